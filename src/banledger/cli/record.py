@@ -1,0 +1,136 @@
+"""`banledger record`: the service."""
+
+import logging
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import click
+
+from banledger import notify, settings
+from banledger.cli.options import store_options
+from banledger.enrich.offline import locate
+from banledger.errors import BanledgerError
+from banledger.recorder import Recorder
+from banledger.settings import Settings
+from banledger.spool import Spool
+from banledger.store.ledger import Ledger, Recorded, open_to_write
+
+_log = logging.getLogger("banledger")
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Move what the spool holds into the ledger and end.")
+@click.option("--spool", metavar="DIR", help="The directory that the fail2ban action writes to.")
+@store_options
+def record(once: bool, spool: str | None, **flags: str | None) -> None:
+    """Record the bans that the fail2ban action leaves in the spool.
+
+    Runs in the foreground until SIGTERM or SIGINT; SIGHUP reads the settings again. Talks to systemd
+    (readiness, watchdog) where it is started by it. Needs no privileges beyond the spool and the ledger.
+
+    \b
+    Example:
+      banledger record
+      banledger record --once --spool /tmp/spool --store /tmp/ledger.db
+    """
+    flags = {"spool": spool, **flags}
+    _log_to_stderr()
+    chosen = settings.load(flags)
+    if once:
+        _say(_drain(chosen))
+    else:
+        _serve(chosen, flags)
+
+
+def _recorder(chosen: Settings) -> Recorder:
+    def connect() -> Ledger:
+        return open_to_write(chosen.store, chosen.prefix, chosen.timezone or settings.machine_zone())
+
+    return Recorder(Spool(Path(chosen.spool)), connect, locate)
+
+
+def _drain(chosen: Settings) -> Recorded:
+    recorder = _recorder(chosen)
+    try:
+        return recorder.drain(time.time())
+    finally:
+        recorder.close()
+
+
+def _say(done: Recorded) -> None:
+    click.echo(f"{done.new} new bans, {done.amended} amended, {done.known} lines known before, {done.gaps} gaps")
+
+
+class _Signals:
+    """SIGTERM, SIGINT and SIGHUP as state that a wait can be cut short by. See recorder.Until."""
+
+    def __init__(self) -> None:
+        self.stopped = self.reload = False
+        self._wake, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        self.reload = number == signal.SIGHUP
+        self.stopped = True
+
+    def wait(self, seconds: float) -> None:
+        """See Until.wait."""
+        if select.select([self._wake], [], [], seconds)[0]:
+            os.read(self._wake, 512)
+
+    def take_reload(self) -> bool:
+        """Whether it was SIGHUP that stopped the loop; if so, it may begin again."""
+        if not self.reload:
+            return False
+        self.stopped = self.reload = False
+        return True
+
+
+def _serve(chosen: Settings, flags: Mapping[str, str | None]) -> None:
+    signals, notifier = _Signals(), notify.from_environment()
+    while True:
+        recorder = _recorder(chosen)
+        try:
+            _log.info("recording from %s into %s", chosen.spool, chosen.store)
+            recorder.run(signals, notifier)
+        finally:
+            recorder.close()
+        if not signals.take_reload():
+            break
+        chosen = _reloaded(chosen, flags)
+    notifier.stopping()
+    _log.info("stopped")
+
+
+def _reloaded(chosen: Settings, flags: Mapping[str, str | None]) -> Settings:
+    try:
+        return settings.load(flags)
+    except BanledgerError as error:
+        _log.error("%s; going on with the settings from before", error)
+        return chosen
+
+
+class _Priority(logging.Formatter):
+    """Prefix for the journal, sd-daemon(3)."""
+
+    _PREFIX: ClassVar = {logging.ERROR: "<3>", logging.WARNING: "<4>", logging.INFO: "<6>"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._PREFIX.get(record.levelno, "") + super().format(record)
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    plain = logging.Formatter("banledger: %(message)s")
+    handler.setFormatter(_Priority() if os.environ.get("JOURNAL_STREAM") else plain)
+    _log.handlers = [handler]
+    _log.setLevel(logging.INFO)
+    _log.propagate = False

@@ -1,0 +1,1 @@
+"""What is known of an offender's address besides the address."""

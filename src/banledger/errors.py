@@ -1,0 +1,84 @@
+"""Every error a user can meet.
+
+    BanledgerError                 exit 1   something a user can mend went wrong
+    ├── QuestionError              exit 2   a date, filter or dimension that makes no sense
+    ├── SettingsError              exit 3   wrong settings, all of them in one message
+    ├── StoreError                 exit 4   the ledger can't be used
+    │   ├── LedgerMissing                   there is none yet
+    │   ├── NotALedger                      the file or prefix holds something else
+    │   ├── LedgerNewer                     made by a newer banledger
+    │   ├── StoreUnavailable       exit 5   down, full or busy: worth another try (`retryable`)
+    │   └── LedgerLocked           exit 6   another recorder writes to it
+    ├── SpoolError                 exit 7   the spool directory can't be read
+    └── MissingFail2ban            exit 8   no fail2ban-server to run (demo)
+
+Each bears a message for people, a hint that says what to do, whether trying again may help, and the exit code
+of the command line. Foreign errors are translated once, where they arise, with `from`; bugs are not wrapped.
+"""
+
+
+class BanledgerError(Exception):
+    """Something a user can mend. `str(error)` is the message, `hint` the next step (may be empty)."""
+
+    exit_code = 1
+    retryable = False
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class QuestionError(BanledgerError):
+    """A date, filter or dimension that makes no sense."""
+
+    exit_code = 2
+
+
+class SettingsError(BanledgerError):
+    """Wrong settings. The message names every one of them."""
+
+    exit_code = 3
+
+
+class StoreError(BanledgerError):
+    """The ledger can't be used as it is."""
+
+    exit_code = 4
+
+
+class LedgerMissing(StoreError):
+    """There is no ledger at that place yet."""
+
+
+class NotALedger(StoreError):
+    """That place holds something that banledger did not make, or a damaged file."""
+
+
+class LedgerNewer(StoreError):
+    """The ledger's layout is newer than this banledger knows."""
+
+
+class StoreUnavailable(StoreError):
+    """The store is down, full or busy. Trying again later may help."""
+
+    exit_code = 5
+    retryable = True
+
+
+class LedgerLocked(StoreError):
+    """Another recorder writes to this ledger."""
+
+    exit_code = 6
+
+
+class SpoolError(BanledgerError):
+    """The spool directory can't be read."""
+
+    exit_code = 7
+    retryable = True
+
+
+class MissingFail2ban(BanledgerError):
+    """No fail2ban-server was found to run."""
+
+    exit_code = 8

@@ -1,0 +1,93 @@
+"""Who a ban is about, and which id it has.
+
+An id is computed, not drawn: the same ban seen live, restored, replayed or found in fail2ban's database has the
+same id, so recording it twice is harmless. 20 characters that sort by time:
+
+    261122  0f4k  7q2m5x9ctz
+    │       │     └ 50 bits of SHA-256 over server, jail, fid and second, each behind its length
+    │       └ second of that day, base 32
+    └ UTC day; its first four characters are the month whose hash tag the ban lives under
+"""
+
+import hashlib
+import ipaddress
+import socket
+from functools import lru_cache
+from time import gmtime, strftime
+
+ID_LENGTH = 20
+
+# Crockford's alphabet: its order is ASCII's, so text order is number order.
+_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = tuple(a + b for a in _DIGITS for b in _DIGITS)
+_DAY_S = 86_400
+
+
+def canonical_address(text: str) -> str | None:
+    """The one spelling of an address or network, or None if `text` is neither.
+
+    IPv4-mapped IPv6 folds to IPv4, a network of one address to the address, host bits are cleared.
+    """
+    try:
+        return socket.inet_ntop(socket.AF_INET, socket.inet_pton(socket.AF_INET, text))
+    except (OSError, ValueError):
+        pass
+    try:
+        if "/" not in text:
+            packed = socket.inet_pton(socket.AF_INET6, text)
+            if packed[:12] == b"\0" * 10 + b"\xff\xff":
+                return socket.inet_ntop(socket.AF_INET, packed[12:])
+            return socket.inet_ntop(socket.AF_INET6, packed)
+        return _canonical_network(text)
+    except (OSError, ValueError):
+        return None
+
+
+def _canonical_network(text: str) -> str:
+    network = ipaddress.ip_network(text, strict=False)
+    if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96:
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None:
+            network = ipaddress.ip_network((mapped, network.prefixlen - 96))
+    if network.prefixlen == network.max_prefixlen:
+        return str(network.network_address)
+    return str(network)
+
+
+def whole_second(ticket_time: float) -> int:
+    """A ticket's time as fail2ban's database keeps it: `int(round(time))`, UTC epoch seconds."""
+    return round(ticket_time)
+
+
+def ban_id(server: str, jail: str, fid: str, second: int, salt: int = 0) -> str:
+    """The id of the ban of `fid` (canonical) by `jail` on `server` with its ticket at `second` (UTC epoch).
+
+    `salt` counts the ids before this one that belong to another ban (a collision of 50 bits).
+    """
+    digest = hashlib.sha256(b"ban1")
+    for part in (server, jail, fid, str(second), str(salt) if salt else ""):
+        raw = part.encode("utf-8", "surrogatepass")
+        digest.update(b"%d:" % len(raw))
+        digest.update(raw)
+    bits = int.from_bytes(digest.digest()[:7], "big") >> 6
+    day, of_day = divmod(second, _DAY_S)
+    return (
+        _day_digits(day)
+        + _PAIRS[of_day >> 10]
+        + _PAIRS[of_day & 1023]
+        + _PAIRS[bits >> 40]
+        + _PAIRS[bits >> 30 & 1023]
+        + _PAIRS[bits >> 20 & 1023]
+        + _PAIRS[bits >> 10 & 1023]
+        + _PAIRS[bits & 1023]
+    )
+
+
+@lru_cache(maxsize=4096)
+def _day_digits(day: int) -> str:
+    return strftime("%y%m%d", gmtime(day * _DAY_S))
+
+
+def is_ban_id(text: str) -> bool:
+    """Whether `text` has the form of a ban's id."""
+    return len(text) == ID_LENGTH and text[:6].isdecimal() and set(text[6:]) <= set(_DIGITS)

@@ -1,0 +1,347 @@
+"""Every key of a ledger, and what a ban becomes under them. Pure: no store, no clock.
+
+Theory of operation. A ban is one hash; all else is derived from it and can be made anew. What changes together
+lives in one slot: the keys of a month bear the month as hash tag (`{2611}`), so a cluster keeps them on one node
+and a `Change` is atomic there, conditional on the hash (`guard`). Sets by address, jail, country … live in other
+slots. They follow the hash: adding an id twice is harmless, and a ranking is set to the size of its set, never
+counted up. Outside text in a key is a *token*: percent-encoded, bounded, reversible as far as it was not cut.
+"""
+
+import hashlib
+from collections.abc import Callable
+from functools import lru_cache
+from urllib.parse import unquote
+
+from msgspec import Struct
+
+from banledger.identity import ban_id
+from banledger.model import GapLine
+from banledger.record import PENDING, Ban, from_hash, to_hash
+
+LAYOUT = 1
+"""The version of this layout, in the ledger's `meta` hash."""
+
+PENDING_KEPT_S = 7 * 86_400
+"""How long an amendment waits for its ban, seconds."""
+
+_TOKEN_MAX = 128
+_NOT_PLAIN = frozenset("%:{}|")
+
+
+@lru_cache(maxsize=8192)
+def token(text: str) -> str:
+    """`text` as part of a key: `% : { } |`, blanks and controls percent-encoded, long text cut and hashed."""
+    if text.isprintable() and " " not in text and len(text) <= 32 and _NOT_PLAIN.isdisjoint(text):
+        return text
+    raw = text.encode("utf-8", "surrogatepass")
+    coded = "".join(char if _plain(char) else _percent(char) for char in text)
+    if len(coded.encode()) <= _TOKEN_MAX:
+        return coded
+    start = coded.encode()[:80].decode("utf-8", "ignore")
+    if "%" in start[-2:]:
+        start = start[: start.rindex("%")]
+    return f"{start}~{hashlib.sha256(raw).hexdigest()[:32]}"
+
+
+def _plain(char: str) -> bool:
+    return char.isprintable() and not char.isspace() and char not in _NOT_PLAIN
+
+
+def _percent(char: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
+
+
+def text_of(tok: str) -> str:
+    """The text behind a token (what was cut off stays cut off)."""
+    return unquote(tok, errors="backslashreplace") if "%" in tok else tok
+
+
+# What a set by this name holds, and from which values of a ban its keys are made. A new index is one line here.
+_DIMENSIONS: dict[str, tuple[str, Callable[[Ban], tuple[str, ...]]]] = {
+    "ip": ("address or network", lambda ban: (ban.ip,) if ban.ip else ()),
+    "id": (
+        "what was banned, where that is no address",
+        lambda ban: () if ban.fid == ban.ip else (token(ban.fid),),
+    ),
+    "jail": ("jail", lambda ban: (token(ban.jail),)),
+    "country": ("country (ISO 3166, `XX` unknown)", lambda ban: (ban.country,) if ban.country else ()),
+    "server": ("server label", lambda ban: (token(ban.server),)),
+    "user": ("user name tried", lambda ban: tuple(token(name) for name in ban.users)),
+}
+
+# Tallies that a day has besides one for each dimension.
+_TALLIES: dict[str, tuple[str, Callable[[Ban], tuple[str, ...]]]] = {
+    "hour": ("hour of the local day", lambda ban: (f"{ban.hour:02d}",)),
+    "jail+country": (
+        "`jail|country`",
+        lambda ban: (f"{token(ban.jail)}|{ban.country}",) if ban.country else (),
+    ),
+}
+
+DIMENSIONS = tuple(_DIMENSIONS)
+"""What has a set, an all-time ranking and a tally a day."""
+
+TALLIES = (*DIMENSIONS, *_TALLIES)
+"""What has a tally a day."""
+
+DAY = "day"
+"""The dimension of local days: a set and a ranking, no tally."""
+
+
+class Ranking(Struct, frozen=True):
+    """`member` of the sorted set `key` must have the size of the `sources` (sets) together as its score."""
+
+    key: str
+    member: str
+    sources: tuple[str, ...]
+
+
+class Mark(Struct, frozen=True):
+    """`member` of the sorted set `key` must have `score`; None: must not be there."""
+
+    key: str
+    member: str
+    score: float | None
+
+
+class Standing(Struct, frozen=True):
+    """What must be true outside the slot for a hash to be in place."""
+
+    member: str = ""
+    sets: tuple[str, ...] = ()
+    rankings: tuple[Ranking, ...] = ()
+    marks: tuple[Mark, ...] = ()
+
+
+class Change(Struct, frozen=True):
+    """One hash and all that follows from it.
+
+    guard    field values the hash must still have (None as value: not have); None: there must be no hash
+    fields   what the hash gets; `drop`: fields it loses; `remove`: the whole hash goes
+    day      sets in the slot that the member joins and leaves
+    marks    sorted-set entries in the slot
+    tallies  (key, member, how many more or fewer), in the slot
+    before   what stood outside until now; `after`: what stands there then. See `Standing`.
+    """
+
+    slot: str
+    key: str
+    guard: dict[str, str | None] | None
+    fields: dict[str, str]
+    drop: tuple[str, ...] = ()
+    remove: bool = False
+    joins: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    tallies: tuple[tuple[str, str, int], ...] = ()
+    before: Standing = Standing()
+    after: Standing = Standing()
+
+
+_NOTHING = Standing()
+
+# The fields of a ban that may change once it is recorded. A change is conditional on them.
+_GUARDED = (
+    "origin", "seen", "failures", "users", "bantime", "bancount", "country",
+    "prolonged", "reopened", "unbanned", "unbanned_before",
+)  # fmt: skip
+
+
+class Keyspace:
+    """The keys under one prefix. Threads may share it."""
+
+    def __init__(self, prefix: str = "bans") -> None:
+        self.prefix = prefix
+        self.meta = f"{prefix}:meta"
+        self.months = f"{prefix}:months"
+        self.active = f"{prefix}:active"
+        self.gaps = f"{prefix}:gaps"
+        self._member = lru_cache(maxsize=8192)(self._make_member)
+
+    def ban(self, id_: str) -> str:
+        """The hash of a ban."""
+        return f"{self.prefix}:{{{id_[:4]}}}:ban:{id_}"
+
+    def gap(self, id_: str) -> str:
+        """The hash of a gap."""
+        return f"{self.prefix}:{{{id_[:4]}}}:gap:{id_}"
+
+    def day(self, month: str, day: str) -> str:
+        """The set of a local day's bans whose UTC month is `month` (YYMM)."""
+        return f"{self.prefix}:{{{month}}}:day:{day}"
+
+    def days(self, day: str) -> tuple[str, ...]:
+        """All sets of one local day: it may reach into the UTC month before or after."""
+        return tuple(self.day(month, day) for month in months_of(day))
+
+    def count(self, month: str, day: str, dimension: str) -> str:
+        """The tally of a local day by a dimension, for bans whose UTC month is `month`."""
+        return f"{self.prefix}:{{{month}}}:count:{day}:{dimension}"
+
+    def counts(self, day: str, dimension: str) -> tuple[str, ...]:
+        """All tallies of one local day by a dimension."""
+        return tuple(self.count(month, day, dimension) for month in months_of(day))
+
+    def pending(self, month: str) -> str:
+        """Amendments of that month that wait for their ban, by the time they expire."""
+        return f"{self.prefix}:{{{month}}}:pending"
+
+    def members(self, dimension: str, tok: str) -> str:
+        """The set of bans by one value of a dimension."""
+        return f"{self.prefix}:{dimension}:{tok}"
+
+    def top(self, dimension: str) -> str:
+        """The all-time ranking of a dimension's values (tokens) by number of bans."""
+        return f"{self.prefix}:top:{dimension}"
+
+    def _make_member(self, dimension: str, tok: str) -> tuple[str, Ranking]:
+        key = self.members(dimension, tok)
+        return key, Ranking(self.top(dimension), tok, (key,))
+
+    def standing(self, ban: Ban) -> Standing:
+        """Where the ban's id stands outside its slot."""
+        if ban.origin == PENDING:
+            return Standing(ban.id)
+        pairs = [
+            self._make_member(name, tok) if name == "ip" else self._member(name, tok)
+            for name, (_, values) in _DIMENSIONS.items()
+            for tok in values(ban)
+        ]
+        day = Ranking(self.top(DAY), ban.day, self.days(ban.day))
+        return Standing(
+            ban.id,
+            tuple(key for key, _ in pairs),
+            (*(ranking for _, ranking in pairs), day),
+            (Mark(self.active, ban.id, ban.expires if ban.open else None),),
+        )
+
+    def tallies(self, ban: Ban) -> list[tuple[str, str]]:
+        """The tallies that count the ban: (key, member)."""
+        if ban.origin == PENDING:
+            return []
+        head = f"{self.prefix}:{{{ban.id[:4]}}}:count:{ban.day}:"
+        return [
+            (head + name, value)
+            for table in (_DIMENSIONS, _TALLIES)
+            for name, (_, values) in table.items()
+            for value in values(ban)
+        ]
+
+    def change(self, have: Ban | None, ban: Ban) -> Change:
+        """From what the store has (or nothing) to `ban`."""
+        month = ban.id[:4]
+        fields = to_hash(ban)
+        if have is None:
+            return Change(
+                slot=month,
+                key=self.ban(ban.id),
+                guard=None,
+                fields=fields,
+                joins=self._day_sets(ban),
+                marks=self._waiting(None, ban),
+                tallies=tuple((key, member, 1) for key, member in self.tallies(ban)),
+                before=_NOTHING,
+                after=self.standing(ban),
+            )
+        had = to_hash(have)
+        return Change(
+            slot=month,
+            key=self.ban(ban.id),
+            guard={name: had.get(name) for name in _GUARDED},
+            fields={name: value for name, value in fields.items() if had.get(name) != value},
+            drop=tuple(name for name in had if name not in fields),
+            joins=() if have.origin != PENDING else self._day_sets(ban),
+            marks=self._waiting(have, ban),
+            tallies=_difference(self.tallies(have), self.tallies(ban)),
+            before=self.standing(have),
+            after=self.standing(ban),
+        )
+
+    def removal(self, ban: Ban) -> Change:
+        """Take a ban out of the ledger."""
+        return Change(
+            slot=ban.id[:4],
+            key=self.ban(ban.id),
+            guard={name: to_hash(ban).get(name) for name in _GUARDED},
+            fields={},
+            remove=True,
+            leaves=self._day_sets(ban),
+            marks=(Mark(self.pending(ban.id[:4]), ban.id, None),) if ban.origin == PENDING else (),
+            tallies=_difference(self.tallies(ban), []),
+            before=self.standing(ban),
+        )
+
+    def gap_change(self, line: GapLine) -> Change:
+        """The record of events that a writer lost. Recorded once, however often the line is read."""
+        about = f"{line.seen:.6f}/{line.seq}/{line.bans}/{line.others}"
+        id_ = ban_id(line.server, line.jail, about, int(line.seen))
+        fields = {
+            "server": line.server,
+            "jail": line.jail,
+            "since": f"{line.since:.6f}",
+            "seen": f"{line.seen:.6f}",
+            "bans": str(line.bans),
+            "others": str(line.others),
+            "reason": line.reason,
+        }
+        return Change(
+            slot=id_[:4],
+            key=self.gap(id_),
+            guard=None,
+            fields=fields,
+            after=self._gap_standing(id_, fields),
+        )
+
+    def standing_of(self, key: str, fields: dict[str, str]) -> Standing:
+        """What must stand outside for the hash at `key` as it is now; for one that is gone, nothing."""
+        id_ = key.rpartition(":")[2]
+        if not fields:
+            return Standing(id_)
+        if key == self.gap(id_):
+            return self._gap_standing(id_, fields)
+        return self.standing(from_hash(id_, fields))
+
+    def _gap_standing(self, id_: str, fields: dict[str, str]) -> Standing:
+        return Standing(id_, marks=(Mark(self.gaps, id_, float(fields["seen"])),))
+
+    def _day_sets(self, ban: Ban) -> tuple[str, ...]:
+        return () if ban.origin == PENDING else (self.day(ban.id[:4], ban.day),)
+
+    def _waiting(self, have: Ban | None, ban: Ban) -> tuple[Mark, ...]:
+        key = self.pending(ban.id[:4])
+        if ban.origin == PENDING:
+            return (Mark(key, ban.id, ban.seen + PENDING_KEPT_S),)
+        return (Mark(key, ban.id, None),) if have is not None and have.origin == PENDING else ()
+
+
+def _difference(old: list[tuple[str, str]], new: list[tuple[str, str]]) -> tuple[tuple[str, str, int], ...]:
+    gone, come = set(old), set(new)
+    return (
+        *((key, member, -1) for key, member in old if (key, member) not in come),
+        *((key, member, 1) for key, member in new if (key, member) not in gone),
+    )
+
+
+@lru_cache(maxsize=4096)
+def months_of(day: str) -> tuple[str, ...]:
+    """The UTC months (YYMM) that bans of a local day (YYYY-MM-DD) may have: one, at a month's edge two."""
+    year, month, date = int(day[:4]), int(day[5:7]), int(day[8:])
+    own = (f"{year % 100:02d}{month:02d}",)
+    if date == 1:
+        return (_month(year, month - 1), *own)
+    if date >= 28:
+        return (*own, _month(year, month + 1))
+    return own
+
+
+def _month(year: int, month: int) -> str:
+    if month == 0:
+        year, month = year - 1, 12
+    elif month == 13:
+        year, month = year + 1, 1
+    return f"{year % 100:02d}{month:02d}"
+
+
+def describe() -> list[tuple[str, str, str]]:
+    """(key, type, what it holds) of every key: the table of `docs/keyspace.md`."""
+    raise NotImplementedError

@@ -1,0 +1,123 @@
+"""What crosses from the spool to the ledger: one value a spooled line.
+
+The lines and their fields are described in `docs/spool-format.md`. Decoding is typed and total: `decode` returns
+an event or raises `Undecodable` with the reason, never anything else.
+"""
+
+import json
+from typing import Annotated, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+VERSION = 1
+"""The newest version of a spooled line that this package understands."""
+
+# Until the year 9999: what `datetime` can show.
+Moment: TypeAlias = Annotated[float, Meta(ge=1, lt=253_402_300_000)]
+"""UTC epoch seconds."""
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
+Seconds: TypeAlias = Annotated[int, Meta(ge=-(2**40), le=2**40)]
+Label: TypeAlias = Annotated[str, Meta(min_length=1)]
+
+
+class Line(Struct, frozen=True, tag_field="kind"):
+    """What every line bears. `seen` is the moment its writer saw the event, `seq` the writer's line number."""
+
+    v: int
+    seen: Moment
+    seq: Count
+    server: Label
+    jail: Label
+
+
+class TicketLine(Line, frozen=True):
+    """A line about one ticket of fail2ban.
+
+    `fid` is what fail2ban banned, `ip` the offender's address if that differs, `time` the ticket's own time
+    (its last failure), `bantime` seconds (negative: for ever), `bancount` how often fail2ban knows it.
+    """
+
+    fid: Label
+    time: Moment
+    ip: str = ""
+    failures: Count = 0
+    bantime: Seconds = 0
+    bancount: Count = 0
+    restored: int = 0
+
+
+class BanLine(TicketLine, frozen=True, tag="ban"):
+    """fail2ban banned, or (`restored`) banned again what its database held when it started."""
+
+    users: tuple[str, ...] = ()
+    matches: tuple[str, ...] = ()
+
+
+class ProlongLine(TicketLine, frozen=True, tag="prolong"):
+    """fail2ban made the ban longer."""
+
+
+class UnbanLine(TicketLine, frozen=True, tag="unban"):
+    """fail2ban lifted the ban: it ran out, or somebody lifted it."""
+
+
+class GapLine(Line, frozen=True, tag="gap"):
+    """The writer lost events between `since` and `seen`: the spool could not be written."""
+
+    since: Moment
+    bans: Count = 0
+    others: Count = 0
+    reason: str = ""
+
+
+Event: TypeAlias = BanLine | ProlongLine | UnbanLine | GapLine
+
+
+class Undecodable(Exception):
+    """This line is no event. `newer` tells a line of a later version from garbage."""
+
+    def __init__(self, reason: str, *, newer: bool = False) -> None:
+        super().__init__(reason)
+        self.newer = newer
+
+
+class _Version(Struct):
+    v: int
+
+
+_events: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+_version = msgspec.json.Decoder(_Version)
+
+
+def decode(line: bytes) -> Event:
+    """One event from one line (without its newline). Raises `Undecodable`."""
+    try:
+        event = _events.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        event = _decode_odd(line, error)
+    if event.v > VERSION:
+        raise Undecodable(f"version {event.v}", newer=True)
+    return event
+
+
+def _decode_odd(line: bytes, error: Exception) -> Event:
+    """Second try, for what the strict decoder refuses but fail2ban may hold: text that is not UTF-8."""
+    try:
+        loose = json.loads(line.decode("utf-8", "surrogateescape"))
+        if isinstance(loose, dict) and isinstance(loose.get("v"), int) and loose["v"] > VERSION:
+            raise Undecodable(f"version {loose['v']}", newer=True)
+        event: Event = msgspec.convert(_without_surrogates(loose), Event)
+        return event
+    except (ValueError, RecursionError):
+        raise Undecodable(str(error)) from error
+
+
+def _without_surrogates(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    return value

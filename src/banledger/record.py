@@ -1,0 +1,277 @@
+"""The record of one ban, and how what is learned of it merges into what is known.
+
+Theory of operation. `merge` is a join: events may come in any order and any number of times, through any number
+of recorders, and the record ends the same. Three groups of fields, each with its own rule:
+
+    base   seen failures users matches      from the best origin (live before restored); of several the earliest
+    term   bantime bancount expires         of a live ban: from the latest of its ban lines and prolongs;
+                                            of a restored one: from a prolong if there was one, else its base
+    end    unbanned                         the latest unban; a live ban line seen after it opens the record again
+
+A restored line fills a hole and never changes a record that a live line made (fail2ban's bancount is then one too
+high). An amendment that comes before its ban makes a `pending` record, which counts nowhere until the ban comes.
+Equal moments are decided by content, so that the order of arrival never matters.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from banledger.identity import canonical_address, whole_second
+from banledger.model import BanLine, ProlongLine, TicketLine, UnbanLine
+
+LIVE = "live"
+RESTORED = "restored"
+PENDING = "pending"
+_RANK = {LIVE: 0, RESTORED: 1, PENDING: 2}
+
+FOR_EVER = "never"
+"""The text of `expires` of a ban without end."""
+
+_MAX_USERS = 10
+_MAX_USER = 256
+_INVALID_USER = "invalid user "
+
+
+class Subject(Struct, frozen=True):
+    """What a ban's identity is made of. `fid` canonical, `time` whole UTC epoch seconds."""
+
+    server: str
+    jail: str
+    fid: str
+    time: int
+
+
+class Place(Struct, frozen=True):
+    """Where an address is. scope: public, private (or reserved) or none (no address).
+
+    country: ISO 3166 code or XX (unknown); None unless public. `country_from` names its source.
+    """
+
+    scope: str
+    country: str | None = None
+    country_from: str | None = None
+
+
+class Ban(Struct, frozen=True):
+    """One ban. Times are UTC epoch seconds; `day` and `hour` are local to the ledger's time zone.
+
+    ip        the offender's address or network, canonical; None if fail2ban banned something else
+    scope     public, private (or reserved), none (no address)
+    country   ISO 3166 code, XX unknown, None where there is no public address; `country_from` its source
+    origin    live, restored, or pending (only amendments are known)
+    seen      when the base's writer saw it
+    bantime   seconds, negative for ever
+    prolonged when the term was last made longer; `reopened`: when a live ban followed on the first
+    unbanned  when it was lifted, if it is; `unbanned_before`: the last time it was, if it is in force again
+    """
+
+    id: str
+    server: str
+    jail: str
+    fid: str
+    time: int
+    day: str
+    hour: int
+    ip: str | None
+    scope: str
+    country: str | None
+    country_from: str | None
+    origin: str = PENDING
+    seen: float = 0.0
+    failures: int = 0
+    bantime: int = 0
+    bancount: int = 0
+    users: tuple[str, ...] = ()
+    matches: tuple[str, ...] = ()
+    prolonged: float | None = None
+    reopened: float | None = None
+    unbanned: float | None = None
+    unbanned_before: float | None = None
+
+    @property
+    def subject(self) -> Subject:
+        """What its id was computed from."""
+        return Subject(self.server, self.jail, self.fid, self.time)
+
+    @property
+    def expires(self) -> float:
+        """When it runs out by itself, UTC epoch seconds; infinity for a ban without end."""
+        return float("inf") if self.bantime < 0 else float(self.time + self.bantime)
+
+    @property
+    def open(self) -> bool:
+        """Whether it has not been lifted (it may have run out)."""
+        return self.unbanned is None
+
+
+def subject_of(line: TicketLine) -> Subject:
+    """The identity behind a line: address in its one spelling, time in whole seconds as fail2ban keeps it."""
+    return Subject(line.server, line.jail, canonical_address(line.fid) or line.fid, whole_second(line.time))
+
+
+def address_of(line: TicketLine) -> str | None:
+    """The offender's address or network, canonical, or None if fail2ban banned something else."""
+    return canonical_address(line.ip or line.fid) or (canonical_address(line.fid) if line.ip else None)
+
+
+def merge(ban: Ban, line: TicketLine) -> Ban:
+    """`ban` with what `line` says of it. Returns `ban` itself if it says nothing new."""
+    seen = round(line.seen, 6)
+    if isinstance(line, BanLine):
+        return _merge_ban(ban, line, seen)
+    if isinstance(line, ProlongLine):
+        return _merge_prolong(ban, line, seen)
+    if isinstance(line, UnbanLine):
+        return _merge_unban(ban, seen)
+    return ban
+
+
+def _merge_ban(ban: Ban, line: BanLine, seen: float) -> Ban:
+    origin = RESTORED if line.restored else LIVE
+    if _RANK[origin] > _RANK[ban.origin]:
+        return ban
+    base = {
+        "seen": seen,
+        "failures": line.failures,
+        "users": _users(line),
+        "matches": line.matches,
+    }
+    # fail2ban counts the restoring itself as one more ban.
+    term = {"bantime": line.bantime, "bancount": max(0, line.bancount - bool(line.restored))}
+    if _RANK[origin] < _RANK[ban.origin]:
+        changes: dict[str, Any] = {"origin": origin, **base}
+        if ban.prolonged is None or (origin == LIVE and ban.prolonged < seen):
+            changes |= term | {"prolonged": None}
+        if ban.origin == PENDING and ban.prolonged is None and ban.unbanned is None:
+            return replace(ban, **changes)
+        return _settle_end(replace(ban, **changes))
+    latest = ban.reopened or ban.seen
+    changes = {}
+    if _base_order(base) < _base_order(_fields(ban, base)):
+        changes |= base
+    if origin == LIVE:
+        later = seen > latest or (seen == latest and _larger(term, ban))
+        if later and (ban.prolonged is None or ban.prolonged < seen):
+            changes |= term | {"prolonged": None}
+        latest = max(latest, seen)
+        first = changes.get("seen", ban.seen)
+        changes["reopened"] = latest if latest > first else None
+    elif ban.prolonged is None and (changes or (_same(base, ban) and _larger(term, ban))):
+        changes |= term
+    return _settle_end(_changed(ban, changes))
+
+
+def _merge_prolong(ban: Ban, line: ProlongLine, seen: float) -> Ban:
+    latest = (ban.reopened or ban.seen) if ban.origin == LIVE else 0.0
+    known = ban.prolonged or 0.0
+    term = {"bantime": line.bantime, "bancount": line.bancount}
+    ban = _first_seen(ban, seen)
+    if seen < latest or seen < known or (seen == known and not _larger(term, ban)):
+        return ban
+    return _changed(ban, term | {"prolonged": seen})
+
+
+def _merge_unban(ban: Ban, seen: float) -> Ban:
+    last = max(ban.unbanned or 0.0, ban.unbanned_before or 0.0, seen)
+    changes = {"unbanned": last} if ban.unbanned is not None else {"unbanned_before": last}
+    return _settle_end(_changed(_first_seen(ban, seen), changes))
+
+
+def _first_seen(ban: Ban, seen: float) -> Ban:
+    """A pending record was first seen with its earliest amendment."""
+    if ban.origin == PENDING and (not ban.seen or seen < ban.seen):
+        return replace(ban, seen=seen)
+    return ban
+
+
+def _settle_end(ban: Ban) -> Ban:
+    """Decide whether the last unban holds: it does unless a live ban line was seen after it."""
+    last = ban.unbanned if ban.unbanned is not None else ban.unbanned_before
+    if last is None:
+        return ban
+    again = ban.origin == LIVE and (ban.reopened or ban.seen) > last
+    return _changed(ban, {"unbanned": None if again else last, "unbanned_before": last if again else None})
+
+
+def _users(line: BanLine) -> tuple[str, ...]:
+    """User names tried; sshd's filter hands `invalid user root` where root is meant."""
+    names = {name.removeprefix(_INVALID_USER)[:_MAX_USER] for name in line.users}
+    return tuple(sorted(name for name in names if name)[:_MAX_USERS])
+
+
+def _base_order(base: dict[str, Any]) -> tuple[Any, ...]:
+    return (base["seen"], base["failures"], base["users"], base["matches"])
+
+
+def _fields(ban: Ban, like: dict[str, Any]) -> dict[str, Any]:
+    return {name: getattr(ban, name) for name in like}
+
+
+def _same(base: dict[str, Any], ban: Ban) -> bool:
+    return _base_order(base) == _base_order(_fields(ban, base))
+
+
+def _larger(term: dict[str, int], ban: Ban) -> bool:
+    return (term["bantime"], term["bancount"]) > (ban.bantime, ban.bancount)
+
+
+def _changed(ban: Ban, changes: dict[str, Any]) -> Ban:
+    if all(getattr(ban, name) == value for name, value in changes.items()):
+        return ban
+    return replace(ban, **changes)
+
+
+# The hash of a ban: text for text, so that anyone can read it with a plain client.
+
+_TEXT = ("server", "jail", "scope", "day", "country", "country_from", "origin")
+_WHOLE = ("time", "hour", "failures", "bantime", "bancount")
+_MOMENT = ("seen", "prolonged", "reopened", "unbanned", "unbanned_before")
+_LIST = ("users", "matches")
+
+_texts = msgspec.json.Decoder(tuple[str, ...])
+
+
+def to_hash(ban: Ban) -> dict[str, str]:
+    """The ban's hash. Absent values have no field; lists are JSON arrays; moments have microseconds."""
+    fields = {"server": ban.server, "jail": ban.jail}
+    if ban.ip is not None:
+        fields["ip"] = ban.ip
+    if ban.fid != ban.ip:
+        fields["fid"] = ban.fid
+    fields |= {
+        "scope": ban.scope,
+        "time": str(ban.time),
+        "day": ban.day,
+        "hour": str(ban.hour),
+        "origin": ban.origin,
+        "seen": f"{ban.seen:.6f}",
+        "failures": str(ban.failures),
+        "bantime": str(ban.bantime),
+        "bancount": str(ban.bancount),
+        "expires": FOR_EVER if ban.bantime < 0 else str(ban.time + ban.bantime),
+    }
+    if ban.country is not None:
+        fields["country"] = ban.country
+    if ban.country_from is not None:
+        fields["country_from"] = ban.country_from
+    if ban.users:
+        fields["users"] = msgspec.json.encode(ban.users).decode()
+    if ban.matches:
+        fields["matches"] = msgspec.json.encode(ban.matches).decode()
+    for name in _MOMENT[1:]:
+        moment = getattr(ban, name)
+        if moment is not None:
+            fields[name] = f"{moment:.6f}"
+    return fields
+
+
+def from_hash(ban_id: str, fields: dict[str, str]) -> Ban:
+    """The ban whose hash has `fields`. Raises ValueError or KeyError if they are no ban's."""
+    values: dict[str, Any] = {name: fields.get(name) for name in _TEXT}
+    values |= {name: int(fields[name]) for name in _WHOLE}
+    values |= {name: float(fields[name]) if name in fields else None for name in _MOMENT}
+    values |= {name: _texts.decode(fields[name]) if name in fields else () for name in _LIST}
+    return Ban(id=ban_id, ip=fields.get("ip"), fid=fields.get("fid") or fields["ip"], **values)

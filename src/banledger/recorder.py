@@ -1,0 +1,130 @@
+"""The recorder: from the spool to the ledger, over and over.
+
+    spool.read ──► ledger.record ──► spool.commit
+                        │ fails
+                        └─► spool.rollback, wait, again
+
+`step` does it once, with a clock of the caller's; `run` is the service's loop around it. Whatever goes wrong that may
+mend itself is said once, when it begins and when it ends; the bans wait in the spool meanwhile.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from banledger.errors import BanledgerError, StoreError
+from banledger.notify import Notifier
+from banledger.record import Place
+from banledger.spool import Spool
+from banledger.store.ledger import Ledger, Recorded
+
+BATCH = 4000
+"""Lines that go into the ledger in one step."""
+
+_POLL_S = 0.1
+_TIDY_S = 60.0
+_FIRST_WAIT_S = 0.5
+_LONGEST_WAIT_S = 30.0
+
+_log = logging.getLogger("banledger")
+
+
+class Until(Protocol):
+    """What ends the loop: `stopped`, and a `wait` that it cuts short."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether to end."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long, or until stopped."""
+        ...
+
+
+class Recorder:
+    """Moves what the spool holds into the ledger that `connect` opens. Used by one thread."""
+
+    def __init__(
+        self, spool: Spool, connect: Callable[[], Ledger], locate: Callable[[str | None], Place], *, batch: int = BATCH
+    ) -> None:
+        self._spool = spool
+        self._connect = connect
+        self._locate = locate
+        self._batch = batch
+        self._ledger: Ledger | None = None
+        self._tidied = 0.0
+        self._trouble = ""
+
+    def open(self) -> None:
+        """Open the ledger. Raises StoreError; what is retryable may be left to `step`."""
+        if self._ledger is None:
+            self._ledger = self._connect()
+
+    def close(self) -> None:
+        """Let go of spool and ledger."""
+        self._spool.close()
+        if self._ledger is not None:
+            self._ledger.close()
+            self._ledger = None
+
+    def step(self, now: float) -> Recorded:
+        """Move one batch (UTC epoch `now`). Raises StoreError or SpoolError, after which it may be called again."""
+        try:
+            self.open()
+            assert self._ledger is not None  # noqa: S101  # open raises if it can't
+            lines = self._spool.read(now, self._batch)
+            done = self._ledger.record(lines, self._locate) if lines else Recorded()
+            if not 0 <= now - self._tidied < _TIDY_S:
+                self._ledger.tidy(now)
+                self._tidied = now
+        except BaseException as error:
+            self._spool.rollback()
+            if isinstance(error, StoreError) and self._ledger is not None:
+                self._ledger.close()
+                self._ledger = None
+            raise
+        self._spool.commit()
+        return done
+
+    def drain(self, now: float) -> Recorded:
+        """Move all that the spool holds now."""
+        total = Recorded()
+        while True:
+            done = self.step(now)
+            total += done
+            if not done.lines and not self._spool.doubtful:
+                return total
+
+    def run(self, until: Until, notifier: Notifier) -> None:
+        """Move until told to stop. Returns then; raises what can't mend itself."""
+        wait = _FIRST_WAIT_S
+        notifier.ready("recording")
+        while not until.stopped:
+            notifier.alive()
+            try:
+                done = self.step(time.time())
+            except BanledgerError as error:
+                if not error.retryable:
+                    raise
+                self._in_trouble(error, notifier)
+                until.wait(wait)
+                wait = min(2 * wait, _LONGEST_WAIT_S)
+            else:
+                self._out_of_trouble(notifier)
+                wait = _FIRST_WAIT_S
+                if done.lines < self._batch:
+                    until.wait(_POLL_S)
+
+    def _in_trouble(self, error: BanledgerError, notifier: Notifier) -> None:
+        if str(error) != self._trouble:
+            self._trouble = str(error)
+            _log.error("%s; bans wait in the spool (%s)", error, error.hint or "it is tried again")
+            notifier.status(f"waiting: {error}")
+
+    def _out_of_trouble(self, notifier: Notifier) -> None:
+        if self._trouble:
+            self._trouble = ""
+            _log.warning("recording again")
+            notifier.status("recording")

@@ -1,0 +1,107 @@
+"""Settings: one table makes the TOML file, the environment, the flags and the documentation.
+
+Precedence: flag, environment, file, default. Every mistake is named, all in one message.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from banledger.errors import SettingsError
+
+FILE = Path("/etc/banledger/banledger.toml")
+ENVIRONMENT = "BANLEDGER_"
+CONFIG_VARIABLE = "BANLEDGER_CONFIG"
+
+
+class Setting(Struct, frozen=True):
+    """One line of the table. All values are text for now; `doc` says what the text means."""
+
+    name: str
+    default: str
+    doc: str
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable."""
+        return ENVIRONMENT + self.name.upper()
+
+
+TABLE = (
+    Setting("store", "/var/lib/banledger/ledger.db", "the ledger: the path of an embedded one, or a URL"),
+    Setting("spool", "/var/spool/banledger", "the directory the action writes to"),
+    Setting("prefix", "bans", "what every key of the ledger begins with"),
+    Setting("timezone", "", "time zone of a new ledger (IANA name; empty: this machine's)"),
+)
+
+
+class Settings(Struct, frozen=True):
+    """The settings in force. See `TABLE`."""
+
+    store: str
+    spool: str
+    prefix: str
+    timezone: str
+
+
+def load(flags: Mapping[str, str | None], environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings from flags, environment and file. Raises SettingsError with every mistake."""
+    named = flags.get("config") or environment.get(CONFIG_VARIABLE)
+    values, mistakes = _from_file(Path(named) if named else FILE, must_exist=bool(named))
+    for setting in TABLE:
+        if setting.variable in environment:
+            values[setting.name] = environment[setting.variable]
+        if (flag := flags.get(setting.name)) is not None:
+            values[setting.name] = flag
+    chosen = {setting.name: values.get(setting.name, setting.default) for setting in TABLE}
+    mistakes += [f"{name} must not be empty" for name in ("store", "spool", "prefix") if not chosen[name]]
+    if not _plain_prefix(chosen["prefix"]):
+        mistakes.append("prefix must be letters, digits, dots, dashes or underscores")
+    if mistakes:
+        raise SettingsError("; ".join(mistakes), hint=f"known settings: {', '.join(s.name for s in TABLE)}")
+    return Settings(**chosen)
+
+
+def _plain_prefix(prefix: str) -> bool:
+    return (prefix.isascii() and prefix.replace("-", "").replace("_", "").replace(".", "").isalnum()) or not prefix
+
+
+def _from_file(path: Path, *, must_exist: bool) -> tuple[dict[str, str], list[str]]:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}, [f"there is no settings file at {path}"] if must_exist else []
+    except OSError as error:
+        return {}, [f"can't read {path}: {error.strerror}"]
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return {}, [f"{path} is not TOML: {error}"]
+    values = {name: value for name, value in table.items() if _known(name) and isinstance(value, str)}
+    return values, [_mistake(path, name, value) for name, value in table.items() if name not in values]
+
+
+def _known(name: str) -> bool:
+    return any(setting.name == name for setting in TABLE)
+
+
+def _mistake(path: Path, name: str, value: Any) -> str:
+    if _known(name):
+        return f"{path}: {name} must be text, not {type(value).__name__}"
+    return f"{path}: unknown setting {name!r}"
+
+
+def machine_zone() -> str:
+    """This machine's time zone (IANA name) from TZ, /etc/localtime or /etc/timezone; UTC if none says."""
+    named = os.environ.get("TZ", "").lstrip(":")
+    if named and not named.startswith("/"):
+        return named
+    target = os.path.realpath("/etc/localtime")
+    if "/zoneinfo/" in target:
+        return target.partition("/zoneinfo/")[2]
+    try:
+        return Path("/etc/timezone").read_text(encoding="ascii").strip() or "UTC"
+    except (OSError, UnicodeDecodeError):
+        return "UTC"

@@ -1,0 +1,313 @@
+"""The reading side of the spool: segments as they grow, set aside, removed when all of it is in the ledger.
+
+Theory of operation. The action writes segments (`docs/spool-format.md`) and holds a lock on each one that it may
+still write to. `read` hands out the next lines of all segments; when they are safe in the ledger, `commit` moves the
+marks on, and removes segments that are read to the end and whose lock can be had. No position is kept on disk: after
+a restart what is left is read again, which is harmless because ids are computed and merging is idempotent.
+
+Nothing here trusts the directory: only regular files with one link and an expected owner are opened, never through a
+link, never waiting; a line of any length takes bounded memory.
+"""
+
+import fcntl
+import hashlib
+import logging
+import os
+import re
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from msgspec import Struct
+
+from banledger.errors import SpoolError
+from banledger.model import VERSION, Event, GapLine, Undecodable, decode
+
+REJECTED = "rejected"
+"""The folder inside the spool for lines that can't be understood."""
+
+_SEGMENT = re.compile(r"\d{13}-([0-9a-f]{8})-(\d{1,9})\.jsonl")
+_FRESH_S = 60
+_CHUNK = 1 << 20
+_OPEN_AT_ONCE = 64
+_REJECTED_FILES = 1000
+_REJECTED_BYTES = 64 << 10
+_VANISHED = "lines vanished from the spool; at most so many bans"
+
+_log = logging.getLogger("banledger")
+
+
+class _Segment:
+    """One open segment. `offset` is where unread lines begin, `committed` where lines not in the ledger begin."""
+
+    def __init__(self, name: str, writer: str, fd: int) -> None:
+        self.name = name
+        self.writer = writer
+        self.fd = fd
+        self.offset = self.committed = 0
+        self.skipping = False  # inside a line too long to be one
+        self.gone = False  # its name is no longer in the directory
+        self.finished = False  # read to the end, and nobody writes to it
+        self.kept = False  # holds something that must wait
+
+
+class _Rejected(Struct, frozen=True):
+    line: bytes
+    reason: str
+    segment: _Segment
+
+
+class _Missing(Struct, frozen=True):
+    """Lines of a writer, from number `first` to the gap's, that were not there when the next one was read."""
+
+    writer: str
+    first: int
+    gap: GapLine
+
+
+class Spool:
+    """The segments of one directory. Used by one thread. Raises SpoolError where the directory can't be read."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._segments: dict[str, _Segment] = {}
+        self._refused: set[str] = set()
+        self._kept: set[str] = set()
+        self._rejected: list[_Rejected] = []
+        self._next_seq: dict[str, tuple[int, float]] = {}
+        self._missing: list[_Missing] = []
+        self._suspected: list[_Missing] = []
+        self._reported: list[_Missing] = []
+
+    def close(self) -> None:
+        """Let go of every segment; what is not committed will be read again."""
+        for segment in self._segments.values():
+            os.close(segment.fd)
+        self._segments.clear()
+
+    def read(self, now: float, limit: int) -> list[Event]:
+        """The next lines, about `limit` at most (UTC epoch `now`). Repeats them after `rollback` or a restart."""
+        try:
+            self._scan()
+            self._reported, self._suspected, self._missing = self._suspected, self._missing, []
+            events: list[Event] = [missing.gap for missing in self._reported]
+            for segment in self._segments.values():
+                if len(events) >= limit:
+                    break
+                self._read_segment(segment, now, limit, events)
+        except OSError as error:
+            raise SpoolError(
+                f"can't read the spool {self.directory}: {error.strerror}",
+                hint="systemd-tmpfiles --create makes it; or name another with --spool or BANLEDGER_SPOOL",
+            ) from error
+        return events
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the next `read` may report lines as lost that this one missed."""
+        return bool(self._missing or self._suspected)
+
+    def commit(self) -> int:
+        """All that was read is safe: set aside what was no event, remove what is finished. How many were removed."""
+        for rejected in self._rejected:
+            self._set_aside(rejected)
+        self._rejected.clear()
+        self._reported = []
+        removed = 0
+        for segment in list(self._segments.values()):
+            segment.committed = segment.offset
+            if segment.finished:
+                removed += self._dismiss(segment)
+        return removed
+
+    def rollback(self) -> None:
+        """What was read is not in the ledger: read it again."""
+        self._rejected.clear()
+        self._missing += self._reported
+        self._reported = []
+        for segment in self._segments.values():
+            segment.offset = segment.committed
+            segment.finished = segment.skipping = False
+
+    def _scan(self) -> None:
+        """Open new segments, oldest first and a writer's in their order."""
+        names = {path.name for path in self.directory.iterdir()}
+        new = sorted(name for name in names - self._segments.keys() - self._kept if _SEGMENT.fullmatch(name))
+        for name in new[: max(0, _OPEN_AT_ONCE - len(self._segments))]:
+            self._open(name)
+        for segment in self._segments.values():
+            segment.gone = segment.name not in names
+        self._refused &= names
+        self._kept &= names
+
+    def _open(self, name: str) -> None:
+        try:
+            fd = os.open(self.directory / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._refuse(name, str(error.strerror))
+            return
+        if fault := _fault(os.fstat(fd), self.directory):
+            os.close(fd)
+            self._refuse(name, fault)
+            return
+        match = _SEGMENT.fullmatch(name)
+        assert match is not None  # noqa: S101  # _scan chose it by this pattern
+        if match[2] == "1":
+            self._next_seq.setdefault(match[1], (1, 0.0))
+        self._segments[name] = _Segment(name, match[1], fd)
+
+    def _refuse(self, name: str, reason: str) -> None:
+        if name not in self._refused:
+            self._refused.add(name)
+            _log.warning("left alone in the spool: %r (%s)", name, reason)
+
+    def _read_segment(self, segment: _Segment, now: float, limit: int, events: list[Event]) -> None:
+        self._read_lines(segment, limit, events)
+        if len(events) >= limit or not (segment.gone or self._may_finish(segment, now)):
+            return
+        # Nobody writes to it any more: whatever came since is the last of it.
+        self._read_lines(segment, limit, events)
+        if len(events) < limit:
+            self._read_fragment(segment)
+            segment.finished = True
+
+    def _may_finish(self, segment: _Segment, now: float) -> bool:
+        status = os.fstat(segment.fd)
+        if status.st_size == 0 and now - status.st_mtime < _FRESH_S and status.st_nlink:
+            return False  # its writer may be about to lock it
+        try:
+            fcntl.flock(segment.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def _read_lines(self, segment: _Segment, limit: int, events: list[Event]) -> None:
+        if os.fstat(segment.fd).st_size < segment.offset:
+            segment.offset = 0
+        while len(events) < limit:
+            chunk = os.pread(segment.fd, _CHUNK, segment.offset)
+            end = chunk.rfind(b"\n") + 1
+            if not end:
+                if len(chunk) < _CHUNK:
+                    return
+                self._skip(segment, chunk)
+                continue
+            lines = chunk[:end].split(b"\n")[:-1]
+            if segment.skipping:
+                segment.offset += len(lines.pop(0)) + 1
+                segment.skipping = False
+            lines = lines[: limit - len(events)]
+            for line in lines:
+                segment.offset += len(line) + 1
+                self._take(segment, line, events)
+
+    def _take(self, segment: _Segment, line: bytes, events: list[Event]) -> None:
+        try:
+            event = decode(line)
+        except Undecodable as error:
+            self._not_an_event(segment, line, error)
+            return
+        self._follow(segment.writer, event)
+        events.append(event)
+
+    def _not_an_event(self, segment: _Segment, line: bytes, error: Undecodable) -> None:
+        if not error.newer:
+            self._rejected.append(_Rejected(line[:_REJECTED_BYTES], str(error), segment))
+            return
+        self._next_seq.pop(segment.writer, None)
+        if not segment.kept:
+            segment.kept = True
+            _log.error(
+                "%r holds lines of %s, this banledger knows version %d: they wait there; upgrade banledger",
+                segment.name,
+                error,
+                VERSION,
+            )
+
+    def _skip(self, segment: _Segment, chunk: bytes) -> None:
+        """A line longer than any event: pass over it, keep its beginning."""
+        if not segment.skipping:
+            self._rejected.append(_Rejected(chunk[:_REJECTED_BYTES], "line too long", segment))
+        segment.skipping = True
+        segment.offset += len(chunk)
+
+    def _read_fragment(self, segment: _Segment) -> None:
+        """What stands behind the last newline of a finished segment was torn off."""
+        rest = os.pread(segment.fd, _CHUNK, segment.offset)
+        segment.offset += len(rest)
+        if rest and not segment.skipping:
+            self._rejected.append(_Rejected(rest[:_REJECTED_BYTES], "torn line", segment))
+
+    def _follow(self, writer: str, event: Event) -> None:
+        """Notice line numbers that are not there. Believed only if the next scan does not bring them."""
+        self._suspected = [
+            lines
+            for lines in self._suspected
+            if lines.writer != writer or not lines.first <= event.seq <= lines.gap.seq
+        ]
+        expected, since = self._next_seq.get(writer, (event.seq, 0.0))
+        if event.seq > expected:
+            lost = event.seq - expected
+            gap = GapLine(
+                v=VERSION,
+                seen=event.seen,
+                seq=event.seq - 1,
+                server=event.server,
+                jail=event.jail,
+                since=since or event.seen,
+                bans=lost,
+                reason=f"{_VANISHED} (writer {writer})",
+            )
+            self._missing.append(_Missing(writer, expected, gap))
+        if len(self._next_seq) > 10_000:
+            self._next_seq.clear()
+        if event.seq >= expected:
+            self._next_seq[writer] = (event.seq + 1, event.seen)
+
+    def _set_aside(self, rejected: _Rejected) -> None:
+        folder = self.directory / REJECTED
+        name = hashlib.sha256(rejected.line).hexdigest()[:32]
+        _log.warning("set aside from %r: %s (%s/%s)", rejected.segment.name, rejected.reason, folder, name)
+        try:
+            folder.mkdir(mode=0o750, exist_ok=True)
+            if sum(1 for _ in folder.iterdir()) >= _REJECTED_FILES:
+                return
+            fd = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+        except FileExistsError:
+            return
+        except OSError as error:
+            _log.error("can't set it aside (%s): %r stays in the spool", error.strerror, rejected.segment.name)
+            rejected.segment.kept = True
+            return
+        with os.fdopen(fd, "wb") as file, suppress(OSError):
+            file.write(b"reason: " + rejected.reason.encode("utf-8", "replace") + b"\n\n" + rejected.line)
+
+    def _dismiss(self, segment: _Segment) -> int:
+        """Forget a finished segment and, unless something in it must wait, remove it."""
+        del self._segments[segment.name]
+        try:
+            if segment.kept:
+                self._kept.add(segment.name)
+                return 0
+            path = self.directory / segment.name
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.lstat(path), os.fstat(segment.fd)):
+                    path.unlink()
+            return 1
+        except OSError as error:
+            self._kept.add(segment.name)
+            _log.error("can't remove %r from the spool: %s", segment.name, error.strerror)
+            return 0
+        finally:
+            os.close(segment.fd)
+
+
+def _fault(status: os.stat_result, directory: Path) -> str:
+    """Why this is no segment that we should read, or nothing."""
+    if not stat.S_ISREG(status.st_mode):
+        return "not a regular file"
+    if status.st_nlink > 1:
+        return "has several links"
+    return "" if status.st_uid in (0, os.geteuid(), directory.stat().st_uid) else "foreign owner"

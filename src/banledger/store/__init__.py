@@ -1,0 +1,1 @@
+"""Where the ledger lives: the contract of engines, the engines, and the ledger over them."""

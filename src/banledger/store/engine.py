@@ -1,0 +1,110 @@
+"""The contract that every engine keeps, small enough for a cluster.
+
+Values are text. A key holds one of three things: a *hash*, a *set*, or a *sorted set* (member to number). Keys and
+members are free of control characters (`keyspace` sees to it); hash values may hold anything.
+
+Lifetime    An engine is opened by a function of its module, used by one thread, and closed.
+Atomicity   `apply` does what a `Change` holds for its own slot at once or not at all, and only while the hash is as
+            `guard` says. What follows in other slots is done after that; whatever a crash leaves is done by `settle`.
+Durability  When `apply` returns, its changes survive the death of the process and, as far as the store is set up
+            to, of the machine.
+Repetition  The same change applied twice conflicts the second time; a batch replayed after any failure leaves what
+            applying it once would have left.
+Errors      Only `StoreError` and its children; `retryable` ones leave the engine usable.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol, TypeAlias
+
+from msgspec import Struct
+
+from banledger.keyspace import Change
+
+Hash: TypeAlias = dict[str, str]
+Scored: TypeAlias = tuple[str, float]
+"""A member of a sorted set and its score (tallies and rankings: whole numbers)."""
+
+
+class Applied(Struct, frozen=True):
+    """The change is in the store."""
+
+
+class Conflict(Struct, frozen=True):
+    """The hash was not as guarded, nothing was done. `current` is what it is (empty: there is none)."""
+
+    current: Hash
+
+
+Outcome: TypeAlias = Applied | Conflict
+
+
+class Reader(Protocol):
+    """What can be asked of a store. Absent keys are empty, never an error."""
+
+    def hashes(self, keys: Sequence[str]) -> list[Hash]:
+        """Each key's hash, in the order asked; empty where there is none."""
+        ...
+
+    def members(self, key: str) -> Iterator[str]:
+        """Every member of a set once, in no order, fetched in pages."""
+        ...
+
+    def cards(self, keys: Sequence[str]) -> list[int]:
+        """How many members each set or sorted set has."""
+        ...
+
+    def tally(self, keys: Sequence[str]) -> dict[str, int]:
+        """Several sorted sets of whole numbers added up."""
+        ...
+
+    def scores(self, keys: Sequence[str], members: Sequence[str]) -> list[list[float | None]]:
+        """For each sorted set the scores of `members` in the order asked; None where absent."""
+        ...
+
+    def ranking(self, key: str, start: int, count: int) -> list[Scored]:
+        """A page of a sorted set, highest score first, equal scores by member backwards (as ZREVRANGE)."""
+        ...
+
+    def above(self, key: str, least: float) -> int:
+        """How many members of a sorted set have a score of at least `least`."""
+        ...
+
+    def kind(self, key: str) -> str:
+        """What the key holds, in Redis's words: hash, set, zset or none."""
+        ...
+
+    def keys(self, pattern: str) -> Iterator[str]:
+        """Keys that match a glob pattern (`*`, `?`, `[…]`), each once, in no order."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the store. The engine can't be used after."""
+        ...
+
+
+class Engine(Reader, Protocol):
+    """A reader that may also write. One a ledger where the store needs it; see its module."""
+
+    def apply(self, changes: Sequence[Change]) -> list[Outcome]:
+        """Apply each change (all of different keys) or say why not, in the order given."""
+        ...
+
+    def settle(self) -> int:
+        """Carry out what a crash left undone; how many changes that were. Called before the first `apply`."""
+        ...
+
+    def enlist(self, key: str, members: Sequence[str]) -> None:
+        """Make sure that the set has these members."""
+        ...
+
+    def claim(self, key: str, fields: Hash) -> Hash:
+        """Give the hash those of `fields` that it does not have yet; the whole hash after that."""
+        ...
+
+    def due(self, key: str, until: float, count: int) -> list[str]:
+        """Up to `count` members of a sorted set with a score of at most `until`, lowest first."""
+        ...
+
+    def expire(self, key: str, until: float) -> int:
+        """Remove members of a sorted set with a score below `until`; how many."""
+        ...

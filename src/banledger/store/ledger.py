@@ -1,0 +1,327 @@
+"""The ledger: bans in, questions answered, over any engine."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from msgspec import Struct
+from msgspec.structs import astuple
+
+from banledger import __version__
+from banledger.errors import LedgerMissing, LedgerNewer, NotALedger, SettingsError, StoreUnavailable
+from banledger.identity import ban_id
+from banledger.keyspace import DAY, LAYOUT, Change, Keyspace
+from banledger.model import Event, GapLine, TicketLine
+from banledger.record import PENDING, Ban, Place, Subject, address_of, from_hash, merge, subject_of
+from banledger.store.engine import Applied, Engine, Reader, Scored
+
+_ROUNDS = 20
+_AT_ONCE = 500
+
+
+class Recorded(Struct, frozen=True):
+    """What a batch did: lines read, bans that are new, bans that changed, bans that stayed as they were, gaps."""
+
+    lines: int = 0
+    new: int = 0
+    amended: int = 0
+    known: int = 0
+    gaps: int = 0
+
+    def __add__(self, other: "Recorded") -> "Recorded":
+        return Recorded(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+
+class Gap(Struct, frozen=True):
+    """Events that a writer lost. Times are UTC epoch seconds."""
+
+    server: str
+    jail: str
+    since: float
+    seen: float
+    bans: int
+    others: int
+    reason: str
+
+
+def open_to_read(store: str, prefix: str) -> "LedgerReader":
+    """The ledger at `store` (a path or URL), to read. Raises StoreError and its children."""
+    from banledger.store import sqlite
+
+    return LedgerReader(sqlite.open_reader(Path(_path(store))), Keyspace(prefix))
+
+
+def open_to_write(store: str, prefix: str, timezone: str) -> "Ledger":
+    """The ledger at `store`, to write; made with `timezone` (IANA name) if there is none yet."""
+    from banledger.store import sqlite
+
+    return Ledger(sqlite.open_writer(Path(_path(store))), Keyspace(prefix), timezone)
+
+
+def _path(store: str) -> str:
+    scheme, colon, rest = store.partition("://")
+    if not colon:
+        return store
+    if scheme == "sqlite":
+        return rest
+    raise SettingsError(f"unknown kind of store: {scheme}://", hint="give a path, or sqlite:///path")
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """The time zone of that IANA name. Raises SettingsError."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise SettingsError(
+            f"unknown time zone: {name}",
+            hint="an IANA name such as Europe/Berlin or UTC; is tzdata installed?",
+        ) from error
+
+
+class LedgerReader:
+    """A ledger to read. Raises LedgerMissing, LedgerNewer, NotALedger when made over the wrong store."""
+
+    def __init__(self, engine: Reader, keyspace: Keyspace) -> None:
+        self._reader = engine
+        self.keys = keyspace
+        meta = engine.hashes([keyspace.meta])[0]
+        if not meta:
+            raise LedgerMissing(
+                f"there is no ledger with the prefix {keyspace.prefix} yet",
+                hint="start the recorder: banledger record",
+            )
+        self._check(meta)
+        self.zone = zone_of(meta["timezone"])
+
+    def _check(self, meta: dict[str, str]) -> None:
+        layout = meta.get("layout", "")
+        if not layout.isdecimal() or "timezone" not in meta:
+            raise NotALedger(f"{self.keys.meta} is not banledger's", hint="choose another prefix")
+        if int(layout) > LAYOUT:
+            raise LedgerNewer(
+                f"the ledger has layout {layout}, this banledger knows {LAYOUT}", hint="upgrade banledger"
+            )
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self._reader.close()
+
+    def store(self) -> Reader:
+        """The engine beneath, for who wants the keys themselves."""
+        return self._reader
+
+    def bans(self, ids: Sequence[str]) -> list[Ban | None]:
+        """The ban of each id, None where there is none."""
+        hashes = self._reader.hashes([self.keys.ban(id_) for id_ in ids])
+        return [_ban(id_, fields) for id_, fields in zip(ids, hashes, strict=True)]
+
+    def ids(self, dimension: str, tok: str) -> Iterator[str]:
+        """The ids of all bans with that value (a token) of a dimension, in no order."""
+        return self._reader.members(self.keys.members(dimension, tok))
+
+    def ids_of_day(self, day: str) -> list[str]:
+        """The ids of a local day's bans (YYYY-MM-DD), newest first."""
+        return sorted((id_ for key in self.keys.days(day) for id_ in self._reader.members(key)), reverse=True)
+
+    def sizes(self, dimension: str, toks: Sequence[str]) -> list[int]:
+        """How many bans each value of a dimension has, all time."""
+        return self._reader.cards([self.keys.members(dimension, tok) for tok in toks])
+
+    def days(self) -> dict[str, int]:
+        """Bans on every local day that has any, oldest first."""
+        pages = self.ranked(DAY)
+        return {day: int(count) for day, count in sorted(pages)}
+
+    def ranked(self, dimension: str) -> Iterator[Scored]:
+        """Values of a dimension (tokens) with their number of bans of all time, most first, fetched in pages."""
+        start = 0
+        while page := self._reader.ranking(self.keys.top(dimension), start, _AT_ONCE):
+            yield from page
+            start += len(page)
+
+    def distinct(self, dimension: str) -> int:
+        """How many values a dimension has, all time."""
+        return self._reader.cards([self.keys.top(dimension)])[0]
+
+    def tally(self, dimension: str, days: Iterable[str]) -> dict[str, int]:
+        """Bans by value of a dimension (tokens; also `hour` and `jail+country`) on these local days together."""
+        return self._reader.tally([key for day in days for key in self.keys.counts(day, dimension)])
+
+    def tally_of(self, dimension: str, toks: Sequence[str], days: Sequence[str]) -> list[list[int]]:
+        """For each day the bans of each of these values."""
+        keys = [self.keys.counts(day, dimension) for day in days]
+        scores = iter(self._reader.scores([key for several in keys for key in several], toks))
+        return [
+            [int(sum(score or 0 for score in column)) for column in zip(*(next(scores) for _ in several), strict=True)]
+            for several in keys
+        ]
+
+    def distinct_on(self, dimension: str, days: Sequence[str]) -> list[int]:
+        """How many values a dimension has on each of these local days (at a month's edge: at most)."""
+        keys = [self.keys.counts(day, dimension) for day in days]
+        sizes = iter(self._reader.cards([key for several in keys for key in several]))
+        return [sum(next(sizes) for _ in several) for several in keys]
+
+    def leaders(self, dimension: str, day: str, count: int) -> list[str]:
+        """The values (tokens) with most bans on a local day: `count`, at a month's edge up to twice that."""
+        pages = [self._reader.ranking(key, 0, count) for key in self.keys.counts(day, dimension)]
+        return [tok for page in pages for tok, _ in page]
+
+    def at_least(self, dimension: str, bans: int) -> int:
+        """How many values of a dimension have at least so many bans, all time."""
+        return self._reader.above(self.keys.top(dimension), bans)
+
+    def banned_now(self, now: float) -> int:
+        """How many bans are in force."""
+        return self._reader.above(self.keys.active, now)
+
+    def gaps(self) -> list[Gap]:
+        """Every gap, newest first."""
+        ids = [id_ for id_, _ in self._reader.ranking(self.keys.gaps, 0, 10_000)]
+        return [_gap(fields) for fields in self._reader.hashes([self.keys.gap(id_) for id_ in ids]) if fields]
+
+
+class Ledger(LedgerReader):
+    """A ledger to write. Its caller is the one writer of its engine; `record` may be repeated after any failure."""
+
+    def __init__(self, engine: Engine, keyspace: Keyspace, timezone: str) -> None:
+        self._engine = engine
+        self._months: set[str] = set()
+        zone_of(timezone)
+        meta = engine.claim(
+            keyspace.meta,
+            {"layout": str(LAYOUT), "timezone": timezone, "made_by": f"banledger {__version__}"},
+        )
+        del meta
+        super().__init__(engine, keyspace)
+        self._calendar = _calendar(self.zone)
+        engine.settle()
+
+    def record(self, lines: Iterable[Event], locate: Callable[[str | None], Place]) -> Recorded:
+        """Record what the lines say, exactly once however often they come. `locate` tells where an address is."""
+        about: dict[Subject, list[TicketLine]] = {}
+        gaps: list[GapLine] = []
+        read = 0
+        for line in lines:
+            read += 1
+            if isinstance(line, GapLine):
+                gaps.append(line)
+            else:
+                about.setdefault(subject_of(line), []).append(line)
+        gaps_done = Recorded(lines=read, gaps=self._record_gaps(gaps))
+        return self._record_bans(about, locate) + gaps_done
+
+    def _record_bans(self, about: dict[Subject, list[TicketLine]], locate: Callable[[str | None], Place]) -> Recorded:
+        new = amended = known = 0
+        salts = dict.fromkeys(about, 0)
+        for _ in range(_ROUNDS):
+            changes: dict[Subject, Change] = {}
+            for subject, have, id_ in self._look_up(salts):
+                ban = have or self._begin(subject, id_, about[subject], locate)
+                for line in about[subject]:
+                    ban = merge(ban, line)
+                if ban is have:
+                    known += 1
+                    del salts[subject]
+                else:
+                    changes[subject] = self.keys.change(have, ban)
+            for (subject, change), outcome in zip(changes.items(), self._apply(list(changes.values())), strict=True):
+                if isinstance(outcome, Applied):
+                    del salts[subject]
+                    new += change.guard is None
+                    amended += change.guard is not None
+            if not salts:
+                return Recorded(new=new, amended=amended, known=known)
+        raise StoreUnavailable("the ledger keeps changing under the recorder", hint="it is tried again")
+
+    def _look_up(self, salts: dict[Subject, int]) -> list[tuple[Subject, Ban | None, str]]:
+        """What the ledger has of each subject, under the first id that is not another ban's."""
+        found: list[tuple[Subject, Ban | None, str]] = []
+        taken: dict[str, Subject] = {}
+        left = list(salts)
+        while left:
+            ids = [_id(subject, salts[subject]) for subject in left]
+            again = []
+            for subject, id_, ban in zip(left, ids, self.bans(ids), strict=True):
+                owner = ban.subject if ban else taken.setdefault(id_, subject)
+                if owner == subject:
+                    found.append((subject, ban, id_))
+                else:
+                    salts[subject] += 1
+                    again.append(subject)
+            left = again
+        return found
+
+    def _begin(self, subject: Subject, id_: str, lines: list[TicketLine], locate: Callable[[str | None], Place]) -> Ban:
+        day, hour = self._calendar(subject.time)
+        ip = min((address for line in lines if (address := address_of(line))), default=None)
+        place = locate(ip)
+        return Ban(
+            id=id_,
+            server=subject.server,
+            jail=subject.jail,
+            fid=subject.fid,
+            time=subject.time,
+            day=day,
+            hour=hour,
+            ip=ip,
+            scope=place.scope,
+            country=place.country,
+            country_from=place.country_from,
+        )
+
+    def _record_gaps(self, gaps: list[GapLine]) -> int:
+        changes = {change.key: change for change in map(self.keys.gap_change, gaps)}
+        return sum(isinstance(outcome, Applied) for outcome in self._apply(list(changes.values())))
+
+    def _apply(self, changes: list[Change]) -> list[Applied | object]:
+        months = {change.slot for change in changes} - self._months
+        if months:
+            self._engine.enlist(self.keys.months, sorted(months))
+            self._months |= months
+        return list(self._engine.apply(changes)) if changes else []
+
+    def tidy(self, now: float) -> int:
+        """Forget amendments whose ban never came, and take what ran out from the list of active bans."""
+        self._engine.expire(self.keys.active, now)
+        gone = 0
+        for month in list(self._reader.members(self.keys.months)):
+            while ids := self._engine.due(self.keys.pending(month), now, _AT_ONCE):
+                waiting = [ban for ban in self.bans(ids) if ban is not None and ban.origin == PENDING]
+                if not waiting:
+                    break
+                gone += len(self._apply([self.keys.removal(ban) for ban in waiting]))
+        return gone
+
+
+def _id(subject: Subject, salt: int) -> str:
+    return ban_id(subject.server, subject.jail, subject.fid, subject.time, salt)
+
+
+def _ban(id_: str, fields: dict[str, str]) -> Ban | None:
+    return from_hash(id_, fields) if fields else None
+
+
+def _gap(fields: dict[str, str]) -> Gap:
+    return Gap(
+        fields["server"],
+        fields["jail"],
+        float(fields["since"]),
+        float(fields["seen"]),
+        int(fields["bans"]),
+        int(fields["others"]),
+        fields["reason"],
+    )
+
+
+def _calendar(zone: ZoneInfo) -> Callable[[int], tuple[str, int]]:
+    """The local day (YYYY-MM-DD) and hour of a UTC epoch second. Zones move by quarters of an hour."""
+
+    @lru_cache(maxsize=4096)
+    def quarter(number: int) -> tuple[str, int]:
+        local = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=900 * number)).astimezone(zone)
+        return local.strftime("%Y-%m-%d"), local.hour
+
+    return lambda second: quarter(second // 900)

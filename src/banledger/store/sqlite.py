@@ -1,0 +1,543 @@
+"""The embedded engine: one SQLite file, its tables shaped as the store's hashes, sets and sorted sets.
+
+Theory of operation. `key` names every key once and knows the size of its set; the other tables refer to it by number.
+A batch is one transaction, so nothing is ever left half done and `settle` has nothing to settle. `tally` holds the
+sorted sets that are only added up, `ranking` those that are read by rank and so have an index by score.
+
+SQLite before 3.51.3 can corrupt a WAL file when two connections write or checkpoint at once. So there is one writer,
+under a lock on a file beside the ledger; readers open `mode=ro`, which is refused a checkpoint. The writer's last
+act is to let a read-only connection outlive it: so `-wal` and `-shm` stay, and a reader that may not create them
+can always open the ledger.
+"""
+
+import fcntl
+import os
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+
+from banledger.errors import (
+    LedgerLocked,
+    LedgerMissing,
+    LedgerNewer,
+    NotALedger,
+    StoreError,
+    StoreUnavailable,
+)
+from banledger.keyspace import Change
+from banledger.store.engine import Applied, Conflict, Hash, Outcome, Scored
+
+_SCHEMA = """
+CREATE TABLE key (
+    id   INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    card INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE hash (key INTEGER PRIMARY KEY, fields BLOB NOT NULL);
+CREATE TABLE member (key INTEGER, member TEXT, PRIMARY KEY (key, member)) WITHOUT ROWID;
+CREATE TABLE tally (key INTEGER, member TEXT, score INTEGER NOT NULL, PRIMARY KEY (key, member)) WITHOUT ROWID;
+CREATE TABLE ranking (key INTEGER, member TEXT, score REAL NOT NULL, PRIMARY KEY (key, member)) WITHOUT ROWID;
+CREATE INDEX ranking_by_score ON ranking (key, score, member);
+"""
+
+_APPLICATION_ID = 0x62616E73  # "bans", in the header of the file (PRAGMA application_id)
+_FILE_LAYOUT = 1  # PRAGMA user_version
+_PAGE = 1000
+_CACHE_KIB = 8 * 1024
+_NUMBERS_KEPT = 16_384
+
+HASH, SET, TALLY, RANKING = "hash", "set", "tally", "ranking"
+_TABLE_OF = {SET: "member", TALLY: "tally", RANKING: "ranking"}
+_REDIS_KIND = {HASH: "hash", SET: "set", TALLY: "zset", RANKING: "zset"}
+
+_hash_decoder = msgspec.json.Decoder(Hash)
+_encode = msgspec.json.encode
+
+
+def open_reader(path: Path) -> "SqliteReader":
+    """The ledger at `path`, to read. Raises LedgerMissing, NotALedger, StoreUnavailable."""
+    if not path.exists():
+        raise LedgerMissing(
+            f"there is no ledger at {path}",
+            hint="start the recorder (banledger record), or name another with --store or BANLEDGER_STORE",
+        )
+    with _translated(path):
+        connection = _connect(f"file:{quote(str(path.absolute()))}?mode=ro")
+        _check_header(connection, path)
+    return SqliteReader(connection, path)
+
+
+def open_writer(path: Path) -> "SqliteEngine":
+    """The ledger at `path`, to write; made if it does not exist.
+
+    Raises LedgerLocked if another process writes to it, NotALedger, StoreUnavailable.
+    """
+    try:
+        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"can't write beside {path}: {error.strerror}", hint="check the folder and who owns it"
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise LedgerLocked(
+            f"another recorder writes to {path}", hint="systemctl status banledger; stop it first"
+        ) from error
+    try:
+        with _translated(path):
+            return SqliteEngine(_open_for_writing(path), path, lock)
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def _open_for_writing(path: Path) -> sqlite3.Connection:
+    if not path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
+    connection = _connect(f"file:{quote(str(path.absolute()))}?mode=rw")
+    try:
+        if path.stat().st_size == 0:
+            connection.execute("PRAGMA page_size = 8192")
+        _check_header(connection, path, may_be_empty=True)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("PRAGMA secure_delete = OFF")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID};"
+                f" PRAGMA user_version = {_FILE_LAYOUT}; COMMIT;"
+            )
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5, cached_statements=64)
+
+
+def _check_header(connection: sqlite3.Connection, path: Path, *, may_be_empty: bool = False) -> None:
+    made_by = connection.execute("PRAGMA application_id").fetchone()[0]
+    layout = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if made_by == 0 and layout == 0 and tables == 0:
+        if may_be_empty:
+            return
+        raise LedgerMissing(f"the ledger at {path} is empty", hint="start the recorder: banledger record")
+    if made_by != _APPLICATION_ID:
+        raise NotALedger(f"{path} is a database, but not banledger's", hint="choose another path for the ledger")
+    if layout > _FILE_LAYOUT:
+        raise LedgerNewer(f"{path} was made by a newer banledger (file layout {layout})", hint="upgrade banledger")
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _translate(error, path) from error
+
+
+def _translate(error: sqlite3.Error, path: Path) -> StoreError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return StoreUnavailable(f"the disk that holds {path} is full", hint="make room; bans wait in the spool")
+    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return NotALedger(
+            f"{path} is no ledger, or damaged: {error}",
+            hint="restore a copy, or move it away: a new one is made, and fail2ban's active bans come back into it",
+        )
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY):
+        return StoreUnavailable(
+            f"can't open {path}: {error}", hint="check its owner and mode; members of its group may read it"
+        )
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR):
+        return StoreUnavailable(f"can't use {path} now: {error}", hint="check the disk; it is tried again")
+    return StoreError(f"{path}: {error}")
+
+
+class SqliteReader:
+    """See `engine.Reader`."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._db = connection
+        self.path = path
+
+    def close(self) -> None:
+        """See Reader.close."""
+        self._db.close()
+
+    def hashes(self, keys: Sequence[str]) -> list[Hash]:
+        """See Reader.hashes."""
+        found: dict[str, bytes] = {}
+        with _translated(self.path):
+            for page in _pages(keys):
+                found.update(
+                    self._db.execute(
+                        "SELECT name, fields FROM json_each(?) JOIN key ON name = value JOIN hash ON hash.key = key.id",
+                        (_encode(page),),
+                    )
+                )
+        return [_hash_decoder.decode(found[key]) if key in found else {} for key in keys]
+
+    def members(self, key: str) -> Iterator[str]:
+        """See Reader.members."""
+        last = ""
+        with _translated(self.path):
+            while page := self._db.execute(
+                "SELECT member FROM member WHERE key = (SELECT id FROM key WHERE name = ?) AND member > ?"
+                " ORDER BY member LIMIT ?",
+                (key, last, _PAGE),
+            ).fetchall():
+                yield from (member for (member,) in page)
+                last = page[-1][0]
+
+    def cards(self, keys: Sequence[str]) -> list[int]:
+        """See Reader.cards."""
+        found: dict[str, int] = {}
+        with _translated(self.path):
+            for page in _pages(keys):
+                found.update(
+                    self._db.execute("SELECT name, card FROM json_each(?) JOIN key ON name = value", (_encode(page),))
+                )
+        return [found.get(key, 0) for key in keys]
+
+    def tally(self, keys: Sequence[str]) -> dict[str, int]:
+        """See Reader.tally."""
+        with _translated(self.path):
+            return dict(
+                self._db.execute(
+                    "SELECT member, sum(score) FROM json_each(?) JOIN key ON name = value"
+                    " JOIN tally ON tally.key = key.id GROUP BY member",
+                    (_encode(list(keys)),),
+                )
+            )
+
+    def scores(self, keys: Sequence[str], members: Sequence[str]) -> list[list[float | None]]:
+        """See Reader.scores."""
+        wanted = _encode(list(members))
+        with _translated(self.path):
+            return [
+                [
+                    score
+                    for (score,) in self._db.execute(
+                        f"SELECT score FROM json_each(?) LEFT JOIN {table} ON {table}.key = ? AND member = value"
+                        " ORDER BY json_each.key",
+                        (wanted, number),
+                    )
+                ]
+                for number, table in map(self._sorted_set, keys)
+            ]
+
+    def _sorted_set(self, key: str) -> tuple[int, str]:
+        row = self._db.execute("SELECT id, kind FROM key WHERE name = ?", (key,)).fetchone()
+        if row is None or row[1] not in (TALLY, RANKING):
+            return -1, "ranking"
+        return row[0], _TABLE_OF[row[1]]
+
+    def ranking(self, key: str, start: int, count: int) -> list[Scored]:
+        """See Reader.ranking."""
+        with _translated(self.path):
+            number, table = self._sorted_set(key)
+            return self._db.execute(
+                f"SELECT member, score FROM {table} WHERE key = ? ORDER BY score DESC, member DESC LIMIT ? OFFSET ?",
+                (number, count, start),
+            ).fetchall()
+
+    def above(self, key: str, least: float) -> int:
+        """See Reader.above."""
+        with _translated(self.path):
+            number, table = self._sorted_set(key)
+            row = self._db.execute(f"SELECT count(*) FROM {table} WHERE key = ? AND score >= ?", (number, least))
+            return int(row.fetchone()[0])
+
+    def kind(self, key: str) -> str:
+        """See Reader.kind."""
+        with _translated(self.path):
+            row = self._db.execute("SELECT kind FROM key WHERE name = ? AND card > 0", (key,)).fetchone()
+        return _REDIS_KIND[row[0]] if row else "none"
+
+    def keys(self, pattern: str) -> Iterator[str]:
+        """See Reader.keys."""
+        last = 0
+        with _translated(self.path):
+            while page := self._db.execute(
+                "SELECT id, name FROM key WHERE name GLOB ? AND card > 0 AND id > ? ORDER BY id LIMIT ?",
+                (pattern, last, _PAGE),
+            ).fetchall():
+                yield from (name for _, name in page)
+                last = page[-1][0]
+
+
+class SqliteEngine(SqliteReader):
+    """See `engine.Engine`. The only writer of its file."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, lock: int) -> None:
+        super().__init__(connection, path)
+        self._lock = lock
+        self._numbers: dict[str, int] = {}
+
+    def close(self) -> None:
+        """See Reader.close. Leaves `-wal` and `-shm` behind for readers that can't make them."""
+        if self._lock < 0:
+            return
+        keeper = _connect(f"file:{quote(str(self.path.absolute()))}?mode=ro")
+        with suppress(sqlite3.Error):
+            keeper.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        self._db.close()
+        keeper.close()
+        os.close(self._lock)
+        self._lock = -1
+
+    def settle(self) -> int:
+        """See Engine.settle. A transaction leaves nothing undone."""
+        return 0
+
+    def apply(self, changes: Sequence[Change]) -> list[Outcome]:
+        """See Engine.apply. All changes that do not conflict are one transaction."""
+        with self._transaction():
+            current = self.hashes([change.key for change in changes])
+            outcomes: list[Outcome] = []
+            accepted: list[tuple[Change, Hash]] = []
+            for change, have in zip(changes, current, strict=True):
+                if _holds(change.guard, have):
+                    accepted.append((change, have))
+                    outcomes.append(Applied())
+                else:
+                    outcomes.append(Conflict(have))
+            if accepted:
+                self._write(accepted)
+        return outcomes
+
+    def enlist(self, key: str, members: Sequence[str]) -> None:
+        """See Engine.enlist."""
+        with self._transaction():
+            self._name({key: SET})
+            self._join([(key, member) for member in members])
+
+    def claim(self, key: str, fields: Hash) -> Hash:
+        """See Engine.claim."""
+        with self._transaction():
+            whole = fields | self.hashes([key])[0]
+            self._name({key: HASH})
+            self._put_hashes([(key, whole)])
+        return whole
+
+    def due(self, key: str, until: float, count: int) -> list[str]:
+        """See Engine.due."""
+        with _translated(self.path):
+            number, table = self._sorted_set(key)
+            rows = self._db.execute(
+                f"SELECT member FROM {table} WHERE key = ? AND score <= ? ORDER BY score, member LIMIT ?",
+                (number, until, count),
+            )
+            return [member for (member,) in rows]
+
+    def expire(self, key: str, until: float) -> int:
+        """See Engine.expire."""
+        with self._transaction():
+            number, table = self._sorted_set(key)
+            gone = self._db.execute(f"DELETE FROM {table} WHERE key = ? AND score < ?", (number, until)).rowcount
+            if gone:
+                self._resize({number: -gone})
+        return gone
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with _translated(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._numbers.clear()
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def _write(self, accepted: list[tuple[Change, Hash]]) -> None:
+        """Everything that the changes hold, coalesced so that each row is written once."""
+        batch = _Batch(accepted)
+        self._name(batch.kinds())
+        self._put_hashes(batch.hashes)
+        self._join(batch.joins)
+        self._leave(batch.leaves)
+        self._count(batch.tallies)
+        self._score(batch.scores)
+        self._rank(batch.rankings)
+        self._drop_hashes(batch.removed)
+
+    def _name(self, kinds: dict[str, str]) -> None:
+        """Give every key its number."""
+        if len(self._numbers) > _NUMBERS_KEPT:
+            self._numbers.clear()
+        new = [key for key in kinds if key not in self._numbers]
+        for page in _pages(new, 5000):
+            listed = _encode(page)
+            self._numbers.update(
+                self._db.execute("SELECT name, key.id FROM json_each(?) JOIN key ON name = value", (listed,))
+            )
+            self._numbers.update(
+                self._db.execute(
+                    "INSERT INTO key (name, kind, card) SELECT value->>0, value->>1, value->>2 FROM json_each(?)"
+                    " RETURNING name, id",
+                    (_encode([(key, kinds[key], kinds[key] == HASH) for key in page if key not in self._numbers]),),
+                )
+            )
+
+    def _put_hashes(self, hashes: list[tuple[str, Hash]]) -> None:
+        self._db.executemany(
+            "INSERT OR REPLACE INTO hash (key, fields) VALUES (?, ?)",
+            [(self._numbers[key], _encode(fields)) for key, fields in hashes],
+        )
+
+    def _drop_hashes(self, keys: list[str]) -> None:
+        numbers = [(self._numbers.pop(key),) for key in keys]
+        self._db.executemany("DELETE FROM hash WHERE key = ?", numbers)
+        self._db.executemany("DELETE FROM key WHERE id = ?", numbers)
+
+    def _join(self, pairs: list[tuple[str, str]]) -> None:
+        numbered = sorted((self._numbers[key], member) for key, member in pairs)
+        grown: dict[int, int] = defaultdict(int)
+        for (number,) in self._db.execute(
+            "INSERT OR IGNORE INTO member SELECT value->>0, value->>1 FROM json_each(?) RETURNING key",
+            (_encode(numbered),),
+        ):
+            grown[number] += 1
+        self._resize(grown)
+
+    def _leave(self, pairs: list[tuple[str, str]]) -> None:
+        shrunk: dict[int, int] = defaultdict(int)
+        for key, member in pairs:
+            number = self._numbers[key]
+            shrunk[number] -= self._db.execute(
+                "DELETE FROM member WHERE key = ? AND member = ?", (number, member)
+            ).rowcount
+        self._resize(shrunk)
+
+    def _count(self, deltas: dict[tuple[str, str], int]) -> None:
+        rows = {(self._numbers[key], member): delta for (key, member), delta in deltas.items() if delta}
+        grown: dict[int, int] = defaultdict(int)
+        empty: list[tuple[int, str]] = []
+        for number, member, score in self._db.execute(
+            "INSERT INTO tally SELECT value->>0, value->>1, value->>2 FROM json_each(?) WHERE true"
+            " ON CONFLICT DO UPDATE SET score = score + excluded.score RETURNING key, member, score",
+            (_encode(sorted((*row, delta) for row, delta in rows.items())),),
+        ):
+            if score == 0:
+                empty.append((number, member))
+                grown[number] -= 1
+            elif score == rows[number, member]:
+                grown[number] += 1
+        self._db.executemany("DELETE FROM tally WHERE key = ? AND member = ?", empty)
+        self._resize(grown)
+
+    def _rank(self, rankings: dict[tuple[str, str], tuple[str, ...]]) -> None:
+        """Give each ranked member the size of its sets, as they are now."""
+        sources = list({source for several in rankings.values() for source in several})
+        cards = dict(zip(sources, self.cards(sources), strict=True))
+        self._score(
+            {place: float(sum(cards[source] for source in several)) or None for place, several in rankings.items()}
+        )
+
+    def _score(self, scores: dict[tuple[str, str], float | None]) -> None:
+        """Give members of sorted sets their score; None removes them."""
+        wanted = {(self._numbers[key], member): score for (key, member), score in scores.items()}
+        grown: dict[int, int] = defaultdict(int)
+        put = sorted((*place, score) for place, score in wanted.items() if score is not None)
+        for number, member in self._db.execute(
+            "INSERT OR IGNORE INTO ranking SELECT value->>0, value->>1, CAST(value->>2 AS REAL)"
+            " FROM json_each(?) RETURNING key, member",
+            (_encode([(number, member, _real(score)) for number, member, score in put]),),
+        ):
+            grown[number] += 1
+            del wanted[number, member]
+        for (number, member), score in wanted.items():
+            if score is None:
+                grown[number] -= self._db.execute(
+                    "DELETE FROM ranking WHERE key = ? AND member = ?", (number, member)
+                ).rowcount
+        self._db.executemany(
+            "UPDATE ranking SET score = ?3 WHERE key = ?1 AND member = ?2 AND score <> ?3",
+            [(*place, score) for place, score in wanted.items() if score is not None],
+        )
+        self._resize(grown)
+
+    def _resize(self, changes: dict[int, int]) -> None:
+        self._db.executemany(
+            "UPDATE key SET card = card + ? WHERE id = ?",
+            [(change, number) for number, change in changes.items() if change],
+        )
+
+
+class _Batch:
+    """What several changes write, each row once."""
+
+    def __init__(self, accepted: list[tuple[Change, Hash]]) -> None:
+        self.hashes: list[tuple[str, Hash]] = []
+        self.removed: list[str] = []
+        self.joins: list[tuple[str, str]] = []
+        self.leaves: list[tuple[str, str]] = []
+        self.tallies: dict[tuple[str, str], int] = defaultdict(int)
+        self.scores: dict[tuple[str, str], float | None] = {}
+        self.rankings: dict[tuple[str, str], tuple[str, ...]] = {}
+        for change, have in accepted:
+            self._add(change, have)
+
+    def _add(self, change: Change, have: Hash) -> None:
+        if change.remove:
+            self.removed.append(change.key)
+        else:
+            kept = {name: value for name, value in have.items() if name not in change.drop}
+            self.hashes.append((change.key, kept | change.fields))
+        before, after = change.before, change.after
+        id_ = after.member or before.member
+        self.joins += [(key, id_) for key in change.joins]
+        self.leaves += [(key, id_) for key in change.leaves]
+        for key, member, delta in change.tallies:
+            self.tallies[key, member] += delta
+        if before.sets != after.sets or change.joins or change.leaves:
+            self.joins += [(key, id_) for key in after.sets if key not in before.sets]
+            self.leaves += [(key, id_) for key in before.sets if key not in after.sets]
+            for ranking in (*before.rankings, *after.rankings):
+                self.rankings[ranking.key, ranking.member] = ranking.sources
+        for mark in before.marks:
+            self.scores[mark.key, mark.member] = None
+        for mark in (*change.marks, *after.marks):
+            self.scores[mark.key, mark.member] = mark.score
+
+    def kinds(self) -> dict[str, str]:
+        """Every key that the batch touches and what it holds."""
+        kinds = {key: HASH for key, _ in self.hashes} | dict.fromkeys(self.removed, HASH)
+        kinds |= {key: SET for key, _ in (*self.joins, *self.leaves)}
+        kinds |= {key: TALLY for key, _ in self.tallies}
+        kinds |= {key: RANKING for key, _ in (*self.scores, *self.rankings)}
+        return kinds
+
+
+def _holds(guard: dict[str, str | None] | None, have: Hash) -> bool:
+    if guard is None:
+        return not have
+    return bool(have) and all(have.get(name) == value for name, value in guard.items())
+
+
+def _real(score: float) -> str:
+    """A score as text that SQLite's CAST reads without loss."""
+    return "1e999" if score == float("inf") else repr(score)
+
+
+def _pages(items: Sequence[str], size: int = 1000) -> Iterator[list[str]]:
+    for start in range(0, len(items), size):
+        yield list(items[start : start + size])

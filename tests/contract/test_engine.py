@@ -1,0 +1,174 @@
+"""What every engine owes (see `store/engine.py`)."""
+
+from collections.abc import Callable
+
+import pytest
+
+from banledger.keyspace import Change, Mark
+from banledger.store.engine import Applied, Conflict, Engine, Hash
+from tests.contract.conftest import standing_of
+
+SLOT = "bans:{2611}:"
+
+
+A, B = SLOT + "ban:a", SLOT + "ban:b"
+COUNT = SLOT + "count:d:jail"
+
+
+def change(before: Hash | None = None, fields: Hash | None = None, key: str = A, **more: object) -> Change:
+    """From one hash to another with all that follows; guarded by `before` (None: absent)."""
+    after = {"x": "1", "jail": "j"} if fields is None else fields
+    jails = [hash_.get("jail") for hash_ in (before or {}, after)]
+    tallies = [(COUNT, jail, delta) for jail, delta in zip(jails, (-1, 1), strict=True) if jail]
+    values: dict[str, object] = {
+        "slot": "2611",
+        "key": key,
+        "guard": before,
+        "fields": after,
+        "drop": tuple((before or {}).keys() - after.keys()),
+        "remove": not after,
+        "before": standing_of(key, before or {}),
+        "after": standing_of(key, after),
+        "tallies": tuple(tallies) if jails[0] != jails[1] else (),
+    }
+    return Change(**(values | more))  # type: ignore[arg-type]
+
+
+FIRST = {"x": "1", "jail": "j"}
+
+
+def test_an_absent_key_is_empty_and_no_error(engine: Engine) -> None:
+    assert engine.hashes(["no"]) == [{}]
+    assert list(engine.members("no")) == []
+    assert engine.cards(["no"]) == [0]
+    assert engine.tally(["no"]) == {}
+    assert engine.scores(["no"], ["x"]) == [[None]]
+    assert engine.ranking("no", 0, 9) == []
+    assert engine.above("no", 0) == 0
+    assert engine.kind("no") == "none"
+    assert list(engine.keys("no*")) == []
+
+
+def test_a_change_puts_the_hash_and_all_that_follows(engine: Engine) -> None:
+    assert engine.apply([change(), change(key=B)]) == [Applied(), Applied()]
+    assert engine.hashes([A]) == [FIRST]
+    assert set(engine.members("bans:jail:j")) == {"a", "b"}
+    assert engine.cards(["bans:jail:j", "bans:top:jail", COUNT]) == [2, 1, 1]
+    assert engine.ranking("bans:top:jail", 0, 9) == [("j", 2.0)]
+    assert engine.tally([COUNT]) == {"j": 2}
+
+
+def test_a_change_whose_guard_fails_does_nothing_and_says_what_is_there(engine: Engine) -> None:
+    engine.apply([change()])
+    assert engine.apply([change()]) == [Conflict(FIRST)]
+    assert engine.apply([change({"x": "2"})]) == [Conflict(FIRST)]
+    assert engine.apply([change(guard={"y": "1"})]) == [Conflict(FIRST)]
+    assert engine.apply([change(key=B, guard={"x": None})]) == [Conflict({})]
+    assert engine.tally([COUNT]) == {"j": 1}
+
+
+def test_a_guard_may_ask_for_values_and_for_absence(engine: Engine) -> None:
+    engine.apply([change()])
+    assert engine.apply([change(FIRST, {"y": "2"}, guard={"x": "1", "y": None})]) == [Applied()]
+    assert engine.hashes([A]) == [{"y": "2"}]
+    assert engine.cards(["bans:jail:j", "bans:top:jail", COUNT]) == [0, 0, 0]
+
+
+def test_one_conflict_in_a_batch_does_not_stop_the_others(engine: Engine) -> None:
+    engine.apply([change()])
+    assert engine.apply([change(), change(key=B)]) == [Conflict(FIRST), Applied()]
+
+
+def test_moving_from_one_set_to_another_moves_the_rankings(engine: Engine) -> None:
+    engine.apply([change(), change(key=B)])
+    engine.apply([change(FIRST, {"x": "1", "jail": "k"})])
+    assert dict(engine.ranking("bans:top:jail", 0, 9)) == {"j": 1.0, "k": 1.0}
+    assert engine.tally([COUNT]) == {"j": 1, "k": 1}
+    assert list(engine.members("bans:jail:k")) == ["a"]
+
+
+def test_removing_a_hash_leaves_no_trace(engine: Engine) -> None:
+    engine.apply([change(joins=(SLOT + "day:d",))])
+    engine.apply([change(FIRST, {}, leaves=(SLOT + "day:d",))])
+    assert list(engine.keys("*")) == []
+    assert engine.apply([change()]) == [Applied()]
+
+
+def test_marks_set_and_remove_members_of_sorted_sets(engine: Engine) -> None:
+    engine.apply([change(marks=(Mark(SLOT + "pending", "a", 5.0),))])
+    assert engine.due(SLOT + "pending", 5.0, 9) == ["a"]
+    engine.apply([change(FIRST, FIRST, marks=(Mark(SLOT + "pending", "a", None),))])
+    assert engine.kind(SLOT + "pending") == "none"
+
+
+def test_marks_outside_follow_the_hash(engine: Engine) -> None:
+    engine.apply([change(fields={"mark": "inf"})])
+    assert engine.ranking("bans:active", 0, 9) == [("a", float("inf"))]
+    engine.apply([change({"mark": "inf"}, {"mark": "5"})])
+    assert engine.ranking("bans:active", 0, 9) == [("a", 5.0)]
+    engine.apply([change({"mark": "5"}, {"x": "1"})])
+    assert engine.kind("bans:active") == "none"
+
+
+def test_rankings_are_highest_first_and_equal_ones_backwards_by_bytes(engine: Engine) -> None:
+    marks = tuple(Mark(SLOT + "z", member, score) for member, score in [("a", 1.0), ("b", 2.0), ("é", 1.0), ("z", 1.0)])
+    engine.apply([change(marks=marks)])
+    assert engine.ranking(SLOT + "z", 0, 9) == [("b", 2.0), ("é", 1.0), ("z", 1.0), ("a", 1.0)]
+    assert engine.ranking(SLOT + "z", 1, 2) == [("é", 1.0), ("z", 1.0)]
+    assert engine.above(SLOT + "z", 2.0) == 1
+    assert engine.scores([SLOT + "z", "no"], ["z", "no", "b"]) == [[1.0, None, 2.0], [None, None, None]]
+
+
+def test_expire_removes_what_is_below_and_due_lists_what_is_at_most(engine: Engine) -> None:
+    engine.apply([change(marks=tuple(Mark(SLOT + "z", str(n), float(n)) for n in range(5)))])
+    assert engine.due(SLOT + "z", 2.0, 2) == ["0", "1"]
+    assert engine.expire(SLOT + "z", 2.0) == 2
+    assert engine.due(SLOT + "z", 9.0, 9) == ["2", "3", "4"]
+    assert engine.cards([SLOT + "z"]) == [3]
+
+
+def test_claim_keeps_what_is_there(engine: Engine) -> None:
+    assert engine.claim("bans:meta", {"layout": "1"}) == {"layout": "1"}
+    assert engine.claim("bans:meta", {"layout": "2", "zone": "UTC"}) == {"layout": "1", "zone": "UTC"}
+
+
+def test_enlisting_twice_is_enlisting_once(engine: Engine) -> None:
+    engine.enlist("bans:months", ["2611", "2612"])
+    engine.enlist("bans:months", ["2612"])
+    assert sorted(engine.members("bans:months")) == ["2611", "2612"]
+    assert engine.cards(["bans:months"]) == [2]
+
+
+def test_large_sets_come_whole(engine: Engine) -> None:
+    names = [f"{n:05d}" for n in range(2500)]
+    engine.enlist("s", names)
+    assert sorted(engine.members("s")) == names
+
+
+def test_hash_values_may_hold_anything(engine: Engine) -> None:
+    odd = {"x": "a\0b\n\x1b[31m\u202e é 🦀 '\"; DROP TABLE key", "y": "z" * 100_000}
+    engine.apply([change(fields=odd)])
+    assert engine.hashes([A]) == [odd]
+
+
+def test_keys_match_glob_patterns_and_kinds_are_redis_words(engine: Engine) -> None:
+    engine.apply([change()])
+    assert set(engine.keys("bans:*:jail")) == {COUNT, "bans:top:jail"}
+    assert set(engine.keys("bans:j?il:*")) == {"bans:jail:j"}
+    assert [engine.kind(key) for key in (A, "bans:jail:j", "bans:top:jail", COUNT)] == ["hash", "set", "zset", "zset"]
+
+
+def test_everything_is_there_after_the_store_is_opened_again(engine: Engine, open_engine: Callable[[], Engine]) -> None:
+    engine.apply([change()])
+    engine.close()
+    again = open_engine()
+    assert again.settle() == 0
+    assert again.hashes([A]) == [FIRST]
+
+
+@pytest.mark.parametrize("size", [1, 3, 1500])
+def test_batches_of_any_size_count_the_same(engine: Engine, size: int) -> None:
+    changes = [change(key=f"{SLOT}ban:{n:05d}") for n in range(size)]
+    assert engine.apply(changes) == [Applied()] * size
+    assert engine.ranking("bans:top:jail", 0, 2) == [("j", float(size))]
+    assert engine.tally([COUNT]) == {"j": size}

@@ -1,0 +1,267 @@
+"""The ledger over every engine: exactly once, in any order, through any crash."""
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from typing import TypeAlias
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from banledger.errors import LedgerMissing, LedgerNewer, NotALedger, SettingsError
+from banledger.keyspace import PENDING_KEPT_S, Keyspace
+from banledger.model import BanLine, Event, ProlongLine, UnbanLine
+from banledger.record import subject_of
+from banledger.store.check import check
+from banledger.store.engine import Engine, Outcome
+from banledger.store.ledger import Ledger, LedgerReader, Recorded
+from banledger.store.sqlite import open_writer
+from tests.contract.conftest import KEYS, dump
+from tests.lines import T0, ban, events, gap, nowhere, prolong, ticket_lines, unban
+from tests.reference import ReferenceEngine, Store
+
+
+Ticket: TypeAlias = BanLine | ProlongLine | UnbanLine
+
+
+def fresh() -> tuple[Store, Ledger]:
+    """An empty ledger over the reference engine."""
+    store = Store()
+    return store, Ledger(ReferenceEngine(store, KEYS.standing_of), KEYS, "Europe/Berlin")
+
+
+def faults(ledger: LedgerReader) -> list[str]:
+    """What the check finds."""
+    return [f"{fault.key} {fault.what}" for fault in check(ledger.store(), ledger.keys)]
+
+
+def test_a_ban_is_one_hash_and_its_id_stands_in_sets(ledger: Ledger) -> None:
+    assert ledger.record([ban(users=("root",))], nowhere) == Recorded(lines=1, new=1)
+    store = ledger.store()
+    (id_,) = store.members("bans:country:DE")
+    for key in (
+        "bans:ip:192.0.2.1",
+        "bans:jail:sshd",
+        "bans:server:web1",
+        "bans:user:root",
+        "bans:{2611}:day:2026-11-23",
+    ):
+        assert list(store.members(key)) == [id_]
+    (fields,) = store.hashes([f"bans:{{2611}}:ban:{id_}"])
+    assert fields["ip"] == "192.0.2.1"
+    assert fields["time"] == str(T0)
+    assert store.ranking("bans:top:country", 0, 9) == [("DE", 1.0)]
+    assert store.tally(["bans:{2611}:count:2026-11-23:jail+country"]) == {"sshd|DE": 1}
+    assert store.ranking("bans:active", 0, 9) == [(id_, float(T0 + 600))]
+    assert faults(ledger) == []
+
+
+def test_recording_again_changes_nothing(ledger: Ledger) -> None:
+    lines: list[Event] = [ban(), prolong(), unban("192.0.2.9"), gap()]
+    ledger.record(lines, nowhere)
+    before = dump(ledger.store())
+    assert ledger.record(lines, nowhere) == Recorded(lines=4, known=2)
+    assert dump(ledger.store()) == before
+
+
+def test_an_unban_keeps_the_ban_and_takes_it_off_the_active_ones(ledger: Ledger) -> None:
+    ledger.record([ban()], nowhere)
+    assert ledger.record([unban(seen=T0 + 60)], nowhere) == Recorded(lines=1, amended=1)
+    assert ledger.store().kind("bans:active") == "none"
+    assert ledger.distinct("ip") == 1
+
+
+def test_an_amendment_counts_nowhere_until_its_ban_comes(ledger: Ledger) -> None:
+    ledger.record([unban(seen=T0 + 60)], nowhere)
+    assert ledger.days() == {}
+    assert ledger.distinct("ip") == 0
+    ledger.record([ban()], nowhere)
+    (recorded,) = ledger.bans(ledger.ids_of_day("2026-11-23"))
+    assert recorded is not None
+    assert recorded.unbanned == T0 + 60
+    assert faults(ledger) == []
+
+
+def test_an_amendment_whose_ban_never_comes_is_forgotten(ledger: Ledger) -> None:
+    ledger.record([unban(seen=T0 + 60)], nowhere)
+    assert ledger.tidy(T0 + 61) == 0
+    assert ledger.tidy(T0 + 61 + PENDING_KEPT_S) == 1
+    assert [key for key in ledger.store().keys("*") if ":ban:" in key or "pending" in key] == []
+
+
+def test_what_ran_out_leaves_the_list_of_active_bans_and_nothing_else(ledger: Ledger) -> None:
+    ledger.record([ban(), ban("192.0.2.2", bantime=-1)], nowhere)
+    assert ledger.banned_now(T0 + 1) == 2
+    assert ledger.banned_now(T0 + 601) == 1
+    ledger.tidy(T0 + 601)
+    assert ledger.store().cards(["bans:active"]) == [1]
+    assert faults(ledger) == []
+
+
+def test_a_day_is_local_and_may_reach_into_two_utc_months(ledger: Ledger) -> None:
+    midnight = 1_793_487_600  # 2026-11-01 00:00 in Berlin, still October in UTC
+    ledger.record([ban(time=midnight), ban(time=midnight + 7200), ban(time=midnight - 1)], nowhere)
+    assert ledger.days() == {"2026-10-31": 1, "2026-11-01": 2}
+    assert len(ledger.ids_of_day("2026-11-01")) == 2
+    assert ledger.tally("jail", ["2026-11-01"]) == {"sshd": 2}
+    assert ledger.tally_of("jail", ["sshd", "no"], ["2026-10-31", "2026-11-01"]) == [[1, 0], [2, 0]]
+    assert ledger.distinct_on("hour", ["2026-11-01"]) == [2]
+    assert faults(ledger) == []
+
+
+def test_gaps_are_kept_with_what_was_lost(ledger: Ledger) -> None:
+    assert ledger.record([gap(), gap()], nowhere).gaps == 1
+    (lost,) = ledger.gaps()
+    assert (lost.bans, lost.others, lost.reason) == (3, 1, "full")
+
+
+@pytest.mark.parametrize("name", ["a:b", "{x}", "a|b", "line\nbreak", "é\u202e", "x" * 10_000, "%41", " ", "\x00"])
+def test_names_from_outside_do_no_harm(ledger: Ledger, name: str) -> None:
+    ledger.record([ban(fid=name, jail=name, users=(name,))], nowhere)
+    assert [key for key in ledger.store().keys("*") if not key.isprintable() or len(key) > 200] == []
+    (recorded,) = ledger.bans(ledger.ids_of_day("2026-11-23"))
+    assert recorded is not None
+    assert (recorded.fid, recorded.jail) == (name, name)
+    assert faults(ledger) == []
+
+
+def test_two_bans_whose_ids_collide_are_two_bans(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = "2611231234567890abcd"
+    monkeypatch.setattr("banledger.store.ledger.ban_id", lambda *parts: real[:-1] + str(parts[-1]))
+    assert ledger.record([ban(), ban("192.0.2.2")], nowhere).new == 2
+    assert ledger.record([ban("192.0.2.3")], nowhere).new == 1
+    assert ledger.record([ban(), ban("192.0.2.2"), ban("192.0.2.3")], nowhere) == Recorded(lines=3, known=3)
+    assert faults(ledger) == []
+
+
+def test_a_ledger_keeps_the_time_zone_it_was_made_with(open_engine: Callable[[], Engine]) -> None:
+    engine = open_engine()
+    Ledger(engine, KEYS, "Asia/Tokyo")
+    assert str(Ledger(engine, KEYS, "UTC").zone) == "Asia/Tokyo"
+
+
+def test_what_is_no_ledger_or_a_newer_one_is_refused(open_engine: Callable[[], Engine]) -> None:
+    engine = open_engine()
+    with pytest.raises(LedgerMissing):
+        LedgerReader(engine, KEYS)
+    engine.claim("new:meta", {"layout": "99", "timezone": "UTC"})
+    with pytest.raises(LedgerNewer):
+        Ledger(engine, Keyspace("new"), "UTC")
+    engine.claim("odd:meta", {"colour": "red"})
+    with pytest.raises(NotALedger):
+        LedgerReader(engine, Keyspace("odd"))
+    with pytest.raises(SettingsError):
+        Ledger(engine, Keyspace("zone"), "Mars/Olympus")
+    assert engine.kind("zone:meta") == "none"
+
+
+# Properties. The reference engine stands for one over a cluster, where every step may be the last.
+
+_batches = st.lists(st.lists(events, max_size=6), max_size=4)
+
+
+@given(st.lists(events, max_size=10).flatmap(lambda some: st.tuples(st.just(some), st.permutations(some + some))))
+def test_any_order_repetition_and_batching_leaves_the_same_ledger(orders: tuple[list[Event], list[Event]]) -> None:
+    once, shuffled = orders
+    one, ledger = fresh()
+    ledger.record(once, nowhere)
+    other, again = fresh()
+    for line in shuffled:
+        again.record([line], nowhere)
+    assert _contents(one) == _contents(other)
+    assert faults(again) == []
+
+
+@given(_batches)
+@settings(max_examples=40)
+def test_the_embedded_engine_holds_what_the_reference_holds(batches: list[list[Event]]) -> None:
+    _, model = fresh()
+    with TemporaryDirectory() as folder:
+        ledger = Ledger(open_writer(Path(folder) / "ledger.db"), KEYS, "Europe/Berlin")
+        for batch in batches:
+            assert ledger.record(batch, nowhere) == model.record(batch, nowhere)
+        assert dump(ledger.store()) == dump(model.store())
+        assert faults(ledger) == []
+        ledger.close()
+
+
+class _Crash(BaseException):
+    """The process died."""
+
+
+class _Dying(ReferenceEngine):
+    """Dies before its n-th step."""
+
+    left = 0
+
+    def apply(self, changes):  # type: ignore[no-untyped-def]
+        outcomes: list[Outcome] = []
+        for _ in self.steps(changes, outcomes):
+            self.left -= 1
+            if self.left < 0:
+                raise _Crash
+        return outcomes
+
+
+@given(_batches, st.lists(st.integers(0, 60), max_size=4))
+def test_a_crash_between_any_two_steps_is_healed(batches: list[list[Event]], crashes: list[int]) -> None:
+    wanted, model = fresh()
+    for batch in batches:
+        model.record(batch, nowhere)
+    store, _ = fresh()
+    for steps in [*crashes, 1_000_000]:
+        engine = _Dying(store, KEYS.standing_of)
+        engine.left = steps
+        try:
+            ledger = Ledger(engine, KEYS, "Europe/Berlin")
+            for batch in batches:
+                ledger.record(batch, nowhere)
+        except _Crash:
+            continue
+    assert _contents(store) == _contents(wanted)
+    assert faults(ledger) == []
+
+
+@given(st.lists(ticket_lines, max_size=5), st.lists(ticket_lines, max_size=5), st.randoms(use_true_random=False))
+def test_two_recorders_at_once_leave_what_one_would(one: list[Ticket], two: list[Ticket], turn: Random) -> None:
+    """Their steps interleave in any way; conflicts are computed again."""
+    wanted, model = fresh()
+    model.record([*one, *two], nowhere)
+    store, ledger = fresh()
+    running = {name: _steps_of(ledger, store, lines) for name, lines in (("a", one), ("b", two))}
+    while running:
+        name = turn.choice(sorted(running))
+        if next(running[name], "end") == "end":
+            del running[name]
+    assert _contents(store) == _contents(wanted)
+    assert faults(ledger) == []
+
+
+def _steps_of(ledger: Ledger, store: Store, lines: list[Ticket]):  # type: ignore[no-untyped-def]
+    """What `Ledger.record` does for single lines, with a chance for others to act between any two steps."""
+    from banledger.record import merge
+    from banledger.store.engine import Conflict
+    from banledger.store.ledger import _id
+
+    engine = ReferenceEngine(store, KEYS.standing_of)
+    for line in lines:
+        subject = subject_of(line)
+        id_ = _id(subject, 0)
+        while True:
+            yield
+            (have,) = ledger.bans([id_])
+            record = merge(have or ledger._begin(subject, id_, [line], nowhere), line)
+            if record is have:
+                break
+            engine.enlist(KEYS.months, [id_[:4]])
+            outcomes: list[Outcome] = []
+            yield from engine.steps([KEYS.change(have, record)], outcomes)
+            if not isinstance(outcomes[0], Conflict):
+                break
+
+
+def _contents(store: Store) -> tuple[object, ...]:
+    assert not store.outbox
+    return (store.hashes, store.sets, store.sorted)

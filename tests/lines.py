@@ -1,0 +1,80 @@
+"""Spooled lines for tests: as values, as bytes, and as hypothesis makes them up."""
+
+import msgspec
+from hypothesis import strategies as st
+
+from banledger.model import BanLine, Event, GapLine, ProlongLine, UnbanLine
+from banledger.record import Place
+
+T0 = 1_795_400_000
+"""2026-11-23 02:13:20 UTC."""
+
+
+def ban(fid: str = "192.0.2.1", time: float = T0, seen: float | None = None, **more: object) -> BanLine:
+    """A ban with what tests rarely care about filled in."""
+    return BanLine(**_ticket(fid, time, seen, {"failures": 5, "bantime": 600, "bancount": 1, **more}))  # type: ignore[arg-type]
+
+
+def prolong(fid: str = "192.0.2.1", time: float = T0, seen: float | None = None, **more: object) -> ProlongLine:
+    """A prolong likewise."""
+    return ProlongLine(**_ticket(fid, time, seen, {"bantime": 1200, "bancount": 2, **more}))  # type: ignore[arg-type]
+
+
+def unban(fid: str = "192.0.2.1", time: float = T0, seen: float | None = None, **more: object) -> UnbanLine:
+    """An unban likewise."""
+    return UnbanLine(**_ticket(fid, time, seen, more))  # type: ignore[arg-type]
+
+
+def gap(seen: float = T0, bans: int = 3, others: int = 1, seq: int = 9) -> GapLine:
+    """A gap likewise."""
+    return GapLine(
+        v=1, seen=seen, seq=seq, server="web1", jail="sshd", since=seen - 60, bans=bans, others=others, reason="full"
+    )
+
+
+def _ticket(fid: str, time: float, seen: float | None, more: dict[str, object]) -> dict[str, object]:
+    moment = time + 1 if seen is None else seen
+    return {"v": 1, "seq": 1, "server": "web1", "jail": "sshd", "fid": fid, "time": time, "seen": moment, **more}
+
+
+def encode(event: Event) -> bytes:
+    """The line that the action would have written."""
+    return msgspec.json.encode(event) + b"\n"
+
+
+def nowhere(_address: str | None) -> Place:
+    """A place for every address, without asking."""
+    return Place("public", "DE", "test") if _address else Place("none")
+
+
+_fids = st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1", "198.51.100.0/24", "user:{x} %\n"])
+_seen = st.integers(0, 6).map(lambda n: float(T0 + n))
+_times = st.sampled_from([T0, T0 + 0.4, T0 + 1, T0 + 40 * 86_400])
+_common = {
+    "v": st.just(1),
+    "seq": st.integers(1, 50),
+    "server": st.sampled_from(["web1", "web2"]),
+    "jail": st.sampled_from(["sshd", "a|b:{c}"]),
+    "fid": _fids,
+    "time": _times,
+    "seen": _seen,
+    "bantime": st.sampled_from([-1, 60, 600]),
+    "bancount": st.integers(1, 3),
+    "failures": st.integers(0, 3),
+}
+
+ticket_lines: st.SearchStrategy[BanLine | ProlongLine | UnbanLine] = st.one_of(
+    st.builds(
+        BanLine,
+        **_common,  # type: ignore[arg-type]
+        restored=st.sampled_from([0, 0, 1]),
+        users=st.lists(st.sampled_from(["root", "admin", "é x", "invalid user root"]), max_size=2).map(tuple),
+        matches=st.lists(st.sampled_from(["a", "b"]), max_size=1).map(tuple),
+    ),
+    st.builds(ProlongLine, **_common),  # type: ignore[arg-type]
+    st.builds(UnbanLine, **_common),  # type: ignore[arg-type]
+)
+
+gap_lines = st.builds(gap, seen=_seen, bans=st.integers(0, 3), others=st.integers(0, 3), seq=st.integers(1, 4))
+
+events: st.SearchStrategy[Event] = st.one_of(ticket_lines, ticket_lines, ticket_lines, gap_lines)

@@ -1,0 +1,92 @@
+"""The record of a ban and how lines merge into it."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from banledger.model import TicketLine
+from banledger.record import PENDING, RESTORED, Ban, address_of, from_hash, merge, subject_of, to_hash
+from tests.lines import T0, ban, prolong, ticket_lines, unban
+
+BLANK = Ban("x" * 20, "web1", "sshd", "192.0.2.1", T0, "2026-11-23", 2, "192.0.2.1", "public", "DE", "test")
+
+
+def merged(*lines: TicketLine) -> Ban:
+    """The record after these lines."""
+    record = BLANK
+    for line in lines:
+        record = merge(record, line)
+    return record
+
+
+@given(st.lists(ticket_lines, max_size=7).flatmap(lambda some: st.tuples(st.just(some), st.permutations(some + some))))
+def test_any_order_and_any_repetition_of_lines_leaves_the_same_record(
+    orders: tuple[list[TicketLine], list[TicketLine]],
+) -> None:
+    once, shuffled = orders
+    assert merged(*once) == merged(*shuffled)
+
+
+@given(st.lists(ticket_lines, max_size=5))
+def test_a_record_survives_its_hash(lines: list[TicketLine]) -> None:
+    record = merged(*lines)
+    assert from_hash(record.id, to_hash(record)) == record
+
+
+def test_a_line_that_says_nothing_new_returns_the_very_record() -> None:
+    record = merged(ban())
+    assert merge(record, ban()) is record
+
+
+def test_a_restored_line_never_changes_a_live_record() -> None:
+    record = merged(ban(bancount=1))
+    assert merge(record, ban(restored=1, seen=T0 + 500, bancount=2, bantime=9)) is record
+
+
+def test_a_restored_line_fills_a_hole_with_the_count_fail2ban_had_before() -> None:
+    record = merged(ban(restored=1, bancount=3))
+    assert (record.origin, record.bancount) == (RESTORED, 2)
+
+
+def test_a_live_line_takes_the_place_of_a_restored_one() -> None:
+    record = merged(ban(restored=1, seen=T0 + 9, failures=1), ban(failures=7))
+    assert (record.origin, record.failures, record.seen) == ("live", 7, T0 + 1)
+
+
+def test_a_prolong_changes_the_term_and_a_later_one_again() -> None:
+    record = merged(ban(), prolong(seen=T0 + 3, bantime=900), prolong(seen=T0 + 2, bantime=700))
+    assert (record.bantime, record.bancount, record.expires) == (900, 2, T0 + 900)
+
+
+def test_an_unban_closes_the_record_and_keeps_it() -> None:
+    record = merged(ban(), unban(seen=T0 + 5))
+    assert (record.unbanned, record.open, record.failures) == (T0 + 5, False, 5)
+
+
+def test_a_live_ban_after_the_unban_opens_the_record_again_and_a_prolong_does_not() -> None:
+    assert merged(ban(), unban(seen=T0 + 5), prolong(seen=T0 + 6)).unbanned == T0 + 5
+    again = merged(ban(), unban(seen=T0 + 5), ban(seen=T0 + 7))
+    assert (again.unbanned, again.unbanned_before, again.reopened) == (None, T0 + 5, T0 + 7)
+
+
+def test_an_amendment_before_its_ban_waits() -> None:
+    assert merged(unban(seen=T0 + 5)).origin == PENDING
+    assert merged(unban(seen=T0 + 5), ban()).unbanned == T0 + 5
+
+
+def test_user_names_lose_what_the_filter_put_before_them() -> None:
+    assert merged(ban(users=("invalid user bob", "bob", ""))).users == ("bob",)
+
+
+def test_a_ban_without_end_never_expires() -> None:
+    record = merged(ban(bantime=-1))
+    assert (record.expires, to_hash(record)["expires"]) == (float("inf"), "never")
+
+
+def test_the_subject_has_the_canonical_address_and_the_second_of_the_database() -> None:
+    subject = subject_of(ban("::ffff:192.0.2.1", time=T0 + 0.6))
+    assert (subject.fid, subject.time) == ("192.0.2.1", T0 + 1)
+
+
+def test_a_jail_with_its_own_id_may_still_know_the_address() -> None:
+    assert address_of(ban("alice", ip="2001:DB8::1")) == "2001:db8::1"
+    assert address_of(ban("alice")) is None

@@ -1,0 +1,175 @@
+"""The recorder, driven step by step."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from banledger.errors import BanledgerError, LedgerLocked, StoreUnavailable
+from banledger.notify import Notifier
+from banledger.recorder import Recorder
+from banledger.spool import Spool
+from banledger.store.ledger import Ledger, LedgerReader, open_to_read, open_to_write
+from tests.lines import T0, nowhere
+from tests.unit.test_spool import NOW, Writer
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    """An empty spool."""
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def recorder(tmp_path: Path, spool: Path) -> Iterator[Recorder]:
+    """A recorder into a ledger of its own."""
+    made = Recorder(Spool(spool), lambda: open_to_write(str(tmp_path / "ledger.db"), "bans", "UTC"), nowhere)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def writer(spool: Path) -> Iterator[Writer]:
+    """What the action would write."""
+    made = Writer(spool)
+    yield made
+    made.close()
+
+
+def reader(tmp_path: Path) -> LedgerReader:
+    """The ledger as others see it."""
+    return open_to_read(str(tmp_path / "ledger.db"), "bans")
+
+
+def test_a_step_moves_bans_into_the_ledger_and_removes_the_segment(
+    recorder: Recorder, writer: Writer, tmp_path: Path
+) -> None:
+    writer.write("192.0.2.1", "192.0.2.2")
+    writer.close()
+    assert recorder.step(NOW).new == 2
+    assert reader(tmp_path).days() == {"2026-11-23": 2}
+    assert not writer.path.exists()
+
+
+def test_draining_takes_everything_in_batches(tmp_path: Path, spool: Path, writer: Writer) -> None:
+    writer.write(*(f"192.0.2.{n}" for n in range(25)))
+    made = Recorder(Spool(spool), lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere, batch=10)
+    assert made.drain(NOW).new == 25
+    made.close()
+
+
+def test_a_second_recorder_is_refused_by_name(recorder: Recorder, tmp_path: Path) -> None:
+    recorder.open()
+    with pytest.raises(LedgerLocked, match="another recorder"):
+        open_to_write(str(tmp_path / "ledger.db"), "bans", "UTC")
+
+
+class Until:
+    """Stops after so many waits."""
+
+    def __init__(self, waits: int) -> None:
+        self.waited: list[float] = []
+        self._waits = waits
+
+    @property
+    def stopped(self) -> bool:
+        return len(self.waited) >= self._waits
+
+    def wait(self, seconds: float) -> None:
+        self.waited.append(seconds)
+
+
+def test_while_the_store_is_down_bans_wait_and_one_line_says_so(
+    spool: Path, writer: Writer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries = 0
+
+    def connect() -> Ledger:
+        nonlocal tries
+        tries += 1
+        if tries < 5:
+            raise StoreUnavailable("the store is down", hint="start it")
+        return open_to_write(str(tmp_path / "ledger.db"), "bans", "UTC")
+
+    writer.write("192.0.2.1")
+    made = Recorder(Spool(spool), connect, nowhere)
+    until = Until(6)
+    made.run(until, Notifier(""))
+    made.close()
+    assert [record.message for record in caplog.records] == [
+        "the store is down; bans wait in the spool (start it)",
+        "recording again",
+    ]
+    assert until.waited[:4] == [0.5, 1.0, 2.0, 4.0]
+    assert reader(tmp_path).days() == {"2026-11-23": 1}
+
+
+def test_a_step_that_fails_in_the_middle_loses_nothing(
+    recorder: Recorder, writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer.write("192.0.2.1")
+    recorder.step(NOW)
+    writer.write("192.0.2.2")
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "record", lambda *_: (_ for _ in ()).throw(StoreUnavailable("full")))
+        with pytest.raises(BanledgerError):
+            recorder.step(NOW)
+    assert recorder.step(NOW).new == 1
+    assert reader(tmp_path).days() == {"2026-11-23": 2}
+
+
+def test_readers_see_each_batch_while_the_recorder_runs_and_after_it_stopped(
+    recorder: Recorder, writer: Writer, tmp_path: Path
+) -> None:
+    writer.write("192.0.2.1")
+    recorder.step(NOW)
+    open_ = reader(tmp_path)
+    writer.write("192.0.2.2")
+    recorder.step(NOW)
+    assert open_.days() == {"2026-11-23": 2}
+    open_.close()
+    recorder.close()
+    assert {path.name for path in tmp_path.glob("ledger.db*")} >= {"ledger.db", "ledger.db-wal", "ledger.db-shm"}
+    assert reader(tmp_path).days() == {"2026-11-23": 2}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_a_reader_in_the_group_can_open_the_ledger_and_others_can_not(
+    recorder: Recorder, writer: Writer, tmp_path: Path
+) -> None:
+    writer.write("192.0.2.1")
+    recorder.step(NOW)
+    recorder.close()
+    os.chmod(tmp_path, 0o750)
+    for path in [tmp_path, *tmp_path.glob("ledger.db*")]:
+        os.chown(path, 0, 4242)
+    assert _as_user(tmp_path, 4242) == 0
+    assert _as_user(tmp_path, 4343) != 0
+
+
+def _as_user(folder: Path, group: int) -> int:
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    try:
+        for parent in folder.parents:
+            if parent.stat().st_uid == 0 and parent.name.startswith("pytest"):
+                os.chmod(parent, 0o755)
+        os.setgroups([])
+        os.setgid(group)
+        os.setuid(4242)
+        os._exit(0 if reader(folder).days() == {"2026-11-23": 1} else 3)
+    except BaseException:
+        os._exit(4)
+
+
+def test_the_time_of_a_ban_is_kept(recorder: Recorder, writer: Writer, tmp_path: Path) -> None:
+    writer.write("192.0.2.1")
+    recorder.step(NOW)
+    ledger = reader(tmp_path)
+    (ban,) = ledger.bans(ledger.ids_of_day("2026-11-23"))
+    assert ban is not None
+    assert (ban.time, ban.country) == (T0, "DE")

@@ -1,0 +1,286 @@
+"""Reading the spool: nothing lost, nothing invented, nothing trusted."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from banledger.errors import SpoolError
+from banledger.model import BanLine, Event, GapLine
+from banledger.spool import REJECTED, Spool
+from tests.lines import T0, ban, encode
+
+NOW = 4_000_000_000.0
+"""Long after any file of these tests was made."""
+
+
+class Writer:
+    """Writes segments as the action does."""
+
+    def __init__(self, folder: Path, name: str = "abcdef01") -> None:
+        self.folder, self.name = folder, name
+        self.number = self.seq = 0
+        self.fd = -1
+        self.rotate()
+
+    def rotate(self) -> None:
+        """Close the segment and begin another."""
+        self.close()
+        self.number += 1
+        self.path = self.folder / f"{1_700_000_000_000 + self.number}-{self.name}-{self.number}.jsonl"
+        self.fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
+        fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def write(self, *fids: str) -> None:
+        """One ban each."""
+        for fid in fids:
+            self.seq += 1
+            self.raw(encode(ban(fid, seq=self.seq, seen=T0 + self.seq)))
+
+    def raw(self, text: bytes) -> None:
+        """Anything."""
+        os.write(self.fd, text)
+
+    def close(self) -> None:
+        """Let go: the lock is free."""
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd = -1
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[Writer]:
+    """A writer in an empty spool."""
+    made = Writer(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    """The spool's reader."""
+    reader = Spool(tmp_path)
+    yield reader
+    reader.close()
+
+
+def fids(events: list[Event]) -> list[str]:
+    """What was banned, in order."""
+    return [event.fid for event in events if isinstance(event, BanLine)]
+
+
+def step(spool: Spool, limit: int = 100) -> list[str]:
+    """Read and commit."""
+    read = fids(spool.read(NOW, limit))
+    spool.commit()
+    return read
+
+
+def test_a_live_segment_is_read_as_it_grows_and_stays(writer: Writer, spool: Spool) -> None:
+    writer.write("a", "b")
+    assert step(spool) == ["a", "b"]
+    writer.write("c")
+    assert step(spool) == ["c"]
+    assert step(spool) == []
+    assert writer.path.exists()
+
+
+def test_a_finished_segment_is_removed_once_it_is_committed(writer: Writer, spool: Spool) -> None:
+    writer.write("a")
+    writer.close()
+    assert fids(spool.read(NOW, 100)) == ["a"]
+    assert writer.path.exists()
+    spool.commit()
+    assert not writer.path.exists()
+
+
+def test_what_was_rolled_back_is_read_again(writer: Writer, spool: Spool) -> None:
+    writer.write("a", "b")
+    assert fids(spool.read(NOW, 100)) == ["a", "b"]
+    spool.rollback()
+    assert step(spool) == ["a", "b"]
+
+
+def test_after_a_restart_what_is_left_is_read_again(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+    writer.write("a")
+    assert step(spool) == ["a"]
+    spool.close()
+    assert step(Spool(tmp_path)) == ["a"]
+
+
+def test_a_limit_stops_in_the_middle_and_goes_on_there(writer: Writer, spool: Spool) -> None:
+    writer.write("a", "b", "c")
+    writer.close()
+    assert [step(spool, 2), writer.path.exists()] == [["a", "b"], True]
+    assert [step(spool, 2), writer.path.exists()] == [["c"], False]
+
+
+def test_half_a_line_waits_for_its_other_half(writer: Writer, spool: Spool) -> None:
+    line = encode(ban("a"))
+    writer.raw(line[:20])
+    assert step(spool) == []
+    writer.raw(line[20:])
+    assert step(spool) == ["a"]
+
+
+def test_a_torn_last_line_is_set_aside(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+    writer.write("a")
+    writer.raw(b'{"v":1,"kind":"ba')
+    writer.close()
+    assert step(spool) == ["a"]
+    (kept,) = (tmp_path / REJECTED).iterdir()
+    assert kept.read_bytes() == b'reason: torn line\n\n{"v":1,"kind":"ba'
+    assert not writer.path.exists()
+
+
+def test_garbage_between_lines_is_set_aside_once(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+    writer.write("a")
+    writer.raw(b"\x00\xff garbage\n" * 3)
+    writer.write("b")
+    assert step(spool) == ["a", "b"]
+    spool.close()
+    assert step(Spool(tmp_path)) == ["a", "b"]
+    assert len(list((tmp_path / REJECTED).iterdir())) == 1
+
+
+def test_a_line_without_end_takes_bounded_memory_and_is_passed_over(
+    writer: Writer, spool: Spool, tmp_path: Path
+) -> None:
+    writer.raw(b"x" * 3_000_000)
+    assert step(spool) == []
+    writer.raw(b"x" * 10 + b"\n")
+    writer.write("a")
+    assert step(spool) == ["a"]
+    (kept,) = (tmp_path / REJECTED).iterdir()
+    assert kept.stat().st_size < 70_000
+
+
+def test_lines_of_a_newer_version_wait_in_their_segment(writer: Writer, spool: Spool) -> None:
+    writer.write("a")
+    writer.raw(b'{"v":2,"kind":"dance"}\n')
+    writer.write("b")
+    writer.close()
+    assert step(spool) == ["a", "b"]
+    assert step(spool) == []
+    assert writer.path.exists()
+
+
+def test_a_fresh_empty_segment_is_left_alone_for_a_minute(tmp_path: Path, spool: Spool) -> None:
+    path = tmp_path / "1700000000000-abcdef01-1.jsonl"
+    path.touch()
+    made = path.stat().st_mtime
+    spool.read(made + 1, 10)
+    spool.commit()
+    assert path.exists()
+    spool.read(made + 61, 10)
+    spool.commit()
+    assert not path.exists()
+
+
+def test_what_is_no_segment_is_never_opened(tmp_path: Path, spool: Spool) -> None:
+    outside = tmp_path / "outside"
+    outside.write_bytes(encode(ban("evil")))
+    (tmp_path / "1700000000000-abcdef01-1.jsonl").symlink_to(outside)
+    os.mkfifo(tmp_path / "1700000000000-abcdef01-2.jsonl")
+    (tmp_path / "1700000000000-abcdef01-3.jsonl").hardlink_to(outside)
+    (tmp_path / "1700000000000-abcdef01-4.jsonl").mkdir()
+    (tmp_path / "notes.txt").write_bytes(encode(ban("evil")))
+    assert step(spool) == []
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
+def test_a_strangers_file_is_not_read(tmp_path: Path, spool: Spool) -> None:
+    path = tmp_path / "1700000000000-abcdef01-1.jsonl"
+    path.write_bytes(encode(ban("evil")))
+    os.chown(path, 12345, 12345)
+    assert step(spool) == []
+
+
+def test_a_segment_that_vanishes_is_still_read_to_its_end(writer: Writer, spool: Spool) -> None:
+    writer.write("a")
+    assert step(spool) == ["a"]
+    writer.write("b")
+    writer.path.unlink()
+    assert step(spool) == ["b"]
+    assert step(spool) == []
+
+
+def test_lines_that_vanished_unread_are_reported_as_a_gap(writer: Writer, spool: Spool) -> None:
+    writer.write("a")
+    step(spool)
+    writer.rotate()
+    writer.write("b", "c")
+    writer.path.unlink()
+    writer.rotate()
+    writer.write("d")
+    assert step(spool) == ["d"]
+    gaps = [event for _ in range(3) for event in spool.read(NOW, 10)]
+    (gap,) = gaps
+    assert isinstance(gap, GapLine)
+    assert (gap.bans, gap.seq) == (2, 3)
+
+
+def test_lines_that_come_late_are_no_gap(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+    writer.write("a")
+    writer.rotate()
+    writer.write("b")
+    late = writer.path.rename(tmp_path / "late")
+    writer.rotate()
+    writer.write("c")
+    assert step(spool) == ["a", "c"]
+    late.rename(tmp_path / f"1700000000002-{writer.name}-2.jsonl")
+    assert step(spool) == ["b"]
+    assert not spool.doubtful
+    assert spool.read(NOW, 10) == []
+
+
+def test_a_missing_directory_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(SpoolError, match="can't read the spool"):
+        Spool(tmp_path / "no").read(NOW, 10)
+
+
+def test_a_directory_that_is_made_again_is_read_again(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+    writer.write("a")
+    step(spool)
+    writer.path.unlink()
+    tmp_path.rmdir()
+    with pytest.raises(SpoolError):
+        spool.read(NOW, 10)
+    spool.rollback()
+    tmp_path.mkdir()
+    again = Writer(tmp_path, "abcdef02")
+    again.write("b")
+    assert step(spool) == ["b"]
+
+
+@given(
+    st.lists(
+        st.one_of(st.just(b""), st.binary(max_size=40), st.sampled_from([b"\n", b"{}\n", b'{"v":1}\n'])), max_size=8
+    ),
+    st.data(),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_garbage_and_any_truncation_leaves_the_good_lines(
+    tmp_path: Path, garbage: list[bytes], data: st.DataObject
+) -> None:
+    """Good lines that stand on their own come back in order, whatever stands between them and wherever it ends."""
+    folder = tmp_path / str(len(list(tmp_path.iterdir())))
+    folder.mkdir()
+    text, good = b"", []
+    for number, junk in enumerate(garbage):
+        line = encode(ban(str(number), seq=number + 1))
+        text += junk + (b"" if not junk or junk.endswith(b"\n") else b"\n") + line
+        good.append((len(text), str(number)))
+    cut = data.draw(st.integers(0, len(text)))
+    (folder / "1700000000000-abcdef01-1.jsonl").write_bytes(text[:cut])
+    spool = Spool(folder)
+    read: list[str] = []
+    for _ in range(len(garbage) + 3):
+        read += step(spool, data.draw(st.integers(1, 4)))
+    assert read == [fid for end, fid in good if end <= cut]
+    assert [path.name for path in folder.iterdir() if path.name != REJECTED] == []
