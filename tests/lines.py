@@ -66,13 +66,13 @@ _common = {
 ticket_lines: st.SearchStrategy[BanLine | ProlongLine | UnbanLine] = st.one_of(
     st.builds(
         BanLine,
-        **_common,  # type: ignore[arg-type]
+        **_common,
         restored=st.sampled_from([0, 0, 1]),
         users=st.lists(st.sampled_from(["root", "admin", "é x", "invalid user root"]), max_size=2).map(tuple),
         matches=st.lists(st.sampled_from(["a", "b"]), max_size=1).map(tuple),
     ),
-    st.builds(ProlongLine, **_common),  # type: ignore[arg-type]
-    st.builds(UnbanLine, **_common),  # type: ignore[arg-type]
+    st.builds(ProlongLine, **_common),
+    st.builds(UnbanLine, **_common),
 )
 
 gap_lines = st.builds(gap, seen=_seen, bans=st.integers(0, 3), others=st.integers(0, 3), seq=st.integers(1, 4))

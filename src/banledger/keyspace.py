@@ -78,6 +78,10 @@ _TALLIES: dict[str, tuple[str, Callable[[Ban], tuple[str, ...]]]] = {
     ),
 }
 
+_GETTERS = tuple((name, get) for name, (_, get) in _DIMENSIONS.items())
+_MORE = tuple((name, get) for name, (_, get) in _TALLIES.items())
+_FEW = frozenset({"jail", "country", "server", "user"})  # dimensions whose keys come again and again
+
 DIMENSIONS = tuple(_DIMENSIONS)
 """What has a set, an all-time ranking and a tally a day."""
 
@@ -138,8 +142,6 @@ class Change(Struct, frozen=True):
     after: Standing = Standing()
 
 
-_NOTHING = Standing()
-
 # The fields of a ban that may change once it is recorded. A change is conditional on them.
 _GUARDED = (
     "origin", "seen", "failures", "users", "bantime", "bancount", "country",
@@ -157,6 +159,7 @@ class Keyspace:
         self.active = f"{prefix}:active"
         self.gaps = f"{prefix}:gaps"
         self._member = lru_cache(maxsize=8192)(self._make_member)
+        self._day_ranking = lru_cache(maxsize=4096)(self._make_day_ranking)
 
     def ban(self, id_: str) -> str:
         """The hash of a ban."""
@@ -198,39 +201,38 @@ class Keyspace:
         key = self.members(dimension, tok)
         return key, Ranking(self.top(dimension), tok, (key,))
 
+    def _make_day_ranking(self, day: str) -> Ranking:
+        return Ranking(self.top(DAY), day, self.days(day))
+
     def standing(self, ban: Ban) -> Standing:
         """Where the ban's id stands outside its slot."""
+        return self._standing(ban, _places(ban))
+
+    def _standing(self, ban: Ban, places: list[tuple[str, str]]) -> Standing:
         if ban.origin == PENDING:
             return Standing(ban.id)
-        pairs = [
-            self._make_member(name, tok) if name == "ip" else self._member(name, tok)
-            for name, (_, values) in _DIMENSIONS.items()
-            for tok in values(ban)
-        ]
-        day = Ranking(self.top(DAY), ban.day, self.days(ban.day))
+        pairs = [self._member(*place) if place[0] in _FEW else self._make_member(*place) for place in places]
         return Standing(
             ban.id,
-            tuple(key for key, _ in pairs),
-            (*(ranking for _, ranking in pairs), day),
+            tuple([key for key, _ in pairs]),
+            (*[ranking for _, ranking in pairs], self._day_ranking(ban.day)),
             (Mark(self.active, ban.id, ban.expires if ban.open else None),),
         )
 
     def tallies(self, ban: Ban) -> list[tuple[str, str]]:
         """The tallies that count the ban: (key, member)."""
-        if ban.origin == PENDING:
-            return []
+        return self._tallies(ban, _places(ban))
+
+    def _tallies(self, ban: Ban, places: list[tuple[str, str]]) -> list[tuple[str, str]]:
         head = f"{self.prefix}:{{{ban.id[:4]}}}:count:{ban.day}:"
-        return [
-            (head + name, value)
-            for table in (_DIMENSIONS, _TALLIES)
-            for name, (_, values) in table.items()
-            for value in values(ban)
-        ]
+        more = [] if ban.origin == PENDING else [(head + name, tok) for name, get in _MORE for tok in get(ban)]
+        return [(head + name, tok) for name, tok in places] + more
 
     def change(self, have: Ban | None, ban: Ban) -> Change:
         """From what the store has (or nothing) to `ban`."""
         month = ban.id[:4]
         fields = to_hash(ban)
+        places = _places(ban)
         if have is None:
             return Change(
                 slot=month,
@@ -239,9 +241,8 @@ class Keyspace:
                 fields=fields,
                 joins=self._day_sets(ban),
                 marks=self._waiting(None, ban),
-                tallies=tuple((key, member, 1) for key, member in self.tallies(ban)),
-                before=_NOTHING,
-                after=self.standing(ban),
+                tallies=tuple([(key, tok, 1) for key, tok in self._tallies(ban, places)]),
+                after=self._standing(ban, places),
             )
         had = to_hash(have)
         return Change(
@@ -252,9 +253,9 @@ class Keyspace:
             drop=tuple(name for name in had if name not in fields),
             joins=() if have.origin != PENDING else self._day_sets(ban),
             marks=self._waiting(have, ban),
-            tallies=_difference(self.tallies(have), self.tallies(ban)),
+            tallies=_difference(self.tallies(have), self._tallies(ban, places)),
             before=self.standing(have),
-            after=self.standing(ban),
+            after=self._standing(ban, places),
         )
 
     def removal(self, ban: Ban) -> Change:
@@ -314,6 +315,11 @@ class Keyspace:
         return (Mark(key, ban.id, None),) if have is not None and have.origin == PENDING else ()
 
 
+def _places(ban: Ban) -> list[tuple[str, str]]:
+    """(dimension, token) of every set that the ban's id belongs to."""
+    return [] if ban.origin == PENDING else [(name, tok) for name, get in _GETTERS for tok in get(ban)]
+
+
 def _difference(old: list[tuple[str, str]], new: list[tuple[str, str]]) -> tuple[tuple[str, str, int], ...]:
     gone, come = set(old), set(new)
     return (
@@ -342,6 +348,25 @@ def _month(year: int, month: int) -> str:
     return f"{year % 100:02d}{month:02d}"
 
 
-def describe() -> list[tuple[str, str, str]]:
-    """(key, type, what it holds) of every key: the table of `docs/keyspace.md`."""
-    raise NotImplementedError
+def describe(prefix: str = "bans") -> list[tuple[str, str, str]]:
+    """(key, type, what it holds) of every kind of key: the table of `docs/keyspace.md`."""
+    month = f"{prefix}:{{YYMM}}"
+    return [
+        (f"{month}:ban:<id>", "hash", "one ban"),
+        (f"{month}:day:<YYYY-MM-DD>", "set", "ids of the local day's bans in that UTC month"),
+        *(
+            (f"{month}:count:<YYYY-MM-DD>:{name}", "sorted set", f"bans of the local day by {what}")
+            for name, (what, _) in (_DIMENSIONS | _TALLIES).items()
+        ),
+        (f"{month}:pending", "sorted set", "ids of amendments that wait for their ban, by the time they are forgotten"),
+        (f"{month}:gap:<id>", "hash", "events that a writer lost: server, jail, since, seen, bans, others, reason"),
+        *((f"{prefix}:{name}:<value>", "set", f"ids by {what}") for name, (what, _) in _DIMENSIONS.items()),
+        *(
+            (f"{prefix}:top:{name}", "sorted set", f"all-time number of bans by {what}")
+            for name, what in ({name: what for name, (what, _) in _DIMENSIONS.items()} | {DAY: "local day"}).items()
+        ),
+        (f"{prefix}:active", "sorted set", "ids of bans that were not lifted, by the time they run out (`inf`: never)"),
+        (f"{prefix}:gaps", "sorted set", "ids of gaps, by the time they ended"),
+        (f"{prefix}:months", "set", "the months (YYMM) that have keys"),
+        (f"{prefix}:meta", "hash", "layout (its version), timezone (IANA name), made_by"),
+    ]

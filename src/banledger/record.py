@@ -226,6 +226,32 @@ def _changed(ban: Ban, changes: dict[str, Any]) -> Ban:
 
 # The hash of a ban: text for text, so that anyone can read it with a plain client.
 
+FIELDS = {
+    "server": "label of the server whose fail2ban banned",
+    "jail": "jail",
+    "ip": "the offender's address or network, canonical; absent where fail2ban banned something else",
+    "fid": "what fail2ban banned, where that is not `ip`",
+    "scope": "`public`, `private` (or reserved), `none` (no address)",
+    "time": "the ticket's time (its last failure), UTC epoch seconds",
+    "day": "local day of `time` in the ledger's time zone, YYYY-MM-DD",
+    "hour": "local hour of `time`, 0 to 23",
+    "origin": "`live`, `restored` (first seen when fail2ban restored it), `pending` (only amendments are known yet)",
+    "seen": "when the action saw it, UTC epoch seconds with microseconds",
+    "failures": "failures that led to it",
+    "bantime": "seconds, negative: for ever",
+    "bancount": "how many times fail2ban has banned it, as fail2ban knows",
+    "expires": "when it runs out by itself, UTC epoch seconds, or `never`",
+    "country": "ISO 3166 code, `XX` unknown; absent where there is no public address",
+    "country_from": "where `country` comes from",
+    "users": "user names tried, JSON array",
+    "matches": "log lines that led to it, JSON array",
+    "prolonged": "when fail2ban last made it longer",
+    "reopened": "when it was banned again within the same second of ticket time",
+    "unbanned": "when it was lifted; absent while it is not",
+    "unbanned_before": "when it was lifted before it was banned again",
+}
+"""Every field of a ban's hash and what it holds."""
+
 _TEXT = ("server", "jail", "scope", "day", "country", "country_from", "origin")
 _WHOLE = ("time", "hour", "failures", "bantime", "bancount")
 _MOMENT = ("seen", "prolonged", "reopened", "unbanned", "unbanned_before")

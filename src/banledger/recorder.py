@@ -19,7 +19,7 @@ from banledger.record import Place
 from banledger.spool import Spool
 from banledger.store.ledger import Ledger, Recorded
 
-BATCH = 4000
+BATCH = 2000
 """Lines that go into the ledger in one step."""
 
 _POLL_S = 0.1

@@ -22,7 +22,6 @@ from tests.contract.conftest import KEYS, dump
 from tests.lines import T0, ban, events, gap, nowhere, prolong, ticket_lines, unban
 from tests.reference import ReferenceEngine, Store
 
-
 Ticket: TypeAlias = BanLine | ProlongLine | UnbanLine
 
 

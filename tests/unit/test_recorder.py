@@ -162,7 +162,7 @@ def _as_user(folder: Path, group: int) -> int:
         os.setgid(group)
         os.setuid(4242)
         os._exit(0 if reader(folder).days() == {"2026-11-23": 1} else 3)
-    except BaseException:
+    finally:
         os._exit(4)
 
 

@@ -26,7 +26,7 @@ class Failure(Struct, frozen=True):
     text: str
 
 
-Reply: TypeAlias = "str | int | None | Status | Failure | list[Reply]"
+Reply: TypeAlias = "str | int | Status | Failure | list[Reply] | None"
 _Run: TypeAlias = Callable[[Reader, Sequence[str]], Reply]
 
 
@@ -174,6 +174,8 @@ def _scan(reader: Reader, words: Sequence[str]) -> Reply:
     if not words[0].isdecimal():
         raise _Refused("ERR invalid cursor")
     chosen = dict(zip(options, words[2::2], strict=True))
+    if _whole(chosen.get("COUNT", "1")) < 1:
+        raise _Refused("ERR syntax error")
     kind = chosen.get("TYPE", "").lower()
     found = sorted(reader.keys(chosen.get("MATCH", "*")))
     return ["0", [key for key in found if not kind or reader.kind(key) == kind]]
@@ -206,7 +208,7 @@ COMMANDS = {
     "ZCOUNT": _Command(_count, 4, "zset"),
     "TYPE": _Command(lambda r, w: Status(r.kind(w[0])), 2),
     "EXISTS": _Command(lambda r, w: sum(r.kind(key) != "none" for key in w), -2),
-    "KEYS": _Command(lambda r, w: sorted(r.keys(w[0])), 2),
+    "KEYS": _Command(lambda r, w: [*sorted(r.keys(w[0]))], 2),
     "SCAN": _Command(_scan, -2),
     "PING": _Command(_ping, -1),
     "DBSIZE": _Command(lambda r, _: sum(1 for _ in r.keys("*")), 1),

@@ -13,7 +13,7 @@ can always open the ledger.
 import fcntl
 import os
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,12 +33,7 @@ from banledger.keyspace import Change
 from banledger.store.engine import Applied, Conflict, Hash, Outcome, Scored
 
 _SCHEMA = """
-CREATE TABLE key (
-    id   INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,
-    kind TEXT NOT NULL,
-    card INTEGER NOT NULL DEFAULT 0
-);
+CREATE TABLE key (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, card INTEGER NOT NULL);
 CREATE TABLE hash (key INTEGER PRIMARY KEY, fields BLOB NOT NULL);
 CREATE TABLE member (key INTEGER, member TEXT, PRIMARY KEY (key, member)) WITHOUT ROWID;
 CREATE TABLE tally (key INTEGER, member TEXT, score INTEGER NOT NULL, PRIMARY KEY (key, member)) WITHOUT ROWID;
@@ -46,10 +41,21 @@ CREATE TABLE ranking (key INTEGER, member TEXT, score REAL NOT NULL, PRIMARY KEY
 CREATE INDEX ranking_by_score ON ranking (key, score, member);
 """
 
+# `card` is the size of a set, 1 for a hash; sorted sets are counted when somebody asks.
+_EXISTS = (
+    "CASE kind WHEN 'tally' THEN EXISTS (SELECT 1 FROM tally WHERE tally.key = key.id)"
+    " WHEN 'ranking' THEN EXISTS (SELECT 1 FROM ranking WHERE ranking.key = key.id) ELSE card > 0 END"
+)
+_CARD = (
+    "CASE kind WHEN 'tally' THEN (SELECT count(*) FROM tally WHERE tally.key = key.id)"
+    " WHEN 'ranking' THEN (SELECT count(*) FROM ranking WHERE ranking.key = key.id) ELSE card END"
+)
+
 _APPLICATION_ID = 0x62616E73  # "bans", in the header of the file (PRAGMA application_id)
 _FILE_LAYOUT = 1  # PRAGMA user_version
 _PAGE = 1000
 _CACHE_KIB = 8 * 1024
+_CHECKPOINT_PAGES = 4000
 _NUMBERS_KEPT = 16_384
 
 HASH, SET, TALLY, RANKING = "hash", "set", "tally", "ranking"
@@ -104,14 +110,13 @@ def _open_for_writing(path: Path) -> sqlite3.Connection:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
     connection = _connect(f"file:{quote(str(path.absolute()))}?mode=rw")
     try:
-        if path.stat().st_size == 0:
-            connection.execute("PRAGMA page_size = 8192")
         _check_header(connection, path, may_be_empty=True)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute("PRAGMA secure_delete = OFF")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         connection.execute("PRAGMA journal_size_limit = 67108864")
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
             connection.executescript(
@@ -129,9 +134,12 @@ def _connect(uri: str) -> sqlite3.Connection:
 
 
 def _check_header(connection: sqlite3.Connection, path: Path, *, may_be_empty: bool = False) -> None:
-    made_by = connection.execute("PRAGMA application_id").fetchone()[0]
-    layout = connection.execute("PRAGMA user_version").fetchone()[0]
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    connection.execute("BEGIN")
+    made_by, layout, tables = (
+        connection.execute(question).fetchone()[0]
+        for question in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+    )
+    connection.execute("COMMIT")
     if made_by == 0 and layout == 0 and tables == 0:
         if may_be_empty:
             return
@@ -210,7 +218,10 @@ class SqliteReader:
         with _translated(self.path):
             for page in _pages(keys):
                 found.update(
-                    self._db.execute("SELECT name, card FROM json_each(?) JOIN key ON name = value", (_encode(page),))
+                    self._db.execute(
+                        f"SELECT name, {_CARD} FROM json_each(?) JOIN key ON name = value",
+                        (_encode(page),),
+                    )
                 )
         return [found.get(key, 0) for key in keys]
 
@@ -266,7 +277,7 @@ class SqliteReader:
     def kind(self, key: str) -> str:
         """See Reader.kind."""
         with _translated(self.path):
-            row = self._db.execute("SELECT kind FROM key WHERE name = ? AND card > 0", (key,)).fetchone()
+            row = self._db.execute(f"SELECT kind FROM key WHERE name = ? AND {_EXISTS}", (key,)).fetchone()
         return _REDIS_KIND[row[0]] if row else "none"
 
     def keys(self, pattern: str) -> Iterator[str]:
@@ -274,7 +285,7 @@ class SqliteReader:
         last = 0
         with _translated(self.path):
             while page := self._db.execute(
-                "SELECT id, name FROM key WHERE name GLOB ? AND card > 0 AND id > ? ORDER BY id LIMIT ?",
+                f"SELECT id, name FROM key WHERE name GLOB ? AND id > ? AND {_EXISTS} ORDER BY id LIMIT ?",
                 (pattern, last, _PAGE),
             ).fetchall():
                 yield from (name for _, name in page)
@@ -349,10 +360,7 @@ class SqliteEngine(SqliteReader):
         """See Engine.expire."""
         with self._transaction():
             number, table = self._sorted_set(key)
-            gone = self._db.execute(f"DELETE FROM {table} WHERE key = ? AND score < ?", (number, until)).rowcount
-            if gone:
-                self._resize({number: -gone})
-        return gone
+            return self._db.execute(f"DELETE FROM {table} WHERE key = ? AND score < ?", (number, until)).rowcount
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -370,7 +378,7 @@ class SqliteEngine(SqliteReader):
     def _write(self, accepted: list[tuple[Change, Hash]]) -> None:
         """Everything that the changes hold, coalesced so that each row is written once."""
         batch = _Batch(accepted)
-        self._name(batch.kinds())
+        self._name(batch.kinds(), batch.fresh)
         self._put_hashes(batch.hashes)
         self._join(batch.joins)
         self._leave(batch.leaves)
@@ -379,22 +387,21 @@ class SqliteEngine(SqliteReader):
         self._rank(batch.rankings)
         self._drop_hashes(batch.removed)
 
-    def _name(self, kinds: dict[str, str]) -> None:
-        """Give every key its number."""
+    def _name(self, kinds: dict[str, str], fresh: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+        """Give every key its number. `fresh` ones are known to have none yet."""
         if len(self._numbers) > _NUMBERS_KEPT:
             self._numbers.clear()
-        new = [key for key in kinds if key not in self._numbers]
-        for page in _pages(new, 5000):
-            listed = _encode(page)
-            self._numbers.update(
-                self._db.execute("SELECT name, key.id FROM json_each(?) JOIN key ON name = value", (listed,))
-            )
-            self._numbers.update(
-                self._db.execute(
-                    "INSERT INTO key (name, kind, card) SELECT value->>0, value->>1, value->>2 FROM json_each(?)"
-                    " RETURNING name, id",
-                    (_encode([(key, kinds[key], kinds[key] == HASH) for key in page if key not in self._numbers]),),
-                )
+        unknown = [key for key in kinds if key not in self._numbers]
+        for page in _pages([key for key in unknown if key not in fresh], 5000):
+            found = self._db.execute("SELECT name, key.id FROM json_each(?) JOIN key ON name = value", (_encode(page),))
+            self._numbers.update(found)
+        unknown = [key for key in unknown if key not in self._numbers]
+        if unknown:
+            (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM key").fetchone()
+            self._numbers.update(zip(unknown, range(last + 1, last + 1 + len(unknown)), strict=True))
+            self._db.executemany(
+                "INSERT INTO key VALUES (?, ?, ?, ?)",
+                [(self._numbers[key], key, kinds[key], kinds[key] == HASH) for key in unknown],
             )
 
     def _put_hashes(self, hashes: list[tuple[str, Hash]]) -> None:
@@ -409,76 +416,54 @@ class SqliteEngine(SqliteReader):
         self._db.executemany("DELETE FROM key WHERE id = ?", numbers)
 
     def _join(self, pairs: list[tuple[str, str]]) -> None:
-        numbered = sorted((self._numbers[key], member) for key, member in pairs)
-        grown: dict[int, int] = defaultdict(int)
-        for (number,) in self._db.execute(
-            "INSERT OR IGNORE INTO member SELECT value->>0, value->>1 FROM json_each(?) RETURNING key",
-            (_encode(numbered),),
-        ):
-            grown[number] += 1
-        self._resize(grown)
+        self._resize("INSERT OR IGNORE INTO member VALUES (?, ?)", pairs, 1)
 
     def _leave(self, pairs: list[tuple[str, str]]) -> None:
-        shrunk: dict[int, int] = defaultdict(int)
-        for key, member in pairs:
-            number = self._numbers[key]
-            shrunk[number] -= self._db.execute(
-                "DELETE FROM member WHERE key = ? AND member = ?", (number, member)
-            ).rowcount
-        self._resize(shrunk)
+        self._resize("DELETE FROM member WHERE key = ? AND member = ?", pairs, -1)
+
+    def _resize(self, statement: str, pairs: list[tuple[str, str]], step: int) -> None:
+        """Run the statement for every (key, member), and keep the size of each set."""
+        rows = sorted({(self._numbers[key], member) for key, member in pairs})
+        done = self._db.executemany(statement, rows).rowcount if rows else 0
+        sizes = Counter(number for number, _ in rows)
+        if done == len(rows):
+            changes = [(step * size, number) for number, size in sizes.items()]
+            self._db.executemany("UPDATE key SET card = card + ? WHERE id = ?", changes)
+        else:  # some were there, or gone, before: count
+            recount = "UPDATE key SET card = (SELECT count(*) FROM member WHERE key = ?1) WHERE id = ?1"
+            self._db.executemany(recount, [(number,) for number in sizes])
 
     def _count(self, deltas: dict[tuple[str, str], int]) -> None:
-        rows = {(self._numbers[key], member): delta for (key, member), delta in deltas.items() if delta}
-        grown: dict[int, int] = defaultdict(int)
-        empty: list[tuple[int, str]] = []
-        for number, member, score in self._db.execute(
-            "INSERT INTO tally SELECT value->>0, value->>1, value->>2 FROM json_each(?) WHERE true"
-            " ON CONFLICT DO UPDATE SET score = score + excluded.score RETURNING key, member, score",
-            (_encode(sorted((*row, delta) for row, delta in rows.items())),),
-        ):
-            if score == 0:
-                empty.append((number, member))
-                grown[number] -= 1
-            elif score == rows[number, member]:
-                grown[number] += 1
-        self._db.executemany("DELETE FROM tally WHERE key = ? AND member = ?", empty)
-        self._resize(grown)
+        rows = sorted((self._numbers[key], member, delta) for (key, member), delta in deltas.items() if delta)
+        self._db.executemany(
+            "INSERT INTO tally VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET score = score + excluded.score", rows
+        )
+        fewer = [(number, member) for number, member, delta in rows if delta < 0]
+        self._db.executemany("DELETE FROM tally WHERE key = ? AND member = ? AND score = 0", fewer)
 
     def _rank(self, rankings: dict[tuple[str, str], tuple[str, ...]]) -> None:
         """Give each ranked member the size of its sets, as they are now."""
         sources = list({source for several in rankings.values() for source in several})
-        cards = dict(zip(sources, self.cards(sources), strict=True))
+        cards: dict[str, int] = {}
+        for page in _pages(sources, 5000):
+            cards.update(
+                self._db.execute("SELECT name, card FROM json_each(?) JOIN key ON name = value", (_encode(page),))
+            )
         self._score(
-            {place: float(sum(cards[source] for source in several)) or None for place, several in rankings.items()}
+            {place: float(sum(cards.get(key, 0) for key in several)) or None for place, several in rankings.items()}
         )
 
     def _score(self, scores: dict[tuple[str, str], float | None]) -> None:
         """Give members of sorted sets their score; None removes them."""
-        wanted = {(self._numbers[key], member): score for (key, member), score in scores.items()}
-        grown: dict[int, int] = defaultdict(int)
-        put = sorted((*place, score) for place, score in wanted.items() if score is not None)
-        for number, member in self._db.execute(
-            "INSERT OR IGNORE INTO ranking SELECT value->>0, value->>1, CAST(value->>2 AS REAL)"
-            " FROM json_each(?) RETURNING key, member",
-            (_encode([(number, member, _real(score)) for number, member, score in put]),),
-        ):
-            grown[number] += 1
-            del wanted[number, member]
-        for (number, member), score in wanted.items():
-            if score is None:
-                grown[number] -= self._db.execute(
-                    "DELETE FROM ranking WHERE key = ? AND member = ?", (number, member)
-                ).rowcount
+        rows = [(self._numbers[key], member, score) for (key, member), score in scores.items()]
         self._db.executemany(
-            "UPDATE ranking SET score = ?3 WHERE key = ?1 AND member = ?2 AND score <> ?3",
-            [(*place, score) for place, score in wanted.items() if score is not None],
+            "INSERT INTO ranking VALUES (?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET score = excluded.score WHERE score <> excluded.score",
+            sorted((number, member, score) for number, member, score in rows if score is not None),
         )
-        self._resize(grown)
-
-    def _resize(self, changes: dict[int, int]) -> None:
         self._db.executemany(
-            "UPDATE key SET card = card + ? WHERE id = ?",
-            [(change, number) for number, change in changes.items() if change],
+            "DELETE FROM ranking WHERE key = ? AND member = ?",
+            [(number, member) for number, member, score in rows if score is None],
         )
 
 
@@ -487,6 +472,7 @@ class _Batch:
 
     def __init__(self, accepted: list[tuple[Change, Hash]]) -> None:
         self.hashes: list[tuple[str, Hash]] = []
+        self.fresh: set[str] = set()
         self.removed: list[str] = []
         self.joins: list[tuple[str, str]] = []
         self.leaves: list[tuple[str, str]] = []
@@ -499,18 +485,19 @@ class _Batch:
     def _add(self, change: Change, have: Hash) -> None:
         if change.remove:
             self.removed.append(change.key)
-        else:
+        elif have:
             kept = {name: value for name, value in have.items() if name not in change.drop}
             self.hashes.append((change.key, kept | change.fields))
-        before, after = change.before, change.after
-        id_ = after.member or before.member
-        self.joins += [(key, id_) for key in change.joins]
-        self.leaves += [(key, id_) for key in change.leaves]
+        else:
+            self.fresh.add(change.key)
+            self.hashes.append((change.key, change.fields))
         for key, member, delta in change.tallies:
             self.tallies[key, member] += delta
+        before, after = change.before, change.after
+        id_ = after.member or before.member
         if before.sets != after.sets or change.joins or change.leaves:
-            self.joins += [(key, id_) for key in after.sets if key not in before.sets]
-            self.leaves += [(key, id_) for key in before.sets if key not in after.sets]
+            self.joins += [(key, id_) for key in (*change.joins, *after.sets) if key not in before.sets]
+            self.leaves += [(key, id_) for key in (*change.leaves, *before.sets) if key not in after.sets]
             for ranking in (*before.rankings, *after.rankings):
                 self.rankings[ranking.key, ranking.member] = ranking.sources
         for mark in before.marks:
@@ -520,10 +507,11 @@ class _Batch:
 
     def kinds(self) -> dict[str, str]:
         """Every key that the batch touches and what it holds."""
-        kinds = {key: HASH for key, _ in self.hashes} | dict.fromkeys(self.removed, HASH)
-        kinds |= {key: SET for key, _ in (*self.joins, *self.leaves)}
-        kinds |= {key: TALLY for key, _ in self.tallies}
-        kinds |= {key: RANKING for key, _ in (*self.scores, *self.rankings)}
+        kinds = dict.fromkeys(self.removed, HASH)
+        kinds.update((key, HASH) for key, _ in self.hashes)
+        kinds.update((key, SET) for key, _ in (*self.joins, *self.leaves))
+        kinds.update((key, TALLY) for key, _ in self.tallies)
+        kinds.update((key, RANKING) for key, _ in (*self.scores, *self.rankings))
         return kinds
 
 
@@ -531,11 +519,6 @@ def _holds(guard: dict[str, str | None] | None, have: Hash) -> bool:
     if guard is None:
         return not have
     return bool(have) and all(have.get(name) == value for name, value in guard.items())
-
-
-def _real(score: float) -> str:
-    """A score as text that SQLite's CAST reads without loss."""
-    return "1e999" if score == float("inf") else repr(score)
 
 
 def _pages(items: Sequence[str], size: int = 1000) -> Iterator[list[str]]:

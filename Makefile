@@ -1,0 +1,48 @@
+# Everything a developer does here. `make demo` and `make test` need nothing prepared, root or not: on a
+# fresh Debian 12 they make .venv and unpack a fail2ban into it, and touch nothing else.
+
+BIN := .venv/bin
+JOBS ?= 2
+ARGS ?=
+SCRIPTS := tools/bootstrap tools/fetch-package tools/unpack-fail2ban .ci/run
+BENCHES ?= $(sort $(wildcard bench/[a-z]*.py))
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test lint types bench long clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## a real fail2ban, a real auth.log, and the ledger of it (ARGS= for options)
+	@tools/bootstrap run
+	@tools/unpack-fail2ban
+	@$(BIN)/banledger demo $(ARGS)
+
+test: lint types ## lint, types and all tests (JOBS=2, ARGS= for pytest)
+	@tools/unpack-fail2ban
+	$(BIN)/python -m pytest -n $(JOBS) -m "not long" $(ARGS)
+
+lint: ## ruff: rules and format (and shellcheck, where it is installed)
+	@tools/bootstrap dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); fi
+
+types: ## mypy, strict, over everything
+	@tools/bootstrap dev
+	$(BIN)/mypy
+
+bench: ## measure (BENCHES="bench/ledger.py" for one, ARGS= for its options)
+	@tools/bootstrap dev
+	@tools/unpack-fail2ban
+	@set -e; for bench in $(BENCHES); do PYTHONPATH=. $(BIN)/python $$bench $(ARGS); done
+
+long: ## the tests that take minutes
+	@tools/bootstrap dev
+	@tools/unpack-fail2ban
+	$(BIN)/python -m pytest -m long $(ARGS)
+
+clean: ## remove what was made here, the environment too
+	rm -rf .venv .cache build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find src tests bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,147 @@
+"""The command line: one command a file, loaded when it is asked for.
+
+Rules of its voice. Data goes to stdout, talk to stderr. An error is `error: what` and `hint: what to do`, each one
+line, and an exit code of `errors.py`; what nobody foresaw is a traceback. A pipe that closes and Ctrl-C are quiet.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from banledger import __version__
+from banledger.errors import BanledgerError
+
+_BROKEN_PIPE, _INTERRUPTED = 141, 130
+
+COMMANDS = {
+    "record": "the service: take bans from the spool into the ledger",
+    "report": "what happened: totals, bans per day, who, from where, when",
+    "top": "the addresses, countries, jails, users ... with most bans",
+    "bans": "bans one by one, newest first",
+    "show": "everything about an address, a network or one ban",
+    "kv": "read the keys themselves, as redis-cli would",
+    "demo": "a fail2ban, attacks and a ledger, all temporary",
+    "action": "about the fail2ban action",
+}
+"""Every command with its line in the help. Command `x` is the function `x` of `banledger.cli.x`."""
+
+_HELP = """The record of every ban that fail2ban makes: who, when, by which jail, from where.
+
+\b
+Example:
+  banledger report                        the last 30 days
+  banledger top country --since 7d        who attacks most
+  banledger bans --jail sshd --country CN
+  banledger show 203.0.113.9
+
+\b
+Settings come from flags, then BANLEDGER_* in the environment (BANLEDGER_STORE,
+BANLEDGER_SPOOL, BANLEDGER_PREFIX, BANLEDGER_TIMEZONE), then
+/etc/banledger/banledger.toml (or --config, or BANLEDGER_CONFIG).
+
+\b
+Exit codes:
+  0    all is well
+  1    something a user can mend went wrong; `kv`: an error reply
+  2    a question or command line that makes no sense
+  3    wrong settings
+  4    the ledger can't be used: there is none, or it is not one
+  5    the ledger is down, full or busy; trying again may help
+  6    another recorder writes to the ledger
+  7    the spool can't be read
+  8    no fail2ban-server to run (demo)
+  130  interrupted
+  141  the reader of the output went away
+"""
+
+
+class _Commands(click.Group):
+    """A group that imports a command when it is run, and none of them to list them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(import_module(f"banledger.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=_Commands, help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(__version__, "-V", "--version", message="banledger %(version)s")
+def commands() -> None:
+    """All commands. See `run`."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command that the arguments name; the exit code."""
+    _never_fail_to_print()
+    try:
+        code = _invoke(list(arguments) or ["--help"])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes stdout once more when it exits: let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except (KeyboardInterrupt, click.Abort):
+        return _INTERRUPTED
+    return code
+
+
+def _invoke(arguments: list[str]) -> int:
+    if _completes():
+        return 0
+    try:
+        with commands.make_context("banledger", arguments) as context:
+            commands.invoke(context)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as error:
+        return _usage(error)
+    except BanledgerError as error:
+        _talk(str(error), error.hint)
+        return error.exit_code
+    return 0
+
+
+def _completes() -> bool:
+    """Whether a shell asked for completions (click's protocol); they are printed."""
+    if not (instruction := os.environ.get("_BANLEDGER_COMPLETE")):
+        return False
+    from click.shell_completion import shell_complete
+
+    shell_complete(commands, {}, "banledger", "_BANLEDGER_COMPLETE", instruction)
+    return True
+
+
+def _usage(error: click.ClickException) -> int:
+    context = getattr(error, "ctx", None)
+    message = " ".join(error.format_message().split())
+    _talk(message[:1].lower() + message[1:].rstrip("."), f"{context.command_path if context else 'banledger'} --help")
+    return error.exit_code
+
+
+def _talk(message: str, hint: str) -> None:
+    from banledger.report.formats.escape import visible
+
+    click.echo(f"error: {visible(message)}", err=True)
+    if hint:
+        click.echo(f"hint: {visible(hint)}", err=True)
+
+
+def _never_fail_to_print() -> None:
+    """What the encoding of stdout or stderr can't write is written as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,0 +1,64 @@
+"""Options that several commands share, and the question they make."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+_LEDGER = (
+    click.option("--store", metavar="PATH|URL", help="The ledger: the path of an embedded one, or a URL."),
+    click.option("--prefix", metavar="TEXT", help="What every key of the ledger begins with."),
+    click.option("--config", metavar="FILE", help="Settings file instead of /etc/banledger/banledger.toml."),
+)
+
+_FILTERS = (
+    click.option(
+        "--since",
+        metavar="WHEN",
+        help="From when on: 7d 2w 3m 1y (whole days, with today), 24h, 2026-11-01, 2026-11, '2026-11-01 14:00', "
+        "today, yesterday, all.",
+    ),
+    click.option("--until", metavar="WHEN", help="Until when; a day, month or year is meant with all of it."),
+    click.option("--jail", multiple=True, metavar="NAME", help="Bans by this jail."),
+    click.option(
+        "--country", multiple=True, metavar="CODE", help="Bans from there: CN, XX (unknown) or private (addresses)."
+    ),
+    click.option("--ip", multiple=True, metavar="ADDR|CIDR", help="Bans of this address, or of all in this network."),
+    click.option("--server", multiple=True, metavar="LABEL", help="Bans by this server."),
+    click.option("--user", multiple=True, metavar="NAME", help="Bans where this user name was tried."),
+)
+
+_FORMATS = (
+    click.option("--json", "as_json", is_flag=True, help="JSON."),
+    click.option("--csv", "as_csv", is_flag=True, help="CSV with a header line."),
+)
+
+
+def store_options(function: _Function) -> _Function:
+    """Options of every command that uses a ledger: `store`, `prefix`, `config`."""
+    return _with(_LEDGER, function)
+
+
+def filters(function: _Function) -> _Function:
+    """Options that choose bans. See `session.query`."""
+    return _with(_FILTERS, function)
+
+
+def formats(function: _Function) -> _Function:
+    """Options that choose the format of the output: `as_json`, `as_csv`."""
+    return _with(_FORMATS, function)
+
+
+def _with(options: tuple[Any, ...], function: _Function) -> _Function:
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def one_format(*, as_json: bool, as_csv: bool) -> str:
+    """json, csv or table."""
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv exclude each other", click.get_current_context())
+    return "json" if as_json else "csv" if as_csv else "table"

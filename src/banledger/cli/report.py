@@ -1,0 +1,59 @@
+"""`banledger report`."""
+
+import time
+from typing import Any
+
+import click
+
+from banledger.cli import options, session
+
+_DEFAULT = "30d"
+
+
+@click.command(name="report")
+@options.filters
+@click.option(
+    "-n", "count", type=click.IntRange(1, 100_000), default=10, show_default=True, help="How many of each to list."
+)
+@options.formats
+@options.store_options
+def report(
+    store: str | None, prefix: str | None, config: str | None, as_json: bool, as_csv: bool, count: int, **asked: Any
+) -> None:
+    """What happened: totals, bans per day, countries, addresses, jails, user names, hours.
+
+    Without --since and --until it is about the last 30 days; `--since all` is about everything. Days and hours are
+    those of the ledger's time zone. Several values of one filter mean any of them; different filters must all hold.
+
+    \b
+    Example:
+      banledger report
+      banledger report --since 2026-11-01 --until 2026-11-07
+      banledger report --since all --country CN --country RU
+      banledger report --jail sshd --since 24h --json
+    """
+    form = options.one_format(as_json=as_json, as_csv=as_csv)
+    now = time.time()
+    with session.ledger(store, prefix, config) as reader:
+        from banledger.report import stats
+
+        query = session.query(reader, now, asked, since=_DEFAULT)
+        with session.Progress() as progress:
+            answer = stats.report(reader, query, now, count, progress)
+    _print(answer, form)
+
+
+def _print(answer: Any, form: str) -> None:
+    if form == "json":
+        from banledger.report.formats import json
+
+        click.echo(json.report(answer))
+    elif form == "csv":
+        from banledger.report.formats import csv
+
+        for line in csv.report(answer):
+            click.echo(line)
+    else:
+        from banledger.report.formats import screen, table
+
+        table.report(answer, screen.Screen())

@@ -1,0 +1,71 @@
+"""What every reading command opens: the ledger that the flags name, the question they ask, progress on stderr."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from banledger.report.query import Query
+    from banledger.store.ledger import LedgerReader
+
+_LEAST_S = 0.5  # silence before progress is shown
+_EVERY_S = 0.1
+
+
+@contextmanager
+def ledger(store: str | None, prefix: str | None, config: str | None) -> "Iterator[LedgerReader]":
+    """The ledger that the settings name, closed at the end."""
+    from banledger.settings import load
+    from banledger.store.ledger import open_to_read
+
+    settings = load({"store": store, "prefix": prefix, "config": config})
+    reader = open_to_read(settings.store, settings.prefix)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def query(reader: "LedgerReader", now: float, options: dict[str, Any], since: str | None = None) -> "Query":
+    """The question behind the options of `filters`; `since` where none of --since and --until is given."""
+    from banledger.report.query import Query, addresses, countries, span
+
+    start, end = options["since"], options["until"]
+    if start is None and end is None:
+        start = since
+    return Query(
+        span=span(start, end, now, reader.zone),
+        jail=options["jail"],
+        country=countries(options["country"]),
+        ip=addresses(options["ip"]),
+        server=options["server"],
+        user=options["user"],
+    )
+
+
+class Progress:
+    """A line on stderr about long work, if that is a terminal. Used as a context: the line goes at the end."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + _LEAST_S
+        self._shown = False
+        self._terminal = sys.stderr.isatty()
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+    def __call__(self, done: int, total: int) -> None:
+        """See `walk.Progress`."""
+        now = time.monotonic()
+        if not self._terminal or now < self._next:
+            return
+        self._next, self._shown = now + _EVERY_S, True
+        sys.stderr.write(f"\r\x1b[Klooked at {done:,} of {total:,}")
+        sys.stderr.flush()

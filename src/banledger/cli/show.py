@@ -1,0 +1,61 @@
+"""`banledger show`."""
+
+import time
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import click
+
+from banledger.cli import options, session
+
+if TYPE_CHECKING:
+    from banledger.report.show import Shown
+
+
+@click.command(name="show")
+@click.argument("what", metavar="ADDR|CIDR|ID")
+@click.option(
+    "-n", "count", type=click.IntRange(1), default=50, show_default=True, help="How many bans the table lists."
+)
+@options.formats
+@options.store_options
+def show(
+    what: str, store: str | None, prefix: str | None, config: str | None, as_json: bool, as_csv: bool, count: int
+) -> None:
+    """Everything the ledger has of an address, a network, a ban's id, or other text that fail2ban banned.
+
+    Of an address: its bans and those of networks that it lies in. Of a network: bans of all addresses and networks
+    inside it and of networks around it. Of a ban's id: that ban with the log lines that led to it. Each ban says how
+    it stands now: banned until when or for ever, ran out, or lifted.
+
+    \b
+    Example:
+      banledger show 203.0.113.9
+      banledger show 2001:db8::/48 --csv
+      banledger show 2611230f4k7q2m5x9ctz --json
+    """
+    form = options.one_format(as_json=as_json, as_csv=as_csv)
+    now = time.time()
+    with session.ledger(store, prefix, config) as reader:
+        from banledger.report.show import show as ask
+
+        with session.Progress() as progress:
+            answer = ask(reader, what, progress)
+        zone = reader.zone
+    _print(answer, zone, now, form, count)
+
+
+def _print(answer: "Shown", zone: ZoneInfo, now: float, form: str, count: int) -> None:
+    if form == "json":
+        from banledger.report.formats import json
+
+        click.echo(json.show(answer, zone, now))
+    elif form == "csv":
+        from banledger.report.formats import csv
+
+        for line in csv.show(answer, zone, now):
+            click.echo(line)
+    else:
+        from banledger.report.formats import listing, screen
+
+        listing.show(answer, zone, now, screen.Screen(), count)

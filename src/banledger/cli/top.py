@@ -1,0 +1,68 @@
+"""`banledger top`."""
+
+import time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+
+from banledger.cli import options, session
+
+_DEFAULT = "30d"
+
+
+@click.command(name="top")
+@click.argument("dimension")
+@options.filters
+@click.option("-n", "count", type=click.IntRange(1, 1_000_000), default=20, show_default=True, help="How many to list.")
+@options.formats
+@options.store_options
+def top(
+    dimension: str,
+    store: str | None,
+    prefix: str | None,
+    config: str | None,
+    as_json: bool,
+    as_csv: bool,
+    count: int,
+    **asked: Any,
+) -> None:
+    """The values of DIMENSION with most bans.
+
+    DIMENSION is ip, country, jail, server, user, hour, day or id (what was banned, where that is no address).
+    Without --since and --until it is about the last 30 days; `--since all` is about everything. A ban where several
+    user names were tried counts for each of them.
+
+    \b
+    Example:
+      banledger top ip
+      banledger top country --jail sshd --since all
+      banledger top day -n 5 --since 2026
+      banledger top user --since 7d --csv > users.csv
+    """
+    form = options.one_format(as_json=as_json, as_csv=as_csv)
+    now = time.time()
+    with session.ledger(store, prefix, config) as reader:
+        from banledger.report import stats
+
+        query = session.query(reader, now, asked, since=_DEFAULT)
+        with session.Progress() as progress:
+            answer = stats.top(reader, dimension.lower(), query, count, progress)
+        zone = reader.zone
+    _print(answer, zone, form)
+
+
+def _print(answer: Any, zone: ZoneInfo, form: str) -> None:
+    if form == "json":
+        from banledger.report.formats import json
+
+        click.echo(json.top(answer, zone))
+    elif form == "csv":
+        from banledger.report.formats import csv
+
+        for line in csv.top(answer):
+            click.echo(line)
+    else:
+        from banledger.report.formats import screen, table
+
+        table.top(answer, str(zone), screen.Screen())

@@ -1,0 +1,1 @@
+"""Questions about the ledger, their answers, and how answers look."""

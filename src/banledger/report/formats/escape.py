@@ -1,0 +1,36 @@
+"""Outside text made safe to look at.
+
+User names, jails, log lines and names of servers are written by attackers. What could steer a terminal (control
+characters, escape and OSC sequences), turn text around (bidi overrides), hide (zero width) or break an encoder (lone
+surrogates) is shown as a visible escape: `\\x1b`, `\\u202e`. What could be a formula in a spreadsheet is quoted.
+"""
+
+import unicodedata
+
+# Letters and marks that print as nothing.
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+_FORMULA = frozenset("=+-@\t\r")
+
+
+def visible(text: str) -> str:
+    """`text` on one line, with nothing in it that does more than print."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(char if _prints(char) else _escape(char) for char in text)
+
+
+def _prints(char: str) -> bool:
+    return char.isprintable() and char not in _BLANK and not unicodedata.category(char).startswith("M")
+
+
+def _escape(char: str) -> str:
+    number = ord(char)
+    if number < 0x100:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+def cell(text: str) -> str:
+    """`text` as a cell of CSV: visible, and no formula."""
+    guard = "'" if text[:1] in _FORMULA else ""
+    return guard + visible(text)

@@ -1,0 +1,130 @@
+"""Answers as JSON, in plain ASCII: whatever outside text holds arrives escaped.
+
+Times are UTC epoch seconds, and once more as ISO 8601 text in the ledger's zone where a ban's own time is meant.
+Absent values are null.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from math import isinf
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from banledger.record import Ban
+from banledger.report.countries import name_of
+from banledger.report.formats.moment import iso
+from banledger.report.query import Query
+from banledger.report.show import Shown, state_of
+from banledger.report.stats import Report, Top
+from banledger.store.ledger import Gap
+
+
+def report(answer: Report) -> str:
+    """One object."""
+    return _pretty(
+        {
+            "query": _query(answer.query, answer.timezone),
+            "total": answer.total,
+            "all_time": answer.all_time,
+            "ledger_since": answer.since,
+            "offenders": answer.offenders,
+            "banned_now": answer.banned_now,
+            "no_country": answer.no_country,
+            "days": [{"day": day.day, "bans": day.bans, "offenders": day.offenders} for day in answer.days],
+            "hours": list(answer.hours),
+            "countries": _rows(answer.countries),
+            "jails": _rows(answer.jails),
+            "users": _rows(answer.users),
+            "addresses": _rows(answer.addresses),
+            "servers": _rows(answer.servers) if answer.servers else None,
+            "gaps": [_gap(gap) for gap in answer.gaps],
+        }
+    )
+
+
+def top(answer: Top, zone: ZoneInfo) -> str:
+    """One object."""
+    return _pretty(
+        {
+            "query": _query(answer.query, str(zone)),
+            "dimension": answer.dimension,
+            "total": answer.total,
+            "distinct": answer.distinct,
+            "rows": _rows(answer),
+        }
+    )
+
+
+def bans(answer: Iterable[Ban], zone: ZoneInfo, now: float) -> Iterator[str]:
+    """One object a line."""
+    return (json.dumps(ban_object(ban, zone, now)) for ban in answer)
+
+
+def show(answer: Shown, zone: ZoneInfo, now: float) -> str:
+    """One object."""
+    return _pretty(
+        {
+            "asked": answer.asked,
+            "kind": answer.kind,
+            "total": len(answer.bans),
+            "values": [{"name": name, "bans": count} for name, count in answer.values],
+            "bans": [ban_object(ban, zone, now) for ban in answer.bans],
+        }
+    )
+
+
+def ban_object(ban: Ban, zone: ZoneInfo, now: float) -> dict[str, Any]:
+    """All that is known of one ban."""
+    state = state_of(ban, now)
+    return {
+        "id": ban.id,
+        "server": ban.server,
+        "jail": ban.jail,
+        "ip": ban.ip,
+        "fid": ban.fid,
+        "scope": ban.scope,
+        "country": ban.country,
+        "country_from": ban.country_from,
+        "time": ban.time,
+        "time_iso": iso(ban.time, zone),
+        "day": ban.day,
+        "failures": ban.failures,
+        "bantime": ban.bantime,
+        "bancount": ban.bancount,
+        "expires": None if isinf(ban.expires) else int(ban.expires),
+        "unbanned": ban.unbanned,
+        "state": str(state.standing),
+        "users": ban.users,
+        "matches": ban.matches,
+        "origin": ban.origin,
+        "seen": ban.seen,
+        "prolonged": ban.prolonged,
+        "reopened": ban.reopened,
+        "unbanned_before": ban.unbanned_before,
+    }
+
+
+def _pretty(value: object) -> str:
+    return json.dumps(value, indent=2)
+
+
+def _query(query: Query, timezone: str) -> dict[str, Any]:
+    span = query.span
+    return {
+        "first": span.first,
+        "last": span.last,
+        "since": span.since,
+        "until": span.until,
+        "timezone": timezone,
+        "filters": query.filters,
+    }
+
+
+def _rows(top: Top) -> list[dict[str, Any]]:
+    if top.dimension == "country":
+        return [{"name": row.name, "country": name_of(row.name), "bans": row.bans} for row in top.rows]
+    return [{"name": row.name, "bans": row.bans} for row in top.rows]
+
+
+def _gap(gap: Gap) -> dict[str, Any]:
+    return {name: getattr(gap, name) for name in ("server", "jail", "since", "seen", "bans", "others", "reason")}

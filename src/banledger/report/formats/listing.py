@@ -1,0 +1,173 @@
+"""Bans one by one for people at a terminal: `bans` and `show`."""
+
+from collections import Counter
+from collections.abc import Sequence
+from zoneinfo import ZoneInfo
+
+from rich.table import Table
+from rich.text import Text
+
+from banledger.record import Ban
+from banledger.report.countries import name_of
+from banledger.report.formats.chart import ASCII
+from banledger.report.formats.escape import visible
+from banledger.report.formats.moment import duration, short
+from banledger.report.formats.screen import Screen
+from banledger.report.show import Shown, Standing, State, state_of
+
+_DETAILED = 5  # up to so many bans are shown with all that is known
+_STYLES = {Standing.UNTIL: "red", Standing.FOR_EVER: "bold red", Standing.RAN_OUT: "dim", Standing.LIFTED: "green"}
+
+
+def bans(answer: Sequence[Ban], zone: ZoneInfo, now: float, screen: Screen) -> None:
+    """Print a line a ban, with as many columns as the screen has room for."""
+    if not answer:
+        screen.print(Text("No bans."))
+        return
+    table = {name: [_cell(ban, name, zone, now) for ban in answer] for name in _COLUMNS}
+    widths = _fitting(table, screen.width)
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for name, width in widths.items():
+        right = name == "failures"
+        grid.add_column(
+            Text(name, style="dim"),
+            justify="right" if right else "left",
+            no_wrap=True,
+            overflow="crop" if screen.glyphs is ASCII else "ellipsis",
+            width=width,
+        )
+    grid.show_header = True
+    for row in zip(*(table[name] for name in widths), strict=True):
+        grid.add_row(*row)
+    screen.print(grid)
+
+
+_COLUMNS = ("time", "server", "jail", "address", "from", "failures", "state", "users", "id")
+_WIDEST = {"address": 43, "jail": 24, "server": 20, "users": 30}
+_DROPPED = ("users", "failures", "server", "id", "from", "state")
+"""What goes first where room is short."""
+
+
+def _fitting(table: dict[str, list[Text]], room: int) -> dict[str, int]:
+    """The columns to show, each with its width."""
+    widths = {
+        name: min(max(len(name), *(cell.cell_len for cell in cells)), _WIDEST.get(name, room))
+        for name, cells in table.items()
+        if name != "server" or len({cell.plain for cell in cells}) > 1
+    }
+    for name in _DROPPED:
+        if sum(widths.values()) + 2 * len(widths) - 2 > room:
+            widths.pop(name, None)
+    return widths
+
+
+def _cell(ban: Ban, name: str, zone: ZoneInfo, now: float) -> Text:
+    state = state_of(ban, now)
+    match name:
+        case "time":
+            return Text(short(ban.time, zone))
+        case "address":
+            return Text(visible(ban.ip or ban.fid), style="bold")
+        case "from":
+            return Text(_country(ban, long=False), style="cyan")
+        case "state":
+            return Text(_brief(state, zone), style=_STYLES[state.standing])
+        case "users":
+            return Text(visible(", ".join(ban.users)))
+        case _:
+            return Text(visible(str(getattr(ban, name))))
+
+
+def _country(ban: Ban, *, long: bool) -> str:
+    if ban.country is None:
+        return "private" if ban.scope == "private" else ""
+    return f"{ban.country} {name_of(ban.country)}" if long else ban.country
+
+
+def _brief(state: State, zone: ZoneInfo) -> str:
+    if state.at is None:
+        return "for ever"
+    words = {Standing.UNTIL: "until", Standing.RAN_OUT: "ran out", Standing.LIFTED: "lifted"}
+    return f"{words[state.standing]} {short(state.at, zone)[:-3]}"
+
+
+def state_text(state: State, zone: ZoneInfo) -> str:
+    """How a ban stands, in words."""
+    if state.at is None:
+        return str(state.standing)
+    joint = "until" if state.standing is Standing.UNTIL else "at"
+    return f"{state.standing} {joint} {short(state.at, zone)}"
+
+
+def show(answer: Shown, zone: ZoneInfo, now: float, screen: Screen, count: int) -> None:
+    """Print what the ledger has of an address, network, id or text; the newest `count` bans of it."""
+    asked = visible(answer.asked)
+    if not answer.bans:
+        screen.print(Text(f"The ledger has no bans of {asked}."))
+        return
+    if answer.kind != "ban":
+        screen.print(_summary(answer, zone, now, screen), Text())
+    shown = answer.bans[:count]
+    if len(answer.bans) <= _DETAILED:
+        for ban in shown:
+            screen.print(_details(ban, zone, now), Text())
+    else:
+        bans(shown, zone, now, screen)
+    if len(shown) < len(answer.bans):
+        screen.print(Text(f"\nThe newest {len(shown):,} of {len(answer.bans):,} bans; -n shows more.", style="dim"))
+
+
+def _summary(answer: Shown, zone: ZoneInfo, now: float, screen: Screen) -> Text:
+    newest, oldest = answer.bans[0], answer.bans[-1]
+    in_force = sum(state_of(ban, now).in_force for ban in answer.bans)
+    text = Text(visible(answer.asked), style="bold")
+    country = _country(newest, long=True)
+    text.append(f"  {country}" if country else "", style="not bold cyan")
+    times = "1 ban" if len(answer.bans) == 1 else f"{len(answer.bans):,} bans"
+    text.append(f"\n{times}, {in_force:,} in force now", style="not bold")
+    text.append(
+        f" {screen.glyphs.dot} first {short(oldest.time, zone)}, last {short(newest.time, zone)}", "not bold dim"
+    )
+    for title, names in (
+        ("jails", [ban.jail for ban in answer.bans]),
+        ("servers", [ban.server for ban in answer.bans]),
+    ):
+        listed = ", ".join(f"{name} ({number:,})" for name, number in Counter(names).most_common(8))
+        text.append(f"\n{title:8} {visible(listed)}", style="not bold")
+    if [name for name, _ in answer.values] != [answer.asked]:
+        listed = ", ".join(f"{name} ({number:,})" for name, number in sorted(answer.values, key=lambda v: -v[1])[:8])
+        more = len(answer.values) - 8
+        text.append(f"\n{'banned':8} {visible(listed)}{f' and {more:,} more' if more > 0 else ''}", style="not bold")
+    return text
+
+
+def _details(ban: Ban, zone: ZoneInfo, now: float) -> Table:
+    state = state_of(ban, now)
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(Text("ban"), Text(ban.id, style="bold"))
+    grid.add_row(Text("state"), Text(state_text(state, zone), style=_STYLES[state.standing]))
+    for name, value in _known(ban, zone):
+        grid.add_row(Text(name), Text(visible(value)))
+    for number, line in enumerate(ban.matches):
+        grid.add_row(Text("" if number else "matches"), Text(visible(line)))
+    return grid
+
+
+def _known(ban: Ban, zone: ZoneInfo) -> list[tuple[str, str]]:
+    source = f" ({ban.country_from})" if ban.country_from else ""
+    lines = [
+        ("time", short(ban.time, zone)),
+        ("server", ban.server),
+        ("jail", ban.jail),
+        ("address", ban.ip or ""),
+        ("id", ban.fid if ban.fid != ban.ip else ""),
+        ("country", f"{_country(ban, long=True)}{source}" if ban.country or ban.scope == "private" else ""),
+        ("failures", str(ban.failures)),
+        ("bantime", duration(ban.bantime)),
+        ("bancount", str(ban.bancount)),
+        ("users", ", ".join(ban.users)),
+        ("origin", ban.origin),
+    ]
+    return [(name, value) for name, value in lines if value]

@@ -1,0 +1,33 @@
+"""Times and durations as people read them."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
+
+
+def local(moment: float, zone: ZoneInfo) -> datetime:
+    """The local time of a UTC epoch second."""
+    return datetime.fromtimestamp(moment, UTC).astimezone(zone)
+
+
+def short(moment: float, zone: ZoneInfo) -> str:
+    """2026-11-23 14:05:09, local."""
+    return local(moment, zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def iso(moment: float, zone: ZoneInfo) -> str:
+    """ISO 8601 with the offset, whole seconds."""
+    return local(int(moment), zone).isoformat()
+
+
+def duration(seconds: int) -> str:
+    """10m, 1h 30m, 7d; negative is for ever."""
+    if seconds < 0:
+        return "for ever"
+    parts = []
+    for size, unit in _UNITS:
+        number, seconds = divmod(seconds, size)
+        if number:
+            parts.append(f"{number}{unit}")
+    return " ".join(parts[:2]) or "0s"

@@ -1,0 +1,244 @@
+"""Questions as values: which bans are meant.
+
+Days and times that people write are in the ledger's time zone. A day counts as a whole; `24h` and times of day
+are exact. Everything here is pure: `now` comes in by argument.
+"""
+
+import re
+from calendar import monthrange
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from banledger.errors import QuestionError
+from banledger.identity import canonical_address
+
+PRIVATE = "private"
+"""Stands for a country where private and reserved addresses are meant."""
+
+FORMS = (
+    "7d, 2w, 3m or 1y (days, weeks, months, years), 24h, 2026-11-01, 2026-11, '2026-11-01 14:00', today, yesterday, all"
+)
+"""The forms that a date may have."""
+
+_AGO = re.compile(r"(\d{1,5})\s*([hdwmy])")
+_MONTH = re.compile(r"(\d{4})-(\d\d)")
+_EARLIEST = date(1970, 1, 2)
+_LATEST = date(9998, 12, 31)
+
+
+class Span(Struct, frozen=True):
+    """A stretch of time. `first` and `last`: local days, both included (YYYY-MM-DD); None: without end.
+
+    `since` (included) and `until` (not included): UTC epoch seconds where an end is no day's; else None.
+    """
+
+    first: str | None = None
+    last: str | None = None
+    since: float | None = None
+    until: float | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether it consists of whole days."""
+        return self.since is None and self.until is None
+
+    @property
+    def all_time(self) -> bool:
+        """Whether it has no end on either side."""
+        return self.first is None and self.last is None
+
+    def holds_day(self, day: str) -> bool:
+        """Whether some of that local day lies in it."""
+        return (self.first is None or self.first <= day) and (self.last is None or day <= self.last)
+
+    def holds(self, day: str, time: float) -> bool:
+        """Whether a ban of that local day and UTC epoch second lies in it."""
+        return (
+            self.holds_day(day)
+            and (self.since is None or self.since <= time)
+            and (self.until is None or time < self.until)
+        )
+
+
+ALL_TIME = Span()
+
+
+class Query(Struct, frozen=True):
+    """Which bans are meant: those in `span` that have, for each filter, any of its values.
+
+    jail, server, user: as text. country: codes, or `private`. ip: canonical addresses and networks; a network
+    means every address and network inside it.
+    """
+
+    span: Span = ALL_TIME
+    jail: tuple[str, ...] = ()
+    country: tuple[str, ...] = ()
+    ip: tuple[str, ...] = ()
+    server: tuple[str, ...] = ()
+    user: tuple[str, ...] = ()
+
+    @property
+    def filters(self) -> dict[str, tuple[str, ...]]:
+        """The filters that are set, by dimension."""
+        table = {
+            "jail": self.jail,
+            "country": self.country,
+            "ip": self.ip,
+            "server": self.server,
+            "user": self.user,
+        }
+        return {name: values for name, values in table.items() if values}
+
+
+class _Point(Struct, frozen=True):
+    """What one date means: local days, first and last, or an exact moment. Neither: no limit."""
+
+    first: date | None = None
+    last: date | None = None
+    moment: float | None = None
+
+
+def span(since: str | None, until: str | None, now: float, zone: ZoneInfo) -> Span:
+    """The span that `--since` and `--until` say (None: not given). Raises QuestionError.
+
+    Without an end it reaches through today; `--until 7d` is the day before the last 7 days begin.
+    """
+    if since is None and until is None:
+        return ALL_TIME
+    start = _start(since or "all", now, zone)
+    end = _parse("--until", until, now, zone) if until else _Point()
+    if until is None and start != _Point():
+        end = _Point(last=_local_day(now, zone))
+    made = Span(
+        first=_iso(start.first) or _day_of(start.moment, zone),
+        last=_iso(end.last) or _day_of(None if end.moment is None else end.moment - 1, zone),
+        since=start.moment,
+        until=end.moment,
+    )
+    if _backwards(made):
+        raise QuestionError(
+            f"nothing lies between {since} and {until or 'today'}",
+            hint="--since is the earlier end, --until the later one",
+        )
+    return made
+
+
+def _backwards(made: Span) -> bool:
+    if made.since is not None and made.until is not None and made.since >= made.until:
+        return True
+    return made.first is not None and made.last is not None and made.first > made.last
+
+
+def _start(text: str, now: float, zone: ZoneInfo) -> _Point:
+    """`7d` as a start: today and the six days before."""
+    point = _parse("--since", text, now, zone)
+    if point.first is not None and _AGO.fullmatch(text.strip().lower()):
+        return _Point(first=point.first + timedelta(days=1))
+    return point
+
+
+def _parse(option: str, text: str, now: float, zone: ZoneInfo) -> _Point:
+    """The meaning of one date. `7d` is the day seven days ago: the last one before the last seven."""
+    word = text.strip().lower()
+    today = _local_day(now, zone)
+    if word in ("all", "now"):
+        return _Point()
+    if word in ("today", "yesterday"):
+        day = today - timedelta(days=word == "yesterday")
+        return _Point(day, day)
+    try:
+        point = _ago(word, now, today) or _month(word) or _date(word) or _time(text.strip(), zone)
+    except (ValueError, OverflowError):
+        point = None
+    if point is None or not _in_range(point):
+        raise QuestionError(f"{option} {text!r} is no date", hint=f"one of: {FORMS}")
+    return point
+
+
+def _in_range(point: _Point) -> bool:
+    if point.moment is not None:
+        return 86_400 <= point.moment < 253_300_000_000
+    return point.first is not None and _EARLIEST <= point.first <= _LATEST
+
+
+def _ago(word: str, now: float, today: date) -> _Point | None:
+    match = _AGO.fullmatch(word)
+    if not match:
+        return None
+    number, unit = int(match[1]), match[2]
+    if unit == "h":
+        return _Point(moment=float(int(now) - number * 3600))
+    if unit in "dw":
+        day = today - timedelta(days=number * (7 if unit == "w" else 1))
+    else:
+        day = _months_before(today, number * (12 if unit == "y" else 1))
+    return _Point(day, day)
+
+
+def _months_before(day: date, number: int) -> date:
+    months = day.year * 12 + day.month - 1 - number
+    year, month = divmod(months, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+
+
+def _month(word: str) -> _Point | None:
+    match = _MONTH.fullmatch(word)
+    if not match:
+        return None
+    year, month = int(match[1]), int(match[2])
+    return _Point(date(year, month, 1), date(year, month, monthrange(year, month)[1]))
+
+
+def _date(word: str) -> _Point | None:
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d", word):
+        return None
+    day = date.fromisoformat(word)
+    return _Point(day, day)
+
+
+def _time(text: str, zone: ZoneInfo) -> _Point | None:
+    if not re.match(r"\d{4}-\d\d-\d\d[ T]\d", text):
+        return None
+    moment = datetime.fromisoformat(text)
+    return _Point(moment=(moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp())
+
+
+def _local_day(moment: float, zone: ZoneInfo) -> date:
+    return datetime.fromtimestamp(moment, UTC).astimezone(zone).date()
+
+
+def _day_of(moment: float | None, zone: ZoneInfo) -> str | None:
+    return None if moment is None else _local_day(moment, zone).isoformat()
+
+
+def _iso(day: date | None) -> str | None:
+    return day.isoformat() if day else None
+
+
+def countries(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Country codes in capitals, `private` as it is. Raises QuestionError."""
+    return tuple(_country(value) for value in values)
+
+
+def _country(value: str) -> str:
+    if value.lower() == PRIVATE:
+        return PRIVATE
+    if len(value) != 2 or not value.isascii() or not value.isalpha():
+        raise QuestionError(f"{value!r} is no country", hint="two letters such as CN, XX for unknown, or private")
+    return value.upper()
+
+
+def addresses(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Addresses and networks in their one spelling. Raises QuestionError."""
+    return tuple(_address(value) for value in values)
+
+
+def _address(value: str) -> str:
+    found = canonical_address(value.strip())
+    if found is None:
+        raise QuestionError(
+            f"{value!r} is no address", hint="an address or a network such as 192.0.2.7 or 192.0.2.0/24"
+        )
+    return found

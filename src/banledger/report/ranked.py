@@ -1,0 +1,132 @@
+"""The values of a dimension with most bans in a span, exactly, without fetching them all.
+
+Theory of operation. All time is a ranking. A few tallies are merged. For a big dimension in a long span candidates
+come from two places: the best of some days, which are likely good and set the bar, and the all-time ranking from its
+top. Each is counted exactly in the span. A value can't have more bans in the span than of all time, so the walk down
+the ranking ends where its count falls to that of the n-th candidate. Equals stand by name backwards, as in the
+ranking itself: so the end is sharp even where thousands have one ban each.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import nlargest
+from itertools import islice
+
+from banledger.store.ledger import LedgerReader
+
+Row = tuple[str, int]
+"""A value (token) and its bans."""
+
+_SMALL = frozenset({"country", "jail", "server", "hour"})
+_MERGED = 20_000  # tally entries that are simply merged
+_MERGED_AT_MOST = 3_000_000
+_CHUNK = 500
+_SEEDED_DAYS = 31
+
+
+def best(table: Mapping[str, int], count: int) -> list[Row]:
+    """The `count` largest of `table`, largest first, equals by name backwards."""
+    return nlargest(count, table.items(), key=_order)
+
+
+def _order(row: Row) -> tuple[int, str]:
+    return row[1], row[0]
+
+
+def counts(ledger: LedgerReader, dimension: str, days: Sequence[str]) -> dict[str, int]:
+    """Every value of a small dimension with its bans on these local days (those of a span that have bans)."""
+    if dimension != "hour" and len(days) == len(ledger.days()):
+        return {tok: int(bans) for tok, bans in ledger.ranked(dimension)}
+    return ledger.tally(dimension, days)
+
+
+def top(ledger: LedgerReader, dimension: str, days: Sequence[str], count: int) -> tuple[list[Row], int | None]:
+    """The `count` values with most bans on these local days, and how many values there are (None: not counted).
+
+    `days` are those of a span that have bans.
+    """
+    if dimension in _SMALL:
+        table = counts(ledger, dimension, days)
+        return best(table, count), len(table)
+    everything = ledger.days()
+    if len(days) == len(everything):
+        rows = [(tok, int(bans)) for tok, bans in islice(ledger.ranked(dimension), count)]
+        return rows, ledger.distinct(dimension)
+    entries = sum(ledger.distinct_on(dimension, days))
+    if entries <= _MERGED or not count:
+        return _merge(ledger, dimension, days, count)
+    outside = [day for day in everything if day not in set(days)]
+    descent = Descent(ledger, dimension, days, outside, count)
+    descent.seed()
+    if descent.cost() > entries and entries <= _MERGED_AT_MOST:
+        return _merge(ledger, dimension, days, count)
+    return descent.run(), None
+
+
+def _merge(ledger: LedgerReader, dimension: str, days: Sequence[str], count: int) -> tuple[list[Row], int]:
+    table = ledger.tally(dimension, days)
+    return best(table, count), len(table)
+
+
+class Descent:
+    """The walk down the all-time ranking. See the module's theory of operation."""
+
+    def __init__(
+        self, ledger: LedgerReader, dimension: str, inside: Sequence[str], outside: Sequence[str], count: int
+    ) -> None:
+        self._ledger = ledger
+        self._dimension = dimension
+        self._inside = inside
+        self._outside = outside
+        self._count = count
+        self._counted: set[str] = set()
+        self._best: list[Row] = []
+
+    def seed(self) -> None:
+        """Count the best of some days, spread over the span."""
+        step = max(1, len(self._inside) // _SEEDED_DAYS)
+        found = {
+            tok for day in self._inside[::-step] for tok in self._ledger.leaders(self._dimension, day, self._count)
+        }
+        self._add(sorted(found))
+
+    def cost(self) -> int:
+        """About how many tally entries the descent will look up."""
+        candidates = self._ledger.at_least(self._dimension, self._bar()[0] + 1)
+        return candidates * min(len(self._inside), len(self._outside))
+
+    def run(self) -> list[Row]:
+        """The result, best first."""
+        page: list[tuple[str, int]] = []
+        for tok, bans in self._ledger.ranked(self._dimension):
+            if (int(bans), tok) <= self._bar():
+                break
+            page.append((tok, int(bans)))
+            if len(page) == _CHUNK:
+                self._add([tok for tok, _ in page], dict(page))
+                page = []
+        self._add([tok for tok, _ in page], dict(page))
+        return self._best
+
+    def _bar(self) -> tuple[int, str]:
+        """What a value must surpass to be among the best."""
+        return _order(self._best[-1]) if len(self._best) == self._count else (0, "")
+
+    def _add(self, toks: Iterable[str], of_all_time: Mapping[str, int] | None = None) -> None:
+        new = [tok for tok in toks if tok not in self._counted]
+        self._counted.update(new)
+        rows = [row for row in zip(new, self._counts(new, of_all_time), strict=True) if row[1] > 0]
+        self._best = nlargest(self._count, [*self._best, *rows], key=_order)
+
+    def _counts(self, toks: Sequence[str], of_all_time: Mapping[str, int] | None) -> list[int]:
+        """The bans of each value in the span, counted on the fewer days: those inside it, or outside."""
+        if not toks:
+            return []
+        if len(self._outside) >= len(self._inside):
+            return _sum(self._ledger.tally_of(self._dimension, toks, self._inside), len(toks))
+        whole = [of_all_time[tok] for tok in toks] if of_all_time else self._ledger.sizes(self._dimension, toks)
+        others = _sum(self._ledger.tally_of(self._dimension, toks, self._outside), len(toks))
+        return [one - other for one, other in zip(whole, others, strict=True)]
+
+
+def _sum(rows: Sequence[Sequence[int]], width: int) -> list[int]:
+    return [sum(column) for column in zip(*rows, strict=True)] if rows else [0] * width

@@ -1,0 +1,115 @@
+"""Everything the ledger has of one address, network, id or text."""
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from math import inf
+
+from msgspec import Struct
+
+from banledger.identity import canonical_address, is_ban_id
+from banledger.keyspace import token
+from banledger.record import PENDING, Ban
+from banledger.report.match import Block, block
+from banledger.report.walk import Progress, newest_first, silent
+from banledger.store.ledger import LedgerReader
+
+_PROBED = 4096  # addresses of a network that are asked for one by one
+_PAGE = 500
+
+
+class Standing(StrEnum):
+    """How a ban stands: in force until a time or without end, ran out by itself, or lifted."""
+
+    UNTIL = "banned"
+    FOR_EVER = "banned for ever"
+    RAN_OUT = "ran out"
+    LIFTED = "lifted"
+
+
+class State(Struct, frozen=True):
+    """How a ban stands, and since or until when (UTC epoch seconds; None: for ever)."""
+
+    standing: Standing
+    at: float | None
+
+    @property
+    def in_force(self) -> bool:
+        """Whether it is banned."""
+        return self.standing in (Standing.UNTIL, Standing.FOR_EVER)
+
+
+def state_of(ban: Ban, now: float) -> State:
+    """How a ban stands at `now`."""
+    if ban.unbanned is not None:
+        return State(Standing.LIFTED, ban.unbanned)
+    if ban.expires == inf:
+        return State(Standing.FOR_EVER, None)
+    return State(Standing.UNTIL if ban.expires > now else Standing.RAN_OUT, ban.expires)
+
+
+class Shown(Struct, frozen=True):
+    """What the ledger has of what was asked for.
+
+    asked   in its one spelling; `kind`: address, network, ban (an id of ours) or id (other text fail2ban banned)
+    values  the addresses, networks or texts that have bans, with how many
+    bans    newest first
+    """
+
+    asked: str
+    kind: str
+    values: tuple[tuple[str, int], ...]
+    bans: tuple[Ban, ...]
+
+
+def show(ledger: LedgerReader, asked: str, progress: Progress = silent) -> Shown:
+    """What the ledger has of an address, a network, a ban's id or any other text."""
+    address = canonical_address(asked.strip())
+    if address is not None:
+        kind = "network" if "/" in address else "address"
+        values = _with_bans(ledger, "ip", _related(ledger, block(address), progress))
+        return _shown(ledger, address, kind, "ip", values)
+    if is_ban_id(asked) and (ban := ledger.bans([asked])[0]) is not None and ban.origin != PENDING:
+        return Shown(asked, "ban", ((asked, 1),), (ban,))
+    return _shown(ledger, asked, "id", "id", _with_bans(ledger, "id", [token(asked)]))
+
+
+def _shown(ledger: LedgerReader, asked: str, kind: str, dimension: str, values: dict[str, int]) -> Shown:
+    ids = newest_first({id_ for tok in values for id_ in ledger.ids(dimension, tok)})
+    bans = [
+        ban for start in range(0, len(ids), _PAGE) for ban in ledger.bans(ids[start : start + _PAGE]) if ban is not None
+    ]
+    named = [(asked if dimension == "id" else tok, size) for tok, size in values.items()]
+    return Shown(asked, kind, tuple(named), tuple(bans))
+
+
+def _with_bans(ledger: LedgerReader, dimension: str, toks: Iterator[str] | Sequence[str]) -> dict[str, int]:
+    listed = list(dict.fromkeys(toks))
+    sizes = ledger.sizes(dimension, listed)
+    return {tok: size for tok, size in zip(listed, sizes, strict=True) if size}
+
+
+def _related(ledger: LedgerReader, asked: Block, progress: Progress) -> Iterator[str]:
+    """What may have bans: `asked`, networks around it, and what lies inside it."""
+    for prefix in range(asked.prefix, -1, -1):
+        yield asked.at(prefix).text
+    if 1 << asked.host_bits <= _PROBED:
+        yield from _parts(asked)
+    else:
+        yield from _ranked_inside(ledger, asked, progress)
+
+
+def _parts(asked: Block) -> Iterator[str]:
+    """Every network and address inside a small one."""
+    for prefix in range(asked.prefix + 1, asked.prefix + asked.host_bits + 1):
+        size = 1 << (asked.prefix + asked.host_bits - prefix)
+        for number in range(1 << (prefix - asked.prefix)):
+            yield Block(asked.version, asked.first + number * size, prefix).text
+
+
+def _ranked_inside(ledger: LedgerReader, asked: Block, progress: Progress) -> Iterator[str]:
+    total = ledger.distinct("ip")
+    for number, (tok, _) in enumerate(ledger.ranked("ip"), 1):
+        if asked.covers(block(tok)):
+            yield tok
+        if number % _PAGE == 0:
+            progress(number, total)

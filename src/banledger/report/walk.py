@@ -1,0 +1,139 @@
+"""Bans one by one, newest first: the way to any answer that no tally holds.
+
+Theory of operation. Ids bear their time, so sorting ids sorts bans. A walk takes the days of the span, newest first,
+or, where fewer hashes are read that way, the sets of one filter's values. It reads hashes in pages and yields what
+matches as it goes: whoever wants only the newest stops early.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, timedelta
+
+from msgspec import Struct
+
+from banledger.keyspace import token
+from banledger.record import Ban
+from banledger.report.match import matcher
+from banledger.report.query import PRIVATE, Query, Span
+from banledger.store.ledger import LedgerReader
+
+Progress = Callable[[int, int], None]
+"""Told how many bans were looked at, and of how many."""
+
+_PAGE = 500
+_HASH_COST = 20  # reading a hash, in units of reading an id
+_MOST_IDS = 2_000_000  # ids of a set held in memory
+
+
+def silent(done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+def days_of(ledger: LedgerReader, span: Span) -> dict[str, int]:
+    """Bans on every local day of the span that has any, oldest first. Days at an exact end count as whole."""
+    return {day: count for day, count in ledger.days().items() if span.holds_day(day)}
+
+
+def walk(ledger: LedgerReader, query: Query, limit: int | None = None, progress: Progress = silent) -> Iterator[Ban]:
+    """The bans that `query` means, by (time, id) backwards; `limit` at most."""
+    if limit == 0:
+        return
+    matches = matcher(query)
+    done = found = 0
+    pages, total = _pages(ledger, query, limit)
+    for page in pages:
+        for ban in ledger.bans(page):
+            if ban is not None and matches(ban):
+                yield ban
+                found += 1
+                if found == limit:
+                    return
+        done += len(page)
+        progress(min(done, total), total)
+
+
+def _pages(ledger: LedgerReader, query: Query, limit: int | None) -> tuple[Iterator[Sequence[str]], int]:
+    """The ids to look at, newest first, and about how many there are."""
+    everything = ledger.days()
+    days = {day: count for day, count in everything.items() if query.span.holds_day(day)}
+    inside = sum(days.values())
+    found = _smallest_set(ledger, query)
+    if found is not None and found.size <= _MOST_IDS:
+        wanted = found.size * inside // max(1, sum(everything.values()))
+        wanted_of_days = inside
+        if limit is not None:
+            wanted_of_days = min(inside, limit * max(1, inside) // max(1, wanted))
+            wanted = min(wanted, limit)
+        if found.size + _HASH_COST * wanted < _HASH_COST * wanted_of_days:
+            ids = _within(found.ids(ledger), query.span)
+            return _cut(ids), len(ids)
+    return _by_day(ledger, list(days)), inside
+
+
+class _Sets(Struct, frozen=True):
+    """The sets of some values of one dimension, and how many ids they have together."""
+
+    dimension: str
+    toks: tuple[str, ...]
+    size: int
+
+    def ids(self, ledger: LedgerReader) -> set[str]:
+        """Every id in any of them."""
+        return {id_ for tok in self.toks for id_ in ledger.ids(self.dimension, tok)}
+
+
+def _smallest_set(ledger: LedgerReader, query: Query) -> _Sets | None:
+    found = []
+    for dimension, values in query.filters.items():
+        if _has_sets(dimension, values):
+            toks = tuple(dict.fromkeys(token_of(dimension, value) for value in values))
+            found.append(_Sets(dimension, toks, sum(ledger.sizes(dimension, toks))))
+    return min(found, key=lambda sets: sets.size, default=None)
+
+
+def _has_sets(dimension: str, values: Sequence[str]) -> bool:
+    if dimension == "ip":
+        return not any("/" in value for value in values)
+    return dimension != "country" or PRIVATE not in values
+
+
+def token_of(dimension: str, value: str) -> str:
+    """A value of a dimension as it stands in keys and tallies."""
+    return value if dimension in ("ip", "country") else token(value)
+
+
+def age_order(id_: str) -> tuple[bool, str]:
+    """Sorts ids by time: their years have two digits, and fail2ban's clock starts in 1970."""
+    return id_ < "7", id_
+
+
+def newest_first(ids: Sequence[str] | set[str]) -> list[str]:
+    """Ids by time backwards."""
+    return sorted(ids, key=age_order, reverse=True)
+
+
+def _within(ids: set[str], span: Span) -> list[str]:
+    """The ids that may lie in the span, newest first; a local day reaches a day into its UTC neighbours."""
+    low = _day_digits(span.first, -1) if span.first else None
+    high = _day_digits(span.last, +1) if span.last else None
+    return newest_first(
+        {
+            id_
+            for id_ in ids
+            if (low is None or low <= age_order(id_[:6])) and (high is None or age_order(id_[:6]) <= high)
+        }
+    )
+
+
+def _day_digits(day: str, offset: int) -> tuple[bool, str]:
+    moved = date.fromisoformat(day) + timedelta(days=offset)
+    return age_order(f"{moved.year % 100:02d}{moved.month:02d}{moved.day:02d}")
+
+
+def _cut(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), _PAGE):
+        yield ids[start : start + _PAGE]
+
+
+def _by_day(ledger: LedgerReader, days: Sequence[str]) -> Iterator[Sequence[str]]:
+    for day in reversed(days):
+        yield from _cut(newest_first(ledger.ids_of_day(day)))

@@ -1,0 +1,46 @@
+"""A small ledger to ask."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from banledger.model import Event
+from banledger.record import Place
+from banledger.store.ledger import LedgerReader, open_to_read, open_to_write
+
+Make = Callable[[Iterable[Event]], LedgerReader]
+
+
+def place(address: str | None) -> Place:
+    """A country by the first byte; 10.* is private."""
+    if address is None:
+        return Place("none")
+    if address.startswith("10."):
+        return Place("private")
+    return Place("public", ("CN", "DE", "XX")[ord(address[0]) % 3], "test")
+
+
+def write(path: Path, lines: Iterable[Event], zone: str = "Europe/Berlin") -> None:
+    """Record the lines in a ledger at `path`."""
+    ledger = open_to_write(str(path), "bans", zone)
+    try:
+        ledger.record(lines, place)
+    finally:
+        ledger.close()
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """A function that makes a ledger of lines and opens it to read."""
+    opened: list[LedgerReader] = []
+
+    def made(lines: Iterable[Event]) -> LedgerReader:
+        path = tmp_path / f"ledger{len(opened)}.db"
+        write(path, lines)
+        opened.append(open_to_read(str(path), "bans"))
+        return opened[-1]
+
+    yield made
+    for ledger in opened:
+        ledger.close()

@@ -1,0 +1,176 @@
+import csv as reader
+import json as codec
+import unicodedata
+from io import BytesIO, StringIO, TextIOWrapper
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from banledger.report import stats
+from banledger.report.countries import NAMES, name_of
+from banledger.report.formats import chart, csv, json, listing, table
+from banledger.report.formats.escape import cell, visible
+from banledger.report.formats.moment import duration
+from banledger.report.formats.screen import Screen
+from banledger.report.query import Query, Span
+from banledger.report.show import show
+from banledger.report.walk import walk
+from banledger.store.ledger import LedgerReader, open_to_read
+from tests.lines import T0, ban, gap
+from tests.unit.report.conftest import Make, write
+
+BERLIN = ZoneInfo("Europe/Berlin")
+NOW = float(T0 + 3600)
+EVIL = "\x1b]0;owned\x07\u202e[red]=1\x9b31m\u200b\udc80"
+
+
+def _evil(text: str) -> bool:
+    return any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") for char in text.replace("\n", ""))
+
+
+def _tables(ledger: LedgerReader, asked: str, width: int = 100) -> str:
+    out = StringIO()
+    screen = Screen(out, width)
+    query = Query()
+    table.report(stats.report(ledger, query, NOW), screen)
+    for dimension in stats.DIMENSIONS:
+        table.top(stats.top(ledger, dimension, query), "Europe/Berlin", screen)
+    table.top(stats.top(ledger, "ip", Query(jail=(asked,), user=(asked,))), "Europe/Berlin", screen)
+    listing.bans(list(walk(ledger, query)), BERLIN, NOW, screen)
+    for what in (asked, "192.0.2.1"):
+        listing.show(show(ledger, what), BERLIN, NOW, screen, 50)
+    return out.getvalue()
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=())))
+@example(EVIL)
+def test_visible_text_does_nothing_but_print(text: str) -> None:
+    shown = visible(text)
+
+    assert not _evil(shown) and "\n" not in shown
+    shown.encode()
+
+
+def test_what_is_escaped_can_be_read() -> None:
+    assert visible("a\x1b[31m\u202eé\U000e0001\ud800") == "a\\x1b[31m\\u202eé\\U000e0001\\ud800"
+
+
+_texts = st.text(alphabet=st.characters(codec="utf-8"), min_size=1, max_size=30).filter(lambda t: bool(t.strip()))
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(text=_texts, jail=_texts, width=st.integers(60, 200))
+@example(text=EVIL[:-1], jail="[bold]x[/bold] :smile:", width=60)
+def test_no_table_lets_outside_text_steer_a_terminal(text: str, jail: str, width: int) -> None:
+    with TemporaryDirectory() as folder:
+        lines = [ban(text, jail=jail, users=(text,), matches=(text,), server=text), ban(jail=jail, users=(jail,))]
+        write(Path(folder) / "l.db", [*lines, gap()])
+        ledger = open_to_read(str(Path(folder) / "l.db"), "bans")
+        try:
+            printed = _tables(ledger, text, width)
+        finally:
+            ledger.close()
+
+    assert not _evil(printed)
+
+
+def test_markup_of_outsiders_is_text(make: Make) -> None:
+    printed = _tables(make([ban(users=("[red]x[/red]", ":smile:"))]), "x")
+
+    assert "[red]x[/red]" in printed and ":smile:" in printed
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140, 200])
+def test_tables_fit(make: Make, width: int) -> None:
+    lines = [ban(f"2001:db8::{n:x}", T0 - n * 9000, server=f"w{n % 3}", users=("u" * 90,)) for n in range(1, 300)]
+
+    printed = _tables(make([*lines, gap()]), "x", width)
+
+    assert max(map(len, printed.splitlines())) <= width
+    assert not any(line != line.rstrip() for line in printed.splitlines())
+
+
+def test_an_encoding_without_blocks_gets_ascii(make: Make) -> None:
+    raw = TextIOWrapper(BytesIO(), encoding="ascii")  # raises on anything else
+    ledger = make([ban(f"192.0.2.{n}", T0 - n * 9000) for n in range(1, 60)])
+
+    table.report(stats.report(ledger, Query(), NOW), Screen(raw))
+    listing.bans(list(walk(ledger, Query())), BERLIN, NOW, Screen(raw))
+
+    raw.flush()
+    assert "#" in raw.buffer.getvalue().decode()
+
+
+def test_a_report_says_its_time_and_names_countries(make: Make) -> None:
+    out = StringIO()
+    ledger = make([ban("3.0.0.1"), ban("10.0.0.1"), gap(T0, bans=7)])
+
+    table.report(stats.report(ledger, Query(Span("2026-11-22", "2026-11-23")), NOW), Screen(out))
+
+    printed = out.getvalue()
+    for text in ("from 2026-11-22 to 2026-11-23, 2 days (Europe/Berlin)", "2 bans of 2 addresses", "2 of all time"):
+        assert text in printed
+    assert "CN China" in printed or "DE Germany" in printed or "XX unknown" in printed
+    assert "1 ban has no country" in printed and "Lost: 7 bans" in printed
+
+
+def test_an_address_without_bans_is_said_to_have_none(make: Make) -> None:
+    out = StringIO()
+
+    listing.show(show(make([ban()]), "9.9.9.9"), BERLIN, NOW, Screen(out), 50)
+
+    assert out.getvalue() == "The ledger has no bans of 9.9.9.9.\n"
+
+
+@pytest.mark.parametrize("start", list("=+-@\t\r"))
+def test_a_cell_is_no_formula(start: str) -> None:
+    assert cell(f"{start}cmd()").startswith("'")
+
+
+def test_csv_can_be_read_back(make: Make) -> None:
+    ledger = make([ban("=cmd()", users=("a,b", "-c"), matches=('say "x"', "two")), ban("3.0.0.1")])
+
+    rows = list(reader.DictReader(csv.bans(walk(ledger, Query()), BERLIN, NOW)))
+
+    assert {row["fid"] for row in rows} == {"'=cmd()", "3.0.0.1"}
+    (odd,) = (row for row in rows if row["ip"] == "")
+    assert odd["users"] == "'-c a,b" and odd["matches"] == 'say "x"\\x0atwo' and odd["time"] == str(T0)
+    report = list(reader.reader(csv.report(stats.report(ledger, Query(), NOW))))
+    assert {len(row) for row in report} == {4}
+    assert next(csv.top(stats.top(ledger, "country", Query()))) == "country,name,bans"
+
+
+def test_json_is_ascii_and_whole(make: Make) -> None:
+    ledger = make([ban("\x1bé", users=("\u202e",), bantime=-1)])
+
+    (line,) = json.bans(walk(ledger, Query()), BERLIN, NOW)
+    one = codec.loads(line)
+
+    assert line.isascii() and line.isprintable()
+    assert one["fid"] == "\x1bé" and one["ip"] is None and one["expires"] is None and one["unbanned"] is None
+    assert one["time"] == T0 and one["time_iso"] == "2026-11-23T03:13:20+01:00" and one["state"] == "banned for ever"
+    answer = codec.loads(json.report(stats.report(ledger, Query(), NOW)))
+    assert answer["total"] == 1 and answer["days"] == [{"day": "2026-11-23", "bans": 1, "offenders": 0}]
+    assert codec.loads(json.top(stats.top(ledger, "id", Query()), BERLIN))["rows"] == [{"name": "\x1bé", "bans": 1}]
+    assert codec.loads(json.show(show(ledger, "\x1bé"), BERLIN, NOW))["total"] == 1
+
+
+def test_columns_and_bars_show_what_is_not_nothing() -> None:
+    assert chart.bar(0.00001, 10, chart.UNICODE) == "▏"
+    assert chart.bar(1, 3, chart.ASCII) == "###"
+    assert chart.columns([0, 1, 1000], 2, 1, chart.UNICODE) == ["  █", " ▁█"]
+    assert chart.bundled([1] * 10, 4) == ([3, 3, 3, 1], 3)
+    assert chart.strip([0, 4], 2, chart.UNICODE) == "  ██"
+
+
+def test_durations_are_short() -> None:
+    assert [duration(s) for s in (-1, 0, 600, 5400, 604_800)] == ["for ever", "0s", "10m", "1h 30m", "7d"]
+
+
+def test_country_names_are_plain() -> None:
+    assert len(NAMES) > 249 and all(len(code) == 2 and name.isascii() for code, name in NAMES.items())
+    assert (name_of("CN"), name_of("XX"), name_of("Q9")) == ("China", "unknown", "Q9")

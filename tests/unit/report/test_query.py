@@ -1,0 +1,70 @@
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from banledger.errors import QuestionError
+from banledger.report.query import ALL_TIME, Span, addresses, countries, span
+
+BERLIN = ZoneInfo("Europe/Berlin")
+NOW = datetime(2026, 11, 23, 0, 30, tzinfo=BERLIN).timestamp()  # still the 22nd in UTC
+
+
+def at(text: str) -> float:
+    return datetime.fromisoformat(text).replace(tzinfo=BERLIN).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "meant"),
+    [
+        (None, None, ALL_TIME),
+        ("all", None, ALL_TIME),
+        ("7d", None, Span("2026-11-17", "2026-11-23")),
+        ("1d", None, Span("2026-11-23", "2026-11-23")),
+        ("2w", None, Span("2026-11-10", "2026-11-23")),
+        ("1m", None, Span("2026-10-24", "2026-11-23")),
+        ("1y", None, Span("2025-11-24", "2026-11-23")),
+        ("14d", "7d", Span("2026-11-10", "2026-11-16")),
+        ("today", None, Span("2026-11-23", "2026-11-23")),
+        ("yesterday", "yesterday", Span("2026-11-22", "2026-11-22")),
+        ("2026-11-01", "2026-11-02", Span("2026-11-01", "2026-11-02")),
+        ("2026-02", "2026-02", Span("2026-02-01", "2026-02-28")),
+        (None, "2026-11-02", Span(None, "2026-11-02")),
+        ("24h", None, Span("2026-11-22", "2026-11-23", since=NOW - 86_400)),
+        (
+            "2026-11-01 14:00",
+            "2026-11-02 00:00",
+            Span("2026-11-01", "2026-11-01", at("2026-11-01 14:00"), at("2026-11-02 00:00")),
+        ),
+    ],
+)
+def test_dates_mean_days_of_the_ledgers_zone(since: str | None, until: str | None, meant: Span) -> None:
+    assert span(since, until, NOW, BERLIN) == meant
+
+
+@pytest.mark.parametrize(
+    "text", ["", "soon", "7", "7x", "2026-13-01", "2026-02-30", "2026-11-01 25:00", "99999y", "0001-01-01", "-3d"]
+)
+def test_what_is_no_date_is_refused_with_the_forms(text: str) -> None:
+    with pytest.raises(QuestionError) as caught:
+        span(text or " ", None, NOW, BERLIN)
+
+    assert "2026-11-01" in caught.value.hint
+
+
+@pytest.mark.parametrize(("since", "until"), [("today", "yesterday"), ("2027-01-01", None), ("1h", "2h"), ("0d", None)])
+def test_a_span_that_runs_backwards_is_refused(since: str, until: str | None) -> None:
+    with pytest.raises(QuestionError, match="nothing lies between"):
+        span(since, until, NOW, BERLIN)
+
+
+def test_countries_are_codes_in_any_case_or_private() -> None:
+    assert countries(("cn", "XX", "Private")) == ("CN", "XX", "private")
+    with pytest.raises(QuestionError):
+        countries(("China",))
+
+
+def test_addresses_are_spelled_canonically() -> None:
+    assert addresses(("::ffff:192.0.2.1", "192.0.2.9/24")) == ("192.0.2.1", "192.0.2.0/24")
+    with pytest.raises(QuestionError):
+        addresses(("192.0.2",))

@@ -1,0 +1,76 @@
+"""Print docs/keyspace.md: `make docs`. A test compares it with the file."""
+
+import sys
+
+from banledger.keyspace import LAYOUT, describe
+from banledger.record import FIELDS
+
+TEXT = """\
+# The keyspace
+
+<!-- Made by `make docs` from src/banledger/keyspace.py and record.py. Change those. -->
+
+A ledger is keys with plain values: the same on every store, readable with any client. This is layout {layout}.
+Every ban is one hash; its id stands in sets, and sorted sets hold how many. All but the hashes can be made again
+from them.
+
+    $ banledger kv SCARD bans:country:CN
+    (integer) 3
+    $ banledger kv SMEMBERS bans:country:CN
+    1) "2611230dnf7gxphpka6m"
+    ...
+    $ banledger kv HGETALL 'bans:{{2611}}:ban:2611230dnf7gxphpka6m'
+
+**From an id to its hash**: the first four characters of an id are its month, so the hash of `2611230dnf7gxphpka6m`
+is `bans:{{2611}}:ban:2611230dnf7gxphpka6m`. The braces are a hash tag: on a cluster, all keys of a month that must
+change together live on one node. An id is its UTC day (6 digits), the second of that day (4 characters, base 32) and
+50 bits of SHA-256 over server, jail, what was banned and the second (10 characters); ids sort by time.
+
+**From a ranking to a set**: the members of `bans:top:jail` are what stands behind `bans:jail:`.
+
+## Keys
+
+`bans` is the prefix (setting `prefix`).
+
+{keys}
+
+A day is a local day in the ledger's time zone, which is fixed when it is made (`bans:meta`); a month is UTC. So a day
+at a month's edge may have two sets and two of each tally; readers add them up.
+
+Names from outside (jails, servers, user names, ids that are no address) are percent-encoded in keys and in members of
+sorted sets, where they have `% : {{ }} |`, blanks or control characters. Above 128 bytes they are cut, and end in `~`
+and 32 hexadecimal digits of their SHA-256. The hash of the ban has them in full.
+
+## The hash of a ban
+
+{fields}
+
+All moments are UTC epoch seconds.
+
+## What may be relied on
+
+- A hash, its day's set and its tallies change together or not at all; sets elsewhere follow at once, and after a crash
+  when the recorder starts again.
+- A ranking's score is the size of its set. Tallies are the number of ids with that value in the day's set.
+- Records with `origin` `pending` stand in no set and count nowhere.
+- New fields and new kinds of keys may come with any version; a change of meaning changes the layout's number, and an
+  older banledger refuses a newer layout.
+"""
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in (head, ("---",) * len(head), *rows)]
+    return "\n".join(lines)
+
+
+def document() -> str:
+    """The whole page."""
+    keys = [(f"`{key}`", kind, what.replace("|", "\\|")) for key, kind, what in describe()]
+    fields = [(f"`{name}`", what) for name, what in FIELDS.items()]
+    return TEXT.format(
+        layout=LAYOUT, keys=_table(("key", "type", "holds"), keys), fields=_table(("field", "holds"), fields)
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())
