@@ -13,11 +13,11 @@ from msgspec import Meta, Struct
 VERSION = 1
 """The newest version of a spooled line that this package understands."""
 
-# Until the year 9999: what `datetime` can show.
-Moment: TypeAlias = Annotated[float, Meta(ge=1, lt=253_402_300_000)]
-"""UTC epoch seconds."""
+Moment: TypeAlias = Annotated[float, Meta(ge=1, lt=32_503_680_000)]
+"""UTC epoch seconds, before the year 3000."""
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
-Seconds: TypeAlias = Annotated[int, Meta(ge=-(2**40), le=2**40)]
+# Up to 4,000 years: the end of a ban is still a date.
+Seconds: TypeAlias = Annotated[int, Meta(ge=-(2**37), le=2**37)]
 Label: TypeAlias = Annotated[str, Meta(min_length=1)]
 
 

@@ -46,6 +46,7 @@ class _Segment:
         self.fd = fd
         self.offset = self.committed = 0
         self.skipping = False  # inside a line too long to be one
+        self.live = False  # its writer holds the lock
         self.gone = False  # its name is no longer in the directory
         self.finished = False  # read to the end, and nobody writes to it
         self.kept = False  # holds something that must wait
@@ -131,9 +132,10 @@ class Spool:
 
     def _scan(self) -> None:
         """Open new segments, oldest first and a writer's in their order."""
-        names = {path.name for path in self.directory.iterdir()}
+        names = set(os.listdir(self.directory))  # noqa: PTH208  # ten times a second
         new = sorted(name for name in names - self._segments.keys() - self._kept if _SEGMENT.fullmatch(name))
-        for name in new[: max(0, _OPEN_AT_ONCE - len(self._segments))]:
+        backlog = sum(not segment.live for segment in self._segments.values())
+        for name in new[: max(0, _OPEN_AT_ONCE - backlog)]:
             self._open(name)
         for segment in self._segments.values():
             segment.gone = segment.name not in names
@@ -164,8 +166,10 @@ class Spool:
             _log.warning("left alone in the spool: %r (%s)", name, reason)
 
     def _read_segment(self, segment: _Segment, now: float, limit: int, events: list[Event]) -> None:
-        self._read_lines(segment, limit, events)
-        if len(events) >= limit or not (segment.gone or self._may_finish(segment, now)):
+        status = os.fstat(segment.fd)
+        if status.st_size != segment.offset:
+            self._read_lines(segment, limit, events)
+        if len(events) >= limit or not (segment.gone or self._may_finish(segment, status, now)):
             return
         # Nobody writes to it any more: whatever came since is the last of it.
         self._read_lines(segment, limit, events)
@@ -173,14 +177,15 @@ class Spool:
             self._read_fragment(segment)
             segment.finished = True
 
-    def _may_finish(self, segment: _Segment, now: float) -> bool:
-        status = os.fstat(segment.fd)
+    def _may_finish(self, segment: _Segment, status: os.stat_result, now: float) -> bool:
         if status.st_size == 0 and now - status.st_mtime < _FRESH_S and status.st_nlink:
             return False  # its writer may be about to lock it
         try:
             fcntl.flock(segment.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            segment.live = True
             return False
+        segment.live = False
         return True
 
     def _read_lines(self, segment: _Segment, limit: int, events: list[Event]) -> None:

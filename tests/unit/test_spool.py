@@ -239,6 +239,15 @@ def test_lines_that_come_late_are_no_gap(writer: Writer, spool: Spool, tmp_path:
     assert spool.read(NOW, 10) == []
 
 
+def test_more_live_segments_than_any_backlog_are_all_read(spool: Spool, tmp_path: Path) -> None:
+    writers = [Writer(tmp_path, f"{number:08x}") for number in range(150)]
+    for writer in writers:
+        writer.write("a")
+    assert len([fid for _ in range(5) for fid in step(spool, 1000)]) == 150
+    for writer in writers:
+        writer.close()
+
+
 def test_a_missing_directory_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(SpoolError, match="can't read the spool"):
         Spool(tmp_path / "no").read(NOW, 10)

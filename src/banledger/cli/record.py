@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import select
 import signal
 import sys
@@ -41,11 +42,18 @@ def record(once: bool, spool: str | None, **flags: str | None) -> None:
     """
     flags = {"spool": spool, **flags}
     _log_to_stderr()
+    _allow_many_files()
     chosen = settings.load(flags)
     if once:
         _say(_drain(chosen))
     else:
         _serve(chosen, flags)
+
+
+def _allow_many_files() -> None:
+    """Every jail has a live segment: take as many descriptors as this process may have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _recorder(chosen: Settings) -> Recorder:
