@@ -1,10 +1,11 @@
 # Everything a developer does here. `make demo` and `make test` need nothing prepared, root or not: on a
-# fresh Debian 12 they make .venv and unpack a fail2ban into it, and touch nothing else.
+# fresh Debian 12 they make .venv and unpack a fail2ban (and a redis) into it, and touch nothing else.
+# The demo's ledger stays in .cache/demo.
 
 BIN := .venv/bin
 JOBS ?= 2
 ARGS ?=
-SCRIPTS := tools/bootstrap tools/fetch-package tools/unpack-fail2ban .ci/run
+SCRIPTS := tools/bootstrap tools/fetch-package tools/unpack-fail2ban tools/unpack-redis .ci/run
 BENCHES ?= $(sort $(wildcard bench/[a-z]*.py))
 
 .DEFAULT_GOAL := help
@@ -15,12 +16,14 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## a real fail2ban, a real auth.log, and the ledger of it (ARGS= for options)
-	@tools/bootstrap run
-	@tools/unpack-fail2ban
-	@$(BIN)/banledger demo $(ARGS)
+	@mkdir -p .cache
+	@flock .cache/lock tools/bootstrap run
+	@flock .cache/lock tools/unpack-fail2ban
+	@$(BIN)/banledger demo --keep .cache/demo $(ARGS)
 
 test: lint types ## lint, types and all tests (JOBS=2, ARGS= for pytest)
 	@tools/unpack-fail2ban
+	@tools/unpack-redis
 	$(BIN)/python -m pytest -n $(JOBS) -m "not long" $(ARGS)
 
 lint: ## ruff: rules and format (and shellcheck, where it is installed)
@@ -36,11 +39,13 @@ types: ## mypy, strict, over everything
 bench: ## measure (BENCHES="bench/ledger.py" for one, ARGS= for its options)
 	@tools/bootstrap dev
 	@tools/unpack-fail2ban
+	@tools/unpack-redis
 	@set -e; for bench in $(BENCHES); do PYTHONPATH=. $(BIN)/python $$bench $(ARGS); done
 
 long: ## the tests that take minutes
 	@tools/bootstrap dev
 	@tools/unpack-fail2ban
+	@tools/unpack-redis
 	$(BIN)/python -m pytest -m long $(ARGS)
 
 clean: ## remove what was made here, the environment too

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from itertools import count
 
 from banledger.keyspace import Change, Ranking, Standing
-from banledger.store.engine import Applied, Conflict, Hash, Outcome, Scored
+from banledger.store.engine import Applied, Conflict, Hash, Outcome, Repair, Scored
 
 
 class Store:
@@ -128,12 +128,23 @@ class ReferenceEngine:
             pass
         return outcomes
 
+    def cautions(self) -> list[str]:
+        return []
+
     def settle(self) -> int:
         left = list(self.store.outbox)
         for token in left:
             for _ in self._follow(token):
                 pass
         return len(left)
+
+    def mend(self, repair: Repair) -> None:
+        for key, member in repair.joins:
+            self._put(key, member, True)
+        for key, member in repair.leaves:
+            self._put(key, member, False)
+        for mark in (*repair.tallies, *repair.marks):
+            self._score(mark.key, mark.member, mark.score)
 
     def enlist(self, key: str, members: Sequence[str]) -> None:
         for member in members:

@@ -126,6 +126,7 @@ class Change(Struct, frozen=True):
     marks    sorted-set entries in the slot
     tallies  (key, member, how many more or fewer), in the slot
     before   what stood outside until now; `after`: what stands there then. See `Standing`.
+    gone     the fields of a hash that is removed, as far as they decide where it stood
     """
 
     slot: str
@@ -140,6 +141,7 @@ class Change(Struct, frozen=True):
     tallies: tuple[tuple[str, str, int], ...] = ()
     before: Standing = Standing()
     after: Standing = Standing()
+    gone: dict[str, str] = {}
 
 
 # The fields of a ban that may change once it is recorded. A change is conditional on them.
@@ -147,6 +149,9 @@ _GUARDED = (
     "origin", "seen", "failures", "users", "bantime", "bancount", "country",
     "prolonged", "reopened", "unbanned", "unbanned_before",
 )  # fmt: skip
+
+STANDING_FIELDS = ("origin", "country", "users", "bantime", "unbanned")
+"""The fields of a ban's hash that may change and that decide where it stands outside its slot."""
 
 
 class Keyspace:
@@ -188,6 +193,10 @@ class Keyspace:
     def pending(self, month: str) -> str:
         """Amendments of that month that wait for their ban, by the time they expire."""
         return f"{self.prefix}:{{{month}}}:pending"
+
+    def outbox(self, month: str) -> str:
+        """What is still to be done outside that month's slot, on stores where that is a separate step."""
+        return f"{self.prefix}:{{{month}}}:outbox"
 
     def members(self, dimension: str, tok: str) -> str:
         """The set of bans by one value of a dimension."""
@@ -270,6 +279,7 @@ class Keyspace:
             marks=(Mark(self.pending(ban.id[:4]), ban.id, None),) if ban.origin == PENDING else (),
             tallies=_difference(self.tallies(ban), []),
             before=self.standing(ban),
+            gone={name: value for name, value in to_hash(ban).items() if name != "matches"},
         )
 
     def gap_change(self, line: GapLine) -> Change:
@@ -359,6 +369,7 @@ def describe(prefix: str = "bans") -> list[tuple[str, str, str]]:
             for name, (what, _) in (_DIMENSIONS | _TALLIES).items()
         ),
         (f"{month}:pending", "sorted set", "ids of amendments that wait for their ban, by the time they are forgotten"),
+        (f"{month}:outbox", "hash", "what is still to be done outside the month (empty but for moments, or a crash)"),
         (f"{month}:gap:<id>", "hash", "events that a writer lost: server, jail, since, seen, bans, others, reason"),
         *((f"{prefix}:{name}:<value>", "set", f"ids by {what}") for name, (what, _) in _DIMENSIONS.items()),
         *(

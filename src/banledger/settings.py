@@ -36,7 +36,14 @@ TABLE = (
     Setting("spool", "/var/spool/banledger", "the directory the action writes to"),
     Setting("prefix", "bans", "what every key of the ledger begins with"),
     Setting("timezone", "", "time zone of a new ledger (IANA name; empty: this machine's)"),
+    Setting("password", "", "password for the store; the file that holds it must not be readable by others"),
+    Setting("password_file", "", "a file with the password for the store, and nothing else"),
+    Setting("tls_ca", "", "certificates (PEM) that may sign the store's own; empty: the system's"),
+    Setting("tls_cert", "", "our certificate (PEM), for a store that asks for one"),
+    Setting("tls_key", "", "the key of our certificate (PEM)"),
 )
+
+_SECRET = "password"  # noqa: S105
 
 
 class Settings(Struct, frozen=True):
@@ -46,6 +53,28 @@ class Settings(Struct, frozen=True):
     spool: str
     prefix: str
     timezone: str
+    password: str = ""
+    password_file: str = ""
+    tls_ca: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+
+    def __repr__(self) -> str:
+        """Without the secret: a repr ends up in logs."""
+        return f"Settings(store={without_password(self.store)!r}, spool={self.spool!r}, prefix={self.prefix!r})"
+
+
+def without_password(store: str) -> str:
+    """A store's URL as it may be shown."""
+    head, at, tail = store.rpartition("@")
+    if not at or "://" not in head:
+        return store
+    scheme, _, user = head.partition("://")
+    return f"{scheme}://{user.partition(':')[0]}@{tail}"
+
+
+def _has_password(store: str) -> bool:
+    return without_password(store) != store
 
 
 def load(flags: Mapping[str, str | None], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -59,6 +88,8 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str] = os.en
             values[setting.name] = flag
     chosen = {setting.name: values.get(setting.name, setting.default) for setting in TABLE}
     mistakes += [f"{name} must not be empty" for name in ("store", "spool", "prefix") if not chosen[name]]
+    if any(_has_password(flag) for flag in (flags.get("store"),) if flag):
+        mistakes.append("a password on the command line can be read by everybody: use password_file")
     if not _plain_prefix(chosen["prefix"]):
         mistakes.append("prefix must be letters, digits, dots, dashes or underscores")
     if mistakes:
@@ -80,7 +111,10 @@ def _from_file(path: Path, *, must_exist: bool) -> tuple[dict[str, str], list[st
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         return {}, [f"{path} is not TOML: {error}"]
     values = {name: value for name, value in table.items() if _known(name) and isinstance(value, str)}
-    return values, [_mistake(path, name, value) for name, value in table.items() if name not in values]
+    mistakes = [_mistake(path, name, value) for name, value in table.items() if name not in values]
+    if (values.get(_SECRET) or _has_password(values.get("store", ""))) and path.stat().st_mode & 0o007:
+        mistakes.append(f"{path} holds a password and may be used by everybody: chmod o= {path}")
+    return values, mistakes
 
 
 def _known(name: str) -> bool:

@@ -7,33 +7,43 @@ from typing import TypeAlias
 import pytest
 
 from banledger.keyspace import Keyspace, Mark, Ranking, Standing
+from banledger.store.connect import Access, writer
 from banledger.store.engine import Engine, Hash, Reader
 from banledger.store.ledger import Ledger
 from banledger.store.sqlite import open_writer
 from tests.reference import ReferenceEngine, Store
+from tests.servers import NAMES, flavour_named
 
 KEYS = Keyspace("bans")
 
 Open: TypeAlias = Callable[[], Engine]
 
 
-@pytest.fixture(params=["reference", "sqlite"])
+@pytest.fixture(params=["reference", "sqlite", *NAMES])
 def open_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Opens the same store again and again."""
     opened: list[Engine] = []
-    store = Store()
+    make = _openers(request, tmp_path)
 
     def open_() -> Engine:
-        if request.param == "sqlite":
-            engine: Engine = open_writer(tmp_path / "ledger.db")
-        else:
-            engine = ReferenceEngine(store, standing_of)
+        engine = make()
         opened.append(engine)
         return engine
 
     yield open_
     for engine in opened:
         engine.close()
+
+
+def _openers(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    if request.param == "reference":
+        store = Store()
+        return lambda: ReferenceEngine(store, standing_of)
+    if request.param == "sqlite":
+        return lambda: open_writer(tmp_path / "ledger.db")
+    server = request.getfixturevalue("_shared_servers")(flavour_named(request.param))
+    server.flush()
+    return lambda: writer(server.url, _Toys("bans"), Access())
 
 
 @pytest.fixture
@@ -49,16 +59,23 @@ def ledger(engine: Engine) -> Ledger:
 
 
 def standing_of(key: str, fields: Hash) -> Standing:
-    """What follows from a hash: a ban's, or a toy's with `jail` and `mark`."""
+    """What follows from a hash: a ban's, or a toy's with `country` and `bantime`."""
     if "server" in fields:
         return KEYS.standing_of(key, fields)
-    name, jail, mark = key.rpartition(":")[2], fields.get("jail"), fields.get("mark")
+    name, country, mark = key.rpartition(":")[2], fields.get("country"), fields.get("bantime")
     return Standing(
         name,
-        (f"bans:jail:{jail}",) if jail else (),
-        (Ranking("bans:top:jail", jail, (f"bans:jail:{jail}",)),) if jail else (),
+        (f"bans:country:{country}",) if country else (),
+        (Ranking("bans:top:country", country, (f"bans:country:{country}",)),) if country else (),
         (Mark("bans:active", name, float(mark)),) if mark else (),
     )
+
+
+class _Toys(Keyspace):
+    """A keyspace that knows toys too."""
+
+    def standing_of(self, key: str, fields: Hash) -> Standing:
+        return standing_of(key, fields)
 
 
 def dump(reader: Reader) -> dict[str, object]:

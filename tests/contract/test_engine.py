@@ -12,13 +12,13 @@ SLOT = "bans:{2611}:"
 
 
 A, B = SLOT + "ban:a", SLOT + "ban:b"
-COUNT = SLOT + "count:d:jail"
+COUNT = SLOT + "count:d:country"
 
 
 def change(before: Hash | None = None, fields: Hash | None = None, key: str = A, **more: object) -> Change:
     """From one hash to another with all that follows; guarded by `before` (None: absent)."""
-    after = {"x": "1", "jail": "j"} if fields is None else fields
-    jails = [hash_.get("jail") for hash_ in (before or {}, after)]
+    after = {"x": "1", "country": "j"} if fields is None else fields
+    jails = [hash_.get("country") for hash_ in (before or {}, after)]
     tallies = [(COUNT, jail, delta) for jail, delta in zip(jails, (-1, 1), strict=True) if jail]
     values: dict[str, object] = {
         "slot": "2611",
@@ -29,12 +29,13 @@ def change(before: Hash | None = None, fields: Hash | None = None, key: str = A,
         "remove": not after,
         "before": standing_of(key, before or {}),
         "after": standing_of(key, after),
+        "gone": before or {},
         "tallies": tuple(tallies) if jails[0] != jails[1] else (),
     }
     return Change(**(values | more))  # type: ignore[arg-type]
 
 
-FIRST = {"x": "1", "jail": "j"}
+FIRST = {"x": "1", "country": "j"}
 
 
 def test_an_absent_key_is_empty_and_no_error(engine: Engine) -> None:
@@ -52,9 +53,9 @@ def test_an_absent_key_is_empty_and_no_error(engine: Engine) -> None:
 def test_a_change_puts_the_hash_and_all_that_follows(engine: Engine) -> None:
     assert engine.apply([change(), change(key=B)]) == [Applied(), Applied()]
     assert engine.hashes([A]) == [FIRST]
-    assert set(engine.members("bans:jail:j")) == {"a", "b"}
-    assert engine.cards(["bans:jail:j", "bans:top:jail", COUNT]) == [2, 1, 1]
-    assert engine.ranking("bans:top:jail", 0, 9) == [("j", 2.0)]
+    assert set(engine.members("bans:country:j")) == {"a", "b"}
+    assert engine.cards(["bans:country:j", "bans:top:country", COUNT]) == [2, 1, 1]
+    assert engine.ranking("bans:top:country", 0, 9) == [("j", 2.0)]
     assert engine.tally([COUNT]) == {"j": 2}
 
 
@@ -71,7 +72,7 @@ def test_a_guard_may_ask_for_values_and_for_absence(engine: Engine) -> None:
     engine.apply([change()])
     assert engine.apply([change(FIRST, {"y": "2"}, guard={"x": "1", "y": None})]) == [Applied()]
     assert engine.hashes([A]) == [{"y": "2"}]
-    assert engine.cards(["bans:jail:j", "bans:top:jail", COUNT]) == [0, 0, 0]
+    assert engine.cards(["bans:country:j", "bans:top:country", COUNT]) == [0, 0, 0]
 
 
 def test_one_conflict_in_a_batch_does_not_stop_the_others(engine: Engine) -> None:
@@ -81,10 +82,10 @@ def test_one_conflict_in_a_batch_does_not_stop_the_others(engine: Engine) -> Non
 
 def test_moving_from_one_set_to_another_moves_the_rankings(engine: Engine) -> None:
     engine.apply([change(), change(key=B)])
-    engine.apply([change(FIRST, {"x": "1", "jail": "k"})])
-    assert dict(engine.ranking("bans:top:jail", 0, 9)) == {"j": 1.0, "k": 1.0}
+    engine.apply([change(FIRST, {"x": "1", "country": "k"})])
+    assert dict(engine.ranking("bans:top:country", 0, 9)) == {"j": 1.0, "k": 1.0}
     assert engine.tally([COUNT]) == {"j": 1, "k": 1}
-    assert list(engine.members("bans:jail:k")) == ["a"]
+    assert list(engine.members("bans:country:k")) == ["a"]
 
 
 def test_removing_a_hash_leaves_no_trace(engine: Engine) -> None:
@@ -102,29 +103,31 @@ def test_marks_set_and_remove_members_of_sorted_sets(engine: Engine) -> None:
 
 
 def test_marks_outside_follow_the_hash(engine: Engine) -> None:
-    engine.apply([change(fields={"mark": "inf"})])
+    engine.apply([change(fields={"bantime": "inf"})])
     assert engine.ranking("bans:active", 0, 9) == [("a", float("inf"))]
-    engine.apply([change({"mark": "inf"}, {"mark": "5"})])
+    engine.apply([change({"bantime": "inf"}, {"bantime": "5"})])
     assert engine.ranking("bans:active", 0, 9) == [("a", 5.0)]
-    engine.apply([change({"mark": "5"}, {"x": "1"})])
+    engine.apply([change({"bantime": "5"}, {"x": "1"})])
     assert engine.kind("bans:active") == "none"
 
 
 def test_rankings_are_highest_first_and_equal_ones_backwards_by_bytes(engine: Engine) -> None:
-    marks = tuple(Mark(SLOT + "z", member, score) for member, score in [("a", 1.0), ("b", 2.0), ("é", 1.0), ("z", 1.0)])
+    marks = tuple(
+        Mark(SLOT + "pending", member, score) for member, score in [("a", 1.0), ("b", 2.0), ("é", 1.0), ("z", 1.0)]
+    )
     engine.apply([change(marks=marks)])
-    assert engine.ranking(SLOT + "z", 0, 9) == [("b", 2.0), ("é", 1.0), ("z", 1.0), ("a", 1.0)]
-    assert engine.ranking(SLOT + "z", 1, 2) == [("é", 1.0), ("z", 1.0)]
-    assert engine.above(SLOT + "z", 2.0) == 1
-    assert engine.scores([SLOT + "z", "no"], ["z", "no", "b"]) == [[1.0, None, 2.0], [None, None, None]]
+    assert engine.ranking(SLOT + "pending", 0, 9) == [("b", 2.0), ("é", 1.0), ("z", 1.0), ("a", 1.0)]
+    assert engine.ranking(SLOT + "pending", 1, 2) == [("é", 1.0), ("z", 1.0)]
+    assert engine.above(SLOT + "pending", 2.0) == 1
+    assert engine.scores([SLOT + "pending", "no"], ["z", "no", "b"]) == [[1.0, None, 2.0], [None, None, None]]
 
 
 def test_expire_removes_what_is_below_and_due_lists_what_is_at_most(engine: Engine) -> None:
-    engine.apply([change(marks=tuple(Mark(SLOT + "z", str(n), float(n)) for n in range(5)))])
-    assert engine.due(SLOT + "z", 2.0, 2) == ["0", "1"]
-    assert engine.expire(SLOT + "z", 2.0) == 2
-    assert engine.due(SLOT + "z", 9.0, 9) == ["2", "3", "4"]
-    assert engine.cards([SLOT + "z"]) == [3]
+    engine.apply([change(marks=tuple(Mark(SLOT + "pending", str(n), float(n)) for n in range(5)))])
+    assert engine.due(SLOT + "pending", 2.0, 2) == ["0", "1"]
+    assert engine.expire(SLOT + "pending", 2.0) == 2
+    assert engine.due(SLOT + "pending", 9.0, 9) == ["2", "3", "4"]
+    assert engine.cards([SLOT + "pending"]) == [3]
 
 
 def test_claim_keeps_what_is_there(engine: Engine) -> None:
@@ -153,9 +156,14 @@ def test_hash_values_may_hold_anything(engine: Engine) -> None:
 
 def test_keys_match_glob_patterns_and_kinds_are_redis_words(engine: Engine) -> None:
     engine.apply([change()])
-    assert set(engine.keys("bans:*:jail")) == {COUNT, "bans:top:jail"}
-    assert set(engine.keys("bans:j?il:*")) == {"bans:jail:j"}
-    assert [engine.kind(key) for key in (A, "bans:jail:j", "bans:top:jail", COUNT)] == ["hash", "set", "zset", "zset"]
+    assert set(engine.keys("bans:*:country")) == {COUNT, "bans:top:country"}
+    assert set(engine.keys("bans:co?ntry:*")) == {"bans:country:j"}
+    assert [engine.kind(key) for key in (A, "bans:country:j", "bans:top:country", COUNT)] == [
+        "hash",
+        "set",
+        "zset",
+        "zset",
+    ]
 
 
 def test_everything_is_there_after_the_store_is_opened_again(engine: Engine, open_engine: Callable[[], Engine]) -> None:
@@ -170,5 +178,5 @@ def test_everything_is_there_after_the_store_is_opened_again(engine: Engine, ope
 def test_batches_of_any_size_count_the_same(engine: Engine, size: int) -> None:
     changes = [change(key=f"{SLOT}ban:{n:05d}") for n in range(size)]
     assert engine.apply(changes) == [Applied()] * size
-    assert engine.ranking("bans:top:jail", 0, 2) == [("j", float(size))]
+    assert engine.ranking("bans:top:country", 0, 2) == [("j", float(size))]
     assert engine.tally([COUNT]) == {"j": size}

@@ -1,6 +1,7 @@
 """The recorder, driven step by step."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -156,7 +157,7 @@ def _as_user(folder: Path, group: int) -> int:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     try:
         for parent in folder.parents:
-            if parent.stat().st_uid == 0 and parent.name.startswith("pytest"):
+            if parent.is_relative_to(tempfile.gettempdir()) and parent != Path(tempfile.gettempdir()):
                 os.chmod(parent, 0o755)
         os.setgroups([])
         os.setgid(group)

@@ -20,6 +20,7 @@ from banledger.errors import BanledgerError
 from banledger.recorder import Recorder
 from banledger.settings import Settings
 from banledger.spool import Spool
+from banledger.store.connect import access
 from banledger.store.ledger import Ledger, Recorded, open_to_write
 
 _log = logging.getLogger("banledger")
@@ -58,7 +59,7 @@ def _allow_many_files() -> None:
 
 def _recorder(chosen: Settings) -> Recorder:
     def connect() -> Ledger:
-        return open_to_write(chosen.store, chosen.prefix, chosen.timezone or settings.machine_zone())
+        return open_to_write(chosen.store, chosen.prefix, chosen.timezone or settings.machine_zone(), access(chosen))
 
     return Recorder(Spool(Path(chosen.spool)), connect, locate)
 
@@ -107,7 +108,7 @@ def _serve(chosen: Settings, flags: Mapping[str, str | None]) -> None:
     while True:
         recorder = _recorder(chosen)
         try:
-            _log.info("recording from %s into %s", chosen.spool, chosen.store)
+            _log.info("recording from %s into %s", chosen.spool, settings.without_password(chosen.store))
             recorder.run(signals, notifier)
         finally:
             recorder.close()

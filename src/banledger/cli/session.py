@@ -18,10 +18,11 @@ _EVERY_S = 0.1
 def ledger(store: str | None, prefix: str | None, config: str | None) -> "Iterator[LedgerReader]":
     """The ledger that the settings name, closed at the end."""
     from banledger.settings import load
+    from banledger.store.connect import access
     from banledger.store.ledger import open_to_read
 
     settings = load({"store": store, "prefix": prefix, "config": config})
-    reader = open_to_read(settings.store, settings.prefix)
+    reader = open_to_read(settings.store, settings.prefix, access(settings))
     try:
         yield reader
     finally:

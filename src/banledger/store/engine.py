@@ -18,7 +18,7 @@ from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
-from banledger.keyspace import Change
+from banledger.keyspace import Change, Mark
 
 Hash: TypeAlias = dict[str, str]
 Scored: TypeAlias = tuple[str, float]
@@ -36,6 +36,21 @@ class Conflict(Struct, frozen=True):
 
 
 Outcome: TypeAlias = Applied | Conflict
+
+
+class Repair(Struct, frozen=True):
+    """What must be true of sets and sorted sets. A key that holds nothing any more is gone.
+
+    joins    (key, member) of sets: must be there
+    leaves   (key, member) of sets: must not; none of them is among `joins`
+    tallies  entries of sorted sets that `apply` counts in (`Change.tallies`): have this score; None: are not there
+    marks    entries of other sorted sets likewise
+    """
+
+    joins: Sequence[tuple[str, str]] = ()
+    leaves: Sequence[tuple[str, str]] = ()
+    tallies: Sequence[Mark] = ()
+    marks: Sequence[Mark] = ()
 
 
 class Reader(Protocol):
@@ -85,12 +100,23 @@ class Reader(Protocol):
 class Engine(Reader, Protocol):
     """A reader that may also write. One a ledger where the store needs it; see its module."""
 
+    def cautions(self) -> list[str]:
+        """What in the store's own set-up endangers a ledger, in words for the log. Said once, at the start."""
+        ...
+
     def apply(self, changes: Sequence[Change]) -> list[Outcome]:
         """Apply each change (all of different keys) or say why not, in the order given."""
         ...
 
     def settle(self) -> int:
         """Carry out what a crash left undone; how many changes that were. Called before the first `apply`."""
+        ...
+
+    def mend(self, repair: Repair) -> None:
+        """Make it so, whatever was there before. Asks no hash and guards nothing: for who alone writes.
+
+        Repeating it is harmless. After a failure any part of it may have been done.
+        """
         ...
 
     def enlist(self, key: str, members: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from pathlib import Path
+from typing import TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
@@ -13,12 +13,17 @@ from banledger import __version__
 from banledger.errors import LedgerMissing, LedgerNewer, NotALedger, SettingsError, StoreUnavailable
 from banledger.identity import ban_id
 from banledger.keyspace import DAY, LAYOUT, Change, Keyspace
-from banledger.model import Event, GapLine, TicketLine
+from banledger.model import BanLine, Event, GapLine, TicketLine
 from banledger.record import PENDING, Ban, Place, Subject, address_of, from_hash, merge, subject_of
-from banledger.store.engine import Applied, Engine, Reader, Scored
+from banledger.store import connect
+from banledger.store.connect import Access
+from banledger.store.engine import Applied, Conflict, Engine, Outcome, Reader, Scored
 
 _ROUNDS = 20
 _AT_ONCE = 500
+
+_Store = TypeVar("_Store", bound=Reader)
+_Made = TypeVar("_Made")
 
 
 class Recorded(Struct, frozen=True):
@@ -46,27 +51,25 @@ class Gap(Struct, frozen=True):
     reason: str
 
 
-def open_to_read(store: str, prefix: str) -> "LedgerReader":
+def open_to_read(store: str, prefix: str, access: Access = Access()) -> "LedgerReader":  # noqa: B008  # frozen
     """The ledger at `store` (a path or URL), to read. Raises StoreError and its children."""
-    from banledger.store import sqlite
+    keys = Keyspace(prefix)
+    return _over(connect.reader(store, access), lambda engine: LedgerReader(engine, keys))
 
-    return LedgerReader(sqlite.open_reader(Path(_path(store))), Keyspace(prefix))
 
-
-def open_to_write(store: str, prefix: str, timezone: str) -> "Ledger":
+def open_to_write(store: str, prefix: str, timezone: str, access: Access = Access()) -> "Ledger":  # noqa: B008
     """The ledger at `store`, to write; made with `timezone` (IANA name) if there is none yet."""
-    from banledger.store import sqlite
+    keys = Keyspace(prefix)
+    return _over(connect.writer(store, keys, access), lambda engine: Ledger(engine, keys, timezone))
 
-    return Ledger(sqlite.open_writer(Path(_path(store))), Keyspace(prefix), timezone)
 
-
-def _path(store: str) -> str:
-    scheme, colon, rest = store.partition("://")
-    if not colon:
-        return store
-    if scheme == "sqlite":
-        return rest
-    raise SettingsError(f"unknown kind of store: {scheme}://", hint="give a path, or sqlite:///path")
+def _over(engine: _Store, make: Callable[[_Store], _Made]) -> _Made:
+    """What is made over the engine; the engine is closed if that fails."""
+    try:
+        return make(engine)
+    except BaseException:
+        engine.close()
+        raise
 
 
 def zone_of(name: str) -> ZoneInfo:
@@ -214,21 +217,27 @@ class Ledger(LedgerReader):
         return self._record_bans(about, locate) + gaps_done
 
     def _record_bans(self, about: dict[Subject, list[TicketLine]], locate: Callable[[str | None], Place]) -> Recorded:
+        """Merge, apply, and where the ledger had something else than thought, again from what it has."""
         new = amended = known = 0
         salts = dict.fromkeys(about, 0)
+        have: dict[Subject, Ban | None] = {subject: None for subject, lines in about.items() if _is_news(lines)}
         for _ in range(_ROUNDS):
+            ids = self._look_up(salts, have)
             changes: dict[Subject, Change] = {}
-            for subject, have, id_ in self._look_up(salts):
-                ban = have or self._begin(subject, id_, about[subject], locate)
+            for subject, id_ in ids.items():
+                old = have[subject]
+                ban = old or self._begin(subject, id_, about[subject], locate)
                 for line in about[subject]:
                     ban = merge(ban, line)
-                if ban is have:
+                if ban is old:
                     known += 1
                     del salts[subject]
                 else:
-                    changes[subject] = self.keys.change(have, ban)
+                    changes[subject] = self.keys.change(old, ban)
             for (subject, change), outcome in zip(changes.items(), self._apply(list(changes.values())), strict=True):
-                if isinstance(outcome, Applied):
+                if isinstance(outcome, Conflict):
+                    have[subject] = _ban(ids[subject], outcome.current)
+                else:
                     del salts[subject]
                     new += change.guard is None
                     amended += change.guard is not None
@@ -236,23 +245,23 @@ class Ledger(LedgerReader):
                 return Recorded(new=new, amended=amended, known=known)
         raise StoreUnavailable("the ledger keeps changing under the recorder", hint="it is tried again")
 
-    def _look_up(self, salts: dict[Subject, int]) -> list[tuple[Subject, Ban | None, str]]:
-        """What the ledger has of each subject, under the first id that is not another ban's."""
-        found: list[tuple[Subject, Ban | None, str]] = []
-        taken: dict[str, Subject] = {}
+    def _look_up(self, salts: dict[Subject, int], have: dict[Subject, Ban | None]) -> dict[Subject, str]:
+        """The id of each subject, the first that is no other ban's; completes `have` with what the ledger has."""
+        ids: dict[Subject, str] = {}
+        owners: dict[str, Subject] = {}
         left = list(salts)
         while left:
-            ids = [_id(subject, salts[subject]) for subject in left]
-            again = []
-            for subject, id_, ban in zip(left, ids, self.bans(ids), strict=True):
-                owner = ban.subject if ban else taken.setdefault(id_, subject)
-                if owner == subject:
-                    found.append((subject, ban, id_))
-                else:
+            for subject in left:
+                while owners.setdefault(id_ := _id(subject, salts[subject]), subject) != subject:
                     salts[subject] += 1
-                    again.append(subject)
-            left = again
-        return found
+                ids[subject] = id_
+            unknown = [subject for subject in left if subject not in have]
+            have |= zip(unknown, self.bans([ids[subject] for subject in unknown]), strict=True)
+            left = [subject for subject in left if (ban := have[subject]) is not None and ban.subject != subject]
+            for subject in left:  # another ban has this id
+                salts[subject] += 1
+                del have[subject]
+        return ids
 
     def _begin(self, subject: Subject, id_: str, lines: list[TicketLine], locate: Callable[[str | None], Place]) -> Ban:
         day, hour = self._calendar(subject.time)
@@ -276,12 +285,12 @@ class Ledger(LedgerReader):
         changes = {change.key: change for change in map(self.keys.gap_change, gaps)}
         return sum(isinstance(outcome, Applied) for outcome in self._apply(list(changes.values())))
 
-    def _apply(self, changes: list[Change]) -> list[Applied | object]:
+    def _apply(self, changes: list[Change]) -> list[Outcome]:
         months = {change.slot for change in changes} - self._months
         if months:
             self._engine.enlist(self.keys.months, sorted(months))
             self._months |= months
-        return list(self._engine.apply(changes)) if changes else []
+        return self._engine.apply(changes) if changes else []
 
     def tidy(self, now: float) -> int:
         """Forget amendments whose ban never came, and take what ran out from the list of active bans."""
@@ -294,6 +303,11 @@ class Ledger(LedgerReader):
                     break
                 gone += len(self._apply([self.keys.removal(ban) for ban in waiting]))
         return gone
+
+
+def _is_news(lines: list[TicketLine]) -> bool:
+    """Whether these are about a ban that the ledger can't have yet, unless they are read again."""
+    return any(isinstance(line, BanLine) and not line.restored for line in lines)
 
 
 def _id(subject: Subject, salt: int) -> str:

@@ -14,7 +14,7 @@ import fcntl
 import os
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -30,7 +30,7 @@ from banledger.errors import (
     StoreUnavailable,
 )
 from banledger.keyspace import Change
-from banledger.store.engine import Applied, Conflict, Hash, Outcome, Scored
+from banledger.store.engine import Applied, Conflict, Hash, Outcome, Repair, Scored
 
 _SCHEMA = """
 CREATE TABLE key (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, card INTEGER NOT NULL);
@@ -312,6 +312,10 @@ class SqliteEngine(SqliteReader):
         os.close(self._lock)
         self._lock = -1
 
+    def cautions(self) -> list[str]:
+        """See Engine.cautions."""
+        return []
+
     def settle(self) -> int:
         """See Engine.settle. A transaction leaves nothing undone."""
         return 0
@@ -331,6 +335,19 @@ class SqliteEngine(SqliteReader):
             if accepted:
                 self._write(accepted)
         return outcomes
+
+    def mend(self, repair: Repair) -> None:
+        """See Engine.mend. One transaction; the sizes of its sets are counted, not trusted."""
+        kinds = {key: SET for key, _ in (*repair.joins, *repair.leaves)}
+        kinds.update((mark.key, TALLY) for mark in repair.tallies)
+        kinds.update((mark.key, RANKING) for mark in repair.marks)
+        with self._transaction():
+            self._name(kinds)
+            self._db.executemany("INSERT OR IGNORE INTO member VALUES (?, ?)", self._numbered(repair.joins))
+            self._db.executemany("DELETE FROM member WHERE key = ? AND member = ?", self._numbered(repair.leaves))
+            self._recount(self._numbers[key] for key, kind in kinds.items() if kind == SET)
+            self._score({(mark.key, mark.member): mark.score for mark in repair.tallies}, "tally")
+            self._score({(mark.key, mark.member): mark.score for mark in repair.marks})
 
     def enlist(self, key: str, members: Sequence[str]) -> None:
         """See Engine.enlist."""
@@ -423,15 +440,21 @@ class SqliteEngine(SqliteReader):
 
     def _resize(self, statement: str, pairs: list[tuple[str, str]], step: int) -> None:
         """Run the statement for every (key, member), and keep the size of each set."""
-        rows = sorted({(self._numbers[key], member) for key, member in pairs})
+        rows = self._numbered(pairs)
         done = self._db.executemany(statement, rows).rowcount if rows else 0
         sizes = Counter(number for number, _ in rows)
         if done == len(rows):
             changes = [(step * size, number) for number, size in sizes.items()]
             self._db.executemany("UPDATE key SET card = card + ? WHERE id = ?", changes)
         else:  # some were there, or gone, before: count
-            recount = "UPDATE key SET card = (SELECT count(*) FROM member WHERE key = ?1) WHERE id = ?1"
-            self._db.executemany(recount, [(number,) for number in sizes])
+            self._recount(sizes)
+
+    def _numbered(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[int, str]]:
+        return sorted({(self._numbers[key], member) for key, member in pairs})
+
+    def _recount(self, numbers: Iterable[int]) -> None:
+        recount = "UPDATE key SET card = (SELECT count(*) FROM member WHERE key = ?1) WHERE id = ?1"
+        self._db.executemany(recount, [(number,) for number in numbers])
 
     def _count(self, deltas: dict[tuple[str, str], int]) -> None:
         rows = sorted((self._numbers[key], member, delta) for (key, member), delta in deltas.items() if delta)
@@ -453,16 +476,16 @@ class SqliteEngine(SqliteReader):
             {place: float(sum(cards.get(key, 0) for key in several)) or None for place, several in rankings.items()}
         )
 
-    def _score(self, scores: dict[tuple[str, str], float | None]) -> None:
+    def _score(self, scores: dict[tuple[str, str], float | None], table: str = "ranking") -> None:
         """Give members of sorted sets their score; None removes them."""
         rows = [(self._numbers[key], member, score) for (key, member), score in scores.items()]
         self._db.executemany(
-            "INSERT INTO ranking VALUES (?, ?, ?)"
+            f"INSERT INTO {table} VALUES (?, ?, ?)"
             " ON CONFLICT DO UPDATE SET score = excluded.score WHERE score <> excluded.score",
             sorted((number, member, score) for number, member, score in rows if score is not None),
         )
         self._db.executemany(
-            "DELETE FROM ranking WHERE key = ? AND member = ?",
+            f"DELETE FROM {table} WHERE key = ? AND member = ?",
             [(number, member) for number, member, score in rows if score is None],
         )
 

@@ -1,0 +1,88 @@
+-- Apply changes of one month's slot, all of them, if every hash is as guarded; else none.
+--
+-- KEYS[1]  the slot's outbox (hash): work that is to be done in other slots, until it is done
+-- KEYS[2…] every other key that a change touches; all in one slot
+-- ARGV[1]  MessagePack: {what each key holds ("" for the hashes of changes), {change, …}, what they do together}
+--          a change: { number of the hash's key,
+--                      guard: false (there must be no hash) or {field = value, or false for a field it must not have},
+--                      {field, value, …} to set,  {field, …} to drop,  whether the hash goes }
+--          together: { {field of the outbox, value, …},
+--                      {set = {members that join}},  {set = {members that leave}},
+--                      {sorted set = {score, member, …}},  {sorted set = {members that go}},
+--                      {tally = {member = how many more or fewer}} }     (keys by their number)
+--
+-- Returns the changes that were not as guarded, as {number from 1, {field, value, …} of the hash}: then nothing was
+-- done. An empty answer: all are done. Whatever could fail is tried before anything is written: a script that fails in
+-- the middle is not undone.
+
+local call = redis.call
+local kinds, changes, together = unpack(cmsgpack.unpack(ARGV[1]))
+
+for number, kind in ipairs(kinds) do
+  if kind ~= '' then
+    local there = call('TYPE', KEYS[number]).ok
+    if there ~= 'none' and there ~= kind then
+      return redis.error_reply('WRONGTYPE ' .. KEYS[number] .. ' holds a ' .. there .. ', not a ' .. kind)
+    end
+  end
+end
+
+local function holds(key, guard)
+  local exists = call('EXISTS', key) == 1
+  if guard == false or not exists then
+    return guard == false and not exists
+  end
+  for name, value in pairs(guard) do
+    if call('HGET', key, name) ~= value then
+      return false
+    end
+  end
+  return true
+end
+
+local conflicts = {}
+for number, change in ipairs(changes) do
+  local key = KEYS[change[1]]
+  if not holds(key, change[2]) then
+    conflicts[#conflicts + 1] = { number, call('HGETALL', key) }
+  end
+end
+if conflicts[1] then
+  return conflicts
+end
+
+for _, change in ipairs(changes) do
+  local key, set, drop = KEYS[change[1]], change[3], change[4]
+  if change[5] then
+    call('DEL', key)
+  elseif set[1] then
+    call('HSET', key, unpack(set))
+  end
+  if drop[1] then
+    call('HDEL', key, unpack(drop))
+  end
+end
+
+local outbox, joins, leaves, scores, unscored, tallies = unpack(together)
+call('HSET', KEYS[1], unpack(outbox))
+for key, members in pairs(joins) do
+  call('SADD', KEYS[key], unpack(members))
+end
+for key, members in pairs(leaves) do
+  call('SREM', KEYS[key], unpack(members))
+end
+for key, pairs_ in pairs(scores) do
+  call('ZADD', KEYS[key], unpack(pairs_))
+end
+for key, members in pairs(unscored) do
+  call('ZREM', KEYS[key], unpack(members))
+end
+for key, counts in pairs(tallies) do
+  for member, count in pairs(counts) do
+    if count ~= 0 and call('ZINCRBY', KEYS[key], count, member) == '0' then
+      call('ZREM', KEYS[key], member)
+    end
+  end
+end
+
+return conflicts

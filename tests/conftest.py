@@ -1,0 +1,58 @@
+"""Servers for every test that wants one (see `tests/servers.py`)."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from tests.servers import NAMES, Certificates, Flavour, StoreServer, flavour_named, make_certificates
+
+MakeServer: TypeAlias = Callable[..., StoreServer]
+
+
+@pytest.fixture(scope="session", params=NAMES)
+def flavour(request: pytest.FixtureRequest) -> Flavour:
+    """Each kind of server in turn."""
+    return flavour_named(request.param)
+
+
+@pytest.fixture(scope="session")
+def _shared_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Flavour], StoreServer]]:
+    with ExitStack() as servers:
+
+        @cache
+        def shared(flavour: Flavour) -> StoreServer:
+            directory = tmp_path_factory.mktemp(flavour.name)
+            return servers.enter_context(StoreServer(flavour, directory, appendonly=False))
+
+        yield shared
+
+
+@pytest.fixture
+def redis_server(flavour: Flavour, _shared_servers: Callable[[Flavour], StoreServer]) -> StoreServer:
+    """An empty server of each kind, without AOF or password; the session's, so leave its configuration alone."""
+    server = _shared_servers(flavour)
+    server.flush()
+    return server
+
+
+@pytest.fixture
+def private_server(tmp_path: Path) -> Iterator[MakeServer]:
+    """Makes servers for this test alone: `private_server(flavour, password="s3cret")`, running; see StoreServer."""
+    numbers = count()
+    with ExitStack() as servers:
+
+        def make(flavour: Flavour, **options: Any) -> StoreServer:
+            return servers.enter_context(StoreServer(flavour, tmp_path / f"store{next(numbers)}", **options))
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """An authority, its server's, its client's and a server's with a wrong name."""
+    return make_certificates(tmp_path_factory.mktemp("certificates"))

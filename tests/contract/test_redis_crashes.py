@@ -1,0 +1,103 @@
+"""Over a real server: the recorder dies before any round trip, and several recorders write at once."""
+
+from collections.abc import Callable, Sequence
+from threading import Thread
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from banledger.model import Event
+from banledger.store.check import check
+from banledger.store.connect import Access, _client
+from banledger.store.ledger import Ledger
+from banledger.store.redis import RedisEngine
+from tests.contract.conftest import KEYS, dump
+from tests.contract.test_ledger import fresh
+from tests.lines import ban, events, nowhere, prolong, unban
+from tests.servers import StoreServer
+
+
+class Crash(BaseException):
+    """The process died."""
+
+
+class Dying(RedisEngine):
+    """Dies before its n-th round trip, or just after the server did what it was asked."""
+
+    left = 1_000_000
+    after = False
+
+    def call(self, *command: Any) -> Any:
+        return self._perhaps(lambda: super(Dying, self).call(*command))
+
+    def calls(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        answer: list[Any] = self._perhaps(lambda: super(Dying, self).calls(commands))
+        return answer
+
+    def _perhaps(self, ask: Callable[[], Any]) -> Any:
+        self.left -= 1
+        if self.left < 0 and not self.after:
+            raise Crash
+        answer = ask()
+        if self.left < 0:
+            raise Crash
+        return answer
+
+
+def engine(server: StoreServer) -> Dying:
+    """A mortal engine over the server."""
+    return Dying(_client(server.url, Access()), server.url, KEYS)
+
+
+_batches = st.lists(st.lists(events, max_size=6), max_size=3)
+_crashes = st.lists(st.tuples(st.integers(0, 25), st.booleans()), max_size=5)
+
+
+@given(_batches, _crashes)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+def test_a_crash_at_any_round_trip_is_healed(
+    redis_server: StoreServer, batches: list[list[Event]], crashes: list[tuple[int, bool]]
+) -> None:
+    _, model = fresh()
+    for batch in batches:
+        model.record(batch, nowhere)
+    redis_server.flush()
+    for left, after in [*crashes, (1_000_000, False)]:
+        mortal = engine(redis_server)
+        mortal.left, mortal.after = left, after
+        try:
+            ledger = Ledger(mortal, KEYS, "Europe/Berlin")
+            for batch in batches:
+                ledger.record(batch, nowhere)
+        except Crash:
+            mortal.close()
+    assert dump(mortal) == dump(model.store())
+    assert list(check(mortal, KEYS)) == []
+    mortal.close()
+
+
+def test_recorders_that_write_the_same_bans_at_once_leave_each_ban_once(redis_server: StoreServer) -> None:
+    lines: list[Event] = []
+    for number in range(300):
+        fid = f"192.0.2.{number % 50}"
+        time = 1_795_400_000 + number // 50
+        lines += [ban(fid, time), prolong(fid, time, seen=time + 2), unban(fid, time, seen=time + number % 7)]
+    _, model = fresh()
+    model.record(lines, nowhere)
+
+    def work(own: list[Event]) -> None:
+        ledger = Ledger(engine(redis_server), KEYS, "Europe/Berlin")
+        for start in range(0, len(own), 37):
+            ledger.record(own[start : start + 37], nowhere)
+        ledger.close()
+
+    threads = [Thread(target=work, args=(own,)) for own in (lines, lines[::-1], lines[1::2] + lines[::2])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    last = engine(redis_server)
+    assert dump(last) == dump(model.store())
+    assert list(check(last, KEYS)) == []
+    last.close()
