@@ -70,6 +70,8 @@ ticket_lines: st.SearchStrategy[BanLine | ProlongLine | UnbanLine] = st.one_of(
         restored=st.sampled_from([0, 0, 1]),
         users=st.lists(st.sampled_from(["root", "admin", "é x", "invalid user root"]), max_size=2).map(tuple),
         matches=st.lists(st.sampled_from(["a", "b"]), max_size=1).map(tuple),
+        origin=st.sampled_from(["", "", "import"]),
+        country=st.sampled_from(["", "CN", "AT", "XX", "x:", "cn"]),
     ),
     st.builds(ProlongLine, **_common),
     st.builds(UnbanLine, **_common),

@@ -26,6 +26,9 @@ class Store:
 class ReferenceEngine:
     """See `store.engine.Engine`. Several may share a store."""
 
+    shared = False
+    replay_s = 0.0
+
     def __init__(self, store: Store, standing_of: Callable[[str, Hash], Standing]) -> None:
         self.store = store
         self._standing_of = standing_of
@@ -153,6 +156,9 @@ class ReferenceEngine:
     def claim(self, key: str, fields: Hash) -> Hash:
         self.store.hashes[key] = fields | self.store.hashes.get(key, {})
         return dict(self.store.hashes[key])
+
+    def assign(self, key: str, fields: Hash) -> None:
+        self.store.hashes[key] = self.store.hashes.get(key, {}) | fields
 
     def due(self, key: str, until: float, count: int) -> list[str]:
         scores = self.store.sorted.get(key, {})

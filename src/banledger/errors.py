@@ -8,6 +8,7 @@
     │   ├── NotALedger                      the file or prefix holds something else
     │   ├── LedgerNewer                     made by a newer banledger
     │   ├── StoreUnavailable       exit 5   down, full or busy: worth another try (`retryable`)
+    │   ├── LabelTaken             exit 5   another machine's bans bear our server label (`retryable`)
     │   └── LedgerLocked           exit 6   another recorder writes to it
     ├── SpoolError                 exit 7   the spool directory can't be read
     └── MissingFail2ban            exit 8   no fail2ban-server to run (demo)
@@ -63,6 +64,10 @@ class StoreUnavailable(StoreError):
 
     exit_code = 5
     retryable = True
+
+
+class LabelTaken(StoreUnavailable):
+    """Another machine's bans bear our server label."""
 
 
 class LedgerLocked(StoreError):

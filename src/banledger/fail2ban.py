@@ -97,7 +97,7 @@ def locate() -> Installation:
     if found is None:
         raise MissingFail2ban(
             "no fail2ban-server was found",
-            hint="install fail2ban, or unpack its package (apt-get download fail2ban; dpkg -x FILE DIRECTORY)"
+            hint="apt-get install fail2ban; or unpack its package (apt-get download fail2ban; dpkg -x FILE DIRECTORY)"
             " and set BANLEDGER_FAIL2BAN=DIRECTORY",
         )
     return found

@@ -48,10 +48,16 @@ class TicketLine(Line, frozen=True):
 
 
 class BanLine(TicketLine, frozen=True, tag="ban"):
-    """fail2ban banned, or (`restored`) banned again what its database held when it started."""
+    """fail2ban banned, or (`restored`) banned again what its database held when it started.
+
+    `origin` is empty for what the action saw itself, `import` for what was brought from another record of the past;
+    `country` is what that record said.
+    """
 
     users: tuple[str, ...] = ()
     matches: tuple[str, ...] = ()
+    origin: str = ""
+    country: str = ""
 
 
 class ProlongLine(TicketLine, frozen=True, tag="prolong"):

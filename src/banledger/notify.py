@@ -2,6 +2,9 @@
 
 import os
 import socket
+from contextlib import suppress
+
+_PATIENCE_S = 1.0  # a manager that does not read must not stop the recording
 
 
 class Notifier:
@@ -12,7 +15,7 @@ class Notifier:
 
     def ready(self, status: str) -> None:
         """The service works."""
-        self._send(f"READY=1\nSTATUS={status}")
+        self._send("READY=1", f"STATUS={status}")
 
     def alive(self) -> None:
         """The watchdog may rest."""
@@ -26,14 +29,13 @@ class Notifier:
         """The service is about to end."""
         self._send("STOPPING=1")
 
-    def _send(self, message: str) -> None:
+    def _send(self, *words: str) -> None:
         if not self._address:
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-            try:
-                channel.sendto(message.encode(), self._address)
-            except OSError:
-                self._address = ""
+        message = "\n".join(" ".join(word.splitlines()) for word in words).encode("utf-8", "backslashreplace")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel, suppress(OSError):
+            channel.settimeout(_PATIENCE_S)
+            channel.sendto(message, self._address)
 
 
 def from_environment() -> Notifier:

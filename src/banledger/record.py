@@ -3,14 +3,18 @@
 Theory of operation. `merge` is a join: events may come in any order and any number of times, through any number
 of recorders, and the record ends the same. Three groups of fields, each with its own rule:
 
-    base   seen failures users matches      from the best origin (live before restored); of several the earliest
+    base   seen failures users matches      from the best origin (live before import before restored); of several
+                                            the earliest
     term   bantime bancount expires         of a live ban: from the latest of its ban lines and prolongs;
-                                            of a restored one: from a prolong if there was one, else its base
+                                            of another one: from a prolong if there was one, else its base
     end    unbanned                         the latest unban; a live ban line seen after it opens the record again
 
 A restored line fills a hole and never changes a record that a live line made (fail2ban's bancount is then one too
-high). An amendment that comes before its ban makes a `pending` record, which counts nowhere until the ban comes.
-Equal moments are decided by content, so that the order of arrival never matters.
+high); no more does an imported one, but for the country. A country that an imported line names is worth more than
+what the address's registry says, whatever else is known of the ban; of several, the first of the alphabet. So it
+can't matter whether the import or the ban itself came first. An amendment that comes before its ban makes a
+`pending` record, which counts nowhere until the ban comes. Equal moments are decided by content, so that the order
+of arrival never matters.
 """
 
 from typing import Any
@@ -23,10 +27,13 @@ from banledger.identity import canonical_address, whole_second
 from banledger.model import BanLine, ProlongLine, TicketLine, UnbanLine
 
 LIVE = "live"
+IMPORTED = "import"
 RESTORED = "restored"
 PENDING = "pending"
-_RANK = {LIVE: 0, RESTORED: 1, PENDING: 2}
+_RANK = {LIVE: 0, IMPORTED: 1, RESTORED: 2, PENDING: 3}
 
+_PUBLIC = "public"
+_UNKNOWN = "XX"
 FOR_EVER = "never"
 """The text of `expires` of a ban without end."""
 
@@ -61,7 +68,7 @@ class Ban(Struct, frozen=True):
     ip        the offender's address or network, canonical; None if fail2ban banned something else
     scope     public, private (or reserved), none (no address)
     country   ISO 3166 code, XX unknown, None where there is no public address; `country_from` its source
-    origin    live, restored, or pending (only amendments are known)
+    origin    live, import, restored, or pending (only amendments are known)
     seen      when the base's writer saw it
     bantime   seconds, negative for ever
     prolonged when the term was last made longer; `reopened`: when a live ban followed on the first
@@ -130,7 +137,8 @@ def merge(ban: Ban, line: TicketLine) -> Ban:
 
 
 def _merge_ban(ban: Ban, line: BanLine, seen: float) -> Ban:
-    origin = RESTORED if line.restored else LIVE
+    origin = IMPORTED if line.origin else RESTORED if line.restored else LIVE
+    ban = _merge_country(ban, line)
     if _RANK[origin] > _RANK[ban.origin]:
         return ban
     base = {
@@ -162,6 +170,19 @@ def _merge_ban(ban: Ban, line: BanLine, seen: float) -> Ban:
     elif ban.prolonged is None and (changes or (_same(base, ban) and _larger(term, ban))):
         changes |= term
     return _settle_end(_changed(ban, changes))
+
+
+def _merge_country(ban: Ban, line: BanLine) -> Ban:
+    """An imported country takes the place of a registry's, and of an imported one behind it in the alphabet."""
+    known = ban.country if ban.country_from == IMPORTED else None
+    if ban.scope != _PUBLIC or not line.origin or not is_country(line.country) or (known and known <= line.country):
+        return ban
+    return replace(ban, country=line.country, country_from=IMPORTED)
+
+
+def is_country(text: str) -> bool:
+    """Whether an import may name this as a country: two letters, and not XX, which says that it doesn't know."""
+    return len(text) == 2 and text.isascii() and text.isalpha() and text.isupper() and text != _UNKNOWN
 
 
 def _merge_prolong(ban: Ban, line: ProlongLine, seen: float) -> Ban:
@@ -235,14 +256,15 @@ FIELDS = {
     "time": "the ticket's time (its last failure), UTC epoch seconds",
     "day": "local day of `time` in the ledger's time zone, YYYY-MM-DD",
     "hour": "local hour of `time`, 0 to 23",
-    "origin": "`live`, `restored` (first seen when fail2ban restored it), `pending` (only amendments are known yet)",
+    "origin": "`live`, `import` (from another record of the past), `restored` (first seen when fail2ban restored it), "
+    "`pending` (only amendments are known yet)",
     "seen": "when the action saw it, UTC epoch seconds with microseconds",
     "failures": "failures that led to it",
     "bantime": "seconds, negative: for ever",
     "bancount": "how many times fail2ban has banned it, as fail2ban knows",
     "expires": "when it runs out by itself, UTC epoch seconds, or `never`",
     "country": "ISO 3166 code, `XX` unknown; absent where there is no public address",
-    "country_from": "where `country` comes from",
+    "country_from": "where `country` comes from: `iptocc` (the address's registry), `import`",
     "users": "user names tried, JSON array",
     "matches": "log lines that led to it, JSON array",
     "prolonged": "when fail2ban last made it longer",
@@ -252,7 +274,8 @@ FIELDS = {
 }
 """Every field of a ban's hash and what it holds."""
 
-_TEXT = ("server", "jail", "scope", "day", "country", "country_from", "origin")
+_TEXT = ("server", "jail", "scope", "day", "origin")
+_MAYBE = ("country", "country_from")
 _WHOLE = ("time", "hour", "failures", "bantime", "bancount")
 _MOMENT = ("seen", "prolonged", "reopened", "unbanned", "unbanned_before")
 _LIST = ("users", "matches")
@@ -296,7 +319,8 @@ def to_hash(ban: Ban) -> dict[str, str]:
 
 def from_hash(ban_id: str, fields: dict[str, str]) -> Ban:
     """The ban whose hash has `fields`. Raises ValueError or KeyError if they are no ban's."""
-    values: dict[str, Any] = {name: fields.get(name) for name in _TEXT}
+    values: dict[str, Any] = {name: fields[name] for name in _TEXT}
+    values |= {name: fields.get(name) for name in _MAYBE}
     values |= {name: int(fields[name]) for name in _WHOLE}
     values |= {name: float(fields[name]) if name in fields else None for name in _MOMENT}
     values |= {name: _texts.decode(fields[name]) if name in fields else () for name in _LIST}

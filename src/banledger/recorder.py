@@ -44,23 +44,41 @@ class Until(Protocol):
 
 
 class Recorder:
-    """Moves what the spool holds into the ledger that `connect` opens. Used by one thread."""
+    """Moves what the spool holds into the ledger that `connect` opens. Used by one thread.
+
+    `keep`: leave segments in the spool as long as the store may still lose what it was given.
+    """
 
     def __init__(
-        self, spool: Spool, connect: Callable[[], Ledger], locate: Callable[[str | None], Place], *, batch: int = BATCH
+        self,
+        spool: Spool,
+        connect: Callable[[], Ledger],
+        locate: Callable[[str | None], Place],
+        *,
+        batch: int = BATCH,
+        keep: bool = True,
     ) -> None:
         self._spool = spool
         self._connect = connect
         self._locate = locate
         self._batch = batch
+        self._keep = keep
+        self._identity = ""
         self._ledger: Ledger | None = None
         self._tidied = 0.0
         self._trouble = ""
 
-    def open(self) -> None:
-        """Open the ledger. Raises StoreError; what is retryable may be left to `step`."""
+    def open(self) -> Ledger:
+        """The ledger, opened where it is not. Raises StoreError."""
         if self._ledger is None:
-            self._ledger = self._connect()
+            self._ledger = ledger = self._connect()
+            self._spool.keep_s = ledger.replay_s if self._keep else 0.0
+            for caution in ledger.cautions() if not self._identity else ():
+                _log.warning("%s", caution)
+            if self._identity not in ("", ledger.identity):
+                _log.error("the store came back without the ledger: what it held is gone; recording into a new one")
+            self._identity = ledger.identity
+        return self._ledger
 
     def close(self) -> None:
         """Let go of spool and ledger."""
@@ -72,18 +90,20 @@ class Recorder:
     def step(self, now: float) -> Recorded:
         """Move one batch (UTC epoch `now`). Raises StoreError or SpoolError, after which it may be called again."""
         try:
-            self.open()
-            assert self._ledger is not None  # noqa: S101  # open raises if it can't
+            ledger = self.open()
             lines = self._spool.read(now, self._batch)
-            done = self._ledger.record(lines, self._locate) if lines else Recorded()
+            done = ledger.record(lines, self._locate) if lines else Recorded()
             if not 0 <= now - self._tidied < _TIDY_S:
-                self._ledger.tidy(now)
+                ledger.tidy(now)
                 self._tidied = now
-        except BaseException as error:
-            self._spool.rollback()
-            if isinstance(error, StoreError) and self._ledger is not None:
+        except StoreError:
+            self._spool.rewind()
+            if self._ledger is not None:
                 self._ledger.close()
                 self._ledger = None
+            raise
+        except BaseException:
+            self._spool.rollback()
             raise
         self._spool.commit()
         return done

@@ -15,6 +15,7 @@ import logging
 import os
 import re
 import stat
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,7 +49,8 @@ class _Segment:
         self.skipping = False  # inside a line too long to be one
         self.live = False  # its writer holds the lock
         self.gone = False  # its name is no longer in the directory
-        self.finished = False  # read to the end, and nobody writes to it
+        self.finished: float | None = None  # when it was read to the end, and nobody wrote to it any more
+        self.marks = deque([(0.0, 0)])  # (moment, committed) of the past, as far as it may have to be read again
         self.kept = False  # holds something that must wait
 
 
@@ -69,8 +71,11 @@ class _Missing(Struct, frozen=True):
 class Spool:
     """The segments of one directory. Used by one thread. Raises SpoolError where the directory can't be read."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, keep_s: float = 0.0) -> None:
+        """`keep_s`: how long to keep what was committed, so that `rewind` can go back so far."""
         self.directory = directory
+        self.keep_s = keep_s
+        self._now = 0.0
         self._segments: dict[str, _Segment] = {}
         self._refused: set[str] = set()
         self._kept: set[str] = set()
@@ -88,6 +93,7 @@ class Spool:
 
     def read(self, now: float, limit: int) -> list[Event]:
         """The next lines, about `limit` at most (UTC epoch `now`). Repeats them after `rollback` or a restart."""
+        self._now = now
         try:
             self._scan()
             self._reported, self._suspected, self._missing = self._suspected, self._missing, []
@@ -116,10 +122,17 @@ class Spool:
         self._reported = []
         removed = 0
         for segment in list(self._segments.values()):
-            segment.committed = segment.offset
-            if segment.finished:
+            self._mark(segment)
+            if segment.finished is not None and not 0 <= self._now - segment.finished < self.keep_s:
                 removed += self._dismiss(segment)
         return removed
+
+    def _mark(self, segment: _Segment) -> None:
+        if segment.committed != segment.offset:
+            segment.committed = segment.offset
+            segment.marks.append((self._now, segment.offset))
+        while len(segment.marks) > 1 and segment.marks[1][0] <= self._now - self.keep_s:
+            segment.marks.popleft()
 
     def rollback(self) -> None:
         """What was read is not in the ledger: read it again."""
@@ -128,13 +141,22 @@ class Spool:
         self._reported = []
         for segment in self._segments.values():
             segment.offset = segment.committed
-            segment.finished = segment.skipping = False
+            segment.finished = None
+            segment.skipping = False
+
+    def rewind(self) -> None:
+        """What was committed in the last `keep_s` seconds may be lost after all: read it again."""
+        self.rollback()
+        for segment in self._segments.values():
+            while len(segment.marks) > 1 and segment.marks[-1][0] > self._now - self.keep_s:
+                segment.marks.pop()
+            segment.offset = segment.committed = segment.marks[-1][1]
 
     def _scan(self) -> None:
         """Open new segments, oldest first and a writer's in their order."""
         names = set(os.listdir(self.directory))  # noqa: PTH208  # ten times a second
         new = sorted(name for name in names - self._segments.keys() - self._kept if _SEGMENT.fullmatch(name))
-        backlog = sum(not segment.live for segment in self._segments.values())
+        backlog = sum(not segment.live and segment.finished is None for segment in self._segments.values())
         for name in new[: max(0, _OPEN_AT_ONCE - backlog)]:
             self._open(name)
         for segment in self._segments.values():
@@ -166,6 +188,8 @@ class Spool:
             _log.warning("left alone in the spool: %r (%s)", name, reason)
 
     def _read_segment(self, segment: _Segment, now: float, limit: int, events: list[Event]) -> None:
+        if segment.finished is not None:
+            return
         status = os.fstat(segment.fd)
         if status.st_size != segment.offset:
             self._read_lines(segment, limit, events)
@@ -175,7 +199,7 @@ class Spool:
         self._read_lines(segment, limit, events)
         if len(events) < limit:
             self._read_fragment(segment)
-            segment.finished = True
+            segment.finished = now
 
     def _may_finish(self, segment: _Segment, status: os.stat_result, now: float) -> bool:
         if status.st_size == 0 and now - status.st_mtime < _FRESH_S and status.st_nlink:

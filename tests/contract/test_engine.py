@@ -135,6 +135,12 @@ def test_claim_keeps_what_is_there(engine: Engine) -> None:
     assert engine.claim("bans:meta", {"layout": "2", "zone": "UTC"}) == {"layout": "1", "zone": "UTC"}
 
 
+def test_assign_replaces_what_is_there_and_keeps_the_rest(engine: Engine) -> None:
+    engine.assign("bans:meta", {"layout": "1", "zone": "UTC"})
+    engine.assign("bans:meta", {"layout": "2"})
+    assert engine.hashes(["bans:meta"]) == [{"layout": "2", "zone": "UTC"}]
+
+
 def test_enlisting_twice_is_enlisting_once(engine: Engine) -> None:
     engine.enlist("bans:months", ["2611", "2612"])
     engine.enlist("bans:months", ["2612"])

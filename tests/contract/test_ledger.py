@@ -18,7 +18,7 @@ from banledger.store.check import check
 from banledger.store.engine import Engine, Outcome
 from banledger.store.ledger import Ledger, LedgerReader, Recorded
 from banledger.store.sqlite import open_writer
-from tests.contract.conftest import KEYS, dump
+from tests.contract.conftest import KEYS, dump, stable
 from tests.lines import T0, ban, events, gap, nowhere, prolong, ticket_lines, unban
 from tests.reference import ReferenceEngine, Store
 
@@ -263,4 +263,4 @@ def _steps_of(ledger: Ledger, store: Store, lines: list[Ticket]):  # type: ignor
 
 def _contents(store: Store) -> tuple[object, ...]:
     assert not store.outbox
-    return (store.hashes, store.sets, store.sorted)
+    return ({key: stable(key, fields) for key, fields in store.hashes.items()}, store.sets, store.sorted)

@@ -293,3 +293,25 @@ def test_any_garbage_and_any_truncation_leaves_the_good_lines(
         read += step(spool, data.draw(st.integers(1, 4)))
     assert read == [fid for end, fid in good if end <= cut]
     assert [path.name for path in folder.iterdir() if path.name != REJECTED] == []
+
+
+def test_what_was_committed_lately_can_be_read_again(writer: Writer, tmp_path: Path) -> None:
+    spool = Spool(tmp_path, keep_s=100)
+    for moment, fid in ((1000, "a"), (1050, "b"), (1130, "c")):
+        writer.write(fid)
+        assert fids(spool.read(NOW + moment, 10)) == [fid]
+        spool.commit()
+    writer.close()
+    assert fids(spool.read(NOW + 1131, 10)) == []
+    spool.commit()
+    assert writer.path.exists()
+    spool.rewind()
+    assert fids(spool.read(NOW + 1140, 10)) == ["b", "c"]
+    spool.commit()
+    spool.read(NOW + 1239, 10)
+    spool.commit()
+    assert writer.path.exists()
+    spool.read(NOW + 1240, 10)
+    spool.commit()
+    assert not writer.path.exists()
+    spool.close()

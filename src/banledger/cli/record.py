@@ -28,9 +28,12 @@ _log = logging.getLogger("banledger")
 
 @click.command()
 @click.option("--once", is_flag=True, help="Move what the spool holds into the ledger and end.")
+@click.option(
+    "--adopt", metavar="LABEL", help="Let this machine's bans bear the label that another machine's had, and end."
+)
 @click.option("--spool", metavar="DIR", help="The directory that the fail2ban action writes to.")
 @store_options
-def record(once: bool, spool: str | None, **flags: str | None) -> None:
+def record(once: bool, adopt: str | None, spool: str | None, **flags: str | None) -> None:
     """Record the bans that the fail2ban action leaves in the spool.
 
     Runs in the foreground until SIGTERM or SIGINT; SIGHUP reads the settings again. Talks to systemd
@@ -45,7 +48,9 @@ def record(once: bool, spool: str | None, **flags: str | None) -> None:
     _log_to_stderr()
     _allow_many_files()
     chosen = settings.load(flags)
-    if once:
+    if adopt is not None:
+        _adopt(chosen, adopt)
+    elif once:
         _say(_drain(chosen))
     else:
         _serve(chosen, flags)
@@ -57,19 +62,29 @@ def _allow_many_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _recorder(chosen: Settings) -> Recorder:
-    def connect() -> Ledger:
-        return open_to_write(chosen.store, chosen.prefix, chosen.timezone or settings.machine_zone(), access(chosen))
+def _connect(chosen: Settings) -> Ledger:
+    zone = chosen.timezone or settings.machine_zone()
+    return open_to_write(chosen.store, chosen.prefix, zone, access(chosen))
 
-    return Recorder(Spool(Path(chosen.spool)), connect, locate)
+
+def _recorder(chosen: Settings, *, keep: bool = True) -> Recorder:
+    return Recorder(Spool(Path(chosen.spool)), lambda: _connect(chosen), locate, keep=keep)
 
 
 def _drain(chosen: Settings) -> Recorded:
-    recorder = _recorder(chosen)
+    recorder = _recorder(chosen, keep=False)
     try:
         return recorder.drain(time.time())
     finally:
         recorder.close()
+
+
+def _adopt(chosen: Settings, label: str) -> None:
+    ledger = _connect(chosen)
+    try:
+        ledger.adopt(label)
+    finally:
+        ledger.close()
 
 
 def _say(done: Recorded) -> None:

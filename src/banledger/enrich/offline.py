@@ -1,10 +1,11 @@
 """Where an address is registered, from data on this machine: no network, no waiting.
 
 `iptocc` maps an address to the country its registry (RIR) delegated it to. Private and reserved addresses
-(RFC 6890 and the IANA special-purpose registries, as `ipaddress` knows them) are marked, never guessed.
+(RFC 6890 and the IANA special-purpose registries, as `ipaddress` knows them, and multicast) are marked, never guessed.
 """
 
 import ipaddress
+from collections.abc import Iterator
 
 import iptocc
 
@@ -15,26 +16,37 @@ UNKNOWN = "XX"
 
 SOURCE = "iptocc"
 
-
 NOWHERE = Place("none")
 PRIVATE = Place("private")
+
+_PROBES = 256
 
 
 def locate(address: str | None) -> Place:
     """The place of a canonical address or network. A network across a border is unknown."""
     if address is None:
         return NOWHERE
-    first, last = _ends(address)
-    country: str | None = iptocc.country_code(first)
-    if country is None and not ipaddress.ip_address(first).is_global:
+    if "/" in address:
+        return _locate_network(address)
+    country: str | None = iptocc.country_code(address)
+    if country is None and not _is_public(address):
         return PRIVATE
-    if last != first and iptocc.country_code(last) != country:
-        country = None
     return Place("public", country or UNKNOWN, SOURCE)
 
 
-def _ends(address: str) -> tuple[str, str]:
-    if "/" not in address:
-        return address, address
-    network = ipaddress.ip_network(address)
-    return str(network.network_address), str(network.broadcast_address)
+def _locate_network(network: str) -> Place:
+    places = {locate(address) for address in _probes(network)}
+    return places.pop() if len(places) == 1 else Place("public", UNKNOWN, SOURCE)
+
+
+def _probes(text: str) -> Iterator[str]:
+    """Addresses spread evenly over a network, with its first and last: all of them in a /24 or smaller."""
+    network = ipaddress.ip_network(text)
+    for number in range(0, network.num_addresses, max(1, network.num_addresses // _PROBES)):
+        yield str(network[number])
+    yield str(network.broadcast_address)
+
+
+def _is_public(text: str) -> bool:
+    address = ipaddress.ip_address(text)
+    return address.is_global and not address.is_multicast

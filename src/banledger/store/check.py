@@ -1,20 +1,23 @@
 """Is a ledger whole? Everything but the hashes is derived from them, so it can be derived again and compared.
 
-One month at a time for what lives in a month's slot; sets in other slots by size and a fingerprint of their
-members, so that a large ledger needs memory for its keys and not for its ids.
+Theory of operation. What lives in a month's slot is compared month by month. Sets in other slots are compared all at
+once: the sum of the fingerprints of (key, member) that the hashes ask for, against that of what is there. Only where
+the two differ are the hashes read again, to tell which key it is. So a whole ledger of any size needs memory for
+the keys of one month and for the bans in force, and a broken one for its keys, never for its ids.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from itertools import islice
+from math import inf
 
 from msgspec import Struct
 
-from banledger.keyspace import DAY, DIMENSIONS, Keyspace, Mark
+from banledger.keyspace import DAY, DIMENSIONS, Keyspace
 from banledger.record import PENDING, Ban, from_hash
+from banledger.store import contents
+from banledger.store.contents import Progress, silent
 from banledger.store.engine import Reader
 
-_AT_ONCE = 500
 _MOD = 1 << 64
 
 
@@ -26,49 +29,125 @@ class Fault(Struct, frozen=True):
 
 
 class _Sketch:
-    """A set as its size and an order-free fingerprint of its members."""
+    """A collection as its size and an order-free fingerprint."""
 
     __slots__ = ("mark", "size")
 
     def __init__(self) -> None:
         self.size = self.mark = 0
 
-    def add(self, member: str) -> None:
+    def add(self, item: object) -> None:
         self.size += 1
-        self.mark = (self.mark + hash(member)) % _MOD
+        self.mark = (self.mark + hash(item)) % _MOD
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Sketch) and (self.size, self.mark) == (other.size, other.mark)
 
 
-def check(reader: Reader, keys: Keyspace) -> Iterator[Fault]:
-    """Every fault of the ledger, as they are found. Nothing may write to it meanwhile."""
-    sets: dict[str, _Sketch] = defaultdict(_Sketch)
-    scored: dict[str, dict[str, float]] = {keys.active: {}, keys.gaps: {}}
-    for month in sorted(reader.members(keys.months)):
-        yield from _check_month(reader, keys, month, sets, scored)
-        for id_, fields in _hashes(reader, f"{keys.prefix}:{{{month}}}:gap:*"):
-            _place(scored, keys.standing_of(keys.gap(id_), fields).marks)
-    for dimension in (*DIMENSIONS, DAY):
-        yield from _check_dimension(reader, keys, dimension, sets)
-    for key, expected in scored.items():
-        actual = _scores(reader, key)
-        if key == keys.active:  # what ran out may have been taken off the list
-            actual = expected | actual
-        yield from _compare(key, expected, actual)
+class _Names:
+    """How many names, and the first of them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._first: list[str] = []
+
+    def add(self, name: str) -> None:
+        self.count += 1
+        if len(self._first) < 3:
+            self._first.append(name)
+
+    def __str__(self) -> str:
+        more = self.count - len(self._first)
+        return ", ".join(map(repr, self._first)) + (f" and {more:,} more" if more else "")
 
 
-def _check_month(
-    reader: Reader,
-    keys: Keyspace,
-    month: str,
-    sets: dict[str, _Sketch],
-    scored: dict[str, dict[str, float]],
-) -> Iterator[Fault]:
+class _Differences:
+    """What a key lacks, has too much, and scores wrongly."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._names: dict[str, _Names] = defaultdict(_Names)
+
+    def lacks(self, name: str) -> None:
+        self._names["lacks"].add(name)
+
+    def dangles(self, name: str) -> None:
+        self._names["should not have"].add(name)
+
+    def wrong(self, name: str) -> None:
+        self._names["has a wrong score for"].add(name)
+
+    def faults(self) -> Iterator[Fault]:
+        for what, names in self._names.items():
+            yield Fault(self._key, f"{what} {names}")
+
+
+class _Outside:
+    """What the hashes seen so far ask for outside their slots."""
+
+    def __init__(self, reader: Reader, keys: Keyspace, now: float) -> None:
+        self.sets: dict[str, _Sketch] = {dimension: _Sketch() for dimension in DIMENSIONS}
+        self.days: Counter[str] = Counter()
+        self.gaps: dict[str, float] = {}
+        self.active = _Differences(keys.active)
+        self._keys = keys
+        self._now = now
+        self._active = dict(contents.entries(reader, keys.active))
+
+    def add(self, ban: Ban) -> None:
+        """One more recorded ban."""
+        self.days[ban.day] += 1
+        for key in self._keys.standing(ban).sets:
+            self.sets[_dimension(self._keys, key)].add((key, ban.id))
+        if not ban.open:
+            return
+        score = self._active.pop(ban.id, None)
+        if score is None and ban.expires > self._now:  # what ran out may have been taken off the list
+            self.active.lacks(ban.id)
+        elif score is not None and score != ban.expires:
+            self.active.wrong(ban.id)
+
+    def finish(self) -> None:
+        """There are no more."""
+        for id_ in self._active:
+            self.active.dangles(id_)
+
+
+def check(reader: Reader, keys: Keyspace, now: float = inf, progress: Progress = silent) -> Iterator[Fault]:
+    """Every fault of the ledger, as they are found. Nothing may write to it meanwhile.
+
+    Bans that run out after `now` (UTC epoch) must be on the list of active ones.
+    """
+    outside = _Outside(reader, keys, now)
+    listed = set(reader.members(keys.months))
+    months = contents.months(reader, keys)
+    for done, month in enumerate(months):
+        progress("months", done, len(months))
+        if month not in listed:
+            yield Fault(keys.months, f"lacks {month!r}")
+        yield from _check_month(reader, keys, month, outside)
+    progress("months", len(months), len(months))
+    outside.finish()
+    broken = []
+    for dimension in DIMENSIONS:
+        actual, ranking = _Sketch(), _Differences(keys.top(dimension))
+        yield from _check_sets(reader, keys, dimension, actual, ranking, progress)
+        if actual == outside.sets[dimension]:
+            yield from ranking.faults()
+        else:
+            broken.append(dimension)
+    yield from _explain(reader, keys, broken, progress)
+    yield from _compare(keys.top(DAY), dict(outside.days), dict(contents.entries(reader, keys.top(DAY))))
+    yield from outside.active.faults()
+    yield from _compare(keys.gaps, outside.gaps, dict(contents.entries(reader, keys.gaps)))
+
+
+def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) -> Iterator[Fault]:
+    there = contents.of_month(reader, keys, month)
     days: dict[str, set[str]] = defaultdict(set)
     tallies: dict[str, Counter[str]] = defaultdict(Counter)
     pending: dict[str, float] = {}
-    for id_, fields in _hashes(reader, f"{keys.prefix}:{{{month}}}:ban:*"):
+    for id_, fields in contents.hashes(reader, there["ban"]):
         try:
             ban = from_hash(id_, fields)
         except (ValueError, KeyError) as error:
@@ -77,71 +156,97 @@ def _check_month(
         if ban.origin == PENDING:
             pending[id_] = 0.0
             continue
-        _expect(keys, ban, sets, scored)
+        outside.add(ban)
         days[keys.day(month, ban.day)].add(id_)
         for key, member in keys.tallies(ban):
             tallies[key][member] += 1
-    head = f"{keys.prefix}:{{{month}}}:"
-    for key in days.keys() | set(reader.keys(head + "day:*")):
+    for id_, fields in contents.hashes(reader, there["gap"]):
+        outside.gaps[id_] = float(fields["seen"])
+    for key in days.keys() | set(there["day"]):
         yield from _compare(key, dict.fromkeys(days[key], 0.0), dict.fromkeys(reader.members(key), 0.0))
-    for key in tallies.keys() | set(reader.keys(head + "count:*")):
+    for key in tallies.keys() | set(there["count"]):
         yield from _compare(key, dict(tallies[key]), dict(reader.tally([key])))
-    waiting = dict.fromkeys(_scores(reader, keys.pending(month)), 0.0)
+    waiting = {id_: 0.0 for id_, _ in contents.entries(reader, keys.pending(month))}
     yield from _compare(keys.pending(month), pending, waiting)
-    for key in reader.keys(head + "outbox*"):
+    for key in there["outbox"]:
         yield Fault(key, "holds work that a crash left; the recorder settles it when it starts")
 
 
-def _expect(keys: Keyspace, ban: Ban, sets: dict[str, _Sketch], scored: dict[str, dict[str, float]]) -> None:
-    standing = keys.standing(ban)
-    for key in standing.sets:
-        sets[key].add(ban.id)
-    sets[keys.members(DAY, ban.day)].add(ban.id)  # no key of the store: what the ranking of days adds up to
-    _place(scored, standing.marks)
+def _check_sets(
+    reader: Reader, keys: Keyspace, dimension: str, actual: _Sketch, ranking: _Differences, progress: Progress
+) -> Iterator[Fault]:
+    """A dimension's sets against their own sizes; what they hold goes into `actual`, what is not so into `ranking`."""
+    head, top = keys.members(dimension, ""), keys.top(dimension)
+    ranked, done = reader.cards([top])[0], 0
+    for page in contents.pages(reader.keys(head + "*")):
+        progress(dimension, done, ranked)
+        toks = [key.removeprefix(head) for key in page]
+        for key, card, score in zip(page, reader.cards(page), reader.scores([top], toks)[0], strict=True):
+            size = _add_all(actual, reader, key)
+            if size != card:
+                yield Fault(key, f"says that it has {card:,} members and has {size:,}")
+            if score != size:
+                (ranking.lacks if score is None else ranking.wrong)(key.removeprefix(head))
+        done += len(page)
+    for some in contents.pages(contents.entries(reader, top)):
+        for (tok, _), card in zip(some, reader.cards([head + tok for tok, _ in some]), strict=True):
+            if not card:
+                ranking.dangles(tok)
 
 
-def _place(scored: dict[str, dict[str, float]], marks: tuple[Mark, ...]) -> None:
-    for mark in marks:
-        if mark.score is not None:
-            scored[mark.key][mark.member] = mark.score
+def _add_all(sketch: _Sketch, reader: Reader, key: str) -> int:
+    size = sketch.size
+    for member in reader.members(key):
+        sketch.add((key, member))
+    return sketch.size - size
 
 
-def _check_dimension(reader: Reader, keys: Keyspace, dimension: str, sets: dict[str, _Sketch]) -> Iterator[Fault]:
-    head = keys.members(dimension, "")
-    expected = {key for key in sets if key.startswith(head)}
-    if dimension != DAY:
-        for key in expected | set(reader.keys(head + "*")):
+def _explain(reader: Reader, keys: Keyspace, dimensions: list[str], progress: Progress) -> Iterator[Fault]:
+    """Which sets of these dimensions, and which of their ranks, are not what the hashes say."""
+    if not dimensions:
+        return
+    sets: dict[str, _Sketch] = defaultdict(_Sketch)
+    months = contents.months(reader, keys)
+    for done, month in enumerate(months):
+        progress("looking closer", done, len(months))
+        for ban in _bans(reader, contents.of_month(reader, keys, month)["ban"]):
+            for key in keys.standing(ban).sets:
+                if _dimension(keys, key) in dimensions:
+                    sets[key].add(ban.id)
+    for dimension in dimensions:
+        head = keys.members(dimension, "")
+        for key in {key for key in sets if key.startswith(head)} | set(reader.keys(head + "*")):
             actual = _Sketch()
             for member in reader.members(key):
                 actual.add(member)
-            if actual != sets.get(key, _Sketch()):
-                wanted = sets[key].size if key in sets else 0
-                yield Fault(key, f"has {actual.size} members, its bans are {wanted}, or they are others")
-    ranked = {key.removeprefix(head): float(sets[key].size) for key in expected}
-    yield from _compare(keys.top(dimension), ranked, _scores(reader, keys.top(dimension)))
+            wanted = sets.get(key, _Sketch())
+            if actual != wanted:
+                yield Fault(key, f"has {actual.size:,} members, its bans are {wanted.size:,}, or they are others")
+        ranked = {key.removeprefix(head): float(sketch.size) for key, sketch in sets.items() if key.startswith(head)}
+        yield from _compare(keys.top(dimension), ranked, dict(contents.entries(reader, keys.top(dimension))))
+
+
+def _bans(reader: Reader, listed: list[str]) -> Iterator[Ban]:
+    for id_, fields in contents.hashes(reader, listed):
+        try:
+            yield from_hash(id_, fields)
+        except (ValueError, KeyError):
+            continue  # said before
+
+
+def _dimension(keys: Keyspace, key: str) -> str:
+    return key[len(keys.prefix) + 1 :].partition(":")[0]
 
 
 def _compare(key: str, expected: dict[str, float], actual: dict[str, float]) -> Iterator[Fault]:
     if expected == actual:
         return
-    missing = expected.keys() - actual.keys()
-    dangling = actual.keys() - expected.keys()
-    wrong = [name for name in expected.keys() & actual.keys() if expected[name] != actual[name]]
-    for names, what in ((missing, "lacks"), (dangling, "should not have"), (wrong, "has a wrong score for")):
-        if names:
-            some = ", ".join(repr(name) for name in sorted(names)[:3])
-            yield Fault(key, f"{what} {some}" + (f" and {len(names) - 3} more" if len(names) > 3 else ""))
-
-
-def _hashes(reader: Reader, pattern: str) -> Iterator[tuple[str, dict[str, str]]]:
-    keys = iter(list(reader.keys(pattern)))
-    while page := list(islice(keys, _AT_ONCE)):
-        for key, fields in zip(page, reader.hashes(page), strict=True):
-            yield key.rpartition(":")[2], fields
-
-
-def _scores(reader: Reader, key: str) -> dict[str, float]:
-    found: dict[str, float] = {}
-    while page := reader.ranking(key, len(found), 10_000):
-        found.update(page)
-    return found
+    differences = _Differences(key)
+    for name in sorted(expected.keys() | actual.keys()):
+        if name not in actual:
+            differences.lacks(name)
+        elif name not in expected:
+            differences.dangles(name)
+        elif expected[name] != actual[name]:
+            differences.wrong(name)
+    yield from differences.faults()

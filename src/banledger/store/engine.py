@@ -98,7 +98,14 @@ class Reader(Protocol):
 
 
 class Engine(Reader, Protocol):
-    """A reader that may also write. One a ledger where the store needs it; see its module."""
+    """A reader that may also write. One a ledger where the store needs it; see its module.
+
+    shared    other machines may write to the same store
+    replay_s  after a failure, what was applied in the last so many seconds may be lost: apply it again
+    """
+
+    shared: bool
+    replay_s: float
 
     def cautions(self) -> list[str]:
         """What in the store's own set-up endangers a ledger, in words for the log. Said once, at the start."""
@@ -125,6 +132,10 @@ class Engine(Reader, Protocol):
 
     def claim(self, key: str, fields: Hash) -> Hash:
         """Give the hash those of `fields` that it does not have yet; the whole hash after that."""
+        ...
+
+    def assign(self, key: str, fields: Hash) -> None:
+        """Give the hash these fields, whatever it had there."""
         ...
 
     def due(self, key: str, until: float, count: int) -> list[str]:

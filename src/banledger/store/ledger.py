@@ -1,5 +1,6 @@
 """The ledger: bans in, questions answered, over any engine."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -10,17 +11,19 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from banledger import __version__
-from banledger.errors import LedgerMissing, LedgerNewer, NotALedger, SettingsError, StoreUnavailable
+from banledger.errors import LabelTaken, LedgerMissing, LedgerNewer, NotALedger, SettingsError, StoreUnavailable
 from banledger.identity import ban_id
-from banledger.keyspace import DAY, LAYOUT, Change, Keyspace
+from banledger.keyspace import DAY, LAYOUT, Change, Keyspace, token
 from banledger.model import BanLine, Event, GapLine, TicketLine
 from banledger.record import PENDING, Ban, Place, Subject, address_of, from_hash, merge, subject_of
+from banledger.settings import machine_id
 from banledger.store import connect
 from banledger.store.connect import Access
 from banledger.store.engine import Applied, Conflict, Engine, Outcome, Reader, Scored
 
 _ROUNDS = 20
 _AT_ONCE = 500
+_LABEL = "server:"
 
 _Store = TypeVar("_Store", bound=Reader)
 _Made = TypeVar("_Made")
@@ -193,14 +196,38 @@ class Ledger(LedgerReader):
         self._engine = engine
         self._months: set[str] = set()
         zone_of(timezone)
-        meta = engine.claim(
-            keyspace.meta,
-            {"layout": str(LAYOUT), "timezone": timezone, "made_by": f"banledger {__version__}"},
-        )
-        del meta
+        made = {"layout": str(LAYOUT), "timezone": timezone, "made_by": f"banledger {__version__}"}
+        meta = engine.claim(keyspace.meta, made | {"ledger": os.urandom(8).hex()})
         super().__init__(engine, keyspace)
+        self.identity = meta["ledger"]
+        self.replay_s = engine.replay_s
         self._calendar = _calendar(self.zone)
+        self._machine = machine_id() if engine.shared else ""
+        self._labels: set[str] = set()
         engine.settle()
+
+    def cautions(self) -> list[str]:
+        """What about the store endangers the ledger. Said once, at the start."""
+        return self._engine.cautions()
+
+    def adopt(self, label: str) -> None:
+        """From now on this machine's bans may bear the label, whichever machine's it was."""
+        if self._machine:
+            self._engine.assign(self.keys.meta, {_LABEL + token(label): self._machine})
+
+    def _bind(self, labels: set[str]) -> None:
+        """Make sure that nobody else's bans bear these labels. Raises LabelTaken."""
+        if not self._machine or labels <= self._labels:
+            return
+        meta = self._engine.claim(self.keys.meta, {_LABEL + token(label): self._machine for label in labels})
+        for label in sorted(labels):
+            if meta[_LABEL + token(label)] != self._machine:
+                raise LabelTaken(
+                    f"server label {label!r} belongs to another machine of this ledger",
+                    hint="give each fail2ban a label of its own (server=… in jail.d); if this machine takes the"
+                    f" other's place: banledger record --adopt {label}",
+                )
+        self._labels |= labels
 
     def record(self, lines: Iterable[Event], locate: Callable[[str | None], Place]) -> Recorded:
         """Record what the lines say, exactly once however often they come. `locate` tells where an address is."""
@@ -213,6 +240,7 @@ class Ledger(LedgerReader):
                 gaps.append(line)
             else:
                 about.setdefault(subject_of(line), []).append(line)
+        self._bind({subject.server for subject in about} | {line.server for line in gaps})
         gaps_done = Recorded(lines=read, gaps=self._record_gaps(gaps))
         return self._record_bans(about, locate) + gaps_done
 

@@ -14,7 +14,7 @@ was done, and the caller replays, which is harmless.
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from itertools import count
@@ -26,8 +26,8 @@ from msgspec import Struct
 from redis import exceptions
 
 from banledger.errors import StoreError, StoreUnavailable
-from banledger.keyspace import STANDING_FIELDS, Change, Keyspace, Ranking, Standing
-from banledger.store.engine import Applied, Conflict, Hash, Outcome, Scored
+from banledger.keyspace import STANDING_FIELDS, Change, Keyspace, Mark, Ranking, Standing
+from banledger.store.engine import Applied, Conflict, Hash, Outcome, Repair, Scored
 
 _Item = TypeVar("_Item")
 
@@ -174,6 +174,9 @@ class RedisReader:
 class RedisEngine(RedisReader):
     """See `engine.Engine`. Several may write to one store at once."""
 
+    shared = True
+    replay_s = 120.0  # longer than a replica lags and a failover takes
+
     def __init__(self, client: "redis.Redis", where: str, keys: Keyspace) -> None:
         super().__init__(client, where)
         self._keyspace = keys
@@ -306,6 +309,21 @@ class RedisEngine(RedisReader):
         *_, whole = self.calls([*(("HSETNX", key, name, value) for name, value in fields.items()), ("HGETALL", key)])
         return dict(whole)
 
+    def assign(self, key: str, fields: Hash) -> None:
+        """See Engine.assign."""
+        self.call("HSET", key, *(part for pair in fields.items() for part in pair))
+
+    def mend(self, repair: Repair) -> None:
+        """See Engine.mend."""
+        outside = _Outside()
+        for key, member in repair.joins:
+            outside.joins[key].append(member)
+        for key, member in repair.leaves:
+            outside.leaves[key].append(member)
+        for mark in (*repair.tallies, *repair.marks):
+            outside.mark(mark)
+        self.calls(outside.commands())
+
     def due(self, key: str, until: float, count: int) -> list[str]:
         """See Engine.due."""
         return list(self.call("ZRANGE", key, "-inf", until, "BYSCORE", "LIMIT", 0, count))
@@ -378,8 +396,8 @@ class _Outside:
     """Commands of many pieces of work, coalesced by key."""
 
     def __init__(self) -> None:
-        self._joins: dict[str, list[str]] = defaultdict(list)
-        self._leaves: dict[str, list[str]] = defaultdict(list)
+        self.joins: dict[str, list[str]] = defaultdict(list)
+        self.leaves: dict[str, list[str]] = defaultdict(list)
         self._scores: dict[str, list[str | float]] = defaultdict(list)
         self._unmarked: dict[str, list[str]] = defaultdict(list)
         self.rankings: dict[Ranking, None] = {}
@@ -388,26 +406,34 @@ class _Outside:
         """Everything that must be true for one hash."""
         member = work.standing.member
         for key in work.standing.sets:
-            self._joins[key].append(member)
+            self.joins[key].append(member)
         for key in work.leaves:
-            self._leaves[key].append(member)
-        for mark in work.standing.marks:
-            if mark.score is None:
-                self._unmarked[mark.key].append(mark.member)
-            else:
-                self._scores[mark.key] += [mark.score, mark.member]
-        for key, name in work.unmarked:
-            self._unmarked[key].append(name)
+            self.leaves[key].append(member)
+        for mark in (*work.standing.marks, *(Mark(*place, None) for place in work.unmarked)):
+            self.mark(mark)
         self.rankings.update(dict.fromkeys(work.rankings))
 
+    def mark(self, mark: Mark) -> None:
+        """One entry of a sorted set."""
+        if mark.score is None:
+            self._unmarked[mark.key].append(mark.member)
+        else:
+            self._scores[mark.key] += [mark.score, mark.member]
+
     def commands(self) -> list[tuple[str | float, ...]]:
-        """All of it, one command a key."""
+        """All of it, a command a key and as many members as a server likes to take at once."""
         return [
-            *(("SADD", key, *members) for key, members in self._joins.items()),
-            *(("SREM", key, *members) for key, members in self._leaves.items()),
-            *(("ZADD", key, *pairs) for key, pairs in self._scores.items()),
-            *(("ZREM", key, *members) for key, members in self._unmarked.items()),
+            *_by_key("SADD", self.joins),
+            *_by_key("SREM", self.leaves),
+            *_by_key("ZADD", self._scores),
+            *_by_key("ZREM", self._unmarked),
         ]
+
+
+def _by_key(command: str, words: Mapping[str, Sequence[str | float]]) -> Iterator[tuple[str | float, ...]]:
+    for key, several in words.items():
+        for page in _pages(several, 2 * _PAGE):
+            yield (command, key, *page)
 
 
 def _entry(change: Change) -> _Entry:
@@ -461,10 +487,7 @@ def _ranking_commands(rankings: list[Ranking], sizes: dict[Ranking, int]) -> lis
             ranked[ranking.key] += [sizes[ranking], ranking.member]
         else:
             gone[ranking.key].append(ranking.member)
-    return [
-        *(("ZADD", key, *pairs) for key, pairs in ranked.items()),
-        *(("ZREM", key, *members) for key, members in gone.items()),
-    ]
+    return [*_by_key("ZADD", ranked), *_by_key("ZREM", gone)]
 
 
 def _pairs(flat: Any) -> Hash:

@@ -13,6 +13,7 @@ can always open the ledger.
 import fcntl
 import os
 import sqlite3
+import stat
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -58,6 +59,8 @@ _CACHE_KIB = 8 * 1024
 _CHECKPOINT_PAGES = 4000
 _NUMBERS_KEPT = 16_384
 
+_WHO_MAY = "check its owner and mode; members of its group may read it"
+
 HASH, SET, TALLY, RANKING = "hash", "set", "tally", "ranking"
 _TABLE_OF = {SET: "member", TALLY: "tally", RANKING: "ranking"}
 _REDIS_KIND = {HASH: "hash", SET: "set", TALLY: "zset", RANKING: "zset"}
@@ -68,14 +71,18 @@ _encode = msgspec.json.encode
 
 def open_reader(path: Path) -> "SqliteReader":
     """The ledger at `path`, to read. Raises LedgerMissing, NotALedger, StoreUnavailable."""
-    if not path.exists():
+    if not _is_there(path):
         raise LedgerMissing(
             f"there is no ledger at {path}",
             hint="start the recorder (banledger record), or name another with --store or BANLEDGER_STORE",
         )
     with _translated(path):
         connection = _connect(f"file:{quote(str(path.absolute()))}?mode=ro")
-        _check_header(connection, path)
+        try:
+            _check_header(connection, path)
+        except BaseException:
+            connection.close()
+            raise
     return SqliteReader(connection, path)
 
 
@@ -84,12 +91,8 @@ def open_writer(path: Path) -> "SqliteEngine":
 
     Raises LedgerLocked if another process writes to it, NotALedger, StoreUnavailable.
     """
-    try:
-        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    except OSError as error:
-        raise StoreUnavailable(
-            f"can't write beside {path}: {error.strerror}", hint="check the folder and who owns it"
-        ) from error
+    _is_there(path)
+    lock = _open_or_make(_lock_beside(path), path)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -105,9 +108,37 @@ def open_writer(path: Path) -> "SqliteEngine":
         raise
 
 
+def _is_there(path: Path) -> bool:
+    """Whether there is a file. Raises NotALedger for a directory, StoreUnavailable where we may not look."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise StoreUnavailable(f"can't open {path}: {error.strerror}", hint=_WHO_MAY) from error
+    if stat.S_ISDIR(mode):
+        raise NotALedger(f"{path} is a directory, not a ledger", hint="give the path of a file")
+    return True
+
+
+def _lock_beside(path: Path) -> Path:
+    """One lock a file, by whichever name or link it is opened."""
+    real = Path(os.path.realpath(path))
+    return real.with_name(real.name + ".lock")
+
+
+def _open_or_make(file: Path, ledger: Path) -> int:
+    try:
+        return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"can't write {file.name} for {ledger}: {error.strerror}", hint="check the folder and who owns it"
+        ) from error
+
+
 def _open_for_writing(path: Path) -> sqlite3.Connection:
     if not path.exists():
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
+        os.close(_open_or_make(path, path))
     connection = _connect(f"file:{quote(str(path.absolute()))}?mode=rw")
     try:
         _check_header(connection, path, may_be_empty=True)
@@ -168,9 +199,7 @@ def _translate(error: sqlite3.Error, path: Path) -> StoreError:
             hint="restore a copy, or move it away: a new one is made, and fail2ban's active bans come back into it",
         )
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY):
-        return StoreUnavailable(
-            f"can't open {path}: {error}", hint="check its owner and mode; members of its group may read it"
-        )
+        return StoreUnavailable(f"can't open {path}: {error}", hint=_WHO_MAY)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR):
         return StoreUnavailable(f"can't use {path} now: {error}", hint="check the disk; it is tried again")
     return StoreError(f"{path}: {error}")
@@ -295,6 +324,9 @@ class SqliteReader:
 class SqliteEngine(SqliteReader):
     """See `engine.Engine`. The only writer of its file."""
 
+    shared = False
+    replay_s = 0.0
+
     def __init__(self, connection: sqlite3.Connection, path: Path, lock: int) -> None:
         super().__init__(connection, path)
         self._lock = lock
@@ -362,6 +394,12 @@ class SqliteEngine(SqliteReader):
             self._name({key: HASH})
             self._put_hashes([(key, whole)])
         return whole
+
+    def assign(self, key: str, fields: Hash) -> None:
+        """See Engine.assign."""
+        with self._transaction():
+            self._name({key: HASH})
+            self._put_hashes([(key, self.hashes([key])[0] | fields)])
 
     def due(self, key: str, until: float, count: int) -> list[str]:
         """See Engine.due."""

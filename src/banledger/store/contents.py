@@ -1,0 +1,58 @@
+"""All that a ledger holds, in pages: for what must see every key (check, copy, rebuild)."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import TypeAlias, TypeVar
+
+from banledger.keyspace import Keyspace
+from banledger.store.engine import Hash, Reader, Scored
+
+_Item = TypeVar("_Item")
+
+_AT_ONCE = 500
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is (0: not known)."""
+
+
+def silent(_what: str, _done: int, _total: int) -> None:
+    """A `Progress` for nobody."""
+
+
+def months(reader: Reader, keys: Keyspace) -> list[str]:
+    """Every month (YYMM) that has keys, oldest first, whether or not the ledger's list has it."""
+    listed = set(reader.members(keys.months))
+    return sorted(listed | {key.partition("{")[2].partition("}")[0] for key in reader.keys(f"{keys.prefix}:{{*")})
+
+
+def of_month(reader: Reader, keys: Keyspace, month: str) -> dict[str, list[str]]:
+    """The keys of a month by what they are: `ban`, `gap`, `day`, `count`, `pending`, `outbox`."""
+    found: dict[str, list[str]] = defaultdict(list)
+    head = f"{keys.prefix}:{{{month}}}:"
+    for key in reader.keys(head + "*"):
+        found[key.removeprefix(head).partition(":")[0]].append(key)
+    return found
+
+
+def hashes(reader: Reader, listed: Iterable[str]) -> Iterator[tuple[str, Hash]]:
+    """The id and the hash of each key; those that are gone meanwhile are left out."""
+    for page in pages(listed):
+        for key, fields in zip(page, reader.hashes(page), strict=True):
+            if fields:
+                yield key.rpartition(":")[2], fields
+
+
+def entries(reader: Reader, key: str) -> Iterator[Scored]:
+    """Every member of a sorted set with its score, highest first. Nothing may write to it meanwhile."""
+    start = 0
+    while page := reader.ranking(key, start, 20 * _AT_ONCE):
+        yield from page
+        start += len(page)
+
+
+def pages(items: Iterable[_Item], size: int = _AT_ONCE) -> Iterator[list[_Item]]:
+    """The items in lists of at most `size`."""
+    left = iter(items)
+    while page := list(islice(left, size)):
+        yield page

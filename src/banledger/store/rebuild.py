@@ -1,0 +1,197 @@
+"""Make everything but the hashes anew from them.
+
+Theory of operation. Nothing is emptied first: what is missing is put, what is wrong is set right, what no hash asks
+for is taken away, by `Engine.mend`. So readers are served meanwhile, an interruption leaves a ledger that is no worse
+than before, and doing it again goes on. Month by month what lives in the month's slot is compared and mended, and ids
+are put into the sets outside; these are counted, and only a set that is larger than its count is looked through for
+ids that don't belong there. Memory: the ids of one month, and a counter for each set.
+
+Nobody else may write to the ledger.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+
+from msgspec import Struct
+
+from banledger.keyspace import DAY, DIMENSIONS, PENDING_KEPT_S, Keyspace, Mark
+from banledger.record import PENDING, Ban, from_hash
+from banledger.store import contents
+from banledger.store.contents import Progress, silent
+from banledger.store.engine import Engine, Repair
+
+_AT_ONCE = 10_000
+
+
+class Rebuilt(Struct, frozen=True):
+    """How many hashes it was made from, and how many were no bans and stayed out."""
+
+    bans: int
+    gaps: int
+    unreadable: int
+
+
+def rebuild(engine: Engine, keys: Keyspace, now: float, progress: Progress = silent) -> Rebuilt:
+    """Mend all that follows from the hashes (UTC epoch `now`). Raises StoreError; may be repeated after any failure."""
+    engine.settle()
+    work = _Rebuild(engine, keys, now, progress)
+    work.months()
+    for dimension in DIMENSIONS:
+        work.dimension(dimension)
+    work.rankings()
+    return Rebuilt(work.bans, len(work.gaps), work.unreadable)
+
+
+class _Rebuild:
+    """One run. The counters are of what the hashes ask for."""
+
+    def __init__(self, engine: Engine, keys: Keyspace, now: float, progress: Progress) -> None:
+        self._engine = engine
+        self._keys = keys
+        self._now = now
+        self._progress = progress
+        self._sizes: Counter[str] = Counter()  # of sets outside, by key
+        self._days: Counter[str] = Counter()
+        self.gaps: dict[str, float] = {}
+        self.bans = self.unreadable = 0
+
+    # Month by month.
+
+    def months(self) -> None:
+        """Everything in the months' slots, and every id into its sets outside."""
+        months = contents.months(self._engine, self._keys)
+        for done, month in enumerate(months):
+            self._progress("months", done, len(months))
+            self._month(month)
+        self._progress("months", len(months), len(months))
+        self._engine.mend(Repair(joins=[(self._keys.months, month) for month in months]))
+
+    def _month(self, month: str) -> None:
+        there = contents.of_month(self._engine, self._keys, month)
+        slot = _Slot(self._keys, month)
+        for page in contents.pages(self._bans(there["ban"]), _AT_ONCE):
+            recorded = [ban for ban in page if not slot.add(ban)]
+            self._join(recorded)
+        for id_, fields in contents.hashes(self._engine, there["gap"]):
+            self.gaps[id_] = float(fields["seen"])
+        for key in slot.days.keys() | set(there["day"]):
+            self._set(key, slot.days[key])
+        for key in slot.tallies.keys() | set(there["count"]):
+            marks = _differences(key, slot.tallies[key], dict(self._engine.tally([key])))
+            self._mend_marks(marks, tallies=True)
+        self._scores(self._keys.pending(month), slot.pending)
+
+    def _bans(self, listed: list[str]) -> Iterator[Ban]:
+        for id_, fields in contents.hashes(self._engine, listed):
+            try:
+                yield from_hash(id_, fields)
+            except (ValueError, KeyError):
+                self.unreadable += 1
+
+    def _join(self, bans: list[Ban]) -> None:
+        joins: list[tuple[str, str]] = []
+        marks: list[Mark] = []
+        for ban in bans:
+            standing = self._keys.standing(ban)
+            joins += [(key, ban.id) for key in standing.sets]
+            marks += [mark for mark in standing.marks if mark.score is None or mark.score >= self._now]
+            self._days[ban.day] += 1
+        self._sizes.update(key for key, _ in joins)
+        self.bans += len(bans)
+        self._engine.mend(Repair(joins=joins, marks=marks))
+
+    # What lies outside.
+
+    def dimension(self, dimension: str) -> None:
+        """Take out of its sets what does not belong there, and give the ranking their sizes."""
+        head, top = self._keys.members(dimension, ""), self._keys.top(dimension)
+        ranked, done = self._engine.cards([top])[0], 0
+        for page in contents.pages(self._engine.keys(head + "*")):
+            self._progress(dimension, done, ranked)
+            done += len(page)
+            for key, card in zip(page, self._engine.cards(page), strict=True):
+                if card != self._sizes[key]:
+                    self._sift(key)
+        sizes = {key.removeprefix(head): size for key, size in self._sizes.items() if size and key.startswith(head)}
+        self._scores(top, sizes)
+
+    def _sift(self, key: str) -> None:
+        for page in contents.pages(self._engine.members(key), _AT_ONCE):
+            hashes = self._engine.hashes([self._keys.ban(id_) for id_ in page])
+            stays = [_belongs(self._keys, key, id_, fields) for id_, fields in zip(page, hashes, strict=True)]
+            pairs = [(key, id_) for id_ in page]
+            self._engine.mend(
+                Repair(
+                    [pair for pair, stay in zip(pairs, stays, strict=True) if stay],
+                    [pair for pair, stay in zip(pairs, stays, strict=True) if not stay],
+                )
+            )
+
+    def rankings(self) -> None:
+        """The ranking of days, the bans in force, the gaps."""
+        self._scores(self._keys.top(DAY), self._days)
+        self._scores(self._keys.gaps, self.gaps)
+        for page in contents.pages(list(contents.entries(self._engine, self._keys.active)), _AT_ONCE):
+            hashes = self._engine.hashes([self._keys.ban(id_) for id_, _ in page])
+            gone = [
+                Mark(self._keys.active, id_, None)
+                for (id_, _), fields in zip(page, hashes, strict=True)
+                if not _in_force(id_, fields)
+            ]
+            self._mend_marks(gone)
+
+    # Means.
+
+    def _set(self, key: str, wanted: set[str]) -> None:
+        actual = set(self._engine.members(key))
+        if actual != wanted or self._engine.cards([key])[0] != len(wanted):
+            joins = [(key, member) for member in sorted(wanted)]
+            self._engine.mend(Repair(joins, [(key, member) for member in sorted(actual - wanted)]))
+
+    def _scores(self, key: str, wanted: Mapping[str, float]) -> None:
+        self._mend_marks(_differences(key, wanted, dict(contents.entries(self._engine, key))))
+
+    def _mend_marks(self, marks: list[Mark], *, tallies: bool = False) -> None:
+        for page in contents.pages(marks, _AT_ONCE):
+            self._engine.mend(Repair(tallies=page) if tallies else Repair(marks=page))
+
+
+class _Slot:
+    """What the bans of a month ask for in its slot."""
+
+    def __init__(self, keys: Keyspace, month: str) -> None:
+        self._keys = keys
+        self._month = month
+        self.days: dict[str, set[str]] = defaultdict(set)
+        self.tallies: dict[str, Counter[str]] = defaultdict(Counter)
+        self.pending: dict[str, float] = {}
+
+    def add(self, ban: Ban) -> bool:
+        """Take note of it. Whether it is only amendments that wait."""
+        if ban.origin == PENDING:
+            self.pending[ban.id] = ban.seen + PENDING_KEPT_S
+            return True
+        self.days[self._keys.day(self._month, ban.day)].add(ban.id)
+        for key, member in self._keys.tallies(ban):
+            self.tallies[key][member] += 1
+        return False
+
+
+def _differences(key: str, wanted: Mapping[str, float], actual: Mapping[str, float]) -> list[Mark]:
+    wrong = [Mark(key, name, float(score)) for name, score in wanted.items() if actual.get(name) != score]
+    return wrong + [Mark(key, name, None) for name in actual if name not in wanted]
+
+
+def _belongs(keys: Keyspace, key: str, id_: str, fields: dict[str, str]) -> bool:
+    try:
+        return key in keys.standing(from_hash(id_, fields)).sets
+    except (ValueError, KeyError):
+        return False
+
+
+def _in_force(id_: str, fields: dict[str, str]) -> bool:
+    try:
+        ban = from_hash(id_, fields)
+    except (ValueError, KeyError):
+        return False
+    return ban.open and ban.origin != PENDING
