@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "banledger"
 LAYERS = (
     {"errors", "model", "identity", "settings", "record", "keyspace", "fail2ban"},
     {"spool", "enrich", "store"},
-    {"recorder", "report", "importer", "notify"},
+    {"recorder", "report", "importer", "notify", "demonstration"},
     {"cli", "__main__"},
 )
 ALONE = {"action", "demo"}  # they import nothing of ours: a file for fail2ban's interpreter, and data

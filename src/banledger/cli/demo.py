@@ -1,0 +1,240 @@
+"""`banledger demo`."""
+
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from banledger import fail2ban, settings
+from banledger.demonstration import authlog, place, replay
+from banledger.demonstration.signals import Pause, postponed
+from banledger.enrich.offline import locate
+from banledger.errors import BanledgerError
+from banledger.fail2ban import Installation
+from banledger.keyspace import text_of
+from banledger.record import Ban
+from banledger.recorder import Recorder
+from banledger.report import stats
+from banledger.report.formats import redis_cli, table
+from banledger.report.formats.chart import ASCII
+from banledger.report.formats.screen import Screen
+from banledger.report.query import Query
+from banledger.settings import Settings
+from banledger.spool import Spool
+from banledger.store.commands import execute
+from banledger.store.connect import access
+from banledger.store.ledger import Ledger, LedgerReader, open_to_read, open_to_write
+
+_LISTED = 5  # of each in the report
+_MEMBERS = 3  # of a set
+_WIDEST = 100
+
+
+@click.command(name="demo")
+@click.option(
+    "--keep",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the ledger stays: a new or empty directory, or one of an earlier demo. [default: a new temporary one]",
+)
+@click.option("--store", metavar="PATH|URL", help="Where the ledger is made instead: an embedded one, or a URL.")
+def demo(keep: Path | None, store: str | None) -> None:
+    """A real fail2ban, a real log of a server under attack, and the ledger of it.
+
+    Runs a fail2ban-server of its own, which touches no firewall, on a log whose dates are moved to end today; records
+    its bans; shows the report, and then the keys that it is made of. No network, no root, no process left behind.
+    Takes about ten seconds.
+
+    The ledger stays, for you to explore. A demo in the directory of an earlier one replaces what that one made, and
+    nothing else. A ledger that is named with --store is added to; it is refused if it has bans of other servers. The
+    store in your settings is never touched.
+
+    \b
+    Example:
+      banledger demo
+      banledger demo --keep ~/banledger-demo
+      banledger demo --store /tmp/ledger.db
+    """
+    installation = fail2ban.locate()
+    said = _Teller(Screen())
+    with postponed() as pause, place.claimed(keep, pause, _wait_for) as home:
+        chosen = settings.load({"store": _whole(store or str(home / place.LEDGER))})
+        _fill(chosen, home, installation, pause, said)
+        reader = open_to_read(chosen.store, chosen.prefix, access(chosen))
+        pause(0)
+    with closing(reader):
+        _show_report(reader, said)
+        ban = _walk_keys(reader, said)
+    _say_how_to_go_on(chosen.store, home, ban, said)
+
+
+class _Teller:
+    """What is said: headings, explanations, commands with what they answer."""
+
+    def __init__(self, screen: Screen) -> None:
+        self.screen = screen
+        self._steps = 0
+
+    def heading(self, title: str) -> None:
+        """A step of the demo begins."""
+        self._steps += 1
+        rule = self.screen.glyphs.rule
+        text = (
+            Text("\n" if self._steps > 1 else "")
+            .append(f"{rule * 2} ", "dim")
+            .append(f"{self._steps}. {title} ", "bold")
+        )
+        room = min(self.screen.width, _WIDEST) - text.cell_len
+        self.screen.print(text.append(rule * room, "dim"), Text())
+
+    def words(self, text: str) -> None:
+        """An explanation."""
+        self.screen.print(Text(text))
+        sys.stdout.flush()
+
+    def command(self, line: str, prompt: str = "$ ") -> None:
+        """A command as it may be copied: on one line, however long it is."""
+        self.screen.console.print(Text(prompt, "dim").append(line, "bold"), soft_wrap=True)
+
+    def output(self, text: str, lines: int | None = None) -> None:
+        """What a command answered; so many lines of it, each cut where the screen ends."""
+        answered = text.splitlines()
+        for line in answered[:lines]:
+            cut = Text(line)
+            cut.truncate(self.screen.width, overflow="crop" if self.screen.glyphs is ASCII else "ellipsis")
+            self.screen.print(cut)
+        if lines is not None and len(answered) > lines:
+            more = f"{self.screen.glyphs.ellipsis} and {len(answered) - lines} more"
+            self.screen.print(Text(more, "dim"))
+
+
+def _wait_for(home: Path) -> None:
+    click.echo(f"another demo is at work in {home}; waiting for it", err=True)
+
+
+def _whole(store: str) -> str:
+    """A store's name that is good in every directory."""
+    return store if "://" in store else str(Path(store).absolute())
+
+
+# Filling the ledger
+
+
+def _fill(chosen: Settings, home: Path, installation: Installation, pause: Pause, said: _Teller) -> None:
+    with tempfile.TemporaryDirectory(prefix="banledger-") as directory:
+        # The action trusts a spool only where nobody else may write. A checkout often isn't such a place; this is.
+        work = Path(directory).resolve()
+        spool = work / "spool"
+        with closing(Recorder(Spool(spool), lambda: _open(chosen), locate)) as recorder:
+            recorder.open()
+            bans = _ban(home, work, spool, installation, pause, said)
+            done = recorder.drain(time.time())
+    before = done.known + done.amended
+    known = f", {before} known before" if before else ""
+    said.words(f"The recorder moved them into the ledger: {done.new} new bans{known}.")
+    if not done.new + before:
+        raise BanledgerError(f"of {bans} bans none came into the spool", hint="run it with another TMPDIR")
+
+
+def _open(chosen: Settings) -> Ledger:
+    ledger = open_to_write(chosen.store, chosen.prefix, chosen.timezone or settings.machine_zone(), access(chosen))
+    strangers = [text_of(tok) for tok, _ in ledger.ranked("server") if text_of(tok) != replay.SERVER]
+    if strangers:
+        ledger.close()
+        raise BanledgerError(
+            f"that ledger has bans of other servers: {', '.join(strangers[:3])}", hint="name a new one with --store"
+        )
+    return ledger
+
+
+def _ban(home: Path, work: Path, spool: Path, installation: Installation, pause: Pause, said: _Teller) -> int:
+    log = authlog.shipped(datetime.now(UTC).astimezone().replace(tzinfo=None))
+    (home / place.LOG).write_bytes(log.text)
+    said.heading("A real fail2ban reads a real log")
+    said.words(
+        f"fail2ban {installation.version()} reads the auth.log of a server on the internet, {log.lines:,} lines."
+    )
+    said.words(f"Its dates are moved: {log.first:%d %b %Y} {said.screen.glyphs.dash} {log.last:%d %b %Y}.")
+    limits = ", ".join(f"jail {name} after {failures}" for name, failures in replay.JAILS.items())
+    said.words(f"It bans after so many failures: {limits}.")
+    played = replay.play(home / place.LOG, spool, work / "fail2ban", installation, pause)
+    (home / place.SERVER_LOG).write_text(played.log, encoding="utf-8", errors="replace")
+    said.words(f"It made {played.bans} bans in {played.seconds:.1f} s; our action wrote each of them to the spool.")
+    return played.bans
+
+
+# Showing it
+
+
+def _show_report(reader: LedgerReader, said: _Teller) -> None:
+    said.heading("What happened")
+    said.command(f"banledger report --since all -n {_LISTED}")
+    table.report(stats.report(reader, Query(), time.time(), _LISTED), said.screen)
+    said.words("\nA country is the one that the address is registered in, as its registry says.")
+
+
+def _walk_keys(reader: LedgerReader, said: _Teller) -> Ban:
+    """From a ranking to a set to a hash, in redis-cli's words; the ban that was found there."""
+    keys = reader.keys
+    said.heading("What that is made of")
+    said.words(
+        "Every ban is one hash under an id of its own, and the id stands in sets: one for its address, one for its "
+        "jail, its country, its day. The keys are the same in every store; kv reads them as redis-cli would."
+    )
+    said.words("\nThe countries, most bans first, are a sorted set:")
+    country, *_ = _kv(reader, said, "ZREVRANGE", keys.top("country"), "0", "2", "WITHSCORES")
+    said.words(f"\nThe bans from {country} are a set:")
+    _kv(reader, said, "SCARD", keys.members("country", country))
+    said.words("\nIts members are ids:")
+    id_, *_ = _kv(reader, said, "SMEMBERS", keys.members("country", country), lines=_MEMBERS)
+    said.words(f"\nThe first four characters of an id, {id_[:4]}, are its month. That makes the key of its hash:")
+    _kv(reader, said, "HGETALL", keys.ban(id_))
+    [ban] = reader.bans([id_])
+    assert ban is not None  # noqa: S101  # a set has no id without its hash
+    return ban
+
+
+def _kv(reader: LedgerReader, said: _Teller, *words: str, lines: int | None = None) -> list[str]:
+    """Tell a command and its answer; the answer's strings."""
+    said.command(shlex.join(("banledger", "kv", *words)))
+    reply = execute(reader.store(), words)
+    said.output(redis_cli.for_terminal(reply), lines)
+    return [element for element in reply if isinstance(element, str)] if isinstance(reply, list) else []
+
+
+def _say_how_to_go_on(store: str, home: Path, ban: Ban, said: _Teller) -> None:
+    said.heading("Your turn")
+    said.words(f"The ledger stays in {settings.without_password(store)}. Ask it:\n")
+    for line in (
+        *_path_to_us(),
+        f"export BANLEDGER_STORE={shlex.quote(settings.without_password(store))}",
+        "banledger report",
+        "banledger top user --jail sshd",
+        f"banledger bans --country {ban.country}",
+        f"banledger show {ban.ip}",
+        f"banledger show {ban.id}",
+        "banledger kv KEYS 'bans:top:*'",
+    ):
+        said.command(line, prompt="  ")
+    said.words(
+        f"\nWhat fail2ban read and said: {place.LOG} and {place.SERVER_LOG} in {home}. To remove that directory:\n"
+    )
+    said.command(f"rm -r {shlex.quote(str(home))}", prompt="  ")
+
+
+def _path_to_us() -> list[str]:
+    """What has to be done before a shell finds us by our name, if anything."""
+    us = Path(sys.argv[0]).absolute()
+    if us.name != "banledger":
+        us = Path(sys.executable).with_name("banledger")
+    found = shutil.which("banledger")
+    if not us.exists() or (found and us.samefile(found)):
+        return []
+    return [f'export PATH={shlex.quote(str(us.parent))}:"$PATH"']

@@ -1,0 +1,42 @@
+"""Ctrl-C that can't leave a server behind.
+
+A KeyboardInterrupt may come anywhere, also between the moment a process is started and the moment somebody knows of
+it. So signals are only noted; who waits is told, everything is put in order, and then they are delivered.
+"""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TypeAlias
+
+Pause: TypeAlias = Callable[[float], None]
+"""Wait so many seconds. Raises KeyboardInterrupt if a signal has come."""
+
+_HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def postponed() -> Iterator[Pause]:
+    """Hold back the signals that end a program until the block ends. For the main thread."""
+    came: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+
+    def pause(seconds: float) -> None:
+        if not came:
+            time.sleep(seconds)
+        if came:
+            raise KeyboardInterrupt
+
+    heeded = [number for number in _HELD if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in heeded}
+    try:
+        yield pause
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])

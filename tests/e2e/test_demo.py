@@ -1,0 +1,198 @@
+"""`banledger demo` as a user runs it: what it shows, what it leaves, what it doesn't."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from banledger.demonstration import place
+from banledger.fail2ban import Installation
+from banledger.store.check import check
+from banledger.store.ledger import LedgerReader, open_to_read
+
+from .conftest import wait_for
+
+pytestmark = pytest.mark.e2e
+
+
+@dataclass
+class Theatre:
+    """A directory for a demo and all that it could write to; its processes bear a mark."""
+
+    directory: Path
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def __post_init__(self) -> None:
+        for name in ("home", "tmp"):
+            (self.directory / name).mkdir()
+
+    @property
+    def kept(self) -> Path:
+        return self.directory / "kept"
+
+    def start(self, *options: str, keep: bool = True, **env: str) -> subprocess.Popen[str]:
+        words = [sys.executable, "-m", "banledger", "demo", *options, *(["--keep", str(self.kept)] if keep else [])]
+        home, tmp = self.directory / "home", self.directory / "tmp"
+        ours = {"HOME": str(home), "TMPDIR": str(tmp), "BANLEDGER_TEST": self.mark, "COLUMNS": "80"}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+        return subprocess.Popen(
+            words, env=inherited | ours | env, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def run(self, *options: str, keep: bool = True, **env: str) -> tuple[int, str, str]:
+        child = self.start(*options, keep=keep, **env)
+        out, err = child.communicate(timeout=120)
+        return child.returncode, out, err
+
+    def processes(self) -> list[str]:
+        """Command lines of the processes that come from here and live."""
+        return [words for path in Path("/proc").glob("[0-9]*") if (words := self._words(path))]
+
+    def _words(self, path: Path) -> str:
+        try:
+            ours = self.mark.encode() in (path / "environ").read_bytes()
+            return (path / "cmdline").read_bytes().replace(b"\0", b" ").decode() if ours else ""
+        except OSError:
+            return ""
+
+    def left(self) -> set[str]:
+        """What lies where nothing should be left."""
+        return {str(path.relative_to(self.directory)) for name in ("home", "tmp") for path in self.children(name)}
+
+    def children(self, name: str) -> Iterator[Path]:
+        return (self.directory / name).rglob("*")
+
+
+@pytest.fixture
+def theatre(installation: Installation) -> Iterator[Theatre]:
+    with tempfile.TemporaryDirectory(prefix="demo-") as directory:  # a socket's path must be short
+        yield Theatre(Path(directory))
+
+
+def ledger(theatre: Theatre) -> LedgerReader:
+    return open_to_read(str(theatre.kept / place.LEDGER), "bans")
+
+
+def test_a_demo_shows_many_bans_and_leaves_only_its_ledger(theatre: Theatre) -> None:
+    code, out, err = theatre.run()
+
+    assert (code, err) == (0, "")
+    reader = ledger(theatre)
+    days = reader.days()
+    assert sum(days.values()) >= 100 and len(days) >= 14 and reader.distinct("country") >= 5
+    assert reader.distinct("jail") == 2
+    assert list(check(reader.store(), reader.keys)) == []
+    assert f"It made {sum(days.values())} bans" in out
+    assert theatre.processes() == []
+    assert theatre.left() == set()
+    reader.close()
+
+
+def test_what_it_shows_is_real_and_fits_the_screen(theatre: Theatre) -> None:
+    _, out, _ = theatre.run(BANLEDGER_STORE="/nonexistent/of-the-settings.db")
+    shown = out.splitlines()
+
+    assert [line for line in shown if len(line) > 80 and str(theatre.kept) not in line and "PATH=" not in line] == []
+    assert "\x1b" not in out
+    asked = [line for line in shown if line.startswith("$ banledger kv ")]
+    assert [line.split()[3] for line in asked] == ["ZREVRANGE", "SCARD", "SMEMBERS", "HGETALL"]
+    for line in asked:
+        question = line.removeprefix("$ ")
+        script = f'banledger() {{ "{sys.executable}" -m banledger "$1" --no-raw "${{@:2}}"; }}; {question}'
+        env = os.environ | {"BANLEDGER_STORE": str(theatre.kept / place.LEDGER)}
+        answer = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, check=True).stdout
+        at = shown.index(line) + 1
+        assert [text[:79] for text in answer.splitlines()[:3]] == [text[:79] for text in shown[at : at + 3]][
+            : len(answer.splitlines())
+        ]
+
+
+def test_a_demo_may_be_repeated_in_the_same_place_and_twice_at_once(theatre: Theatre) -> None:
+    first, second = theatre.start(), theatre.start()
+    outs = [child.communicate(timeout=120) for child in (first, second)]
+
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert sorted(err for _, err in outs)[0] == ""
+    assert theatre.run()[0] == 0
+    assert sum(ledger(theatre).days().values()) < 300
+    assert theatre.processes() == []
+
+
+def test_without_a_directory_it_says_where_its_ledger_is(theatre: Theatre) -> None:
+    code, out, _ = theatre.run(keep=False)
+
+    assert code == 0
+    [home] = (theatre.directory / "tmp").iterdir()
+    assert f"export BANLEDGER_STORE={home / place.LEDGER}" in out
+
+
+def test_a_store_is_used_and_known_bans_are_known_the_second_time(theatre: Theatre) -> None:
+    store = theatre.directory / "mine.db"
+    for expected in ("199 new bans.", "0 new bans, 199 known before."):
+        code, out, err = theatre.run("--store", str(store))
+        assert (code, err) == (0, "")
+        assert expected in out
+    assert not (theatre.kept / place.LEDGER).exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("moment", ["server is born", "server reads"])
+def test_an_interrupted_demo_leaves_nothing(theatre: Theatre, number: signal.Signals, moment: str) -> None:
+    child = theatre.start()
+    wait_for(lambda: any("fail2ban-server" in words for words in theatre.processes()))
+    if moment == "server reads":
+        wait_for(lambda: any("Found" in log.read_text() for log in theatre.directory.rglob("fail2ban.log")))
+    child.send_signal(number)
+    child.send_signal(number)
+    child.communicate(timeout=60)
+
+    assert child.returncode == (130 if number == signal.SIGINT else -number)
+    assert theatre.processes() == []
+    assert theatre.left() == set()
+    assert [path.name for path in theatre.kept.iterdir()] == [place.MARK]
+
+
+def test_a_reader_that_goes_away_leaves_no_process(theatre: Theatre) -> None:
+    child = theatre.start()
+    assert child.stdout is not None and child.stderr is not None
+    child.stdout.close()
+    assert child.wait(timeout=60) == 141
+    assert child.stderr.read() == ""
+    child.stderr.close()
+
+    assert theatre.processes() == []
+    assert theatre.left() == set()
+
+
+def test_a_missing_fail2ban_is_said_and_nothing_is_made(theatre: Theatre) -> None:
+    code, out, err = theatre.run(BANLEDGER_FAIL2BAN=str(theatre.directory / "home"))
+
+    assert (code, out) == (8, "")
+    assert err.startswith("error: ") and "\nhint: " in err
+    assert not theatre.kept.exists()
+
+
+def test_a_ledger_of_others_is_refused_before_anything_runs(theatre: Theatre) -> None:
+    store = theatre.directory / "production.db"
+    theatre.run("--store", str(store))
+    _relabel(store)
+
+    code, _, err = theatre.run("--store", str(store))
+
+    assert code == 1
+    assert err.startswith("error: that ledger has bans of other servers: web1\n")
+
+
+def _relabel(store: Path) -> None:
+    import sqlite3
+
+    with sqlite3.connect(store) as connection:
+        connection.execute("UPDATE ranking SET member = 'web1' WHERE member = 'demo'")
+    connection.close()
