@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from redis import Redis
@@ -59,7 +60,7 @@ def naive(client: "Redis", bans: int, *, pipelined: bool = False) -> float:
     for page in range(0, len(rows), 1000):
         target = client.pipeline(transaction=False) if pipelined else client
         for ban, fields in rows[page : page + 1000]:
-            target.hset(keys.ban(ban.id), mapping={**fields})
+            target.hset(keys.ban(ban.id), mapping=dict[Any, Any](fields))
             for key in (f"naive:{ban.ip}", f"naive:{ban.jail}", f"naive:{ban.country}", f"naive:{ban.day}"):
                 target.sadd(key, ban.id)
         if pipelined:

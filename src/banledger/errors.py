@@ -11,7 +11,8 @@
     │   ├── LabelTaken             exit 5   another machine's bans bear our server label (`retryable`)
     │   └── LedgerLocked           exit 6   another recorder writes to it
     ├── SpoolError                 exit 7   the spool directory can't be read
-    └── MissingFail2ban            exit 8   no fail2ban-server to run (demo)
+    ├── MissingFail2ban            exit 8   no fail2ban-server to run (demo)
+    └── LedgerFaulty               exit 9   the ledger has faults: what was derived is not what the bans say
 
 Each bears a message for people, a hint that says what to do, whether trying again may help, and the exit code
 of the command line. Foreign errors are translated once, where they arise, with `from`; bugs are not wrapped.
@@ -87,3 +88,9 @@ class MissingFail2ban(BanledgerError):
     """No fail2ban-server was found to run."""
 
     exit_code = 8
+
+
+class LedgerFaulty(BanledgerError):
+    """The ledger has faults: something derived from its hashes is not what they say."""
+
+    exit_code = 9

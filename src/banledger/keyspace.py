@@ -279,6 +279,7 @@ class Keyspace:
             marks=(Mark(self.pending(ban.id[:4]), ban.id, None),) if ban.origin == PENDING else (),
             tallies=_difference(self.tallies(ban), []),
             before=self.standing(ban),
+            after=Standing(ban.id),
             gone={name: value for name, value in to_hash(ban).items() if name != "matches"},
         )
 

@@ -322,6 +322,8 @@ def from_hash(ban_id: str, fields: dict[str, str]) -> Ban:
     values: dict[str, Any] = {name: fields[name] for name in _TEXT}
     values |= {name: fields.get(name) for name in _MAYBE}
     values |= {name: int(fields[name]) for name in _WHOLE}
-    values |= {name: float(fields[name]) if name in fields else None for name in _MOMENT}
+    values |= {name: float(fields[name]) if name in fields else None for name in _MOMENT[1:]}
     values |= {name: _texts.decode(fields[name]) if name in fields else () for name in _LIST}
-    return Ban(id=ban_id, ip=fields.get("ip"), fid=fields.get("fid") or fields["ip"], **values)
+    return Ban(
+        id=ban_id, ip=fields.get("ip"), fid=fields.get("fid") or fields["ip"], seen=float(fields["seen"]), **values
+    )

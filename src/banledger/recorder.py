@@ -47,6 +47,7 @@ class Recorder:
     """Moves what the spool holds into the ledger that `connect` opens. Used by one thread.
 
     `keep`: leave segments in the spool as long as the store may still lose what it was given.
+    `patient`: `run` waits for whatever may be wrong with the store, also for what only a person can mend.
     """
 
     def __init__(
@@ -57,16 +58,18 @@ class Recorder:
         *,
         batch: int = BATCH,
         keep: bool = True,
+        patient: bool = False,
     ) -> None:
         self._spool = spool
         self._connect = connect
         self._locate = locate
         self._batch = batch
         self._keep = keep
+        self._patient = patient
         self._identity = ""
         self._ledger: Ledger | None = None
         self._tidied = 0.0
-        self._trouble = ""
+        self._troubles: set[str] = set()
 
     def open(self) -> Ledger:
         """The ledger, opened where it is not. Raises StoreError."""
@@ -94,19 +97,26 @@ class Recorder:
             lines = self._spool.read(now, self._batch)
             done = ledger.record(lines, self._locate) if lines else Recorded()
             if not 0 <= now - self._tidied < _TIDY_S:
+                if ledger.lost():
+                    self._go_back()
+                    return Recorded()
                 ledger.tidy(now)
                 self._tidied = now
         except StoreError:
-            self._spool.rewind()
-            if self._ledger is not None:
-                self._ledger.close()
-                self._ledger = None
+            self._go_back()
             raise
         except BaseException:
             self._spool.rollback()
             raise
         self._spool.commit()
         return done
+
+    def _go_back(self) -> None:
+        """Nobody knows what the store still has of the last moments: begin with it anew."""
+        self._spool.rewind()
+        if self._ledger is not None:
+            self._ledger.close()
+            self._ledger = None
 
     def drain(self, now: float) -> Recorded:
         """Move all that the spool holds now."""
@@ -126,7 +136,7 @@ class Recorder:
             try:
                 done = self.step(time.time())
             except BanledgerError as error:
-                if not error.retryable:
+                if not (error.retryable or self._may_be_mended(error)):
                     raise
                 self._in_trouble(error, notifier)
                 until.wait(wait)
@@ -137,14 +147,20 @@ class Recorder:
                 if done.lines < self._batch:
                     until.wait(_POLL_S)
 
+    def _may_be_mended(self, error: BanledgerError) -> bool:
+        """Whether somebody may mend it while we wait: what is wrong with the store, or was right when we started."""
+        return self._patient and (isinstance(error, StoreError) or bool(self._identity))
+
     def _in_trouble(self, error: BanledgerError, notifier: Notifier) -> None:
-        if str(error) != self._trouble:
-            self._trouble = str(error)
+        """Say each kind of trouble once (what to do about it tells kinds apart; details may differ at every try)."""
+        kind = error.hint or str(error)
+        if kind not in self._troubles:
+            self._troubles.add(kind)
             _log.error("%s; bans wait in the spool (%s)", error, error.hint or "it is tried again")
             notifier.status(f"waiting: {error}")
 
     def _out_of_trouble(self, notifier: Notifier) -> None:
-        if self._trouble:
-            self._trouble = ""
+        if self._troubles:
+            self._troubles.clear()
             _log.warning("recording again")
             notifier.status("recording")

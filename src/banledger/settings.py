@@ -5,6 +5,7 @@ Precedence: flag, environment, file, default. Every mistake is named, all in one
 
 import hashlib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,6 +38,7 @@ TABLE = (
     Setting("spool", "/var/spool/banledger", "the directory the action writes to"),
     Setting("prefix", "bans", "what every key of the ledger begins with"),
     Setting("timezone", "", "time zone of a new ledger (IANA name; empty: this machine's)"),
+    Setting("machine", "", "what tells this machine from others with the same ledger (empty: /etc/machine-id)"),
     Setting("password", "", "password for the store; the file that holds it must not be readable by others"),
     Setting("password_file", "", "a file with the password for the store, and nothing else"),
     Setting("tls_ca", "", "certificates (PEM) that may sign the store's own; empty: the system's"),
@@ -45,6 +47,7 @@ TABLE = (
 )
 
 _SECRET = "password"  # noqa: S105
+_SHOWN = re.compile(r"(db|timeout)=[0-9.]*")
 
 
 class Settings(Struct, frozen=True):
@@ -54,6 +57,7 @@ class Settings(Struct, frozen=True):
     spool: str
     prefix: str
     timezone: str
+    machine: str = ""
     password: str = ""
     password_file: str = ""
     tls_ca: str = ""
@@ -66,12 +70,14 @@ class Settings(Struct, frozen=True):
 
 
 def without_password(store: str) -> str:
-    """A store's URL as it may be shown."""
-    head, at, tail = store.rpartition("@")
-    if not at or "://" not in head:
+    """A store's URL as it may be shown: without a password, and in its query only what belongs there."""
+    if "://" not in store:
         return store
+    head, at, tail = store.rpartition("@")
     scheme, _, user = head.partition("://")
-    return f"{scheme}://{user.partition(':')[0]}@{tail}"
+    address, mark, query = (f"{scheme}://{user.partition(':')[0]}@{tail}" if at else store).partition("?")
+    words = [word if _SHOWN.fullmatch(word) else "…" for word in query.split("&")]
+    return address + mark + "&".join(words) if mark else address
 
 
 def _has_password(store: str) -> bool:

@@ -12,17 +12,19 @@ import pytest
 
 from banledger.errors import MissingFail2ban
 from banledger.fail2ban import Installation, Jails, PrivateServer, action_line, locate
+from tests.servers import StoreServer
 
 Line = dict[str, Any]
 
 
 @dataclass
 class Stage:
-    """A directory with a log, a spool, and the servers made on it."""
+    """A directory with a log, a spool, and the servers made on it. `keeper`: of the ledger, if it is not embedded."""
 
     directory: Path
     installation: Installation
     servers: list[PrivateServer] = field(default_factory=list)
+    keeper: StoreServer | None = None
 
     def __post_init__(self) -> None:
         self.spool.mkdir()
@@ -36,6 +38,11 @@ class Stage:
     @property
     def log(self) -> Path:
         return self.directory / "auth.log"
+
+    @property
+    def store(self) -> str:
+        """Where the ledger lies."""
+        return self.keeper.url if self.keeper else str(self.directory / "ledger.db")
 
     def action(self, **options: str) -> str:
         """The action's line in a jail of this stage."""

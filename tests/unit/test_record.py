@@ -1,7 +1,9 @@
 """The record of a ban and how lines merge into it."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from banledger.model import TicketLine
 from banledger.record import PENDING, RESTORED, Ban, address_of, from_hash, merge, subject_of, to_hash
@@ -50,6 +52,38 @@ def test_a_restored_line_fills_a_hole_with_the_count_fail2ban_had_before() -> No
 def test_a_live_line_takes_the_place_of_a_restored_one() -> None:
     record = merged(ban(restored=1, seen=T0 + 9, failures=1), ban(failures=7))
     assert (record.origin, record.failures, record.seen) == ("live", 7, T0 + 1)
+
+
+def test_an_imported_line_stands_between_a_live_and_a_restored_one() -> None:
+    imported = ban(origin="import", seen=T0 + 9, failures=1, bantime=0)
+    assert merged(ban(restored=1), imported).origin == "import"
+    assert merge(merged(imported), ban(restored=1)) == merged(imported)
+    record = merged(ban())
+    assert merge(record, imported) is record
+    assert merged(imported, ban()).failures == 5
+
+
+def test_an_imported_line_does_not_open_a_record_again() -> None:
+    assert merged(ban(), unban(seen=T0 + 5), ban(origin="import", seen=T0 + 9)).unbanned == T0 + 5
+
+
+def test_an_imported_country_is_worth_more_than_the_registrys_whatever_comes_first() -> None:
+    lines = [ban(), ban(origin="import", country="CN"), ban(origin="import", country="AT")]
+    for some in (lines, lines[::-1]):
+        record = merged(*some)
+        assert (record.country, record.country_from, record.origin) == ("AT", "import", "live")
+
+
+@pytest.mark.parametrize("country", ["", "XX", "cn", "C", "CHN", "4D", "A:", "Ää", "\u0391\u0392"])
+def test_what_is_no_country_is_ignored(country: str) -> None:
+    record = merged(ban(origin="import", country=country))
+    assert (record.country, record.country_from) == ("DE", "test")
+
+
+def test_a_country_is_taken_from_imports_only_and_for_public_addresses_only() -> None:
+    assert merged(ban(country="CN")).country == "DE"
+    private = replace(BLANK, scope="private", country=None, country_from=None)
+    assert merge(private, ban(origin="import", country="CN")).country is None
 
 
 def test_a_prolong_changes_the_term_and_a_later_one_again() -> None:

@@ -24,9 +24,13 @@ COMMANDS = {
     "show": "everything about an address, a network or one ban",
     "kv": "read the keys themselves, as redis-cli would",
     "demo": "a fail2ban, attacks and a ledger, all temporary",
+    "store": "copy a ledger to another store, check it, rebuild it",
+    "import": "bring in the bans that another record holds",
     "action": "about the fail2ban action",
 }
 """Every command with its line in the help. Command `x` is the function `x` of `banledger.cli.x`."""
+
+_NAMES = {"import": "import_"}  # where the command's own is a word of Python's
 
 _HELP = """The record of every ban that fail2ban makes: who, when, by which jail, from where.
 
@@ -53,6 +57,7 @@ Exit codes:
   6    another recorder writes to the ledger
   7    the spool can't be read
   8    no fail2ban-server to run (demo)
+  9    the ledger has faults
   130  interrupted
   141  the reader of the output went away
 """
@@ -67,7 +72,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(import_module(f"banledger.cli.{cmd_name}"), cmd_name)
+        name = _NAMES.get(cmd_name, cmd_name)
+        command = getattr(import_module(f"banledger.cli.{name}"), name)
         assert isinstance(command, click.Command)  # noqa: S101
         return command
 

@@ -20,7 +20,7 @@ from banledger.errors import BanledgerError
 from banledger.recorder import Recorder
 from banledger.settings import Settings
 from banledger.spool import Spool
-from banledger.store.connect import access
+from banledger.store.connect import access, is_server
 from banledger.store.ledger import Ledger, Recorded, open_to_write
 
 _log = logging.getLogger("banledger")
@@ -64,11 +64,12 @@ def _allow_many_files() -> None:
 
 def _connect(chosen: Settings) -> Ledger:
     zone = chosen.timezone or settings.machine_zone()
-    return open_to_write(chosen.store, chosen.prefix, zone, access(chosen))
+    return open_to_write(chosen.store, chosen.prefix, zone, access(chosen), chosen.machine)
 
 
 def _recorder(chosen: Settings, *, keep: bool = True) -> Recorder:
-    return Recorder(Spool(Path(chosen.spool)), lambda: _connect(chosen), locate, keep=keep)
+    patient = is_server(chosen.store)
+    return Recorder(Spool(Path(chosen.spool)), lambda: _connect(chosen), locate, keep=keep, patient=patient)
 
 
 def _drain(chosen: Settings) -> Recorded:

@@ -4,11 +4,14 @@
 redis://[user@]host[:6379][/0]            valkey://…       the same
 rediss://[user@]host[:6379][/0]           valkeys://…      the same over TLS
 unix:///run/redis/redis.sock[?db=0]       with a user: unix://user@/run/…
+
+Any of a server's may end in `?timeout=SECONDS`: how long to wait for an answer (10).
 """
 
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from msgspec import Struct
 
@@ -24,6 +27,7 @@ _TLS = {"rediss": True, "valkeys": True, "redis": False, "valkey": False, "unix"
 _FORMS = "give a path, redis://host:6379/0, rediss:// for TLS, or unix:///path/to.sock"
 _CONNECT_S = 3.0
 _ANSWER_S = 10.0
+_QUERY = frozenset(("db", "timeout"))
 
 
 class Access(Struct, frozen=True):
@@ -72,7 +76,12 @@ def writer(store: str, keys: Keyspace, access: Access) -> Engine:
         return sqlite.open_writer(path)
     from banledger.store.redis import RedisEngine
 
-    return RedisEngine(_client(store, access), without_password(store), keys)
+    return RedisEngine(_client(store, access, once=True), without_password(store), keys)
+
+
+def is_server(store: str) -> bool:
+    """Whether the store is a server's, which others may use and mend."""
+    return _embedded(store) is None
 
 
 def _embedded(store: str) -> Path | None:
@@ -82,21 +91,26 @@ def _embedded(store: str) -> Path | None:
     return Path(rest) if scheme == "sqlite" else None
 
 
-def _client(store: str, access: Access) -> "Redis":
-    """A client that never repeats a request by itself: what failed may have been done."""
+def _client(store: str, access: Access, *, once: bool = False) -> "Redis":
+    """A client that never repeats a request by itself: what failed may have been done. `once`: see Handshake."""
     from redis import Redis
     from redis.backoff import NoBackoff
+    from redis.maint_notifications import MaintNotificationsConfig
     from redis.retry import Retry
+
+    from banledger.store.redis import Handshake
 
     client = Redis(
         **_address(urlsplit(store), access),
         protocol=3,
         decode_responses=True,
         encoding_errors="backslashreplace",
-        socket_connect_timeout=_CONNECT_S,
-        socket_timeout=_ANSWER_S,
+        socket_keepalive=True,
         retry=Retry(NoBackoff(), 0),
         client_name="banledger",
+        driver_info=None,
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
+        redis_connect_func=Handshake(once=once),  # type: ignore[arg-type]  # it is given the connection
     )
     client.response_callbacks.clear()  # replies as RESP3 types them
     return client
@@ -106,17 +120,34 @@ def _address(url: SplitResult, access: Access) -> dict[str, Any]:
     if url.scheme not in _TLS:
         raise SettingsError(f"unknown kind of store: {url.scheme}://", hint=_FORMS)
     try:
+        query = _query(url.query)
+        wait_s = float(query.get("timeout", _ANSWER_S))
         options: dict[str, Any] = {
             "username": unquote(url.username) if url.username else None,
             "password": access.password or (unquote(url.password) if url.password else None),
-            "db": int((parse_qs(url.query).get("db", ["0"])[0]) if url.scheme == "unix" else url.path.strip("/") or 0),
+            "db": int(("" if url.scheme == "unix" else url.path.strip("/")) or query.get("db") or 0),
+            "socket_timeout": wait_s,
+            "socket_connect_timeout": min(wait_s, _CONNECT_S),
         }
         if url.scheme == "unix":
             return options | {"unix_socket_path": unquote(url.path)}
         options |= {"host": url.hostname or "localhost", "port": url.port or 6379}
-    except ValueError as error:
-        raise SettingsError(f"{without_password(url.geturl())} is no store: {error}", hint=_FORMS) from error
+        if url.fragment or not 0 < wait_s < inf:
+            raise ValueError
+    except ValueError:
+        # Not what Python says of it: that may quote a part of a password.
+        raise SettingsError(
+            f"{without_password(url.geturl())} is no store: there is something wrong with its port, database or query",
+            hint=f"{_FORMS}; a password goes into password_file",
+        ) from None
     return options | (_tls(access) if _TLS[url.scheme] else {})
+
+
+def _query(text: str) -> dict[str, str]:
+    query = dict(parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text)))
+    if not query.keys() <= _QUERY:
+        raise ValueError
+    return query
 
 
 def _tls(access: Access) -> dict[str, Any]:

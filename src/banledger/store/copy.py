@@ -24,7 +24,9 @@ from banledger.store.contents import Progress, silent
 from banledger.store.engine import Applied, Engine, Hash, Reader
 
 _ROUNDS = 5
+_AT_ONCE = 2000
 _OWN = "made_by"  # the field of meta that a recorder gives to what it opens
+_SAME = ("ledger", "layout", "timezone")
 _MOD = 1 << 64
 
 
@@ -97,23 +99,24 @@ def copy(source: End, target: Target, *, prune: bool = False, progress: Progress
 
 def _claim(source: End, target: Target) -> None:
     meta = source.engine.hashes([source.keys.meta])[0]
-    wanted = {name: value for name, value in meta.items() if name != _OWN}
     have = target.engine.hashes([target.keys.meta])[0]
     if _OWN in have:
         raise StoreError(
             "the target is a ledger of its own: a recorder has written to it",
-            hint="copy to another place or prefix; remove it first if it is not needed",
+            hint="copy to another place or prefix, or remove it first if it is not needed",
         )
-    if have and have != wanted:
-        differing = ", ".join(sorted(name for name in have.keys() | wanted if have.get(name) != wanted.get(name)))
-        raise StoreError(f"the target is a copy of another ledger: {differing} differs", hint="copy to another place")
-    target.engine.claim(target.keys.meta, wanted)
+    if have and (differing := [name for name in _SAME if have.get(name) != meta.get(name)]):
+        raise StoreError(
+            f"the target is a copy of another ledger: not the same {', '.join(differing)}",
+            hint="copy to another place or prefix",
+        )
+    target.engine.assign(target.keys.meta, {name: value for name, value in meta.items() if name != _OWN})
 
 
 def _copy_month(source: End, target: Target, month: str, counts: Counter[str]) -> None:
     listed = contents.of_month(source.engine, source.keys, month)
     for what in _WHAT:
-        for page in contents.pages(contents.hashes(source.engine, listed[what])):
+        for page in contents.pages(contents.hashes(source.engine, listed[what]), _AT_ONCE):
             _write(target, what, dict(page), counts)
 
 

@@ -10,7 +10,7 @@ Durability  When `apply` returns, its changes survive the death of the process a
             to, of the machine.
 Repetition  The same change applied twice conflicts the second time; a batch replayed after any failure leaves what
             applying it once would have left.
-Errors      Only `StoreError` and its children; `retryable` ones leave the engine usable.
+Errors      Only `StoreError` and its children. After a `retryable` one: close it, open it again, and go on.
 """
 
 from collections.abc import Iterator, Sequence

@@ -24,6 +24,7 @@ from banledger.store.engine import Applied, Conflict, Engine, Outcome, Reader, S
 _ROUNDS = 20
 _AT_ONCE = 500
 _LABEL = "server:"
+_RESTORE = "restore a copy of the ledger"
 
 _Store = TypeVar("_Store", bound=Reader)
 _Made = TypeVar("_Made")
@@ -60,10 +61,16 @@ def open_to_read(store: str, prefix: str, access: Access = Access()) -> "LedgerR
     return _over(connect.reader(store, access), lambda engine: LedgerReader(engine, keys))
 
 
-def open_to_write(store: str, prefix: str, timezone: str, access: Access = Access()) -> "Ledger":  # noqa: B008
-    """The ledger at `store`, to write; made with `timezone` (IANA name) if there is none yet."""
+def open_to_write(
+    store: str,
+    prefix: str,
+    timezone: str,
+    access: Access = Access(),  # noqa: B008  # frozen
+    machine: str = "",
+) -> "Ledger":
+    """The ledger at `store`, to write; made with `timezone` (IANA name) if there is none yet. See `Ledger`."""
     keys = Keyspace(prefix)
-    return _over(connect.writer(store, keys, access), lambda engine: Ledger(engine, keys, timezone))
+    return _over(connect.writer(store, keys, access), lambda engine: Ledger(engine, keys, timezone, machine))
 
 
 def _over(engine: _Store, make: Callable[[_Store], _Made]) -> _Made:
@@ -190,19 +197,25 @@ class LedgerReader:
 
 
 class Ledger(LedgerReader):
-    """A ledger to write. Its caller is the one writer of its engine; `record` may be repeated after any failure."""
+    """A ledger to write. Its caller is the one writer of its engine; `record` may be repeated after any failure.
 
-    def __init__(self, engine: Engine, keyspace: Keyspace, timezone: str) -> None:
+    `machine`: what tells this machine from others that share the store; empty: its machine-id.
+    """
+
+    def __init__(self, engine: Engine, keyspace: Keyspace, timezone: str, machine: str = "") -> None:
         self._engine = engine
         self._months: set[str] = set()
+        self.keys = keyspace
         zone_of(timezone)
+        if there := engine.hashes([keyspace.meta])[0]:
+            self._check(there)  # before anything is written
         made = {"layout": str(LAYOUT), "timezone": timezone, "made_by": f"banledger {__version__}"}
         meta = engine.claim(keyspace.meta, made | {"ledger": os.urandom(8).hex()})
         super().__init__(engine, keyspace)
         self.identity = meta["ledger"]
         self.replay_s = engine.replay_s
         self._calendar = _calendar(self.zone)
-        self._machine = machine_id() if engine.shared else ""
+        self._machine = (machine or machine_id()) if engine.shared else ""
         self._labels: set[str] = set()
         engine.settle()
 
@@ -214,6 +227,12 @@ class Ledger(LedgerReader):
         """From now on this machine's bans may bear the label, whichever machine's it was."""
         if self._machine:
             self._engine.assign(self.keys.meta, {_LABEL + token(label): self._machine})
+
+    def lost(self) -> bool:
+        """Whether the ledger is gone from the store. Notices, too, if another machine adopted a label of ours."""
+        meta = self._engine.hashes([self.keys.meta])[0]
+        self._labels = {label for label in self._labels if meta.get(_LABEL + token(label)) == self._machine}
+        return meta.get("ledger") != self.identity
 
     def _bind(self, labels: set[str]) -> None:
         """Make sure that nobody else's bans bear these labels. Raises LabelTaken."""
@@ -343,7 +362,12 @@ def _id(subject: Subject, salt: int) -> str:
 
 
 def _ban(id_: str, fields: dict[str, str]) -> Ban | None:
-    return from_hash(id_, fields) if fields else None
+    if not fields:
+        return None
+    try:
+        return from_hash(id_, fields)
+    except (ValueError, KeyError) as error:
+        raise NotALedger(f"the ledger is damaged: the hash of {id_} is no ban's ({error})", hint=_RESTORE) from error
 
 
 def _gap(fields: dict[str, str]) -> Gap:

@@ -60,13 +60,16 @@ class _Rebuild:
     def months(self) -> None:
         """Everything in the months' slots, and every id into its sets outside."""
         months = contents.months(self._engine, self._keys)
+        real = []
         for done, month in enumerate(months):
             self._progress("months", done, len(months))
-            self._month(month)
+            if self._month(month):
+                real.append(month)
         self._progress("months", len(months), len(months))
-        self._engine.mend(Repair(joins=[(self._keys.months, month) for month in months]))
+        self._set(self._keys.months, set(real))
 
-    def _month(self, month: str) -> None:
+    def _month(self, month: str) -> bool:
+        """One month; whether it has any hash."""
         there = contents.of_month(self._engine, self._keys, month)
         slot = _Slot(self._keys, month)
         for page in contents.pages(self._bans(there["ban"]), _AT_ONCE):
@@ -80,6 +83,7 @@ class _Rebuild:
             marks = _differences(key, slot.tallies[key], dict(self._engine.tally([key])))
             self._mend_marks(marks, tallies=True)
         self._scores(self._keys.pending(month), slot.pending)
+        return bool(there["ban"] or there["gap"])
 
     def _bans(self, listed: list[str]) -> Iterator[Ban]:
         for id_, fields in contents.hashes(self._engine, listed):

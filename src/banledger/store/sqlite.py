@@ -18,6 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -64,6 +65,8 @@ _WHO_MAY = "check its owner and mode; members of its group may read it"
 HASH, SET, TALLY, RANKING = "hash", "set", "tally", "ranking"
 _TABLE_OF = {SET: "member", TALLY: "tally", RANKING: "ranking"}
 _REDIS_KIND = {HASH: "hash", SET: "set", TALLY: "zset", RANKING: "zset"}
+
+_Place = TypeVar("_Place", int, str)
 
 _hash_decoder = msgspec.json.Decoder(Hash)
 _encode = msgspec.json.encode
@@ -187,6 +190,22 @@ def _translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _translate(error, path) from error
+    except (UnicodeDecodeError, msgspec.DecodeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, why: object) -> NotALedger:
+    return NotALedger(
+        f"{path} is no ledger, or damaged: {why}",
+        hint="restore a copy, or move it away: a new one is made, and fail2ban's active bans come back into it",
+    )
+
+
+def _beyond(last: _Place, now: _Place, path: Path) -> _Place:
+    """Where the next page begins. In a damaged file the order may be lost, and pages would never end."""
+    if now <= last:
+        raise _damaged(path, "its order is lost")
+    return now
 
 
 def _translate(error: sqlite3.Error, path: Path) -> StoreError:
@@ -194,15 +213,12 @@ def _translate(error: sqlite3.Error, path: Path) -> StoreError:
     if code == sqlite3.SQLITE_FULL:
         return StoreUnavailable(f"the disk that holds {path} is full", hint="make room; bans wait in the spool")
     if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-        return NotALedger(
-            f"{path} is no ledger, or damaged: {error}",
-            hint="restore a copy, or move it away: a new one is made, and fail2ban's active bans come back into it",
-        )
+        return _damaged(path, error)
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY):
         return StoreUnavailable(f"can't open {path}: {error}", hint=_WHO_MAY)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR):
         return StoreUnavailable(f"can't use {path} now: {error}", hint="check the disk; it is tried again")
-    return StoreError(f"{path}: {error}")
+    return StoreError(f"{path}: {error}", hint="the file may be damaged: restore a copy")
 
 
 class SqliteReader:
@@ -227,7 +243,7 @@ class SqliteReader:
                         (_encode(page),),
                     )
                 )
-        return [_hash_decoder.decode(found[key]) if key in found else {} for key in keys]
+            return [_hash_decoder.decode(found[key]) if key in found else {} for key in keys]
 
     def members(self, key: str) -> Iterator[str]:
         """See Reader.members."""
@@ -239,7 +255,7 @@ class SqliteReader:
                 (key, last, _PAGE),
             ).fetchall():
                 yield from (member for (member,) in page)
-                last = page[-1][0]
+                last = _beyond(last, page[-1][0], self.path)
 
     def cards(self, keys: Sequence[str]) -> list[int]:
         """See Reader.cards."""
@@ -318,7 +334,7 @@ class SqliteReader:
                 (pattern, last, _PAGE),
             ).fetchall():
                 yield from (name for _, name in page)
-                last = page[-1][0]
+                last = _beyond(last, page[-1][0], self.path)
 
 
 class SqliteEngine(SqliteReader):
@@ -339,6 +355,7 @@ class SqliteEngine(SqliteReader):
         keeper = _connect(f"file:{quote(str(self.path.absolute()))}?mode=ro")
         with suppress(sqlite3.Error):
             keeper.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")  # so that the file alone is a good copy
         self._db.close()
         keeper.close()
         os.close(self._lock)

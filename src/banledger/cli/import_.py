@@ -1,0 +1,95 @@
+"""`banledger import`."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from banledger.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from banledger.importer.ancestor import Summary
+
+
+@click.command(name="import")
+@click.argument("url", metavar="URL", envvar="BANLEDGER_IMPORT_URL")
+@click.option("--server", required=True, metavar="LABEL", help="The server label that the bans get.")
+@click.option("--dry-run", is_flag=True, help="Only count.")
+@click.option("--spool", metavar="DIR", help="The directory that the recorder reads.")
+@click.option("--config", metavar="FILE", help="Settings file instead of /etc/banledger/banledger.toml.")
+def import_(url: str, server: str, dry_run: bool, spool: str | None, config: str | None) -> None:
+    """Bring in the bans that a predecessor of this program kept in Redis (keys f2b:*).
+
+    They go to the spool, as if fail2ban had just made them, and the recorder puts them into the ledger. Nothing in
+    the source is changed. Bans have the time they had; importing them twice, or again after an interruption, imports
+    them once. Which server's they were the source doesn't know: --server says. Run this as the user that fail2ban runs
+    as (root). A URL with a password may come from BANLEDGER_IMPORT_URL instead.
+
+    \b
+    Example:
+      banledger import redis://localhost/0 --server web1 --dry-run
+      banledger import redis://localhost/0 --server web1
+    """
+    from banledger.importer import ancestor
+
+    _label(server)
+    _keep_secret(url)
+    summary = ancestor.Summary()
+    with ExitStack() as stack:
+        source = stack.enter_context(ancestor.connect(url))
+        progress = stack.enter_context(Progress())
+        write = (lambda _: None) if dry_run else _writer(stack, spool, config, progress)
+        ancestor.import_bans(source, server, write, summary, progress)
+        for _ in ancestor.networks(source, summary, progress):
+            pass  # nothing keeps them yet: counted, so that one knows what is there
+    _say(summary, dry_run=dry_run)
+
+
+def _keep_secret(url: str) -> None:
+    """A password in an argument can be read by everybody."""
+    from click.core import ParameterSource
+
+    from banledger.settings import without_password
+
+    given = click.get_current_context().get_parameter_source("url")
+    if given is ParameterSource.COMMANDLINE and without_password(url) != url:
+        raise click.BadParameter("a password here can be read by everybody: use BANLEDGER_IMPORT_URL")
+
+
+def _label(server: str) -> None:
+    if not server.strip() or len(server) > 255 or not server.isprintable():
+        raise click.BadParameter("up to 255 printable characters", param_hint="'--server'")
+
+
+def _writer(
+    stack: ExitStack, spool: str | None, config: str | None, progress: Progress
+) -> Callable[[dict[str, Any]], None]:
+    from pathlib import Path
+
+    from banledger.importer.segments import SegmentWriter
+    from banledger.settings import load
+
+    directory = Path(load({"spool": spool, "config": config}).spool)
+    waiting = "the spool is full: waiting for the recorder (banledger record)"
+    return stack.enter_context(SegmentWriter(directory, lambda: progress(waiting, 0, 0))).write
+
+
+def _say(summary: "Summary", *, dry_run: bool) -> None:
+    from banledger.report.formats.escape import visible
+
+    click.echo(f"{_number(summary.found, 'ban')} found")
+    done = "could be imported" if dry_run else "written to the spool; the recorder tells which of them are new"
+    click.echo(f"{summary.written:,} {done}")
+    if summary.without_country:
+        click.echo(f"{summary.without_country:,} of them name no country: it is looked up as for any ban")
+    for reason, count in summary.skipped.most_common():
+        click.echo(f"{count:,} skipped: {visible(reason)}")
+    if summary.networks or summary.refused:
+        click.echo(f"{_number(summary.networks, 'network')} could be read, and are not imported")
+    for reason, count in summary.refused.most_common(20):
+        click.echo(f"{_number(count, 'network')} refused: {visible(reason)}")
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -1,0 +1,201 @@
+"""`banledger store`: a ledger as a whole."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from banledger.cli import session
+from banledger.cli.options import store_options
+from banledger.cli.progress import Progress
+from banledger.errors import LedgerFaulty
+
+if TYPE_CHECKING:
+    from banledger.settings import Settings
+    from banledger.store.copy import Copied, End, Target
+    from banledger.store.rebuild import Rebuilt
+
+_STOP = "stop the recorder and look again"
+
+
+@click.group(name="store")
+def store() -> None:
+    """Copy a ledger to another store, check it, rebuild it.
+
+    \b
+    Example:
+      banledger store check
+      banledger store copy /var/lib/banledger/ledger.db redis://localhost/0
+      banledger store rebuild
+    """
+
+
+@store.command(name="check")
+@click.option("--json", "as_json", is_flag=True, help="JSON.")
+@store_options
+def check(as_json: bool, store: str | None, prefix: str | None, config: str | None) -> None:
+    """Is the ledger whole? Derives everything from the bans again and compares.
+
+    Prints the faults, one a line; exit code 9 if there are any. It reads all of the ledger. A ban that is recorded
+    meanwhile may look like a fault: to be sure, stop the recorder (bans wait in the spool).
+
+    \b
+    Example:
+      banledger store check
+      banledger store check --json | jq -r '.faults[].key'
+    """
+    with session.ledger(store, prefix, config) as reader, Progress() as progress:
+        from banledger.store.check import check as faults
+
+        found = [
+            (fault.key, fault.what) for fault in faults(reader.store(), reader.keys, time.time(), progress=progress)
+        ]
+    if as_json:
+        import json
+
+        listed = [{"key": key, "what": what} for key, what in found]
+        click.echo(json.dumps({"whole": not found, "faults": listed}, indent=2))
+    else:
+        _print(f"{key} {what}" for key, what in found)
+        if not found:
+            click.echo("the ledger is whole")
+    if found:
+        raise LedgerFaulty(f"the ledger has {_number(len(found), 'fault')}", hint=f"{_STOP}; banledger store rebuild")
+
+
+@store.command(name="copy")
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@click.option("--prefix", metavar="TEXT", help="What every key of the ledger begins with.")
+@click.option("--to-prefix", metavar="TEXT", help="What every key of the copy begins with. [default: the same]")
+@click.option("--to-password-file", metavar="FILE", help="Password for TO. [default: password_file, for both]")
+@click.option("--prune", is_flag=True, help="Take bans out of TO that FROM no longer has.")
+@click.option("--config", metavar="FILE", help="Settings file instead of /etc/banledger/banledger.toml.")
+def copy(
+    source: str,
+    target: str,
+    prefix: str | None,
+    to_prefix: str | None,
+    to_password_file: str | None,
+    prune: bool,
+    config: str | None,
+) -> None:
+    """Bring TO to the state of FROM, on any two stores (paths or URLs), and verify it.
+
+    TO must be empty, or an earlier copy of this very ledger that no recorder has written to. Copying again brings
+    what has changed since; what FROM no longer has stays in TO unless --prune is given. It may be interrupted and
+    run again. Exit code 9 if TO is not what FROM is in the end.
+
+    To move: copy while the recorder runs, stop it, copy again, change `store` in the settings, start it.
+
+    \b
+    Example:
+      banledger store copy /var/lib/banledger/ledger.db redis://localhost/0
+      banledger store copy redis://localhost/0 /backup/ledger.db
+    """
+    from banledger.store import copy as copying
+
+    common = {"prefix": prefix, "config": config}
+    with (
+        _source(_settings({**common, "store": source})) as one,
+        _target(_settings({**common, "store": target, "prefix": to_prefix or prefix}, to_password_file)) as other,
+        Progress() as progress,
+    ):
+        done = copying.copy(one, other, prune=prune, progress=progress)
+        wrong = list(copying.verify(one, other, progress))
+    click.echo(_copied(done))
+    _print(wrong)
+    if wrong:
+        raise LedgerFaulty("the copy is not what its source is", hint=f"{_STOP}: copy again (--prune?)")
+    click.echo("verified: the copy is what its source is")
+
+
+@store.command(name="rebuild")
+@store_options
+def rebuild(store: str | None, prefix: str | None, config: str | None) -> None:
+    """Make everything but the bans themselves anew from them: sets, tallies, rankings.
+
+    Stop the recorder first (bans wait in the spool): an embedded ledger refuses while it runs, on a server nobody
+    can tell. Readers are served meanwhile. It may be interrupted and run again. Ends with a check; exit code 9 if
+    faults are left.
+
+    \b
+    Example:
+      systemctl stop banledger && banledger store rebuild; systemctl start banledger
+    """
+    settings = _settings({"store": store, "prefix": prefix, "config": config})
+    with _source(settings):
+        pass  # there is a ledger, and it is one
+    with _target(settings) as ledger, Progress() as progress:
+        from banledger.store.check import check as faults
+        from banledger.store.rebuild import rebuild as rebuilding
+
+        done = rebuilding(ledger.engine, ledger.keys, time.time(), progress)
+        left = [f"{fault.key} {fault.what}" for fault in faults(ledger.engine, ledger.keys, time.time(), progress)]
+    click.echo(_rebuilt(done))
+    _print(left)
+    if left:
+        raise LedgerFaulty(f"the ledger still has {_number(len(left), 'fault')}", hint=f"{_STOP}; rebuild again")
+
+
+def _settings(flags: dict[str, str | None], password_file: str | None = None) -> "Settings":
+    from msgspec.structs import replace
+
+    from banledger.settings import load
+
+    settings = load(flags)
+    return replace(settings, password="", password_file=password_file) if password_file else settings
+
+
+@contextmanager
+def _source(settings: "Settings") -> "Iterator[End]":
+    from banledger.store.connect import access
+    from banledger.store.copy import End
+    from banledger.store.ledger import open_to_read
+
+    reader = open_to_read(settings.store, settings.prefix, access(settings))
+    try:
+        yield End(reader.store(), reader.keys)
+    finally:
+        reader.close()
+
+
+@contextmanager
+def _target(settings: "Settings") -> "Iterator[Target]":
+    """The bare engine: a recorder's `Ledger` would make the copy its own."""
+    from banledger.keyspace import Keyspace
+    from banledger.store import connect
+    from banledger.store.copy import Target
+
+    keys = Keyspace(settings.prefix)
+    engine = connect.writer(settings.store, keys, connect.access(settings))
+    try:
+        yield Target(engine, keys)
+    finally:
+        engine.close()
+
+
+def _copied(done: "Copied") -> str:
+    parts = [f"{done.new:,} new", f"{done.changed:,} changed", f"{done.same:,} the same"]
+    parts += [f"{done.removed:,} removed"] if done.removed else []
+    parts += [f"{done.unreadable:,} unreadable"] if done.unreadable else []
+    return "copied: " + ", ".join(parts)
+
+
+def _rebuilt(done: "Rebuilt") -> str:
+    unreadable = f"; {done.unreadable:,} hashes are no bans" if done.unreadable else ""
+    return f"made anew from {_number(done.bans, 'ban')} and {_number(done.gaps, 'gap')}{unreadable}"
+
+
+def _print(lines: Iterable[str]) -> None:
+    from banledger.report.formats.escape import visible
+
+    for line in lines:
+        sys.stdout.write(visible(line) + "\n")
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

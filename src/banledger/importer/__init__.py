@@ -1,0 +1,1 @@
+"""Bans from other records of the past, by way of the spool: one file a source."""

@@ -1,0 +1,204 @@
+"""Read pickles that hold plain data, without unpickling: nothing in them can run, and they can't fill the memory.
+
+Theory of operation. Python's own unpickler is a machine that imports and calls what its input names. This is another
+one, that knows only the opcodes with which protocols 2 to 5 write dictionaries, lists, tuples, text, numbers, booleans
+and None. Any other is refused by name, so there is no way to a module, a class or a call. What is left to do harm with
+is size: input, steps and depth have limits, whole numbers 64 bits, only text can be a key (its hash is salted), and
+what has been memoized may be used again if it is no container, so that what comes out is a tree no larger than the
+input, never a graph that unfolds to billions of leaves or loops.
+"""
+
+import struct
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+MAX_BYTES = 1 << 20
+_MAX_STEPS = 100_000
+_MAX_DEPTH = 32
+_CONTAINERS = (dict, list, tuple)
+
+Plain: TypeAlias = "dict[str, Plain] | list[Plain] | tuple[Plain, ...] | str | int | float | bool | None"
+
+
+class NotPlain(Exception):
+    """This is no pickle, or holds more than plain data. The text says what."""
+
+
+def loads(data: bytes) -> Plain:
+    """The plain data in a pickle. Raises NotPlain, nothing else."""
+    if len(data) > MAX_BYTES:
+        raise NotPlain(f"{len(data):,} bytes are too many")
+    try:
+        value = _Machine(data).run()
+    except (IndexError, struct.error) as error:
+        raise NotPlain("it is cut off or makes no sense") from error
+    _measure(value)
+    return value
+
+
+class _Mark:
+    """Where a collection begins on the stack."""
+
+
+_MARK = _Mark()
+
+
+class _Machine:
+    """The stack, the memo and the place in the input."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+        self._stack: list[Any] = []
+        self._memo: dict[int, Any] = {}
+
+    def run(self) -> Plain:
+        for _ in range(_MAX_STEPS):
+            code = self._take(1)[0]
+            if code == _STOP:
+                return self._result()
+            step = _STEPS.get(code)
+            if step is None:
+                raise NotPlain(self._refusal(code))
+            step(self)
+        raise NotPlain("it has too many steps")
+
+    def _result(self) -> Plain:
+        if len(self._stack) != 1 or self._stack[0] is _MARK:
+            raise NotPlain("it does not end with one value")
+        value: Plain = self._stack[0]
+        return value
+
+    def _refusal(self, code: int) -> str:
+        """Which opcode, and what it asked for where that is said."""
+        from pickletools import opcodes
+
+        name = next((known.name for known in opcodes if ord(known.code) == code), f"opcode {code:#04x}")
+        if name in ("GLOBAL", "INST"):
+            words = self._data[self._at : self._at + 200].split(b"\n")[:2]
+            return f"{name} asks for {b'.'.join(words).decode('utf-8', 'backslashreplace')}"
+        if name == "STACK_GLOBAL":
+            words_ = [str(item)[:100] for item in self._stack[-2:] if isinstance(item, str)]
+            return f"{name} asks for {'.'.join(words_)}"
+        return f"{name} is not for plain data"
+
+    # Reading.
+
+    def _take(self, count: int) -> bytes:
+        piece = self._data[self._at : self._at + count]
+        if len(piece) != count:
+            raise IndexError
+        self._at += count
+        return piece
+
+    def number(self, form: str) -> Any:
+        (value,) = struct.unpack(form, self._take(struct.calcsize(form)))
+        return value
+
+    # Steps.
+
+    def push(self, value: Any) -> None:
+        self._stack.append(value)
+
+    def text(self, form: str) -> None:
+        self.push(self._take(self.number(form)).decode("utf-8", "replace"))
+
+    def long(self) -> None:
+        piece = self._take(self.number("<B"))
+        if len(piece) > 8:
+            raise NotPlain("a whole number has more than 64 bits")
+        self.push(int.from_bytes(piece, "little", signed=True))
+
+    def memoize(self, place: int) -> None:
+        value = self._stack[-1]
+        if value is _MARK:
+            raise NotPlain("it memoizes a mark")
+        self._memo[place] = value
+
+    def memoize_next(self) -> None:
+        self.memoize(len(self._memo))
+
+    def recall(self, place: int) -> None:
+        if place not in self._memo:
+            raise NotPlain("it recalls what it has not memoized")
+        value = self._memo[place]
+        if isinstance(value, _CONTAINERS):
+            raise NotPlain("it uses a container twice")
+        self.push(value)
+
+    def since_mark(self) -> list[Any]:
+        for place in range(len(self._stack) - 1, -1, -1):
+            if self._stack[place] is _MARK:
+                items = self._stack[place + 1 :]
+                del self._stack[place:]
+                return items
+        raise NotPlain("it has no mark")
+
+    def last(self, count: int) -> list[Any]:
+        items = self._stack[-count:]
+        if len(items) != count or any(item is _MARK for item in items):
+            raise NotPlain("a value is missing")
+        del self._stack[-count:]
+        return items
+
+    def extend(self, items: list[Any]) -> None:
+        target = self._stack[-1]
+        if not isinstance(target, list):
+            raise NotPlain("it appends to what is no list")
+        target += items
+
+    def update(self, items: list[Any]) -> None:
+        target = self._stack[-1]
+        keys, values = items[::2], items[1::2]
+        if not isinstance(target, dict) or len(keys) != len(values):
+            raise NotPlain("it puts items into what is no dictionary")
+        if not all(isinstance(key, str) for key in keys):
+            raise NotPlain("a key is no text")
+        target.update(zip(keys, values, strict=True))
+
+
+_STOP = ord(".")
+_STEPS: dict[int, Callable[[_Machine], None]] = {
+    0x80: lambda m: m.number("<B"),  # PROTO
+    0x95: lambda m: m.number("<Q"),  # FRAME
+    ord("("): lambda m: m.push(_MARK),  # MARK
+    ord("N"): lambda m: m.push(None),  # NONE
+    0x88: lambda m: m.push(True),  # NEWTRUE
+    0x89: lambda m: m.push(False),  # NEWFALSE
+    ord("J"): lambda m: m.push(m.number("<i")),  # BININT
+    ord("K"): lambda m: m.push(m.number("<B")),  # BININT1
+    ord("M"): lambda m: m.push(m.number("<H")),  # BININT2
+    0x8A: lambda m: m.long(),  # LONG1
+    ord("G"): lambda m: m.push(m.number(">d")),  # BINFLOAT
+    0x8C: lambda m: m.text("<B"),  # SHORT_BINUNICODE
+    ord("X"): lambda m: m.text("<I"),  # BINUNICODE
+    ord("]"): lambda m: m.push([]),  # EMPTY_LIST
+    ord("a"): lambda m: m.extend(m.last(1)),  # APPEND
+    ord("e"): lambda m: m.extend(m.since_mark()),  # APPENDS
+    ord("}"): lambda m: m.push({}),  # EMPTY_DICT
+    ord("s"): lambda m: m.update(m.last(2)),  # SETITEM
+    ord("u"): lambda m: m.update(m.since_mark()),  # SETITEMS
+    ord(")"): lambda m: m.push(()),  # EMPTY_TUPLE
+    0x85: lambda m: m.push(tuple(m.last(1))),  # TUPLE1
+    0x86: lambda m: m.push(tuple(m.last(2))),  # TUPLE2
+    0x87: lambda m: m.push(tuple(m.last(3))),  # TUPLE3
+    ord("t"): lambda m: m.push(tuple(m.since_mark())),  # TUPLE
+    0x94: lambda m: m.memoize_next(),  # MEMOIZE
+    ord("q"): lambda m: m.memoize(m.number("<B")),  # BINPUT
+    ord("r"): lambda m: m.memoize(m.number("<I")),  # LONG_BINPUT
+    ord("h"): lambda m: m.recall(m.number("<B")),  # BINGET
+    ord("j"): lambda m: m.recall(m.number("<I")),  # LONG_BINGET
+}
+
+
+def _measure(value: Plain) -> None:
+    """Refuse what is nested too deep. What comes here is a tree."""
+    level: list[Any] = [value]
+    for _ in range(_MAX_DEPTH):
+        below: list[Any] = []
+        for item in level:
+            below += item.values() if isinstance(item, dict) else item if isinstance(item, list | tuple) else ()
+        if not below:
+            return
+        level = below
+    raise NotPlain("it is nested too deep")

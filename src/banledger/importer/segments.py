@@ -1,0 +1,148 @@
+"""A writer of the spool, as docs/spool-format.md describes it, for what does not come from fail2ban.
+
+Unlike the action it may wait: it stops while the spool holds more than a good deal of what it may hold, so that it
+never takes the room that bans of this moment need.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from banledger.errors import SpoolError
+
+_ROTATE_BYTES = 1 << 20
+_BACKLOG_BYTES = 128 << 20
+_WAIT_S = 1.0
+_TRIES = 3
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_SEGMENT = os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class SegmentWriter:
+    """Writes lines to the spool. Used by one thread, as a context. Raises SpoolError.
+
+    `waiting` is called once a second while the spool is too full to write to.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        waiting: Callable[[], None] = lambda: None,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        backlog: int = _BACKLOG_BYTES,
+    ) -> None:
+        self._path = directory
+        self._waiting = waiting
+        self._sleep = sleep
+        self._backlog = backlog
+        self._writer = os.urandom(4).hex()
+        self._count = self._seq = self._size = 0
+        self._fd = -1
+
+    def __enter__(self) -> "SegmentWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._leave()
+
+    def write(self, fields: dict[str, Any]) -> None:
+        """One line with these fields and the number it has here."""
+        line = json.dumps({**fields, "seq": self._seq + 1}, separators=(",", ":")).encode("ascii") + b"\n"
+        try:
+            if self._fd < 0 or self._size + len(line) > _ROTATE_BYTES or os.fstat(self._fd).st_nlink != 1:
+                self._begin()
+            self._append(line)
+        except OSError as error:
+            raise SpoolError(
+                f"can't write to the spool {self._path}: {error.strerror}",
+                hint="run this as the user that fail2ban runs as; what is written already may be written again",
+            ) from error
+        self._seq += 1
+
+    def _append(self, line: bytes) -> None:
+        """One line, one write; what is written of it when it fails is taken back."""
+        written = os.write(self._fd, line)
+        if written == len(line):
+            self._size += written
+            return
+        os.ftruncate(self._fd, self._size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _begin(self) -> None:
+        self._leave()
+        directory = _open_directory(self._path)
+        try:
+            while _bytes_in(directory) > self._backlog:
+                self._waiting()
+                self._sleep(_WAIT_S)
+            for chance in range(_TRIES, 0, -1):
+                try:
+                    self._fd = self._create(directory)
+                    self._size = 0
+                    return
+                except OSError:
+                    if chance == 1:
+                        raise
+        finally:
+            os.close(directory)
+
+    def _create(self, directory: int) -> int:
+        self._count += 1
+        name = f"{time.time_ns() // 1_000_000:013d}-{self._writer}-{self._count}.jsonl"
+        fd = os.open(name, _SEGMENT, 0o600, dir_fd=directory)
+        try:
+            os.fchmod(fd, 0o640)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            os.unlink(name, dir_fd=directory)
+            raise
+        return fd
+
+    def _leave(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _bytes_in(directory: int) -> int:
+    total = 0
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.endswith(".jsonl"):
+                try:
+                    total += entry.stat(follow_symlinks=False).st_size
+                except FileNotFoundError:
+                    continue  # the recorder was done with it
+    return total
+
+
+def _open_directory(path: Path) -> int:
+    """A descriptor of the spool; no step of the way is a link, or somebody else's to change."""
+    fd = os.open("/", _DIRECTORY)
+    try:
+        steps = path.absolute().parts[1:]
+        for number, step in enumerate(steps, 1):
+            below = os.open(step, _DIRECTORY, dir_fd=fd)
+            os.close(fd)
+            fd = below
+            _verify(os.fstat(fd), last=number == len(steps))
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _verify(status: os.stat_result, *, last: bool) -> None:
+    if status.st_uid not in (0, os.geteuid()):
+        raise OSError(errno.EPERM, f"a directory on the way belongs to user {status.st_uid}")
+    forbidden = stat.S_IWOTH if last else stat.S_IWGRP | stat.S_IWOTH
+    if status.st_mode & forbidden and (last or not status.st_mode & stat.S_ISVTX):
+        raise OSError(errno.EPERM, "a directory on the way may be written to by others")

@@ -1,0 +1,245 @@
+"""Copying, checking and rebuilding a whole ledger, over every engine."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from banledger.errors import StoreError
+from banledger.keyspace import Keyspace, Mark
+from banledger.model import Event
+from banledger.store import contents
+from banledger.store.check import check
+from banledger.store.copy import Copied, End, Target, copy, verify
+from banledger.store.engine import Engine, Repair
+from banledger.store.ledger import Ledger
+from banledger.store.rebuild import Rebuilt, rebuild
+from banledger.store.sqlite import open_writer
+from tests.contract.conftest import KEYS, dump
+from tests.lines import T0, ban, events, gap, nowhere, unban
+from tests.reference import ReferenceEngine, Store
+
+COPY = Keyspace("copy")
+LINES: list[Event] = [
+    ban(users=("root",)),
+    ban("192.0.2.2", bantime=-1),
+    ban("192.0.2.2", time=T0 + 40 * 86_400, jail="a|b:{c}"),
+    ban("alice", origin="import"),
+    unban("192.0.2.9", seen=T0 + 5),
+    gap(),
+]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Iterator[Ledger]:
+    """An embedded ledger with a little of everything."""
+    ledger = Ledger(open_writer(tmp_path / "source.db"), KEYS, "Europe/Berlin")
+    ledger.record(LINES, nowhere)
+    yield ledger
+    ledger.close()
+
+
+def end(ledger: Ledger) -> End:
+    return End(ledger.store(), ledger.keys)
+
+
+def plain(contents: dict[str, object]) -> dict[str, object]:
+    """Without what tells a copy from the ledger itself."""
+    return {key: value for key, value in contents.items() if not key.endswith(":meta")}
+
+
+# Copy
+
+
+def test_a_copy_is_what_its_source_is(source: Ledger, engine: Engine) -> None:
+    target = Target(engine, KEYS)
+    assert copy(end(source), target) == Copied(new=6)
+    assert list(verify(end(source), target)) == []
+    assert plain(dump(engine)) == plain(dump(source.store()))
+    (meta,) = engine.hashes([KEYS.meta])
+    assert meta["timezone"] == "Europe/Berlin" and "made_by" not in meta
+
+
+def test_copying_again_brings_what_has_changed_since(source: Ledger, engine: Engine) -> None:
+    target = Target(engine, KEYS)
+    copy(end(source), target)
+    source.record([ban("192.0.2.77"), unban(seen=T0 + 9), ban("192.0.2.9")], nowhere)
+    assert copy(end(source), target) == Copied(new=1, changed=2, same=4)
+    assert plain(dump(engine)) == plain(dump(source.store()))
+    assert copy(end(source), target) == Copied(same=7)
+
+
+def test_amendments_that_the_source_has_forgotten_go(source: Ledger, engine: Engine) -> None:
+    target = Target(engine, KEYS)
+    copy(end(source), target)
+    source.tidy(T0 + 30 * 86_400)
+    assert copy(end(source), target).removed == 1
+    assert list(verify(end(source), target)) == []
+
+
+def test_a_ban_that_only_the_copy_has_stays_unless_it_is_pruned(source: Ledger, engine: Engine) -> None:
+    target = Target(engine, KEYS)
+    copy(end(source), target)
+    (lost,) = source.bans(list(source.ids("user", "root")))
+    assert lost is not None
+    source._apply([KEYS.removal(lost)])
+    assert copy(end(source), target).removed == 0
+    assert any("3 bans in the source, 4 in the copy" in line for line in verify(end(source), target))
+    assert copy(end(source), target, prune=True).removed == 1
+    assert list(verify(end(source), target)) == []
+
+
+def test_what_a_recorder_has_opened_is_no_copy_any_more(source: Ledger, engine: Engine) -> None:
+    copy(end(source), Target(engine, KEYS))
+    assert Ledger(engine, KEYS, "UTC").zone == source.zone
+    before = dump(engine)
+    with pytest.raises(StoreError, match="ledger of its own"):
+        copy(end(source), Target(engine, KEYS))
+    assert dump(engine) == before
+
+
+def test_the_copy_of_another_ledger_is_refused(source: Ledger, engine: Engine, tmp_path: Path) -> None:
+    copy(end(source), Target(engine, KEYS))
+    other = Ledger(open_writer(tmp_path / "other.db"), KEYS, "Asia/Tokyo")
+    with pytest.raises(StoreError, match="copy of another ledger: not the same ledger, timezone"):
+        copy(end(other), Target(engine, KEYS))
+    other.close()
+
+
+def test_a_copy_may_have_another_prefix_and_lie_beside_its_source(source: Ledger) -> None:
+    engine = source._engine
+    copy(end(source), Target(engine, COPY))
+    assert list(verify(end(source), Target(engine, COPY))) == []
+    assert {key.partition(":")[0] for key in engine.keys("*")} == {"bans", "copy"}
+
+
+def test_fields_from_a_newer_version_are_copied_too(source: Ledger, engine: Engine) -> None:
+    (id_,) = source.ids("user", "root")
+    source._engine.assign(KEYS.ban(id_), {"asn": "64496"})
+    target = Target(engine, KEYS)
+    copy(end(source), target)
+    assert engine.hashes([KEYS.ban(id_)])[0]["asn"] == "64496"
+    assert copy(end(source), target) == Copied(same=6)
+    assert list(verify(end(source), target)) == []
+
+
+def test_a_hash_that_makes_no_sense_is_left_out_and_said(source: Ledger, engine: Engine) -> None:
+    source._engine.assign(KEYS.ban("2611230f4k7q2m5x9ctz"), {"colour": "red"})
+    target = Target(engine, KEYS)
+    assert copy(end(source), target) == Copied(new=6, unreadable=1)
+    assert any(line.startswith("2611: ") for line in verify(end(source), target))
+
+
+class _Interrupted(BaseException):
+    """Ctrl-C."""
+
+
+@pytest.mark.parametrize("turn", range(1, 5))
+def test_an_interrupted_copy_is_gone_on_with(source: Ledger, engine: Engine, turn: int) -> None:
+    source.record([ban(f"198.51.100.{n}", time=T0 + n * 86_400) for n in range(100)], nowhere)
+    turns = iter(range(turn))
+
+    def interrupt(*_: object) -> None:
+        if next(turns, None) is None:
+            raise _Interrupted
+
+    with suppress(_Interrupted):
+        copy(end(source), Target(engine, KEYS), progress=interrupt)
+    copy(end(source), Target(engine, KEYS))
+    assert list(verify(end(source), Target(engine, KEYS))) == []
+
+
+# Rebuild
+
+
+def _forget(engine: Engine, keys: Keyspace) -> None:
+    """Take everything away but the hashes."""
+    for key in list(engine.keys(f"{keys.prefix}:*")):
+        if engine.kind(key) == "set":
+            engine.mend(Repair(leaves=[(key, member) for member in engine.members(key)]))
+        elif engine.kind(key) == "zset":
+            gone = [Mark(key, member, None) for member, _ in contents.entries(engine, key)]
+            engine.mend(Repair(tallies=gone) if ":count:" in key else Repair(marks=gone))
+
+
+def _confuse(engine: Engine, keys: Keyspace, random: Random) -> None:
+    """Put wrong members and scores everywhere."""
+    names = ["2611230f4k7q2m5x9ctz", "CN", "x", *[key.rpartition(":")[2] for key in engine.keys("*:ban:*")]]
+    for key in list(engine.keys(f"{keys.prefix}:*")):
+        if engine.kind(key) == "set" and key != keys.months:
+            engine.mend(Repair([(key, random.choice(names))]))
+        elif engine.kind(key) == "zset":
+            wrong = [Mark(key, random.choice(names), float(random.randint(1, 9)))]
+            engine.mend(Repair(tallies=wrong) if ":count:" in key else Repair(marks=wrong))
+    engine.mend(
+        Repair(
+            joins=[("bans:country:QQ", "x"), ("bans:{2612}:day:2026-12-24", "x")],
+            tallies=[Mark("bans:{2612}:count:2026-12-24:jail", "x", 2.0)],
+            marks=[Mark("bans:top:ip", "203.0.113.250", 2.0)],
+        )
+    )
+
+
+@pytest.mark.parametrize("damage", [lambda *_: None, lambda e, k, _: _forget(e, k), _confuse])
+def test_rebuilding_brings_back_what_the_hashes_say(
+    engine: Engine, ledger: Ledger, damage: Callable[[Engine, Keyspace, Random], None]
+) -> None:
+    ledger.record(LINES, nowhere)
+    before = dump(engine)
+    damage(engine, KEYS, Random(7))
+    assert rebuild(engine, KEYS, 0.0) == Rebuilt(bans=4, gaps=1, unreadable=0)
+    assert dump(engine) == before
+    assert list(check(engine, KEYS, 0.0)) == []
+
+
+def test_bans_that_ran_out_are_not_put_on_the_list_again(engine: Engine, ledger: Ledger) -> None:
+    ledger.record(LINES, nowhere)
+    ledger.tidy(T0 + 3600)
+    _forget(engine, KEYS)
+    rebuild(engine, KEYS, T0 + 3600.0)
+    assert engine.cards([KEYS.active]) == [2]
+    assert list(check(engine, KEYS, T0 + 3600.0)) == []
+
+
+@pytest.mark.parametrize("turn", range(0, 12, 2))
+def test_an_interrupted_rebuild_is_gone_on_with(engine: Engine, ledger: Ledger, turn: int) -> None:
+    ledger.record(LINES, nowhere)
+    before = dump(engine)
+    _forget(engine, KEYS)
+    turns = iter(range(turn))
+
+    def interrupt(*_: object) -> None:
+        if next(turns, None) is None:
+            raise _Interrupted
+
+    with suppress(_Interrupted):
+        rebuild(engine, KEYS, 0.0, interrupt)
+    rebuild(engine, KEYS, 0.0)
+    assert dump(engine) == before
+
+
+def test_a_hash_that_is_no_ban_stays_out_and_is_counted(engine: Engine, ledger: Ledger) -> None:
+    ledger.record(LINES, nowhere)
+    engine.assign(KEYS.ban("2611230f4k7q2m5x9ctz"), {"colour": "red"})
+    assert rebuild(engine, KEYS, 0.0).unreadable == 1
+    assert ["is no ban" in fault.what for fault in check(engine, KEYS)] == [True]
+
+
+@given(st.lists(events, max_size=8), st.randoms(use_true_random=False))
+@settings(max_examples=40)
+def test_any_ledger_however_damaged_is_made_whole(lines: list[Event], random: Random) -> None:
+    engine = ReferenceEngine(Store(), KEYS.standing_of)
+    ledger = Ledger(engine, KEYS, "Europe/Berlin")
+    ledger.record(lines, nowhere)
+    before = dump(engine)
+    if random.random() < 0.5:
+        _forget(engine, KEYS)
+    else:
+        _confuse(engine, KEYS, random)
+    rebuild(engine, KEYS, 0.0)
+    assert dump(engine) == before
+    assert list(check(engine, KEYS, 0.0)) == []

@@ -1,0 +1,124 @@
+"""Several machines, each with its own fail2ban, spool and recorder, and one ledger."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from banledger.store.check import check
+from banledger.store.ledger import open_to_read
+from tests.servers import StoreServer
+
+from .conftest import wait_for
+from .recording import Recording
+
+TAKEN = "server label 'web1' belongs to another machine of this ledger"
+
+
+class Machine(Recording):
+    """A recording on a machine of that name."""
+
+    def __init__(self, folder: Path, server: StoreServer, name: str, label: str) -> None:
+        super().__init__(folder / name, server)
+        self.label = label
+        self.configure(machine=name)
+
+
+@pytest.fixture
+def machines(redis_server: StoreServer, tmp_path: Path) -> Iterator[tuple[Machine, Machine]]:
+    """Two machines whose fail2bans bear the same label."""
+    made = (Machine(tmp_path, redis_server, "one", "web1"), Machine(tmp_path, redis_server, "two", "web1"))
+    yield made
+    for machine in made:
+        machine.close()
+
+
+def answer(server: StoreServer, *words: str) -> object:
+    """What a command says about the ledger, as JSON."""
+    command = [sys.executable, "-m", "banledger", *words, "--store", server.url, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return json.loads(done.stdout)
+
+
+def test_a_label_of_another_machine_is_refused_by_name_until_it_is_adopted(
+    machines: tuple[Machine, Machine], redis_server: StoreServer
+) -> None:
+    one, two = machines
+    one.write(10)
+    assert one.run("--once") == 0
+    two.ban("192.0.2.1")
+    assert two.run("--once") == 5
+    assert "banledger record --adopt web1" in two.text
+    two.said.write_text("")
+    two.start()
+    two.wait_for(TAKEN)
+    time.sleep(2)
+    assert len(one.recorded()) == 10
+    assert two.run("--adopt", "web1") == 0
+    wait_for(lambda: len(one.recorded()) == 11)
+    two.wait_for("recording again")
+    two.assert_said(TAKEN, "recording again")
+
+
+def test_the_machine_that_lost_its_label_notices_within_a_minute(
+    machines: tuple[Machine, Machine], redis_server: StoreServer
+) -> None:
+    """Step by step, as a minute is long."""
+    from banledger.errors import LabelTaken
+    from banledger.recorder import Recorder
+    from banledger.spool import Spool
+    from banledger.store.ledger import open_to_write
+    from tests.lines import nowhere
+    from tests.unit.test_spool import NOW
+
+    one, two = machines
+    recorder = Recorder(
+        Spool(one.spool), lambda: open_to_write(redis_server.url, "bans", "UTC", machine="one"), nowhere
+    )
+    one.ban("192.0.2.1")
+    assert recorder.step(NOW).new == 1
+    two.run("--adopt", "web1")
+    recorder.step(NOW + 61)
+    one.ban("192.0.2.2")
+    with pytest.raises(LabelTaken):
+        recorder.step(NOW + 62)
+    recorder.close()
+
+
+def test_two_servers_that_ban_an_address_in_the_same_second_make_two_bans_and_server_tells_them_apart(
+    machines: tuple[Machine, Machine], redis_server: StoreServer
+) -> None:
+    one, two = machines
+    two.label = "web2"
+    for machine in machines:
+        machine.start()
+        machine.ban("192.0.2.1", "192.0.2.2")
+    two.ban("192.0.2.3")
+    wait_for(lambda: len(one.recorded()) == 5)
+    assert one.recorded() == ["192.0.2.1"] * 2 + ["192.0.2.2"] * 2 + ["192.0.2.3"]
+    assert redis_server.cli("ZREVRANGE", "bans:top:server", "0", "-1", "WITHSCORES") == "web2\n3\nweb1\n2"
+    top = answer(redis_server, "top", "server", "--since", "all")
+    assert [word in json.dumps(top) for word in ("web1", "web2")] == [True, True]
+    listed = answer(redis_server, "bans", "--since", "all", "--server", "web2")
+    text = json.dumps(listed)
+    assert (text.count('"web2"') >= 3, '"web1"' in text) == (True, False)
+    report = json.dumps(answer(redis_server, "report", "--since", "all", "--server", "web1"))
+    assert "192.0.2.1" in report
+    assert "192.0.2.3" not in report
+    ledger = open_to_read(redis_server.url, "bans")
+    assert list(check(ledger.store(), ledger.keys)) == []
+    ledger.close()
+
+
+def test_a_machine_has_a_name_of_its_own_unless_it_is_given_one(redis_server: StoreServer, tmp_path: Path) -> None:
+    from banledger.settings import machine_id
+
+    recording = Recording(tmp_path / "plain", redis_server)
+    recording.write(1)
+    assert recording.run("--once") == 0
+    assert redis_server.cli("HGET", "bans:meta", "server:web1") == machine_id()
+    recording.close()

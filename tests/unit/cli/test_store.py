@@ -1,0 +1,98 @@
+"""`banledger store` on embedded ledgers."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from banledger.store.ledger import open_to_write
+from tests.lines import ban
+from tests.unit.cli.conftest import Run
+from tests.unit.report.conftest import write
+
+Break = Callable[[], None]
+
+
+@pytest.fixture
+def damage(store: Path) -> Break:
+    """Loses the set of an address."""
+
+    def lose() -> None:
+        with sqlite3.connect(store) as database:
+            database.execute("DELETE FROM member WHERE key = (SELECT id FROM key WHERE name = 'bans:ip:192.0.2.1')")
+        database.close()
+
+    return lose
+
+
+def test_a_whole_ledger_is_said_to_be(banledger: Run) -> None:
+    assert banledger("store", "check")[:2] == (0, "the ledger is whole\n")
+    assert json.loads(banledger("store", "check", "--json")[1]) == {"whole": True, "faults": []}
+
+
+def test_progress_without_a_terminal_is_a_line_for_each_part(banledger: Run) -> None:
+    _, _, err = banledger("store", "check")
+    assert err.splitlines()[0] == "months ..." and "\x1b" not in err
+
+
+def test_faults_are_named_and_the_exit_code_is_9(banledger: Run, damage: Break) -> None:
+    damage()
+    code, out, err = banledger("store", "check")
+    assert code == 9
+    assert "bans:ip:192.0.2.1 " in out
+    assert "error: the ledger has " in err and "hint: " in err
+    code, out, _ = banledger("store", "check", "--json")
+    assert code == 9
+    assert "bans:ip:192.0.2.1" in {fault["key"] for fault in json.loads(out)["faults"]}
+
+
+def test_a_rebuild_mends_it(banledger: Run, damage: Break) -> None:
+    damage()
+    code, out, _ = banledger("store", "rebuild")
+    assert (code, out) == (0, "made anew from 31 bans and 1 gap\n")
+    assert banledger("store", "check")[0] == 0
+
+
+def test_a_rebuild_is_refused_while_somebody_records(banledger: Run, store: Path) -> None:
+    ledger = open_to_write(str(store), "bans", "UTC")
+    code, _, err = banledger("store", "rebuild")
+    ledger.close()
+    assert code == 6 and "another recorder writes" in err
+
+
+def test_a_rebuild_makes_no_ledger(banledger: Run, tmp_path: Path) -> None:
+    assert banledger("store", "rebuild", "--store", str(tmp_path / "no.db"))[0] == 4
+    assert not (tmp_path / "no.db").exists()
+
+
+def test_a_copy_is_verified_and_can_be_read(banledger: Run, store: Path, tmp_path: Path) -> None:
+    target = str(tmp_path / "copy.db")
+    code, out, _ = banledger("store", "copy", str(store), target)
+    assert (code, out) == (0, "copied: 32 new, 0 changed, 0 the same\nverified: the copy is what its source is\n")
+    assert banledger("report", "--json", "--store", target)[1] == banledger("report", "--json")[1]
+
+
+def test_copying_again_brings_what_is_new(banledger: Run, store: Path, tmp_path: Path) -> None:
+    target = f"sqlite://{tmp_path / 'copy.db'}"
+    banledger("store", "copy", str(store), target)
+    write(store, [ban("203.0.113.9")])
+    assert "1 new, 0 changed, 32 the same" in banledger("store", "copy", str(store), target)[1]
+
+
+def test_a_copy_into_a_ledger_of_its_own_is_refused(banledger: Run, store: Path, tmp_path: Path) -> None:
+    write(tmp_path / "other.db", [ban()])
+    code, _, err = banledger("store", "copy", str(store), str(tmp_path / "other.db"))
+    assert code == 4 and "a ledger of its own" in err
+
+
+def test_a_source_that_is_missing_makes_no_target(banledger: Run, tmp_path: Path) -> None:
+    assert banledger("store", "copy", str(tmp_path / "no.db"), str(tmp_path / "copy.db"))[0] == 4
+    assert not (tmp_path / "copy.db").exists()
+
+
+def test_a_copy_may_lie_beside_its_source_under_another_prefix(banledger: Run, store: Path, tmp_path: Path) -> None:
+    target = str(tmp_path / "copy.db")
+    assert banledger("store", "copy", str(store), target, "--to-prefix", "other")[0] == 0
+    assert banledger("report", "--store", target, "--prefix", "other")[0] == 0

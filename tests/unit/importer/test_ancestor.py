@@ -1,0 +1,136 @@
+"""The ancestor's keys into lines of the spool."""
+
+import json
+import os
+import pickle
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from banledger.importer.ancestor import Summary, ban_line, import_bans, networks
+from banledger.model import BanLine, decode
+from banledger.store.contents import silent
+from tests.lines import T0
+from tests.unit.importer.test_networks import FOUND
+
+BAN = {b"jail": b"sshd", b"ip": b"192.0.2.1", b"country": b"CN", b"timestamp": str(T0).encode()}
+
+
+class FakeStore:
+    """Answers as redis-py does, in pages of three keys."""
+
+    def __init__(self, contents: dict[str, object]) -> None:
+        self.contents = {key.encode(): value for key, value in contents.items()}
+
+    def scan(self, cursor: int, match: str, count: int) -> tuple[int, list[bytes]]:
+        found = sorted(key for key in self.contents if fnmatchcase(key.decode(), match))
+        page = found[cursor : cursor + 3]
+        return (cursor + 3 if cursor + 3 < len(found) else 0), page
+
+    def type(self, key: bytes) -> bytes:
+        value = self.contents[key]
+        return b"hash" if isinstance(value, dict) else b"set" if isinstance(value, set) else b"string"
+
+    def hgetall(self, key: bytes) -> dict[bytes, bytes]:
+        return self.contents[key]  # type: ignore[return-value]
+
+    def get(self, key: bytes) -> bytes:
+        return self.contents[key]  # type: ignore[return-value]
+
+
+def imported(contents: dict[str, object]) -> tuple[list[dict[str, Any]], Summary]:
+    lines: list[dict[str, Any]] = []
+    summary = Summary()
+    import_bans(FakeStore(contents), "web1", lines.append, summary, silent)
+    return lines, summary
+
+
+def test_a_hash_is_a_line_and_the_sets_are_none() -> None:
+    lines, summary = imported(
+        {
+            "f2b:0123456789": BAN,
+            "f2b:postfixsas": {b"0123456789"},  # a jail whose name looks like an id
+            "f2b:CN": {b"0123456789"},
+            "f2b:2026-11-23": {b"0123456789"},
+            "f2b:192.0.2.1": {b"0123456789"},
+        }
+    )
+    assert lines == [
+        {
+            "v": 1,
+            "kind": "ban",
+            "seen": float(T0),
+            "server": "web1",
+            "jail": "sshd",
+            "fid": "192.0.2.1",
+            "time": float(T0),
+            "origin": "import",
+            "country": "CN",
+        }
+    ]
+    assert (summary.found, summary.written, summary.without_country) == (1, 1, 0)
+
+
+def test_many_pages_are_read_to_the_end() -> None:
+    lines, summary = imported({f"f2b:{n:010d}": BAN | {b"timestamp": str(T0 + n).encode()} for n in range(100)})
+    assert len({line["time"] for line in lines}) == summary.written == 100
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({b"jail": b""}, "it names no jail"),
+        ({b"ip": b"host.example"}, "its ip is no address"),
+        ({b"ip": b"\xff"}, "its ip is no address"),
+        ({b"timestamp": b"today"}, "its timestamp is no number"),
+        ({b"timestamp": b"nan"}, "its timestamp is no moment of ours"),
+        ({b"timestamp": b"-5"}, "its timestamp is no moment of ours"),
+        ({b"timestamp": b"1e300"}, "its timestamp is no moment of ours"),
+    ],
+)
+def test_what_makes_no_sense_is_skipped_and_counted(fields: dict[bytes, bytes], reason: str) -> None:
+    lines, summary = imported({"f2b:0123456789": BAN | fields, "f2b:abcdefghij": BAN})
+    assert (len(lines), summary.found, dict(summary.skipped)) == (1, 2, {reason: 1})
+
+
+@pytest.mark.parametrize("country", [b"", b"XX", b"C", b"CHN", b"4D", b"\xc3\xa9e", b"A:"])
+def test_what_is_no_country_is_left_out(country: bytes) -> None:
+    lines, summary = imported({"f2b:0123456789": BAN | {b"country": country}})
+    assert "country" not in lines[0]
+    assert summary.without_country == 1
+
+
+_bytes = st.binary(max_size=12) | st.sampled_from([b"sshd", b"192.0.2.1", b"::1", b"CN", b"1700000000", b"inf"])
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(BAN, _bytes)))
+def test_any_hash_is_refused_or_a_line_that_can_be_read(fields: dict[bytes, bytes]) -> None:
+    try:
+        line = ban_line(fields, "web1")
+    except ValueError:
+        return
+    event = decode(json.dumps(line | {"seq": 1}).encode())
+    assert isinstance(event, BanLine) and event.origin == "import"
+
+
+def test_networks_are_read_and_what_is_hostile_is_refused_by_name() -> None:
+    class Hostile:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, ("false",)
+
+    summary = Summary()
+    source = FakeStore(
+        {
+            "cidr:192.0.2.0/24": pickle.dumps(FOUND),
+            "cidr:198.51.100.0/24": pickle.dumps(Hostile()),
+            "cidr:203.0.113.0/24": b"no pickle",
+            "cidr:set": {b"x"},
+        }
+    )
+    (record,) = networks(source, summary, silent)
+    assert (record.cidr, record.asn, summary.networks) == ("192.0.2.0/24", 64496, 1)
+    assert sum(summary.refused.values()) == 2
+    assert any("asks for posix.system" in reason for reason in summary.refused)

@@ -1,0 +1,124 @@
+"""The pages: every command in them exists with its options, every file they point to is there."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from banledger.cli import commands
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+_FENCED = re.compile(r"(?ms)^( *)```.*?\n(.*?)^\1```")
+_INDENTED = re.compile(r"(?m)^    (.*)$")
+_SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+# Where a command may begin: a line with or without a prompt, `$(`, `&&`, `;`, `|`, perhaps after `sudo`.
+_COMMAND = re.compile(
+    r"""(?mx) (?: ^\s* (?:[$\#]\s)? | \$\(\s* | [;|&{]\s* )
+        (?: sudo \s (?:-u\s\S+\s)? )? (?:[\w./-]+/)?
+        banledger [ ]+ (?P<words> (?: '[^'\n]*' | [^;|&)>\n#'] )+ )"""
+)
+_LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)(?:#[^)]*)?\)")
+
+
+def commands_in(text: str) -> Iterator[list[str]]:
+    """The words after `banledger` of every command in a page's code."""
+    code = [block for _, block in _FENCED.findall(text)]
+    prose = _FENCED.sub("", text)
+    for piece in (*code, *_INDENTED.findall(prose), *_SPAN.findall(prose)):
+        for match in _COMMAND.finditer(piece):
+            words = shlex.split(match["words"].replace('"', ""))
+            if words and re.match(r"[a-z-]", words[0]):
+                yield words
+
+
+def fault(words: list[str]) -> str:
+    """Why the command line would refuse this, or nothing. Arguments may be left out: pages name commands so."""
+    command: click.Command = commands
+    context = click.Context(command, info_name="banledger")
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        found = command.get_command(context, words[0])
+        if found is None:
+            return f"there is no command {words[0]}"
+        command, words = found, words[1:]
+        context = click.Context(command, info_name=command.name, parent=context)
+    try:
+        command.make_context(command.name, list(words), parent=context.parent)
+    except (click.MissingParameter, click.exceptions.NoArgsIsHelpError, click.exceptions.Exit):
+        return ""
+    except click.UsageError as error:
+        return error.format_message()
+    return ""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_in_a_page_exists_with_its_options(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    placeholders = {"COMMAND"}
+    wrong = [
+        f"banledger {shlex.join(words)}: {reason}"
+        for words in commands_in(page.read_text(encoding="utf-8"))
+        if words[0] not in placeholders and (reason := fault(words))
+    ]
+    capsys.readouterr()  # --help prints
+
+    assert wrong == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_links_to_is_there(page: Path) -> None:
+    missing = [link for link in _LINK.findall(page.read_text(encoding="utf-8")) if not (page.parent / link).exists()]
+
+    assert missing == []
+
+
+def test_the_readme_shows_every_command() -> None:
+    shown = {words[0] for words in commands_in((ROOT / "README.md").read_text(encoding="utf-8"))}
+
+    assert shown >= set(commands.list_commands(click.Context(commands)))
+
+
+def test_make_targets_in_the_readme_exist() -> None:
+    targets = re.findall(r"(?m)^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"))
+
+    named = re.findall(r"(?m)(?:^    |`)make ([a-z]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+
+    assert named and set(named) <= set(targets)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("`banledger report --since 7d`", [["report", "--since", "7d"]]),
+        ("`banledger:` and user `banledger`, `systemctl restart banledger`", []),
+        ("```bash\n$ sudo banledger top ip | head\n```", [["top", "ip"]]),
+        ("    $ banledger kv HGETALL 'bans:{2611}:ban:x|y'\n", [["kv", "HGETALL", "bans:{2611}:ban:x|y"]]),
+        ('```\ncp "$(banledger action path)" /etc/x; sudo -u banledger sqlite3 x\n```', [["action", "path"]]),
+        ("```\nsystemctl status banledger\n# banledger report   # comment\n```", [["report"]]),
+        ("```\n/opt/venv/bin/banledger record --once && true\n```", [["record", "--once"]]),
+    ],
+)
+def test_commands_are_found(text: str, found: list[list[str]]) -> None:
+    assert list(commands_in(text)) == found
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("report --sinse 7d", "No such option"),
+        ("whoami", "there is no command whoami"),
+        ("action paths", "there is no command paths"),
+        ("top", ""),
+        ("top ip --json", ""),
+        ("report -n many", "Invalid value"),
+        ("--help", ""),
+    ],
+)
+def test_a_command_that_does_not_exist_is_named(words: str, why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said = fault(words.split())
+    capsys.readouterr()
+
+    assert why in said and bool(why) == bool(said)

@@ -1,0 +1,150 @@
+"""Settings: who wins, and what is said of mistakes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from banledger.errors import SettingsError
+from banledger.settings import CONFIG_VARIABLE, TABLE, Settings, load, machine_zone
+
+NAMES = [setting.name for setting in TABLE]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where the settings file is."""
+    return tmp_path / "banledger.toml"
+
+
+def loaded(file: Path, text: str, **environment: str) -> Settings:
+    """The settings with such a file (ours alone: it may hold a password) and environment."""
+    file.touch(mode=0o600)
+    file.write_text(text)
+    return load({"config": str(file)}, environment)
+
+
+def mistakes(file: Path, text: str, **environment: str) -> str:
+    """What is said of such a file and environment."""
+    with pytest.raises(SettingsError) as caught:
+        loaded(file, text, **environment)
+    return str(caught.value)
+
+
+def test_without_file_environment_and_flags_the_defaults_hold() -> None:
+    assert load({}, {CONFIG_VARIABLE: ""}) == Settings(**{setting.name: setting.default for setting in TABLE})
+
+
+def test_the_file_wins_over_the_default_the_environment_over_the_file_and_a_flag_over_all(file: Path) -> None:
+    for name in NAMES:
+        text = f'{name} = "file"'
+        variable = f"BANLEDGER_{name.upper()}"
+        assert getattr(loaded(file, text), name) == "file"
+        assert getattr(loaded(file, text, **{variable: "environment"}), name) == "environment"
+        flags = {"config": str(file), name: "flag"}
+        assert getattr(load(flags, {variable: "environment"}), name) == "flag"
+
+
+def test_a_flag_that_was_not_given_wins_over_nothing(file: Path) -> None:
+    file.write_text('store = "file"')
+    assert load({"config": str(file), "store": None}, {}).store == "file"
+
+
+def test_the_file_is_named_by_the_flag_else_by_the_environment(file: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
+    file.write_text('store = "file"')
+    other.write_text('store = "other"')
+    assert load({}, {CONFIG_VARIABLE: str(other)}).store == "other"
+    assert load({"config": str(file)}, {CONFIG_VARIABLE: str(other)}).store == "file"
+
+
+def test_all_mistakes_are_in_one_message_with_names_and_values_kinds(file: Path) -> None:
+    said = mistakes(file, 'store = 5\nsped = "x"\nspool = ["a"]\n[prefix]\na = 1', BANLEDGER_PREFIX="a:b")
+    assert "store must be text, not int" in said
+    assert "unknown setting 'sped'" in said
+    assert "spool must be text, not list" in said
+    assert "prefix must be text, not dict" in said
+    assert "prefix must be letters" in said
+    assert said.count(str(file)) == 4
+
+
+def test_the_hint_names_every_setting(file: Path) -> None:
+    file.write_text("nonsense = 1")
+    with pytest.raises(SettingsError) as caught:
+        load({"config": str(file)}, {})
+    assert caught.value.exit_code == 3
+    assert all(name in caught.value.hint for name in NAMES)
+
+
+@pytest.mark.parametrize("text", ["store = ", "store", 'store = "a"\nstore = "b"', "[[", "\x00"])
+def test_what_is_not_toml_is_said_with_the_place(file: Path, text: str) -> None:
+    assert f"{file} is not TOML" in mistakes(file, text)
+
+
+def test_a_file_that_is_not_utf_8_is_said_to_be_no_toml(file: Path) -> None:
+    file.write_bytes(b'store = "\xff"')
+    with pytest.raises(SettingsError, match="is not TOML"):
+        load({"config": str(file)}, {})
+
+
+def test_a_named_file_must_be_there_and_the_usual_one_need_not(tmp_path: Path) -> None:
+    missing = tmp_path / "no.toml"
+    with pytest.raises(SettingsError, match="no settings file"):
+        load({"config": str(missing)}, {})
+    with pytest.raises(SettingsError, match="no settings file"):
+        load({}, {CONFIG_VARIABLE: str(missing)})
+
+
+def test_a_directory_in_place_of_the_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"can't read .*: Is a directory"):
+        load({"config": str(tmp_path)}, {})
+
+
+@pytest.mark.parametrize("prefix", ["bans", "a", "A.b-c_9", "7"])
+def test_a_prefix_may_have_letters_digits_dots_dashes_and_underscores(prefix: str) -> None:
+    assert load({"prefix": prefix}, {}).prefix == prefix
+
+
+@pytest.mark.parametrize("prefix", ["a:b", "{a}", "a b", "a*", "é", "a\n", "%41", ".", "-_"])
+def test_a_prefix_that_would_not_stay_one_piece_of_a_key_is_refused(prefix: str) -> None:
+    with pytest.raises(SettingsError, match="prefix must be letters"):
+        load({"prefix": prefix}, {})
+
+
+@pytest.mark.parametrize("name", ["store", "spool", "prefix"])
+def test_what_must_not_be_empty_is_named(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name} must not be empty$"):
+        load({name: ""}, {})
+
+
+def test_the_time_zone_may_be_empty_and_is_then_the_machines() -> None:
+    assert load({"timezone": ""}, {}).timezone == ""
+
+
+@pytest.mark.parametrize("named", ["Europe/Berlin", ":Asia/Tokyo", "UTC"])
+def test_the_machines_zone_is_what_tz_names(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", named)
+    assert machine_zone() == named.lstrip(":")
+
+
+@pytest.mark.parametrize("named", ["", ":/etc/localtime"])
+def test_without_a_name_in_tz_the_machines_zone_is_one_that_python_knows(
+    named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from banledger.store.ledger import zone_of
+
+    monkeypatch.setenv("TZ", named)
+    assert zone_of(machine_zone()).key == machine_zone()
+
+
+def test_a_tz_that_is_no_name_of_a_zone_is_an_error_because_a_ledgers_zone_is_for_ever(tmp_path: Path) -> None:
+
+    (tmp_path / "spool").mkdir()
+    environment = {**os.environ, "TZ": "CET-1CEST,M3.5.0,M10.5.0/3"}
+    command = [sys.executable, "-m", "banledger", "record", "--once", "--spool", str(tmp_path / "spool")]
+    command += ["--store", str(tmp_path / "ledger.db")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False)
+    assert "unknown time zone: CET-1CEST" in done.stderr
