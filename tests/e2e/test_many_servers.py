@@ -37,11 +37,10 @@ def machines(redis_server: StoreServer, tmp_path: Path) -> Iterator[tuple[Machin
         machine.close()
 
 
-def answer(server: StoreServer, *words: str) -> object:
+def answer(server: StoreServer, *words: str) -> str:
     """What a command says about the ledger, as JSON."""
     command = [sys.executable, "-m", "banledger", *words, "--store", server.url, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    return json.loads(done.stdout)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
 def test_a_label_of_another_machine_is_refused_by_name_until_it_is_adopted(
@@ -61,7 +60,7 @@ def test_a_label_of_another_machine_is_refused_by_name_until_it_is_adopted(
     assert two.run("--adopt", "web1") == 0
     wait_for(lambda: len(one.recorded()) == 11)
     two.wait_for("recording again")
-    two.assert_said(TAKEN, "recording again")
+    two.assert_said("does not keep an append-only file", TAKEN, "recording again")
 
 
 def test_the_machine_that_lost_its_label_notices_within_a_minute(
@@ -102,11 +101,11 @@ def test_two_servers_that_ban_an_address_in_the_same_second_make_two_bans_and_se
     assert one.recorded() == ["192.0.2.1"] * 2 + ["192.0.2.2"] * 2 + ["192.0.2.3"]
     assert redis_server.cli("ZREVRANGE", "bans:top:server", "0", "-1", "WITHSCORES") == "web2\n3\nweb1\n2"
     top = answer(redis_server, "top", "server", "--since", "all")
-    assert [word in json.dumps(top) for word in ("web1", "web2")] == [True, True]
-    listed = answer(redis_server, "bans", "--since", "all", "--server", "web2")
-    text = json.dumps(listed)
-    assert (text.count('"web2"') >= 3, '"web1"' in text) == (True, False)
-    report = json.dumps(answer(redis_server, "report", "--since", "all", "--server", "web1"))
+    assert '"web1"' in top
+    assert '"web2"' in top
+    listed = [json.loads(line) for line in answer(redis_server, "bans", "--server", "web2").splitlines()]
+    assert sorted((one["server"], one["ip"]) for one in listed) == [("web2", f"192.0.2.{n}") for n in (1, 2, 3)]
+    report = answer(redis_server, "report", "--since", "all", "--server", "web1")
     assert "192.0.2.1" in report
     assert "192.0.2.3" not in report
     ledger = open_to_read(redis_server.url, "bans")

@@ -15,7 +15,6 @@ from banledger.fail2ban import PrivateServer
 from banledger.record import Ban
 from banledger.store.check import check
 from banledger.store.ledger import LedgerReader, open_to_read
-
 from tests.conftest import MakeServer
 from tests.servers import StoreServer, flavour_named
 

@@ -87,17 +87,53 @@ def _whole(text: str) -> int:
         raise _Refused("ERR value is not an integer or out of range") from None
 
 
-def _by_rank(reader: Reader, words: Sequence[str], *, reverse: bool) -> Reply:
+def _by_rank(reader: Reader, words: Sequence[str], *, reverse: bool, with_scores: bool) -> Reply:
     key, size = words[0], reader.cards([words[0]])[0]
     start, stop = _whole(words[1]), _whole(words[2])
-    options = [word.upper() for word in words[3:]]
-    if not set(options) <= ({"WITHSCORES"} if reverse else {"WITHSCORES", "REV"}):
-        raise _Refused("ERR syntax error")
     start = max(0, start + size if start < 0 else start)
     stop = min(size - 1, stop + size if stop < 0 else stop)
-    reverse = reverse or "REV" in options
     rows = _slice(reader, key, (start, stop + 1) if reverse else (size - 1 - stop, size - start))
-    return _listed(rows if reverse else rows[::-1], with_scores="WITHSCORES" in options)
+    return _listed(rows if reverse else rows[::-1], with_scores=with_scores)
+
+
+def _range(reader: Reader, words: Sequence[str]) -> Reply:
+    """ZRANGE: by rank or by score, in either direction."""
+    flags, limit = _range_options(words[3:], {"WITHSCORES", "REV", "BYSCORE"})
+    if "BYSCORE" in flags:
+        return _by_score(reader, words, limit, reverse="REV" in flags, with_scores="WITHSCORES" in flags)
+    if limit is not None:
+        raise _Refused("ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX")
+    return _by_rank(reader, words, reverse="REV" in flags, with_scores="WITHSCORES" in flags)
+
+
+def _reverse_range(reader: Reader, words: Sequence[str]) -> Reply:
+    """ZREVRANGE."""
+    flags, limit = _range_options(words[3:], {"WITHSCORES"})
+    if limit is not None:
+        raise _Refused("ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX")
+    return _by_rank(reader, words, reverse=True, with_scores=bool(flags))
+
+
+def _range_by_score(reader: Reader, words: Sequence[str], *, reverse: bool) -> Reply:
+    """ZRANGEBYSCORE and ZREVRANGEBYSCORE."""
+    flags, limit = _range_options(words[3:], {"WITHSCORES"})
+    return _by_score(reader, words, limit, reverse=reverse, with_scores=bool(flags))
+
+
+def _range_options(words: Sequence[str], known: set[str]) -> tuple[set[str], tuple[int, int] | None]:
+    """The flags among the words that follow a range, and its LIMIT (offset, count)."""
+    flags: set[str] = set()
+    limit = None
+    left = [word.upper() for word in words]
+    while left:
+        word = left.pop(0)
+        if word in known:
+            flags.add(word)
+        elif word == "LIMIT" and len(left) >= 2:
+            limit = (_whole(left.pop(0)), _whole(left.pop(0)))
+        else:
+            raise _Refused("ERR syntax error")
+    return flags, limit
 
 
 def _slice(reader: Reader, key: str, ranks: tuple[int, int]) -> list[Scored]:
@@ -133,9 +169,11 @@ def _ranks_between(reader: Reader, key: str, low: str, high: str) -> tuple[int, 
     return first, max(first, end)
 
 
-def _by_score(reader: Reader, words: Sequence[str], *, reverse: bool) -> Reply:
+def _by_score(
+    reader: Reader, words: Sequence[str], limit: tuple[int, int] | None, *, reverse: bool, with_scores: bool
+) -> Reply:
     low, high = (words[2], words[1]) if reverse else (words[1], words[2])
-    with_scores, offset, count = _score_options(words[3:])
+    offset, count = limit or (0, -1)
     first, end = _ranks_between(reader, words[0], low, high)
     if offset < 0:
         return []
@@ -145,20 +183,6 @@ def _by_score(reader: Reader, words: Sequence[str], *, reverse: bool) -> Reply:
     first = first + offset if reverse else end - offset - kept
     rows = _slice(reader, words[0], (first, first + kept))
     return _listed(rows if reverse else rows[::-1], with_scores=with_scores)
-
-
-def _score_options(words: Sequence[str]) -> tuple[bool, int, int]:
-    with_scores, offset, count = False, 0, -1
-    left = list(words)
-    while left:
-        word = left.pop(0).upper()
-        if word == "WITHSCORES":
-            with_scores = True
-        elif word == "LIMIT" and len(left) >= 2:
-            offset, count = _whole(left.pop(0)), _whole(left.pop(0))
-        else:
-            raise _Refused("ERR syntax error")
-    return with_scores, offset, count
 
 
 def _count(reader: Reader, words: Sequence[str]) -> int:
@@ -198,10 +222,10 @@ COMMANDS = {
     "SMEMBERS": _Command(lambda r, w: list(r.members(w[0])), 2, "set"),
     "SCARD": _Command(lambda r, w: r.cards([w[0]])[0], 2, "set"),
     "SISMEMBER": _Command(_has_member, 3, "set"),
-    "ZRANGE": _Command(lambda r, w: _by_rank(r, w, reverse=False), -4, "zset"),
-    "ZREVRANGE": _Command(lambda r, w: _by_rank(r, w, reverse=True), -4, "zset"),
-    "ZRANGEBYSCORE": _Command(lambda r, w: _by_score(r, w, reverse=False), -4, "zset"),
-    "ZREVRANGEBYSCORE": _Command(lambda r, w: _by_score(r, w, reverse=True), -4, "zset"),
+    "ZRANGE": _Command(_range, -4, "zset"),
+    "ZREVRANGE": _Command(_reverse_range, -4, "zset"),
+    "ZRANGEBYSCORE": _Command(lambda r, w: _range_by_score(r, w, reverse=False), -4, "zset"),
+    "ZREVRANGEBYSCORE": _Command(lambda r, w: _range_by_score(r, w, reverse=True), -4, "zset"),
     "ZSCORE": _Command(lambda r, w: _scores(r, w[0], w[1:])[0], 3, "zset"),
     "ZMSCORE": _Command(lambda r, w: _scores(r, w[0], w[1:]), -3, "zset"),
     "ZCARD": _Command(lambda r, w: r.cards([w[0]])[0], 2, "zset"),
