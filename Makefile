@@ -10,7 +10,7 @@ BENCHES ?= $(sort $(wildcard bench/[a-z]*.py))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint types bench long clean
+.PHONY: help demo test lint types bench docs long clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ bench: ## measure (BENCHES="bench/ledger.py" for one, ARGS= for its options)
 	@tools/unpack-fail2ban
 	@tools/unpack-redis
 	@set -e; for bench in $(BENCHES); do PYTHONPATH=. $(BIN)/python $$bench $(ARGS); done
+
+docs: ## docs/keyspace.md from the code
+	@tools/bootstrap dev
+	$(BIN)/python tools/keyspace_doc.py > docs/keyspace.md
 
 long: ## the tests that take minutes
 	@tools/bootstrap dev

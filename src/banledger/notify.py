@@ -2,8 +2,10 @@
 
 import os
 import socket
+import time
 from contextlib import suppress
 
+_ALIVE_S = 5.0  # well below half of any sensible WatchdogSec
 _PATIENCE_S = 1.0  # a manager that does not read must not stop the recording
 
 
@@ -12,14 +14,18 @@ class Notifier:
 
     def __init__(self, address: str) -> None:
         self._address = "\0" + address[1:] if address.startswith("@") else address
+        self._alive_due = 0.0
 
     def ready(self, status: str) -> None:
         """The service works."""
         self._send("READY=1", f"STATUS={status}")
 
     def alive(self) -> None:
-        """The watchdog may rest."""
-        self._send("WATCHDOG=1")
+        """The watchdog may rest. May be called at any rate."""
+        now = time.monotonic()
+        if now >= self._alive_due:
+            self._alive_due = now + _ALIVE_S
+            self._send("WATCHDOG=1")
 
     def status(self, text: str) -> None:
         """What `systemctl status` shows."""

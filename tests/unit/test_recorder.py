@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from banledger.errors import BanledgerError, LedgerLocked, StoreUnavailable
+from banledger.errors import (
+    BanledgerError,
+    LedgerLocked,
+    LedgerNewer,
+    NotALedger,
+    SettingsError,
+    StoreError,
+    StoreUnavailable,
+)
 from banledger.notify import Notifier
 from banledger.recorder import Recorder
 from banledger.spool import Spool
@@ -106,6 +114,47 @@ def test_while_the_store_is_down_bans_wait_and_one_line_says_so(
     ]
     assert until.waited[:4] == [0.5, 1.0, 2.0, 4.0]
     assert reader(tmp_path).days() == {"2026-11-23": 1}
+
+
+def troubled(spool: Path, errors: list[BanledgerError], waits: int, *, patient: bool = False) -> Until:
+    """Runs a recorder whose store fails like this, one way at each try and at last always the same."""
+
+    def connect() -> Ledger:
+        raise errors.pop(0) if len(errors) > 1 else errors[0]
+
+    until = Until(waits)
+    Recorder(Spool(spool), connect, nowhere, patient=patient).run(until, Notifier(""))
+    return until
+
+
+def test_a_kind_of_trouble_is_said_once_however_its_details_change(
+    spool: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    errors: list[BanledgerError] = [
+        StoreUnavailable("refused", hint="start it"),
+        StoreUnavailable("reset", hint="start it"),
+        StoreUnavailable("full", hint="make room"),
+        StoreUnavailable("refused again", hint="start it"),
+    ]
+    troubled(spool, errors, 8)
+    assert [record.message for record in caplog.records] == [
+        "refused; bans wait in the spool (start it)",
+        "full; bans wait in the spool (make room)",
+    ]
+
+
+@pytest.mark.parametrize("error", [LedgerNewer("newer"), NotALedger("not ours"), StoreError("too old")])
+def test_what_only_a_person_can_mend_is_waited_for_where_the_store_is_not_ours_alone(
+    spool: Path, error: BanledgerError
+) -> None:
+    assert len(troubled(spool, [error], 5, patient=True).waited) == 5
+    with pytest.raises(type(error)):
+        troubled(spool, [error], 5)
+
+
+def test_settings_that_are_wrong_from_the_start_are_not_waited_for(spool: Path) -> None:
+    with pytest.raises(SettingsError):
+        troubled(spool, [SettingsError("no such file")], 5, patient=True)
 
 
 def test_a_step_that_fails_in_the_middle_loses_nothing(

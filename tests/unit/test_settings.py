@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from banledger.errors import SettingsError
-from banledger.settings import CONFIG_VARIABLE, TABLE, Settings, load, machine_zone
+from banledger.settings import CONFIG_VARIABLE, TABLE, Settings, load, machine_zone, without_password
 
 NAMES = [setting.name for setting in TABLE]
 
@@ -148,3 +148,22 @@ def test_a_tz_that_is_no_name_of_a_zone_is_an_error_because_a_ledgers_zone_is_fo
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, "Traceback" in done.stderr) == (3, False)
     assert "unknown time zone: CET-1CEST" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("store", "shown"),
+    [
+        ("/var/lib/a:b@c?d=e", "/var/lib/a:b@c?d=e"),
+        ("sqlite:///var/lib/ledger.db", "sqlite:///var/lib/ledger.db"),
+        ("redis://host:6379/0", "redis://host:6379/0"),
+        ("redis://user@host/0?timeout=1.5&db=2", "redis://user@host/0?timeout=1.5&db=2"),
+        ("redis://user:s3cret@host:1/0", "redis://user@host:1/0"),
+        ("redis://:s3cret@host", "redis://@host"),
+        ("redis://user:s3/cr@e:t?#&@host", "redis://user@host"),
+        ("unix://user:s3cret@/run/x.sock?db=0", "unix://user@/run/x.sock?db=0"),
+        ("redis://host/0?password=s3cret&db=1", "redis://host/0?…&db=1"),
+        ("redis://host/0?timeout=s3cret", "redis://host/0?…"),
+    ],
+)
+def test_a_store_is_shown_without_what_may_be_secret(store: str, shown: str) -> None:
+    assert without_password(store) == shown

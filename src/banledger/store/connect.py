@@ -5,10 +5,9 @@ redis://[user@]host[:6379][/0]            valkey://…       the same
 rediss://[user@]host[:6379][/0]           valkeys://…      the same over TLS
 unix:///run/redis/redis.sock[?db=0]       with a user: unix://user@/run/…
 
-Any of a server's may end in `?timeout=SECONDS`: how long to wait for an answer (10).
+Any of a server's may end in `?timeout=SECONDS`: how long to wait for an answer (10, at most 20).
 """
 
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -27,6 +26,7 @@ _TLS = {"rediss": True, "valkeys": True, "redis": False, "valkey": False, "unix"
 _FORMS = "give a path, redis://host:6379/0, rediss:// for TLS, or unix:///path/to.sock"
 _CONNECT_S = 3.0
 _ANSWER_S = 10.0
+_LONGEST_S = 20.0  # with the recorder's longest wait still shorter than the service manager's patience
 _QUERY = frozenset(("db", "timeout"))
 
 
@@ -132,7 +132,7 @@ def _address(url: SplitResult, access: Access) -> dict[str, Any]:
         if url.scheme == "unix":
             return options | {"unix_socket_path": unquote(url.path)}
         options |= {"host": url.hostname or "localhost", "port": url.port or 6379}
-        if url.fragment or not 0 < wait_s < inf:
+        if url.fragment or not 0 < wait_s <= _LONGEST_S:
             raise ValueError
     except ValueError:
         # Not what Python says of it: that may quote a part of a password.

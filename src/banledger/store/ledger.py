@@ -89,7 +89,7 @@ def zone_of(name: str) -> ZoneInfo:
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise SettingsError(
             f"unknown time zone: {name}",
-            hint="an IANA name such as Europe/Berlin or UTC; is tzdata installed?",
+            hint="an IANA name such as Europe/Berlin or UTC (setting timezone); is tzdata installed?",
         ) from error
 
 
