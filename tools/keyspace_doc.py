@@ -38,7 +38,7 @@ A day is a local day in the ledger's time zone, which is fixed when it is made (
 at a month's edge may have two sets and two of each tally; readers add them up.
 
 Names from outside (jails, servers, user names, ids that are no address) are percent-encoded in keys and in members of
-sorted sets, where they have `% : {{ }} |`, blanks or control characters. Above 128 bytes they are cut, and end in `~`
+sorted sets, where they have `% : {{ }} | ~`, blanks or control characters. Above 128 bytes they are cut, and end in `~`
 and 32 hexadecimal digits of their SHA-256. The hash of the ban has them in full.
 
 ## The hash of a ban

@@ -25,12 +25,12 @@ PENDING_KEPT_S = 7 * 86_400
 """How long an amendment waits for its ban, seconds."""
 
 _TOKEN_MAX = 128
-_NOT_PLAIN = frozenset("%:{}|")
+_NOT_PLAIN = frozenset("%:{}|~")
 
 
 @lru_cache(maxsize=8192)
 def token(text: str) -> str:
-    """`text` as part of a key: `% : { } |`, blanks and controls percent-encoded, long text cut and hashed."""
+    """`text` as part of a key: `% : { } | ~`, blanks and controls percent-encoded, long text cut and hashed."""
     if text.isprintable() and " " not in text and len(text) <= 32 and _NOT_PLAIN.isdisjoint(text):
         return text
     raw = text.encode("utf-8", "surrogatepass")

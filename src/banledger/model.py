@@ -16,8 +16,7 @@ VERSION = 1
 Moment: TypeAlias = Annotated[float, Meta(ge=1, lt=32_503_680_000)]
 """UTC epoch seconds, before the year 3000."""
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
-# Up to 4,000 years: the end of a ban is still a date.
-Seconds: TypeAlias = Annotated[int, Meta(ge=-(2**37), le=2**37)]
+Seconds: TypeAlias = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 Label: TypeAlias = Annotated[str, Meta(min_length=1)]
 
 

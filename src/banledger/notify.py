@@ -39,7 +39,7 @@ class Notifier:
         if not self._address:
             return
         message = "\n".join(" ".join(word.splitlines()) for word in words).encode("utf-8", "backslashreplace")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel, suppress(OSError):
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
             channel.settimeout(_PATIENCE_S)
             channel.sendto(message, self._address)
 

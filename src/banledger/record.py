@@ -37,6 +37,7 @@ _UNKNOWN = "XX"
 FOR_EVER = "never"
 """The text of `expires` of a ban without end."""
 
+_MAX_BANTIME = 2**37
 _MAX_USERS = 10
 _MAX_USER = 256
 _INVALID_USER = "invalid user "
@@ -148,7 +149,7 @@ def _merge_ban(ban: Ban, line: BanLine, seen: float) -> Ban:
         "matches": line.matches,
     }
     # fail2ban counts the restoring itself as one more ban.
-    term = {"bantime": line.bantime, "bancount": max(0, line.bancount - bool(line.restored))}
+    term = {"bantime": _bounded(line.bantime), "bancount": max(0, line.bancount - bool(line.restored))}
     if _RANK[origin] < _RANK[ban.origin]:
         changes: dict[str, Any] = {"origin": origin, **base}
         if ban.prolonged is None or (origin == LIVE and ban.prolonged < seen):
@@ -188,7 +189,7 @@ def is_country(text: str) -> bool:
 def _merge_prolong(ban: Ban, line: ProlongLine, seen: float) -> Ban:
     latest = (ban.reopened or ban.seen) if ban.origin == LIVE else 0.0
     known = ban.prolonged or 0.0
-    term = {"bantime": line.bantime, "bancount": line.bancount}
+    term = {"bantime": _bounded(line.bantime), "bancount": line.bancount}
     ban = _first_seen(ban, seen)
     if seen < latest or seen < known or (seen == known and not _larger(term, ban)):
         return ban
@@ -215,6 +216,11 @@ def _settle_end(ban: Ban) -> Ban:
         return ban
     again = ban.origin == LIVE and (ban.reopened or ban.seen) > last
     return _changed(ban, {"unbanned": None if again else last, "unbanned_before": last if again else None})
+
+
+def _bounded(bantime: int) -> int:
+    """Seconds up to 4,000 years: the end of a ban is still a date. Every time below zero means for ever."""
+    return max(-1, min(bantime, _MAX_BANTIME))
 
 
 def _users(line: BanLine) -> tuple[str, ...]:

@@ -32,7 +32,8 @@ _FRESH_S = 60
 _CHUNK = 1 << 20
 _OPEN_AT_ONCE = 64
 _REJECTED_FILES = 1000
-_REJECTED_BYTES = 64 << 10
+_REJECTED_BYTES = 16 << 10
+_REJECTED_SAID = 5
 _VANISHED = "lines vanished from the spool; at most so many bans"
 
 _log = logging.getLogger("banledger")
@@ -67,6 +68,10 @@ class _Missing(Struct, frozen=True):
     first: int
     gap: GapLine
 
+    def hold(self, writer: str, seq: int) -> bool:
+        """Whether that line is one of them: then they came late and are not lost."""
+        return writer == self.writer and self.first <= seq <= self.gap.seq
+
 
 class Spool:
     """The segments of one directory. Used by one thread. Raises SpoolError where the directory can't be read."""
@@ -84,6 +89,7 @@ class Spool:
         self._missing: list[_Missing] = []
         self._suspected: list[_Missing] = []
         self._reported: list[_Missing] = []
+        self._set_aside_any = False
 
     def close(self) -> None:
         """Let go of every segment; what is not committed will be read again."""
@@ -99,7 +105,7 @@ class Spool:
             self._reported, self._suspected, self._missing = self._suspected, self._missing, []
             events: list[Event] = [missing.gap for missing in self._reported]
             for segment in self._segments.values():
-                if len(events) >= limit:
+                if self._full(events, limit):
                     break
                 self._read_segment(segment, now, limit, events)
         except OSError as error:
@@ -109,16 +115,19 @@ class Spool:
             ) from error
         return events
 
+    def _full(self, events: list[Event], limit: int) -> bool:
+        """Lines that are no events take time and memory too."""
+        return len(events) + len(self._rejected) >= limit
+
     @property
     def doubtful(self) -> bool:
-        """Whether the next `read` may report lines as lost that this one missed."""
-        return bool(self._missing or self._suspected)
+        """Whether the next `read` may have more to say though this one found no event."""
+        return bool(self._missing or self._suspected or self._set_aside_any)
 
     def commit(self) -> int:
         """All that was read is safe: set aside what was no event, remove what is finished. How many were removed."""
-        for rejected in self._rejected:
-            self._set_aside(rejected)
-        self._rejected.clear()
+        self._set_aside_any = bool(self._rejected)
+        self._set_all_aside()
         self._reported = []
         removed = 0
         for segment in list(self._segments.values()):
@@ -157,30 +166,33 @@ class Spool:
         names = set(os.listdir(self.directory))  # noqa: PTH208  # ten times a second
         new = sorted(name for name in names - self._segments.keys() - self._kept if _SEGMENT.fullmatch(name))
         backlog = sum(not segment.live and segment.finished is None for segment in self._segments.values())
-        for name in new[: max(0, _OPEN_AT_ONCE - backlog)]:
-            self._open(name)
+        for name in new:
+            if backlog >= _OPEN_AT_ONCE:
+                break
+            backlog += self._open(name)
         for segment in self._segments.values():
             segment.gone = segment.name not in names
         self._refused &= names
         self._kept &= names
 
-    def _open(self, name: str) -> None:
+    def _open(self, name: str) -> bool:
         try:
             fd = os.open(self.directory / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
-            return
+            return False
         except OSError as error:
             self._refuse(name, str(error.strerror))
-            return
+            return False
         if fault := _fault(os.fstat(fd), self.directory):
             os.close(fd)
             self._refuse(name, fault)
-            return
+            return False
         match = _SEGMENT.fullmatch(name)
         assert match is not None  # noqa: S101  # _scan chose it by this pattern
         if match[2] == "1":
             self._next_seq.setdefault(match[1], (1, 0.0))
         self._segments[name] = _Segment(name, match[1], fd)
+        return True
 
     def _refuse(self, name: str, reason: str) -> None:
         if name not in self._refused:
@@ -193,11 +205,11 @@ class Spool:
         status = os.fstat(segment.fd)
         if status.st_size != segment.offset:
             self._read_lines(segment, limit, events)
-        if len(events) >= limit or not (segment.gone or self._may_finish(segment, status, now)):
+        if self._full(events, limit) or not (segment.gone or self._may_finish(segment, status, now)):
             return
         # Nobody writes to it any more: whatever came since is the last of it.
         self._read_lines(segment, limit, events)
-        if len(events) < limit:
+        if not self._full(events, limit):
             self._read_fragment(segment)
             segment.finished = now
 
@@ -215,7 +227,7 @@ class Spool:
     def _read_lines(self, segment: _Segment, limit: int, events: list[Event]) -> None:
         if os.fstat(segment.fd).st_size < segment.offset:
             segment.offset = 0
-        while len(events) < limit:
+        while not self._full(events, limit):
             chunk = os.pread(segment.fd, _CHUNK, segment.offset)
             end = chunk.rfind(b"\n") + 1
             if not end:
@@ -227,7 +239,7 @@ class Spool:
             if segment.skipping:
                 segment.offset += len(lines.pop(0)) + 1
                 segment.skipping = False
-            lines = lines[: limit - len(events)]
+            lines = lines[: limit - len(events) - len(self._rejected)]
             for line in lines:
                 segment.offset += len(line) + 1
                 self._take(segment, line, events)
@@ -271,11 +283,8 @@ class Spool:
 
     def _follow(self, writer: str, event: Event) -> None:
         """Notice line numbers that are not there. Believed only if the next scan does not bring them."""
-        self._suspected = [
-            lines
-            for lines in self._suspected
-            if lines.writer != writer or not lines.first <= event.seq <= lines.gap.seq
-        ]
+        self._suspected = [lines for lines in self._suspected if not lines.hold(writer, event.seq)]
+        self._missing = [lines for lines in self._missing if not lines.hold(writer, event.seq)]
         expected, since = self._next_seq.get(writer, (event.seq, 0.0))
         if event.seq > expected:
             lost = event.seq - expected
@@ -295,23 +304,25 @@ class Spool:
         if event.seq >= expected:
             self._next_seq[writer] = (event.seq + 1, event.seen)
 
-    def _set_aside(self, rejected: _Rejected) -> None:
+    def _set_all_aside(self) -> None:
+        """Keep what was no event, in a folder that can't grow for ever."""
+        if not self._rejected:
+            return
         folder = self.directory / REJECTED
-        name = hashlib.sha256(rejected.line).hexdigest()[:32]
-        _log.warning("set aside from %r: %s (%s/%s)", rejected.segment.name, rejected.reason, folder, name)
+        for rejected in self._rejected[:_REJECTED_SAID]:
+            _log.warning("set aside from %r: %r (see %s)", rejected.segment.name, rejected.reason, folder)
+        if len(self._rejected) > _REJECTED_SAID:
+            _log.warning("set aside: %d lines more", len(self._rejected) - _REJECTED_SAID)
         try:
             folder.mkdir(mode=0o750, exist_ok=True)
-            if sum(1 for _ in folder.iterdir()) >= _REJECTED_FILES:
-                return
-            fd = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
-        except FileExistsError:
-            return
+            room = _REJECTED_FILES - sum(1 for _ in folder.iterdir())
+            for rejected in self._rejected:
+                room -= room > 0 and _write_once(folder, rejected)
         except OSError as error:
-            _log.error("can't set it aside (%s): %r stays in the spool", error.strerror, rejected.segment.name)
-            rejected.segment.kept = True
-            return
-        with os.fdopen(fd, "wb") as file, suppress(OSError):
-            file.write(b"reason: " + rejected.reason.encode("utf-8", "replace") + b"\n\n" + rejected.line)
+            _log.error("can't set lines aside in %s (%s): they stay in the spool", folder, error.strerror)
+            for rejected in self._rejected:
+                rejected.segment.kept = True
+        self._rejected.clear()
 
     def _dismiss(self, segment: _Segment) -> int:
         """Forget a finished segment and, unless something in it must wait, remove it."""
@@ -331,6 +342,22 @@ class Spool:
             return 0
         finally:
             os.close(segment.fd)
+
+
+def _write_once(folder: Path, rejected: _Rejected) -> bool:
+    """Keep a line under its hash, whole or not at all. False if it is there already; raises OSError."""
+    path = folder / hashlib.sha256(rejected.line).hexdigest()[:32]
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+    except FileExistsError:
+        return False
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(b"reason: " + rejected.reason.encode("utf-8", "replace") + b"\n\n" + rejected.line)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    return True
 
 
 def _fault(status: os.stat_result, directory: Path) -> str:

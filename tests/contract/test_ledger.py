@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from banledger.errors import LedgerMissing, LedgerNewer, NotALedger, SettingsError
-from banledger.keyspace import PENDING_KEPT_S, Keyspace
+from banledger.keyspace import PENDING_KEPT_S, Keyspace, token
 from banledger.model import BanLine, Event, ProlongLine, UnbanLine
 from banledger.record import subject_of
 from banledger.store.check import check
@@ -94,7 +94,7 @@ def test_what_ran_out_leaves_the_list_of_active_bans_and_nothing_else(ledger: Le
     ledger.record([ban(), ban("192.0.2.2", bantime=-1)], nowhere)
     assert ledger.banned_now(T0 + 1) == 2
     assert ledger.banned_now(T0 + 601) == 1
-    ledger.tidy(T0 + 601)
+    ledger.tidy(T0 + 601 + 86_400)
     assert ledger.store().cards(["bans:active"]) == [1]
     assert faults(ledger) == []
 
@@ -116,13 +116,33 @@ def test_gaps_are_kept_with_what_was_lost(ledger: Ledger) -> None:
     assert (lost.bans, lost.others, lost.reason) == (3, 1, "full")
 
 
-@pytest.mark.parametrize("name", ["a:b", "{x}", "a|b", "line\nbreak", "é\u202e", "x" * 10_000, "%41", " ", "\x00"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pending",
+        "count",
+        "top",
+        "active",
+        "x~y",
+        "a:b",
+        "{x}",
+        "a|b",
+        "line\nbreak",
+        "é\u202e",
+        "x" * 10_000,
+        "%41",
+        " ",
+        "\x00",
+    ],
+)
 def test_names_from_outside_do_no_harm(ledger: Ledger, name: str) -> None:
     ledger.record([ban(fid=name, jail=name, users=(name,))], nowhere)
     assert [key for key in ledger.store().keys("*") if not key.isprintable() or len(key) > 200] == []
     (recorded,) = ledger.bans(ledger.ids_of_day("2026-11-23"))
     assert recorded is not None
     assert (recorded.fid, recorded.jail) == (name, name)
+    assert [ledger.sizes(what, [token(name)]) for what in ("id", "jail")] == [[1], [1]]
+    assert ledger.sizes("user", [token(name[:256])]) == [1]
     assert faults(ledger) == []
 
 

@@ -375,3 +375,14 @@ def test_a_damaged_ledger_ends_it_with_a_word_and_the_bans_stay_in_the_spool(pla
     assert f"{place.store} is no ledger, or damaged" in error_of(said)[0]
     assert "restore a copy" in error_of(said)[1]
     assert writer.path.exists()
+
+
+def test_a_hangup_after_the_order_to_stop_does_not_take_it_back(place: Place, tmp_path: Path) -> None:
+    service = place.start("--spool", str(tmp_path / "none"), "--store", str(place.store))
+    service.wait_for("can't read the spool")
+    service.process.send_signal(signal.SIGSTOP)
+    service.process.send_signal(signal.SIGTERM)
+    service.process.send_signal(signal.SIGHUP)
+    service.process.send_signal(signal.SIGCONT)
+    assert service.process.wait(timeout=10) == 0
+    assert service.text.count("recording from") == 1

@@ -124,3 +124,8 @@ def test_the_subject_has_the_canonical_address_and_the_second_of_the_database() 
 def test_a_jail_with_its_own_id_may_still_know_the_address() -> None:
     assert address_of(ban("alice", ip="2001:DB8::1")) == "2001:db8::1"
     assert address_of(ban("alice")) is None
+
+
+def test_a_bantime_beyond_any_date_is_cut() -> None:
+    assert merged(ban(bantime=2**50)).bantime == merged(prolong(bantime=2**53)).bantime == 2**37
+    assert merged(ban(bantime=-(2**40))).bantime == -1

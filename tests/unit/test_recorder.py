@@ -223,3 +223,17 @@ def test_the_time_of_a_ban_is_kept(recorder: Recorder, writer: Writer, tmp_path:
     (ban,) = ledger.bans(ledger.ids_of_day("2026-11-23"))
     assert ban is not None
     assert (ban.time, ban.country) == (T0, "DE")
+
+
+def test_a_ledger_that_is_taken_away_is_noticed_before_anything_is_lost(
+    recorder: Recorder, writer: Writer, tmp_path: Path
+) -> None:
+    writer.write("192.0.2.1")
+    recorder.step(NOW)
+    for path in tmp_path.glob("ledger.db*"):
+        path.unlink()
+    writer.write("192.0.2.2")
+    with pytest.raises(StoreUnavailable, match="moved or deleted"):
+        recorder.step(NOW)
+    assert recorder.step(NOW).new == 1
+    assert reader(tmp_path).distinct("ip") == 1

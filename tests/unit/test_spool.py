@@ -315,3 +315,38 @@ def test_what_was_committed_lately_can_be_read_again(writer: Writer, tmp_path: P
     spool.commit()
     assert not writer.path.exists()
     spool.close()
+
+
+def test_lines_that_are_no_events_count_as_work(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+    writer.raw(b"".join(b"garbage %d\n" % number for number in range(250)))
+    writer.write("a")
+    writer.close()
+    steps = [step(spool, 100) for _ in range(4)]
+    assert steps == [[], [], ["a"], []]
+    assert len(list((tmp_path / REJECTED).iterdir())) == 250
+    assert not writer.path.exists()
+
+
+def test_where_lines_can_not_be_set_aside_their_segment_stays(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+    (tmp_path / REJECTED).write_text("in the way")
+    writer.raw(b"garbage\n")
+    writer.write("a")
+    writer.close()
+    assert step(spool) == ["a"]
+    assert writer.path.exists()
+
+
+def test_segments_whose_names_are_out_of_order_are_no_gap(spool: Spool, tmp_path: Path) -> None:
+    """The clock was put back between them."""
+    for moment, number, seqs in ((1_700_000_000_009, 1, range(1, 4)), (1_700_000_000_001, 2, range(4, 6))):
+        path = tmp_path / f"{moment}-abcdef01-{number}.jsonl"
+        path.write_bytes(b"".join(encode(ban(str(seq), seq=seq)) for seq in seqs))
+    assert sorted(step(spool)) == ["1", "2", "3", "4", "5"]
+    assert [event for _ in range(3) for event in spool.read(NOW, 10)] == []
+
+
+def test_names_that_are_refused_do_not_keep_others_out(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+    for number in range(70):
+        (tmp_path / f"{number:013d}-abcdef09-1.jsonl").symlink_to(tmp_path / "nowhere")
+    writer.write("a")
+    assert step(spool) == ["a"]

@@ -96,14 +96,17 @@ class _Signals:
     """SIGTERM, SIGINT and SIGHUP as state that a wait can be cut short by. See recorder.Until."""
 
     def __init__(self) -> None:
-        self.stopped = self.reload = False
+        self.stopped = self.reload = self.ending = False
         self._wake, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _frame: object) -> None:
-        self.reload = number == signal.SIGHUP
+        if number == signal.SIGHUP:
+            self.reload = True
+        else:
+            self.ending = True
         self.stopped = True
 
     def wait(self, seconds: float) -> None:
@@ -113,7 +116,7 @@ class _Signals:
 
     def take_reload(self) -> bool:
         """Whether it was SIGHUP that stopped the loop; if so, it may begin again."""
-        if not self.reload:
+        if self.ending or not self.reload:
             return False
         self.stopped = self.reload = False
         return True

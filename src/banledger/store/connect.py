@@ -10,7 +10,7 @@ Any of a server's may end in `?timeout=SECONDS`: how long to wait for an answer 
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from msgspec import Struct
 
@@ -101,7 +101,7 @@ def _client(store: str, access: Access, *, once: bool = False) -> "Redis":
     from banledger.store.redis import Handshake
 
     client = Redis(
-        **_address(urlsplit(store), access),
+        **_address(store, access),
         protocol=3,
         decode_responses=True,
         encoding_errors="backslashreplace",
@@ -116,31 +116,34 @@ def _client(store: str, access: Access, *, once: bool = False) -> "Redis":
     return client
 
 
-def _address(url: SplitResult, access: Access) -> dict[str, Any]:
-    if url.scheme not in _TLS:
-        raise SettingsError(f"unknown kind of store: {url.scheme}://", hint=_FORMS)
+def _address(store: str, access: Access) -> dict[str, Any]:
+    scheme = store.partition("://")[0]
+    if scheme not in _TLS:
+        raise SettingsError(f"unknown kind of store: {scheme}://", hint=_FORMS)
     try:
+        url = urlsplit(store)
         query = _query(url.query)
         wait_s = float(query.get("timeout", _ANSWER_S))
         options: dict[str, Any] = {
             "username": unquote(url.username) if url.username else None,
             "password": access.password or (unquote(url.password) if url.password else None),
-            "db": int(("" if url.scheme == "unix" else url.path.strip("/")) or query.get("db") or 0),
+            "db": int(("" if scheme == "unix" else url.path.strip("/")) or query.get("db") or 0),
             "socket_timeout": wait_s,
             "socket_connect_timeout": min(wait_s, _CONNECT_S),
         }
-        if url.scheme == "unix":
-            return options | {"unix_socket_path": unquote(url.path)}
-        options |= {"host": url.hostname or "localhost", "port": url.port or 6379}
         if url.fragment or not 0 < wait_s <= _LONGEST_S:
             raise ValueError
+        if scheme == "unix":
+            return options | {"unix_socket_path": unquote(url.path)}
+        options |= {"host": url.hostname or "localhost", "port": url.port or 6379}
+        options["host"].encode("idna")
     except ValueError:
         # Not what Python says of it: that may quote a part of a password.
         raise SettingsError(
-            f"{without_password(url.geturl())} is no store: there is something wrong with its port, database or query",
+            f"{without_password(store)} is no store: there is something wrong with its port, database or query",
             hint=f"{_FORMS}; a password goes into password_file",
         ) from None
-    return options | (_tls(access) if _TLS[url.scheme] else {})
+    return options | (_tls(access) if _TLS[scheme] else {})
 
 
 def _query(text: str) -> dict[str, str]:

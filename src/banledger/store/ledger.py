@@ -24,6 +24,7 @@ from banledger.store.engine import Applied, Conflict, Engine, Outcome, Reader, S
 _ROUNDS = 20
 _AT_ONCE = 500
 _LABEL = "server:"
+_ENDED_LONG_S = 86_400.0  # so that a clock that jumps takes nothing off the list that is in force
 _RESTORE = "restore a copy of the ledger"
 
 _Store = TypeVar("_Store", bound=Reader)
@@ -341,7 +342,7 @@ class Ledger(LedgerReader):
 
     def tidy(self, now: float) -> int:
         """Forget amendments whose ban never came, and take what ran out from the list of active bans."""
-        self._engine.expire(self.keys.active, now)
+        self._engine.expire(self.keys.active, now - _ENDED_LONG_S)
         gone = 0
         for month in list(self._reader.members(self.keys.months)):
             while ids := self._engine.due(self.keys.pending(month), now, _AT_ONCE):

@@ -509,7 +509,9 @@ def _slot(key: str) -> str:
 def _is_sorted(key: str) -> bool:
     """Whether a key of ours is a sorted set, by its name."""
     _, *kind = key.split(":", 3)
-    return kind[:1] in (["top"], ["active"], ["gaps"]) or kind[1:2] in (["count"], ["pending"], ["waiting"])
+    if kind[:1] and kind[0].startswith("{"):
+        return kind[1:2] in (["count"], ["pending"])
+    return kind[:1] in (["top"], ["active"], ["gaps"])
 
 
 def _pages(items: Sequence[_Item], size: int = _PAGE) -> Iterator[Sequence[_Item]]:

@@ -16,7 +16,7 @@ import sqlite3
 import stat
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -122,6 +122,14 @@ def _is_there(path: Path) -> bool:
     if stat.S_ISDIR(mode):
         raise NotALedger(f"{path} is a directory, not a ledger", hint="give the path of a file")
     return True
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _lock_beside(path: Path) -> Path:
@@ -347,17 +355,17 @@ class SqliteEngine(SqliteReader):
         super().__init__(connection, path)
         self._lock = lock
         self._numbers: dict[str, int] = {}
+        self._file = _file_at(path)
 
     def close(self) -> None:
         """See Reader.close. Leaves `-wal` and `-shm` behind for readers that can't make them."""
         if self._lock < 0:
             return
-        keeper = _connect(f"file:{quote(str(self.path.absolute()))}?mode=ro")
-        with suppress(sqlite3.Error):
+        with suppress(sqlite3.Error), closing(_connect(f"file:{quote(str(self.path.absolute()))}?mode=ro")) as keeper:
             keeper.execute("SELECT count(*) FROM sqlite_master").fetchone()
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")  # so that the file alone is a good copy
+            self._db.close()
         self._db.close()
-        keeper.close()
         os.close(self._lock)
         self._lock = -1
 
@@ -436,6 +444,10 @@ class SqliteEngine(SqliteReader):
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        if _file_at(self.path) != self._file:
+            raise StoreUnavailable(
+                f"the ledger at {self.path} was moved or deleted", hint="a new one is made; or put it back"
+            )
         with _translated(self.path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
