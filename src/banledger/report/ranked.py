@@ -17,7 +17,6 @@ Row = tuple[str, int]
 """A value (token) and its bans."""
 
 _SMALL = frozenset({"country", "jail", "server", "hour"})
-_MERGED = 20_000  # tally entries that are simply merged
 _MERGED_AT_MOST = 3_000_000
 _CHUNK = 500
 _SEEDED_DAYS = 31
@@ -25,7 +24,10 @@ _SEEDED_DAYS = 31
 
 def best(table: Mapping[str, int], count: int) -> list[Row]:
     """The `count` largest of `table`, largest first, equals by name backwards."""
-    return nlargest(count, table.items(), key=_order)
+    if 0 < count < len(table):
+        bar = sorted(table.values())[-count]
+        return nlargest(count, [row for row in table.items() if row[1] >= bar], key=_order)
+    return sorted(table.items(), key=_order, reverse=True)[:count]
 
 
 def _order(row: Row) -> tuple[int, str]:
@@ -52,7 +54,7 @@ def top(ledger: LedgerReader, dimension: str, days: Sequence[str], count: int) -
         rows = [(tok, int(bans)) for tok, bans in islice(ledger.ranked(dimension), count)]
         return rows, ledger.distinct(dimension)
     entries = sum(ledger.distinct_on(dimension, days))
-    if entries <= _MERGED or not count:
+    if entries <= ledger.store().adds_up or not count:
         return _merge(ledger, dimension, days, count)
     outside = [day for day in everything if day not in set(days)]
     descent = Descent(ledger, dimension, days, outside, count)

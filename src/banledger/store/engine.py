@@ -54,7 +54,12 @@ class Repair(Struct, frozen=True):
 
 
 class Reader(Protocol):
-    """What can be asked of a store. Absent keys are empty, never an error."""
+    """What can be asked of a store. Absent keys are empty, never an error.
+
+    adds_up  how many entries of tallies are added up as fast as the largest are found without that
+    """
+
+    adds_up: int
 
     def hashes(self, keys: Sequence[str]) -> list[Hash]:
         """Each key's hash, in the order asked; empty where there is none."""

@@ -163,7 +163,7 @@ def test_the_walk_down_the_ranking_is_exact(lines: list[Any], span: Span, count:
 def test_a_big_span_is_answered_by_the_walk_down_the_ranking(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [ban(f"192.0.2.{n % 50}", T0 + n * 3600) for n in range(1, 400)]
     ledger = make(lines)
-    monkeypatch.setattr(ranked, "_MERGED", 10)
+    monkeypatch.setattr(type(ledger.store()), "adds_up", 10)
     monkeypatch.setattr(ranked, "_MERGED_AT_MOST", 0)
 
     top = stats.top(ledger, "ip", Query(Span("2026-11-25", "2026-12-05")), 7)
