@@ -85,9 +85,6 @@ _FEW = frozenset({"jail", "country", "server", "user"})  # dimensions whose keys
 DIMENSIONS = tuple(_DIMENSIONS)
 """What has a set, an all-time ranking and a tally a day."""
 
-TALLIES = (*DIMENSIONS, *_TALLIES)
-"""What has a tally a day."""
-
 DAY = "day"
 """The dimension of local days: a set and a ranking, no tally."""
 
@@ -357,6 +354,14 @@ def _month(year: int, month: int) -> str:
     elif month == 13:
         year, month = year + 1, 1
     return f"{year % 100:02d}{month:02d}"
+
+
+def is_sorted_set(key: str) -> bool:
+    """Whether a key is a sorted set, by its name."""
+    _, *kind = key.split(":", 3)
+    if kind[:1] and kind[0].startswith("{"):
+        return kind[1:2] in (["count"], ["pending"])
+    return kind[:1] in (["top"], ["active"], ["gaps"])
 
 
 def describe(prefix: str = "bans") -> list[tuple[str, str, str]]:

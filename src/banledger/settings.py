@@ -6,7 +6,6 @@ Precedence: flag, environment, file, default. Every mistake is named, all in one
 import hashlib
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -110,12 +109,18 @@ def _plain_prefix(prefix: str) -> bool:
 
 def _from_file(path: Path, *, must_exist: bool) -> tuple[dict[str, str], list[str]]:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}, [f"there is no settings file at {path}"] if must_exist else []
     except OSError as error:
         return {}, [f"can't read {path}: {error.strerror}"]
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        return {}, [f"{path} is not TOML: {error}"]
+    import tomllib  # most commands find no file, and need not wait for this
+
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         return {}, [f"{path} is not TOML: {error}"]
     values = {name: value for name, value in table.items() if _known(name) and isinstance(value, str)}
     mistakes = [_mistake(path, name, value) for name, value in table.items() if name not in values]

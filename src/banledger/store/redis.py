@@ -27,7 +27,7 @@ from msgspec import Struct
 from redis import exceptions
 
 from banledger.errors import StoreError, StoreUnavailable
-from banledger.keyspace import STANDING_FIELDS, Change, Keyspace, Mark, Ranking, Standing
+from banledger.keyspace import STANDING_FIELDS, Change, Keyspace, Mark, Ranking, Standing, is_sorted_set
 from banledger.store.engine import Applied, Conflict, Hash, Outcome, Repair, Scored
 
 _Item = TypeVar("_Item")
@@ -123,7 +123,7 @@ class RedisReader:
         return [
             int(reply)
             for page in _pages(keys)
-            for reply in self.calls([("ZCARD" if _is_sorted(key) else "SCARD", key) for key in page])
+            for reply in self.calls([("ZCARD" if is_sorted_set(key) else "SCARD", key) for key in page])
         ]
 
     def tally(self, keys: Sequence[str]) -> dict[str, int]:
@@ -506,14 +506,6 @@ def _pairs(flat: Any) -> Hash:
 
 def _slot(key: str) -> str:
     return key.partition("{")[2].partition("}")[0] or key
-
-
-def _is_sorted(key: str) -> bool:
-    """Whether a key of ours is a sorted set, by its name."""
-    _, *kind = key.split(":", 3)
-    if kind[:1] and kind[0].startswith("{"):
-        return kind[1:2] in (["count"], ["pending"])
-    return kind[:1] in (["top"], ["active"], ["gaps"])
 
 
 def _pages(items: Sequence[_Item], size: int = _PAGE) -> Iterator[Sequence[_Item]]:
