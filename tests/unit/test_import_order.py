@@ -10,9 +10,9 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "banledger"
 LAYERS = (
-    {"errors", "model", "identity", "settings", "record", "keyspace", "fail2ban"},
+    {"errors", "model", "identity", "block", "settings", "record", "network", "keyspace", "fail2ban"},
     {"spool", "enrich", "store"},
-    {"recorder", "report", "importer", "notify", "demonstration"},
+    {"recorder", "whois", "report", "importer", "notify", "demonstration"},
     {"cli", "__main__"},
 )
 ALONE = {"action", "demo"}  # they import nothing of ours: a file for fail2ban's interpreter, and data

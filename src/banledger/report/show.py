@@ -6,10 +6,10 @@ from math import inf
 
 from msgspec import Struct
 
+from banledger.block import Block, block
 from banledger.identity import canonical_address, is_ban_id
 from banledger.keyspace import token
 from banledger.record import PENDING, Ban
-from banledger.report.match import Block, block
 from banledger.report.walk import Progress, newest_first, silent
 from banledger.store.ledger import LedgerReader
 

@@ -1,0 +1,155 @@
+"""What is known of a network: the record that a registry keeps of it, and the answer to a look-up."""
+
+import base64
+import zlib
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+MOST_CIDRS = 64
+"""A record has at most so many CIDRs here; the one that was asked about is among them."""
+
+_RAW_MOST = 1 << 20
+
+
+class Network(Struct, frozen=True, kw_only=True):
+    """A network as a registry, or another source, describes it. Unknown values are None. Times: UTC epoch seconds.
+
+    cidrs       its CIDRs, canonical with prefix length, at least one, none inside another
+    source      `rdap`, `cymru` (DNS: prefix, ASN and country only), `import` (from another record of the past)
+    registry    whose answer it is: `arin`, `ripe`, `apnic`, `lacnic`, `afrinic`, or a national one's host name
+    fetched     when
+    country     ISO 3166 code of the registration
+    org         organisation it is registered to; `abuse`: mailbox for complaints
+    asn         autonomous system that announces it, as far as one was asked for
+    registered  date of registration, `changed`: of the last change; ISO 8601, as the registry says
+    remarks     lines of text
+    raw         the whole answer, JSON as it came; empty where there is none
+    """
+
+    cidrs: tuple[str, ...]
+    source: str
+    registry: str
+    fetched: float
+    handle: str | None = None
+    name: str | None = None
+    country: str | None = None
+    org: str | None = None
+    abuse: str | None = None
+    asn: int | None = None
+    registered: str | None = None
+    changed: str | None = None
+    remarks: tuple[str, ...] = ()
+    raw: bytes = b""
+
+
+class Outcome(StrEnum):
+    """How a look-up ended.
+
+    found    with a network
+    none     no registry has a network there (a placeholder or 404 likewise)
+    limited  the registry asks us to wait (429, 503, LACNIC's notice)
+    failed   anything else: unreachable, too slow, too large, not what was asked for
+    """
+
+    FOUND = "found"
+    NONE = "none"
+    LIMITED = "limited"
+    FAILED = "failed"
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What a look-up of one address came to.
+
+    address   as asked, canonical
+    registry  the name of the registry that was asked first (its rate was used)
+    network   if `outcome` is found
+    asn       origin of the announced `prefix` (a CIDR) around the address, where that was asked for and is known
+    retry_s   how long the registry wants to be left alone, seconds; 0: it did not say
+    problem   what went wrong, for people; hostile text is possible in it
+    """
+
+    address: str
+    registry: str
+    outcome: Outcome
+    network: Network | None = None
+    asn: int | None = None
+    prefix: str | None = None
+    retry_s: float = 0.0
+    problem: str = ""
+
+
+# The hash of a network: text for text.
+
+FIELDS = {
+    "cidrs": "all CIDRs of the record, with a blank between",
+    "source": "`rdap`, `cymru` (DNS), `import` (from another record of the past)",
+    "registry": "whose answer it is: `arin`, `ripe`, `apnic`, `lacnic`, `afrinic`, or a host name",
+    "fetched": "when, UTC epoch seconds",
+    "handle": "the registry's handle",
+    "name": "name of the network",
+    "country": "ISO 3166 code of the registration",
+    "org": "organisation it is registered to",
+    "abuse": "mailbox for complaints",
+    "asn": "autonomous system that announces it",
+    "registered": "date of registration, ISO 8601",
+    "changed": "date of the last change, ISO 8601",
+    "remarks": "JSON array of text",
+    "raw": "the whole answer as the registry gave it: JSON, compressed (zlib), base64; only with the first of `cidrs`",
+}
+"""Every field of a network's hash and what it holds. Absent values have no field."""
+
+_TEXTS = ("handle", "name", "country", "org", "abuse", "registered", "changed")
+_texts = msgspec.json.Decoder(tuple[str, ...])
+
+
+def to_hash(network: Network, *, raw: bool = True) -> dict[str, str]:
+    """The network's hash, with or without the whole answer."""
+    fields = {
+        "cidrs": " ".join(network.cidrs),
+        "source": network.source,
+        "registry": network.registry,
+        "fetched": f"{network.fetched:.0f}",
+    }
+    fields |= {name: value for name in _TEXTS if (value := getattr(network, name))}
+    if network.asn is not None:
+        fields["asn"] = str(network.asn)
+    if network.remarks:
+        fields["remarks"] = msgspec.json.encode(network.remarks).decode()
+    if raw and network.raw:
+        fields["raw"] = packed(network.raw)
+    return fields
+
+
+def from_hash(fields: dict[str, str]) -> Network:
+    """The network whose hash has `fields`. Raises ValueError or KeyError if they are no network's."""
+    values: dict[str, Any] = {name: fields.get(name) for name in _TEXTS}
+    return Network(
+        cidrs=tuple(fields["cidrs"].split(" ")),
+        source=fields["source"],
+        registry=fields["registry"],
+        fetched=float(fields["fetched"]),
+        asn=int(fields["asn"]) if "asn" in fields else None,
+        remarks=_texts.decode(fields["remarks"]) if "remarks" in fields else (),
+        raw=unpacked(fields["raw"]) if "raw" in fields else b"",
+        **values,
+    )
+
+
+def packed(raw: bytes) -> str:
+    """An answer as text, compressed."""
+    return base64.b64encode(zlib.compress(raw, 6)).decode("ascii")
+
+
+def unpacked(text: str) -> bytes:
+    """The answer in that text. Raises ValueError for what is none, or unfolds to more than 1 MiB."""
+    try:
+        machine = zlib.decompressobj()
+        raw = machine.decompress(base64.b64decode(text, validate=True), _RAW_MOST)
+    except zlib.error as error:
+        raise ValueError(f"not compressed: {error}") from error
+    if machine.unconsumed_tail:
+        raise ValueError("it unfolds to too much")
+    return raw
