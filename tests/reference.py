@@ -4,7 +4,7 @@ The model that other engines are compared with, and the place to crash between a
 something that a cluster does at once (a script in one slot, one command elsewhere).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import count
 
@@ -160,6 +160,19 @@ class ReferenceEngine:
 
     def assign(self, key: str, fields: Hash) -> None:
         self.store.hashes[key] = self.store.hashes.get(key, {}) | fields
+
+    def replace(self, hashes: Mapping[str, Hash]) -> None:
+        for key, fields in hashes.items():
+            self.store.hashes[key] = dict(fields)
+            if not fields:
+                del self.store.hashes[key]
+
+    def lease(self, key: str, holder: str, now: float, until: float) -> bool:
+        have = self.store.hashes.setdefault(key, {})
+        if have.get("holder", holder) != holder and now < float(have["until"]):
+            return False
+        have |= {"holder": holder, "until": repr(until)}
+        return True
 
     def due(self, key: str, until: float, count: int) -> list[str]:
         scores = self.store.sorted.get(key, {})

@@ -2,6 +2,7 @@
 
 import sys
 
+from banledger import network
 from banledger.keyspace import LAYOUT, describe
 from banledger.record import FIELDS
 
@@ -47,6 +48,13 @@ and 32 hexadecimal digits of their SHA-256. The hash of the ban has them in full
 
 All moments are UTC epoch seconds.
 
+## The hash of a network
+
+{network}
+
+A *cell* is the part of a network in one /24 (IPv6: /48): only there an answer is taken for proven, as smaller networks
+may lie elsewhere in it.
+
 ## What may be relied on
 
 - A hash, its day's set and its tallies change together or not at all; sets elsewhere follow at once, and after a crash
@@ -66,9 +74,12 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 def document() -> str:
     """The whole page."""
     keys = [(f"`{key}`", kind, what.replace("|", "\\|")) for key, kind, what in describe()]
-    fields = [(f"`{name}`", what) for name, what in FIELDS.items()]
+    fields, network_fields = ([(f"`{name}`", what) for name, what in some.items()] for some in (FIELDS, network.FIELDS))
     return TEXT.format(
-        layout=LAYOUT, keys=_table(("key", "type", "holds"), keys), fields=_table(("field", "holds"), fields)
+        layout=LAYOUT,
+        keys=_table(("key", "type", "holds"), keys),
+        fields=_table(("field", "holds"), fields),
+        network=_table(("field", "holds"), network_fields),
     )
 
 

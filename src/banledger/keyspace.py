@@ -67,6 +67,9 @@ _DIMENSIONS: dict[str, tuple[str, Callable[[Ban], tuple[str, ...]]]] = {
     "country": ("country (ISO 3166, `XX` unknown)", lambda ban: (ban.country,) if ban.country else ()),
     "server": ("server label", lambda ban: (token(ban.server),)),
     "user": ("user name tried", lambda ban: tuple(token(name) for name in ban.users)),
+    "network": ("network (a CIDR of whois)", lambda ban: (ban.network,) if ban.network else ()),
+    "asn": ("autonomous system (its number)", lambda ban: (str(ban.asn),) if ban.asn is not None else ()),
+    "org": ("organisation that holds the network", lambda ban: (token(ban.org),) if ban.org else ()),
 }
 
 # Tallies that a day has besides one for each dimension.
@@ -80,7 +83,7 @@ _TALLIES: dict[str, tuple[str, Callable[[Ban], tuple[str, ...]]]] = {
 
 _GETTERS = tuple((name, get) for name, (_, get) in _DIMENSIONS.items())
 _MORE = tuple((name, get) for name, (_, get) in _TALLIES.items())
-_FEW = frozenset({"jail", "country", "server", "user"})  # dimensions whose keys come again and again
+_FEW = frozenset({"jail", "country", "server", "user", "asn", "org"})  # dimensions whose keys come again and again
 
 DIMENSIONS = tuple(_DIMENSIONS)
 """What has a set, an all-time ranking and a tally a day."""
@@ -143,11 +146,11 @@ class Change(Struct, frozen=True):
 
 # The fields of a ban that may change once it is recorded. A change is conditional on them.
 _GUARDED = (
-    "origin", "seen", "failures", "users", "bantime", "bancount", "country",
+    "origin", "seen", "failures", "users", "bantime", "bancount", "country", "network", "asn", "org", "whois",
     "prolonged", "reopened", "unbanned", "unbanned_before",
 )  # fmt: skip
 
-STANDING_FIELDS = ("origin", "country", "users", "bantime", "unbanned")
+STANDING_FIELDS = ("origin", "country", "network", "asn", "org", "users", "bantime", "unbanned")
 """The fields of a ban's hash that may change and that decide where it stands outside its slot."""
 
 
@@ -160,6 +163,9 @@ class Keyspace:
         self.months = f"{prefix}:months"
         self.active = f"{prefix}:active"
         self.gaps = f"{prefix}:gaps"
+        self.networks = f"{prefix}:whois"
+        self.cells = f"{prefix}:cells"
+        self.lookups = f"{prefix}:lookups"
         self._member = lru_cache(maxsize=8192)(self._make_member)
         self._day_ranking = lru_cache(maxsize=4096)(self._make_day_ranking)
 
@@ -190,6 +196,18 @@ class Keyspace:
     def pending(self, month: str) -> str:
         """Amendments of that month that wait for their ban, by the time they expire."""
         return f"{self.prefix}:{{{month}}}:pending"
+
+    def waiting(self, month: str) -> str:
+        """Bans of that month that wait for whois, by their time."""
+        return f"{self.prefix}:{{{month}}}:waiting"
+
+    def network(self, cidr: str) -> str:
+        """What a registry said of a network."""
+        return f"{self.prefix}:whois:{cidr}"
+
+    def cell(self, cidr: str) -> str:
+        """What came of asking about a cell."""
+        return f"{self.prefix}:cell:{cidr}"
 
     def outbox(self, month: str) -> str:
         """What is still to be done outside that month's slot, on stores where that is a separate step."""
@@ -246,7 +264,7 @@ class Keyspace:
                 guard=None,
                 fields=fields,
                 joins=self._day_sets(ban),
-                marks=self._waiting(None, ban),
+                marks=self._marks(None, ban),
                 tallies=tuple([(key, tok, 1) for key, tok in self._tallies(ban, places)]),
                 after=self._standing(ban, places),
             )
@@ -258,7 +276,7 @@ class Keyspace:
             fields={name: value for name, value in fields.items() if had.get(name) != value},
             drop=tuple(name for name in had if name not in fields),
             joins=() if have.origin != PENDING else self._day_sets(ban),
-            marks=self._waiting(have, ban),
+            marks=self._marks(have, ban),
             tallies=_difference(self.tallies(have), self._tallies(ban, places)),
             before=self.standing(have),
             after=self._standing(ban, places),
@@ -273,7 +291,7 @@ class Keyspace:
             fields={},
             remove=True,
             leaves=self._day_sets(ban),
-            marks=(Mark(self.pending(ban.id[:4]), ban.id, None),) if ban.origin == PENDING else (),
+            marks=tuple(Mark(mark.key, mark.member, None) for mark in self.marks(ban)),
             tallies=_difference(self.tallies(ban), []),
             before=self.standing(ban),
             after=Standing(ban.id),
@@ -316,11 +334,17 @@ class Keyspace:
     def _day_sets(self, ban: Ban) -> tuple[str, ...]:
         return () if ban.origin == PENDING else (self.day(ban.id[:4], ban.day),)
 
-    def _waiting(self, have: Ban | None, ban: Ban) -> tuple[Mark, ...]:
-        key = self.pending(ban.id[:4])
+    def marks(self, ban: Ban) -> tuple[Mark, ...]:
+        """What the ban waits for: entries of sorted sets in its slot."""
         if ban.origin == PENDING:
-            return (Mark(key, ban.id, ban.seen + PENDING_KEPT_S),)
-        return (Mark(key, ban.id, None),) if have is not None and have.origin == PENDING else ()
+            return (Mark(self.pending(ban.id[:4]), ban.id, ban.seen + PENDING_KEPT_S),)
+        return (Mark(self.waiting(ban.id[:4]), ban.id, float(ban.time)),) if ban.waits else ()
+
+    def _marks(self, have: Ban | None, ban: Ban) -> tuple[Mark, ...]:
+        new = self.marks(ban)
+        gone = self.marks(have) if have else ()
+        kept = [mark.key for mark in new]
+        return (*new, *(Mark(mark.key, mark.member, None) for mark in gone if mark.key not in kept))
 
 
 def _places(ban: Ban) -> list[tuple[str, str]]:
@@ -360,8 +384,8 @@ def is_sorted_set(key: str) -> bool:
     """Whether a key is a sorted set, by its name."""
     _, *kind = key.split(":", 3)
     if kind[:1] and kind[0].startswith("{"):
-        return kind[1:2] in (["count"], ["pending"])
-    return kind[:1] in (["top"], ["active"], ["gaps"])
+        return kind[1:2] in (["count"], ["pending"], ["waiting"])
+    return kind[:1] in (["top"], ["active"], ["gaps"], ["cells"]) or kind == ["whois"]
 
 
 def describe(prefix: str = "bans") -> list[tuple[str, str, str]]:
@@ -375,6 +399,7 @@ def describe(prefix: str = "bans") -> list[tuple[str, str, str]]:
             for name, (what, _) in (_DIMENSIONS | _TALLIES).items()
         ),
         (f"{month}:pending", "sorted set", "ids of amendments that wait for their ban, by the time they are forgotten"),
+        (f"{month}:waiting", "sorted set", "ids of bans that wait for whois, by their time"),
         (f"{month}:outbox", "hash", "what is still to be done outside the month (empty but for moments, or a crash)"),
         (f"{month}:gap:<id>", "hash", "events that a writer lost: server, jail, since, seen, bans, others, reason"),
         *((f"{prefix}:{name}:<value>", "set", f"ids by {what}") for name, (what, _) in _DIMENSIONS.items()),
@@ -384,6 +409,19 @@ def describe(prefix: str = "bans") -> list[tuple[str, str, str]]:
         ),
         (f"{prefix}:active", "sorted set", "ids of bans that were not lifted, by the time they run out (`inf`: never)"),
         (f"{prefix}:gaps", "sorted set", "ids of gaps, by the time they ended"),
+        (f"{prefix}:whois:<cidr>", "hash", "what a registry said of a network"),
+        (f"{prefix}:whois", "sorted set", "networks with a record, by when it was put here"),
+        (
+            f"{prefix}:cell:<cidr>",
+            "hash",
+            "what came of asking about a cell: asked, result, network, asn, until …",
+        ),
+        (f"{prefix}:cells", "sorted set", "cells that were asked about, by when that was put here"),
+        (
+            f"{prefix}:lookups",
+            "hash",
+            "who asks the registries (holder, until), and which want to be left alone",
+        ),
         (f"{prefix}:months", "set", "the months (YYMM) that have keys"),
         (f"{prefix}:meta", "hash", "layout (its version), timezone (IANA name), made_by"),
     ]

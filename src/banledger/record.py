@@ -8,6 +8,7 @@ of recorders, and the record ends the same. Three groups of fields, each with it
     term   bantime bancount expires         of a live ban: from the latest of its ban lines and prolongs;
                                             of another one: from a prolong if there was one, else its base
     end    unbanned                         the latest unban; a live ban line seen after it opens the record again
+    place  country network asn org whois    from what is known when the record begins; later from whois (`place_at`)
 
 A restored line fills a hole and never changes a record that a live line made (fail2ban's bancount is then one too
 high); no more does an imported one, but for the country. A country that an imported line names is worth more than
@@ -34,6 +35,10 @@ _RANK = {LIVE: 0, IMPORTED: 1, RESTORED: 2, PENDING: 3}
 
 _PUBLIC = "public"
 _UNKNOWN = "XX"
+
+WAITING, INHERITED, STALE = "waiting", "inherited", "stale"
+WAITS = frozenset((WAITING, INHERITED, STALE))
+"""The states of `whois` in which a ban waits for a look-up."""
 FOR_EVER = "never"
 """The text of `expires` of a ban without end."""
 
@@ -56,11 +61,19 @@ class Place(Struct, frozen=True):
     """Where an address is. scope: public, private (or reserved) or none (no address).
 
     country: ISO 3166 code or XX (unknown); None unless public. `country_from` names its source.
+    network (a CIDR), asn, org: whose it is, as far as that is known; `whois` how well: see FIELDS.
+    located: where a geolocation database sees it (ISO 3166), `located_from` which one.
     """
 
     scope: str
     country: str | None = None
     country_from: str | None = None
+    network: str | None = None
+    asn: int | None = None
+    org: str | None = None
+    whois: str | None = None
+    located: str | None = None
+    located_from: str | None = None
 
 
 class Ban(Struct, frozen=True):
@@ -69,6 +82,9 @@ class Ban(Struct, frozen=True):
     ip        the offender's address or network, canonical; None if fail2ban banned something else
     scope     public, private (or reserved), none (no address)
     country   ISO 3166 code, XX unknown, None where there is no public address; `country_from` its source
+    network   CIDR of the network that the address belongs to, `asn` who announces it, `org` who holds it
+    whois     how well that is known, or what it waits for (`WAITS`); None: nobody asks
+    located   ISO 3166 code of a geolocation database, `located_from` its name
     origin    live, import, restored, or pending (only amendments are known)
     seen      when the base's writer saw it
     bantime   seconds, negative for ever
@@ -87,6 +103,12 @@ class Ban(Struct, frozen=True):
     scope: str
     country: str | None
     country_from: str | None
+    network: str | None = None
+    asn: int | None = None
+    org: str | None = None
+    whois: str | None = None
+    located: str | None = None
+    located_from: str | None = None
     origin: str = PENDING
     seen: float = 0.0
     failures: int = 0
@@ -108,6 +130,11 @@ class Ban(Struct, frozen=True):
     def expires(self) -> float:
         """When it runs out by itself, UTC epoch seconds; infinity for a ban without end."""
         return float("inf") if self.bantime < 0 else float(self.time + self.bantime)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is recorded and waits for whois."""
+        return self.whois in WAITS and self.origin != PENDING
 
     @property
     def open(self) -> bool:
@@ -179,6 +206,14 @@ def _merge_country(ban: Ban, line: BanLine) -> Ban:
     if ban.scope != _PUBLIC or not line.origin or not is_country(line.country) or (known and known <= line.country):
         return ban
     return replace(ban, country=line.country, country_from=IMPORTED)
+
+
+def place_at(ban: Ban, place: Place) -> Ban:
+    """`ban` with what whois tells of its address. Returns `ban` itself if that is nothing new."""
+    known = {"network": place.network, "asn": place.asn, "org": place.org, "whois": place.whois}
+    if ban.country_from != IMPORTED:
+        known |= {"country": place.country, "country_from": place.country_from}
+    return _changed(ban, known)
 
 
 def is_country(text: str) -> bool:
@@ -270,7 +305,16 @@ FIELDS = {
     "bancount": "how many times fail2ban has banned it, as fail2ban knows",
     "expires": "when it runs out by itself, UTC epoch seconds, or `never`",
     "country": "ISO 3166 code, `XX` unknown; absent where there is no public address",
-    "country_from": "where `country` comes from: `iptocc` (the address's registry), `import`",
+    "country_from": "where `country` comes from: `whois` (the network's registration), `iptocc` (the address's "
+    "registry), `import`",
+    "network": "CIDR of the network that the address belongs to; `bans:whois:<cidr>` has its record",
+    "asn": "number of the autonomous system that announces it",
+    "org": "organisation that the network is registered to",
+    "whois": "how that is known: `proven` (asked about this address or its cell), `inherited` (from the network "
+    "around, to be proven), `stale` (proven long ago, to be asked again), `waiting` (to be asked), `none` (no registry "
+    "knows); absent where nobody asks",
+    "located": "ISO 3166 code of where a geolocation database of yours sees the address",
+    "located_from": "name of that database",
     "users": "user names tried, JSON array",
     "matches": "log lines that led to it, JSON array",
     "prolonged": "when fail2ban last made it longer",
@@ -281,7 +325,7 @@ FIELDS = {
 """Every field of a ban's hash and what it holds."""
 
 _TEXT = ("server", "jail", "scope", "day", "origin")
-_MAYBE = ("country", "country_from")
+_PLACE = ("country", "country_from", "network", "org", "whois", "located", "located_from")
 _WHOLE = ("time", "hour", "failures", "bantime", "bancount")
 _MOMENT = ("seen", "prolonged", "reopened", "unbanned", "unbanned_before")
 _LIST = ("users", "matches")
@@ -308,10 +352,11 @@ def to_hash(ban: Ban) -> dict[str, str]:
         "bancount": str(ban.bancount),
         "expires": FOR_EVER if ban.bantime < 0 else str(ban.time + ban.bantime),
     }
-    if ban.country is not None:
-        fields["country"] = ban.country
-    if ban.country_from is not None:
-        fields["country_from"] = ban.country_from
+    for name in _PLACE:
+        if (text := getattr(ban, name)) is not None:
+            fields[name] = text
+    if ban.asn is not None:
+        fields["asn"] = str(ban.asn)
     if ban.users:
         fields["users"] = msgspec.json.encode(ban.users).decode()
     if ban.matches:
@@ -326,7 +371,8 @@ def to_hash(ban: Ban) -> dict[str, str]:
 def from_hash(ban_id: str, fields: dict[str, str]) -> Ban:
     """The ban whose hash has `fields`. Raises ValueError or KeyError if they are no ban's."""
     values: dict[str, Any] = {name: fields[name] for name in _TEXT}
-    values |= {name: fields.get(name) for name in _MAYBE}
+    values |= {name: fields.get(name) for name in _PLACE}
+    values["asn"] = int(fields["asn"]) if "asn" in fields else None
     values |= {name: int(fields[name]) for name in _WHOLE}
     values |= {name: float(fields[name]) if name in fields else None for name in _MOMENT[1:]}
     values |= {name: _texts.decode(fields[name]) if name in fields else () for name in _LIST}

@@ -186,3 +186,27 @@ def test_batches_of_any_size_count_the_same(engine: Engine, size: int) -> None:
     assert engine.apply(changes) == [Applied()] * size
     assert engine.ranking("bans:top:country", 0, 2) == [("j", float(size))]
     assert engine.tally([COUNT]) == {"j": size}
+
+
+def test_a_hash_is_replaced_by_exactly_another_or_by_nothing(engine: Engine) -> None:
+    engine.assign("bans:whois:192.0.2.0/24", {"name": "OLD", "country": "DE"})
+    engine.replace({"bans:whois:192.0.2.0/24": {"name": "NEW"}, "bans:cell:192.0.2.0/24": {"asked": "1"}})
+    assert engine.hashes(["bans:whois:192.0.2.0/24", "bans:cell:192.0.2.0/24"]) == [{"name": "NEW"}, {"asked": "1"}]
+    engine.replace({"bans:whois:192.0.2.0/24": {}, "bans:cell:never": {}})
+    assert engine.hashes(["bans:whois:192.0.2.0/24"]) == [{}]
+    assert sorted(engine.keys("*")) == ["bans:cell:192.0.2.0/24"]
+    engine.replace({"bans:whois:192.0.2.0/24": {"name": "AGAIN"}})
+    assert engine.hashes(["bans:whois:192.0.2.0/24"]) == [{"name": "AGAIN"}]
+
+
+def test_a_lease_is_one_holders_until_it_runs_out_or_is_given_back(engine: Engine) -> None:
+    engine.assign("bans:lookups", {"pause:ripe": "9.0"})
+    assert engine.lease("bans:lookups", "a", 10.0, 70.0)
+    assert not engine.lease("bans:lookups", "b", 69.9, 130.0)
+    assert engine.lease("bans:lookups", "a", 60.0, 120.0)
+    assert not engine.lease("bans:lookups", "b", 119.0, 180.0)
+    assert engine.lease("bans:lookups", "b", 120.0, 180.0)
+    assert not engine.lease("bans:lookups", "a", 121.0, 190.0)
+    assert engine.lease("bans:lookups", "b", 122.0, 0.0)
+    assert engine.lease("bans:lookups", "a", 122.0, 190.0)
+    assert engine.hashes(["bans:lookups"]) == [{"holder": "a", "until": "190.0", "pause:ripe": "9.0"}]

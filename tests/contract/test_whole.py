@@ -119,10 +119,10 @@ def test_a_copy_may_have_another_prefix_and_lie_beside_its_source(source: Ledger
 
 def test_fields_from_a_newer_version_are_copied_too(source: Ledger, engine: Engine) -> None:
     (id_,) = source.ids("user", "root")
-    source._engine.assign(KEYS.ban(id_), {"asn": "64496"})
+    source._engine.assign(KEYS.ban(id_), {"reverse": "a.example"})
     target = Target(engine, KEYS)
     copy(end(source), target)
-    assert engine.hashes([KEYS.ban(id_)])[0]["asn"] == "64496"
+    assert engine.hashes([KEYS.ban(id_)])[0]["reverse"] == "a.example"
     assert copy(end(source), target) == Copied(same=6)
     assert list(verify(end(source), target)) == []
 

@@ -146,15 +146,16 @@ def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) 
     there = contents.of_month(reader, keys, month)
     days: dict[str, set[str]] = defaultdict(set)
     tallies: dict[str, Counter[str]] = defaultdict(Counter)
-    pending: dict[str, float] = {}
+    marks: dict[str, dict[str, float]] = {keys.pending(month): {}, keys.waiting(month): {}}
     for id_, fields in contents.hashes(reader, there["ban"]):
         try:
             ban = from_hash(id_, fields)
         except (ValueError, KeyError) as error:
             yield Fault(keys.ban(id_), f"is no ban: {error!r}")
             continue
+        for mark in keys.marks(ban):
+            marks[mark.key][id_] = 0.0
         if ban.origin == PENDING:
-            pending[id_] = 0.0
             continue
         outside.add(ban)
         days[keys.day(month, ban.day)].add(id_)
@@ -166,8 +167,8 @@ def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) 
         yield from _compare(key, dict.fromkeys(days[key], 0.0), dict.fromkeys(reader.members(key), 0.0))
     for key in tallies.keys() | set(there["count"]):
         yield from _compare(key, dict(tallies[key]), dict(reader.tally([key])))
-    waiting = {id_: 0.0 for id_, _ in contents.entries(reader, keys.pending(month))}
-    yield from _compare(keys.pending(month), pending, waiting)
+    for key, wanted in marks.items():
+        yield from _compare(key, wanted, {id_: 0.0 for id_, _ in contents.entries(reader, key)})
     for key in there["outbox"]:
         yield Fault(key, "holds work that a crash left; the recorder settles it when it starts")
 

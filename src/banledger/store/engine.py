@@ -13,7 +13,7 @@ Repetition  The same change applied twice conflicts the second time; a batch rep
 Errors      Only `StoreError` and its children. After a `retryable` one: close it, open it again, and go on.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from msgspec import Struct
@@ -141,6 +141,17 @@ class Engine(Reader, Protocol):
 
     def assign(self, key: str, fields: Hash) -> None:
         """Give the hash these fields, whatever it had there."""
+        ...
+
+    def replace(self, hashes: Mapping[str, Hash]) -> None:
+        """Each key becomes exactly that hash; an empty one is gone."""
+        ...
+
+    def lease(self, key: str, holder: str, now: float, until: float) -> bool:
+        """Take what the hash at `key` stands for until then (UTC epoch), unless another holds it. Whether it is ours.
+
+        Fields `holder` and `until` of the hash. Who holds it may take it again, and give it back with `until` 0.
+        """
         ...
 
     def due(self, key: str, until: float, count: int) -> list[str]:

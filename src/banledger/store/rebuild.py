@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-from banledger.keyspace import DAY, DIMENSIONS, PENDING_KEPT_S, Keyspace, Mark
+from banledger.keyspace import DAY, DIMENSIONS, Keyspace, Mark
 from banledger.record import PENDING, Ban, from_hash
 from banledger.store import contents
 from banledger.store.contents import Progress, silent
@@ -82,7 +82,8 @@ class _Rebuild:
         for key in slot.tallies.keys() | set(there["count"]):
             marks = _differences(key, slot.tallies[key], dict(self._engine.tally([key])))
             self._mend_marks(marks, tallies=True)
-        self._scores(self._keys.pending(month), slot.pending)
+        for key in (self._keys.pending(month), self._keys.waiting(month)):
+            self._scores(key, slot.marks[key])
         return bool(there["ban"] or there["gap"])
 
     def _bans(self, listed: list[str]) -> Iterator[Ban]:
@@ -168,12 +169,13 @@ class _Slot:
         self._month = month
         self.days: dict[str, set[str]] = defaultdict(set)
         self.tallies: dict[str, Counter[str]] = defaultdict(Counter)
-        self.pending: dict[str, float] = {}
+        self.marks: dict[str, dict[str, float]] = defaultdict(dict)
 
     def add(self, ban: Ban) -> bool:
         """Take note of it. Whether it is only amendments that wait."""
+        for mark in self._keys.marks(ban):
+            self.marks[mark.key][mark.member] = mark.score or 0.0
         if ban.origin == PENDING:
-            self.pending[ban.id] = ban.seen + PENDING_KEPT_S
             return True
         self.days[self._keys.day(self._month, ban.day)].add(ban.id)
         for key, member in self._keys.tallies(ban):

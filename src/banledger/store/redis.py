@@ -190,6 +190,7 @@ class RedisEngine(RedisReader):
         self._keyspace = keys
         self._apply = _Script("apply.lua")
         self._finish = _Script("finish.lua")
+        self._lease = _Script("lease.lua")
         self._writer = os.urandom(6).hex()
         self._tokens = count()
 
@@ -321,6 +322,19 @@ class RedisEngine(RedisReader):
     def assign(self, key: str, fields: Hash) -> None:
         """See Engine.assign."""
         self.call("HSET", key, *(part for pair in fields.items() for part in pair))
+
+    def replace(self, hashes: Mapping[str, Hash]) -> None:
+        """See Engine.replace."""
+        for page in _pages(list(hashes.items())):
+            commands: list[tuple[str, ...]] = []
+            for key, fields in page:
+                put = [("HSET", key, *(part for pair in fields.items() for part in pair))] if fields else []
+                commands += [("MULTI",), ("DEL", key), *put, ("EXEC",)]  # nobody sees it gone
+            self.calls(commands)
+
+    def lease(self, key: str, holder: str, now: float, until: float) -> bool:
+        """See Engine.lease."""
+        return bool(self._run(self._lease, [key], _pack((holder, repr(now), repr(until)))))
 
     def mend(self, repair: Repair) -> None:
         """See Engine.mend."""

@@ -15,7 +15,7 @@ import os
 import sqlite3
 import stat
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
@@ -427,6 +427,23 @@ class SqliteEngine(SqliteReader):
         with self._transaction():
             self._name({key: HASH})
             self._put_hashes([(key, self.hashes([key])[0] | fields)])
+
+    def replace(self, hashes: Mapping[str, Hash]) -> None:
+        """See Engine.replace."""
+        with self._transaction():
+            self._name(dict.fromkeys(hashes, HASH))
+            self._put_hashes([(key, fields) for key, fields in hashes.items() if fields])
+            self._drop_hashes([key for key, fields in hashes.items() if not fields])
+
+    def lease(self, key: str, holder: str, now: float, until: float) -> bool:
+        """See Engine.lease."""
+        with self._transaction():
+            have = self.hashes([key])[0]
+            if have.get("holder", holder) != holder and now < float(have["until"]):
+                return False
+            self._name({key: HASH})
+            self._put_hashes([(key, have | {"holder": holder, "until": repr(until)})])
+        return True
 
     def due(self, key: str, until: float, count: int) -> list[str]:
         """See Engine.due."""
