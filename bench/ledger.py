@@ -23,7 +23,7 @@ from pathlib import Path
 import iptocc
 import msgspec
 
-from banledger.enrich.offline import locate
+from banledger.enrich.places import offline_only
 from banledger.identity import ban_id
 from banledger.model import BanLine, decode
 from banledger.record import subject_of
@@ -92,7 +92,7 @@ def drain(spool: Path, store: Path) -> tuple[list[float], int]:
 
 
 def drain_here(spool: Path, store: Path) -> None:
-    recorder = Recorder(Spool(spool), lambda: open_to_write(str(store), "bans", "UTC"), locate)
+    recorder = Recorder(Spool(spool), lambda: open_to_write(str(store), "bans", "UTC"), offline_only)
     while True:
         start = time.perf_counter()
         if not recorder.step(time.time()).lines:

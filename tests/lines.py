@@ -42,7 +42,7 @@ def encode(event: Event) -> bytes:
     return msgspec.json.encode(event) + b"\n"
 
 
-def nowhere(_address: str | None) -> Place:
+def nowhere(_address: str | None, _time: float) -> Place:
     """A place for every address, without asking."""
     return Place("public", "DE", "test") if _address else Place("none")
 

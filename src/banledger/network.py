@@ -81,6 +81,25 @@ class Answer(Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
+class Cell(Struct, frozen=True, kw_only=True):
+    """What came of asking about an address: it holds for the whole cell (see `enrich.cache`). Times: UTC epoch.
+
+    cidr     the cell, canonical with prefix length
+    network  the CIDR that it lies in, if `result` is found
+    until    not to ask again before, if it is not; `tries`: failures one after the other
+    problem  what went wrong; hostile text is possible in it
+    """
+
+    cidr: str
+    asked: float
+    result: Outcome
+    network: str | None = None
+    asn: int | None = None
+    until: float = 0.0
+    tries: int = 0
+    problem: str = ""
+
+
 # The hash of a network: text for text.
 
 FIELDS = {
@@ -135,6 +154,43 @@ def from_hash(fields: dict[str, str]) -> Network:
         remarks=_texts.decode(fields["remarks"]) if "remarks" in fields else (),
         raw=unpacked(fields["raw"]) if "raw" in fields else b"",
         **values,
+    )
+
+
+# The hash of a cell.
+
+CELL_FIELDS = {
+    "asked": "when, UTC epoch seconds",
+    "result": "`found`, `none` (no registry has a network there), `failed`",
+    "network": "CIDR of the network that it is in",
+    "asn": "autonomous system that announces it",
+    "until": "not to be asked about again before, UTC epoch seconds",
+    "tries": "failures one after the other",
+    "problem": "what went wrong",
+}
+"""Every field of a cell's hash and what it holds. Absent values have no field."""
+
+
+def cell_to_hash(cell: Cell) -> dict[str, str]:
+    """The cell's hash."""
+    fields = {"asked": f"{cell.asked:.0f}", "result": str(cell.result)}
+    fields |= {name: str(value) for name in ("network", "asn", "tries", "problem") if (value := getattr(cell, name))}
+    if cell.until:
+        fields["until"] = f"{cell.until:.0f}"
+    return fields
+
+
+def cell_from_hash(cidr: str, fields: dict[str, str]) -> Cell:
+    """The cell whose hash has `fields`. Raises ValueError or KeyError if they are no cell's."""
+    return Cell(
+        cidr=cidr,
+        asked=float(fields["asked"]),
+        result=Outcome(fields["result"]),
+        network=fields.get("network"),
+        asn=int(fields["asn"]) if "asn" in fields else None,
+        until=float(fields.get("until", 0)),
+        tries=int(fields.get("tries", 0)),
+        problem=fields.get("problem", ""),
     )
 
 

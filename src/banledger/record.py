@@ -18,7 +18,8 @@ can't matter whether the import or the ban itself came first. An amendment that 
 of arrival never matters.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -36,6 +37,7 @@ _RANK = {LIVE: 0, IMPORTED: 1, RESTORED: 2, PENDING: 3}
 _PUBLIC = "public"
 _UNKNOWN = "XX"
 
+PROVEN, NONE = "proven", "none"
 WAITING, INHERITED, STALE = "waiting", "inherited", "stale"
 WAITS = frozenset((WAITING, INHERITED, STALE))
 """The states of `whois` in which a ban waits for a look-up."""
@@ -74,6 +76,10 @@ class Place(Struct, frozen=True):
     whois: str | None = None
     located: str | None = None
     located_from: str | None = None
+
+
+Locate: TypeAlias = Callable[[str | None, float], Place]
+"""Tells where an address or network is (canonical; None: there is none), for a ban of that time (UTC epoch)."""
 
 
 class Ban(Struct, frozen=True):

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from banledger.errors import BanledgerError, StoreError
 from banledger.notify import Notifier
-from banledger.record import Place
+from banledger.record import Locate
 from banledger.spool import Spool
 from banledger.store.ledger import Ledger, Recorded
 
@@ -54,7 +54,7 @@ class Recorder:
         self,
         spool: Spool,
         connect: Callable[[], Ledger],
-        locate: Callable[[str | None], Place],
+        locate: Locate,
         *,
         batch: int = BATCH,
         keep: bool = True,

@@ -15,7 +15,7 @@ from rich.text import Text
 from banledger import fail2ban, settings
 from banledger.demonstration import authlog, place, replay
 from banledger.demonstration.signals import Pause, postponed
-from banledger.enrich.offline import locate
+from banledger.enrich.places import offline_only
 from banledger.errors import BanledgerError
 from banledger.fail2ban import Installation
 from banledger.keyspace import text_of
@@ -132,7 +132,7 @@ def _fill(chosen: Settings, home: Path, installation: Installation, pause: Pause
         # The action trusts a spool only where nobody else may write. A checkout often isn't such a place; this is.
         work = Path(directory).resolve()
         spool = work / "spool"
-        with closing(Recorder(Spool(spool), lambda: _open(chosen), locate)) as recorder:
+        with closing(Recorder(Spool(spool), lambda: _open(chosen), offline_only)) as recorder:
             recorder.open()
             bans = _ban(home, work, spool, installation, pause, said)
             done = recorder.drain(time.time())

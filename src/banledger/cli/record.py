@@ -15,7 +15,7 @@ import click
 
 from banledger import notify, settings
 from banledger.cli.options import store_options
-from banledger.enrich.offline import locate
+from banledger.enrich.places import offline_only
 from banledger.errors import BanledgerError
 from banledger.recorder import Recorder
 from banledger.settings import Settings
@@ -69,7 +69,7 @@ def _connect(chosen: Settings) -> Ledger:
 
 def _recorder(chosen: Settings, *, keep: bool = True) -> Recorder:
     patient = is_server(chosen.store)
-    return Recorder(Spool(Path(chosen.spool)), lambda: _connect(chosen), locate, keep=keep, patient=patient)
+    return Recorder(Spool(Path(chosen.spool)), lambda: _connect(chosen), offline_only, keep=keep, patient=patient)
 
 
 def _drain(chosen: Settings) -> Recorded:

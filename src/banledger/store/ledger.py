@@ -3,23 +3,37 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from math import inf
 from typing import TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
-from msgspec.structs import astuple
+from msgspec.structs import astuple, replace
 
 from banledger import __version__
 from banledger.errors import LabelTaken, LedgerMissing, LedgerNewer, NotALedger, SettingsError, StoreUnavailable
 from banledger.identity import ban_id
 from banledger.keyspace import DAY, LAYOUT, Change, Keyspace, token
 from banledger.model import BanLine, Event, GapLine, TicketLine
-from banledger.record import PENDING, Ban, Place, Subject, address_of, from_hash, merge, subject_of
+from banledger.record import (
+    PENDING,
+    PROVEN,
+    STALE,
+    Ban,
+    Locate,
+    Subject,
+    address_of,
+    from_hash,
+    merge,
+    place_at,
+    subject_of,
+)
 from banledger.settings import machine_id
 from banledger.store import connect
 from banledger.store.connect import Access
 from banledger.store.engine import Applied, Conflict, Engine, Outcome, Reader, Scored
+from banledger.store.networks import Networks, NetworksReader
 
 _ROUNDS = 20
 _AT_ONCE = 500
@@ -109,6 +123,11 @@ class LedgerReader:
         self._check(meta)
         self.zone = zone_of(meta["timezone"])
 
+    @cached_property
+    def networks(self) -> NetworksReader:
+        """What registries said."""
+        return NetworksReader(self._reader, self.keys)
+
     def _check(self, meta: dict[str, str]) -> None:
         layout = meta.get("layout", "")
         if not layout.isdecimal() or "timezone" not in meta:
@@ -191,6 +210,18 @@ class LedgerReader:
         """How many bans are in force."""
         return self._reader.above(self.keys.active, now)
 
+    def waiting(self) -> int:
+        """How many bans wait for whois."""
+        return sum(self._reader.cards([self.keys.waiting(month) for month in self._reader.members(self.keys.months)]))
+
+    def newest_waiting(self, count: int) -> list[str]:
+        """The ids of the newest bans that wait for whois, newest first."""
+        ids: list[str] = []
+        for month in sorted(self._reader.members(self.keys.months), reverse=True):
+            if len(ids) < count:
+                ids += [id_ for id_, _ in self._reader.ranking(self.keys.waiting(month), 0, count - len(ids))]
+        return ids
+
     def gaps(self) -> list[Gap]:
         """Every gap, newest first."""
         ids = [id_ for id_, _ in self._reader.ranking(self.keys.gaps, 0, 10_000)]
@@ -219,6 +250,11 @@ class Ledger(LedgerReader):
         self._machine = (machine or machine_id()) if engine.shared else ""
         self._labels: set[str] = set()
         engine.settle()
+
+    @cached_property
+    def networks(self) -> Networks:
+        """What registries said, to read and to write."""
+        return Networks(self._engine, self.keys)
 
     def cautions(self) -> list[str]:
         """What about the store endangers the ledger. Said once, at the start."""
@@ -249,7 +285,7 @@ class Ledger(LedgerReader):
                 )
         self._labels |= labels
 
-    def record(self, lines: Iterable[Event], locate: Callable[[str | None], Place]) -> Recorded:
+    def record(self, lines: Iterable[Event], locate: Locate) -> Recorded:
         """Record what the lines say, exactly once however often they come. `locate` tells where an address is."""
         about: dict[Subject, list[TicketLine]] = {}
         gaps: list[GapLine] = []
@@ -264,7 +300,7 @@ class Ledger(LedgerReader):
         gaps_done = Recorded(lines=read, gaps=self._record_gaps(gaps))
         return self._record_bans(about, locate) + gaps_done
 
-    def _record_bans(self, about: dict[Subject, list[TicketLine]], locate: Callable[[str | None], Place]) -> Recorded:
+    def _record_bans(self, about: dict[Subject, list[TicketLine]], locate: Locate) -> Recorded:
         """Merge, apply, and where the ledger had something else than thought, again from what it has."""
         new = amended = known = 0
         salts = dict.fromkeys(about, 0)
@@ -311,10 +347,10 @@ class Ledger(LedgerReader):
                 del have[subject]
         return ids
 
-    def _begin(self, subject: Subject, id_: str, lines: list[TicketLine], locate: Callable[[str | None], Place]) -> Ban:
+    def _begin(self, subject: Subject, id_: str, lines: list[TicketLine], locate: Locate) -> Ban:
         day, hour = self._calendar(subject.time)
         ip = min((address for line in lines if (address := address_of(line))), default=None)
-        place = locate(ip)
+        place = locate(ip, subject.time)
         return Ban(
             id=id_,
             server=subject.server,
@@ -327,7 +363,47 @@ class Ledger(LedgerReader):
             scope=place.scope,
             country=place.country,
             country_from=place.country_from,
+            network=place.network,
+            asn=place.asn,
+            org=place.org,
+            whois=place.whois,
+            located=place.located,
+            located_from=place.located_from,
         )
+
+    def amend(self, ids: Iterable[str], locate: Locate) -> int:
+        """Give recorded bans the place that `locate` knows now; how many of them changed."""
+        done, left = 0, list(ids)
+        for _ in range(_ROUNDS):
+            changes: dict[str, Change] = {}
+            for id_, ban in zip(left, self.bans(left), strict=True):
+                if ban is not None and ban.origin != PENDING:
+                    new = place_at(ban, locate(ban.ip, ban.time))
+                    if new is not ban:
+                        changes[id_] = self.keys.change(ban, new)
+            outcomes = self._apply(list(changes.values()))
+            left = [id_ for id_, outcome in zip(changes, outcomes, strict=True) if isinstance(outcome, Conflict)]
+            done += len(changes) - len(left)
+            if not left:
+                return done
+        raise StoreUnavailable("the ledger keeps changing under the recorder", hint="it is tried again")
+
+    def dismiss(self, before: float, most: int) -> int:
+        """Bans older than `before` (UTC epoch), and the oldest beyond `most`, wait for whois no longer; how many."""
+        gone, excess = 0, self.waiting() - most
+        for month in sorted(self._reader.members(self.keys.months)):
+            key = self.keys.waiting(month)
+            while ids := self._overdue(key, before, excess):
+                bans = [ban for ban in self.bans(ids) if ban is not None and ban.waits]
+                self._apply([self.keys.change(ban, replace(ban, whois=_kept(ban))) for ban in bans])
+                if not bans:
+                    break
+                gone, excess = gone + len(bans), max(0, excess - len(bans))
+        return gone
+
+    def _overdue(self, key: str, before: float, excess: int) -> list[str]:
+        old = self._engine.due(key, before, _AT_ONCE)
+        return old if old or excess <= 0 else self._engine.due(key, inf, min(excess, _AT_ONCE))
 
     def _record_gaps(self, gaps: list[GapLine]) -> int:
         changes = {change.key: change for change in map(self.keys.gap_change, gaps)}
@@ -360,6 +436,11 @@ def _is_news(lines: list[TicketLine]) -> bool:
 
 def _id(subject: Subject, salt: int) -> str:
     return ban_id(subject.server, subject.jail, subject.fid, subject.time, salt)
+
+
+def _kept(ban: Ban) -> str | None:
+    """What remains of a state in which a ban waited: what was once proven, and no guess."""
+    return PROVEN if ban.whois == STALE else None
 
 
 def _ban(id_: str, fields: dict[str, str]) -> Ban | None:

@@ -12,7 +12,7 @@ from banledger.store.ledger import LedgerReader, open_to_read, open_to_write
 Make = Callable[[Iterable[Event]], LedgerReader]
 
 
-def place(address: str | None) -> Place:
+def place(address: str | None, _time: float) -> Place:
     """A country by the first byte; 10.* is private."""
     if address is None:
         return Place("none")

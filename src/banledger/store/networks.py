@@ -1,0 +1,114 @@
+"""What registries said, in the ledger: networks, cells, and who asks. Hash first, then its entry in the index.
+
+Each may be written again at any time; of two recorders the last one stands, and both are right.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from banledger.block import block
+from banledger.keyspace import Keyspace, Mark, token
+from banledger.network import Cell, Network, cell_from_hash, cell_to_hash, from_hash, to_hash
+from banledger.store.engine import Engine, Hash, Reader, Repair, Scored
+
+_PAUSE = "pause:"
+
+
+class NetworksReader:
+    """See the module. What makes no sense counts as absent."""
+
+    def __init__(self, reader: Reader, keys: Keyspace) -> None:
+        self._reader = reader
+        self._keys = keys
+
+    def network(self, cidr: str) -> Network | None:
+        """The record of a network (canonical CIDR), with the whole answer."""
+        (found,) = self.networks([cidr])
+        if found is None or found.raw or found.cidrs[0] == cidr:
+            return found
+        (whole,) = self.networks([found.cidrs[0]])
+        return whole if whole is not None and cidr in whole.cidrs else found
+
+    def networks(self, cidrs: Sequence[str]) -> list[Network | None]:
+        """The record of each network."""
+        hashes = self._reader.hashes([self._keys.network(cidr) for cidr in cidrs])
+        return [_network(cidr, fields) for cidr, fields in zip(cidrs, hashes, strict=True)]
+
+    def cells(self, cidrs: Sequence[str]) -> list[Cell | None]:
+        """What came of asking about each cell."""
+        hashes = self._reader.hashes([self._keys.cell(cidr) for cidr in cidrs])
+        return [_cell(cidr, fields) for cidr, fields in zip(cidrs, hashes, strict=True)]
+
+    def newest_networks(self, start: int, count: int) -> list[Scored]:
+        """A page of the networks that have a record, with when it was put there, newest first."""
+        return self._reader.ranking(self._keys.networks, start, count)
+
+    def newest_cells(self, start: int, count: int) -> list[Scored]:
+        """Likewise of cells that were asked about."""
+        return self._reader.ranking(self._keys.cells, start, count)
+
+    def size(self) -> tuple[int, int]:
+        """How many networks, and cells, are known."""
+        networks, cells = self._reader.cards([self._keys.networks, self._keys.cells])
+        return networks, cells
+
+    def pauses(self) -> dict[str, float]:
+        """Until when (UTC epoch) each registry wants to be left alone."""
+        fields = self._reader.hashes([self._keys.lookups])[0]
+        return {name.removeprefix(_PAUSE): float(text) for name, text in fields.items() if name.startswith(_PAUSE)}
+
+    def around(self, address: str) -> Iterator[Network]:
+        """The records of networks around a canonical address or network, smallest first: every length is tried."""
+        asked = block(address)
+        cidrs = [asked.at(prefix).cidr for prefix in range(asked.prefix, 7, -1)]
+        yield from (found for found in self.networks(cidrs) if found is not None)
+
+
+class Networks(NetworksReader):
+    """See the module."""
+
+    def __init__(self, engine: Engine, keys: Keyspace) -> None:
+        super().__init__(engine, keys)
+        self._engine = engine
+
+    def put(self, networks: Iterable[Network], cells: Iterable[Cell], now: float) -> None:
+        """Keep records and what came of asking, in place of what was there (UTC epoch `now`)."""
+        found, asked = list(networks), list(cells)
+        hashes: dict[str, Hash] = {}
+        marks: list[Mark] = []
+        for network in found:
+            for cidr in network.cidrs:
+                hashes[self._keys.network(cidr)] = to_hash(network, raw=cidr == network.cidrs[0])
+                marks.append(Mark(self._keys.networks, cidr, now))
+        for cell in asked:
+            hashes[self._keys.cell(cell.cidr)] = cell_to_hash(cell)
+            marks.append(Mark(self._keys.cells, cell.cidr, now))
+        self._engine.replace(hashes)
+        self._engine.mend(Repair(marks=marks))
+
+    def remove(self, cidrs: Sequence[str]) -> None:
+        """These are networks no more."""
+        self._engine.replace({self._keys.network(cidr): {} for cidr in cidrs})
+        self._engine.mend(Repair(marks=[Mark(self._keys.networks, cidr, None) for cidr in cidrs]))
+
+    def lease(self, holder: str, now: float, until: float) -> bool:
+        """Become, or stay, the one who asks for this ledger. `until` 0: give it back."""
+        return self._engine.lease(self._keys.lookups, holder, now, until)
+
+    def pause(self, registry: str, until: float) -> None:
+        """Leave a registry alone until then, whoever asks."""
+        self._engine.assign(self._keys.lookups, {_PAUSE + token(registry): repr(until)})
+
+
+def _network(cidr: str, fields: Hash) -> Network | None:
+    try:
+        network = from_hash(fields) if fields else None
+        return network if network and cidr in network.cidrs else None
+    except (ValueError, KeyError):
+        return None
+
+
+def _cell(cidr: str, fields: Hash) -> Cell | None:
+    try:
+        return cell_from_hash(cidr, fields) if fields else None
+    except (ValueError, KeyError):
+        return None
