@@ -18,6 +18,7 @@ Moment: TypeAlias = Annotated[float, Meta(ge=1, lt=32_503_680_000)]
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
 Seconds: TypeAlias = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 Label: TypeAlias = Annotated[str, Meta(min_length=1)]
+Word: TypeAlias = Annotated[str, Meta(max_length=256)]
 
 
 class Line(Struct, frozen=True, tag_field="kind"):
@@ -76,7 +77,31 @@ class GapLine(Line, frozen=True, tag="gap"):
     reason: str = ""
 
 
-Event: TypeAlias = BanLine | ProlongLine | UnbanLine | GapLine
+class NetworkLine(Line, frozen=True, tag="network"):
+    """What a registry said of a network, from a command or another record of the past. See `network.Network`.
+
+    `about` is the address that was asked about, empty where nobody knows; `asn` is that address's. `raw` is the whole
+    answer as `network.packed` has it. `server` and `jail` say who wrote the line.
+    """
+
+    cidrs: Annotated[tuple[Label, ...], Meta(min_length=1, max_length=64)]
+    source: Word
+    registry: Word
+    fetched: Moment
+    about: str = ""
+    handle: Word = ""
+    name: Word = ""
+    country: Word = ""
+    org: Word = ""
+    abuse: Word = ""
+    asn: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+    registered: Word = ""
+    changed: Word = ""
+    remarks: Annotated[tuple[Annotated[str, Meta(max_length=1024)], ...], Meta(max_length=64)] = ()
+    raw: str = ""
+
+
+Event: TypeAlias = BanLine | ProlongLine | UnbanLine | GapLine | NetworkLine
 
 
 class Undecodable(Exception):

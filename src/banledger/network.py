@@ -2,11 +2,16 @@
 
 import base64
 import zlib
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 from msgspec import Struct
+
+from banledger.block import Block, block
+from banledger.identity import canonical_address
+from banledger.model import VERSION, NetworkLine
 
 MOST_CIDRS = 64
 """A record has at most so many CIDRs here; the one that was asked about is among them."""
@@ -81,6 +86,16 @@ class Answer(Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
+CELL_PREFIX = {4: 24, 6: 48}
+"""How large a cell is at most, by IP version."""
+
+
+def cell_of(asked: Block, network: Block | None) -> Block:
+    """The cell that an answer about `asked` proves, if `network` (None: unknown) is what it says."""
+    prefix = min(CELL_PREFIX[asked.version], asked.prefix)
+    return asked.at(prefix if network is None else max(network.prefix, prefix))
+
+
 class Cell(Struct, frozen=True, kw_only=True):
     """What came of asking about an address: it holds for the whole cell (see `enrich.cache`). Times: UTC epoch.
 
@@ -98,6 +113,47 @@ class Cell(Struct, frozen=True, kw_only=True):
     until: float = 0.0
     tries: int = 0
     problem: str = ""
+
+
+# The line of a network.
+
+
+def line_of(network: Network, *, about: str, seen: float, server: str, writer: str) -> dict[str, Any]:
+    """The spool's line, but for its number: `writer` says which command it is from."""
+    fields = {name: value for name in (*_TEXTS, "asn", "remarks") if (value := getattr(network, name))}
+    head = {"v": VERSION, "kind": "network", "seen": seen, "server": server, "jail": writer, "about": about}
+    head |= {"cidrs": network.cidrs, "source": network.source, "registry": network.registry}
+    return head | {"fetched": network.fetched, **fields} | ({"raw": packed(network.raw)} if network.raw else {})
+
+
+def of_line(line: NetworkLine) -> tuple[Network, tuple[Cell, ...]]:
+    """The network that a line is about, and the cells that it proves. Raises ValueError if it makes no sense."""
+    blocks = [block(cidr) for text in line.cidrs if (cidr := canonical_address(text))]
+    if len(blocks) != len(line.cidrs):
+        raise ValueError("a cidr is no network")
+    network = Network(
+        cidrs=tuple(there.cidr for there in blocks),
+        source=line.source,
+        registry=line.registry,
+        fetched=line.fetched,
+        asn=line.asn or None,
+        remarks=line.remarks,
+        raw=unpacked(line.raw) if line.raw else b"",
+        **{name: getattr(line, name) or None for name in _TEXTS},
+    )
+    return network, tuple(_proven(line, blocks))
+
+
+def _proven(line: NetworkLine, blocks: list[Block]) -> Iterator[Cell]:
+    """The cell of the address that was asked about; without one, networks that are no larger than a cell."""
+    about = canonical_address(line.about)
+    asked = [block(about)] if about else [there for there in blocks if there.prefix >= CELL_PREFIX[there.version]]
+    for one in asked:
+        around = [there for there in blocks if there.covers(one)]
+        if around:
+            own = max(around, key=lambda there: there.prefix)
+            cidr, asn = cell_of(one, own).cidr, line.asn or None
+            yield Cell(cidr=cidr, asked=line.fetched, result=Outcome.FOUND, network=own.cidr, asn=asn)
 
 
 # The hash of a network: text for text.

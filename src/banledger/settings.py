@@ -6,10 +6,11 @@ Precedence: flag, environment, file, default. Every mistake is named, all in one
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
+import msgspec
 from msgspec import Struct
 
 from banledger.errors import SettingsError
@@ -19,17 +20,44 @@ ENVIRONMENT = "BANLEDGER_"
 CONFIG_VARIABLE = "BANLEDGER_CONFIG"
 
 
+Value: TypeAlias = str | bool | int
+
+
 class Setting(Struct, frozen=True):
-    """One line of the table. All values are text for now; `doc` says what the text means."""
+    """One line of the table. Its kind (text, true or false, whole number) is that of its default.
+
+    A dot in the name is a table in TOML, `_` in the environment and in `Settings`.
+    """
 
     name: str
-    default: str
+    default: Value
     doc: str
+
+    @property
+    def field(self) -> str:
+        """Its name in `Settings`."""
+        return self.name.replace(".", "_")
 
     @property
     def variable(self) -> str:
         """Its environment variable."""
-        return ENVIRONMENT + self.name.upper()
+        return ENVIRONMENT + self.field.upper()
+
+    def read(self, value: object) -> Value:
+        """A value of its kind from TOML, or from text. Raises ValueError with what it must be."""
+        kind = type(self.default)
+        if isinstance(value, kind) and (kind is not int or not isinstance(value, bool)):
+            return self._whole(value) if isinstance(value, int) and kind is int else value
+        if kind is bool and isinstance(value, str) and value.lower() in _WORDS:
+            return _WORDS[value.lower()]
+        if kind is int and isinstance(value, str) and value.isdecimal() and value.isascii():
+            return self._whole(int(value))
+        raise ValueError(f"{self.name} must be {_KINDS[kind]}, not {_shown(value)}")
+
+    def _whole(self, number: int) -> int:
+        if 0 < number < _LARGEST:
+            return number
+        raise ValueError(f"{self.name} must be a whole number above 0, not {number}")
 
 
 TABLE = (
@@ -43,7 +71,19 @@ TABLE = (
     Setting("tls_ca", "", "certificates (PEM) that may sign the store's own; empty: the system's"),
     Setting("tls_cert", "", "our certificate (PEM), for a store that asks for one"),
     Setting("tls_key", "", "the key of our certificate (PEM)"),
+    Setting("mmdb", "", "your own geolocation databases (.mmdb), their paths with a colon between"),
+    Setting("whois.enabled", True, "ask the registries whose networks the offenders are in"),
+    Setting("whois.contact", "", "a mail address or page that the registries are told with each question"),
+    Setting("whois.refresh_days", 14, "how long an answer of theirs counts as fresh"),
+    Setting("whois.backfill_days", 30, "bans older than that are not asked about"),
+    Setting("whois.queue", 20_000, "how many bans may wait for an answer; of more, the oldest are given up"),
+    Setting("whois.asn", True, "ask Team Cymru's DNS which autonomous system announces the address"),
+    Setting("whois.proxy", "", "a proxy for these questions, http://host:port (empty: HTTPS_PROXY of the environment)"),
 )
+
+_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_KINDS: dict[type, str] = {str: "text", bool: "true or false", int: "a whole number"}
+_LARGEST = 10_000_000
 
 _SECRET = "password"  # noqa: S105
 _SHOWN = re.compile(r"(db|timeout)=[0-9.]*")
@@ -62,6 +102,14 @@ class Settings(Struct, frozen=True):
     tls_ca: str = ""
     tls_cert: str = ""
     tls_key: str = ""
+    mmdb: str = ""
+    whois_enabled: bool = True
+    whois_contact: str = ""
+    whois_refresh_days: int = 14
+    whois_backfill_days: int = 30
+    whois_queue: int = 20_000
+    whois_asn: bool = True
+    whois_proxy: str = ""
 
     def __repr__(self) -> str:
         """Without the secret: a repr ends up in logs."""
@@ -88,26 +136,36 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str] = os.en
     named = flags.get("config") or environment.get(CONFIG_VARIABLE)
     values, mistakes = _from_file(Path(named) if named else FILE, must_exist=bool(named))
     for setting in TABLE:
-        if setting.variable in environment:
-            values[setting.name] = environment[setting.variable]
-        if (flag := flags.get(setting.name)) is not None:
-            values[setting.name] = flag
+        said = flags.get(setting.name)
+        if said is None:
+            said = environment.get(setting.variable)
+        if said is not None:
+            mistakes += _take(values, setting, said)
     chosen = {setting.name: values.get(setting.name, setting.default) for setting in TABLE}
     mistakes += [f"{name} must not be empty" for name in ("store", "spool", "prefix") if not chosen[name]]
-    if any(_has_password(flag) for flag in (flags.get("store"),) if flag):
+    if _has_password(flags.get("store") or ""):
         mistakes.append("a password on the command line can be read by everybody: use password_file")
-    if not _plain_prefix(chosen["prefix"]):
+    if not _plain_prefix(str(chosen["prefix"])):
         mistakes.append("prefix must be letters, digits, dots, dashes or underscores")
     if mistakes:
         raise SettingsError("; ".join(mistakes), hint=f"known settings: {', '.join(s.name for s in TABLE)}")
-    return Settings(**chosen)
+    return msgspec.convert({setting.field: chosen[setting.name] for setting in TABLE}, Settings)
+
+
+def _take(values: dict[str, Value], setting: Setting, said: object, where: str = "") -> list[str]:
+    """Take a value in, or say what is wrong with it."""
+    try:
+        values[setting.name] = setting.read(said)
+    except ValueError as error:
+        return [where + str(error)]
+    return []
 
 
 def _plain_prefix(prefix: str) -> bool:
     return (prefix.isascii() and prefix.replace("-", "").replace("_", "").replace(".", "").isalnum()) or not prefix
 
 
-def _from_file(path: Path, *, must_exist: bool) -> tuple[dict[str, str], list[str]]:
+def _from_file(path: Path, *, must_exist: bool) -> tuple[dict[str, Value], list[str]]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -122,21 +180,38 @@ def _from_file(path: Path, *, must_exist: bool) -> tuple[dict[str, str], list[st
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         return {}, [f"{path} is not TOML: {error}"]
-    values = {name: value for name, value in table.items() if _known(name) and isinstance(value, str)}
-    mistakes = [_mistake(path, name, value) for name, value in table.items() if name not in values]
-    if (values.get(_SECRET) or _has_password(values.get("store", ""))) and path.stat().st_mode & 0o007:
+    values: dict[str, Value] = {}
+    mistakes = []
+    known = {setting.name: setting for setting in TABLE}
+    for name, value in _flat(table):
+        if name in known:
+            mistakes += _take(values, known[name], value, f"{path}: ")
+        else:
+            mistakes.append(f"{path}: unknown setting {name!r}")
+    if any(map(_secret, values.items())) and path.stat().st_mode & 0o007:
         mistakes.append(f"{path} holds a password and may be used by everybody: chmod o= {path}")
     return values, mistakes
 
 
-def _known(name: str) -> bool:
-    return any(setting.name == name for setting in TABLE)
+def _flat(table: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """The settings of a TOML document: those in a table have its name before their own."""
+    tables = {setting.name.partition(".")[0] for setting in TABLE if "." in setting.name}
+    for name, value in table.items():
+        if name in tables and isinstance(value, Mapping):
+            yield from ((f"{name}.{inner}", what) for inner, what in value.items())
+        else:
+            yield name, value
 
 
-def _mistake(path: Path, name: str, value: Any) -> str:
-    if _known(name):
-        return f"{path}: {name} must be text, not {type(value).__name__}"
-    return f"{path}: unknown setting {name!r}"
+def _secret(item: tuple[str, Value]) -> bool:
+    """Whether a setting holds a secret."""
+    name, value = item
+    return (name == _SECRET and bool(value)) or (name in ("store", "whois.proxy") and _has_password(str(value)))
+
+
+def _shown(value: object) -> str:
+    """A value that is wrong: its kind, and what it says where that is short text."""
+    return repr(value) if isinstance(value, str) and len(value) <= 20 else type(value).__name__
 
 
 def machine_zone() -> str:

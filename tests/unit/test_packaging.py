@@ -81,7 +81,7 @@ def test_the_service_may_write_to_nothing_but_the_spool_and_the_ledger() -> None
 
     assert options["ProtectSystem"] == ["strict"]
     assert options["ReadWritePaths"] == [defaults["spool"]]
-    assert "/var/lib/" + options["StateDirectory"][0] == str(Path(defaults["store"]).parent)
+    assert "/var/lib/" + options["StateDirectory"][0] == str(Path(str(defaults["store"])).parent)
 
 
 # Its user and the spool
@@ -212,7 +212,7 @@ def test_the_example_names_every_setting_with_its_default() -> None:
     text = (EXAMPLES / "banledger.toml").read_text()
 
     assert tomllib.loads(text) == {}
-    named = tomllib.loads(re.sub(r"(?m)^#(?=\w+ = )", "", text))
+    named = dict(settings._flat(tomllib.loads(re.sub(r"(?m)^#(?=[\w.]+ = )", "", text))))
     assert named == {setting.name: setting.default for setting in settings.TABLE}
 
 

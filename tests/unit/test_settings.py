@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec import convert
 
 from banledger.errors import SettingsError
 from banledger.settings import CONFIG_VARIABLE, TABLE, Settings, load, machine_zone, without_password
 
 NAMES = [setting.name for setting in TABLE]
+TEXTS = [name for name in NAMES if not name.startswith("whois.")]
 
 
 @pytest.fixture
@@ -34,17 +36,52 @@ def mistakes(file: Path, text: str, **environment: str) -> str:
 
 
 def test_without_file_environment_and_flags_the_defaults_hold() -> None:
-    assert load({}, {CONFIG_VARIABLE: ""}) == Settings(**{setting.name: setting.default for setting in TABLE})
+    assert load({}, {CONFIG_VARIABLE: ""}) == convert({setting.field: setting.default for setting in TABLE}, Settings)
 
 
 def test_the_file_wins_over_the_default_the_environment_over_the_file_and_a_flag_over_all(file: Path) -> None:
-    for name in NAMES:
+    for name in TEXTS:
         text = f'{name} = "file"'
         variable = f"BANLEDGER_{name.upper()}"
         assert getattr(loaded(file, text), name) == "file"
         assert getattr(loaded(file, text, **{variable: "environment"}), name) == "environment"
         flags = {"config": str(file), name: "flag"}
         assert getattr(load(flags, {variable: "environment"}), name) == "flag"
+
+
+def test_what_is_in_a_table_is_named_with_a_dot_in_the_file_and_an_underscore_in_the_environment(file: Path) -> None:
+    text = "[whois]\nenabled = false\nrefresh_days = 7"
+    assert (loaded(file, text).whois_enabled, loaded(file, text).whois_refresh_days) == (False, 7)
+    assert loaded(file, "whois.enabled = false").whois_enabled is False
+    variables = {"BANLEDGER_WHOIS_ENABLED": "yes", "BANLEDGER_WHOIS_REFRESH_DAYS": "3"}
+    both = loaded(file, text, **variables)
+    assert (both.whois_enabled, both.whois_refresh_days) == (True, 3)
+
+
+def test_a_value_of_another_kind_is_said(file: Path) -> None:
+    said = mistakes(
+        file,
+        '[whois]\nenabled = "maybe"\nrefresh_days = 0\nqueue = true\nbackfill_days = 1.5\nspeed = 1',
+        BANLEDGER_WHOIS_ASN="2",
+        BANLEDGER_WHOIS_CONTACT="me",
+    )
+    for part in (
+        "whois.enabled must be true or false, not 'maybe'",
+        "whois.refresh_days must be a whole number above 0, not 0",
+        "whois.queue must be a whole number, not bool",
+        "whois.backfill_days must be a whole number, not float",
+        "unknown setting 'whois.speed'",
+        "whois.asn must be true or false, not '2'",
+    ):
+        assert part in said
+
+
+def test_a_proxys_password_is_a_secret_too(file: Path) -> None:
+    file.write_text('whois.proxy = "http://me:s3cret@proxy:3128"')
+    file.chmod(0o644)
+    with pytest.raises(SettingsError, match="holds a password") as caught:
+        load({"config": str(file)}, {})
+    assert "s3cret" not in str(caught.value)
 
 
 def test_a_flag_that_was_not_given_wins_over_nothing(file: Path) -> None:

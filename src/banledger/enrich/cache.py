@@ -16,10 +16,9 @@ from msgspec import Struct
 
 from banledger.block import Block, block
 from banledger.enrich.cidr import Table
-from banledger.network import Cell, Network, Outcome
+from banledger.network import CELL_PREFIX, Cell, Network, Outcome, cell_of
 from banledger.record import INHERITED, NONE, PROVEN, STALE, WAITING
 
-_CELL = {4: 24, 6: 48}
 _REACH = {4: 20, 6: 44}
 
 
@@ -45,13 +44,14 @@ class _State(Struct, frozen=True, gc=False):
 
 
 class Found(Struct, frozen=True):
-    """What is known of an address.
+    """What is known of an address. Times: UTC epoch seconds.
 
     standing  proven, inherited, stale, waiting or none (see `record.FIELDS`, whois)
     cell      what an answer about it would prove, as far as one knows
     known     its network; None if waiting or none
     asn       who announces it
-    until     not to be asked about before (UTC epoch; 0: at once)
+    asked     when that was proven
+    until     not to be asked about before (0: at once)
     tries     failures one after the other
     """
 
@@ -59,14 +59,9 @@ class Found(Struct, frozen=True):
     cell: Block
     known: Known | None = None
     asn: int | None = None
+    asked: float = 0.0
     until: float = 0.0
     tries: int = 0
-
-
-def cell_of(asked: Block, network: Block | None) -> Block:
-    """What an answer about `asked` proves, if `network` (None: unknown) is what it says."""
-    prefix = min(_CELL[asked.version], asked.prefix)
-    return asked.at(prefix if network is None else max(network.prefix, prefix))
 
 
 class Cache:
@@ -124,14 +119,14 @@ class Cache:
         if hit is not None:
             if state is not None and state.record is not None:
                 standing = PROVEN if 0 <= now - state.asked < self._refresh_s else STALE
-                return Found(standing, cell, hit[1], state.asn or hit[1].asn, state.until, state.tries)
+                return Found(standing, cell, hit[1], state.asn or hit[1].asn, state.asked, state.until, state.tries)
             if (near := self._near(cell, hit[1])) is not None:
                 return _waiting(INHERITED, cell, state, hit[1], near.asn or hit[1].asn)
         return _waiting(WAITING, cell, state)
 
     def _near(self, cell: Block, known: Known) -> _State | None:
         """A proven cell of the same record whose answer may stand for this one too."""
-        reach, size = cell.at(min(_REACH[cell.version], cell.prefix)), _CELL[cell.version]
+        reach, size = cell.at(min(_REACH[cell.version], cell.prefix)), CELL_PREFIX[cell.version]
         for number in range(1 << max(0, size - reach.prefix)):
             other = Block(cell.version, reach.first + (number << reach.at(size).host_bits), size)
             state = self._cells.get(_key(other))
@@ -147,7 +142,7 @@ class Cache:
 def _waiting(
     standing: str, cell: Block, state: _State | None, known: Known | None = None, asn: int | None = None
 ) -> Found:
-    return Found(standing, cell, known, asn, state.until if state else 0.0, state.tries if state else 0)
+    return Found(standing, cell, known, asn, 0.0, state.until if state else 0.0, state.tries if state else 0)
 
 
 def _key(cell: Block) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from typing import Protocol
 from banledger.block import Block, block
 from banledger.enrich import offline
 from banledger.enrich.cache import Cache, Found
+from banledger.network import cell_of
 from banledger.record import NONE, PROVEN, STALE, WAITING, Place
 
 FROM_WHOIS = "whois"
@@ -43,6 +44,8 @@ class Places:
     files        what looks an address up in the user's databases; None: there are none
     ask          whether registries may be asked: else nothing waits
     backfill_s   nobody asks about bans older than that
+
+    `ready`: whether the cache has all that the ledger knows; until then nothing of it is believed.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Places:
         backfill_s: float,
     ) -> None:
         self.cache = cache
+        self.ready = False
         self._files = files
         self._clock = clock
         self._ask = ask
@@ -71,12 +75,15 @@ class Places:
         asked = block(address)
         if asked.prefix < _WIDEST[asked.version]:
             return _place(registered, located, None, None)
-        found = self.cache.find(asked, now)
+        found = self._find(asked, now)
         return _place(registered, located, found, _whois(found, asks=asks))
 
     def found(self, address: str) -> Found:
         """What the cache knows of a canonical address or network."""
-        return self.cache.find(block(address), self._clock())
+        return self._find(block(address), self._clock())
+
+    def _find(self, asked: Block, now: float) -> Found:
+        return self.cache.find(asked, now) if self.ready else Found(WAITING, cell_of(asked, None))
 
 
 def _whois(found: Found, *, asks: bool) -> str | None:

@@ -15,7 +15,8 @@ from banledger import __version__
 from banledger.errors import LabelTaken, LedgerMissing, LedgerNewer, NotALedger, SettingsError, StoreUnavailable
 from banledger.identity import ban_id
 from banledger.keyspace import DAY, LAYOUT, Change, Keyspace, token
-from banledger.model import BanLine, Event, GapLine, TicketLine
+from banledger.model import BanLine, Event, GapLine, NetworkLine, TicketLine
+from banledger.network import of_line
 from banledger.record import (
     PENDING,
     PROVEN,
@@ -46,13 +47,14 @@ _Made = TypeVar("_Made")
 
 
 class Recorded(Struct, frozen=True):
-    """What a batch did: lines read, bans that are new, bans that changed, bans that stayed as they were, gaps."""
+    """What a batch did: lines read, bans that are new, that changed, that stayed as they were, gaps, networks."""
 
     lines: int = 0
     new: int = 0
     amended: int = 0
     known: int = 0
     gaps: int = 0
+    networks: int = 0
 
     def __add__(self, other: "Recorded") -> "Recorded":
         return Recorded(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
@@ -289,16 +291,18 @@ class Ledger(LedgerReader):
         """Record what the lines say, exactly once however often they come. `locate` tells where an address is."""
         about: dict[Subject, list[TicketLine]] = {}
         gaps: list[GapLine] = []
-        read = 0
+        read = networks = 0
         for line in lines:
             read += 1
             if isinstance(line, GapLine):
                 gaps.append(line)
+            elif isinstance(line, NetworkLine):
+                networks += self._record_network(line)
             else:
                 about.setdefault(subject_of(line), []).append(line)
         self._bind({subject.server for subject in about} | {line.server for line in gaps})
-        gaps_done = Recorded(lines=read, gaps=self._record_gaps(gaps))
-        return self._record_bans(about, locate) + gaps_done
+        others = Recorded(lines=read, gaps=self._record_gaps(gaps), networks=networks)
+        return self._record_bans(about, locate) + others
 
     def _record_bans(self, about: dict[Subject, list[TicketLine]], locate: Locate) -> Recorded:
         """Merge, apply, and where the ledger had something else than thought, again from what it has."""
@@ -404,6 +408,13 @@ class Ledger(LedgerReader):
     def _overdue(self, key: str, before: float, excess: int) -> list[str]:
         old = self._engine.due(key, before, _AT_ONCE)
         return old if old or excess <= 0 else self._engine.due(key, inf, min(excess, _AT_ONCE))
+
+    def _record_network(self, line: NetworkLine) -> bool:
+        try:
+            network, cells = of_line(line)
+        except ValueError:
+            return False
+        return self.networks.put_line(network, cells, line.seen)
 
     def _record_gaps(self, gaps: list[GapLine]) -> int:
         changes = {change.key: change for change in map(self.keys.gap_change, gaps)}

@@ -85,6 +85,14 @@ class Networks(NetworksReader):
         self._engine.replace(hashes)
         self._engine.mend(Repair(marks=marks))
 
+    def put_line(self, network: Network, cells: Iterable[Cell], now: float) -> bool:
+        """Keep what a line says, unless the ledger knows something newer; whether it was kept."""
+        (have,) = self.networks([network.cidrs[0]])
+        if have is not None and have.fetched >= round(network.fetched):
+            return False
+        self.put([network], cells, now)
+        return True
+
     def remove(self, cidrs: Sequence[str]) -> None:
         """These are networks no more."""
         self._engine.replace({self._keys.network(cidr): {} for cidr in cidrs})
