@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from banledger.keyspace import Change, Mark
-from banledger.store.engine import Applied, Conflict, Engine, Hash
+from banledger.store.engine import Applied, Conflict, Engine, Hash, Repair
 from tests.contract.conftest import standing_of
 
 SLOT = "bans:{2611}:"
@@ -66,6 +66,15 @@ def test_a_change_whose_guard_fails_does_nothing_and_says_what_is_there(engine: 
     assert engine.apply([change(guard={"y": "1"})]) == [Conflict(FIRST)]
     assert engine.apply([change(key=B, guard={"x": None})]) == [Conflict({})]
     assert engine.tally([COUNT]) == {"j": 1}
+
+
+def test_tallies_are_added_up_whatever_their_members_are_called(engine: Engine) -> None:
+    names = ["a", "a b", "a,b", "'\"\\", "é", "中", "7", " "]
+    other = COUNT.replace("2611", "2612")
+    engine.mend(Repair(tallies=[Mark(COUNT, name, 1.0) for name in names]))
+    engine.mend(Repair(tallies=[Mark(other, name, float(n)) for n, name in enumerate(names[:6], 1)]))
+    added = [2, 3, 4, 5, 6, 7, 1, 1]
+    assert engine.tally([COUNT, "no", other]) == dict(zip(names, added, strict=True))
 
 
 def test_a_guard_may_ask_for_values_and_for_absence(engine: Engine) -> None:

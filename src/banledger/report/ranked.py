@@ -53,8 +53,11 @@ def top(ledger: LedgerReader, dimension: str, days: Sequence[str], count: int) -
     if len(days) == len(everything):
         rows = [(tok, int(bans)) for tok, bans in islice(ledger.ranked(dimension), count)]
         return rows, ledger.distinct(dimension)
-    entries = sum(ledger.distinct_on(dimension, days))
-    if entries <= ledger.store().adds_up or not count:
+    gladly = ledger.store().adds_up
+    entries = sum(everything[day] for day in days)  # one a ban, as a rule, where all are different
+    if entries > gladly:
+        entries = sum(ledger.distinct_on(dimension, days))
+    if entries <= gladly or not count:
         return _merge(ledger, dimension, days, count)
     outside = [day for day in everything if day not in set(days)]
     descent = Descent(ledger, dimension, days, outside, count)

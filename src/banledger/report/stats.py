@@ -1,6 +1,7 @@
 """Answers as values, and how they are found: from tallies and rankings where those know, else by a walk."""
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 
 from msgspec import Struct
@@ -123,14 +124,15 @@ _REPORTED = ("country", "jail", "user", "ip", "server")
 def _tallied(ledger: LedgerReader, query: Query, count: int) -> _Facts:
     days = days_of(ledger, query.span)
     total = sum(days.values())
-    tops = {name: _top_of_days(ledger, name, query, days, count) for name in _REPORTED}
-    with_country = sum(ranked.counts(ledger, "country", list(days)).values())
+    countries = ranked.counts(ledger, "country", list(days))
+    tops = {name: _top_of_days(ledger, name, query, days, count) for name in _REPORTED if name != "country"}
+    tops["country"] = _top_of(countries, "country", query, total, count)
     by_hour = ledger.tally("hour", days)
     offenders = tallied.offenders(ledger, list(days))
     return _Facts(
         total=total,
         offenders=tops["ip"].distinct,
-        no_country=max(0, total - with_country),
+        no_country=max(0, total - sum(countries.values())),
         days={day: (bans, offenders[day]) for day, bans in days.items()},
         hours=tuple(by_hour.get(hour, 0) for hour in HOURS),
         tops=tops,
@@ -140,6 +142,10 @@ def _tallied(ledger: LedgerReader, query: Query, count: int) -> _Facts:
 def _top_of_days(ledger: LedgerReader, dimension: str, query: Query, days: dict[str, int], count: int) -> Top:
     rows, distinct = ranked.top(ledger, dimension, list(days), count)
     return Top(dimension, query, sum(days.values()), distinct, _counts(rows))
+
+
+def _top_of(table: Mapping[str, int], dimension: str, query: Query, total: int, count: int) -> Top:
+    return Top(dimension, query, total, len(table), _counts(ranked.best(table, count)))
 
 
 def _counts(rows: list[tuple[str, int]]) -> tuple[Count, ...]:
@@ -161,10 +167,7 @@ def _walked(ledger: LedgerReader, query: Query, count: int, progress: Progress) 
             offenders[ban.day].add(ban.ip)
         for name, counter in counters.items():
             counter.update(values_of(ban, name))
-    tops = {
-        name: Top(name, query, total, len(counter), _counts(ranked.best(counter, count)))
-        for name, counter in counters.items()
-    }
+    tops = {name: _top_of(counter, name, query, total, count) for name, counter in counters.items()}
     return _Facts(
         total=total,
         offenders=len(counters["ip"]),
@@ -230,13 +233,13 @@ def top(ledger: LedgerReader, dimension: str, query: Query, count: int = 20, pro
     days = days_of(ledger, query.span)
     if not query.filters:
         if dimension == DAY:
-            return Top(DAY, query, sum(days.values()), len(days), _counts(ranked.best(days, count)))
+            return _top_of(days, DAY, query, sum(days.values()), count)
         return _top_of_days(ledger, dimension, query, days, count)
     found = tallied.counts(ledger, dimension, query, list(days))
     if found is None:
         return _top_by_walk(ledger, dimension, query, count, progress)
     by_value, total = found
-    return Top(dimension, query, total, len(by_value), _counts(ranked.best(by_value, count)))
+    return _top_of(by_value, dimension, query, total, count)
 
 
 def _top_by_walk(ledger: LedgerReader, dimension: str, query: Query, count: int, progress: Progress) -> Top:
@@ -245,4 +248,4 @@ def _top_by_walk(ledger: LedgerReader, dimension: str, query: Query, count: int,
     for ban in walk(ledger, query, progress=progress):
         total += 1
         counter.update(values_of(ban, dimension))
-    return Top(dimension, query, total, len(counter), _counts(ranked.best(counter, count)))
+    return _top_of(counter, dimension, query, total, count)

@@ -17,7 +17,6 @@ import stat
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -282,12 +281,21 @@ class SqliteReader:
         return [found.get(key, 0) for key in keys]
 
     def tally(self, keys: Sequence[str]) -> dict[str, int]:
-        """See Reader.tally. Most entries of a large tally are 1: those are counted without a look at each."""
-        wanted = " FROM json_each(?) JOIN key ON name = value JOIN tally ON tally.key = key.id"
+        """See Reader.tally. Members come as one text a key, and most count 1: those get no row and no look each."""
+        total: Counter[str] = Counter()
         listed = (_encode(list(keys)),)
         with _translated(self.path):
-            total = Counter(chain.from_iterable(self._db.execute("SELECT member" + wanted, listed)))
-            for member, more in self._db.execute("SELECT member, score - 1" + wanted + " WHERE score <> 1", listed):
+            for (members,) in self._db.execute(
+                "SELECT (SELECT group_concat(member, '\n') FROM tally WHERE tally.key = key.id)"
+                " FROM json_each(?) JOIN key ON name = value",
+                listed,
+            ):
+                total.update(members.split("\n") if members is not None else ())
+            for member, more in self._db.execute(
+                "SELECT member, score - 1 FROM json_each(?) JOIN key ON name = value JOIN tally ON tally.key = key.id"
+                " WHERE score <> 1",
+                listed,
+            ):
                 total[member] += more
         return total
 

@@ -1,13 +1,11 @@
 """Answers for people at a terminal: `report` and `top`. Bans one by one are in `listing`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
-from functools import partial
+from itertools import zip_longest
+from typing import Literal
 from zoneinfo import ZoneInfo
 
-from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from banledger.report.countries import name_of
@@ -41,7 +39,7 @@ def report(answer: Report, screen: Screen) -> None:
     tops = [answer.countries, answer.addresses, answer.jails, answer.users]
     tops += [answer.servers] if answer.servers else []
     filled = [top for top in tops if top.rows]
-    screen.print(*_sections([partial(_ranked, top, glyphs) for top in filled], screen))
+    screen.print(*_sections(filled, screen))
     screen.print(_hours(answer.hours, screen))
     if answer.no_country:
         has = "has" if answer.no_country == 1 else "have"
@@ -56,7 +54,7 @@ def top(answer: Top, timezone: str, screen: Screen) -> None:
     values = "" if answer.distinct is None else f" {glyphs.dot} {_many(answer.distinct, 'value')}"
     screen.print(Text(f"{_many(answer.total, 'ban')}{values}"), Text())
     if answer.rows:
-        screen.print(_ranked(answer, glyphs, min(screen.width, 110)))
+        screen.print(*_ranked(answer, glyphs, min(screen.width, 110)))
     else:
         screen.print(Text("No bans in this time."))
 
@@ -130,7 +128,7 @@ def _gap_line(gap: Gap, timezone: str, glyphs: Glyphs) -> str:
     return visible(f"{start} {glyphs.dash} {end}  {gap.server} {gap.jail}: {gap.reason}")
 
 
-def _days(answer: Report, screen: Screen) -> RenderableType:
+def _days(answer: Report, screen: Screen) -> Text:
     """Columns by day; of many days by equal bundles of days."""
     counts = [day.bans for day in answer.days]
     label = len(f"{max(counts, default=0):,}")
@@ -157,41 +155,45 @@ def _days(answer: Report, screen: Screen) -> RenderableType:
     return text
 
 
-def _sections(makers: Sequence[Callable[[int], RenderableType]], screen: Screen) -> list[RenderableType]:
-    """Sections below each other, or in pairs where there is room."""
+def _sections(tops: Sequence[Top], screen: Screen) -> list[Text]:
+    """The lines of sections below each other, or in pairs where there is room."""
     if screen.width < _BESIDE:
-        return [Padding(make(screen.width), (0, 0, 1, 0)) for make in makers]
+        return [line for top in tops for line in (*_ranked(top, screen.glyphs, screen.width), Text())]
     half = (screen.width - 4) // 2
-    rows: list[RenderableType] = []
-    for start in range(0, len(makers), 2):
-        grid = Table.grid(padding=(0, 4, 0, 0))
-        pair = [make(half) for make in makers[start : start + 2]]
-        for _ in range(2):
-            grid.add_column(width=half)
-        grid.add_row(*pair)
-        rows.append(Padding(grid, (0, 0, 1, 0)))
-    return rows
+    sections = [_ranked(top, screen.glyphs, half) for top in tops]
+    lines: list[Text] = []
+    none: list[Text] = []
+    for left, right in zip_longest(sections[::2], sections[1::2], fillvalue=none):
+        for one, other in zip_longest(left, right, fillvalue=Text()):
+            lines.append(Text.assemble(_fitted(one, half, screen.glyphs), " " * 4, other))
+        lines.append(Text())
+    return lines
 
 
-def _ranked(answer: Top, glyphs: Glyphs, width: int) -> RenderableType:
+def _ranked(answer: Top, glyphs: Glyphs, width: int) -> list[Text]:
     """A title and a line a value: name, bans, share, bar."""
-    labels = [_label(answer.dimension, row) for row in answer.rows]
-    most = max((row.bans for row in answer.rows), default=1)
     bars = max(8, width // 4)
-    grid = Table.grid(padding=(0, 1, 0, 0))
-    grid.add_column(no_wrap=True, overflow="crop" if glyphs is chart.ASCII else "ellipsis", ratio=1)
-    grid.add_column(justify="right", no_wrap=True)
-    grid.add_column(justify="right", no_wrap=True)
-    grid.add_column(width=bars, no_wrap=True)
-    grid.expand, grid.width = True, width
-    for label, row in zip(labels, answer.rows, strict=True):
-        grid.add_row(
-            label,
-            Text(f"{row.bans:,}", style="bold"),
-            Text(f"{100 * row.bans / max(1, answer.total):.1f} %", style="dim"),
-            Text(chart.bar(row.bans / most, bars, glyphs), style="red"),
-        )
-    return Group(_title(answer, glyphs), grid)
+    most = max((row.bans for row in answer.rows), default=1)
+    bans = [f"{row.bans:,}" for row in answer.rows]
+    shares = [f"{100 * row.bans / max(1, answer.total):.1f} %" for row in answer.rows]
+    counts, parts = (max(map(len, column), default=0) for column in (bans, shares))
+    room = width - counts - parts - bars - 3
+    lines = [_title(answer, glyphs)]
+    for row, count, share in zip(answer.rows, bans, shares, strict=True):
+        line = _fitted(_label(answer.dimension, row), room, glyphs)
+        line.append(f" {count:>{counts}}", style="bold")
+        line.append(f" {share:>{parts}} ", style="dim")
+        line.append(chart.bar(row.bans / most, bars, glyphs), style="red")
+        lines.append(line)
+    return lines
+
+
+def _fitted(text: Text, width: int, glyphs: Glyphs) -> Text:
+    """The text cut or filled up to that many columns of a terminal."""
+    overflow: Literal["crop", "ellipsis"] = "crop" if glyphs is chart.ASCII else "ellipsis"
+    fitted = text.copy()
+    fitted.truncate(width, overflow=overflow, pad=True)
+    return fitted
 
 
 def _title(answer: Top, glyphs: Glyphs) -> Text:
@@ -203,12 +205,12 @@ def _title(answer: Top, glyphs: Glyphs) -> Text:
 
 def _label(dimension: str, row: Count) -> Text:
     if dimension == "country":
-        text = Text(visible(row.name), style="cyan")
+        text = Text().append(visible(row.name), style="cyan")
         return text.append(f" {name_of(row.name)}" if name_of(row.name) != row.name else "", style="default")
     return Text(visible(row.name))
 
 
-def _hours(hours: Sequence[int], screen: Screen) -> RenderableType:
+def _hours(hours: Sequence[int], screen: Screen) -> Text:
     width = 2 if screen.width < _BESIDE else 3
     text = Text("Hours of the day", style="bold")
     text.append("\n" + chart.strip(hours, width, screen.glyphs).rstrip(), style="not bold red")
