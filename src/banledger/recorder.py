@@ -1,6 +1,6 @@
 """The recorder: from the spool to the ledger, over and over.
 
-    spool.read ──► ledger.record ──► spool.commit
+    spool.read ──► ledger.record ──► spool.commit ──► whois.step
                         │ fails
                         └─► spool.rollback, wait, again
 
@@ -11,6 +11,7 @@ mend itself is said once, when it begins and when it ends; the bans wait in the 
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from banledger.errors import BanledgerError, StoreError
@@ -43,9 +44,30 @@ class Until(Protocol):
         ...
 
 
+class Background(Protocol):
+    """What is done for the ledger between batches, without making them wait. See `whois.Whois`."""
+
+    def step(self, ledger: Ledger, now: float) -> None:
+        """Do a little (UTC epoch `now`). Raises StoreError."""
+        ...
+
+    def follow(self, ledger: Ledger, now: float) -> bool:
+        """Learn a little of what the ledger knows; whether that was all."""
+        ...
+
+    def leave(self, ledger: Ledger) -> None:
+        """Let others do it. Raises StoreError."""
+        ...
+
+    def close(self) -> None:
+        """Do no more."""
+        ...
+
+
 class Recorder:
     """Moves what the spool holds into the ledger that `connect` opens. Used by one thread.
 
+    `whois`: what goes on in the background.
     `keep`: leave segments in the spool as long as the store may still lose what it was given.
     `patient`: `run` waits for whatever may be wrong with the store, also for what only a person can mend.
     """
@@ -56,6 +78,7 @@ class Recorder:
         connect: Callable[[], Ledger],
         locate: Locate,
         *,
+        whois: Background | None = None,
         batch: int = BATCH,
         keep: bool = True,
         patient: bool = False,
@@ -63,6 +86,7 @@ class Recorder:
         self._spool = spool
         self._connect = connect
         self._locate = locate
+        self._whois = whois
         self._batch = batch
         self._keep = keep
         self._patient = patient
@@ -86,12 +110,30 @@ class Recorder:
     def close(self) -> None:
         """Let go of spool and ledger."""
         self._spool.close()
+        if self._whois is not None:
+            self._whois.close()
         if self._ledger is not None:
+            if self._whois is not None:
+                with suppress(StoreError):
+                    self._whois.leave(self._ledger)
             self._ledger.close()
             self._ledger = None
 
     def step(self, now: float) -> Recorded:
-        """Move one batch (UTC epoch `now`). Raises StoreError or SpoolError, after which it may be called again."""
+        """Move one batch and do some of whois (UTC epoch `now`).
+
+        Raises StoreError or SpoolError, after which it may be called again.
+        """
+        done = self._move(now)
+        if self._whois is not None and self._ledger is not None:
+            try:
+                self._whois.step(self._ledger, now)
+            except StoreError:
+                self._go_back()
+                raise
+        return done
+
+    def _move(self, now: float) -> Recorded:
         try:
             ledger = self.open()
             lines = self._spool.read(now, self._batch)
@@ -119,10 +161,12 @@ class Recorder:
             self._ledger = None
 
     def drain(self, now: float) -> Recorded:
-        """Move all that the spool holds now."""
-        total = Recorded()
+        """Move all that the spool holds now. Nobody is asked about it; what the ledger knows already is used."""
+        total, ledger = Recorded(), self.open()
+        while self._whois is not None and not self._whois.follow(ledger, now):
+            pass
         while True:
-            done = self.step(now)
+            done = self._move(now)
             total += done
             if not done.lines and not self._spool.doubtful:
                 return total

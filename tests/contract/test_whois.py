@@ -1,0 +1,422 @@
+"""Whois over every engine: bans are recorded at once and amended once, whoever crashes."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from banledger.keyspace import token
+from banledger.model import BanLine, NetworkLine
+from banledger.network import Answer, packed
+from banledger.network import Outcome as Came
+from banledger.record import Ban
+from banledger.store.check import check
+from banledger.store.engine import Engine, Outcome
+from banledger.store.ledger import Ledger
+from tests.contract.conftest import KEYS, dump
+from tests.lines import T0, ban, nowhere
+from tests.reference import ReferenceEngine, Store
+from tests.world import DAY_S, Clock, Desk, World, desk
+
+NETWORKS = {
+    "198.51.0.0/16": ("DE", "Alpha", 64500),
+    "198.51.100.0/24": ("FR", "Beta", 64501),
+    "198.51.100.128/26": ("IT", "Gamma", 64502),
+    "203.0.0.0/8": ("JP", "Delta", 64503),
+    "2001:db8::/32": ("US", "Epsilon", 64504),
+    "2001:db8:5::/48": ("CA", "Zeta", 64505),
+}
+# Addresses of the documentation are private to iptocc; these stand for public ones.
+PUBLIC = {"198.51": "5.51", "203.0": "14.0", "2001:db8": "2a00:db8"}
+
+
+def real(text: str) -> str:
+    """A name of this page as a public address."""
+    for head, other in PUBLIC.items():
+        if text.startswith(head):
+            return other + text.removeprefix(head)
+    return text
+
+
+WORLD = {real(cidr): who for cidr, who in NETWORKS.items()}
+ADDRESSES = [
+    real(text)
+    for text in (
+        "198.51.1.1", "198.51.1.2", "198.51.2.1", "198.51.100.1", "198.51.100.130", "198.51.100.131", "203.0.7.7",
+        "2001:db8:5::1", "2001:db8:6::1", "198.51.100.0/25",
+    )
+]  # fmt: skip
+
+
+APART = [address for address in ADDRESSES if not address.startswith("5.51.100.13")]
+"""Those that no smaller network than a cell parts from others of their cell."""
+
+
+def faults(ledger: Ledger) -> list[str]:
+    """What the check finds."""
+    return [f"{fault.key} {fault.what}" for fault in check(ledger.store(), ledger.keys)]
+
+
+def bans_of(ledger: Ledger, address: str) -> list[Ban]:
+    """Every ban of an address."""
+    return [one for one in ledger.bans(sorted(ledger.ids("ip", address))) if one is not None]
+
+
+def run(desk: Desk, ledger: Ledger, clock: Clock, seconds: float, step: float = 0.5) -> None:
+    """Let the time pass."""
+    end = clock.now + seconds
+    while clock.now < end:
+        desk.whois.step(ledger, clock.now)
+        clock.now += step
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(T0 + 10.0)
+
+
+@pytest.fixture
+def world(clock: Clock) -> World:
+    return World(WORLD, clock)
+
+
+def test_a_ban_is_recorded_at_once_and_amended_when_whois_arrives(ledger: Ledger, world: World, clock: Clock) -> None:
+    one = desk(world)
+    run(one, ledger, clock, 1)
+    address = real("198.51.100.1")
+    ledger.record([ban(address)], one.places.locate)
+    (waiting,) = bans_of(ledger, address)
+    assert (waiting.whois, waiting.network, waiting.country_from) == ("waiting", None, "iptocc")
+    assert (ledger.waiting(), ledger.newest_waiting(5)) == (1, [waiting.id])
+    before = waiting.country
+    run(one, ledger, clock, 5)
+    (amended,) = bans_of(ledger, address)
+    assert (amended.whois, amended.network, amended.asn, amended.org) == ("proven", "5.51.100.0/24", 64501, "Beta")
+    assert (amended.country, amended.country_from) == ("FR", "whois")
+    assert ledger.waiting() == 0
+    assert ledger.sizes("network", ["5.51.100.0/24"]) == ledger.sizes("asn", ["64501"]) == [1]
+    assert ledger.sizes("org", [token("Beta")]) == ledger.sizes("country", ["FR"]) == [1]
+    assert ledger.tally("country", [amended.day]) == {"FR": 1}
+    assert before is not None and (before == "FR" or ledger.sizes("country", [before]) == [0])
+    assert faults(ledger) == []
+    assert [address for _, address in world.asked] == ["5.51.100.1"]
+
+
+def test_another_address_of_a_proven_cell_has_its_network_at_once(ledger: Ledger, world: World, clock: Clock) -> None:
+    one = desk(world)
+    ledger.record([ban(real("198.51.1.1"))], one.places.locate)
+    run(one, ledger, clock, 5)
+    ledger.record([ban(real("198.51.1.2"), T0 + 1)], one.places.locate)
+    (other,) = bans_of(ledger, real("198.51.1.2"))
+    assert (other.whois, other.network, other.country) == ("proven", "5.51.0.0/16", "DE")
+    run(one, ledger, clock, 5)
+    assert len(world.asked) == 1
+
+
+def test_a_near_cell_inherits_and_is_proven_later(ledger: Ledger, world: World, clock: Clock) -> None:
+    one = desk(world)
+    ledger.record([ban(real("198.51.1.1"))], one.places.locate)
+    run(one, ledger, clock, 5)
+    world.networks["5.51.2.0/24"] = ("NL", "Eta", 64506)
+    ledger.record([ban(real("198.51.2.1"), T0 + 1)], one.places.locate)
+    (near,) = bans_of(ledger, real("198.51.2.1"))
+    assert (near.whois, near.network, near.country) == ("inherited", "5.51.0.0/16", "DE")
+    run(one, ledger, clock, 5)
+    (near,) = bans_of(ledger, real("198.51.2.1"))
+    assert (near.whois, near.network, near.country) == ("proven", "5.51.2.0/24", "NL")
+    assert faults(ledger) == []
+
+
+def test_what_one_recorder_learned_another_knows_and_after_a_restart_too(
+    open_engine: Callable[[], Engine], world: World, clock: Clock, request: pytest.FixtureRequest
+) -> None:
+    engine = open_engine()
+    ledger, one = Ledger(engine, KEYS, "UTC"), desk(world)
+    ledger.record([ban(real("198.51.1.1"))], one.places.locate)
+    run(one, ledger, clock, 5)
+    again = desk(world, holder="two")
+    run(again, ledger, clock, 1)
+    assert again.places.locate(real("198.51.1.9"), clock.now).network == "5.51.0.0/16"
+    ledger.record([ban(real("203.0.7.7"))], one.places.locate)
+    run(one, ledger, clock, 5)
+    run(again, ledger, clock, 6)
+    assert again.places.locate(real("203.0.7.8"), clock.now).org == "Delta"
+    assert len(world.asked) == 2
+
+
+def test_only_the_holder_of_the_lease_asks_and_when_it_dies_another(ledger: Ledger, world: World, clock: Clock) -> None:
+    one, two = desk(world), desk(world, holder="two")
+    ledger.record([ban(real("198.51.1.1"))], one.places.locate)
+    run(one, ledger, clock, 3)
+    ledger.record([ban(real("203.0.7.7"), T0 + 5)], two.places.locate)
+    run(two, ledger, clock, 30)
+    assert [address for _, address in world.asked] == ["5.51.1.1"]
+    run(two, ledger, clock, 60)
+    assert [address for _, address in world.asked] == ["5.51.1.1", "14.0.7.7"]
+    two.whois.leave(ledger)
+    ledger.record([ban(real("2001:db8:5::1"), T0 + 6)], one.places.locate)
+    run(one, ledger, clock, 40)
+    assert world.asked[-1][1] == real("2001:db8:5::1")
+
+
+def test_an_old_answer_is_served_while_it_is_asked_for_again_and_history_stays(
+    ledger: Ledger, world: World, clock: Clock
+) -> None:
+    one = desk(world)
+    address = real("198.51.1.1")
+    ledger.record([ban(address)], one.places.locate)
+    run(one, ledger, clock, 5)
+    clock.now += 15 * DAY_S
+    world.networks["5.51.0.0/16"] = ("AT", "Alpha", 64500)
+    ledger.record([ban(address, clock.now)], one.places.locate)
+    old, new = bans_of(ledger, address)
+    assert (old.country, new.country, new.whois) == ("DE", "DE", "stale")
+    world.faults[address] = Answer(address=address, registry="ripe", outcome=Came.FAILED, problem="no")
+    run(one, ledger, clock, 60)
+    assert bans_of(ledger, address)[1].whois == "stale"
+    del world.faults[address]
+    run(one, ledger, clock, 1800, 5.0)
+    old, new = bans_of(ledger, address)
+    assert (old.country, new.country, new.whois) == ("DE", "AT", "proven")
+    assert faults(ledger) == []
+
+
+def test_a_failure_is_remembered_and_tried_again_ever_more_slowly(ledger: Ledger, world: World, clock: Clock) -> None:
+    one = desk(world)
+    address = real("198.51.1.1")
+    world.faults[address] = Answer(address=address, registry="ripe", outcome=Came.FAILED, problem="too slow")
+    ledger.record([ban(address)], one.places.locate)
+    run(one, ledger, clock, 4 * 3600, 5.0)
+    moments = [moment for moment, _ in world.asked]
+    waits = [after - before for before, after in pairwise(moments)]
+    assert 3 <= len(moments) <= 5 and waits == sorted(waits) and waits[0] >= 900
+    (cell,) = ledger.networks.cells(["5.51.1.0/24"])
+    assert cell is not None and (cell.problem, cell.tries) == ("too slow", len(moments))
+    del world.faults[address]
+    run(one, ledger, clock, DAY_S, 60.0)
+    assert bans_of(ledger, address)[0].whois == "proven"
+
+
+def test_that_registries_know_nothing_is_remembered_and_ends_the_waiting(
+    ledger: Ledger, world: World, clock: Clock
+) -> None:
+    one = desk(world)
+    ledger.record([ban("9.9.9.9"), ban("9.9.9.8", T0 + 1)], one.places.locate)
+    run(one, ledger, clock, 5)
+    assert [bans_of(ledger, address)[0].whois for address in ("9.9.9.9", "9.9.9.8")] == ["none", "none"]
+    assert len(world.asked) == 1
+    assert ledger.waiting() == 0
+    ledger.record([ban("9.9.9.7", T0 + 2)], one.places.locate)
+    assert bans_of(ledger, "9.9.9.7")[0].whois == "none"
+    assert faults(ledger) == []
+
+
+def test_a_registry_that_wants_a_pause_gets_it_from_everybody(ledger: Ledger, world: World, clock: Clock) -> None:
+    one, two = desk(world), desk(world, holder="two")
+    address = real("198.51.1.1")
+    world.faults[address] = Answer(address=address, registry="apnic", outcome=Came.LIMITED, retry_s=600.0)
+    ledger.record([ban(address)], one.places.locate)
+    run(one, ledger, clock, 5)
+    one.whois.leave(ledger)
+    asked = len(world.asked)
+    del world.faults[address]
+    run(two, ledger, clock, 500, 5.0)
+    assert len(world.asked) == asked == 1
+    run(two, ledger, clock, 200, 5.0)
+    assert bans_of(ledger, address)[0].whois == "proven"
+
+
+def test_the_queue_is_bounded_and_the_newest_come_first(ledger: Ledger, world: World, clock: Clock) -> None:
+    one = desk(world, most=20)
+    ledger.record([ban(f"5.51.{n}.1", T0 + n) for n in range(100)], one.places.locate)
+    assert ledger.waiting() == 100
+    run(one, ledger, clock, 1)
+    assert ledger.waiting() == 20
+    run(one, ledger, clock, 60)
+    assert ledger.waiting() == 0
+    assert [address for _, address in world.asked] == [f"5.51.{n}.1" for n in range(99, 79, -1)]
+    assert faults(ledger) == []
+
+
+def test_old_bans_are_not_asked_about_but_get_what_is_known(ledger: Ledger, world: World, clock: Clock) -> None:
+    one = desk(world)
+    old = clock.now - 31 * DAY_S
+    ledger.record([ban(real("198.51.1.1"), old)], one.places.locate)
+    run(one, ledger, clock, 5)
+    assert bans_of(ledger, real("198.51.1.1"))[0].whois is None
+    assert world.asked == []
+    ledger.record([ban(real("198.51.1.1"))], one.places.locate)
+    run(one, ledger, clock, 5)
+    ledger.record([ban(real("198.51.1.2"), old), ban(real("198.51.2.2"), old)], one.places.locate)
+    assert bans_of(ledger, real("198.51.1.2"))[0].network == "5.51.0.0/16"
+    assert bans_of(ledger, real("198.51.2.2"))[0].whois is None
+    assert ledger.waiting() == 0
+
+
+def test_a_smaller_network_that_is_no_more_is_forgotten(ledger: Ledger, world: World, clock: Clock) -> None:
+    one = desk(world)
+    address = real("198.51.100.130")
+    ledger.record([ban(address)], one.places.locate)
+    run(one, ledger, clock, 5)
+    assert bans_of(ledger, address)[0].network == "5.51.100.128/26"
+    del world.networks["5.51.100.128/26"]
+    clock.now += 15 * DAY_S
+    ledger.record([ban(address, clock.now)], one.places.locate)
+    run(one, ledger, clock, 5)
+    assert bans_of(ledger, address)[1].network == "5.51.100.0/24"
+    assert ledger.networks.network("5.51.100.128/26") is None
+    assert [cidr for cidr, _ in ledger.networks.newest_networks(0, 9)] == ["5.51.100.0/24"]
+
+
+def test_who_is_told_not_to_ask_does_not(ledger: Ledger, world: World, clock: Clock) -> None:
+    one = desk(world, ask=False)
+    ledger.record([ban(address) for address in ADDRESSES], one.places.locate)
+    run(one, ledger, clock, 60)
+    assert world.asked == [] and ledger.waiting() == 0
+
+
+def test_an_imported_country_stands_whatever_whois_says(ledger: Ledger, world: World, clock: Clock) -> None:
+    one = desk(world)
+    address = real("198.51.100.1")
+    ledger.record([ban(address)], one.places.locate)
+    ledger.record([ban(address, origin="import", country="PL")], one.places.locate)
+    run(one, ledger, clock, 5)
+    (recorded,) = bans_of(ledger, address)
+    assert (recorded.country, recorded.country_from, recorded.network) == ("PL", "import", "5.51.100.0/24")
+    assert faults(ledger) == []
+
+
+def test_a_line_about_a_network_is_kept_unless_something_newer_is_known(ledger: Ledger, world: World) -> None:
+    line = NetworkLine(
+        v=1, seq=1, seen=world.clock.now, server="web1", jail="whois", cidrs=("5.51.1.7/16",), source="rdap",
+        registry="ripe", fetched=world.clock.now, about="5.51.1.1", name="OLD", country="DE", asn=64500,
+        raw=packed(b"{}"),
+    )  # fmt: skip
+    assert ledger.record([line], nowhere).networks == 1
+    before = dump(ledger.store())
+    assert ledger.record([line], nowhere).networks == 0
+    assert dump(ledger.store()) == before
+    network = ledger.networks.network("5.51.0.0/16")
+    assert network is not None and (network.name, network.raw) == ("OLD", b"{}")
+    one = desk(world)
+    run(one, ledger, world.clock, 1)
+    assert one.places.locate("5.51.1.200", world.clock.now).whois == "proven"
+    assert one.places.locate("5.51.99.1", world.clock.now).whois == "waiting"
+
+
+def test_no_registry_is_asked_more_often_than_it_likes(ledger: Ledger, world: World, clock: Clock) -> None:
+    one = desk(world)
+    rng = Random(3)
+    lines = [ban(f"{rng.choice((5, 6, 7))}.51.{n}.{rng.randrange(1, 250)}", T0 + n) for n in range(90)]
+    ledger.record(lines, one.places.locate)
+    run(one, ledger, clock, 60, 0.1)
+    by_registry: dict[str, list[float]] = {}
+    for moment, address in world.asked:
+        registry = world.registry_of(address)
+        assert registry is not None
+        by_registry.setdefault(registry.name, []).append(moment)
+    assert len(world.asked) == 90 and len(by_registry) == 3
+    for moments in by_registry.values():
+        assert min(after - before for before, after in pairwise(moments)) >= 0.999
+
+
+# Whoever crashes, wherever.
+
+
+class _Crash(BaseException):
+    """The process died."""
+
+
+class _Mortal(ReferenceEngine):
+    """Dies before its n-th step, in whatever it does."""
+
+    left = 1_000_000
+
+    def _tick(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise _Crash
+
+    def apply(self, changes):  # type: ignore[no-untyped-def]
+        outcomes: list[Outcome] = []
+        for _ in self.steps(changes, outcomes):
+            self._tick()
+        return outcomes
+
+    def replace(self, hashes):  # type: ignore[no-untyped-def]
+        for key, fields in hashes.items():
+            self._tick()
+            super().replace({key: fields})
+
+    def mend(self, repair):  # type: ignore[no-untyped-def]
+        self._tick()
+        super().mend(repair)
+
+
+_lines = st.lists(
+    st.builds(
+        lambda address, time, server: ban(address, time, server=server),
+        st.sampled_from(APART),
+        st.integers(T0, T0 + 5),
+        st.sampled_from(["web1", "web2"]),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(st.lists(_lines, min_size=1, max_size=3), st.lists(st.integers(0, 80), max_size=5))
+@settings(max_examples=60, deadline=None)
+def test_whoever_crashes_wherever_every_ban_ends_with_its_own_network(
+    batches: list[list[BanLine]], crashes: list[int]
+) -> None:
+    clock = Clock(T0 + 10.0)
+    world, store = World(WORLD, clock), Store()
+    for steps in [*crashes, 1_000_000]:
+        engine = _Mortal(store, KEYS.standing_of)
+        engine.left = steps
+        one = desk(world, holder=str(steps))
+        try:
+            ledger = Ledger(engine, KEYS, "UTC")
+            for batch in batches:
+                ledger.record(batch, one.places.locate)
+                run(one, ledger, clock, 1)
+            clock.now += 61.0
+            run(one, ledger, clock, 40)
+        except _Crash:
+            clock.now += 1.0
+            continue
+    assert ledger.waiting() == 0 and not store.outbox
+    for address in {line.fid for batch in batches for line in batch}:
+        truth = world.truth(address)
+        assert truth is not None
+        for one_ban in bans_of(ledger, address):
+            known = (one_ban.network, one_ban.country, one_ban.org, one_ban.asn)
+            assert known == (truth, *WORLD[truth]) and one_ban.whois == "proven"
+    assert faults(ledger) == []
+
+
+@given(_lines, _lines, st.randoms(use_true_random=False))
+@settings(max_examples=40, deadline=None)
+def test_two_recorders_share_what_waits_and_what_they_learn(
+    mine: list[BanLine], theirs: list[BanLine], turn: Random
+) -> None:
+    clock = Clock(T0 + 10.0)
+    world, store = World(WORLD, clock), Store()
+    both = []
+    for name, lines in (("one", mine), ("two", theirs)):
+        ledger, own = Ledger(ReferenceEngine(store, KEYS.standing_of), KEYS, "UTC", name), desk(world, holder=name)
+        both.append((ledger, own))
+        ledger.record(lines, own.places.locate)
+    for _ in range(400):
+        ledger, own = turn.choice(both)
+        own.whois.step(ledger, clock.now)
+        clock.now += 0.5
+    assert ledger.waiting() == 0
+    assert len({address for _, address in world.asked}) == len(world.asked)
+    for line in (*mine, *theirs):
+        assert {one.network for one in bans_of(ledger, line.fid)} == {world.truth(line.fid)}
+    assert faults(ledger) == []

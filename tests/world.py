@@ -1,0 +1,131 @@
+"""A small internet for tests of whois: nested networks, five registries, and who knows what. No I/O."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from banledger.block import Block, block
+from banledger.enrich.cache import Cache
+from banledger.enrich.pace import Pace
+from banledger.enrich.places import Places, alike
+from banledger.network import Answer, Network, Outcome
+from banledger.whois import Whois
+
+DAY_S = 86_400.0
+
+
+class Registry(NamedTuple):
+    """See whois.Registry."""
+
+    name: str
+    interval_s: float = 1.0
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class World:
+    """Networks with (country, organisation, ASN), and an answer to every question.
+
+    `registry_of` goes by the address's first byte. `faults`: what is answered instead, by address. `asked`: every
+    question with its moment.
+    """
+
+    def __init__(self, networks: Mapping[str, tuple[str, str, int]], clock: Clock) -> None:
+        self.networks = dict(networks)
+        self.clock = clock
+        self.faults: dict[str, Answer] = {}
+        self.asked: list[tuple[float, str]] = []
+        self.down = False
+
+    def registry_of(self, address: str) -> Registry | None:
+        """One of three; nobody for 240.0.0.0/4."""
+        first = block(address).first >> (24 if "." in address else 112)
+        return None if first >= 240 and "." in address else Registry(("arin", "ripe", "apnic")[first % 3])
+
+    def ask(self, address: str) -> Answer:
+        """What the registry says now."""
+        self.asked.append((self.clock.now, address))
+        registry = self.registry_of(address)
+        assert registry is not None
+        if self.down:
+            return Answer(address=address, registry=registry.name, outcome=Outcome.FAILED, problem="unreachable")
+        if address in self.faults:
+            return self.faults[address]
+        cidr = self.truth(address)
+        if cidr is None:
+            return Answer(address=address, registry=registry.name, outcome=Outcome.NONE)
+        country, org, asn = self.networks[cidr]
+        network = Network(
+            cidrs=(cidr,), source="rdap", registry=registry.name, fetched=self.clock.now, name=org.upper(),
+            country=country, org=org, asn=asn, abuse=f"abuse@{org.lower()}.example", raw=b'{"name": "x"}',
+        )  # fmt: skip
+        return Answer(address=address, registry=registry.name, outcome=Outcome.FOUND, network=network, asn=asn)
+
+    def truth(self, address: str) -> str | None:
+        """The smallest network around an address."""
+        asked = block(address)
+        around = [there for there in map(block, self.networks) if there.covers(asked)]
+        return max(around, key=lambda there: there.prefix).cidr if around else None
+
+
+class Patient:
+    """An asker whose answers come when they are taken. See asker.Asker."""
+
+    def __init__(self, ask: Callable[[str], Answer]) -> None:
+        self.ask = ask
+        self.questions: list[str] = []
+        self.closed = False
+
+    def submit(self, address: str) -> None:
+        self.questions.append(address)
+
+    def take(self) -> list[Answer]:
+        questions, self.questions = self.questions, []
+        return [self.ask(address) for address in questions]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Desk(NamedTuple):
+    """Everything that one recorder's whois consists of."""
+
+    whois: Whois
+    places: Places
+    cache: Cache
+    asker: Patient
+
+
+def same_country(one: Block, other: Block) -> bool:
+    """Whether offline data says the same."""
+    return alike(None)(one, other)
+
+
+def desk(
+    world: World,
+    *,
+    holder: str = "one",
+    most: int = 1000,
+    refresh_s: float = 14 * DAY_S,
+    backfill_s: float = 30 * DAY_S,
+    ask: bool = True,
+) -> Desk:
+    """A recorder's whois over that world."""
+    cache = Cache(refresh_s, same_country)
+    places = Places(cache, None, world.clock, ask=ask, backfill_s=backfill_s)
+    asker = Patient(world.ask)
+    pace = Pace(world.clock, world.clock.sleep)
+    whois = Whois(
+        places, asker, world.registry_of, pace, holder=holder, refresh_s=refresh_s, most=most, backfill_s=backfill_s
+    )
+    return Desk(whois, places, cache, asker)
