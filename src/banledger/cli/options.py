@@ -26,6 +26,7 @@ _FILTERS = (
         "--country", multiple=True, metavar="CODE", help="Bans from there: CN, XX (unknown) or private (addresses)."
     ),
     click.option("--ip", multiple=True, metavar="ADDR|CIDR", help="Bans of this address, or of all in this network."),
+    click.option("--asn", multiple=True, metavar="NUMBER", help="Bans of this autonomous system's addresses."),
     click.option("--server", multiple=True, metavar="LABEL", help="Bans by this server."),
     click.option("--user", multiple=True, metavar="NAME", help="Bans where this user name was tried."),
 )

@@ -31,7 +31,7 @@ def ledger(store: str | None, prefix: str | None, config: str | None) -> "Iterat
 
 def query(reader: "LedgerReader", now: float, options: dict[str, Any], since: str | None = None) -> "Query":
     """The question behind the options of `filters`; `since` where none of --since and --until is given."""
-    from banledger.report.query import Query, addresses, countries, span
+    from banledger.report.query import Query, addresses, countries, span, systems
 
     start, end = options["since"], options["until"]
     if start is None and end is None:
@@ -43,6 +43,7 @@ def query(reader: "LedgerReader", now: float, options: dict[str, Any], since: st
         ip=addresses(options["ip"]),
         server=options["server"],
         user=options["user"],
+        asn=systems(options["asn"]),
     )
 
 

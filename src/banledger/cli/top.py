@@ -29,7 +29,8 @@ def top(
 ) -> None:
     """The values of DIMENSION with most bans.
 
-    DIMENSION is ip, country, jail, server, user, hour, day or id (what was banned, where that is no address).
+    DIMENSION is ip, country, network, asn (autonomous system), org (organisation), jail, server, user, hour, day or id
+    (what was banned, where that is no address). Networks, systems and organisations are those that whois knows.
     Without --since and --until it is about the last 30 days; `--since all` is about everything. A ban where several
     user names were tried counts for each of them.
 
@@ -37,6 +38,7 @@ def top(
     Example:
       banledger top ip
       banledger top country --jail sshd --since all
+      banledger top network --country CN
       banledger top day -n 5 --since 2026
       banledger top user --since 7d --csv > users.csv
     """

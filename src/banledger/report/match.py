@@ -20,6 +20,9 @@ def matcher(query: Query) -> Callable[[Ban], bool]:
     if query.user:
         users = frozenset(query.user)
         tests.append(lambda ban: not users.isdisjoint(ban.users))
+    if query.asn:
+        systems = frozenset(map(int, query.asn))
+        tests.append(lambda ban: ban.asn in systems)
     if query.country:
         codes = frozenset(query.country)
         tests.append(lambda ban: (PRIVATE if ban.scope == "private" else ban.country) in codes)

@@ -68,8 +68,8 @@ ALL_TIME = Span()
 class Query(Struct, frozen=True):
     """Which bans are meant: those in `span` that have, for each filter, any of its values.
 
-    jail, server, user: as text. country: codes, or `private`. ip: canonical addresses and networks; a network
-    means every address and network inside it.
+    jail, server, user: as text. asn: numbers as text. country: codes, or `private`. ip: canonical addresses and
+    networks; a network means every address and network inside it.
     """
 
     span: Span = ALL_TIME
@@ -78,6 +78,7 @@ class Query(Struct, frozen=True):
     ip: tuple[str, ...] = ()
     server: tuple[str, ...] = ()
     user: tuple[str, ...] = ()
+    asn: tuple[str, ...] = ()
 
     @property
     def filters(self) -> dict[str, tuple[str, ...]]:
@@ -88,6 +89,7 @@ class Query(Struct, frozen=True):
             "ip": self.ip,
             "server": self.server,
             "user": self.user,
+            "asn": self.asn,
         }
         return {name: values for name, values in table.items() if values}
 
@@ -242,3 +244,15 @@ def _address(value: str) -> str:
             f"{value!r} is no address", hint="an address or a network such as 192.0.2.7 or 192.0.2.0/24"
         )
     return found
+
+
+def systems(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Numbers of autonomous systems, from `64496` or `AS64496`. Raises QuestionError."""
+    return tuple(_system(value) for value in values)
+
+
+def _system(value: str) -> str:
+    number = value.strip().upper().removeprefix("AS")
+    if not (number.isascii() and number.isdecimal() and int(number) < 2**32):
+        raise QuestionError(f"{value!r} is no autonomous system", hint="a number such as 64496, or AS64496")
+    return str(int(number))

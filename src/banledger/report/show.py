@@ -5,10 +5,12 @@ from enum import StrEnum
 from math import inf
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from banledger.block import Block, block
 from banledger.identity import canonical_address, is_ban_id
 from banledger.keyspace import token
+from banledger.network import Network
 from banledger.record import PENDING, Ban
 from banledger.report.walk import Progress, newest_first, silent
 from banledger.store.ledger import LedgerReader
@@ -51,14 +53,16 @@ class Shown(Struct, frozen=True):
     """What the ledger has of what was asked for.
 
     asked   in its one spelling; `kind`: address, network, ban (an id of ours) or id (other text fail2ban banned)
-    values  the addresses, networks or texts that have bans, with how many
-    bans    newest first
+    values    the addresses, networks or texts that have bans, with how many
+    bans      newest first
+    networks  records of the networks that an address or network lies in, smallest first
     """
 
     asked: str
     kind: str
     values: tuple[tuple[str, int], ...]
     bans: tuple[Ban, ...]
+    networks: tuple[Network, ...] = ()
 
 
 def show(ledger: LedgerReader, asked: str, progress: Progress = silent) -> Shown:
@@ -67,7 +71,8 @@ def show(ledger: LedgerReader, asked: str, progress: Progress = silent) -> Shown
     if address is not None:
         kind = "network" if "/" in address else "address"
         values = _with_bans(ledger, "ip", _related(ledger, block(address), progress))
-        return _shown(ledger, address, kind, "ip", values)
+        shown = _shown(ledger, address, kind, "ip", values)
+        return replace(shown, networks=tuple(ledger.networks.around(address)))
     if is_ban_id(asked) and (ban := ledger.bans([asked])[0]) is not None and ban.origin != PENDING:
         return Shown(asked, "ban", ((asked, 1),), (ban,))
     return _shown(ledger, asked, "id", "id", _with_bans(ledger, "id", [token(asked)]))

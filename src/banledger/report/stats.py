@@ -14,7 +14,7 @@ from banledger.report.query import Query, Span
 from banledger.report.walk import Progress, days_of, silent, walk
 from banledger.store.ledger import Gap, LedgerReader
 
-DIMENSIONS = ("ip", "country", "jail", "server", "user", "hour", "day", "id")
+DIMENSIONS = ("ip", "country", "jail", "server", "user", "network", "asn", "org", "hour", "day", "id")
 """What `top` can be asked for."""
 
 HOURS = tuple(f"{hour:02d}" for hour in range(24))
@@ -58,7 +58,9 @@ class Report(Struct, frozen=True):
     no_country  bans of private addresses, or of no address at all
     days        every day of the span from the ledger's first one on
     hours       bans by hour of the local day, 24 of them
+    networks    none where whois knows nothing
     servers     only if there are several
+    waiting     bans of the whole ledger that wait for whois
     gaps        events that were lost in the span, newest first
     """
 
@@ -76,7 +78,9 @@ class Report(Struct, frozen=True):
     jails: Top
     users: Top
     addresses: Top
+    networks: Top
     servers: Top | None
+    waiting: int
     gaps: tuple[Gap, ...]
 
 
@@ -102,7 +106,9 @@ def report(ledger: LedgerReader, query: Query, now: float, count: int = 10, prog
         jails=facts.tops["jail"],
         users=facts.tops["user"],
         addresses=facts.tops["ip"],
+        networks=facts.tops["network"],
         servers=facts.tops["server"] if (facts.tops["server"].distinct or 0) > 1 else None,
+        waiting=ledger.waiting(),
         gaps=tuple(gap for gap in ledger.gaps() if _concerns(gap, query, ledger)),
     )
 
@@ -118,7 +124,7 @@ class _Facts(Struct, frozen=True):
     tops: dict[str, Top]
 
 
-_REPORTED = ("country", "jail", "user", "ip", "server")
+_REPORTED = ("country", "jail", "user", "ip", "network", "server")
 
 
 def _tallied(ledger: LedgerReader, query: Query, count: int) -> _Facts:
@@ -186,10 +192,10 @@ def values_of(ban: Ban, dimension: str) -> tuple[str, ...]:
         return (token(ban.fid),) if ban.fid != ban.ip else ()
     if dimension == "hour":
         return (f"{ban.hour:02d}",)
-    if dimension in ("jail", "server"):
-        return (token(getattr(ban, dimension)),)
     value = getattr(ban, dimension)
-    return (value,) if value else ()
+    if value is None:
+        return ()
+    return (token(str(value)),) if dimension in ("jail", "server", "org", "asn") else (value,)
 
 
 def _calendar(

@@ -8,7 +8,7 @@ from banledger.report.walk import token_of
 from banledger.store.ledger import LedgerReader
 
 PAIR = "jail+country"
-_SINGLE = ("jail", "country", "server", "ip")  # a ban has at most one value of each
+_SINGLE = ("jail", "country", "server", "ip", "network", "asn", "org")  # a ban has at most one value of each
 
 
 def offenders(ledger: LedgerReader, days: Sequence[str]) -> dict[str, int]:

@@ -98,7 +98,7 @@ def _has_sets(dimension: str, values: Sequence[str]) -> bool:
 
 def token_of(dimension: str, value: str) -> str:
     """A value of a dimension as it stands in keys and tallies."""
-    return value if dimension in ("ip", "country") else token(value)
+    return value if dimension in ("ip", "country", "asn") else token(value)
 
 
 def age_order(id_: str) -> tuple[bool, str]:

@@ -13,8 +13,9 @@ from banledger.report.show import Shown
 from banledger.report.stats import HOURS, Report, Top
 
 _BAN = (
-    "id", "server", "jail", "ip", "fid", "scope", "country", "country_from", "time", "time_iso", "day", "failures",
-    "bantime", "bancount", "expires", "unbanned", "state", "users", "matches", "origin",
+    "id", "server", "jail", "ip", "fid", "scope", "country", "country_from", "network", "asn", "org", "located",
+    "time", "time_iso", "day", "failures", "bantime", "bancount", "expires", "unbanned", "state", "users", "matches",
+    "origin",
 )  # fmt: skip
 
 
@@ -29,7 +30,7 @@ def report(answer: Report) -> Iterator[str]:
         yield _line(("day", day.day, day.bans, day.offenders))
     for hour, bans in zip(HOURS, answer.hours, strict=True):
         yield _line(("hour", hour, bans, None))
-    for top_ in (answer.countries, answer.jails, answer.users, answer.addresses, answer.servers):
+    for top_ in (answer.countries, answer.jails, answer.users, answer.addresses, answer.networks, answer.servers):
         for row in top_.rows if top_ else ():
             yield _line((top_.dimension if top_ else "", row.name, row.bans, None))
     for gap in answer.gaps:

@@ -10,6 +10,7 @@ from math import isinf
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from banledger.network import Network
 from banledger.record import Ban
 from banledger.report.countries import name_of
 from banledger.report.formats.moment import iso
@@ -36,7 +37,9 @@ def report(answer: Report) -> str:
             "jails": _rows(answer.jails),
             "users": _rows(answer.users),
             "addresses": _rows(answer.addresses),
+            "networks": _rows(answer.networks),
             "servers": _rows(answer.servers) if answer.servers else None,
+            "waiting": answer.waiting,
             "gaps": [_gap(gap) for gap in answer.gaps],
         }
     )
@@ -68,6 +71,7 @@ def show(answer: Shown, zone: ZoneInfo, now: float) -> str:
             "kind": answer.kind,
             "total": len(answer.bans),
             "values": [{"name": name, "bans": count} for name, count in answer.values],
+            "networks": [network_object(network) for network in answer.networks],
             "bans": [ban_object(ban, zone, now) for ban in answer.bans],
         }
     )
@@ -85,6 +89,12 @@ def ban_object(ban: Ban, zone: ZoneInfo, now: float) -> dict[str, Any]:
         "scope": ban.scope,
         "country": ban.country,
         "country_from": ban.country_from,
+        "network": ban.network,
+        "asn": ban.asn,
+        "org": ban.org,
+        "whois": ban.whois,
+        "located": ban.located,
+        "located_from": ban.located_from,
         "time": ban.time,
         "time_iso": iso(ban.time, zone),
         "day": ban.day,
@@ -102,6 +112,17 @@ def ban_object(ban: Ban, zone: ZoneInfo, now: float) -> dict[str, Any]:
         "reopened": ban.reopened,
         "unbanned_before": ban.unbanned_before,
     }
+
+
+_NETWORK = (
+    "cidrs", "source", "registry", "fetched", "handle", "name", "country", "org", "abuse", "asn", "registered",
+    "changed", "remarks",
+)  # fmt: skip
+
+
+def network_object(network: Network) -> dict[str, Any]:
+    """All that a registry said of a network, but for its whole answer."""
+    return {name: getattr(network, name) for name in _NETWORK}
 
 
 def _pretty(value: object) -> str:

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from rich.table import Table
 from rich.text import Text
 
+from banledger.network import Network
 from banledger.record import Ban
 from banledger.report.countries import name_of
 from banledger.report.formats.chart import ASCII
@@ -104,6 +105,8 @@ def show(answer: Shown, zone: ZoneInfo, now: float, screen: Screen, count: int) 
     asked = visible(answer.asked)
     if not answer.bans:
         screen.print(Text(f"The ledger has no bans of {asked}."))
+        if answer.networks:
+            screen.print(Text(), network_lines(answer.networks[0]))
         return
     if answer.kind != "ban":
         screen.print(_summary(answer, zone, now, screen), Text())
@@ -134,11 +137,22 @@ def _summary(answer: Shown, zone: ZoneInfo, now: float, screen: Screen) -> Text:
     ):
         listed = ", ".join(f"{name} ({number:,})" for name, number in Counter(names).most_common(8))
         text.append(f"\n{title:8} {visible(listed)}", style="not bold")
+    if answer.networks:
+        text.append("\n").append(network_lines(answer.networks[0]))
     if [name for name, _ in answer.values] != [answer.asked]:
         listed = ", ".join(f"{name} ({number:,})" for name, number in sorted(answer.values, key=lambda v: -v[1])[:8])
         more = len(answer.values) - 8
         text.append(f"\n{'banned':8} {visible(listed)}{f' and {more:,} more' if more > 0 else ''}", style="not bold")
     return text
+
+
+def network_lines(network: Network) -> Text:
+    """Whose a network is, and who takes complaints."""
+    named = " ".join(word for word in (", ".join(network.cidrs[:4]), network.name or "") if word)
+    asn = f"AS{network.asn}" if network.asn is not None else ""
+    lines = (("network", named), ("org", network.org or ""), ("as", asn), ("abuse", network.abuse or ""))
+    text = "\n".join(f"{title:8} {visible(value)}" for title, value in lines if value)
+    return Text(text, style="not bold")
 
 
 def _details(ban: Ban, zone: ZoneInfo, now: float) -> Table:
@@ -164,6 +178,10 @@ def _known(ban: Ban, zone: ZoneInfo) -> list[tuple[str, str]]:
         ("address", ban.ip or ""),
         ("id", ban.fid if ban.fid != ban.ip else ""),
         ("country", f"{_country(ban, long=True)}{source}" if ban.country or ban.scope == "private" else ""),
+        ("located", f"{ban.located} {name_of(ban.located)} ({ban.located_from})" if ban.located else ""),
+        ("network", f"{ban.network} ({ban.whois})" if ban.network and ban.whois else ban.network or ""),
+        ("org", ban.org or ""),
+        ("as", f"AS{ban.asn}" if ban.asn is not None else ""),
         ("failures", str(ban.failures)),
         ("bantime", duration(ban.bantime)),
         ("bancount", str(ban.bancount)),

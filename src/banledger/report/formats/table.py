@@ -20,7 +20,8 @@ from banledger.store.ledger import Gap
 
 _TITLES = {
     "ip": "Addresses", "country": "Countries", "jail": "Jails", "server": "Servers", "user": "User names",
-    "hour": "Hours", "day": "Days", "id": "Ids",
+    "hour": "Hours", "day": "Days", "id": "Ids", "network": "Networks", "asn": "Autonomous systems",
+    "org": "Organisations",
 }  # fmt: skip
 _BESIDE = 92  # from this width on sections stand beside each other
 _GAPS_SHOWN = 3
@@ -37,7 +38,7 @@ def report(answer: Report, screen: Screen) -> None:
         return
     screen.print(_days(answer, screen), Text())
     tops = [answer.countries, answer.addresses, answer.jails, answer.users]
-    tops += [answer.servers] if answer.servers else []
+    tops += [answer.networks, *([answer.servers] if answer.servers else [])]
     filled = [top for top in tops if top.rows]
     screen.print(*_sections(filled, screen))
     screen.print(_hours(answer.hours, screen))
@@ -45,6 +46,9 @@ def report(answer: Report, screen: Screen) -> None:
         has = "has" if answer.no_country == 1 else "have"
         why = "a private address, or none"
         screen.print(Text(f"\n{_many(answer.no_country, 'ban')} {has} no country: {why}.", style="dim"))
+    if answer.waiting:
+        wait = "waits" if answer.waiting == 1 else "wait"
+        screen.print(Text(f"\n{_many(answer.waiting, 'ban')} {wait} for whois.", style="dim"))
 
 
 def top(answer: Top, timezone: str, screen: Screen) -> None:
@@ -207,6 +211,8 @@ def _label(dimension: str, row: Count) -> Text:
     if dimension == "country":
         text = Text().append(visible(row.name), style="cyan")
         return text.append(f" {name_of(row.name)}" if name_of(row.name) != row.name else "", style="default")
+    if dimension == "asn":
+        return Text(f"AS{visible(row.name)}")
     return Text(visible(row.name))
 
 
