@@ -13,12 +13,16 @@ Make = Callable[[Iterable[Event]], LedgerReader]
 
 
 def place(address: str | None, _time: float) -> Place:
-    """A country by the first byte; 10.* is private."""
+    """A country, network, system and (hostile) owner by the first byte; 10.* is private, 3.* waits for whois."""
     if address is None:
         return Place("none")
     if address.startswith("10."):
         return Place("private")
-    return Place("public", ("CN", "DE", "XX")[ord(address[0]) % 3], "test")
+    country = ("CN", "DE", "XX")[ord(address[0]) % 3]
+    if address.startswith("3."):
+        return Place("public", country, "test", whois="waiting")
+    network, asn = f"{address[0]}.0.0.0/8" if "." in address else "2000::/8", 64500 + ord(address[0]) % 2
+    return Place("public", country, "test", network, asn, f"\x1b[3{address[0]}m\u202e=Org", "proven", "FR", "mine")
 
 
 def write(path: Path, lines: Iterable[Event], zone: str = "Europe/Berlin") -> None:

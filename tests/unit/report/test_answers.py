@@ -56,6 +56,7 @@ _queries = st.builds(
     ip=_some("192.0.2.1", "2.0.0.1", "192.0.2.0/24", "2001:db8::/32"),
     server=_some("web1", "web2"),
     user=_some("root", "a b"),
+    asn=_some("64500", "64501", "9"),
 )
 
 
@@ -93,7 +94,7 @@ def _count(bans: list[Ban], dimension: str) -> list[tuple[str, int]]:
 
 
 def _rows(top: stats.Top) -> list[tuple[str, int]]:
-    return [(token(row.name) if top.dimension != "ip" else row.name, row.bans) for row in top.rows]
+    return [(token(row.name) if top.dimension not in ("ip", "network") else row.name, row.bans) for row in top.rows]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
