@@ -12,7 +12,8 @@
     │   └── LedgerLocked           exit 6   another recorder writes to it
     ├── SpoolError                 exit 7   the spool directory can't be read
     ├── MissingFail2ban            exit 8   no fail2ban-server to run (demo)
-    └── LedgerFaulty               exit 9   the ledger has faults: what was derived is not what the bans say
+    ├── LedgerFaulty               exit 9   the ledger has faults: what was derived is not what the bans say
+    └── LookupFailed               exit 10  no registry told whose a network is (`retryable`)
 
 Each bears a message for people, a hint that says what to do, whether trying again may help, and the exit code
 of the command line. Foreign errors are translated once, where they arise, with `from`; bugs are not wrapped.
@@ -94,3 +95,10 @@ class LedgerFaulty(BanledgerError):
     """The ledger has faults: something derived from its hashes is not what they say."""
 
     exit_code = 9
+
+
+class LookupFailed(BanledgerError):
+    """No registry told whose a network is."""
+
+    exit_code = 10
+    retryable = True

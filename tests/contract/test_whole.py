@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from banledger.errors import StoreError
 from banledger.keyspace import Keyspace, Mark
 from banledger.model import Event
+from banledger.network import Cell, Network, Outcome
 from banledger.store import contents
 from banledger.store.check import check
 from banledger.store.copy import Copied, End, Target, copy, verify
 from banledger.store.engine import Engine, Repair
 from banledger.store.ledger import Ledger
+from banledger.store.networks import NetworksReader
 from banledger.store.rebuild import Rebuilt, rebuild
 from banledger.store.sqlite import open_writer
 from tests.contract.conftest import KEYS, dump
@@ -115,6 +117,23 @@ def test_a_copy_may_have_another_prefix_and_lie_beside_its_source(source: Ledger
     copy(end(source), Target(engine, COPY))
     assert list(verify(end(source), Target(engine, COPY))) == []
     assert {key.partition(":")[0] for key in engine.keys("*")} == {"bans", "copy"}
+
+
+def test_what_registries_said_is_copied_checked_and_listed_anew(source: Ledger, engine: Engine) -> None:
+    network = Network(cidrs=("192.0.2.0/25", "2001:db8::/32"), source="rdap", registry="ripe", fetched=5.0, raw=b"{}")
+    cell = Cell(cidr="192.0.2.0/25", asked=5.0, result=Outcome.FOUND, network="192.0.2.0/25")
+    source.networks.put([network], [cell], T0)
+    target = Target(engine, KEYS)
+    for _ in range(2):
+        copy(end(source), target)
+    there = NetworksReader(engine, KEYS)
+    assert there.network("2001:db8::/32") == network and there.cells(["192.0.2.0/25"]) == [cell]
+    assert list(verify(end(source), target)) == []
+    engine.mend(Repair(marks=[Mark("bans:whois", "192.0.2.0/25", None), Mark("bans:cells", "9.9.9.0/24", 1.0)]))
+    assert {fault.key for fault in check(engine, KEYS)} == {"bans:whois", "bans:cells"}
+    rebuild(engine, KEYS, T0 + 9.0)
+    assert list(check(engine, KEYS)) == []
+    assert dict(there.newest_networks(0, 9)) == {"2001:db8::/32": T0, "192.0.2.0/25": T0 + 9.0}
 
 
 def test_fields_from_a_newer_version_are_copied_too(source: Ledger, engine: Engine) -> None:

@@ -57,7 +57,7 @@ def test_the_ancestors_bans_come_into_the_ledger_once(
     for new in (499, 0):
         said = banledger(*words)
         assert "500 bans found\n499 written to the spool" in said
-        assert "1 skipped: its timestamp is no number" in said and "1 network could be read" in said
+        assert "1 skipped: its timestamp is no number" in said and "1 network of whois written to the spool" in said
         recorded = banledger("record", "--once", "--spool", str(spool), "--store", store)
         assert recorded.startswith(f"{new} new bans, 0 amended, {499 - new} lines known before")
     assert {key: ancestor.dump(key) for key in ancestor.scan_iter()} == before
@@ -67,6 +67,8 @@ def test_the_ancestors_bans_come_into_the_ledger_once(
     assert ban is not None
     assert (ban.server, ban.jail, ban.time, ban.origin) == ("old1", "sshd", T0, "import")
     assert (ban.country, ban.country_from) == ("CN", "import")
+    network = reader.networks.network("193.0.6.0/24")
+    assert network is not None and (network.asn, network.source, network.fetched) == (64496, "import", T0)
     assert list(check(reader.store(), reader.keys)) == []
     reader.close()
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "top": "the addresses, countries, jails, users ... with most bans",
     "bans": "bans one by one, newest first",
     "show": "everything about an address, a network or one ban",
+    "whois": "whose network an address is in, from the ledger or its registry",
     "kv": "read the keys themselves, as redis-cli would",
     "demo": "a fail2ban, attacks and a ledger, all temporary",
     "store": "copy a ledger to another store, check it, rebuild it",
@@ -58,6 +59,7 @@ Exit codes:
   7    the spool can't be read
   8    no fail2ban-server to run (demo)
   9    the ledger has faults
+  10   no registry told whose a network is; trying again may help
   130  interrupted
   141  the reader of the output went away
 """

@@ -1,5 +1,6 @@
 """`banledger import`."""
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--spool", metavar="DIR", help="The directory that the recorder reads.")
 @click.option("--config", metavar="FILE", help="Settings file instead of /etc/banledger/banledger.toml.")
 def import_(url: str, server: str, dry_run: bool, spool: str | None, config: str | None) -> None:
-    """Bring in the bans that a predecessor of this program kept in Redis (keys f2b:*).
+    """Bring in the bans that a predecessor of this program kept in Redis (keys f2b:*), and its whois (cidr:*).
 
     They go to the spool, as if fail2ban had just made them, and the recorder puts them into the ledger. Nothing in
     the source is changed. Bans have the time they had; importing them twice, or again after an interruption, imports
@@ -41,8 +42,7 @@ def import_(url: str, server: str, dry_run: bool, spool: str | None, config: str
         progress = stack.enter_context(Progress())
         write = (lambda _: None) if dry_run else _writer(stack, spool, config, progress)
         ancestor.import_bans(source, server, write, summary, progress)
-        for _ in ancestor.networks(source, summary, progress):
-            pass  # nothing keeps them yet: counted, so that one knows what is there
+        ancestor.import_networks(source, server, write, summary, progress, time.time())
     _say(summary, dry_run=dry_run)
 
 
@@ -86,7 +86,7 @@ def _say(summary: "Summary", *, dry_run: bool) -> None:
     for reason, count in summary.skipped.most_common():
         click.echo(f"{count:,} skipped: {visible(reason)}")
     if summary.networks or summary.refused:
-        click.echo(f"{_number(summary.networks, 'network')} could be read, and are not imported")
+        click.echo(f"{_number(summary.networks, 'network')} of whois {done}")
     for reason, count in summary.refused.most_common(20):
         click.echo(f"{_number(count, 'network')} refused: {visible(reason)}")
 

@@ -89,7 +89,10 @@ def _adopt(chosen: Settings, label: str) -> None:
 
 
 def _say(done: Recorded) -> None:
-    click.echo(f"{done.new} new bans, {done.amended} amended, {done.known} lines known before, {done.gaps} gaps")
+    networks = f", {done.networks} networks" if done.networks else ""
+    click.echo(
+        f"{done.new} new bans, {done.amended} amended, {done.known} lines known before, {done.gaps} gaps{networks}"
+    )
 
 
 class _Signals:

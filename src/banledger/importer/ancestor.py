@@ -2,7 +2,7 @@
 
     f2b:<nid>     hash jail, ip, country, timestamp (UTC epoch); nid is 10 characters of 0-9 and a-z
     f2b:<other>   sets of nids, which our own sets replace
-    cidr:<cidr>   a pickled dictionary of `ipwhois` about a network
+    cidr:<cidr>   a pickled dictionary of `ipwhois` about a network; nothing is unpickled (`plain_pickle`)
 
 A ban's id is computed from server, jail, address and second, as every ban's, so importing twice imports once. Nothing
 in the source is changed. Everything in it is taken for hostile: it lay in a store on the network.
@@ -18,8 +18,9 @@ from typing import Any, Protocol, TypeAlias
 from banledger.errors import SettingsError, StoreUnavailable
 from banledger.identity import canonical_address
 from banledger.importer import plain_pickle
-from banledger.importer.networks import NetworkRecord, network_of
+from banledger.importer.networks import network_of
 from banledger.model import VERSION
+from banledger.network import line_of
 from banledger.record import is_country
 
 _NID = re.compile(rb"f2b:[0-9a-z]{10}")
@@ -90,8 +91,10 @@ def _moment(text: bytes) -> float:
     return round(moment, 6)
 
 
-def networks(source: Source, summary: Summary, progress: Progress) -> Iterator[NetworkRecord]:
-    """What the source remembers of networks; what can't be read is counted in `summary`."""
+def import_networks(
+    source: Source, server: str, write: Write, summary: Summary, progress: Progress, now: float
+) -> None:
+    """What the source remembers of networks, likewise; what can't be read is counted in `summary`."""
     for key in _keys(source, "cidr:*"):
         if source.type(key) != b"string":
             continue
@@ -101,9 +104,9 @@ def networks(source: Source, summary: Summary, progress: Progress) -> Iterator[N
         except (plain_pickle.NotPlain, ValueError) as error:
             summary.refused[str(error)] += 1
             continue
+        write(line_of(record, about="", seen=now, server=server, writer="import"))
         summary.networks += 1
         progress("networks", summary.networks, 0)
-        yield record
 
 
 def _keys(source: Source, pattern: str) -> Iterator[bytes]:

@@ -1,31 +1,25 @@
 """What the ancestor remembered of a network: `ipwhois` dictionaries, read into values of ours. Pure."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
-from msgspec import Struct
-
+from banledger.block import block
+from banledger.enrich.codes import country_code
 from banledger.identity import canonical_address
-from banledger.record import is_country
+from banledger.network import Network
+
+SOURCE = "import"
 
 _UPDATED = "%Y-%m-%dT%H:%M:%SZ"
 _TEXT_MAX = 256
 _ASN_MAX = 2**32 - 1
+_RAW_MAX = 256 << 10
+_REGISTRIES = {"ripencc": "ripe"}
 
 
-class NetworkRecord(Struct, frozen=True):
-    """A network as a registry described it. Absent values are None; `updated` is when, UTC epoch seconds."""
-
-    cidr: str
-    name: str | None
-    country: str | None
-    asn: int | None
-    registry: str | None
-    description: str | None
-    updated: int
-
-
-def network_of(cidr: str, found: object) -> NetworkRecord:
+def network_of(cidr: str, found: object) -> Network:
     """The record in an `ipwhois` RDAP dictionary kept for `cidr`. Raises ValueError with the reason."""
     network = canonical_address(cidr)
     if network is None:
@@ -34,15 +28,32 @@ def network_of(cidr: str, found: object) -> NetworkRecord:
         raise ValueError("it is no dictionary")
     details = found.get("network")
     details = details if isinstance(details, Mapping) else {}
-    return NetworkRecord(
-        cidr=network,
+    registry = _text(found.get("asn_registry")) or ""
+    raw = json.dumps(found, separators=(",", ":"), default=str).encode()
+    return Network(
+        cidrs=(block(network).cidr,),
+        source=SOURCE,
+        registry=_REGISTRIES.get(registry, registry),
+        fetched=_moment(found.get("updated")),
+        handle=_text(details.get("handle")),
         name=_text(details.get("name")),
         country=_country(details.get("country")) or _country(found.get("asn_country_code")),
+        org=_text(found.get("asn_description")),
+        abuse=next(_abuse(found.get("objects")), None),
         asn=_asn(found.get("asn")),
-        registry=_text(found.get("asn_registry")),
-        description=_text(found.get("asn_description")),
-        updated=_moment(found.get("updated")),
+        raw=raw if len(raw) <= _RAW_MAX else b"",
     )
+
+
+def _abuse(objects: object) -> Iterator[str]:
+    """Mailboxes of who takes complaints."""
+    for one in objects.values() if isinstance(objects, Mapping) else ():
+        if isinstance(one, Mapping) and isinstance(one.get("roles"), list | tuple) and "abuse" in one["roles"]:
+            contact: Any = one.get("contact")
+            emails = contact.get("email") if isinstance(contact, Mapping) else None
+            for email in emails if isinstance(emails, list | tuple) else ():
+                if isinstance(email, Mapping) and (text := _text(email.get("value"))) and "@" in text:
+                    yield text
 
 
 def _text(value: object) -> str | None:
@@ -50,8 +61,7 @@ def _text(value: object) -> str | None:
 
 
 def _country(value: object) -> str | None:
-    code = value.strip().upper() if isinstance(value, str) else ""
-    return code if is_country(code) else None
+    return country_code(value.strip().upper()) if isinstance(value, str) else None
 
 
 def _asn(value: object) -> int | None:
@@ -66,6 +76,9 @@ def _moment(value: object) -> int:
     if not isinstance(value, str):
         raise ValueError("it does not say when it was fetched")
     try:
-        return int(datetime.strptime(value, _UPDATED).replace(tzinfo=UTC).timestamp())
+        moment = int(datetime.strptime(value, _UPDATED).replace(tzinfo=UTC).timestamp())
     except ValueError:
         raise ValueError("when it was fetched is no date") from None
+    if moment < 1:
+        raise ValueError("when it was fetched is no date")
+    return moment

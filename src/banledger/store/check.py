@@ -140,6 +140,11 @@ def check(reader: Reader, keys: Keyspace, now: float = inf, progress: Progress =
     yield from _compare(keys.top(DAY), dict(outside.days), dict(contents.entries(reader, keys.top(DAY))))
     yield from outside.active.faults()
     yield from _compare(keys.gaps, outside.gaps, dict(contents.entries(reader, keys.gaps)))
+    for index, key in contents.indexes(keys).items():
+        listed_there = dict.fromkeys((member for member, _ in contents.entries(reader, index)), 0.0)
+        head = key("")
+        hashed = {name.removeprefix(head): 0.0 for name in reader.keys(head + "*")}
+        yield from _compare(index, hashed, listed_there)
 
 
 def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) -> Iterator[Fault]:

@@ -51,6 +51,11 @@ def entries(reader: Reader, key: str) -> Iterator[Scored]:
         start += len(page)
 
 
+def indexes(keys: Keyspace) -> dict[str, Callable[[str], str]]:
+    """Every index of hashes that lie in no month, with what makes a hash's key of its members."""
+    return {keys.networks: keys.network, keys.cells: keys.cell}
+
+
 def pages(items: Iterable[_Item], size: int = _AT_ONCE) -> Iterator[list[_Item]]:
     """The items in lists of at most `size`."""
     left = iter(items)

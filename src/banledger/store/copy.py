@@ -16,12 +16,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from banledger.errors import StoreError, StoreUnavailable
-from banledger.keyspace import DIMENSIONS, Change, Keyspace
+from banledger.keyspace import DIMENSIONS, Change, Keyspace, Mark
 from banledger.record import PENDING, from_hash
 from banledger.store import contents
 from banledger.store.check import check
 from banledger.store.contents import Progress, silent
-from banledger.store.engine import Applied, Engine, Hash, Reader
+from banledger.store.engine import Applied, Engine, Hash, Reader, Repair
 
 _ROUNDS = 5
 _AT_ONCE = 2000
@@ -92,6 +92,7 @@ def copy(source: End, target: Target, *, prune: bool = False, progress: Progress
         target.engine.enlist(target.keys.months, [month])
         _copy_month(source, target, month, counts)
     progress("copying months", len(months), len(months))
+    _copy_networks(source, target)
     for month in contents.months(target.engine, target.keys):
         _remove_from_month(source, target, month, counts, prune=prune)
     return Copied(**counts)
@@ -118,6 +119,18 @@ def _copy_month(source: End, target: Target, month: str, counts: Counter[str]) -
     for what in _WHAT:
         for page in contents.pages(contents.hashes(source.engine, listed[what]), _AT_ONCE):
             _write(target, what, dict(page), counts)
+
+
+def _copy_networks(source: End, target: Target) -> None:
+    """What registries said. Not counted: it is a cache, and what a copy lacks is asked for again."""
+    theirs = contents.indexes(target.keys).items()
+    for (index, key), (their_index, their_key) in zip(contents.indexes(source.keys).items(), theirs, strict=True):
+        for page in contents.pages(contents.entries(source.engine, index)):
+            hashes = source.engine.hashes([key(cidr) for cidr, _ in page])
+            have = target.engine.hashes([their_key(cidr) for cidr, _ in page])
+            pairs = zip(page, hashes, have, strict=True)
+            target.engine.replace({their_key(cidr): new for (cidr, _), new, old in pairs if new != old})
+            target.engine.mend(Repair(marks=[Mark(their_index, cidr, score) for cidr, score in page]))
 
 
 def _write(target: Target, what: str, wanted: dict[str, Hash], counts: Counter[str]) -> None:

@@ -136,6 +136,10 @@ class _Rebuild:
         """The ranking of days, the bans in force, the gaps."""
         self._scores(self._keys.top(DAY), self._days)
         self._scores(self._keys.gaps, self.gaps)
+        for index, key in contents.indexes(self._keys).items():
+            listed = dict(contents.entries(self._engine, index))
+            there = [name.removeprefix(key("")) for name in self._engine.keys(key("") + "*")]
+            self._scores(index, {member: listed.get(member, self._now) for member in there})
         for page in contents.pages(list(contents.entries(self._engine, self._keys.active)), _AT_ONCE):
             hashes = self._engine.hashes([self._keys.ban(id_) for id_, _ in page])
             gone = [

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banledger.importer.ancestor import Summary, ban_line, import_bans, networks
-from banledger.model import BanLine, decode
+from banledger.importer.ancestor import Summary, ban_line, import_bans, import_networks
+from banledger.model import BanLine, NetworkLine, decode
+from banledger.network import of_line
 from banledger.store.contents import silent
 from tests.lines import T0
 from tests.unit.importer.test_networks import FOUND
@@ -130,7 +131,12 @@ def test_networks_are_read_and_what_is_hostile_is_refused_by_name() -> None:
             "cidr:set": {b"x"},
         }
     )
-    (record,) = networks(source, summary, silent)
-    assert (record.cidr, record.asn, summary.networks) == ("192.0.2.0/24", 64496, 1)
+    lines: list[dict[str, Any]] = []
+    import_networks(source, "web1", lines.append, summary, silent, T0 + 9.0)
+    event = decode(json.dumps(lines[0] | {"seq": 1}).encode())
+    assert isinstance(event, NetworkLine)
+    network, cells = of_line(event)
+    assert (network.cidrs, network.asn, summary.networks) == (("192.0.2.0/24",), 64496, 1)
+    assert [(cell.cidr, cell.asked) for cell in cells] == [("192.0.2.0/24", T0)]
     assert sum(summary.refused.values()) == 2
     assert any("asks for posix.system" in reason for reason in summary.refused)

@@ -1,10 +1,13 @@
 """What is taken from an `ipwhois` dictionary."""
 
+import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from banledger.importer.networks import NetworkRecord, network_of
+from banledger.importer.networks import network_of
+from banledger.network import Network
 
 FOUND: dict[str, Any] = {
     "asn": "64496",
@@ -17,9 +20,21 @@ FOUND: dict[str, Any] = {
 
 
 def test_a_dictionary_is_one_record() -> None:
-    assert network_of("192.0.2.0/24", FOUND) == NetworkRecord(
-        "192.0.2.0/24", "EXAMPLE-NET", "AT", 64496, "ripencc", "EXAMPLE-AS, DE", 1_795_400_000
-    )
+    network = network_of("192.0.2.0/24", FOUND)
+    assert replace(network, raw=b"") == Network(
+        cidrs=("192.0.2.0/24",), source="import", registry="ripe", fetched=1_795_400_000, name="EXAMPLE-NET",
+        country="AT", asn=64496, org="EXAMPLE-AS, DE",
+    )  # fmt: skip
+    assert json.loads(network.raw) == FOUND
+
+
+def test_the_mailbox_for_complaints_is_that_of_who_has_the_role() -> None:
+    objects = {
+        "A": {"roles": ["registrant"], "contact": {"email": [{"value": "no@example.org"}]}},
+        "B": {"roles": ["abuse"], "contact": {"email": [{"type": None, "value": "abuse@example.org"}]}},
+        "C": {"roles": 5, "contact": []},
+    }
+    assert network_of("192.0.2.0/24", FOUND | {"objects": objects}).abuse == "abuse@example.org"
 
 
 def test_the_country_of_the_number_stands_in_for_the_networks() -> None:
@@ -51,4 +66,6 @@ def test_what_makes_no_sense_is_refused_with_the_reason(cidr: str, found: object
 
 def test_fields_of_any_kind_do_no_harm() -> None:
     odd = {name: [{"x": 1}] for name in FOUND} | {"updated": FOUND["updated"]}
-    assert network_of("192.0.2.0/24", odd) == NetworkRecord("192.0.2.0/24", None, None, None, None, None, 1_795_400_000)
+    assert replace(network_of("192.0.2.0/24", odd), raw=b"") == Network(
+        cidrs=("192.0.2.0/24",), source="import", registry="", fetched=1_795_400_000
+    )

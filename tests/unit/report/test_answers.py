@@ -70,6 +70,7 @@ def _meant(query: Query, one: Ban) -> bool:
         not query.jail or one.jail in query.jail,
         not query.server or one.server in query.server,
         not query.user or bool({*query.user} & {*one.users}),
+        not query.asn or str(one.asn) in query.asn,
         not query.country or one.country in query.country or (one.scope == "private" and "private" in query.country),
         not query.ip or (one.ip is not None and any(_inside(one.ip, text) for text in query.ip)),
     ]
