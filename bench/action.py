@@ -173,11 +173,11 @@ def main() -> None:
 
 
 def print_table(empty: Sequence[Run], ours: Sequence[Run]) -> None:
-    print("| | empty | banledger | added | ratio: median of the pairs | of the least of each |")
+    print("| median of the runs | empty | banledger | added | ratio, median of the pairs | ratio of the least |")
     print("|---|---|---|---|---|---|")
     one, two = ([run.ban * 1e6 for run in runs] for runs in (empty, ours))
-    print(f"| one ban(), thread's CPU, µs: median | {median(one):.1f} | {median(two):.1f} | {added(one, two):.1f} | | |")
-    print(f"| least of the runs | {min(one):.1f} | {min(two):.1f} | {min(two) - min(one):.1f} | | |")
+    print(f"| one ban(), its thread's CPU, µs | {median(one):.1f} | {median(two):.1f} | {added(one, two):.1f} | | |")
+    print(f"| the least of the runs | {min(one):.1f} | {min(two):.1f} | {min(two) - min(one):.1f} | | |")
     for name, field in (("the log, clock, s", "clock"), ("the log, server's CPU, s", "cpu")):
         one, two = ([getattr(run, field) for run in runs] for runs in (empty, ours))
         ratio, least = median(b / a for a, b in zip(one, two, strict=True)), min(two) / min(one)
