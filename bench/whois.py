@@ -1,0 +1,241 @@
+"""Whois by CIDR: what caching costs in look-ups and in wrong countries. `python bench/whois.py [STREAM.tsv.gz]`.
+
+STREAM: bans as lines `2026-06-01T14:05 <tab> 203.0.113.9`, oldest first; without one only speed and memory are
+measured. Replayed in simulated time against an oracle: Debian's libloc-database, whose networks are real and nested
+(its data is CC BY-SA 4.0, unpacked into .cache). What is offline at the ban is iptocc, as always. Beside banledger's
+rule: a cache by address, and the one that whoever writes it first writes: the longest known network.
+"""
+
+import gzip
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from banledger.block import Block, block
+from banledger.enrich import offline
+from banledger.enrich.cache import Cache
+from banledger.enrich.cidr import Table
+from banledger.enrich.places import Places, alike
+from banledger.network import Cell, Network, Outcome, cell_of
+from banledger.record import INHERITED, PROVEN, WAITS
+from bench.ledger import resident_mb
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("libloc-database", "python3-location", "libloc1")
+DAY_S = 86_400.0
+REFRESH_S = 14 * DAY_S
+
+ORACLE = """
+import sys, location
+database = location.Database(sys.argv[1])
+for line in sys.stdin:
+    found = database.lookup(line.strip())
+    print(found or "", found and found.country_code or "", found and found.asn or "", sep="\\t")
+"""
+
+
+class Truth(NamedTuple):
+    """What the oracle says of an address."""
+
+    network: Block
+    country: str
+    asn: int | None
+
+
+class Ban(NamedTuple):
+    """One line of the stream."""
+
+    time: float
+    address: str
+
+
+def stream(path: Path) -> list[Ban]:
+    """The bans of a file."""
+    with gzip.open(path, "rt") as lines:
+        pairs = (line.split() for line in lines)
+        return [Ban(datetime.fromisoformat(when).replace(tzinfo=UTC).timestamp(), address) for when, address in pairs]
+
+
+def oracle(addresses: Sequence[str]) -> dict[str, Truth]:
+    """The truth about each address that the oracle knows of with a country."""
+    folders = {name: ROOT / ".cache" / "libloc" / name for name in PACKAGES}
+    for name, folder in folders.items():
+        if not folder.is_dir():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            subprocess.run([ROOT / "tools/fetch-package", name, folder], check=True)
+    library = next((folders["libloc1"] / "usr/lib").glob("*/libloc.so.*")).parent
+    python = folders["python3-location"] / "usr/lib/python3/dist-packages"
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(library), "PYTHONPATH": str(python)}
+    database = folders["libloc-database"] / "usr/share/libloc-location/location.db"
+    done = subprocess.run(
+        ["/usr/bin/python3", "-c", ORACLE, str(database)],
+        input="\n".join(addresses), env=environment, text=True, stdout=subprocess.PIPE, check=True,
+    )  # fmt: skip
+    truth = {}
+    for address, line in zip(addresses, done.stdout.splitlines(), strict=True):
+        network, country, asn = line.split("\t")
+        if network and len(country) == 2:
+            truth[address] = Truth(block(network), country, int(asn) if asn else None)
+    return truth
+
+
+class Score:
+    """What a policy did."""
+
+    def __init__(self) -> None:
+        self.bans = self.lookups = self.wrong_cached = self.wrong = self.wrong_later = 0
+
+
+class Policy(Protocol):
+    """One way of caching: the bans of one moment, with the truth about each."""
+
+    def replay(self, bans: list[Ban], truth: dict[str, Truth], score: Score) -> None: ...
+
+
+class ByAddress:
+    """Every address is asked about, and the ban waits for the answer."""
+
+    def __init__(self) -> None:
+        self._asked: dict[str, float] = {}
+
+    def replay(self, bans: list[Ban], truth: dict[str, Truth], score: Score) -> None:
+        for ban in bans:
+            if ban.time - self._asked.get(ban.address, -REFRESH_S) >= REFRESH_S:
+                self._asked[ban.address] = ban.time
+                score.lookups += 1
+
+
+class Longest:
+    """The longest network that is known answers for all of it; else the ban waits for a look-up."""
+
+    def __init__(self) -> None:
+        self._networks: Table[tuple[float, str]] = Table()
+
+    def replay(self, bans: list[Ban], truth: dict[str, Truth], score: Score) -> None:
+        for ban in bans:
+            hit = self._networks.longest(block(ban.address))
+            right = truth[ban.address]
+            if hit and ban.time - hit[1][0] < REFRESH_S:
+                wrong = hit[1][1] != right.country
+                score.wrong_cached += wrong
+                score.wrong += wrong
+                score.wrong_later += wrong
+            else:
+                score.lookups += 1
+                self._networks.put(right.network, (ban.time, right.country))
+
+
+class Proven:
+    """banledger's: nobody waits; cells are proven in the background, between one moment of the stream and the next."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self._cache = Cache(REFRESH_S, alike(None))
+        self._places = Places(self._cache, None, lambda: self._now, ask=True, backfill_s=30 * DAY_S)
+        self._places.ready = True
+
+    def replay(self, bans: list[Ban], truth: dict[str, Truth], score: Score) -> None:
+        self._now = bans[0].time
+        for ban in bans:
+            place = self._places.locate(ban.address, ban.time)
+            wrong = place.country != truth[ban.address].country
+            score.wrong += wrong
+            if place.whois in (PROVEN, INHERITED):
+                score.wrong_cached += wrong
+        for ban in bans:
+            if self._places.found(ban.address).standing in WAITS:
+                score.lookups += 1
+                self._learn(ban, truth[ban.address])
+        score.wrong_later += sum(
+            self._places.locate(ban.address, ban.time).country != truth[ban.address].country for ban in bans
+        )
+
+    def _learn(self, ban: Ban, right: Truth) -> None:
+        cidr = right.network.cidr
+        self._cache.learn(
+            Network(cidrs=(cidr,), source="rdap", registry="", fetched=ban.time, country=right.country, asn=right.asn)
+        )
+        cell = cell_of(block(ban.address), right.network)
+        self._cache.prove(Cell(cidr=cell.cidr, asked=ban.time, result=Outcome.FOUND, network=cidr, asn=right.asn))
+
+
+def replay(path: Path) -> None:
+    """All policies over one stream."""
+    everything = stream(path)
+    truth = oracle(sorted({ban.address for ban in everything}))
+    known = [ban for ban in everything if ban.address in truth]
+    print(f"## {len(known):,} bans of {len(truth):,} addresses, refreshed after 14 days\n")
+    print("| | look-ups a 100 bans | wrong by whois at the ban, % | after the proof, % | wrong by any source, % |")
+    print("| --- | --- | --- | --- | --- |")
+    policies: dict[str, Policy] = {"by address": ByAddress(), "longest network": Longest(), "proven cells": Proven()}
+    for name, policy in policies.items():
+        score = run(policy, known, truth)
+        wrong = (score.wrong_cached, score.wrong_later, score.wrong)
+        shares = " | ".join(f"{100 * bans / score.bans:.3f}" for bans in wrong)
+        print(f"| {name} | {100 * score.lookups / score.bans:.1f} | {shares} |")
+    differ = sum(offline.locate(ban.address).country != truth[ban.address].country for ban in known)
+    print(f"\nOracle and offline data differ on {100 * differ / len(known):.3f} % of these bans.\n")
+
+
+def run(policy: Policy, bans: Iterable[Ban], truth: dict[str, Truth]) -> Score:
+    """One policy over all bans, moment by moment."""
+    score = Score()
+    for _, several in groupby(bans, key=lambda ban: ban.time):
+        moment = list(several)
+        score.bans += len(moment)
+        policy.replay(moment, truth, score)
+    return score
+
+
+def speed(networks: int) -> None:
+    """The longest-prefix look-up and the whole question, and what the networks take."""
+    rng = random.Random(1)
+    before = resident_mb(os.getpid())
+    cache = Cache(REFRESH_S, lambda _one, _other: True)
+    known = list(_fill(cache, rng, networks))
+    after = resident_mb(os.getpid())
+    strangers = [_address(rng) for _ in range(20_000)]
+    print(f"## {networks:,} networks in memory\n\n| | known address | any address |\n| --- | --- | --- |")
+    for name, ask in (
+        ("longest-prefix look-up, µs", cache._networks.longest),
+        ("the whole question, µs", lambda there: cache.find(there, 2000.0)),
+    ):
+        times = [_each(ask, some) for some in (rng.sample(known, min(20_000, networks)), strangers)]
+        print(f"| {name} | {times[0]:.1f} | {times[1]:.1f} |")
+    print(f"\nMemory: {after - before:.0f} MB for them; {after:.0f} MB for the process.\n")
+
+
+def _fill(cache: Cache, rng: random.Random, networks: int) -> Iterator[Block]:
+    sizes = (14, 16, 17, 18, 19, 20, 21, 22, 22, 22, 23, 24, 24, 24, 24, 25, 26, 27, 28, 29)
+    for number in range(networks):
+        there = _address(rng)
+        network = there.at(rng.choice(sizes))
+        org = f"Organisation {number // 3} GmbH"
+        cache.learn(Network(cidrs=(network.cidr,), source="rdap", registry="ripe", fetched=1.0, country="DE", org=org))
+        cache.prove(Cell(cidr=cell_of(there, network).cidr, asked=1000.0, result=Outcome.FOUND, asn=64_500))
+        yield there
+
+
+def _address(rng: random.Random) -> Block:
+    return Block(4, rng.randrange(1 << 24, 224 << 24), 32)
+
+
+def _each(ask: object, some: list[Block]) -> float:
+    assert callable(ask)
+    start = time.process_time()
+    for there in some:
+        ask(there)
+    return (time.process_time() - start) / len(some) * 1e6
+
+
+if __name__ == "__main__":
+    speed(100_000)
+    if len(sys.argv) > 1:
+        replay(Path(sys.argv[1]))
