@@ -20,6 +20,7 @@ from banledger.network import CELL_PREFIX, Cell, Network, Outcome, cell_of
 from banledger.record import INHERITED, NONE, PROVEN, STALE, WAITING
 
 _REACH = {4: 20, 6: 44}
+_AHEAD_S = 86_400.0  # another machine's clock may be
 
 
 class Known(Struct, frozen=True, gc=False):
@@ -118,7 +119,7 @@ class Cache:
             return Found(NONE, cell, until=state.until)
         if hit is not None:
             if state is not None and state.record is not None:
-                standing = PROVEN if 0 <= now - state.asked < self._refresh_s else STALE
+                standing = PROVEN if -_AHEAD_S < now - state.asked < self._refresh_s else STALE
                 return Found(standing, cell, hit[1], state.asn or hit[1].asn, state.asked, state.until, state.tries)
             if (near := self._near(cell, hit[1])) is not None:
                 return _waiting(INHERITED, cell, state, hit[1], near.asn or hit[1].asn)
