@@ -1,0 +1,42 @@
+"""Which HTTP proxy to go through, if any. Pure."""
+
+from collections.abc import Mapping
+from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
+from urllib3.util import make_headers
+
+
+class Proxy(Struct, frozen=True):
+    """An HTTP proxy that takes CONNECT. `headers`: with its password, if it needs one."""
+
+    host: str
+    port: int
+    headers: dict[str, str]
+
+
+def proxy_for(host: str, chosen: str, environment: Mapping[str, str]) -> Proxy | None:
+    """The proxy for that host: the `chosen` one, or HTTPS_PROXY of the environment unless NO_PROXY spares the host.
+
+    Raises ValueError for one that is not `http://[user:password@]host[:port]`.
+    """
+    text = chosen or environment.get("https_proxy") or environment.get("HTTPS_PROXY") or ""
+    spared = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    if not text or (not chosen and _is_spared(host, spared)):
+        return None
+    parts = urlsplit(text if "://" in text else f"http://{text}")
+    if parts.scheme != "http" or not parts.hostname:
+        raise ValueError("the proxy is not of the form http://host:port")
+    headers: dict[str, str] = {}
+    if parts.username is not None:
+        headers = dict(make_headers(proxy_basic_auth=f"{unquote(parts.username)}:{unquote(parts.password or '')}"))
+    return Proxy(parts.hostname, parts.port or 80, headers)
+
+
+def _is_spared(host: str, names: str) -> bool:
+    """NO_PROXY: names with a comma between, each with all below it; `*` is everything."""
+    for word in names.lower().split(","):
+        name = word.strip().removeprefix("*").removeprefix(".")
+        if word.strip() == "*" or (name and (host == name or host.endswith(f".{name}"))):
+            return True
+    return False
