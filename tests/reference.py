@@ -4,7 +4,7 @@ The model that other engines are compared with, and the place to crash between a
 something that a cluster does at once (a script in one slot, one command elsewhere).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import count
 
@@ -36,7 +36,7 @@ class ReferenceEngine:
 
     # What an engine does, step by step.
 
-    def steps(self, changes: Sequence[Change], outcomes: list[Outcome]) -> Iterator[None]:
+    def steps(self, changes: Iterable[Change], outcomes: list[Outcome]) -> Iterator[None]:
         """Apply the changes; yields before every step."""
         for change in changes:
             yield
@@ -126,7 +126,7 @@ class ReferenceEngine:
 
     # The contract.
 
-    def apply(self, changes: Sequence[Change]) -> list[Outcome]:
+    def apply(self, changes: Iterable[Change]) -> list[Outcome]:
         outcomes: list[Outcome] = []
         for _ in self.steps(changes, outcomes):
             pass

@@ -23,6 +23,7 @@ _PAIRS = tuple(a + b for a in _DIGITS for b in _DIGITS)
 _DAY_S = 86_400
 
 
+@lru_cache(maxsize=4096)
 def canonical_address(text: str) -> str | None:
     """The one spelling of an address or network, or None if `text` is neither.
 
@@ -64,12 +65,11 @@ def ban_id(server: str, jail: str, fid: str, second: int, salt: int = 0) -> str:
 
     `salt` counts the ids before this one that belong to another ban (a collision of 50 bits).
     """
-    digest = hashlib.sha256(b"ban1")
+    data = b"ban1"
     for part in (server, jail, fid, str(second), str(salt) if salt else ""):
         raw = part.encode("utf-8", "surrogatepass")
-        digest.update(b"%d:" % len(raw))
-        digest.update(raw)
-    bits = int.from_bytes(digest.digest()[:7], "big") >> 6
+        data += b"%d:%b" % (len(raw), raw)
+    bits = int.from_bytes(hashlib.sha256(data).digest()[:7], "big") >> 6
     day, of_day = divmod(second, _DAY_S)
     return (
         _day_digits(day)

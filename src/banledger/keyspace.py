@@ -92,7 +92,7 @@ DAY = "day"
 """The dimension of local days: a set and a ranking, no tally."""
 
 
-class Ranking(Struct, frozen=True):
+class Ranking(Struct, frozen=True, gc=False, cache_hash=True):
     """`member` of the sorted set `key` must have the size of the `sources` (sets) together as its score."""
 
     key: str
@@ -100,7 +100,7 @@ class Ranking(Struct, frozen=True):
     sources: tuple[str, ...]
 
 
-class Mark(Struct, frozen=True):
+class Mark(Struct, frozen=True, gc=False):
     """`member` of the sorted set `key` must have `score`; None: must not be there."""
 
     key: str
@@ -108,7 +108,7 @@ class Mark(Struct, frozen=True):
     score: float | None
 
 
-class Standing(Struct, frozen=True):
+class Standing(Struct, frozen=True, gc=False):
     """What must be true outside the slot for a hash to be in place."""
 
     member: str = ""
@@ -117,7 +117,7 @@ class Standing(Struct, frozen=True):
     marks: tuple[Mark, ...] = ()
 
 
-class Change(Struct, frozen=True):
+class Change(Struct, frozen=True, gc=False):
     """One hash and all that follows from it.
 
     guard    field values the hash must still have (None as value: not have); None: there must be no hash
@@ -342,7 +342,9 @@ class Keyspace:
 
     def _marks(self, have: Ban | None, ban: Ban) -> tuple[Mark, ...]:
         new = self.marks(ban)
-        gone = self.marks(have) if have else ()
+        if have is None:
+            return new
+        gone = self.marks(have)
         kept = [mark.key for mark in new]
         return (*new, *(Mark(mark.key, mark.member, None) for mark in gone if mark.key not in kept))
 

@@ -21,7 +21,7 @@ Label: TypeAlias = Annotated[str, Meta(min_length=1)]
 Word: TypeAlias = Annotated[str, Meta(max_length=256)]
 
 
-class Line(Struct, frozen=True, tag_field="kind"):
+class Line(Struct, frozen=True, gc=False, tag_field="kind"):
     """What every line bears. `seen` is the moment its writer saw the event, `seq` the writer's line number."""
 
     v: int

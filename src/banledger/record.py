@@ -19,6 +19,7 @@ of arrival never matters.
 """
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 import msgspec
@@ -50,7 +51,7 @@ _MAX_USER = 256
 _INVALID_USER = "invalid user "
 
 
-class Subject(Struct, frozen=True):
+class Subject(Struct, frozen=True, gc=False, cache_hash=True):
     """What a ban's identity is made of. `fid` canonical, `time` whole UTC epoch seconds."""
 
     server: str
@@ -59,7 +60,7 @@ class Subject(Struct, frozen=True):
     time: int
 
 
-class Place(Struct, frozen=True):
+class Place(Struct, frozen=True, gc=False):
     """Where an address is. scope: public, private (or reserved) or none (no address).
 
     country: ISO 3166 code or XX (unknown); None unless public. `country_from` names its source.
@@ -82,7 +83,7 @@ Locate: TypeAlias = Callable[[str | None, float], Place]
 """Tells where an address or network is (canonical; None: there is none), for a ban of that time (UTC epoch)."""
 
 
-class Ban(Struct, frozen=True):
+class Ban(Struct, frozen=True, gc=False):
     """One ban. Times are UTC epoch seconds; `day` and `hour` are local to the ledger's time zone.
 
     ip        the offender's address or network, canonical; None if fail2ban banned something else
@@ -333,20 +334,21 @@ FIELDS = {
 _TEXT = ("server", "jail", "scope", "day", "origin")
 _PLACE = ("country", "country_from", "network", "org", "whois", "located", "located_from")
 _WHOLE = ("time", "hour", "failures", "bantime", "bancount")
-_MOMENT = ("seen", "prolonged", "reopened", "unbanned", "unbanned_before")
+_AMENDED = ("prolonged", "reopened", "unbanned", "unbanned_before")
 _LIST = ("users", "matches")
 
+_place_of = attrgetter(*_PLACE)
+_amended_of = attrgetter(*_AMENDED)
 _texts = msgspec.json.Decoder(tuple[str, ...])
 
 
 def to_hash(ban: Ban) -> dict[str, str]:
     """The ban's hash. Absent values have no field; lists are JSON arrays; moments have microseconds."""
-    fields = {"server": ban.server, "jail": ban.jail}
-    if ban.ip is not None:
-        fields["ip"] = ban.ip
-    if ban.fid != ban.ip:
-        fields["fid"] = ban.fid
-    fields |= {
+    fields = {
+        "server": ban.server,
+        "jail": ban.jail,
+        "ip": ban.ip or "",
+        "fid": ban.fid,
         "scope": ban.scope,
         "time": str(ban.time),
         "day": ban.day,
@@ -358,8 +360,12 @@ def to_hash(ban: Ban) -> dict[str, str]:
         "bancount": str(ban.bancount),
         "expires": FOR_EVER if ban.bantime < 0 else str(ban.time + ban.bantime),
     }
-    for name in _PLACE:
-        if (text := getattr(ban, name)) is not None:
+    if ban.ip is None:
+        del fields["ip"]
+    if ban.fid == ban.ip:
+        del fields["fid"]
+    for name, text in zip(_PLACE, _place_of(ban), strict=True):
+        if text is not None:
             fields[name] = text
     if ban.asn is not None:
         fields["asn"] = str(ban.asn)
@@ -367,8 +373,7 @@ def to_hash(ban: Ban) -> dict[str, str]:
         fields["users"] = msgspec.json.encode(ban.users).decode()
     if ban.matches:
         fields["matches"] = msgspec.json.encode(ban.matches).decode()
-    for name in _MOMENT[1:]:
-        moment = getattr(ban, name)
+    for name, moment in zip(_AMENDED, _amended_of(ban), strict=True):
         if moment is not None:
             fields[name] = f"{moment:.6f}"
     return fields
@@ -380,7 +385,7 @@ def from_hash(ban_id: str, fields: dict[str, str]) -> Ban:
     values |= {name: fields.get(name) for name in _PLACE}
     values["asn"] = int(fields["asn"]) if "asn" in fields else None
     values |= {name: int(fields[name]) for name in _WHOLE}
-    values |= {name: float(fields[name]) if name in fields else None for name in _MOMENT[1:]}
+    values |= {name: float(fields[name]) if name in fields else None for name in _AMENDED}
     values |= {name: _texts.decode(fields[name]) if name in fields else () for name in _LIST}
     return Ban(
         id=ban_id, ip=fields.get("ip"), fid=fields.get("fid") or fields["ip"], seen=float(fields["seen"]), **values

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -544,7 +544,8 @@ def _changes(path: Path) -> list[Change]:
     applied: list[Change] = []
     apply = engine.apply
 
-    def watched(changes: Sequence[Change]) -> list[Outcome]:
+    def watched(changes: Iterable[Change]) -> list[Outcome]:
+        changes = list(changes)
         outcomes = apply(changes)
         applied.extend(change for change, outcome in zip(changes, outcomes, strict=True) if outcome == Applied())
         return outcomes

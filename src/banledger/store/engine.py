@@ -13,7 +13,7 @@ Repetition  The same change applied twice conflicts the second time; a batch rep
 Errors      Only `StoreError` and its children. After a `retryable` one: close it, open it again, and go on.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from msgspec import Struct
@@ -116,8 +116,11 @@ class Engine(Reader, Protocol):
         """What in the store's own set-up endangers a ledger, in words for the log. Said once, at the start."""
         ...
 
-    def apply(self, changes: Sequence[Change]) -> list[Outcome]:
-        """Apply each change (all of different keys) or say why not, in the order given."""
+    def apply(self, changes: Iterable[Change]) -> list[Outcome]:
+        """Apply each change (all of different keys) or say why not, in the order given.
+
+        They may be made while they are taken, without use of the engine: it may apply the first by then.
+        """
         ...
 
     def settle(self) -> int:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import cached_property, lru_cache
 from math import inf
 from typing import TypeVar
@@ -312,17 +312,11 @@ class Ledger(LedgerReader):
         for _ in range(_ROUNDS):
             ids = self._look_up(salts, have)
             changes: dict[Subject, Change] = {}
-            for subject, id_ in ids.items():
-                old = have[subject]
-                ban = old or self._begin(subject, id_, about[subject], locate)
-                for line in about[subject]:
-                    ban = merge(ban, line)
-                if ban is old:
-                    known += 1
-                    del salts[subject]
-                else:
-                    changes[subject] = self.keys.change(old, ban)
-            for (subject, change), outcome in zip(changes.items(), self._apply(list(changes.values())), strict=True):
+            outcomes = self._apply(self._merged(ids, have, about, locate, changes), {id_[:4] for id_ in ids.values()})
+            for subject in ids.keys() - changes.keys():
+                known += 1
+                del salts[subject]
+            for (subject, change), outcome in zip(changes.items(), outcomes, strict=True):
                 if isinstance(outcome, Conflict):
                     have[subject] = _ban(ids[subject], outcome.current)
                 else:
@@ -332,6 +326,24 @@ class Ledger(LedgerReader):
             if not salts:
                 return Recorded(new=new, amended=amended, known=known)
         raise StoreUnavailable("the ledger keeps changing under the recorder", hint="it is tried again")
+
+    def _merged(
+        self,
+        ids: dict[Subject, str],
+        have: dict[Subject, Ban | None],
+        about: dict[Subject, list[TicketLine]],
+        locate: Locate,
+        changes: dict[Subject, Change],
+    ) -> Iterator[Change]:
+        """The changes that the lines make, one by one, so that an engine may begin with them; also in `changes`."""
+        for subject, id_ in ids.items():
+            old = have[subject]
+            ban = old or self._begin(subject, id_, about[subject], locate)
+            for line in about[subject]:
+                ban = merge(ban, line)
+            if ban is not old:
+                change = changes[subject] = self.keys.change(old, ban)
+                yield change
 
     def _look_up(self, salts: dict[Subject, int], have: dict[Subject, Ban | None]) -> dict[Subject, str]:
         """The id of each subject, the first that is no other ban's; completes `have` with what the ledger has."""
@@ -353,7 +365,7 @@ class Ledger(LedgerReader):
 
     def _begin(self, subject: Subject, id_: str, lines: list[TicketLine], locate: Locate) -> Ban:
         day, hour = self._calendar(subject.time)
-        ip = min((address for line in lines if (address := address_of(line))), default=None)
+        ip = min([address for line in lines if (address := address_of(line))], default=None)
         place = locate(ip, subject.time)
         return Ban(
             id=id_,
@@ -420,12 +432,15 @@ class Ledger(LedgerReader):
         changes = {change.key: change for change in map(self.keys.gap_change, gaps)}
         return sum(isinstance(outcome, Applied) for outcome in self._apply(list(changes.values())))
 
-    def _apply(self, changes: list[Change]) -> list[Outcome]:
-        months = {change.slot for change in changes} - self._months
-        if months:
-            self._engine.enlist(self.keys.months, sorted(months))
-            self._months |= months
-        return self._engine.apply(changes) if changes else []
+    def _apply(self, changes: Iterable[Change], months: set[str] | None = None) -> list[Outcome]:
+        """`months`: the slots that the changes may have; None: they are looked up in the changes."""
+        if months is None:
+            changes = list(changes)
+            months = {change.slot for change in changes}
+        if new := months - self._months:
+            self._engine.enlist(self.keys.months, sorted(new))
+            self._months |= new
+        return self._engine.apply(changes)
 
     def tidy(self, now: float) -> int:
         """Forget amendments whose ban never came, and take what ran out from the list of active bans."""
@@ -480,7 +495,7 @@ def _calendar(zone: ZoneInfo) -> Callable[[int], tuple[str, int]]:
 
     @lru_cache(maxsize=4096)
     def quarter(number: int) -> tuple[str, int]:
-        local = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=900 * number)).astimezone(zone)
-        return local.strftime("%Y-%m-%d"), local.hour
+        local = datetime.fromtimestamp(900 * number, zone)
+        return local.isoformat()[:10], local.hour
 
     return lambda second: quarter(second // 900)

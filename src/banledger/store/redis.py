@@ -1,11 +1,12 @@
 """The engine over Redis or Valkey: what is atomic in one slot, the rest idempotent and healed.
 
-Theory of operation. A batch of changes is one call of `scripts/apply.lua` for each month: it writes the hash, the
-day's set, the tallies and an *outbox* entry, or nothing. Then what stands in other slots follows from the hash, in
-pipelines of single-key commands: an id is added to sets or removed, rankings get the size of their set, read again
-until it did not change. Last the entry leaves the outbox (`scripts/finish.lua`), but only if the hash is still the
-one that all this followed from; else it is done again from the hash as it is. Each application has an entry of its
-own. So whatever dies, and whichever of several recorders is late, the last to finish leaves what the hash says.
+Theory of operation. A page of changes of one month is one call of `scripts/apply.lua`: it writes the hashes, the
+days' sets, the tallies and an entry of the *outbox*, or nothing. The server works on one page while the next is made.
+Then what stands in other slots follows from the hashes, in pipelines of single-key commands: an id is added to sets or
+removed, rankings get the size of their set, read again until it did not change. Last the entry leaves the outbox
+(`scripts/finish.lua`), but only if the hashes are still those that all this followed from; else it is done again from
+the hashes as they are. Each page has an entry of its own. So whatever dies, and whichever of several recorders is
+late, the last to finish leaves what the hashes say. What all this consists of is in `outside.py`.
 
 No command touches keys of two slots, and no request is repeated by the client: after a failure it is unknown what
 was done, and the caller replays, which is harmless.
@@ -15,22 +16,37 @@ import hashlib
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
-from itertools import count
-from typing import Any, TypeVar
+from itertools import count, islice
+from typing import TYPE_CHECKING, Any
 
+import hiredis
 import msgspec
 import redis
 from msgspec import Struct
 from redis import exceptions
 
 from banledger.errors import StoreError, StoreUnavailable
-from banledger.keyspace import STANDING_FIELDS, Change, Keyspace, Mark, Ranking, Standing, is_sorted_set
+from banledger.keyspace import Change, Keyspace, Ranking, is_sorted_set
 from banledger.store.engine import Applied, Conflict, Hash, Outcome, Repair, Scored
+from banledger.store.outside import (
+    Command,
+    Entry,
+    Inside,
+    Outside,
+    Task,
+    entries_of,
+    finish_arguments,
+    pages,
+    ranking_commands,
+    work_again,
+    work_of,
+)
 
-_Item = TypeVar("_Item")
+if TYPE_CHECKING:
+    from redis.connection import AbstractConnection
 
 _PAGE = 1000
 _PIPELINED = 10_000
@@ -38,33 +54,7 @@ _ABOUT_A_KEY = frozenset(("HSET", "SADD", "SCARD", "SMEMBERS", "SSCAN", "HSCAN",
 _AT_ONCE = 200  # changes in one script: the server does nothing else meanwhile
 
 _pack = msgspec.msgpack.encode
-_to_json = msgspec.json.encode
-
-
-class _Entry(Struct, frozen=True, array_like=True):
-    """An entry of the outbox: a hash, and states of it that sets elsewhere may still show.
-
-    A state is the fields that decide where the hash stands; over the fields it has now it tells where it stood.
-    """
-
-    key: str
-    states: tuple[Hash, ...]
-
-
-_entries = msgspec.json.Decoder(_Entry)
-
-
-class _Work(Struct, frozen=True):
-    """What is to be done outside for one hash. `fields`: those the standing follows from; None: the hash is gone."""
-
-    slot: str
-    token: str
-    entry: _Entry
-    fields: Hash | None
-    standing: Standing
-    leaves: tuple[str, ...] = ()
-    rankings: tuple[Ranking, ...] = ()
-    unmarked: tuple[tuple[str, str], ...] = ()
+_applied = Applied()
 
 
 class RedisReader:
@@ -85,20 +75,44 @@ class RedisReader:
         with self._translated(f"{command[0]!s} {command[1]!s}" if command[0] in _ABOUT_A_KEY else ""):
             return self._client.execute_command(*command)  # type: ignore[no-untyped-call]
 
-    def calls(self, commands: Sequence[Sequence[str | bytes | float]]) -> list[Any]:
+    def calls(self, commands: Sequence[Command]) -> list[Any]:
         """Several commands in one round trip, their plain replies. Raises for the first that failed."""
         replies: list[Any] = []
-        for page in _pages(commands, _PIPELINED):
-            with self._translated():
-                pipeline = self._client.pipeline(transaction=False)
-                for command in page:
-                    pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
-                answers = pipeline.execute(raise_on_error=False)
+        for page in pages(commands, _PIPELINED):
+            with self._connection() as connection:
+                for part in pages(page, _PAGE):  # the server begins while we pack
+                    self._send(connection, part)
+                answers = self._receive(connection, len(page))
             for command, answer in zip(page, answers, strict=True):
                 if isinstance(answer, exceptions.RedisError):
                     raise translate(answer, self._where, " ".join(map(str, command[:2]))) from answer
             replies += answers
         return replies
+
+    @contextmanager
+    def _connection(self) -> Iterator["AbstractConnection"]:
+        """A connection of our own. It is closed if anything goes wrong: there may be replies that nobody read."""
+        pool = self._client.connection_pool
+        with self._translated():
+            connection = pool.get_connection()
+        try:
+            yield connection
+        except BaseException:
+            connection.disconnect()  # type: ignore[no-untyped-call]
+            raise
+        finally:
+            pool.release(connection)
+
+    def _send(self, connection: "AbstractConnection", commands: Iterable[Command]) -> None:
+        """Send commands without waiting. Packed here: a pipeline of redis-py takes four times as long."""
+        packed = b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]
+        with self._translated():
+            connection.send_packed_command([packed])  # type: ignore[no-untyped-call]
+
+    def _receive(self, connection: "AbstractConnection", count: int) -> list[Any]:
+        """The replies to so many commands, in their order; errors of the server are among them."""
+        with self._translated():
+            return [_reply(connection) for _ in range(count)]
 
     @contextmanager
     def _translated(self, doing: str = "") -> Iterator[None]:
@@ -109,7 +123,7 @@ class RedisReader:
 
     def hashes(self, keys: Sequence[str]) -> list[Hash]:
         """See Reader.hashes."""
-        return [reply for page in _pages(keys) for reply in self.calls([("HGETALL", key) for key in page])]
+        return [reply for page in pages(keys, _PAGE) for reply in self.calls([("HGETALL", key) for key in page])]
 
     def members(self, key: str) -> Iterator[str]:
         """See Reader.members."""
@@ -122,7 +136,7 @@ class RedisReader:
         """See Reader.cards."""
         return [
             int(reply)
-            for page in _pages(keys)
+            for page in pages(keys, _PAGE)
             for reply in self.calls([("ZCARD" if is_sorted_set(key) else "SCARD", key) for key in page])
         ]
 
@@ -198,39 +212,62 @@ class RedisEngine(RedisReader):
         """See Engine.cautions."""
         return cautions(self)
 
-    def apply(self, changes: Sequence[Change]) -> list[Outcome]:
-        """See Engine.apply."""
+    def apply(self, changes: Iterable[Change]) -> list[Outcome]:
+        """See Engine.apply. Whatever comes is sent a page at a time, so that the server works while we do."""
         outcomes: dict[str, Outcome] = {}
-        slots: dict[str, list[Change]] = defaultdict(list)
-        for change in changes:
-            slots[change.slot].append(change)
-        work: list[_Work] = []
-        for slot, several in slots.items():
-            for page in _pages(several, _AT_ONCE):
-                work += self._inside(slot, page, outcomes)
-        self._follow(work)
-        return [outcomes[change.key] for change in changes]
+        filling: dict[str, list[Change]] = defaultdict(list)
+        sent: list[_Page] = []
+        with self._connection() as connection:
+            for change in changes:
+                outcomes[change.key] = _applied
+                page = filling[change.slot]
+                page.append(change)
+                if len(page) == _AT_ONCE:
+                    sent.append(self._page(filling.pop(change.slot)))
+                    self._send(connection, [sent[-1].script.short])
+            for rest in filling.values():
+                sent.append(self._page(rest))
+                self._send(connection, [sent[-1].script.short])
+            replies = self._receive(connection, len(sent))
+        tasks: list[Task] = []
+        for done, reply in zip(sent, replies, strict=True):
+            tasks += self._inside(done, self._reply(done.script, reply), outcomes)
+        self._follow(tasks)
+        return list(outcomes.values())
 
-    def _inside(self, slot: str, changes: Sequence[Change], outcomes: dict[str, Outcome]) -> list[_Work]:
-        """One script in one slot, again without what conflicts; what must follow elsewhere."""
-        while changes:
-            work = [_work_of(change, f"{self._writer}:{next(self._tokens)}") for change in changes]
-            call = _Call(self._keyspace.outbox(slot), changes, work)
-            conflicts = {number: _pairs(fields) for number, fields in self._run(self._apply, call.keys, call.argument)}
-            for number, change in enumerate(changes, 1):
-                outcomes[change.key] = Conflict(conflicts[number]) if number in conflicts else Applied()
-            if not conflicts:
-                return work
-            changes = [change for number, change in enumerate(changes, 1) if number not in conflicts]
-        return []
+    def _page(self, changes: list[Change]) -> "_Page":
+        slot = changes[0].slot
+        task = Task(slot, f"{self._writer}:{next(self._tokens)}", [work_of(change) for change in changes])
+        inside = Inside(self._keyspace.outbox(slot), task, changes)
+        return _Page(changes, task, self._apply.call(inside.keys, inside.argument))
 
-    def _run(self, script: "_Script", keys: list[str], argument: bytes) -> Any:
-        try:
-            return self.call("EVALSHA", script.digest, len(keys), *keys, argument)
-        except StoreError as error:
-            if not isinstance(error.__cause__, exceptions.NoScriptError):
-                raise
-            return self.call("EVAL", script.text, len(keys), *keys, argument)
+    def _inside(self, page: "_Page", reply: Any, outcomes: dict[str, Outcome]) -> list[Task]:
+        """What must follow elsewhere; where some changes conflict, the others are tried again without them."""
+        while reply:
+            conflicts = {page.changes[number - 1].key: Conflict(_pairs(fields)) for number, fields in reply}
+            outcomes |= conflicts
+            others = [change for change in page.changes if change.key not in conflicts]
+            if not others:
+                return []
+            page = self._page(others)
+            (reply,) = self._run([page.script])
+        return [page.task]
+
+    def _run(self, scripts: Sequence["_Call"]) -> list[Any]:
+        """Scripts in one round trip."""
+        with self._connection() as connection:
+            for script in scripts:
+                self._send(connection, [script.short])
+            replies = self._receive(connection, len(scripts))
+        return [self._reply(script, reply) for script, reply in zip(scripts, replies, strict=True)]
+
+    def _reply(self, script: "_Call", reply: Any) -> Any:
+        """The reply to a script, which the server may not have known."""
+        if isinstance(reply, exceptions.NoScriptError):
+            return self.call(*script.long)
+        if isinstance(reply, exceptions.RedisError):
+            raise translate(reply, self._where) from reply
+        return reply
 
     def settle(self) -> int:
         """See Engine.settle."""
@@ -241,72 +278,60 @@ class RedisEngine(RedisReader):
             while True:
                 cursor, page = self.call("HSCAN", outbox, cursor, "COUNT", _PAGE)
                 pairs = page.items() if isinstance(page, dict) else zip(page[::2], page[1::2], strict=True)
-                entries = [(month, token, _entries.decode(value)) for token, value in pairs]
-                self._follow(self._again(entries))
-                done += len(entries)
+                left = [(month, token, entries_of(value)) for token, value in pairs]
+                self._follow(self._again(left))
+                done += sum(len(entries) for _, _, entries in left)
                 if cursor in ("0", 0):
                     break
         return done
 
-    def _again(self, entries: list[tuple[str, str, _Entry]]) -> list[_Work]:
+    def _again(self, left: Iterable[tuple[str, str, Sequence[Entry]]]) -> list[Task]:
         """Work derived from the hashes as they are now."""
-        hashes = self.hashes([entry.key for _, _, entry in entries])
         return [
-            self._derived(slot, token, entry, fields)
-            for (slot, token, entry), fields in zip(entries, hashes, strict=True)
+            Task(slot, token, [
+                work_again(self._keyspace, entry, fields)
+                for entry, fields in zip(entries, self.hashes([entry.key for entry in entries]), strict=True)
+            ])
+            for slot, token, entries in left
+        ]  # fmt: skip
+
+    def _follow(self, tasks: list[Task]) -> None:
+        """Make what stands outside true, until no hash changed meanwhile."""
+        while tasks:
+            outside = Outside()
+            for task in tasks:
+                for work in task.work:
+                    outside.add(work)
+            self._rank(list(outside.rankings), outside.commands())
+            tasks = self._again(self._finished(tasks))
+
+    def _rank(self, rankings: list[Ranking], before: Sequence[Command]) -> None:
+        """Give each ranked member the size of its sets, until none changed between reading and writing.
+
+        `before` is what changes their sizes.
+        """
+        sizes = self._sizes(rankings, before)
+        while rankings:
+            self.calls(ranking_commands(rankings, sizes))
+            again = self._sizes(rankings)
+            moved = [at for at, size in enumerate(again) if size != sizes[at]]
+            rankings, sizes = [rankings[at] for at in moved], [again[at] for at in moved]
+
+    def _sizes(self, rankings: Sequence[Ranking], before: Sequence[Command] = ()) -> list[int]:
+        asked: list[Command] = [("SCARD", source) for ranking in rankings for source in ranking.sources]
+        cards = iter(self.calls([*before, *asked])[len(before) :])
+        return [
+            next(cards) if len(ranking.sources) == 1 else sum(islice(cards, len(ranking.sources)))
+            for ranking in rankings
         ]
 
-    def _derived(self, slot: str, token: str, entry: _Entry, fields: Hash) -> _Work:
-        standing = self._keyspace.standing_of(entry.key, fields)
-        once = [self._keyspace.standing_of(entry.key, fields | state) for state in entry.states]
-        marked = {(mark.key, mark.member) for mark in standing.marks}
-        return _Work(
-            slot,
-            token,
-            entry,
-            fields or None,
-            standing,
-            tuple({key for each in once for key in each.sets} - set(standing.sets)),
-            tuple({ranking for each in (standing, *once) for ranking in each.rankings}),
-            tuple({(mark.key, mark.member) for each in once for mark in each.marks} - marked),
-        )
-
-    def _follow(self, work: list[_Work]) -> None:
-        """Make what stands outside true, until no hash changed meanwhile."""
-        while work:
-            outside = _Outside()
-            for one in work:
-                outside.add(one)
-            self.calls(outside.commands())
-            self._rank(list(outside.rankings))
-            work = self._again(self._finished(work))
-
-    def _rank(self, rankings: list[Ranking]) -> None:
-        """Give each ranked member the size of its sets, until none changed between reading and writing."""
-        sizes = self._sizes(rankings)
-        while rankings:
-            self.calls(_ranking_commands(rankings, sizes))
-            again = self._sizes(rankings)
-            rankings = [ranking for ranking in rankings if again[ranking] != sizes[ranking]]
-            sizes = again
-
-    def _sizes(self, rankings: list[Ranking]) -> dict[Ranking, int]:
-        cards = iter(self.calls([("SCARD", source) for ranking in rankings for source in ranking.sources]))
-        return {ranking: sum(int(next(cards)) for _ in ranking.sources) for ranking in rankings}
-
-    def _finished(self, work: list[_Work]) -> list[tuple[str, str, _Entry]]:
+    def _finished(self, tasks: list[Task]) -> Iterator[tuple[str, str, Sequence[Entry]]]:
         """Take what is done out of the outbox; what must be done again."""
-        again = []
-        slots: dict[str, list[_Work]] = defaultdict(list)
-        for one in work:
-            slots[one.slot].append(one)
-        for slot, several in slots.items():
-            for page in _pages(several, _AT_ONCE):
-                keys = [self._keyspace.outbox(slot), *(one.entry.key for one in page)]
-                argument = _pack((STANDING_FIELDS, [(one.token, *_values(one.fields)) for one in page]))
-                changed = [page[number - 1] for number in self._run(self._finish, keys, argument)]
-                again += [(slot, one.token, _widened(one)) for one in changed]
-        return again
+        calls = [finish_arguments(self._keyspace.outbox(task.slot), task) for task in tasks]
+        replies = self._run([self._finish.call(*call) for call in calls])
+        return (
+            (task.slot, task.token, task.changed(reply)) for task, reply in zip(tasks, replies, strict=True) if reply
+        )
 
     def enlist(self, key: str, members: Sequence[str]) -> None:
         """See Engine.enlist."""
@@ -325,7 +350,7 @@ class RedisEngine(RedisReader):
 
     def replace(self, hashes: Mapping[str, Hash]) -> None:
         """See Engine.replace."""
-        for page in _pages(list(hashes.items())):
+        for page in pages(list(hashes.items()), _PAGE):
             commands: list[tuple[str, ...]] = []
             for key, fields in page:
                 put = [("HSET", key, *(part for pair in fields.items() for part in pair))] if fields else []
@@ -334,11 +359,11 @@ class RedisEngine(RedisReader):
 
     def lease(self, key: str, holder: str, now: float, until: float) -> bool:
         """See Engine.lease."""
-        return bool(self._run(self._lease, [key], _pack((holder, repr(now), repr(until)))))
+        return bool(self._run([self._lease.call([key], _pack((holder, repr(now), repr(until))))])[0])
 
     def mend(self, repair: Repair) -> None:
         """See Engine.mend."""
-        outside = _Outside()
+        outside = Outside()
         for key, member in repair.joins:
             outside.joins[key].append(member)
         for key, member in repair.leaves:
@@ -363,154 +388,32 @@ class _Script:
         self.text = files("banledger.store").joinpath("scripts", name).read_text(encoding="utf-8")
         self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
-
-class _Call:
-    """What apply.lua is called with: every key once, changes that name them by number."""
-
-    def __init__(self, outbox: str, changes: Sequence[Change], work: Sequence[_Work]) -> None:
-        self.keys = [outbox]
-        self._kinds = ["hash"]
-        self._numbers = {outbox: 1}
-        singles = [self._single(change) for change in changes]
-        entries = [part for one in work for part in (one.token, _to_json(one.entry).decode())]
-        self.argument = _pack((self._kinds, singles, (entries, *self._together(changes))))
-
-    def _single(self, change: Change) -> tuple[object, ...]:
-        return (
-            self._number(change.key, ""),
-            change.guard is not None and {name: _or_false(value) for name, value in change.guard.items()},
-            () if change.remove else [part for pair in change.fields.items() for part in pair],
-            () if change.remove else change.drop,
-            change.remove,
-        )
-
-    def _together(self, changes: Sequence[Change]) -> tuple[dict[int, Any], ...]:
-        """What the changes do to keys that several share, coalesced."""
-        joins: dict[int, list[str]] = defaultdict(list)
-        leaves: dict[int, list[str]] = defaultdict(list)
-        scores: dict[int, list[str]] = defaultdict(list)
-        unscored: dict[int, list[str]] = defaultdict(list)
-        tallies: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-        for change in changes:
-            member = change.after.member or change.before.member
-            for key in change.joins:
-                joins[self._number(key, "set")].append(member)
-            for key in change.leaves:
-                leaves[self._number(key, "set")].append(member)
-            for mark in change.marks:
-                if mark.score is None:
-                    unscored[self._number(mark.key, "zset")].append(mark.member)
-                else:
-                    scores[self._number(mark.key, "zset")] += [repr(mark.score), mark.member]
-            for key, name, delta in change.tallies:
-                tallies[self._numbers.get(key) or self._number(key, "zset")][name] += delta
-        return joins, leaves, scores, unscored, tallies
-
-    def _number(self, key: str, kind: str) -> int:
-        number = self._numbers.get(key)
-        if number is None:
-            self.keys.append(key)
-            self._kinds.append(kind)
-            number = self._numbers[key] = len(self.keys)
-        return number
+    def call(self, keys: Sequence[str], argument: bytes) -> "_Call":
+        """With these keys and this argument."""
+        return _Call(self, (len(keys), *keys, argument))
 
 
-class _Outside:
-    """Commands of many pieces of work, coalesced by key."""
+class _Call(Struct, frozen=True):
+    """A script and what it is called with: as a command that names it, and as one that brings it along."""
 
-    def __init__(self) -> None:
-        self.joins: dict[str, list[str]] = defaultdict(list)
-        self.leaves: dict[str, list[str]] = defaultdict(list)
-        self._scores: dict[str, list[str | float]] = defaultdict(list)
-        self._unmarked: dict[str, list[str]] = defaultdict(list)
-        self.rankings: dict[Ranking, None] = {}
+    script: _Script
+    words: Command
 
-    def add(self, work: _Work) -> None:
-        """Everything that must be true for one hash."""
-        member = work.standing.member
-        for key in work.standing.sets:
-            self.joins[key].append(member)
-        for key in work.leaves:
-            self.leaves[key].append(member)
-        for mark in (*work.standing.marks, *(Mark(*place, None) for place in work.unmarked)):
-            self.mark(mark)
-        self.rankings.update(dict.fromkeys(work.rankings))
+    @property
+    def short(self) -> Command:
+        return ("EVALSHA", self.script.digest, *self.words)
 
-    def mark(self, mark: Mark) -> None:
-        """One entry of a sorted set."""
-        if mark.score is None:
-            self._unmarked[mark.key].append(mark.member)
-        else:
-            self._scores[mark.key] += [mark.score, mark.member]
-
-    def commands(self) -> list[tuple[str | float, ...]]:
-        """All of it, a command a key and as many members as a server likes to take at once."""
-        return [
-            *_by_key("SADD", self.joins),
-            *_by_key("SREM", self.leaves),
-            *_by_key("ZADD", self._scores),
-            *_by_key("ZREM", self._unmarked),
-        ]
+    @property
+    def long(self) -> Command:
+        return ("EVAL", self.script.text, *self.words)
 
 
-def _by_key(command: str, words: Mapping[str, Sequence[str | float]]) -> Iterator[tuple[str | float, ...]]:
-    for key, several in words.items():
-        for page in _pages(several, 2 * _PAGE):
-            yield (command, key, *page)
+class _Page(Struct, frozen=True):
+    """Changes of one slot, the script that makes them, and what must follow."""
 
-
-def _entry(change: Change) -> _Entry:
-    """What the outbox must remember of a change: how the hash stood, and how it stands with it."""
-    guard = change.guard or {}
-    before = {name: value for name, value in guard.items() if value is not None and name in STANDING_FIELDS}
-    if change.remove:
-        return _Entry(change.key, (change.gone,))
-    after = before | {name: value for name, value in change.fields.items() if name in STANDING_FIELDS}
-    return _Entry(change.key, (after,) if change.guard is None else (before, after))
-
-
-def _work_of(change: Change, token: str) -> _Work:
-    """What follows from a change just applied, without reading its hash again."""
-    before, after = change.before, change.after
-    marked = {(mark.key, mark.member) for mark in after.marks}
-    moved = before.sets != after.sets or change.joins or change.leaves
-    guard = change.guard or {}
-    kept = {name: value for name, value in guard.items() if value is not None and name not in change.drop}
-    return _Work(
-        change.slot,
-        token,
-        _entry(change),
-        None if change.remove else kept | change.fields,
-        after if moved else Standing(after.member, marks=after.marks),
-        tuple(key for key in before.sets if key not in after.sets),
-        tuple(dict.fromkeys((*before.rankings, *after.rankings))) if moved else (),
-        tuple((mark.key, mark.member) for mark in before.marks if (mark.key, mark.member) not in marked),
-    )
-
-
-def _values(fields: Hash | None) -> tuple[str | bool, ...]:
-    return () if fields is None else tuple([fields.get(name, False) for name in STANDING_FIELDS])
-
-
-def _widened(work: _Work) -> _Entry:
-    """The entry with what we made true ourselves of a hash that is no longer so."""
-    state = {name: value for name, value in (work.fields or {}).items() if name in STANDING_FIELDS}
-    return _Entry(work.entry.key, (*work.entry.states, state)) if state else work.entry
-
-
-def _or_false(value: str | None) -> str | bool:
-    return False if value is None else value
-
-
-def _ranking_commands(rankings: list[Ranking], sizes: dict[Ranking, int]) -> list[tuple[str | float, ...]]:
-    ranked: dict[str, list[str | float]] = defaultdict(list)
-    gone: dict[str, list[str]] = defaultdict(list)
-    for ranking in rankings:
-        if sizes[ranking]:
-            ranked[ranking.key] += [sizes[ranking], ranking.member]
-        else:
-            gone[ranking.key].append(ranking.member)
-    return [*_by_key("ZADD", ranked), *_by_key("ZREM", gone)]
+    changes: list[Change]
+    task: Task
+    script: _Call
 
 
 def _pairs(flat: Any) -> Hash:
@@ -518,13 +421,15 @@ def _pairs(flat: Any) -> Hash:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
+def _reply(connection: "AbstractConnection") -> Any:
+    try:
+        return connection.read_response()
+    except exceptions.ResponseError as error:
+        return error
+
+
 def _slot(key: str) -> str:
     return key.partition("{")[2].partition("}")[0] or key
-
-
-def _pages(items: Sequence[_Item], size: int = _PAGE) -> Iterator[Sequence[_Item]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 _WORDS: tuple[tuple[str, str, str], ...] = (

@@ -387,8 +387,10 @@ class SqliteEngine(SqliteReader):
         """See Engine.settle. A transaction leaves nothing undone."""
         return 0
 
-    def apply(self, changes: Sequence[Change]) -> list[Outcome]:
+    def apply(self, changes: Iterable[Change]) -> list[Outcome]:
         """See Engine.apply. All changes that do not conflict are one transaction."""
+        if not (changes := list(changes)):
+            return []
         with self._transaction():
             current = self.hashes([change.key for change in changes])
             outcomes: list[Outcome] = []
