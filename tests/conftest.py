@@ -1,5 +1,6 @@
 """Servers for every test that wants one (see `tests/servers.py`)."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
@@ -10,6 +11,9 @@ from typing import Any, TypeAlias
 import pytest
 
 from tests.servers import NAMES, Certificates, Flavour, StoreServer, flavour_named, make_certificates
+
+# No test reaches beyond this machine: who wants registries sets some up, and says so.
+os.environ["BANLEDGER_WHOIS_ENABLED"] = "false"
 
 MakeServer: TypeAlias = Callable[..., StoreServer]
 

@@ -19,12 +19,16 @@ Line = dict[str, Any]
 
 @dataclass
 class Stage:
-    """A directory with a log, a spool, and the servers made on it. `keeper`: of the ledger, if it is not embedded."""
+    """A directory with a log, a spool, and the servers made on it. `keeper`: of the ledger, if it is not embedded.
+
+    `registries`: how those of whois behave (see `tests.whois_recorder`); empty: nobody is asked.
+    """
 
     directory: Path
     installation: Installation
     servers: list[PrivateServer] = field(default_factory=list)
     keeper: StoreServer | None = None
+    registries: str = ""
 
     def __post_init__(self) -> None:
         self.spool.mkdir()

@@ -56,6 +56,7 @@ class Recording:
         with self.said.open("ab") as said:
             command = [sys.executable, "-m", "banledger", "record", "--config", str(self.config), *arguments]
             known = {name: value for name, value in os.environ.items() if not name.startswith("BANLEDGER_")}
+            known["BANLEDGER_WHOIS_ENABLED"] = "false"
             service = subprocess.Popen(command, stdout=said, stderr=said, env=known | environment)
         self.services.append(service)
         return service

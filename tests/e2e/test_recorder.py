@@ -1,5 +1,6 @@
 """From a real fail2ban-server to the ledger: every ban once, whatever dies in between."""
 
+import os
 import random
 import re
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +24,8 @@ from .conftest import Stage, wait_for
 
 pytestmark = pytest.mark.e2e
 
+ROOT = Path(__file__).parents[2]
+
 _BAN = re.compile(r"NOTICE +\[(?P<jail>[^]]+)\] (?P<what>Ban|Unban) (?P<ip>\S+)")
 
 
@@ -35,8 +39,12 @@ def stage(request: pytest.FixtureRequest, stage: Stage, private_server: MakeServ
 
 def recorder(stage: Stage, *more: str) -> subprocess.Popen[bytes]:
     """`banledger record` on the stage's spool."""
-    command = [sys.executable, "-m", "banledger", "record", "--spool", str(stage.spool), "--store", stage.store]
-    return subprocess.Popen([*command, *more], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    program = ["tests.whois_recorder", stage.registries] if stage.registries else ["banledger"]
+    command = [sys.executable, "-m", *program, "record", "--spool", str(stage.spool), "--store", stage.store]
+    environment = os.environ | ({"BANLEDGER_WHOIS_ENABLED": "true"} if stage.registries else {})
+    return subprocess.Popen(
+        [*command, *more], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=ROOT, env=environment
+    )
 
 
 def record_once(stage: Stage) -> None:
@@ -89,7 +97,7 @@ def live(keeper: StoreServer | None, rng: random.Random) -> None:
         time.sleep(rng.uniform(0, 0.3))
 
 
-def kill_at_random_moments(stage: Stage, kills: int, seed: int) -> None:
+def kill_at_random_moments(stage: Stage, kills: int, seed: int, network: int = 10) -> None:
     """Bans under load while the recorder is killed again and again; then compare with the server's own log.
 
     Where the ledger is on a server, that is killed too, at moments of its own, and comes back a little later.
@@ -105,10 +113,10 @@ def kill_at_random_moments(stage: Stage, kills: int, seed: int) -> None:
         child = recorder(stage)
         burst = rng.randint(10, 60)
         for address in range(addresses, addresses + burst):
-            stage.fail(f"10.{address >> 16}.{address >> 8 & 255}.{address & 255}", times=1)
+            stage.fail(f"{network}.{address >> 16}.{address >> 8 & 255}.{address & 255}", times=1)
         addresses += burst
         if addresses > 100 and rng.random() < 0.3:
-            server.client("set", "sshd", "unbanip", f"10.0.0.{rng.randint(0, 20)}")
+            server.client("set", "sshd", "unbanip", f"{network}.0.0.{rng.randint(0, 20)}")
         live(stage.keeper, rng)
         child.kill()
         child.communicate()
@@ -127,6 +135,40 @@ def kill_at_random_moments(stage: Stage, kills: int, seed: int) -> None:
 
 def test_kills_under_load_lose_and_double_nothing(stage: Stage) -> None:
     kill_at_random_moments(stage, 25 if stage.keeper else 50, seed=1)
+
+
+@pytest.mark.parametrize("registries", ["prompt", "hanging"])
+def test_kills_with_whois_lose_and_double_nothing_however_registries_behave(stage: Stage, registries: str) -> None:
+    stage.registries = registries
+    kill_at_random_moments(stage, 8, seed=3, network=5)
+    named = [ban for ban in bans(stage) if ban.network is not None]
+    assert {(ban.network, ban.country, ban.org) for ban in named} <= {
+        ("5.0.0.0/24", "AQ", "Penguins"),
+        ("5.0.1.0/24", "AQ", "Penguins"),
+    }
+    assert registries == "prompt" or not named
+
+
+@pytest.mark.parametrize("registries", ["slow", "failing"])
+def test_a_ban_is_there_at_once_however_registries_behave(stage: Stage, registries: str) -> None:
+    stage.registries = registries
+    server = stage.start()
+    child = recorder(stage)
+    try:
+        for number in range(1, 4):
+            stage.fail(f"5.0.{number}.1")
+            wait_for(lambda number=number: len(bans(stage)) == number, 5)  # type: ignore[misc]
+        if registries == "slow":
+            wait_for(lambda: all(ban.whois == "proven" for ban in bans(stage)))
+    finally:
+        child.send_signal(signal.SIGTERM)
+        _, messages = child.communicate(timeout=10)
+    assert child.returncode == 0 and "Traceback" not in messages.decode()
+    assert_whole(stage)
+    reader = ledger(stage)
+    assert reader.waiting() == (0 if registries == "slow" else 3)
+    reader.close()
+    server.stop()
 
 
 @pytest.mark.long

@@ -12,10 +12,11 @@ import pytest
 from banledger.settings import TABLE
 from banledger.store.check import check
 from banledger.store.connect import Access, _address, is_server
-from banledger.store.ledger import open_to_read, open_to_write
+from banledger.store.ledger import Ledger, open_to_read, open_to_write
 from tests.conftest import MakeServer
 from tests.lines import T0, ban, gap, nowhere, prolong, unban
 from tests.servers import Flavour, ServerError, StoreServer
+from tests.world import Clock, World, desk
 
 PAGE = (Path(__file__).parents[2] / "docs/stores.md").read_text()
 USERS = dict(re.findall(r"^    ACL SETUSER (\w+) (.+)$", PAGE, re.MULTILINE))
@@ -41,10 +42,28 @@ def write_all_sorts(server: StoreServer) -> None:
         ledger.record([unban("10.0.0.2", seen=T0 + 9), unban("192.0.2.1"), unban("192.0.2.2")], nowhere)
         ledger.record([ban("192.0.2.2", users=("root",))], nowhere)
         ledger.record([ban("10.0.0.3", country="CN", origin="import")], nowhere)
+        whois_of_all_sorts(ledger)
         ledger.tidy(T0 + 1e9)
         ledger.adopt("web1")
         assert not ledger.lost()
     open_to_write(store, "bans", "UTC", access).close()
+
+
+def whois_of_all_sorts(ledger: Ledger) -> None:
+    """What whois does to a ledger: one ban that waits is amended, one is given up."""
+    world = World({"5.51.0.0/16": ("DE", "Alpha", 64500)}, Clock(T0 + 10.0))
+    one = desk(world)
+    one.whois.follow(ledger, world.clock.now)
+    ledger.record([ban("5.51.1.1")], one.places.locate)
+    for _ in range(10):
+        one.whois.step(ledger, world.clock.now)
+        world.clock.now += 1.0
+    ledger.record([ban("9.9.9.9", T0 + 1)], one.places.locate)
+    ledger.dismiss(T0 + 9.0, 10)
+    ledger.networks.pause("ripe", T0 + 99.0)
+    ledger.networks.remove(["5.51.0.0/16"])
+    one.whois.leave(ledger)
+    assert ledger.waiting() == 0 and ledger.sizes("org", ["Alpha"]) == [1]
 
 
 @pytest.fixture
@@ -62,7 +81,7 @@ def test_the_services_user_has_exactly_the_commands_it_needs(server: StoreServer
     assert used(server) == granted("banledger")
     with closing(open_to_read(server.url, "bans")) as ledger:
         assert list(check(ledger.store(), ledger.keys)) == []
-        assert sum(ledger.days().values()) == 1501
+        assert sum(ledger.days().values()) == 1503
 
 
 def test_the_readers_user_has_exactly_the_commands_it_needs(server: StoreServer, tmp_path: Path) -> None:

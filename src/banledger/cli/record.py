@@ -14,8 +14,8 @@ from typing import ClassVar
 import click
 
 from banledger import notify, settings
+from banledger.cli import lookups
 from banledger.cli.options import store_options
-from banledger.enrich.places import offline_only
 from banledger.errors import BanledgerError
 from banledger.recorder import Recorder
 from banledger.settings import Settings
@@ -68,8 +68,15 @@ def _connect(chosen: Settings) -> Ledger:
 
 
 def _recorder(chosen: Settings, *, keep: bool = True) -> Recorder:
-    patient = is_server(chosen.store)
-    return Recorder(Spool(Path(chosen.spool)), lambda: _connect(chosen), offline_only, keep=keep, patient=patient)
+    known = lookups.places(chosen)
+    return Recorder(
+        Spool(Path(chosen.spool)),
+        lambda: _connect(chosen),
+        known.locate,
+        whois=lookups.whois(chosen, known),
+        keep=keep,
+        patient=is_server(chosen.store),
+    )
 
 
 def _drain(chosen: Settings) -> Recorded:

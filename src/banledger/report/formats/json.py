@@ -17,6 +17,7 @@ from banledger.report.formats.moment import iso
 from banledger.report.query import Query
 from banledger.report.show import Shown, state_of
 from banledger.report.stats import Report, Top
+from banledger.report.whois import Known
 from banledger.store.ledger import Gap
 
 
@@ -112,6 +113,26 @@ def ban_object(ban: Ban, zone: ZoneInfo, now: float) -> dict[str, Any]:
         "reopened": ban.reopened,
         "unbanned_before": ban.unbanned_before,
     }
+
+
+def whois(answer: Known, now: float) -> str:
+    """One object; `age_s`: since somebody asked about this cell."""
+    result = answer.result
+    return _pretty(
+        {
+            "asked": answer.asked,
+            "standing": answer.standing,
+            "cell": answer.cell.cidr,
+            "age_s": round(now - result.asked) if result else None,
+            "asn": result.asn if result else None,
+            "network": network_object(answer.network) if answer.network else None,
+        }
+    )
+
+
+def whole_answer(answer: Known) -> str:
+    """The registry's answer, laid out anew: in ASCII, whatever it holds."""
+    return _pretty(json.loads(answer.network.raw) if answer.network and answer.network.raw else None)
 
 
 _NETWORK = (

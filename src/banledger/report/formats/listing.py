@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
+from msgspec.structs import replace
 from rich.table import Table
 from rich.text import Text
 
@@ -15,7 +16,9 @@ from banledger.report.formats.escape import visible
 from banledger.report.formats.moment import duration, short
 from banledger.report.formats.screen import Screen
 from banledger.report.show import Shown, Standing, State, state_of
+from banledger.report.whois import AROUND, Known
 
+_REMARKS = 8
 _DETAILED = 5  # up to so many bans are shown with all that is known
 _STYLES = {Standing.UNTIL: "red", Standing.FOR_EVER: "bold red", Standing.RAN_OUT: "dim", Standing.LIFTED: "green"}
 
@@ -144,6 +147,37 @@ def _summary(answer: Shown, zone: ZoneInfo, now: float, screen: Screen) -> Text:
         more = len(answer.values) - 8
         text.append(f"\n{'banned':8} {visible(listed)}{f' and {more:,} more' if more > 0 else ''}", style="not bold")
     return text
+
+
+def whois(answer: Known, now: float, screen: Screen) -> None:
+    """Print whose network an address is in, and how that is known."""
+    network = answer.network
+    if network is None:
+        screen.print(Text(f"No registry has a network around {visible(answer.asked)}."))
+        return
+    asn = answer.result.asn if answer.result and answer.result.asn else network.asn
+    text = Text(visible(answer.asked), style="bold")
+    text.append("\n").append(network_lines(replace(network, asn=asn)))
+    country = f"{network.country} {name_of(network.country)}" if network.country else ""
+    more = (
+        ("country", country),
+        ("handle", network.handle or ""),
+        ("dates", ", ".join(date for date in (network.registered, network.changed) if date)),
+        *(("" if number else "remarks", line) for number, line in enumerate(network.remarks[:_REMARKS])),
+    )
+    text.append("".join(f"\n{title:8} {visible(value)}" for title, value in more if value), "not bold")
+    text.append(f"\n\n{_source(answer, network, now)}", "not bold dim")
+    screen.print(text)
+
+
+def _source(answer: Known, network: Network, now: float) -> str:
+    result = answer.result
+    by = f"by {visible(network.registry or network.source)} ({network.source})"
+    if answer.standing == AROUND or result is None:
+        age = duration(max(0, round(now - network.fetched)))
+        return f"{by}, {age} ago, about another part of the network: whether it holds for this one nobody asked yet"
+    age = duration(max(0, round(now - result.asked)))
+    return f"{by}, {age} ago, {answer.standing} for {answer.cell.cidr}"
 
 
 def network_lines(network: Network) -> Text:

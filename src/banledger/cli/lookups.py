@@ -1,0 +1,67 @@
+"""Wiring of whois: from the settings to what asks, and what knows."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from banledger.enrich.asker import Threads
+from banledger.enrich.cache import Cache
+from banledger.enrich.pace import Pace
+from banledger.enrich.places import Located, Places, alike
+from banledger.settings import Settings, machine_id
+from banledger.whois import Whois
+
+if TYPE_CHECKING:
+    from banledger.enrich.lookup import Lookup
+
+DAY_S = 86_400.0
+_THREADS = 8  # more than there are registries: one question for each at a time
+
+
+def places(chosen: Settings) -> Places:
+    """What is known of an address without asking."""
+    files = _files(chosen)
+    cache = Cache(chosen.whois_refresh_days * DAY_S, alike(files))
+    return Places(cache, files, time.time, ask=chosen.whois_enabled, backfill_s=chosen.whois_backfill_days * DAY_S)
+
+
+def _files(chosen: Settings) -> Callable[[str], Located] | None:
+    if not chosen.mmdb:
+        return None
+    from banledger.enrich.mmdb import Files
+
+    return Files([Path(path) for path in chosen.mmdb.split(":") if path]).locate
+
+
+def whois(chosen: Settings, known: Places) -> Whois | None:
+    """What asks in the background; None if nobody is to be asked."""
+    if not chosen.whois_enabled:
+        return None
+    pace = Pace(time.time, time.sleep)
+    asks = lookup(chosen, pace.take)
+    return Whois(
+        known,
+        Threads(asks.ask, _THREADS),
+        asks.registry_of,
+        pace,
+        holder=chosen.machine or machine_id() or "this machine",
+        refresh_s=chosen.whois_refresh_days * DAY_S,
+        most=chosen.whois_queue,
+        backfill_s=chosen.whois_backfill_days * DAY_S,
+    )
+
+
+def lookup(chosen: Settings, take: Callable[[str, float], None] | None = None) -> "Lookup":
+    """What asks registries, and Cymru's DNS. `take`: see Lookup; without it, one person asks one question."""
+    from banledger.enrich.bootstrap_refresh import Refreshed
+    from banledger.enrich.cymru import Cymru
+    from banledger.enrich.lookup import Lookup
+    from banledger.enrich.transport import Transport
+
+    get = Transport(contact=chosen.whois_contact, proxy=chosen.whois_proxy).get
+    state = os.environ.get("STATE_DIRECTORY", "")  # systemd.exec(5)
+    kept = Path(state.partition(":")[0]) / "bootstrap" if state else None
+    bootstrap = Refreshed(get if take else None, cache=kept)
+    return Lookup(get, bootstrap, origin=Cymru().ask if chosen.whois_asn else None, take=take)

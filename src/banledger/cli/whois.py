@@ -1,0 +1,137 @@
+"""`banledger whois`."""
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from banledger.cli import options
+
+if TYPE_CHECKING:
+    from banledger.network import Answer
+    from banledger.report.whois import Known
+    from banledger.settings import Settings
+
+
+@click.command(name="whois")
+@click.argument("what", metavar="ADDR|CIDR")
+@click.option("--refresh", is_flag=True, help="Ask the registry again, whatever the ledger knows.")
+@click.option("--json", "as_json", is_flag=True, help="JSON.")
+@click.option("--raw", is_flag=True, help="The registry's whole answer (JSON).")
+@click.option("--spool", metavar="DIR", help="The directory that the recorder reads.")
+@options.store_options
+def whois(what: str, refresh: bool, as_json: bool, raw: bool, spool: str | None, **flags: str | None) -> None:
+    """Whose network an address is in: name, country, organisation, autonomous system, and who takes complaints.
+
+    From the ledger, if it knows: the answer says from where, how old it is, and whether somebody asked about this part
+    of the network (proven) or only about another (around). Else, and with --refresh, its registry is asked; who may
+    write to the spool keeps the answer for the ledger. Private addresses are never asked about, and nobody is if the
+    setting whois.enabled is false.
+
+    \b
+    Example:
+      banledger whois 203.0.113.9
+      banledger whois 203.0.113.9 --refresh
+      banledger whois 2001:db8::/32 --raw
+    """
+    if as_json and raw:
+        raise click.UsageError("--json and --raw exclude each other", click.get_current_context())
+    from banledger.settings import load
+
+    chosen = load({"spool": spool, **flags})
+    now = time.time()
+    asked = _address(what)
+    known = _known(chosen, asked, now)
+    if refresh or known.network is None or known.standing == "around":
+        known = _ask(chosen, known, now, refresh=refresh)
+    _print(known, now, "raw" if raw else "json" if as_json else "text")
+
+
+def _address(what: str) -> str:
+    """The address or network in its one spelling, if it is one that registries know. Raises QuestionError."""
+    from banledger.enrich.offline import locate
+    from banledger.errors import QuestionError
+    from banledger.report.query import addresses
+
+    (asked,) = addresses((what,))
+    if locate(asked).scope != "public":
+        raise QuestionError(f"{asked} is private or reserved", hint="no registry knows whose it is")
+    return asked
+
+
+def _known(chosen: "Settings", asked: str, now: float) -> "Known":
+    """What the ledger knows; nothing where there is none yet."""
+    from banledger.block import block
+    from banledger.errors import LedgerMissing
+    from banledger.network import cell_of
+    from banledger.report.whois import Known, known
+    from banledger.store.connect import access
+    from banledger.store.ledger import open_to_read
+
+    try:
+        reader = open_to_read(chosen.store, chosen.prefix, access(chosen))
+    except LedgerMissing:
+        return Known(asked, "", cell_of(block(asked), None), None, None)
+    try:
+        return known(reader.networks, asked, now, chosen.whois_refresh_days * 86_400.0)
+    finally:
+        reader.close()
+
+
+def _ask(chosen: "Settings", known: "Known", now: float, *, refresh: bool) -> "Known":
+    """Ask the registry; what was known already stands where it can't be asked, unless that was wanted."""
+    from banledger.errors import LookupFailed
+    from banledger.network import Outcome
+    from banledger.report.whois import answered
+
+    answer = _answer(chosen, known.asked) if chosen.whois_enabled else None
+    if answer is not None and answer.outcome is Outcome.FOUND:
+        _keep(chosen, answer)
+        return answered(known, answer, now)
+    if known.network is not None and not refresh:
+        return known
+    if answer is None:
+        raise LookupFailed(f"the ledger does not know {known.asked}", hint="whois.enabled is false: nobody is asked")
+    if answer.outcome is Outcome.NONE:
+        raise LookupFailed(f"no registry has a network around {known.asked}", hint="it may not be given to anybody")
+    limited = "asks to be left alone for a while" if answer.outcome is Outcome.LIMITED else answer.problem
+    raise LookupFailed(f"{answer.registry or 'no registry'}: {limited}", hint="try again later")
+
+
+def _answer(chosen: "Settings", asked: str) -> "Answer":
+    from banledger.cli.lookups import lookup
+
+    click.echo(f"asking about {asked} ...", err=True)
+    return lookup(chosen).ask(asked)
+
+
+def _keep(chosen: "Settings", answer: "Answer") -> None:
+    """For the ledger, by way of the spool, which not everybody may write to."""
+    from pathlib import Path
+
+    from banledger.errors import SpoolError
+    from banledger.importer.segments import SegmentWriter
+    from banledger.network import line_of
+
+    assert answer.network is not None  # noqa: S101  # it is found
+    line = line_of(answer.network, about=answer.address, seen=time.time(), server="banledger", writer="whois")
+    try:
+        with SegmentWriter(Path(chosen.spool)) as writer:
+            writer.write(line)
+    except SpoolError as error:
+        click.echo(f"not kept for the ledger: {error}", err=True)
+
+
+def _print(known: "Known", now: float, form: str) -> None:
+    if form == "json":
+        from banledger.report.formats import json
+
+        click.echo(json.whois(known, now))
+    elif form == "raw":
+        from banledger.report.formats import json
+
+        click.echo(json.whole_answer(known))
+    else:
+        from banledger.report.formats import listing, screen
+
+        listing.whois(known, now, screen.Screen())

@@ -1,0 +1,57 @@
+"""What the ledger knows of whose an address is, for a person who asks."""
+
+from msgspec import Struct
+
+from banledger.block import Block, block
+from banledger.network import Answer, Cell, Network, Outcome, cell_of
+from banledger.record import NONE, PROVEN, STALE
+from banledger.store.networks import NetworksReader
+
+AROUND = "around"
+
+
+class Known(Struct, frozen=True):
+    """What is known of an address or network.
+
+    standing  proven, stale (proven long ago), none (no registry has a network there), around (the network is known,
+              but nobody asked about this part of it), or empty: nothing is known
+    cell      what a look-up of it proves, or has proven
+    """
+
+    asked: str
+    standing: str
+    cell: Block
+    network: Network | None
+    result: Cell | None
+
+
+def known(networks: NetworksReader, asked: str, now: float, refresh_s: float) -> Known:
+    """What the ledger knows of a canonical address or network (UTC epoch `now`)."""
+    there = block(asked)
+    network = next(networks.around(asked), None)
+    own = next((cidr for cidr in map(block, network.cidrs if network else ()) if cidr.covers(there)), None)
+    cell = cell_of(there, own)
+    (result,) = networks.cells([cell.cidr])
+    whole = networks.network(own.cidr) if own else None
+    return Known(asked, _standing(whole, result, now, refresh_s), cell, whole, result)
+
+
+def answered(before: Known, answer: Answer, now: float) -> Known:
+    """What is known with an answer just given (found; UTC epoch `now`)."""
+    there = block(before.asked)
+    network = answer.network
+    around = [cidr for cidr in map(block, network.cidrs if network else ()) if cidr.covers(there)]
+    own = max(around, key=lambda cidr: cidr.prefix, default=None)
+    cell = cell_of(there, own)
+    result = Cell(cidr=cell.cidr, asked=now, result=Outcome.FOUND, network=own.cidr if own else None, asn=answer.asn)
+    return Known(before.asked, PROVEN, cell, network, result)
+
+
+def _standing(network: Network | None, result: Cell | None, now: float, refresh_s: float) -> str:
+    if result is not None and result.result is Outcome.NONE and now < result.until:
+        return NONE
+    if network is None:
+        return ""
+    if result is None or result.result is not Outcome.FOUND:
+        return AROUND
+    return PROVEN if now - result.asked < refresh_s else STALE

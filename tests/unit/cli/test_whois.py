@@ -1,0 +1,148 @@
+"""`banledger whois`: from the ledger, or from the registry; hostile text is only shown."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from banledger.cli import lookups
+from banledger.network import Answer, Cell, Network, Outcome
+from banledger.store.ledger import open_to_write
+from tests.unit.cli.conftest import Run
+
+ADDRESS, CIDR = "115.209.121.31", "115.209.0.0/16"
+EVIL = "\x1b]0;owned\x07=1\u202e"
+NETWORK = Network(
+    cidrs=(CIDR,), source="rdap", registry="apnic", fetched=time.time() - 3 * 86_400, handle="115.209.0.0/16",
+    name="EXAMPLE-NET", country="CN", org=f"Example {EVIL}", abuse="abuse@example.org", asn=4134,
+    registered="2008-07-01T00:00:00Z", remarks=("first line", EVIL),
+    raw=b'{"name": "EXAMPLE-NET", "odd": "\\u001b[31m"}',
+)  # fmt: skip
+
+
+class Registries:
+    """Stands for enrich.lookup.Lookup."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.answer = Answer(address=ADDRESS, registry="apnic", outcome=Outcome.FOUND, network=NETWORK, asn=4134)
+
+    def registry_of(self, _address: str) -> None:
+        """Nobody's."""
+
+    def ask(self, address: str) -> Answer:
+        self.asked.append(address)
+        return replace(self.answer, address=address)
+
+
+@pytest.fixture
+def registries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Registries]:
+    """Registries that may be asked, and a spool."""
+    made = Registries()
+
+    monkeypatch.setattr(lookups, "lookup", lambda *_: made)
+    monkeypatch.setenv("BANLEDGER_WHOIS_ENABLED", "true")
+    (tmp_path / "spool").mkdir(mode=0o770)
+    (tmp_path / "spool").chmod(0o770)
+    monkeypatch.setenv("BANLEDGER_SPOOL", str(tmp_path / "spool"))
+    yield made
+
+
+def know(store: Path, cell: str | None = "115.209.121.0/24", asked: float | None = None) -> None:
+    """Put the network into the ledger."""
+    ledger = open_to_write(str(store), "bans", "UTC")
+    moment = time.time() - 3 * 86_400 if asked is None else asked
+    cells = [Cell(cidr=cell, asked=moment, result=Outcome.FOUND, network=CIDR, asn=4134)] if cell else []
+    ledger.networks.put([NETWORK], cells, time.time())
+    ledger.close()
+
+
+def test_what_the_ledger_knows_is_shown_with_source_age_and_proof(
+    banledger: Run, registries: Registries, store: Path
+) -> None:
+    know(store)
+    code, out, err = banledger("whois", ADDRESS)
+    assert (code, err, registries.asked) == (0, "", [])
+    for part in (CIDR, "EXAMPLE-NET", "CN China", "AS4134", "abuse@example.org", "first line"):
+        assert part in out
+    assert "by apnic (rdap), 3d ago, proven for 115.209.121.0/24" in out
+    assert "\x1b" not in out and "\u202e" not in out and "\\x1b]0;owned" in out
+
+
+def test_json_and_the_whole_answer_are_plain_ascii(banledger: Run, registries: Registries, store: Path) -> None:
+    know(store)
+    _, out, _ = banledger("whois", ADDRESS, "--json")
+    found = json.loads(out)
+    assert (found["standing"], found["cell"], found["network"]["org"]) == ("proven", "115.209.121.0/24", NETWORK.org)
+    assert found["age_s"] // 86_400 in (2, 3) and out.isascii() and "\x1b" not in out
+    _, out, _ = banledger("whois", ADDRESS, "--raw")
+    assert json.loads(out) == json.loads(NETWORK.raw) and "\x1b" not in out
+
+
+def test_what_is_not_known_is_asked_and_kept_for_the_ledger_by_the_spool(
+    banledger: Run, registries: Registries, store: Path
+) -> None:
+    code, out, err = banledger("whois", "::ffff:" + ADDRESS)
+    assert code == 0 and "EXAMPLE-NET" in out and "asking about 115.209.121.31" in err
+    assert registries.asked == [ADDRESS]
+    code, out, _ = banledger("record", "--once", "--store", str(store))
+    assert code == 0 and "1 network" in out
+    code, out, err = banledger("whois", ADDRESS)
+    assert (code, err) == (0, "") and "proven for 115.209.121.0/24" in out
+    assert registries.asked == [ADDRESS]
+
+
+def test_an_address_elsewhere_in_a_known_network_is_asked_about(
+    banledger: Run, registries: Registries, store: Path
+) -> None:
+    know(store, None)
+    registries.answer = replace(registries.answer, outcome=Outcome.FAILED, network=None, problem="too slow")
+    code, out, _ = banledger("whois", ADDRESS)
+    assert code == 0 and "about another part of the network" in out and registries.asked == [ADDRESS]
+
+
+def test_refresh_asks_again_and_says_why_it_could_not(banledger: Run, registries: Registries, store: Path) -> None:
+    know(store)
+    assert "0s ago, proven" in banledger("whois", ADDRESS, "--refresh")[1]
+    for outcome, said in (
+        (Outcome.NONE, "no registry has a network around"),
+        (Outcome.LIMITED, "apnic: asks to be left alone"),
+        (Outcome.FAILED, "apnic: too \\x1bslow"),
+    ):
+        registries.answer = Answer(address=ADDRESS, registry="apnic", outcome=outcome, problem="too \x1bslow")
+        code, out, err = banledger("whois", ADDRESS, "--refresh")
+        assert (code, out) == (10, "") and f"error: {said}" in err.replace("asking about 115.209.121.31 ...\n", "")
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "192.0.2.1", "fe80::1", "127.0.0.1", "224.0.0.1", "nonsense"])
+def test_private_addresses_are_never_asked_about(banledger: Run, registries: Registries, address: str) -> None:
+    code, _, err = banledger("whois", address)
+    assert code == 2 and err.startswith("error: ") and registries.asked == []
+
+
+def test_nobody_is_asked_if_the_settings_say_so(
+    banledger: Run, registries: Registries, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BANLEDGER_WHOIS_ENABLED", "false")
+    code, _, err = banledger("whois", ADDRESS)
+    assert code == 10 and "whois.enabled is false" in err and registries.asked == []
+    know(store)
+    assert banledger("whois", ADDRESS)[0] == 0
+
+
+def test_without_a_ledger_or_a_spool_the_answer_is_shown_all_the_same(
+    banledger: Run, registries: Registries, tmp_path: Path
+) -> None:
+    code, out, err = banledger("whois", ADDRESS, "--store", str(tmp_path / "no.db"), "--spool", str(tmp_path / "no"))
+    assert code == 0 and "EXAMPLE-NET" in out and "not kept for the ledger" in err
+
+
+def test_show_tells_whose_the_network_is(banledger: Run, registries: Registries, store: Path) -> None:
+    know(store)
+    code, out, _ = banledger("show", ADDRESS)
+    assert code == 0 and "EXAMPLE-NET" in out and "abuse@example.org" in out and "\x1b" not in out
+    _, out, _ = banledger("show", ADDRESS, "--json")
+    assert json.loads(out)["networks"][0]["abuse"] == "abuse@example.org"
