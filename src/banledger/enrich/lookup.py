@@ -127,7 +127,7 @@ class Lookup:
             seen.append(url)
             left_s = until - self._monotonic()
             if left_s <= 0:
-                raise TransportError(f"no answer within {self._deadline_s:g} s")
+                raise TransportError(f"no answer within {self._deadline_s:.3g} s")
             response = self._get(str(url), ACCEPT, deadline_s=left_s)
             if response.status not in _REDIRECTS:
                 return response

@@ -14,6 +14,7 @@ Links are never followed: RIPE counts what is asked about persons, and locks out
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 
 import msgspec
 
@@ -32,6 +33,7 @@ SHORTEST = {4: 8, 6: 16}
 
 _DEPTH_MOST = 32
 _REMARKS_MOST = 16
+_LINES_MOST = 256
 _LISTED_MOST = 8192
 _LIMITS = {429, 503}
 _PLACEHOLDER = re.compile("IANA-|NON-RIPE-NCC-MANAGED", re.IGNORECASE)
@@ -69,7 +71,7 @@ def parse(body: bytes, asked: str, *, registry: str, fetched: float) -> Network:
     if not blocks:
         _no_error(answer)
     _no_placeholder(answer, blocks, there)
-    remarks = list(_remarks(answer))
+    remarks = list(islice(_remarks(answer), _LINES_MOST))
     return Network(
         cidrs=tuple(one.cidr for one in blocks),
         source="rdap",

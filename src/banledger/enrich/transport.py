@@ -94,7 +94,7 @@ class Transport:
         except TransportError:
             raise
         except _TROUBLE as error:
-            why = f"no answer within {seconds:g} s" if watchdog.expired else _reason(error)
+            why = f"no answer within {seconds:.3g} s" if watchdog.expired else _reason(error)
             raise TransportError(f"{url}: {why}") from error
 
     def _get(self, where: Url, accept: str, watchdog: Watchdog) -> Response:
