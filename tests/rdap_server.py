@@ -113,7 +113,7 @@ class RdapServer:
 
     def __enter__(self) -> Self:
         for server in (self._web, self._proxy):
-            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+            threading.Thread(target=server.serve_forever, args=(0.005,), daemon=True).start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

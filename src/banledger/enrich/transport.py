@@ -11,6 +11,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -101,16 +102,16 @@ class Transport:
         connection = self._connection(where, watchdog)
         try:
             connection.request("GET", where.target, headers=self._headers(accept), preload_content=False)
-            response = connection.getresponse()
-            body = read_body(response)
-            watchdog.check()
-            return Response(
-                response.status,
-                str(where),
-                body,
-                retry_after_s(response.headers.get("Retry-After", ""), self._clock()),
-                response.headers.get("Location"),
-            )
+            with closing(connection.getresponse()) as response:
+                body = read_body(response)
+                watchdog.check()
+                return Response(
+                    response.status,
+                    str(where),
+                    body,
+                    retry_after_s(response.headers.get("Retry-After", ""), self._clock()),
+                    response.headers.get("Location"),
+                )
         finally:
             connection.close()
 
