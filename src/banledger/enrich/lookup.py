@@ -10,6 +10,7 @@ and all of it within one deadline. What the network does ends in an `Answer`, ne
 import ipaddress
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from msgspec import structs
@@ -97,26 +98,16 @@ class Lookup:
 
     def _ask(self, asked: str, registry: Registry, bootstrap: Bootstrap, now: float) -> Answer:
         """What the registry says, or whoever it sends us to."""
-
-        def ended(outcome: Outcome, problem: str = "", retry_s: float = 0.0, network: Network | None = None) -> Answer:
-            return Answer(
-                address=asked,
-                registry=registry.name,
-                outcome=outcome,
-                network=network,
-                retry_s=retry_s,
-                problem=problem,
-            )
-
+        ended = partial(Answer, address=asked, registry=registry.name)
         try:
             response = self._follow(https_url(f"{registry.urls[0]}ip/{asked}"), registry, bootstrap)
-            return ended(Outcome.FOUND, network=_network(response, asked, now))
+            return ended(outcome=Outcome.FOUND, network=_network(response, asked, now))
         except rdap.NotANetwork as error:
-            return ended(Outcome.NONE, str(error))
+            return ended(outcome=Outcome.NONE, problem=str(error))
         except rdap.RateLimited as error:
-            return ended(Outcome.LIMITED, str(error), error.retry_s)
+            return ended(outcome=Outcome.LIMITED, problem=str(error), retry_s=error.retry_s)
         except (rdap.Refused, TransportError) as error:
-            return ended(Outcome.FAILED, str(error))
+            return ended(outcome=Outcome.FAILED, problem=str(error))
 
     def _follow(self, url: Url, first: Registry, bootstrap: Bootstrap) -> Response:
         """The response at the end of all redirects. Raises TransportError, or Refused for one that may not be."""
