@@ -133,8 +133,11 @@ class Lookup:
     # The second source.
 
     def _with_origin(self, answer: Answer, now: float) -> Answer:
-        """The answer with what the second source knows; it stands in where registries know nothing."""
-        if self._origin is None or answer.outcome is Outcome.LIMITED:
+        """The answer with what the second source knows; it stands in where registries know nothing.
+
+        Where they failed it does not: they are to be asked again.
+        """
+        if self._origin is None or answer.outcome not in (Outcome.FOUND, Outcome.NONE):
             return answer
         origin = self._origin(answer.address)
         if origin is None:

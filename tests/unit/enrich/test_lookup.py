@@ -266,10 +266,7 @@ def test_the_origin_is_told_with_the_network(registries: RdapServer) -> None:
     assert (answer.asn, answer.prefix) == (64_500, "185.220.100.0/22")
 
 
-@pytest.mark.parametrize("fault", [None, "error", "close"])
-def test_the_origin_stands_in_where_registries_know_nothing(registries: RdapServer, fault: Fault | None) -> None:
-    if fault:
-        registries.fault("ripe", fault)
+def test_the_origin_stands_in_where_registries_know_nothing(registries: RdapServer) -> None:
     origin = Origin(64_500, "193.1.0.0/16", "IE", "ripe")
 
     answer = registries.lookup(origin=lambda _: origin).ask("193.1.1.1", NOW)
@@ -297,6 +294,17 @@ def test_an_origin_that_knows_too_little_or_makes_no_sense_does_not(registries: 
 
     assert (answer.outcome, answer.network) == (Outcome.NONE, None)
     assert answer.asn == (origin.asn if origin else None)
+
+
+@pytest.mark.parametrize("fault", ["error", "close"])
+def test_the_origin_does_not_stand_in_for_a_registry_that_is_to_be_asked_again(
+    registries: RdapServer, fault: Fault
+) -> None:
+    registries.fault("ripe", fault)
+
+    answer = with_origin(registries, Origin(64_500, "185.220.100.0/22", "DE", "ripe"))
+
+    assert (answer.outcome, answer.network) == (Outcome.FAILED, None)
 
 
 def test_the_origin_does_not_stand_in_for_a_limited_registry(registries: RdapServer) -> None:
