@@ -7,8 +7,9 @@
 
 Theory of operation. The queue is in the ledger: a ban that waits stands in its month's `waiting` set until whois has
 amended it, so nothing is lost by a restart, whoever crashes. `step` is called between batches and never waits: it
-takes in what came, looks at the newest bans that wait, amends those that the cache can answer by now, and asks about
-one cell for each registry that may be asked. An answer is kept in the ledger before any ban is amended by it.
+takes in what came, looks at a window of bans that wait, amends those that the cache can answer by now, and asks about
+one cell for each registry that may be asked. The window is of the newest bans; where none of them can be asked about
+now it moves on to older ones, and back. An answer is kept in the ledger before any ban is amended by it.
 
 Where several recorders share a ledger, the one that holds the lease asks for all of them; the others see what it
 learned by following the indexes of networks and cells. Who can't reach any registry gives the lease back for a while.
@@ -37,6 +38,7 @@ _AMENDED = 200
 """Bans that are amended at once: whoever waits for the ledger meanwhile is a new ban."""
 
 _LOOK_S = 2.0
+_LOOK_IN_VAIN_S = 5.0
 _FOLLOW_S = 5.0
 _LEASE_S = 60.0
 _PAGE = 500
@@ -99,6 +101,7 @@ class Whois:
         self._followers = Followers(self._take_networks, self._take_cells)
         self._identity = ""
         self._look_at = self._follow_at = self._lease_at = self._dismiss_at = 0.0
+        self._window = 0
         self._holds = False
         self._addresses: dict[str, str] = {}
         self._cases: dict[str, dict[Block, Case]] = {}
@@ -114,7 +117,7 @@ class Whois:
         for answer in self._asker.take():
             self._answered(ledger, answer, now)
         if now >= self._look_at:
-            self._look_at = now + (0.0 if self._look(ledger, now) else _LOOK_S)
+            self._look_at = now + self._look(ledger, now)
         if self._cases and self._leads(ledger, now):
             self._send(now)
 
@@ -163,39 +166,46 @@ class Whois:
 
     # Who waits, and for what.
 
-    def _look(self, ledger: Ledger, now: float) -> bool:
-        """Look at the newest bans that wait: amend what is known by now, note what to ask; whether there is more."""
+    def _look(self, ledger: Ledger, now: float) -> float:
+        """Amend bans of the window that are known by now, note what to ask; seconds until the next look."""
         if now >= self._dismiss_at:
             ledger.dismiss(now - self._backfill_s, self._most)
             self._dismiss_at = now + 60.0
-        self._addresses = self._addresses_of(ledger, ledger.newest_waiting(_WINDOW))
-        self._cases.clear()
+        ids = ledger.newest_waiting(self._window, _WINDOW)
+        self._addresses = self._addresses_of(ledger, ids)
+        self._pauses = ledger.networks.pauses() if ids else {}
+        known, nobodys = self._sort(now)
+        self._keep(ledger, [], [self._nothing(cell, now) for cell in nobodys], now)
+        ledger.amend(known[:_AMENDED], self._places.locate)
+        if len(known) > _AMENDED or nobodys:
+            return 0.0
+        in_vain = len(ids) == _WINDOW and not self._cases and not known
+        self._window = self._window + _WINDOW if in_vain else 0
+        return _LOOK_S if self._cases or not ids else _LOOK_IN_VAIN_S
+
+    def _sort(self, now: float) -> tuple[list[str], set[Block]]:
+        """Note the cases of bans that can be asked about now; the bans that are known by now, and cells of nobody."""
         known: list[str] = []
         nobodys: set[Block] = set()
         in_flight = {case.found.cell for _, case in self._asked.values()}
+        self._cases.clear()
         for id_, address in self._addresses.items():
             found = self._places.found(address)
             if found.standing not in WAITS:
                 known.append(id_)
-            elif now >= found.until and found.cell not in in_flight and not self._note(id_, address, found):
-                nobodys.add(found.cell)
-        self._keep(ledger, [], [self._nothing(cell, now) for cell in nobodys], now)
-        ledger.amend(known[:_AMENDED], self._places.locate)
-        self._pauses = ledger.networks.pauses() if self._cases else {}
-        return len(known) > _AMENDED or bool(nobodys)
+            elif now >= found.until and found.cell not in in_flight:
+                registry = self._registry_of(address)
+                if registry is None:
+                    nobodys.add(found.cell)
+                elif now >= self._pauses.get(registry.name, 0.0):
+                    cases = self._cases.setdefault(registry.name, {})
+                    cases.setdefault(found.cell, Case(address, found, [])).bans.append(id_)
+        return known, nobodys
 
     def _addresses_of(self, ledger: Ledger, ids: list[str]) -> dict[str, str]:
         new = [id_ for id_ in ids if id_ not in self._addresses]
         found = {id_: ban.ip for id_, ban in zip(new, ledger.bans(new), strict=True) if ban is not None and ban.ip}
         return {id_: address for id_ in ids if (address := self._addresses.get(id_) or found.get(id_))}
-
-    def _note(self, id_: str, address: str, found: Found) -> bool:
-        """One case for a cell, in the order of its newest ban; whether there is anybody to ask."""
-        registry = self._registry_of(address)
-        if registry is not None:
-            cases = self._cases.setdefault(registry.name, {})
-            cases.setdefault(found.cell, Case(address, found, [])).bans.append(id_)
-        return registry is not None
 
     # Asking.
 

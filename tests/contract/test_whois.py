@@ -90,7 +90,7 @@ def test_a_ban_is_recorded_at_once_and_amended_when_whois_arrives(ledger: Ledger
     ledger.record([ban(address)], one.places.locate)
     (waiting,) = bans_of(ledger, address)
     assert (waiting.whois, waiting.network, waiting.country_from) == ("waiting", None, "iptocc")
-    assert (ledger.waiting(), ledger.newest_waiting(5)) == (1, [waiting.id])
+    assert (ledger.waiting(), ledger.newest_waiting(0, 5)) == (1, [waiting.id])
     before = waiting.country
     run(one, ledger, clock, 5)
     (amended,) = bans_of(ledger, address)
@@ -239,6 +239,22 @@ def test_the_queue_is_bounded_and_the_newest_come_first(ledger: Ledger, world: W
     assert ledger.waiting() == 0
     assert [address for _, address in world.asked] == [f"5.51.{n}.1" for n in range(99, 79, -1)]
     assert faults(ledger) == []
+
+
+def test_where_the_newest_can_not_be_asked_about_older_ones_are(
+    ledger: Ledger, world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("banledger.whois._WINDOW", 10)
+    one = desk(world)
+    world.down = True
+    ledger.record([ban(f"5.51.{n}.1", T0 + n) for n in range(100, 130)], one.places.locate)
+    run(one, ledger, clock, 4000, 5.0)
+    world.down = False
+    ledger.networks.pause("apnic", clock.now + DAY_S)
+    ledger.record([ban("6.51.1.1", T0), ban("7.51.1.1", T0 + 1)], one.places.locate)
+    run(one, ledger, clock, 120)
+    assert [address for _, address in world.asked[-2:]] == ["7.51.1.1", "6.51.1.1"]
+    assert ledger.waiting() == 30
 
 
 def test_old_bans_are_not_asked_about_but_get_what_is_known(ledger: Ledger, world: World, clock: Clock) -> None:

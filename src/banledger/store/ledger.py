@@ -216,12 +216,14 @@ class LedgerReader:
         """How many bans wait for whois."""
         return sum(self._reader.cards([self.keys.waiting(month) for month in self._reader.members(self.keys.months)]))
 
-    def newest_waiting(self, count: int) -> list[str]:
-        """The ids of the newest bans that wait for whois, newest first."""
+    def newest_waiting(self, start: int, count: int) -> list[str]:
+        """A page of the ids of bans that wait for whois, newest first."""
         ids: list[str] = []
-        for month in sorted(self._reader.members(self.keys.months), reverse=True):
-            if len(ids) < count:
-                ids += [id_ for id_, _ in self._reader.ranking(self.keys.waiting(month), 0, count - len(ids))]
+        waiting = [self.keys.waiting(month) for month in sorted(self._reader.members(self.keys.months), reverse=True)]
+        for key, size in zip(waiting, self._reader.cards(waiting), strict=True):
+            if start < size and len(ids) < count:
+                ids += [id_ for id_, _ in self._reader.ranking(key, start, count - len(ids))]
+            start = max(0, start - size)
         return ids
 
     def gaps(self) -> list[Gap]:
