@@ -2,8 +2,8 @@
 
 import pytest
 
+from banledger.countries import NAMES
 from banledger.enrich.country_names import code_of
-from banledger.report.countries import NAMES
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from banledger.countries import NAMES, name_of
 from banledger.report import stats
-from banledger.report.countries import NAMES, name_of
 from banledger.report.formats import chart, csv, json, listing, table
 from banledger.report.formats.escape import cell, visible
 from banledger.report.formats.moment import duration

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from io import StringIO
 from zoneinfo import ZoneInfo
 
+from banledger.countries import name_of
 from banledger.record import Ban
-from banledger.report.countries import name_of
 from banledger.report.formats.escape import cell
 from banledger.report.formats.json import ban_object
 from banledger.report.show import Shown

@@ -10,9 +10,9 @@ from math import isinf
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from banledger.countries import name_of
 from banledger.network import Network
 from banledger.record import Ban
-from banledger.report.countries import name_of
 from banledger.report.formats.moment import iso
 from banledger.report.query import Query
 from banledger.report.show import Shown, state_of

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 from rich.table import Table
 from rich.text import Text
 
+from banledger.countries import name_of
 from banledger.network import Network
 from banledger.record import Ban
-from banledger.report.countries import name_of
 from banledger.report.formats.chart import ASCII
 from banledger.report.formats.escape import visible
 from banledger.report.formats.moment import duration, short

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from rich.text import Text
 
-from banledger.report.countries import name_of
+from banledger.countries import name_of
 from banledger.report.formats import chart
 from banledger.report.formats.chart import Glyphs
 from banledger.report.formats.escape import visible
