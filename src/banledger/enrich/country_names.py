@@ -31,7 +31,7 @@ ES Espana
 FK Falkland Islands Malvinas
 FM Micronesia Federated States of; Federated States of Micronesia
 FO Faeroe Islands
-GB Scotland; Wales; Northern Ireland
+GB United Kingdom of Great Britain and Northern Ireland; Great Britain; UK; England; Scotland; Wales; Northern Ireland
 GF French Guyana
 GS South Georgia and the South Sandwich Islands
 HK Hong Kong SAR; Hong Kong SAR China; Hong Kong China; Hongkong
@@ -53,7 +53,7 @@ NL Holland
 PL Polska
 PM St Pierre and Miquelon
 PN Pitcairn Islands
-PS Palestinian Territories
+PS Palestinian Territory Occupied; Palestinian Territory; Palestine State of; State of Palestine; Palestinian Territories
 RE Reunion Island
 RU Russian Federation
 SH Saint Helena Ascension and Tristan da Cunha; St Helena
