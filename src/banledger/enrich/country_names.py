@@ -53,7 +53,8 @@ NL Holland
 PL Polska
 PM St Pierre and Miquelon
 PN Pitcairn Islands
-PS Palestinian Territory Occupied; Palestinian Territory; Palestine State of; State of Palestine; Palestinian Territories
+PS Palestinian Territory Occupied; Palestinian Territory
+PS Palestine State of; State of Palestine; Palestinian Territories
 RE Reunion Island
 RU Russian Federation
 SH Saint Helena Ascension and Tristan da Cunha; St Helena
