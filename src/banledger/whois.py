@@ -28,6 +28,7 @@ from banledger.enrich.pace import Pace
 from banledger.enrich.places import Places
 from banledger.network import Answer, Cell, Network, Outcome, cell_of
 from banledger.record import STALE, WAITS
+from banledger.store.follow import Followers
 from banledger.store.ledger import Ledger
 from banledger.store.networks import NetworksReader
 
@@ -41,8 +42,6 @@ _LOOK_S = 2.0
 _LOOK_IN_VAIN_S = 5.0
 _FOLLOW_S = 5.0
 _LEASE_S = 60.0
-_PAGE = 500
-_SKEW_S = 120.0  # machines' clocks may differ by that
 _FIRST_RETRY_S, _LAST_RETRY_S = 900.0, 86_400.0
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 60.0, 3600.0
 _STRIKES = 3
@@ -306,56 +305,6 @@ class Whois:
         if self._unreachable % (5 * _STRIKES) == 0:
             self.leave(ledger)
             self._lease_at = now + _UNREACHABLE_S
-
-
-class Followers:
-    """Reads the indexes of networks and cells: all of it at first, page by page, then what is new."""
-
-    def __init__(
-        self, networks: Callable[[NetworksReader, list[str]], None], cells: Callable[[NetworksReader, list[str]], None]
-    ) -> None:
-        self._networks = _Follower(NetworksReader.newest_networks, networks)
-        self._cells = _Follower(NetworksReader.newest_cells, cells)
-
-    def read(self, there: NetworksReader) -> bool:
-        """Read a page, or what is new; whether that was all."""
-        return self._networks.read(there) and self._cells.read(there)
-
-
-class _Follower:
-    """One index. Entries come newest first; what stands within `_SKEW_S` of the newest may still get neighbours."""
-
-    def __init__(
-        self,
-        page: Callable[[NetworksReader, int, int], list[tuple[str, float]]],
-        take: Callable[[NetworksReader, list[str]], None],
-    ) -> None:
-        self._page = page
-        self._take = take
-        self._start = 0
-        self._loaded = False
-        self._newest = 0.0
-        self._recent: dict[str, float] = {}
-
-    def read(self, there: NetworksReader) -> bool:
-        while True:
-            page = self._page(there, self._start, _PAGE)
-            new = {cidr: score for cidr, score in page if self._is_new(cidr, score)}
-            if new:
-                self._take(there, list(new))
-                self._recent |= new
-            if len(page) < _PAGE or (self._loaded and not new):
-                break
-            self._start += _PAGE
-            if not self._loaded:
-                return False
-        self._start, self._loaded = 0, True
-        self._newest = max(self._recent.values(), default=0.0)
-        self._recent = {cidr: score for cidr, score in self._recent.items() if score > self._newest - _SKEW_S}
-        return True
-
-    def _is_new(self, cidr: str, score: float) -> bool:
-        return self._recent.get(cidr) != score and (not self._loaded or score > self._newest - _SKEW_S)
 
 
 def _containing(network: Network | None, asked: Block) -> Block | None:
