@@ -65,11 +65,9 @@ def ban_id(server: str, jail: str, fid: str, second: int, salt: int = 0) -> str:
 
     `salt` counts the ids before this one that belong to another ban (a collision of 50 bits).
     """
-    data = b"ban1"
-    for part in (server, jail, fid, str(second), str(salt) if salt else ""):
-        raw = part.encode("utf-8", "surrogatepass")
-        data += b"%d:%b" % (len(raw), raw)
-    bits = int.from_bytes(hashlib.sha256(data).digest()[:7], "big") >> 6
+    end = _part(str(second)) + _part(str(salt) if salt else "")
+    digest = hashlib.sha256(_head(server, jail) + _part(fid) + end).digest()
+    bits = int.from_bytes(digest[:7], "big") >> 6
     day, of_day = divmod(second, _DAY_S)
     return (
         _day_digits(day)
@@ -81,6 +79,16 @@ def ban_id(server: str, jail: str, fid: str, second: int, salt: int = 0) -> str:
         + _PAIRS[bits >> 10 & 1023]
         + _PAIRS[bits & 1023]
     )
+
+
+@lru_cache(maxsize=1024)
+def _head(server: str, jail: str) -> bytes:
+    return b"ban1" + _part(server) + _part(jail)
+
+
+def _part(text: str) -> bytes:
+    raw = text.encode("utf-8", "surrogatepass")
+    return b"%d:%b" % (len(raw), raw)
 
 
 @lru_cache(maxsize=4096)

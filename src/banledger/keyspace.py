@@ -166,7 +166,9 @@ class Keyspace:
         self.networks = f"{prefix}:whois"
         self.cells = f"{prefix}:cells"
         self.lookups = f"{prefix}:lookups"
+        self._top = {name: f"{prefix}:top:{name}" for name in (*DIMENSIONS, DAY)}
         self._member = lru_cache(maxsize=8192)(self._make_member)
+        self._counts_of = lru_cache(maxsize=512)(self._make_counts_of)
         self._day_ranking = lru_cache(maxsize=4096)(self._make_day_ranking)
 
     def ban(self, id_: str) -> str:
@@ -219,11 +221,14 @@ class Keyspace:
 
     def top(self, dimension: str) -> str:
         """The all-time ranking of a dimension's values (tokens) by number of bans."""
-        return f"{self.prefix}:top:{dimension}"
+        return self._top[dimension]
 
     def _make_member(self, dimension: str, tok: str) -> tuple[str, Ranking]:
-        key = self.members(dimension, tok)
-        return key, Ranking(self.top(dimension), tok, (key,))
+        key = f"{self.prefix}:{dimension}:{tok}"
+        return key, Ranking(self._top[dimension], tok, (key,))
+
+    def _make_counts_of(self, month: str, day: str) -> dict[str, str]:
+        return {name: self.count(month, day, name) for name in (*_DIMENSIONS, *_TALLIES)}
 
     def _make_day_ranking(self, day: str) -> Ranking:
         return Ranking(self.top(DAY), day, self.days(day))
@@ -248,9 +253,9 @@ class Keyspace:
         return self._tallies(ban, _places(ban))
 
     def _tallies(self, ban: Ban, places: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        head = f"{self.prefix}:{{{ban.id[:4]}}}:count:{ban.day}:"
-        more = [] if ban.origin == PENDING else [(head + name, tok) for name, get in _MORE for tok in get(ban)]
-        return [(head + name, tok) for name, tok in places] + more
+        keys = self._counts_of(ban.id[:4], ban.day)
+        more = [] if ban.origin == PENDING else [(keys[name], tok) for name, get in _MORE for tok in get(ban)]
+        return [(keys[name], tok) for name, tok in places] + more
 
     def change(self, have: Ban | None, ban: Ban) -> Change:
         """From what the store has (or nothing) to `ban`."""

@@ -176,20 +176,15 @@ def _merge_ban(ban: Ban, line: BanLine, seen: float) -> Ban:
     ban = _merge_country(ban, line)
     if _RANK[origin] > _RANK[ban.origin]:
         return ban
-    base = {
-        "seen": seen,
-        "failures": line.failures,
-        "users": _users(line),
-        "matches": line.matches,
-    }
+    base = {"seen": seen, "failures": line.failures, "users": _users(line), "matches": line.matches}
     # fail2ban counts the restoring itself as one more ban.
     term = {"bantime": _bounded(line.bantime), "bancount": max(0, line.bancount - bool(line.restored))}
     if _RANK[origin] < _RANK[ban.origin]:
+        if ban.prolonged is None and ban.unbanned is None and ban.origin == PENDING:
+            return replace(ban, origin=origin, **base, **term)
         changes: dict[str, Any] = {"origin": origin, **base}
         if ban.prolonged is None or (origin == LIVE and ban.prolonged < seen):
             changes |= term | {"prolonged": None}
-        if ban.origin == PENDING and ban.prolonged is None and ban.unbanned is None:
-            return replace(ban, **changes)
         return _settle_end(replace(ban, **changes))
     latest = ban.reopened or ban.seen
     changes = {}
@@ -268,7 +263,8 @@ def _bounded(bantime: int) -> int:
 def _users(line: BanLine) -> tuple[str, ...]:
     """User names tried; sshd's filter hands `invalid user root` where root is meant."""
     names = {name.removeprefix(_INVALID_USER)[:_MAX_USER] for name in line.users}
-    return tuple(sorted(name for name in names if name)[:_MAX_USERS])
+    names.discard("")
+    return tuple(sorted(names)[:_MAX_USERS])
 
 
 def _base_order(base: dict[str, Any]) -> tuple[Any, ...]:

@@ -1,9 +1,10 @@
 """Over a real server: the recorder dies before any round trip, and several recorders write at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Thread
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -104,3 +105,37 @@ def test_recorders_that_write_the_same_bans_at_once_leave_each_ban_once(redis_se
     assert dump(last) == dump(model.store())
     assert list(check(last, KEYS)) == []
     last.close()
+
+
+class Late(RedisEngine):
+    """Something else happens before it does what follows outside."""
+
+    meanwhile: Callable[[], None] | None = None
+
+    def calls(self, commands: Sequence[Any]) -> list[Any]:
+        if self.meanwhile and commands[0][0] == "SADD":
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
+        return super().calls(commands)
+
+
+@pytest.mark.parametrize("starts_late", [False, True])
+def test_who_is_late_leaves_what_another_made_of_the_ban_meanwhile(
+    redis_server: StoreServer, *, starts_late: bool
+) -> None:
+    lines: list[Event] = [ban("192.0.2.1", 1_795_400_000), ban("192.0.2.2", 1_795_400_000)]
+    more: list[Event] = [unban("192.0.2.1", 1_795_400_000, seen=1_795_400_060)]
+    _, model = fresh()
+    model.record([*lines, *more], nowhere)
+    slow = Late(_client(redis_server.url, Access()), redis_server.url, KEYS)
+    ledger = Ledger(slow, KEYS, "Europe/Berlin")
+    other = None if starts_late else Ledger(engine(redis_server), KEYS, "Europe/Berlin")
+
+    def amend() -> None:  # who starts settles what the slow one has not finished
+        (other or Ledger(engine(redis_server), KEYS, "Europe/Berlin")).record(more, nowhere)
+
+    slow.meanwhile = amend
+    ledger.record(lines, nowhere)
+    assert dump(slow) == dump(model.store())
+    assert list(check(slow, KEYS)) == []
+    ledger.close()

@@ -65,8 +65,8 @@ class Task(Struct, frozen=True):
 
 
 def entries_of(value: str) -> tuple[Entry, ...]:
-    """What an entry of the outbox holds."""
-    return _entries.decode(value)
+    """What a field of the outbox holds; nothing where it only says that another is in doubt."""
+    return _entries.decode(value) if value else ()
 
 
 def work_of(change: Change) -> Work:
@@ -176,10 +176,12 @@ class Inside:
         return number
 
 
-def finish_arguments(outbox: str, task: Task) -> tuple[list[str], bytes]:
-    """Keys and argument of finish.lua."""
+def finish_arguments(outbox: str, task: Task, *, doubt: bool) -> tuple[list[str], bytes]:
+    """Keys and argument of finish.lua. `doubt`: the hashes are to be looked at."""
+    if not doubt:
+        return [outbox], _pack((task.token, (), False))
     states = [_or_false(one.state) for one in task.work]
-    return [outbox, *[one.entry.key for one in task.work]], _pack((STANDING_FIELDS, task.token, states))
+    return [outbox, *[one.entry.key for one in task.work]], _pack((task.token, STANDING_FIELDS, states))
 
 
 class Outside:

@@ -5,7 +5,8 @@ days' sets, the tallies and an entry of the *outbox*, or nothing. The server wor
 Then what stands in other slots follows from the hashes, in pipelines of single-key commands: an id is added to sets or
 removed, rankings get the size of their set, read again until it did not change. Last the entry leaves the outbox
 (`scripts/finish.lua`), but only if the hashes are still those that all this followed from; else it is done again from
-the hashes as they are. Each page has an entry of its own. So whatever dies, and whichever of several recorders is
+the hashes as they are. They are looked at only if another recorder changed hashes of that month meanwhile. Each page
+has an entry of its own. So whatever dies, and whichever of several recorders is
 late, the last to finish leaves what the hashes say. What all this consists of is in `outside.py`.
 
 No command touches keys of two slots, and no request is repeated by the client: after a failure it is unknown what
@@ -278,8 +279,8 @@ class RedisEngine(RedisReader):
             while True:
                 cursor, page = self.call("HSCAN", outbox, cursor, "COUNT", _PAGE)
                 pairs = page.items() if isinstance(page, dict) else zip(page[::2], page[1::2], strict=True)
-                left = [(month, token, entries_of(value)) for token, value in pairs]
-                self._follow(self._again(left))
+                left = [(month, token, entries) for token, value in pairs if (entries := entries_of(value))]
+                self._follow(self._again(left), doubt=True)
                 done += sum(len(entries) for _, _, entries in left)
                 if cursor in ("0", 0):
                     break
@@ -295,7 +296,7 @@ class RedisEngine(RedisReader):
             for slot, token, entries in left
         ]  # fmt: skip
 
-    def _follow(self, tasks: list[Task]) -> None:
+    def _follow(self, tasks: list[Task], *, doubt: bool = False) -> None:
         """Make what stands outside true, until no hash changed meanwhile."""
         while tasks:
             outside = Outside()
@@ -303,7 +304,8 @@ class RedisEngine(RedisReader):
                 for work in task.work:
                     outside.add(work)
             self._rank(list(outside.rankings), outside.commands())
-            tasks = self._again(self._finished(tasks))
+            tasks = self._again(self._finished(tasks, doubt=doubt))
+            doubt = True
 
     def _rank(self, rankings: list[Ranking], before: Sequence[Command]) -> None:
         """Give each ranked member the size of its sets, until none changed between reading and writing.
@@ -325,13 +327,17 @@ class RedisEngine(RedisReader):
             for ranking in rankings
         ]
 
-    def _finished(self, tasks: list[Task]) -> Iterator[tuple[str, str, Sequence[Entry]]]:
-        """Take what is done out of the outbox; what must be done again."""
-        calls = [finish_arguments(self._keyspace.outbox(task.slot), task) for task in tasks]
+    def _finished(self, tasks: list[Task], *, doubt: bool) -> list[tuple[str, str, Sequence[Entry]]]:
+        """Take what is done out of the outbox; what must be done again. `doubt`: look at the hashes at once."""
+        if not tasks:
+            return []
+        calls = [finish_arguments(self._keyspace.outbox(task.slot), task, doubt=doubt) for task in tasks]
         replies = self._run([self._finish.call(*call) for call in calls])
-        return (
+        if not doubt:
+            return self._finished([task for task, reply in zip(tasks, replies, strict=True) if reply], doubt=True)
+        return [
             (task.slot, task.token, task.changed(reply)) for task, reply in zip(tasks, replies, strict=True) if reply
-        )
+        ]
 
     def enlist(self, key: str, members: Sequence[str]) -> None:
         """See Engine.enlist."""

@@ -6,10 +6,12 @@
 --          a change: { number of the hash's key,
 --                      guard: false (there must be no hash) or {field = value, or false for a field it must not have},
 --                      {field, value, …} to set,  {field, …} to drop,  whether the hash goes }
---          together: { {field of the outbox, value, …},
+--          together: { {field of the outbox ("writer:number"), value},
 --                      {set = {members that join}},  {set = {members that leave}},
 --                      {sorted set = {score, member, …}},  {sorted set = {members that go}},
 --                      {tally = {member = how many more or fewer}} }     (keys by their number)
+--
+-- An entry of another writer in the outbox may be about a hash that changes here: so it gets a field `…:doubt` beside it.
 --
 -- Returns the changes that were not as guarded, as {number from 1, {field, value, …} of the hash}: then nothing was
 -- done. An empty answer: all are done. Whatever could fail is tried before anything is written: a script that fails in
@@ -40,9 +42,19 @@ local function holds(key, guard)
   return true
 end
 
-local conflicts = {}
+local function doubt_others(outbox, entry)
+  local own, there = entry:match('^[^:]*:'), call('HGETALL', outbox)
+  for at = 1, #there, 2 do
+    if there[at]:sub(1, #own) ~= own and there[at + 1] ~= '' then
+      call('HSET', outbox, there[at] .. ':doubt', '')
+    end
+  end
+end
+
+local conflicts, guarded = {}, false
 for number, change in ipairs(changes) do
   local key = KEYS[change[1]]
+  guarded = guarded or change[2]
   if not holds(key, change[2]) then
     conflicts[#conflicts + 1] = { number, call('HGETALL', key) }
   end
@@ -64,6 +76,9 @@ for _, change in ipairs(changes) do
 end
 
 local outbox, joins, leaves, scores, unscored, tallies = unpack(together)
+if guarded then
+  doubt_others(KEYS[1], outbox[1])
+end
 call('HSET', KEYS[1], unpack(outbox))
 for key, members in pairs(joins) do
   call('SADD', KEYS[key], unpack(members))

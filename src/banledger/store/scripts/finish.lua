@@ -1,14 +1,17 @@
 -- Take finished work out of a slot's outbox, where no hash that it was derived from has changed meanwhile.
 --
--- KEYS[1]  the slot's outbox      KEYS[2…]  the hashes that the entry is about, or those of them that were in doubt
--- ARGV[1]  MessagePack: {{field of a hash, …}, field of the outbox, {state, …}}; a state is the values of those
---          fields in that order (nil: absent), or false (there must be no hash); in the order of the hashes
+-- KEYS[1]  the slot's outbox      KEYS[2…]  the hashes in question, in the order of their states
+-- ARGV[1]  MessagePack: {field of the outbox, {field of a hash, …}, {state, …}}; a state is the values of those
+--          fields in that order (nil: absent), or false (there must be no hash). No states: false
 --
--- Returns the numbers (from 1) of hashes that changed; if there are any, the entry stays in the outbox.
+-- Without states it only looks whether another writer may have changed hashes meanwhile: apply.lua says so in the
+-- outbox, as long as the entry is there (who starts settles all entries).
+-- Returns 0 if the entry is gone; 1 if the states are needed; or the numbers (from 1) of hashes that changed: then the
+-- entry stays.
 
 local call = redis.call
-local fields, entry, states = unpack(cmsgpack.unpack(ARGV[1]))
-local changed = {}
+local entry, fields, states = unpack(cmsgpack.unpack(ARGV[1]))
+local doubt = entry .. ':doubt'
 
 local function same(key, state)
   if not state then
@@ -23,13 +26,17 @@ local function same(key, state)
   return true
 end
 
-for number, state in ipairs(states) do
+if not states and (call('HGET', KEYS[1], doubt) or not call('HGET', KEYS[1], entry)) then
+  return 1
+end
+local changed = {}
+for number, state in ipairs(states or {}) do
   if not same(KEYS[number + 1], state) then
     changed[#changed + 1] = number
   end
 end
-if not changed[1] then
-  call('HDEL', KEYS[1], entry)
+if changed[1] then
+  return changed
 end
-
-return changed
+call('HDEL', KEYS[1], entry, doubt)
+return 0
