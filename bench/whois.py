@@ -7,10 +7,12 @@ rule: a cache by address, and the one that whoever writes it first writes: the l
 """
 
 import gzip
+import json
 import os
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -25,12 +27,15 @@ from banledger.enrich.cidr import Table
 from banledger.enrich.places import Places, alike
 from banledger.network import Cell, Network, Outcome, cell_of
 from banledger.record import INHERITED, PROVEN, WAITS
-from bench.ledger import resident_mb
+from banledger.store.contents import pages
+from banledger.store.ledger import open_to_write
+from bench.ledger import cpu_seconds, resident_mb
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("libloc-database", "python3-location", "libloc1")
 DAY_S = 86_400.0
 REFRESH_S = 14 * DAY_S
+RAW = json.dumps({f"field {n}": f"what a registry says, {n * 7919}" for n in range(60)}).encode()
 
 ORACLE = """
 import sys, location
@@ -205,22 +210,66 @@ def speed(networks: int) -> None:
     print(f"## {networks:,} networks in memory\n\n| | known address | any address |\n| --- | --- | --- |")
     for name, ask in (
         ("longest-prefix look-up, µs", cache._networks.longest),
-        ("the whole question, µs", lambda there: cache.find(there, 2000.0)),
+        ("the whole question, µs", lambda there: cache.find(there, time.time())),
     ):
         times = [_each(ask, some) for some in (rng.sample(known, min(20_000, networks)), strangers)]
         print(f"| {name} | {times[0]:.1f} | {times[1]:.1f} |")
-    print(f"\nMemory: {after - before:.0f} MB for them; {after:.0f} MB for the process.\n")
+    print(f"\nMemory: {after - before:.0f} MB for them.\n")
+
+
+def service(networks: int) -> None:
+    """A recorder whose ledger knows so many networks: how long it reads them, its memory, and its idle CPU."""
+    with tempfile.TemporaryDirectory(prefix="banledger-bench-") as name:
+        store, spool = f"{name}/ledger.db", f"{name}/spool"
+        Path(spool).mkdir()
+        ledger = open_to_write(store, "bans", "UTC")
+        for number, page in enumerate(pages(_records(random.Random(1), networks), 1000)):
+            moment = time.time() - REFRESH_S * (1 - 1000 * number / networks)
+            ledger.networks.put([network for network, _, _ in page], [cell for _, cell, _ in page], moment)
+        ledger.close()
+        words = [sys.executable, "-m", "banledger", "record", "--spool", spool, "--store", store]
+        child = subprocess.Popen(
+            words, stderr=subprocess.DEVNULL, env={**os.environ, "BANLEDGER_WHOIS_ENABLED": "true"}
+        )
+        try:
+            _settle(child.pid)
+            loaded = cpu_seconds(child.pid)
+            time.sleep(20)
+            idle = (cpu_seconds(child.pid) - loaded) / 20 * 100
+            print(f"A recorder with {networks:,} networks in its ledger: {loaded:.1f} s of CPU to start and read them,")
+            print(f"{resident_mb(child.pid):.0f} MB resident, {idle:.2f} % CPU idle.\n")
+        finally:
+            child.terminate()
+            child.wait()
+
+
+def _settle(pid: int) -> None:
+    """Wait until a process has next to nothing to do."""
+    last = -1.0
+    while cpu_seconds(pid) - last > 0.1:
+        last = cpu_seconds(pid)
+        time.sleep(3)
 
 
 def _fill(cache: Cache, rng: random.Random, networks: int) -> Iterator[Block]:
+    for network, cell, there in _records(rng, networks):
+        cache.learn(network)
+        cache.prove(cell)
+        yield there
+
+
+def _records(rng: random.Random, networks: int) -> Iterator[tuple[Network, Cell, Block]]:
+    """Networks of all sizes, each with the address that was asked about and the cell that proved."""
     sizes = (14, 16, 17, 18, 19, 20, 21, 22, 22, 22, 23, 24, 24, 24, 24, 25, 26, 27, 28, 29)
     for number in range(networks):
         there = _address(rng)
         network = there.at(rng.choice(sizes))
         org = f"Organisation {number // 3} GmbH"
-        cache.learn(Network(cidrs=(network.cidr,), source="rdap", registry="ripe", fetched=1.0, country="DE", org=org))
-        cache.prove(Cell(cidr=cell_of(there, network).cidr, asked=1000.0, result=Outcome.FOUND, asn=64_500))
-        yield there
+        record = Network(
+            cidrs=(network.cidr,), source="rdap", registry="ripe", fetched=1.0, country="DE", org=org, raw=RAW
+        )
+        asked = time.time()
+        yield record, Cell(cidr=cell_of(there, network).cidr, asked=asked, result=Outcome.FOUND, asn=64_500), there
 
 
 def _address(rng: random.Random) -> Block:
@@ -237,5 +286,6 @@ def _each(ask: object, some: list[Block]) -> float:
 
 if __name__ == "__main__":
     speed(100_000)
+    service(100_000)
     if len(sys.argv) > 1:
         replay(Path(sys.argv[1]))

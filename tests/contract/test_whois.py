@@ -284,7 +284,7 @@ def test_a_smaller_network_that_is_no_more_is_forgotten(ledger: Ledger, world: W
     run(one, ledger, clock, 5)
     assert bans_of(ledger, address)[1].network == "5.51.100.0/24"
     assert ledger.networks.network("5.51.100.128/26") is None
-    assert [cidr for cidr, _ in ledger.networks.newest_networks(0, 9)] == ["5.51.100.0/24"]
+    assert [cidr for cidr, _ in ledger.networks.newest("networks", 0, 9)] == ["5.51.100.0/24"]
 
 
 def test_who_is_told_not_to_ask_does_not(ledger: Ledger, world: World, clock: Clock) -> None:

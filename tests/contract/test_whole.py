@@ -133,7 +133,7 @@ def test_what_registries_said_is_copied_checked_and_listed_anew(source: Ledger, 
     assert {fault.key for fault in check(engine, KEYS)} == {"bans:whois", "bans:cells"}
     rebuild(engine, KEYS, T0 + 9.0)
     assert list(check(engine, KEYS)) == []
-    assert dict(there.newest_networks(0, 9)) == {"2001:db8::/32": T0, "192.0.2.0/25": T0 + 9.0}
+    assert dict(there.newest("networks", 0, 9)) == {"2001:db8::/32": T0, "192.0.2.0/25": T0 + 9.0}
 
 
 def test_fields_from_a_newer_version_are_copied_too(source: Ledger, engine: Engine) -> None:

@@ -2,12 +2,13 @@
 
 Theory of operation. Both indexes are ranked by when an entry was put there, by the clock of whoever put it. So the
 newest come first, and what is new stands above what was read, but for machines' clocks: what lies within `_SKEW_S` of
-the newest is looked at again. While the pages of the first reading are turned, an entry may be put anew and so slip to
-the top: the next reading finds it there.
+the newest is looked at again, if the newest or how many there are has changed. While the pages of the first reading
+are turned, an entry may be put anew and so slip to the top: the next reading finds it there.
 """
 
 from collections.abc import Callable
 
+from banledger.store.engine import Scored
 from banledger.store.networks import NetworksReader
 
 _PAGE = 500
@@ -20,8 +21,8 @@ class Followers:
     def __init__(
         self, networks: Callable[[NetworksReader, list[str]], None], cells: Callable[[NetworksReader, list[str]], None]
     ) -> None:
-        self._networks = _Follower(NetworksReader.newest_networks, networks)
-        self._cells = _Follower(NetworksReader.newest_cells, cells)
+        self._networks = _Follower("networks", networks)
+        self._cells = _Follower("cells", cells)
 
     def read(self, there: NetworksReader) -> bool:
         """Read a page, or what is new; whether that was all."""
@@ -29,39 +30,58 @@ class Followers:
 
 
 class _Follower:
-    """One index. Entries come newest first; what stands within `_SKEW_S` of the newest may still get neighbours."""
+    """One index. `take` is told what is new in it, or gone."""
 
-    def __init__(
-        self,
-        page: Callable[[NetworksReader, int, int], list[tuple[str, float]]],
-        take: Callable[[NetworksReader, list[str]], None],
-    ) -> None:
-        self._page = page
+    def __init__(self, what: str, take: Callable[[NetworksReader, list[str]], None]) -> None:
+        self._what = what
         self._take = take
         self._start = 0
         self._loaded = False
-        self._newest = self._top = 0.0
+        self._newest = 0.0
         self._recent: dict[str, float] = {}
 
     def read(self, there: NetworksReader) -> bool:
+        if self._loaded:
+            self._read_news(there)
+        else:
+            self._read_page(there)
+        return self._loaded
+
+    def _read_page(self, there: NetworksReader) -> None:
+        page = there.newest(self._what, self._start, _PAGE)
+        self._newest = max(self._newest, page[0][1] if page else 0.0)
+        self._recent.update(page if page and page[-1][1] >= self._window else self._within(page))
+        if page:
+            self._take(there, [cidr for cidr, _ in page])
+        self._start += len(page)
+        self._loaded = len(page) < _PAGE
+
+    @property
+    def _window(self) -> float:
+        """From which moment on an entry may still get neighbours."""
+        return self._newest - _SKEW_S
+
+    def _within(self, page: list[Scored]) -> list[Scored]:
+        return [(cidr, moment) for cidr, moment in page if moment >= self._window]
+
+    def _read_news(self, there: NetworksReader) -> None:
+        newest = there.newest(self._what, 0, 1)
+        same = there.put_since(self._what, self._window) == len(self._recent)
+        if same and self._newest == (newest[0][1] if newest else 0.0):
+            return
+        seen = self._seen(there)
+        changed = [cidr for cidr, moment in seen.items() if self._recent.get(cidr) != moment]
+        gone = [cidr for cidr in self._recent if cidr not in seen]
+        for start in range(0, len(changed) + len(gone), _PAGE):
+            self._take(there, [*changed, *gone][start : start + _PAGE])
+        self._newest = max(self._newest, *(moment for _, moment in newest))
+        self._recent = dict(self._within(list(seen.items())))
+
+    def _seen(self, there: NetworksReader) -> dict[str, float]:
+        """Every entry of the window, as it is now."""
+        seen: dict[str, float] = {}
         while True:
-            page = self._page(there, self._start, _PAGE)
-            new = {cidr: score for cidr, score in page if self._is_new(cidr, score)}
-            if new:
-                self._take(there, list(new))
-                self._remember(new)
-            if len(page) < _PAGE or (self._loaded and page[-1][1] <= self._newest - _SKEW_S):
-                break
-            self._start += _PAGE
-            if not self._loaded:
-                return False
-        self._start, self._loaded, self._newest = 0, True, self._top
-        return True
-
-    def _remember(self, new: dict[str, float]) -> None:
-        self._top = max(self._top, *new.values())
-        recent = (self._recent | new).items()
-        self._recent = {cidr: score for cidr, score in recent if score > self._top - _SKEW_S}
-
-    def _is_new(self, cidr: str, score: float) -> bool:
-        return self._recent.get(cidr) != score and (not self._loaded or score > self._newest - _SKEW_S)
+            page = there.newest(self._what, len(seen), 20 * _PAGE)
+            seen.update(self._within(page))
+            if len(page) < 20 * _PAGE or page[-1][1] < self._window:
+                return seen

@@ -38,13 +38,16 @@ class NetworksReader:
         hashes = self._reader.hashes([self._keys.cell(cidr) for cidr in cidrs])
         return [_cell(cidr, fields) for cidr, fields in zip(cidrs, hashes, strict=True)]
 
-    def newest_networks(self, start: int, count: int) -> list[Scored]:
-        """A page of the networks that have a record, with when it was put there, newest first."""
-        return self._reader.ranking(self._keys.networks, start, count)
+    def newest(self, what: str, start: int, count: int) -> list[Scored]:
+        """A page of the networks that have a record, or of the cells that were asked about, newest first.
 
-    def newest_cells(self, start: int, count: int) -> list[Scored]:
-        """Likewise of cells that were asked about."""
-        return self._reader.ranking(self._keys.cells, start, count)
+        `what`: `networks` or `cells`. With each the moment when it was put there.
+        """
+        return self._reader.ranking(getattr(self._keys, what), start, count)
+
+    def put_since(self, what: str, moment: float) -> int:
+        """How many of them were put there at that moment or after."""
+        return self._reader.above(getattr(self._keys, what), moment)
 
     def size(self) -> tuple[int, int]:
         """How many networks, and cells, are known."""
