@@ -1,14 +1,27 @@
-"""Redis and Valkey beside the embedded ledger and beside the naive layout. `python bench/stores.py [bans]`.
+"""Redis and Valkey beside the embedded ledger and beside the naive layout. `python bench/stores.py [section …]`.
 
-The naive layout is what the idea began with: one HSET and four SADDs a ban, a round trip each. It holds the same hash
-without matched lines. Everything here runs on servers of its own on loopback, without persistence.
+    speed          bans/s one at a time and in batches; what the naive layout does, in turns with it
+    memory=BANS    bytes a ban, and how long reports ask the engine then (200,000 bans where none are given)
+    ranking=BANS   top 20 addresses of a rolling 30 days, over tallies and rankings of so many bans (10,000,000)
+
+The naive layout is what the idea began with: one HSET and four SADDs a ban, a round trip each, by plain calls of the
+same client. It holds the same hash without matched lines, and its ids and hashes are made beforehand. Everything here
+runs on servers of its own on loopback, without persistence.
 """
 
+import gc
+import os
+import random
+import resource
 import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +30,22 @@ from redis import Redis
 from tests.servers import Flavour, StoreServer, flavours
 
 from banledger.enrich.places import offline_only
-from banledger.keyspace import Keyspace
+from banledger.keyspace import DAY, Keyspace, Mark
 from banledger.model import BanLine, decode
 from banledger.record import Ban, merge, subject_of, to_hash
 from banledger.recorder import BATCH
+from banledger.report import ranked
 from banledger.report.query import Query, span
 from banledger.report.stats import report
+from banledger.store.engine import Repair
 from banledger.store.ledger import Ledger, LedgerReader, _id, open_to_read, open_to_write
 from bench.ledger import lines
 
-SOME = 30_000
-FEW = 2_000
+YEAR = 1_000_000  # bans of the year that batches are cut from
+ROUNDS = 9
+NAIVE = 1_000  # bans in a round
+BATCHES = 2
+SINGLE = 200
 
 
 def events(bans: int, *, matches: bool) -> Iterator[BanLine]:
@@ -38,41 +56,37 @@ def events(bans: int, *, matches: bool) -> Iterator[BanLine]:
         yield event if matches else msgspec.structs.replace(event, matches=())
 
 
-def fill(ledger: Ledger, bans: int, batch: int, *, matches: bool = True) -> float:
-    """Bans a second into a ledger, all of it: identity, merging, indexes, rankings."""
+def fill(ledger: Ledger, bans: int, batch: int) -> None:
+    """Bans without log lines."""
     several: list[BanLine] = []
-    taken = 0.0
-    for event in events(bans, matches=matches):
+    for event in events(bans, matches=False):
         several.append(event)
         if len(several) == batch:
-            start = time.perf_counter()
             ledger.record(several, offline_only)
-            taken += time.perf_counter() - start
             several.clear()
-    return bans // batch * batch / taken
+    ledger.record(several, offline_only)
 
 
-def naive(client: "Redis", bans: int, *, pipelined: bool = False) -> float:
-    """Bans a second the naive way."""
+Row = tuple[Ban, dict[str, str]]
+
+
+def naive(client: "Redis", rows: list[Row], *, pipelined: bool = False) -> None:
+    """Write bans the naive way."""
     keys = Keyspace("naive")
-    rows = list(_hashes(bans))
-    start = time.perf_counter()
-    for page in range(0, len(rows), 1000):
-        target = client.pipeline(transaction=False) if pipelined else client
-        for ban, fields in rows[page : page + 1000]:
-            target.hset(keys.ban(ban.id), mapping=dict[Any, Any](fields))
-            for key in (f"naive:{ban.ip}", f"naive:{ban.jail}", f"naive:{ban.country}", f"naive:{ban.day}"):
-                target.sadd(key, ban.id)
-        if pipelined:
-            target.execute()  # type: ignore[attr-defined]
-    return len(rows) / (time.perf_counter() - start)
+    target = client.pipeline(transaction=False) if pipelined else client
+    for ban, fields in rows:
+        target.hset(keys.ban(ban.id), mapping=dict[Any, Any](fields))
+        for key in (f"naive:{ban.ip}", f"naive:{ban.jail}", f"naive:{ban.country}", f"naive:{ban.day}"):
+            target.sadd(key, ban.id)
+    if pipelined:
+        target.execute()  # type: ignore[attr-defined]
 
 
-def _hashes(bans: int) -> Iterator[tuple[Ban, dict[str, str]]]:
-    """Each ban as the ledger would hold it, but for matched lines."""
+def hashes(bans: Iterator[BanLine]) -> Iterator[Row]:
+    """Each ban as the ledger would hold it."""
     with tempfile.TemporaryDirectory() as folder:
         ledger = open_to_write(f"{folder}/ledger.db", "bans", "UTC")
-        for event in events(bans, matches=False):
+        for event in bans:
             subject = subject_of(event)
             ban = merge(ledger._begin(subject, _id(subject, 0), [event], offline_only), event)
             yield ban, to_hash(ban)
@@ -84,53 +98,130 @@ def used_memory(client: "Redis") -> int:
     return int(client.info("memory")["used_memory"])
 
 
+# Speed
+
+
+class Turn(msgspec.Struct):
+    """What a turn of some way to write took: bans, seconds of the clock, seconds of CPU of client and server."""
+
+    bans: int
+    clock: float
+    client: float
+    server: float
+
+
+def timed(server: StoreServer, bans: int, write: Callable[[], None]) -> Turn:
+    """Write that many bans."""
+    before = _own_cpu(), _cpu_of(server.pid)
+    start = time.perf_counter()
+    write()
+    clock = time.perf_counter() - start
+    return Turn(bans, clock, _own_cpu() - before[0], _cpu_of(server.pid) - before[1])
+
+
+def _own_cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _cpu_of(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def speed(flavour: Flavour, folder: Path) -> None:
-    """Single and batched, against the embedded ledger and the naive layout."""
+    """All ways to write take turns on one server, with bans of their own."""
     with StoreServer(flavour, folder / flavour.name, appendonly=False) as server:
         client = Redis.from_url(server.url)
-        before = naive(client, FEW)
-        rates = {}
-        for batch, bans in ((1, FEW), (BATCH, SOME)):
-            for name, store in (("embedded", f"{folder}/{flavour.name}-{batch}.db"), (flavour.name, server.url)):
-                client.flushall()
-                ledger = open_to_write(store, "bans", "UTC")
-                rates[name, batch] = fill(ledger, bans, batch)
-                ledger.close()
-        client.flushall()
-        plain = statistics.mean((before, naive(client, FEW)))
-        for (name, batch), rate in rates.items():
-            print(f"| {flavour.name} | {name}, batches of {batch} | {rate:,.0f} | {rate / plain:.1f} |")
-        print(f"| {flavour.name} | naive, five round trips | {plain:,.0f} | 1 |")
+        ledgers = {
+            store: open_to_write(url, prefix, "UTC")
+            for store, url, prefix in (
+                ("", server.url, "bans"),
+                ("embedded, ", f"{folder}/{flavour.name}.db", "bans"),
+            )
+        }
+        # Enough for all, and one turn more that is not counted.
+        many = list(islice(events(YEAR, matches=True), (ROUNDS + 1) * (BATCHES * BATCH + SINGLE)))
+        rows = list(hashes(islice(events(YEAR, matches=False), (ROUNDS + 1) * NAIVE)))
+        gc.collect()
+        gc.freeze()  # this benchmark's own ballast is no part of what is measured
+        turns: dict[str, list[Turn]] = {}
+        bans, plain = iter(many), iter(rows)
+        for _ in range(ROUNDS + 1):
+            batches = [list(islice(bans, BATCH)) for _ in range(BATCHES)]
+            single = [[event] for event in islice(bans, SINGLE)]
+            some = list(islice(plain, NAIVE))
+            turns.setdefault("naive", []).append(timed(server, NAIVE, partial(naive, client, some)))
+            for store, ledger in ledgers.items():
+                for name, several in ((f"batches of {BATCH:,}", batches), ("one at a time", single)):
+                    turn = timed(server, sum(map(len, several)), partial(_record, ledger, several))
+                    turns.setdefault(store + name, []).append(turn)
+        for ledger in ledgers.values():
+            ledger.close()
+        say_turns(flavour, {name: each[1:] for name, each in turns.items()})
+
+
+def _record(ledger: Ledger, batches: list[list[BanLine]]) -> None:
+    for batch in batches:
+        ledger.record(batch, offline_only)
+
+
+def say_turns(flavour: Flavour, turns: dict[str, list[Turn]]) -> None:
+    """Medians of the turns; each is compared with the naive one that it came after, and with the one that followed."""
+    plain = [turn.clock / turn.bans for turn in turns["naive"]]
+    beside = [statistics.mean(plain[at : at + 2]) for at in range(len(plain))]
+    for name, several in turns.items():
+        rate = statistics.median(turn.bans / turn.clock for turn in several)
+        ratios = sorted(base * turn.bans / turn.clock for base, turn in zip(beside, several, strict=True))
+        client, server = (
+            sum(getattr(turn, who) for turn in several) / sum(turn.bans for turn in several) * 1e6
+            for who in ("client", "server")
+        )
+        ratio = "1" if name == "naive" else f"**{statistics.median(ratios):.1f}** ({ratios[0]:.1f} – {ratios[-1]:.1f})"
+        print(f"| {flavour.name} | {name} | {rate:,.0f} | {ratio} | {client:.0f} + {server:.0f} |")
+
+
+# Memory, and reports
 
 
 def memory(flavour: Flavour, folder: Path, bans: int) -> None:
     """Bytes a ban of everything, against the naive layout; neither has matched lines."""
     with StoreServer(flavour, folder / f"{flavour.name}-memory", appendonly=False) as server:
-        client = Redis.from_url(server.url, socket_timeout=60)
+        client = Redis.from_url(server.url, socket_timeout=120)
         empty = used_memory(client)
-        naive(client, bans, pipelined=True)
+        rows = hashes(events(bans, matches=False))
+        while page := list(islice(rows, BATCH)):
+            naive(client, page, pipelined=True)
         plain = (used_memory(client) - empty) / bans
         client.flushall()
         ledger = open_to_write(server.url, "bans", "UTC")
-        fill(ledger, bans, BATCH, matches=False)
+        fill(ledger, bans, BATCH)
         ours = (used_memory(client) - empty) / bans
         print(f"| {flavour.name} | {bans:,} | {ours:,.0f} | {plain:,.0f} | {ours / plain:.2f} |")
         ledger.close()
-        reports(flavour, server.url, bans)
+        reports(flavour, client, server.url, bans)
 
 
-def reports(flavour: Flavour, url: str, bans: int) -> None:
-    """Milliseconds of what reports ask the engine."""
+def reports(flavour: Flavour, client: "Redis", url: str, bans: int) -> None:
+    """Milliseconds of what reports ask the engine, and by which commands."""
     reader = open_to_read(url, "bans")
-    now = time.time()
-    for name, ask in questions(reader, now).items():
-        taken = []
-        for _ in range(7):
-            start = time.perf_counter()
-            ask()
-            taken.append((time.perf_counter() - start) * 1e3)
-        print(f"| | {name}, {flavour.name}, {bans:,} bans | {statistics.median(taken):.1f} ms | | |")
+    for name, ask in questions(reader, time.time()).items():
+        client.config_resetstat()
+        ask()
+        asked = Counter({name.partition("_")[2]: said["calls"] for name, said in client.info("commandstats").items()})
+        words = ", ".join(f"{count} {word.upper()}" for word, count in sorted(asked.items()) if "config" not in word)
+        print(f"| | {name}, {flavour.name}, {bans:,} bans | **{milliseconds(ask):.1f} ms** | {words} | |")
     reader.close()
+
+
+def milliseconds(ask: Callable[[], object], times: int = 9) -> float:
+    """Median."""
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        ask()
+        taken.append((time.perf_counter() - start) * 1e3)
+    return statistics.median(taken)
 
 
 def questions(reader: LedgerReader, now: float) -> dict[str, Callable[[], object]]:
@@ -139,24 +230,92 @@ def questions(reader: LedgerReader, now: float) -> dict[str, Callable[[], object
     query = Query(span=span("30d", None, now, reader.zone))
     return {
         "bans per day, all": reader.days,
-        "countries, 30 days": lambda: reader.tally("country", month),
+        "countries, 30 days": lambda: ranked.top(reader, "country", month, 20),
+        "jails, 30 days": lambda: ranked.top(reader, "jail", month, 20),
         "jails by country, 30 days": lambda: reader.tally("jail+country", month),
-        "top 20 addresses, all time": lambda: reader.store().ranking(reader.keys.top("ip"), 0, 20),
+        "hours, 30 days": lambda: reader.tally("hour", month),
+        "top 20 addresses, all time": lambda: ranked.top(reader, "ip", list(reader.days()), 20),
+        "different addresses a day, 30 days": lambda: reader.distinct_on("ip", month),
+        "top 20 addresses, 30 days": lambda: ranked.top(reader, "ip", month, 20),
+        "top 20 user names, 30 days": lambda: ranked.top(reader, "user", month, 20),
         "the whole report, 30 days": lambda: report(reader, query, now),
     }
 
 
-def main(bans: int) -> None:
-    """All of it, as tables."""
+# A ranking of many
+
+
+def ranking(flavour: Flavour, folder: Path, bans: int) -> None:
+    """Top 20 addresses of a rolling 30 days, by the code of reports, over what it reads: tallies, ranking, days."""
+    for name, weights in (("a few strike often", True), ("each address once", False)):
+        with StoreServer(flavour, folder / f"{flavour.name}-ranking-{weights}", appendonly=False) as server:
+            ledger = open_to_write(server.url, "bans", "UTC")
+            month = fill_tallies(ledger, bans, often=weights)
+            ask = partial(ranked.top, ledger, "ip", month, 20)
+            print(f"| {flavour.name} | {bans:,} bans, {name} | **{milliseconds(ask):.0f} ms** | | |")
+            ledger.close()
+
+
+def fill_tallies(ledger: Ledger, bans: int, *, often: bool) -> list[str]:
+    """What a year of bans leaves in the ranking and in the tallies of its last 30 days; those days.
+
+    `often`: a third as many addresses as bans, the first of them with many bans; else one ban an address.
+    """
+    rng, keys = random.Random(7), ledger.keys
+    today = datetime.now(UTC).date()
+    days = [(today - timedelta(days=back)).isoformat() for back in range(364, -1, -1)]
+    of_all_time: Counter[int] = Counter()
+    tallies: dict[str, Counter[int]] = {day: Counter() for day in days[-30:]}
+    for number in range(bans):
+        day = days[number * len(days) // bans]
+        address = int(rng.paretovariate(0.35)) % (bans * 35 // 100) if often else number * 2_654_435_761 % 2**32
+        of_all_time[address] += 1
+        if day in tallies:
+            tallies[day][address] += 1
+    engine = ledger._engine
+    engine.mend(Repair(marks=[Mark(keys.top(DAY), day, float(bans // len(days))) for day in days]))
+    several: list[Mark] = []
+    for address, count in of_all_time.items():
+        several.append(Mark(keys.top("ip"), _ip(address), float(count)))
+        if len(several) == 100_000:
+            engine.mend(Repair(marks=several))
+            several.clear()
+    engine.mend(Repair(marks=several))
+    for day, counts in tallies.items():
+        key = keys.count(f"{day[2:4]}{day[5:7]}", day, "ip")
+        engine.mend(Repair(tallies=[Mark(key, _ip(address), float(count)) for address, count in counts.items()]))
+    return days[-30:]
+
+
+def _ip(number: int) -> str:
+    """An address of its own for each number, in no order."""
+    return ".".join(str(byte) for byte in (number * 2_654_435_761 % 2**32).to_bytes(4, "big"))
+
+
+def main(sections: list[str]) -> None:
+    """The sections, as tables."""
+    wanted = {
+        name: [int(bans) for bans in bans.split(",") if bans] for name, _, bans in (s.partition("=") for s in sections)
+    }
     with tempfile.TemporaryDirectory(prefix="banledger-bench-") as name:
-        print("## Writing, bans/s\n\n| | | bans/s | against naive |\n| --- | --- | --- | --- |")
-        for flavour in flavours():
-            speed(flavour, Path(name))
-        print("\n## Memory, bytes a ban, no matched lines\n\n| | bans | banledger | naive | ratio |")
-        print("| --- | --- | --- | --- | --- |")
-        for flavour in flavours():
-            memory(flavour, Path(name), bans)
+        if "speed" in wanted:
+            print(f"## Writing: medians of {ROUNDS} turns\n")
+            print("| | | bans/s | against naive (least – most) | CPU µs a ban, client + server |")
+            print("| --- | --- | --- | --- | --- |")
+            for flavour in flavours():
+                speed(flavour, Path(name))
+        if "memory" in wanted:
+            print("\n## Memory, bytes a ban, no matched lines; reports, milliseconds in the engine\n")
+            print("| | bans | banledger | naive | ratio |\n| --- | --- | --- | --- | --- |")
+            for bans in wanted["memory"] or [200_000]:
+                for flavour in flavours():
+                    memory(flavour, Path(name), bans)
+        if "ranking" in wanted:
+            print("\n## Top 20 addresses of a rolling 30 days\n\n| | | | | |\n| --- | --- | --- | --- | --- |")
+            for bans in wanted["ranking"] or [10_000_000]:
+                for flavour in flavours():
+                    ranking(flavour, Path(name), bans)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200_000)
+    main(sys.argv[1:] or ["speed", "memory", "ranking"])
