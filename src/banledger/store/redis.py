@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 _PAGE = 1000
 _PIPELINED = 10_000
 _ABOUT_A_KEY = frozenset(("HSET", "SADD", "SCARD", "SMEMBERS", "SSCAN", "HSCAN", "ZRANGE", "ZREMRANGEBYSCORE"))
-_AT_ONCE = 200  # changes in one script: the server does nothing else meanwhile
+_AT_ONCE = 500  # changes in one script: the server does nothing else meanwhile
 
 _pack = msgspec.msgpack.encode
 _applied = Applied()
