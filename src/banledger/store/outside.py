@@ -187,14 +187,17 @@ def finish_arguments(outbox: str, task: Task, *, doubt: bool) -> tuple[list[str]
 class Outside:
     """Commands of many pieces of work, coalesced by key."""
 
-    def __init__(self) -> None:
+    def __init__(self, tasks: Sequence[Task] = ()) -> None:
         self.joins: dict[str, list[str]] = defaultdict(list)
         self.leaves: dict[str, list[str]] = defaultdict(list)
         self._scores: dict[str, list[str | float]] = defaultdict(list)
         self._unmarked: dict[str, list[str]] = defaultdict(list)
         self.rankings: dict[Ranking, None] = {}
+        for task in tasks:
+            for work in task.work:
+                self._add(work)
 
-    def add(self, work: Work) -> None:
+    def _add(self, work: Work) -> None:
         """Everything that must be true for one hash."""
         member = work.standing.member
         for key in work.standing.sets:

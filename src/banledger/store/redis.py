@@ -297,12 +297,9 @@ class RedisEngine(RedisReader):
         ]  # fmt: skip
 
     def _follow(self, tasks: list[Task], *, doubt: bool = False) -> None:
-        """Make what stands outside true, until no hash changed meanwhile."""
+        """Make what stands outside true, until no hash changed meanwhile. `doubt`: whether one may have already."""
         while tasks:
-            outside = Outside()
-            for task in tasks:
-                for work in task.work:
-                    outside.add(work)
+            outside = Outside(tasks)
             self._rank(list(outside.rankings), outside.commands())
             tasks = self._again(self._finished(tasks, doubt=doubt))
             doubt = True
