@@ -8,7 +8,7 @@ from banledger.enrich.cache import Cache
 from banledger.enrich.pace import Pace
 from banledger.enrich.places import Places, alike
 from banledger.network import Answer, Network, Outcome
-from banledger.whois import Whois
+from banledger.whois import Policy, Whois
 
 DAY_S = 86_400.0
 
@@ -31,6 +31,19 @@ class Clock:
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
+
+
+class Steady:
+    """Seconds of a clock that never go back, whatever the clock does."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last, self._total = clock.now, 0.0
+
+    def __call__(self) -> float:
+        self._total += max(0.0, self._clock.now - self._last)
+        self._last = self._clock.now
+        return self._total
 
 
 class World:
@@ -124,8 +137,7 @@ def desk(
     cache = Cache(refresh_s, same_country)
     places = Places(cache, None, world.clock, ask=ask, backfill_s=backfill_s)
     asker = Patient(world.ask)
-    pace = Pace(world.clock, world.clock.sleep)
-    whois = Whois(
-        places, asker, world.registry_of, pace, holder=holder, refresh_s=refresh_s, most=most, backfill_s=backfill_s
-    )
+    pace = Pace(Steady(world.clock), world.clock.sleep)
+    policy = Policy(holder, refresh_s, most, backfill_s)
+    whois = Whois(places, asker, world.registry_of if ask else None, pace, policy)
     return Desk(whois, places, cache, asker)

@@ -146,8 +146,8 @@ class Change(Struct, frozen=True, gc=False):
 
 # The fields of a ban that may change once it is recorded. A change is conditional on them.
 _GUARDED = (
-    "origin", "seen", "failures", "users", "bantime", "bancount", "country", "network", "asn", "org", "whois",
-    "prolonged", "reopened", "unbanned", "unbanned_before",
+    "origin", "seen", "failures", "users", "bantime", "bancount", "country", "country_from", "network", "asn", "org",
+    "whois", "prolonged", "reopened", "unbanned", "unbanned_before",
 )  # fmt: skip
 
 STANDING_FIELDS = ("origin", "country", "network", "asn", "org", "users", "bantime", "unbanned")

@@ -16,7 +16,11 @@ from banledger.model import VERSION, NetworkLine
 MOST_CIDRS = 64
 """A record has at most so many CIDRs here; the one that was asked about is among them."""
 
+SHORTEST = {4: 8, 6: 16}
+"""Prefix lengths of the largest networks that registries describe; what is larger is their own."""
+
 _RAW_MOST = 1 << 20
+_DAY_S = 86_400.0
 
 
 class Network(Struct, frozen=True, kw_only=True):
@@ -69,7 +73,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     """What a look-up of one address came to.
 
     address   as asked, canonical
-    registry  the name of the registry that was asked first (its rate was used)
+    registry  the name of the registry that was asked first
+    by        the name of the one that answered in the end, or did not: another sent us on to it
     network   if `outcome` is found
     asn       origin of the announced `prefix` (a CIDR) around the address, where that was asked for and is known
     retry_s   how long the registry wants to be left alone, seconds; 0: it did not say
@@ -84,6 +89,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     prefix: str | None = None
     retry_s: float = 0.0
     problem: str = ""
+    by: str = ""
 
 
 CELL_PREFIX = {4: 24, 6: 48}
@@ -126,11 +132,16 @@ def line_of(network: Network, *, about: str, seen: float, server: str, writer: s
     return head | {"fetched": network.fetched, **fields} | ({"raw": packed(network.raw)} if network.raw else {})
 
 
-def of_line(line: NetworkLine) -> tuple[Network, tuple[Cell, ...]]:
-    """The network that a line is about, and the cells that it proves. Raises ValueError if it makes no sense."""
+def of_line(line: NetworkLine, now: float) -> tuple[Network, tuple[Cell, ...]]:
+    """The network that a line is about, and the cells that it proves (UTC epoch `now`).
+
+    Raises ValueError if it makes no sense.
+    """
     blocks = [block(cidr) for text in line.cidrs if (cidr := canonical_address(text))]
-    if len(blocks) != len(line.cidrs):
-        raise ValueError("a cidr is no network")
+    if len(blocks) != len(line.cidrs) or any(there.prefix < SHORTEST[there.version] for there in blocks):
+        raise ValueError("a cidr is no network of a registry")
+    if line.fetched > now + _DAY_S:
+        raise ValueError("it was fetched in the future")
     network = Network(
         cidrs=tuple(there.cidr for there in blocks),
         source=line.source,

@@ -27,6 +27,7 @@ _POLL_S = 0.1
 _TIDY_S = 60.0
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 30.0
+_FIRST_REST_S, _LONGEST_REST_S = 5.0, 300.0
 
 _log = logging.getLogger("banledger")
 
@@ -67,7 +68,7 @@ class Background(Protocol):
 class Recorder:
     """Moves what the spool holds into the ledger that `connect` opens. Used by one thread.
 
-    `whois`: what goes on in the background.
+    `whois`: what goes on in the background. Its troubles are its own: it rests a while, and bans are recorded.
     `keep`: leave segments in the spool as long as the store may still lose what it was given.
     `patient`: `run` waits for whatever may be wrong with the store, also for what only a person can mend.
     """
@@ -93,6 +94,8 @@ class Recorder:
         self._identity = ""
         self._ledger: Ledger | None = None
         self._tidied = 0.0
+        self._failed = self._rest_s = 0.0
+        self._whois_troubles: set[str] = set()
         self._troubles: set[str] = set()
 
     def open(self) -> Ledger:
@@ -125,19 +128,28 @@ class Recorder:
         Raises StoreError or SpoolError, after which it may be called again.
         """
         done = self._move(now)
-        if self._whois is not None and self._ledger is not None:
+        if self._whois is not None and self._ledger is not None and not 0 <= now - self._failed < self._rest_s:
             try:
                 self._whois.step(self._ledger, now)
-            except StoreError:
-                self._go_back()
-                raise
+                self._rest_s = 0.0
+            except Exception as error:  # noqa: BLE001  # whatever it is, bans go first
+                self._whois_failed(error, now)
         return done
+
+    def _whois_failed(self, error: Exception, now: float) -> None:
+        """Said once for each kind of trouble; what nobody foresaw with where it was."""
+        self._failed, self._rest_s = now, min(2 * self._rest_s, _LONGEST_REST_S) or _FIRST_REST_S
+        kind = f"whois {getattr(error, 'hint', '') or type(error).__name__}"
+        if kind not in self._whois_troubles:
+            self._whois_troubles.add(kind)
+            unforeseen = None if isinstance(error, BanledgerError) else error
+            _log.warning("whois rests: %r; bans are recorded without it", str(error), exc_info=unforeseen)
 
     def _move(self, now: float) -> Recorded:
         try:
             ledger = self.open()
             lines = self._spool.read(now, self._batch)
-            done = ledger.record(lines, self._locate) if lines else Recorded()
+            done = ledger.record(lines, self._locate, now) if lines else Recorded()
             if not 0 <= now - self._tidied < _TIDY_S:
                 if ledger.lost():
                     self._go_back()

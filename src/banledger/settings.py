@@ -84,6 +84,7 @@ TABLE = (
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _KINDS: dict[type, str] = {str: "text", bool: "true or false", int: "a whole number"}
 _LARGEST = 10_000_000
+_PROXY = re.compile(r"(http://([^/?#@\s]*@)?[^/?#@\s]+/?)?")
 
 _SECRET = "password"  # noqa: S105
 _SHOWN = re.compile(r"(db|timeout)=[0-9.]*")
@@ -145,6 +146,8 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str] = os.en
     mistakes += [f"{name} must not be empty" for name in ("store", "spool", "prefix") if not chosen[name]]
     if _has_password(flags.get("store") or ""):
         mistakes.append("a password on the command line can be read by everybody: use password_file")
+    if not _PROXY.fullmatch(str(chosen["whois.proxy"])):
+        mistakes.append("whois.proxy must be http://host:port, or http://user:password@host:port")
     if not _plain_prefix(str(chosen["prefix"])):
         mistakes.append("prefix must be letters, digits, dots, dashes or underscores")
     if mistakes:

@@ -7,16 +7,18 @@
 
 Theory of operation. The queue is in the ledger: a ban that waits stands in its month's `waiting` set until whois has
 amended it, so nothing is lost by a restart, whoever crashes. `step` is called between batches and never waits: it
-takes in what came, looks at a window of bans that wait, amends those that the cache can answer by now, and asks about
-one cell for each registry that may be asked. The window is of the newest bans; where none of them can be asked about
-now it moves on to older ones, and back. An answer is kept in the ledger before any ban is amended by it.
+takes in what came, looks at bans that wait, amends those that the cache can answer by now, and asks about one cell for
+each registry that may be asked. It looks at two pages at a time: at that of the newest bans, and for registries that
+have no case there at one of the others, in turn. Where all of that was in vain it looks again when a new ban waits, or
+after a while. An answer is kept in the ledger before any ban is amended by it.
 
 Where several recorders share a ledger, the one that holds the lease asks for all of them; the others see what it
 learned by following the indexes of networks and cells. Who can't reach any registry gives the lease back for a while.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Protocol
 
 from msgspec import Struct
@@ -32,18 +34,23 @@ from banledger.store.follow import Followers
 from banledger.store.ledger import Ledger
 from banledger.store.networks import NetworksReader
 
-_WINDOW = 2000
+_PAGE = 2000
 """Bans that wait which are looked at at once."""
 
 _AMENDED = 200
 """Bans that are amended at once: whoever waits for the ledger meanwhile is a new ban."""
 
+_CASES = 200
+"""Cases of a registry that are noted from other pages than the first."""
+
 _LOOK_S = 2.0
-_LOOK_IN_VAIN_S = 5.0
+_LOOK_IN_VAIN_S = 60.0
 _FOLLOW_S = 5.0
+_DISMISS_S = 60.0
 _LEASE_S = 60.0
 _FIRST_RETRY_S, _LAST_RETRY_S = 900.0, 86_400.0
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 60.0, 3600.0
+_LONGEST_PAUSE_S = 7 * 86_400.0
 _STRIKES = 3
 _UNREACHABLE_S = 600.0
 
@@ -59,6 +66,21 @@ class Registry(Protocol):
     def interval_s(self) -> float: ...
 
 
+class Policy(Struct, frozen=True):
+    """Who asks for how much.
+
+    holder       our name, where several recorders share a ledger
+    refresh_s    how long an answer is fresh
+    most         bans that may wait at once; the oldest beyond that are given up
+    backfill_s   bans older than that wait no longer
+    """
+
+    holder: str
+    refresh_s: float
+    most: int
+    backfill_s: float
+
+
 class Case(Struct, frozen=True):
     """What is to be asked: about which address, what was known of it, and the bans that wait for the answer."""
 
@@ -67,63 +89,91 @@ class Case(Struct, frozen=True):
     bans: list[str]
 
 
+class Cases:
+    """What is to be asked of each registry, by cell, in the order of the bans."""
+
+    def __init__(self) -> None:
+        self._cases: dict[str, dict[Block, Case]] = {}
+
+    def note(self, registry: str, id_: str, address: str, found: Found, most: int | None = None) -> None:
+        """One more ban that waits; no more than `most` cells."""
+        cases = self._cases.setdefault(registry, {})
+        if most is None or len(cases) < most or found.cell in cases:
+            cases.setdefault(found.cell, Case(address, found, [])).bans.append(id_)
+
+    def first(self, registry: str) -> Case | None:
+        """The first case of a registry."""
+        return next(iter(self._cases.get(registry, {}).values()), None)
+
+    def drop(self, registry: str) -> None:
+        """The first case is none any more."""
+        cases = self._cases[registry]
+        del cases[next(iter(cases))]
+
+    def registries(self) -> list[str]:
+        """Those that have cases."""
+        return [name for name, cases in self._cases.items() if cases]
+
+
 class Whois:
     """See the module. Used by one thread, which owns the ledger.
 
-    registry_of  who is to be asked about an address; None: nobody
-    holder       our name, where several recorders share a ledger
-    most         bans that may wait at once; the oldest beyond that are given up
-    backfill_s   bans older than that wait no longer
+    registry_of  who is to be asked about an address (None: nobody has it). None: nobody is to be asked at all; then
+                 what is known is followed all the same, and no ban waits
     """
 
     def __init__(
         self,
         places: Places,
         asker: Asker,
-        registry_of: Callable[[str], Registry | None],
+        registry_of: Callable[[str], Registry | None] | None,
         pace: Pace,
-        *,
-        holder: str,
-        refresh_s: float,
-        most: int,
-        backfill_s: float,
+        policy: Policy,
     ) -> None:
         self._places = places
         self._cache = places.cache
         self._asker = asker
         self._registry_of = registry_of
         self._pace = pace
-        self._holder = holder
-        self._refresh_s = refresh_s
-        self._most = most
-        self._backfill_s = backfill_s
+        self._policy = policy
         self._followers = Followers(self._take_networks, self._take_cells)
         self._identity = ""
+        self._last = 0.0
         self._look_at = self._follow_at = self._lease_at = self._dismiss_at = 0.0
-        self._window = 0
         self._holds = False
+        self._unasked: list[str] = []
+        self._unasked_days: list[str] = []
+        self._head: list[str] = []
+        self._deep = _PAGE
+        self._vain_until = 0.0
         self._addresses: dict[str, str] = {}
-        self._cases: dict[str, dict[Block, Case]] = {}
+        self._newest, self._others = Cases(), Cases()
         self._asked: dict[str, tuple[str, Case]] = {}
+        self._answers: list[Answer] = []
         self._strikes: dict[str, int] = {}
-        self._pauses: dict[str, float] = {}
         self._unreachable = 0
 
     def step(self, ledger: Ledger, now: float) -> None:
         """Do what there is to do (UTC epoch `now`). Raises StoreError, after which it may be called again."""
         if not self.follow(ledger, now):
             return
-        for answer in self._asker.take():
-            self._answered(ledger, answer, now)
+        self._answers += self._asker.take()
+        while self._answers:
+            self._answered(ledger, self._answers[0], now)
+            del self._asked[self._answers.pop(0).address]
         if now >= self._look_at:
+            self._enlist_unasked(ledger)
             self._look_at = now + self._look(ledger, now)
-        if self._cases and self._leads(ledger, now):
+        if self._registry_of and self._cases() and self._leads(ledger, now):
             self._send(now)
 
     def follow(self, ledger: Ledger, now: float) -> bool:
         """Read what the ledger knows of networks, page by page; whether that was all of it."""
+        if now < self._last:  # the clock was put back
+            self._look_at = self._follow_at = self._lease_at = self._dismiss_at = self._vain_until = 0.0
+        self._last = now
         if ledger.identity != self._identity:
-            self._begin(ledger)
+            self._begin(ledger, now)
         if now >= self._follow_at and (ready := self._followers.read(ledger.networks)):
             self._follow_at = now + _FOLLOW_S
             self._places.ready = ready
@@ -131,22 +181,25 @@ class Whois:
 
     def leave(self, ledger: Ledger) -> None:
         """Somebody else may ask now. Raises StoreError."""
-        if self._holds:
-            ledger.networks.lease(self._holder, 0.0, 0.0)
-            self._holds = False
+        if self._holds and ledger.shared:
+            ledger.networks.lease(self._policy.holder, 0.0, 0.0)
+        self._holds = False
 
     def close(self) -> None:
         """Ask no more."""
         self._asker.close()
 
-    def _begin(self, ledger: Ledger) -> None:
+    def _begin(self, ledger: Ledger, now: float) -> None:
         """With this ledger, from its beginning."""
+        self._unasked = []
+        first = datetime.fromtimestamp(max(0.0, now - self._policy.backfill_s), ledger.zone).date().isoformat()
+        self._unasked_days = [day for day in ledger.days() if self._registry_of and day >= first]
         self._identity = ledger.identity
         self._places.ready = False
         self._cache.clear()
         self._followers = Followers(self._take_networks, self._take_cells)
         self._addresses.clear()
-        self._cases.clear()
+        self._newest, self._others = Cases(), Cases()
         self._follow_at = self._look_at = 0.0
 
     # What others learned, and what was known before.
@@ -165,54 +218,95 @@ class Whois:
 
     # Who waits, and for what.
 
-    def _look(self, ledger: Ledger, now: float) -> float:
-        """Amend bans of the window that are known by now, note what to ask; seconds until the next look."""
-        if now >= self._dismiss_at:
-            ledger.dismiss(now - self._backfill_s, self._most)
-            self._dismiss_at = now + 60.0
-        ids = ledger.newest_waiting(self._window, _WINDOW)
-        self._addresses = self._addresses_of(ledger, ids)
-        self._pauses = ledger.networks.pauses() if ids else {}
-        known, nobodys = self._sort(now)
-        self._keep(ledger, [], [self._nothing(cell, now) for cell in nobodys], now)
-        ledger.amend(known[:_AMENDED], self._places.locate)
-        if len(known) > _AMENDED or nobodys:
-            return 0.0
-        in_vain = len(ids) == _WINDOW and not self._cases and not known
-        self._window = self._window + _WINDOW if in_vain else 0
-        return _LOOK_S if self._cases or not ids else _LOOK_IN_VAIN_S
+    def _enlist_unasked(self, ledger: Ledger) -> None:
+        """Some of the last days' bans that were recorded when nobody was to be asked: now they wait, newest first."""
+        if not self._unasked and self._unasked_days:
+            self._unasked = ledger.ids_of_day(self._unasked_days.pop())
+        some, self._unasked = self._unasked[:_AMENDED], self._unasked[_AMENDED:]
+        unasked = [ban.id for ban in ledger.bans(some) if ban is not None and ban.whois is None and ban.country]
+        ledger.amend(unasked, self._places.locate)
 
-    def _sort(self, now: float) -> tuple[list[str], set[Block]]:
+    def _look(self, ledger: Ledger, now: float) -> float:
+        """Amend bans that are known by now, note what is to be asked; seconds until the next look."""
+        if now >= self._dismiss_at:
+            more = self._dismiss(ledger, now)
+            self._dismiss_at = now + (0.0 if more else _DISMISS_S)
+            if more:
+                return 0.0
+        head = ledger.newest_waiting(0, 1)
+        if not head or (head == self._head and now < self._vain_until):
+            return 0.0 if self._unasked or self._unasked_days else _LOOK_S
+        self._head = head
+        self._heed(ledger.networks.pauses(), now)
+        self._newest = Cases()
+        ids = ledger.newest_waiting(0, _PAGE)
+        self._addresses = self._addresses_of(ledger, ids, self._addresses)
+        known, nobodys = self._sort(self._addresses, self._newest, None, now)
+        over = len(ids) < _PAGE or self._look_deeper(ledger, known, nobodys, now)
+        self._keep(ledger, [], [self._nothing(cell, now) for cell in dict.fromkeys(nobodys)], now)
+        ledger.amend(known[:_AMENDED], self._places.locate)
+        vain = over and not (known or nobodys or self._cases() or self._asked)
+        self._vain_until = now + _LOOK_IN_VAIN_S if vain else 0.0
+        return 0.0 if len(known) > _AMENDED else _LOOK_S
+
+    def _look_deeper(self, ledger: Ledger, known: list[str], nobodys: list[Block], now: float) -> bool:
+        """One page of older bans, likewise; whether it was the last page."""
+        ids = ledger.newest_waiting(self._deep, _PAGE)
+        over = len(ids) < _PAGE
+        self._deep = _PAGE if over else self._deep + _PAGE
+        found = self._sort(self._addresses_of(ledger, ids, {}), self._others, _CASES, now)
+        known += found[0]
+        nobodys += found[1]
+        return over
+
+    def _dismiss(self, ledger: Ledger, now: float) -> bool:
+        """Bans that wait in vain; whether there are more. Who asks for all decides for all."""
+        if self._registry_of is None:
+            return ledger.dismiss(0.0, 0, self._places.locate)
+        if not self._leads(ledger, now):
+            return False
+        return ledger.dismiss(now - self._policy.backfill_s, self._policy.most, self._places.locate)
+
+    def _heed(self, pauses: Mapping[str, float], now: float) -> None:
+        """Leave registries alone that want it, whoever was told so."""
+        for name, until in pauses.items():
+            if 0 < until - now <= _LONGEST_PAUSE_S:
+                self._pace.rest(name, until - now)
+
+    def _addresses_of(self, ledger: Ledger, ids: list[str], have: Mapping[str, str]) -> dict[str, str]:
+        new = [id_ for id_ in ids if id_ not in have]
+        found = {id_: ban.ip for id_, ban in zip(new, ledger.bans(new), strict=True) if ban is not None and ban.ip}
+        return {id_: address for id_ in ids if (address := have.get(id_) or found.get(id_))}
+
+    def _sort(
+        self, addresses: Mapping[str, str], cases: Cases, most: int | None, now: float
+    ) -> tuple[list[str], list[Block]]:
         """Note the cases of bans that can be asked about now; the bans that are known by now, and cells of nobody."""
         known: list[str] = []
-        nobodys: set[Block] = set()
+        nobodys: list[Block] = []
         in_flight = {case.found.cell for _, case in self._asked.values()}
-        self._cases.clear()
-        for id_, address in self._addresses.items():
+        for id_, address in addresses.items():
             found = self._places.found(address)
             if found.standing not in WAITS:
                 known.append(id_)
-            elif now >= found.until and found.cell not in in_flight:
+            elif self._registry_of and _due(found, now) and found.cell not in in_flight:
                 registry = self._registry_of(address)
                 if registry is None:
-                    nobodys.add(found.cell)
-                elif now >= self._pauses.get(registry.name, 0.0):
-                    cases = self._cases.setdefault(registry.name, {})
-                    cases.setdefault(found.cell, Case(address, found, [])).bans.append(id_)
+                    nobodys.append(found.cell)
+                elif not self._pace.rests(registry.name):
+                    cases.note(registry.name, id_, address, found, most)
         return known, nobodys
-
-    def _addresses_of(self, ledger: Ledger, ids: list[str]) -> dict[str, str]:
-        new = [id_ for id_ in ids if id_ not in self._addresses]
-        found = {id_: ban.ip for id_, ban in zip(new, ledger.bans(new), strict=True) if ban is not None and ban.ip}
-        return {id_: address for id_ in ids if (address := self._addresses.get(id_) or found.get(id_))}
 
     # Asking.
 
+    def _cases(self) -> list[str]:
+        return [*self._newest.registries(), *self._others.registries()]
+
     def _leads(self, ledger: Ledger, now: float) -> bool:
-        """Whether it is us who ask."""
+        """Whether it is us who ask. Nobody else does where the ledger is ours alone."""
         if now >= self._lease_at:
             held = self._holds
-            self._holds = ledger.networks.lease(self._holder, now, now + _LEASE_S)
+            self._holds = not ledger.shared or ledger.networks.lease(self._policy.holder, now, now + _LEASE_S)
             self._lease_at = now + _LEASE_S / 3
             if self._holds and not held:
                 self._pace.begin()
@@ -221,60 +315,76 @@ class Whois:
     def _send(self, now: float) -> None:
         """One question for each registry whose turn it is."""
         busy = {name for name, _ in self._asked.values()}
-        for name, cases in self._cases.items():
-            if name in busy or now < self._pauses.get(name, 0.0) or not cases:
-                continue
-            cell, case = next(iter(cases.items()))
-            registry = self._registry_of(case.address)
-            if registry is None or not self._pace.free(name, registry.interval_s):
-                continue
-            self._pace.take(name, registry.interval_s)
-            del cases[cell]
-            self._asked[case.address] = name, case
-            self._asker.submit(case.address)
+        for name in dict.fromkeys(self._cases()):
+            case = None if name in busy else self._next(name, now)
+            if case is not None:
+                self._asked[case.address] = name, case
+                self._asker.submit(case.address)
+
+    def _next(self, name: str, now: float) -> Case | None:
+        """The next case of a registry that is still one, if the registry may be asked now."""
+        for cases in (self._newest, self._others):
+            while (case := cases.first(name)) is not None:
+                found = self._places.found(case.address)
+                registry = self._registry_of(case.address) if self._registry_of else None
+                is_one = registry is not None and found.standing in WAITS and _due(found, now)
+                if registry and is_one and not self._pace.try_take(name, registry.interval_s):
+                    return None
+                cases.drop(name)
+                if is_one:
+                    return case
+        return None
 
     # Answers.
 
     def _answered(self, ledger: Ledger, answer: Answer, now: float) -> None:
-        name, case = self._asked.pop(answer.address)
+        """What came. May be called again with the same answer."""
+        name, case = self._asked[answer.address]
+        by = answer.by or name
         if answer.outcome is Outcome.LIMITED:
-            self._rest(ledger, name, answer.retry_s, now)
+            pause = self._rest(ledger, by, answer.retry_s, now)
+            if by != name:  # the first one would send us there again
+                self._keep(ledger, [], [_failed(case.found, answer, now, pause)], now)
         elif answer.outcome is Outcome.FAILED:
-            self._struck(ledger, name, now)
+            self._struck(ledger, by, now)
             self._keep(ledger, [], [_failed(case.found, answer, now)], now)
         else:
-            self._strikes[name] = self._unreachable = 0
+            self._strikes[by] = self._strikes[name] = self._unreachable = 0
             self._learn(ledger, answer, now)
-            self._amend(ledger, case.bans)
+            self._amend(ledger, case.bans, now)
 
-    def _amend(self, ledger: Ledger, ids: Iterable[str]) -> None:
-        """Bans of a cell that was answered; those that wait for another one now are seen at the next look."""
+    def _amend(self, ledger: Ledger, ids: Iterable[str], now: float) -> None:
+        """Some bans of a cell that was answered; the others, and those that wait for another one now, see `_look`."""
         known = [
             id_
             for id_ in ids
             if id_ in self._addresses and self._places.found(self._addresses[id_]).standing not in WAITS
         ]
-        ledger.amend(known, self._places.locate)
-        for id_ in known:
-            self._addresses.pop(id_, None)
+        ledger.amend(known[:_AMENDED], self._places.locate)
+        self._vain_until = 0.0
+        if len(known) > _AMENDED:
+            self._look_at = now
 
     def _learn(self, ledger: Ledger, answer: Answer, now: float) -> None:
         """Keep what was answered, and forget smaller networks that it says are no more."""
         asked, network = block(answer.address), answer.network
         own = _containing(network, asked)
-        if network is None or own is None:
-            self._keep(ledger, [], [self._nothing(cell_of(asked, None), now)], now)
-            return
-        gone = [cidr for cidr in self._cache.inside_of(asked, own) if cidr not in network.cidrs]
+        cell = cell_of(asked, own)
+        kept = network.cidrs if network and own else ()
+        wider = own or cell.at(cell.prefix - 1)
+        gone = [cidr for cidr in self._cache.inside_of(asked, wider) if cidr not in kept]
         if gone:
-            ledger.networks.remove(gone)
+            ledger.networks.remove(gone, now)
             for cidr in gone:
                 self._cache.forget(cidr)
-        found = Cell(cidr=cell_of(asked, own).cidr, asked=now, result=Outcome.FOUND, network=own.cidr, asn=answer.asn)
-        self._keep(ledger, [network], [found], now)
+        if network is None or own is None:
+            self._keep(ledger, [], [self._nothing(cell, now)], now)
+        else:
+            found = Cell(cidr=cell.cidr, asked=now, result=Outcome.FOUND, network=own.cidr, asn=answer.asn)
+            self._keep(ledger, [network], [found], now)
 
     def _nothing(self, cell: Block, now: float) -> Cell:
-        return Cell(cidr=cell.cidr, asked=now, result=Outcome.NONE, until=now + self._refresh_s)
+        return Cell(cidr=cell.cidr, asked=now, result=Outcome.NONE, until=now + self._policy.refresh_s)
 
     def _keep(self, ledger: Ledger, networks: list[Network], cells: list[Cell], now: float) -> None:
         """In the ledger first, then in memory."""
@@ -286,25 +396,32 @@ class Whois:
         for cell in cells:
             self._cache.prove(cell)
 
-    def _rest(self, ledger: Ledger, name: str, retry_s: float, now: float) -> None:
-        """A registry wants to be left alone."""
+    def _rest(self, ledger: Ledger, name: str, retry_s: float, now: float) -> float:
+        """A registry wants to be left alone; for how many seconds."""
         self._strikes[name] = strikes = self._strikes.get(name, 0) + 1
-        pause = retry_s or _growing(_FIRST_PAUSE_S, _LAST_PAUSE_S, strikes)
-        self._pauses[name] = now + pause
+        pause = min(retry_s or _growing(_FIRST_PAUSE_S, _LAST_PAUSE_S, strikes), _LONGEST_PAUSE_S)
+        self._pace.rest(name, pause)
         ledger.networks.pause(name, now + pause)
         if strikes == 1:
-            _log.info("whois: %s asks for a pause of %d s", name, pause)
+            _log.info("whois: %r asks for a pause of %d s", name, pause)
+        return pause
 
     def _struck(self, ledger: Ledger, name: str, now: float) -> None:
         """A failure: after some of a registry it is left alone; after many of all, somebody else may ask."""
         self._strikes[name] = strikes = self._strikes.get(name, 0) + 1
         self._unreachable += 1
         if strikes >= _STRIKES:
-            self._pauses[name] = now + _growing(_FIRST_PAUSE_S, _LAST_PAUSE_S, strikes - _STRIKES + 1)
-            ledger.networks.pause(name, self._pauses[name])
-        if self._unreachable % (5 * _STRIKES) == 0:
+            pause = _growing(_FIRST_PAUSE_S, _LAST_PAUSE_S, strikes - _STRIKES + 1)
+            self._pace.rest(name, pause)
+            ledger.networks.pause(name, now + pause)
+        if self._unreachable % (5 * _STRIKES) == 0 and ledger.shared:
             self.leave(ledger)
             self._lease_at = now + _UNREACHABLE_S
+
+
+def _due(found: Found, now: float) -> bool:
+    """Whether its cell may be asked about again. A moment farther away than any that we set is a clock's mistake."""
+    return not 0 < found.until - now <= _LONGEST_PAUSE_S
 
 
 def _containing(network: Network | None, asked: Block) -> Block | None:
@@ -313,7 +430,7 @@ def _containing(network: Network | None, asked: Block) -> Block | None:
     return max(covering, key=lambda there: there.prefix, default=None)
 
 
-def _failed(found: Found, answer: Answer, now: float) -> Cell:
+def _failed(found: Found, answer: Answer, now: float, wait_s: float = 0.0) -> Cell:
     """A cell that could not be asked about. What was known of it before stands."""
     tries = found.tries + 1
     known = found.known if found.standing == STALE else None
@@ -323,7 +440,7 @@ def _failed(found: Found, answer: Answer, now: float) -> Cell:
         result=Outcome.FOUND if known else Outcome.FAILED,
         network=known.cidr if known else None,
         asn=found.asn if known else None,
-        until=now + _growing(_FIRST_RETRY_S, _LAST_RETRY_S, tries),
+        until=now + (wait_s or _growing(_FIRST_RETRY_S, _LAST_RETRY_S, tries)),
         tries=tries,
         problem=answer.problem,
     )

@@ -1,20 +1,23 @@
 """Whois over every engine: bans are recorded at once and amended once, whoever crashes."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from banledger.keyspace import token
+from banledger.errors import StoreUnavailable
+from banledger.keyspace import Mark, token
 from banledger.model import BanLine, NetworkLine
-from banledger.network import Answer, packed
+from banledger.network import Answer, Cell, Network, packed
 from banledger.network import Outcome as Came
 from banledger.record import Ban
 from banledger.store.check import check
-from banledger.store.engine import Engine, Outcome
+from banledger.store.engine import Engine, Outcome, Repair
 from banledger.store.ledger import Ledger
 from tests.contract.conftest import KEYS, dump
 from tests.lines import T0, ban, nowhere
@@ -148,6 +151,8 @@ def test_what_one_recorder_learned_another_knows_and_after_a_restart_too(
 
 
 def test_only_the_holder_of_the_lease_asks_and_when_it_dies_another(ledger: Ledger, world: World, clock: Clock) -> None:
+    if not ledger.shared:
+        pytest.skip("nobody else may write to it")
     one, two = desk(world), desk(world, holder="two")
     ledger.record([ban(real("198.51.1.1"))], one.places.locate)
     run(one, ledger, clock, 3)
@@ -189,7 +194,7 @@ def test_a_failure_is_remembered_and_tried_again_ever_more_slowly(ledger: Ledger
     address = real("198.51.1.1")
     world.faults[address] = Answer(address=address, registry="ripe", outcome=Came.FAILED, problem="too slow")
     ledger.record([ban(address)], one.places.locate)
-    run(one, ledger, clock, 4 * 3600, 5.0)
+    run(one, ledger, clock, 4 * 3600, 20.0)
     moments = [moment for moment, _ in world.asked]
     waits = [after - before for before, after in pairwise(moments)]
     assert 3 <= len(moments) <= 5 and waits == sorted(waits) and waits[0] >= 900
@@ -244,11 +249,11 @@ def test_the_queue_is_bounded_and_the_newest_come_first(ledger: Ledger, world: W
 def test_where_the_newest_can_not_be_asked_about_older_ones_are(
     ledger: Ledger, world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("banledger.whois._WINDOW", 10)
+    monkeypatch.setattr("banledger.whois._PAGE", 10)
     one = desk(world)
     world.down = True
     ledger.record([ban(f"5.51.{n}.1", T0 + n) for n in range(100, 130)], one.places.locate)
-    run(one, ledger, clock, 4000, 5.0)
+    run(one, ledger, clock, 2000, 10.0)
     world.down = False
     ledger.networks.pause("apnic", clock.now + DAY_S)
     ledger.record([ban("6.51.1.1", T0), ban("7.51.1.1", T0 + 1)], one.places.locate)
@@ -284,7 +289,9 @@ def test_a_smaller_network_that_is_no_more_is_forgotten(ledger: Ledger, world: W
     run(one, ledger, clock, 5)
     assert bans_of(ledger, address)[1].network == "5.51.100.0/24"
     assert ledger.networks.network("5.51.100.128/26") is None
-    assert [cidr for cidr, _ in ledger.networks.newest("networks", 0, 9)] == ["5.51.100.0/24"]
+    other = desk(world)
+    run(other, ledger, clock, 1)
+    assert other.places.locate(address, clock.now).network == "5.51.100.0/24"
 
 
 def test_who_is_told_not_to_ask_does_not(ledger: Ledger, world: World, clock: Clock) -> None:
@@ -292,6 +299,147 @@ def test_who_is_told_not_to_ask_does_not(ledger: Ledger, world: World, clock: Cl
     ledger.record([ban(address) for address in ADDRESSES], one.places.locate)
     run(one, ledger, clock, 60)
     assert world.asked == [] and ledger.waiting() == 0
+
+
+def test_bans_of_the_last_days_that_nobody_asked_about_are_asked_about_later(
+    ledger: Ledger, world: World, clock: Clock
+) -> None:
+    silent = desk(world, ask=False)
+    lines = [ban(f"5.51.{n}.1", clock.now - n * DAY_S / 10) for n in range(60)]
+    ledger.record([*lines, ban("5.51.200.1", clock.now - 40 * DAY_S), ban("10.0.0.1")], silent.places.locate)
+    run(silent, ledger, clock, 5)
+    assert ledger.waiting() == 0
+    one = desk(world)
+    run(one, ledger, clock, 200, 1.0)
+    assert {bans_of(ledger, line.fid)[0].whois for line in lines} == {"proven"}
+    assert bans_of(ledger, "5.51.200.1")[0].whois is bans_of(ledger, "10.0.0.1")[0].whois is None
+    assert faults(ledger) == []
+
+
+def test_bans_that_wait_do_so_no_longer_if_nobody_is_to_be_asked(ledger: Ledger, world: World, clock: Clock) -> None:
+    one, silent = desk(world), desk(world, ask=False)
+    ledger.networks.put([_network("5.51.0.0/16")], [_found("5.51.1.0/24")], clock.now)
+    run(one, ledger, clock, 1)
+    ledger.record([ban("5.51.2.1"), ban("9.9.9.9", T0 + 1)], one.places.locate)
+    assert [bans_of(ledger, address)[0].whois for address in ("5.51.2.1", "9.9.9.9")] == ["inherited", "waiting"]
+    run(silent, ledger, clock, 5)
+    given_up = bans_of(ledger, "5.51.2.1")[0]
+    assert (ledger.waiting(), given_up.whois, given_up.network, given_up.country_from) == (0, None, None, "iptocc")
+    assert silent.places.locate("5.51.1.9", clock.now).network == "5.51.0.0/16"
+    assert world.asked == [] and faults(ledger) == []
+
+
+def test_a_failure_of_the_store_loses_no_answer(
+    ledger: Ledger, world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = desk(world)
+    ledger.record([ban("5.51.1.1"), ban("6.51.1.1"), ban("7.51.1.1")], one.places.locate)
+    put = ledger.networks.put
+    failures = iter([True, False, True, True])
+
+    def failing(*arguments: Any) -> None:
+        if next(failures, False):
+            raise StoreUnavailable("full")
+        put(*arguments)
+
+    monkeypatch.setattr(ledger.networks, "put", failing)
+    for _ in range(60):
+        with suppress(StoreUnavailable):
+            one.whois.step(ledger, clock.now)
+        clock.now += 0.5
+    assert ledger.waiting() == 0 and len(world.asked) == 3
+
+
+def test_a_small_network_that_nobody_has_any_more_is_asked_about_once(
+    ledger: Ledger, world: World, clock: Clock
+) -> None:
+    one = desk(world)
+    address = real("198.51.100.130")
+    ledger.record([ban(address)], one.places.locate)
+    run(one, ledger, clock, 5)
+    world.networks.clear()
+    clock.now += 15 * DAY_S
+    ledger.record([ban(address, clock.now)], one.places.locate)
+    run(one, ledger, clock, 60)
+    assert len(world.asked) == 2 and bans_of(ledger, address)[1].whois == "none"
+
+
+def test_a_clock_that_is_put_back_stops_nothing(ledger: Ledger, world: World, clock: Clock) -> None:
+    one = desk(world)
+    ledger.record([ban("5.51.1.1")], one.places.locate)
+    run(one, ledger, clock, 5)
+    ledger.networks.pause("arin", clock.now + 3 * 365 * DAY_S)
+    clock.now -= 3 * DAY_S
+    ledger.record([ban("6.51.1.1", clock.now)], one.places.locate)
+    run(one, ledger, clock, 70)
+    assert ledger.waiting() == 0 and world.asked[-1][1] == "6.51.1.1"
+
+
+def test_a_registry_behind_another_that_wants_a_pause_gets_it_alone(ledger: Ledger, world: World, clock: Clock) -> None:
+    one = desk(world)
+    national = Answer(
+        address="5.51.1.1", registry="apnic", by="jpnic.rdap.apnic.net", outcome=Came.LIMITED, retry_s=7 * DAY_S
+    )
+    world.faults["5.51.1.1"] = national
+    ledger.record([ban("5.51.1.1", T0 + 1), ban("5.51.9.1")], one.places.locate)
+    run(one, ledger, clock, 30)
+    assert [address for _, address in world.asked] == ["5.51.1.1", "5.51.9.1"]
+    assert list(ledger.networks.pauses()) == ["jpnic.rdap.apnic.net"]
+    assert ledger.waiting() == 1
+
+
+def test_older_knowledge_takes_no_newer_ones_place(ledger: Ledger, world: World, clock: Clock) -> None:
+    one = desk(world)
+    ledger.record([ban("5.51.1.1")], one.places.locate)
+    run(one, ledger, clock, 5)
+
+    def line(cidr: str, fetched: float, seen: float = 0.0, about: str = "") -> NetworkLine:
+        return NetworkLine(
+            v=1, seq=1, seen=seen or clock.now, server="w", jail="import", cidrs=(cidr,), source="import",
+            registry="ripe", fetched=fetched, country="RU", org="Old", about=about,
+        )  # fmt: skip
+
+    wrong = [line("5.51.1.0/24", 1000.0), line("0.0.0.0/0", clock.now), line("5.51.9.0/24", clock.now + 9 * DAY_S)]
+    assert ledger.record(wrong, nowhere, clock.now).networks == 0
+    assert ledger.record([line("9.9.9.0/24", clock.now, seen=9e9)], nowhere, clock.now).networks == 1
+    assert ledger.networks.newest("networks", 0, 1)[0][1] <= clock.now
+    run(one, ledger, clock, 6)
+    assert one.places.locate("5.51.1.2", clock.now).country == "DE"
+    assert one.places.locate("9.9.9.9", clock.now).country == "RU"
+
+
+def test_a_flood_is_given_up_page_by_page(
+    ledger: Ledger, world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("banledger.store.ledger._AT_ONCE", 10)
+    one = desk(world, most=5)
+    ledger.record([ban(f"5.51.{n}.1", T0 + n) for n in range(40)], one.places.locate)
+    one.whois.step(ledger, clock.now)
+    assert ledger.waiting() == 30
+    run(one, ledger, clock, 3, 0.1)
+    assert ledger.waiting() <= 5
+
+
+def test_hashes_that_make_no_sense_are_as_if_they_were_not_there(ledger: Ledger, world: World, clock: Clock) -> None:
+    engine = ledger._engine
+    engine.replace({"bans:whois:junk": {"cidrs": "junk", "source": "", "registry": "", "fetched": "1"},
+                    "bans:whois:5.51.0.0/16": {"cidrs": "5.51.0.0/16 x", "source": "", "registry": "", "fetched": "1"},
+                    "bans:cell:?": {"asked": "1", "result": "found"}})  # fmt: skip
+    engine.mend(Repair(marks=[Mark("bans:whois", "junk", 1.0), Mark("bans:whois", "5.51.0.0/16", 1.0),
+                              Mark("bans:cells", "?", 1.0)]))  # fmt: skip
+    engine.assign("bans:lookups", {"pause:ripe": "never"})
+    one = desk(world)
+    ledger.record([ban("5.51.1.1")], one.places.locate)
+    run(one, ledger, clock, 5)
+    assert bans_of(ledger, "5.51.1.1")[0].network == "5.51.0.0/16"
+
+
+def _network(cidr: str) -> Network:
+    return Network(cidrs=(cidr,), source="rdap", registry="ripe", fetched=T0, country="DE", org="Alpha")
+
+
+def _found(cidr: str) -> Cell:
+    return Cell(cidr=cidr, asked=T0, result=Came.FOUND)
 
 
 def test_an_imported_country_stands_whatever_whois_says(ledger: Ledger, world: World, clock: Clock) -> None:
@@ -372,6 +520,12 @@ class _Mortal(ReferenceEngine):
         super().mend(repair)
 
 
+class _Shared(ReferenceEngine):
+    """Others write to it too."""
+
+    shared = True
+
+
 _lines = st.lists(
     st.builds(
         lambda address, time, server: ban(address, time, server=server),
@@ -424,7 +578,7 @@ def test_two_recorders_share_what_waits_and_what_they_learn(
     world, store = World(WORLD, clock), Store()
     both = []
     for name, lines in (("one", mine), ("two", theirs)):
-        ledger, own = Ledger(ReferenceEngine(store, KEYS.standing_of), KEYS, "UTC", name), desk(world, holder=name)
+        ledger, own = Ledger(_Shared(store, KEYS.standing_of), KEYS, "UTC", "machine"), desk(world, holder=name)
         both.append((ledger, own))
         ledger.record(lines, own.places.locate)
     for _ in range(400):

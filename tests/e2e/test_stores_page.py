@@ -59,9 +59,9 @@ def whois_of_all_sorts(ledger: Ledger) -> None:
         one.whois.step(ledger, world.clock.now)
         world.clock.now += 1.0
     ledger.record([ban("9.9.9.9", T0 + 1)], one.places.locate)
-    ledger.dismiss(T0 + 9.0, 10)
+    ledger.dismiss(T0 + 9.0, 10, one.places.locate)
     ledger.networks.pause("ripe", T0 + 99.0)
-    ledger.networks.remove(["5.51.0.0/16"])
+    ledger.networks.remove(["5.51.0.0/16"], T0 + 9.0)
     one.whois.leave(ledger)
     assert ledger.waiting() == 0 and ledger.sizes("org", ["Alpha"]) == [1]
 

@@ -13,7 +13,7 @@ from banledger.enrich.places import Places, alike
 from banledger.model import BanLine
 from banledger.store.check import check
 from banledger.store.ledger import Ledger, open_to_write
-from banledger.whois import Whois
+from banledger.whois import Policy, Whois
 from tests.lines import T0, ban
 from tests.rdap_answers import network
 from tests.rdap_server import RdapServer
@@ -99,10 +99,8 @@ def test_a_day_of_ten_thousand_bans_is_answered_and_no_registry_is_asked_too_oft
         pace = Pace(clock, clock.sleep)
         lookup = Lookup(server.transport().get, Refreshed(), take=pace.take, clock=clock)
         places = Places(Cache(14 * DAY_S, alike(None)), None, clock, ask=True, backfill_s=30 * DAY_S)
-        whois = Whois(
-            places, Patient(lambda address: lookup.ask(address)), lookup.registry_of, pace,
-            holder="one", refresh_s=14 * DAY_S, most=20_000, backfill_s=30 * DAY_S,
-        )  # fmt: skip
+        policy = Policy("one", 14 * DAY_S, 20_000, 30 * DAY_S)
+        whois = Whois(places, Patient(lookup.ask), lookup.registry_of, pace, policy)
         ledger = open_to_write(str(tmp_path / "ledger.db"), "bans", "UTC")
         lines = day(Random(5), owners)
         live(ledger, whois, places, lines, clock)

@@ -237,3 +237,40 @@ def test_a_ledger_that_is_taken_away_is_noticed_before_anything_is_lost(
         recorder.step(NOW)
     assert recorder.step(NOW).new == 1
     assert reader(tmp_path).distinct("ip") == 1
+
+
+class _Sick:
+    """A whois that fails in every way."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.tried: list[float] = []
+
+    def step(self, ledger: Ledger, now: float) -> None:
+        self.tried.append(now)
+        raise self.error
+
+    def follow(self, ledger: Ledger, now: float) -> bool:
+        return True
+
+    def leave(self, ledger: Ledger) -> None:
+        raise StoreUnavailable("gone")
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("full", hint="make room"), NotALedger("odd"), KeyError("a bug")])
+def test_whatever_is_wrong_with_whois_bans_are_recorded_and_it_is_said_once(
+    spool: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    sick = _Sick(error)
+    made = Recorder(Spool(spool), lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere, whois=sick)
+    writer = Writer(spool)
+    for number in range(100):
+        writer.write(f"192.0.2.{number}")
+        assert made.step(T0 + number).new == 1
+    writer.close()
+    made.close()
+    assert 3 <= len(sick.tried) <= 6
+    assert caplog.text.count("whois rests") == 1

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from banledger.enrich.asker import Threads
+from banledger.enrich.asker import Nobody, Threads
 from banledger.enrich.cache import Cache
 from banledger.enrich.pace import Pace
 from banledger.enrich.places import Located, Places, alike
 from banledger.settings import Settings, machine_id
-from banledger.whois import Whois
+from banledger.whois import Policy, Whois
 
 if TYPE_CHECKING:
     from banledger.enrich.lookup import Lookup
@@ -35,25 +35,22 @@ def _files(chosen: Settings) -> Callable[[str], Located] | None:
     return Files([Path(path) for path in chosen.mmdb.split(":") if path]).locate
 
 
-def whois(chosen: Settings, known: Places) -> Whois | None:
-    """What asks in the background; None if nobody is to be asked."""
-    if not chosen.whois_enabled:
-        return None
-    pace = Pace(time.time, time.sleep)
-    asks = lookup(chosen, pace.take)
-    return Whois(
-        known,
-        Threads(asks.ask, _THREADS),
-        asks.registry_of,
-        pace,
-        holder=chosen.machine or machine_id() or "this machine",
-        refresh_s=chosen.whois_refresh_days * DAY_S,
-        most=chosen.whois_queue,
-        backfill_s=chosen.whois_backfill_days * DAY_S,
+def whois(chosen: Settings, known: Places) -> Whois:
+    """What asks in the background, or only follows what is known."""
+    pace = Pace(time.monotonic, time.sleep)
+    policy = Policy(
+        f"{chosen.machine or machine_id()}:{os.urandom(4).hex()}",
+        chosen.whois_refresh_days * DAY_S,
+        chosen.whois_queue,
+        chosen.whois_backfill_days * DAY_S,
     )
+    if not chosen.whois_enabled:
+        return Whois(known, Nobody(), None, pace, policy)
+    asks = lookup(chosen, pace.take)
+    return Whois(known, Threads(asks.ask, _THREADS), asks.registry_of, pace, policy)
 
 
-def lookup(chosen: Settings, take: Callable[[str, float], None] | None = None) -> "Lookup":
+def lookup(chosen: Settings, take: Callable[[str, float], float] | None = None) -> "Lookup":
     """What asks registries, and Cymru's DNS. `take`: see Lookup; without it, one person asks one question."""
     from banledger.enrich.bootstrap_refresh import Refreshed
     from banledger.enrich.cymru import Cymru

@@ -24,9 +24,9 @@ def whois(what: str, refresh: bool, as_json: bool, raw: bool, spool: str | None,
     """Whose network an address is in: name, country, organisation, autonomous system, and who takes complaints.
 
     From the ledger, if it knows: the answer says from where, how old it is, and whether somebody asked about this part
-    of the network (proven) or only about another (around). Else, and with --refresh, its registry is asked; who may
-    write to the spool keeps the answer for the ledger. Private addresses are never asked about, and nobody is if the
-    setting whois.enabled is false.
+    of the network (proven) or only about another (around). Else, and with --refresh, its registry is asked; if you are
+    root (or whoever fail2ban runs as), the answer is kept for the ledger. Private addresses are never asked about, and
+    nobody is if the setting whois.enabled is false.
 
     \b
     Example:
@@ -42,7 +42,7 @@ def whois(what: str, refresh: bool, as_json: bool, raw: bool, spool: str | None,
     now = time.time()
     asked = _address(what)
     known = _known(chosen, asked, now)
-    if refresh or known.network is None or known.standing == "around":
+    if refresh or known.standing in ("", "around"):
         known = _ask(chosen, known, now, refresh=refresh)
     _print(known, now, "raw" if raw else "json" if as_json else "text")
 
@@ -71,7 +71,7 @@ def _known(chosen: "Settings", asked: str, now: float) -> "Known":
     try:
         reader = open_to_read(chosen.store, chosen.prefix, access(chosen))
     except LedgerMissing:
-        return Known(asked, "", cell_of(block(asked), None), None, None)
+        return Known(asked, "", cell_of(block(asked), None), None, None, {})
     try:
         return known(reader.networks, asked, now, chosen.whois_refresh_days * 86_400.0)
     finally:
@@ -84,29 +84,36 @@ def _ask(chosen: "Settings", known: "Known", now: float, *, refresh: bool) -> "K
     from banledger.network import Outcome
     from banledger.report.whois import answered
 
-    answer = _answer(chosen, known.asked) if chosen.whois_enabled else None
+    answer = _answer(chosen, known, now) if chosen.whois_enabled else None
     if answer is not None and answer.outcome is Outcome.FOUND:
         _keep(chosen, answer)
         return answered(known, answer, now)
     if known.network is not None and not refresh:
         return known
     if answer is None:
-        raise LookupFailed(f"the ledger does not know {known.asked}", hint="whois.enabled is false: nobody is asked")
+        raise LookupFailed(f"nobody is asked about {known.asked}", hint="the setting whois.enabled is false")
     if answer.outcome is Outcome.NONE:
         raise LookupFailed(f"no registry has a network around {known.asked}", hint="it may not be given to anybody")
     limited = "asks to be left alone for a while" if answer.outcome is Outcome.LIMITED else answer.problem
     raise LookupFailed(f"{answer.registry or 'no registry'}: {limited}", hint="try again later")
 
 
-def _answer(chosen: "Settings", asked: str) -> "Answer":
+def _answer(chosen: "Settings", known: "Known", now: float) -> "Answer":
+    """What the registry says, unless it wants to be left alone."""
     from banledger.cli.lookups import lookup
+    from banledger.network import Answer, Outcome
 
-    click.echo(f"asking about {asked} ...", err=True)
-    return lookup(chosen).ask(asked)
+    asks = lookup(chosen)
+    registry = asks.registry_of(known.asked)
+    if registry is not None and now < known.pauses.get(registry.name, 0.0):
+        return Answer(address=known.asked, registry=registry.name, outcome=Outcome.LIMITED)
+    click.echo(f"asking about {known.asked} ...", err=True)
+    return asks.ask(known.asked)
 
 
 def _keep(chosen: "Settings", answer: "Answer") -> None:
-    """For the ledger, by way of the spool, which not everybody may write to."""
+    """For the ledger, by way of the spool: the recorder takes nothing there from strangers."""
+    import os
     from pathlib import Path
 
     from banledger.errors import SpoolError
@@ -114,9 +121,12 @@ def _keep(chosen: "Settings", answer: "Answer") -> None:
     from banledger.network import line_of
 
     assert answer.network is not None  # noqa: S101  # it is found
+    spool = Path(chosen.spool)
+    if not spool.is_dir() or spool.stat().st_uid != os.geteuid():
+        return
     line = line_of(answer.network, about=answer.address, seen=time.time(), server="banledger", writer="whois")
     try:
-        with SegmentWriter(Path(chosen.spool)) as writer:
+        with SegmentWriter(spool) as writer:
             writer.write(line)
     except SpoolError as error:
         click.echo(f"not kept for the ledger: {error}", err=True)

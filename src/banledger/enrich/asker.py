@@ -24,6 +24,21 @@ class Asker(Protocol):
         ...
 
 
+class Nobody:
+    """An Asker that has nobody to ask. See `Asker`."""
+
+    def submit(self, address: str) -> None:
+        """See Asker.submit."""
+        raise AssertionError(f"nobody is to be asked about {address}")
+
+    def take(self) -> list[Answer]:
+        """See Asker.take."""
+        return []
+
+    def close(self) -> None:
+        """See Asker.close."""
+
+
 class Threads:
     """An Asker with daemon threads: a look-up that hangs keeps nobody from ending. See `Asker`."""
 

@@ -11,6 +11,7 @@ remembered as long; a failure for as long as its cell says (`Cell.until`).
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from msgspec import Struct
 
@@ -30,7 +31,6 @@ class Known(Struct, frozen=True, gc=False):
     record: str
     country: str | None
     org: str | None
-    asn: int | None
 
 
 class _State(Struct, frozen=True, gc=False):
@@ -89,12 +89,13 @@ class Cache:
         record = network.cidrs[0]
         for cidr in network.cidrs:
             own = record if cidr == record else cidr
-            known = Known(own, record, self._same(network.country), self._same(network.org), network.asn)
+            known = Known(own, record, self._same(network.country), self._same(network.org))
             self._networks.put(block(cidr), known)
 
     def forget(self, cidr: str) -> None:
-        """There is no such network any more."""
-        self._networks.remove(block(cidr))
+        """There is no such network any more (or never was: it may be any text)."""
+        with suppress(OSError, ValueError):
+            self._networks.remove(block(cidr))
 
     def prove(self, cell: Cell) -> None:
         """Take in what came of asking."""
@@ -115,20 +116,22 @@ class Cache:
         hit = self._networks.longest(asked)
         cell = cell_of(asked, hit[0] if hit else None)
         state = self._cells.get(_key(cell))
-        if state is not None and state.nothing and now < state.until:
+        if state is not None and state.nothing and 0 < state.until - now <= self._refresh_s + _AHEAD_S:
             return Found(NONE, cell, until=state.until)
         if hit is not None:
             if state is not None and state.record is not None:
                 standing = PROVEN if -_AHEAD_S < now - state.asked < self._refresh_s else STALE
-                return Found(standing, cell, hit[1], state.asn or hit[1].asn, state.asked, state.until, state.tries)
+                return Found(standing, cell, hit[1], state.asn, state.asked, state.until, state.tries)
             if (near := self._near(cell, hit[1])) is not None:
-                return _waiting(INHERITED, cell, state, hit[1], near.asn or hit[1].asn)
+                return _waiting(INHERITED, cell, state, hit[1], near.asn)
         return _waiting(WAITING, cell, state)
 
     def _near(self, cell: Block, known: Known) -> _State | None:
         """A proven cell of the same record whose answer may stand for this one too."""
-        reach, size = cell.at(min(_REACH[cell.version], cell.prefix)), CELL_PREFIX[cell.version]
-        for number in range(1 << max(0, size - reach.prefix)):
+        if cell.prefix < _REACH[cell.version]:
+            return None  # wider than what is near
+        reach, size = cell.at(_REACH[cell.version]), CELL_PREFIX[cell.version]
+        for number in range(1 << size - reach.prefix):
             other = Block(cell.version, reach.first + (number << reach.at(size).host_bits), size)
             state = self._cells.get(_key(other))
             if state is not None and state.record == known.record and self._alike(cell, other):

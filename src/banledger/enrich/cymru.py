@@ -19,7 +19,9 @@ from msgspec import Struct
 
 from banledger.block import Block, block
 from banledger.enrich.codes import as_number, country_code
+from banledger.enrich.peer import is_public
 from banledger.identity import canonical_address
+from banledger.network import SHORTEST
 
 if TYPE_CHECKING:
     import dns.resolver
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 RESOLV_CONF = "/etc/resolv.conf"
 
 _ZONES = {4: "origin.asn.cymru.com.", 6: "origin6.asn.cymru.com."}
-_SHORTEST = {4: 8, 6: 16}  # nobody is given more; such a prefix is a leak or a joke
 _REGISTRIES = {"arin": "arin", "ripencc": "ripe", "apnic": "apnic", "lacnic": "lacnic", "afrinic": "afrinic"}
 _TEXT_MOST = 512
 _TEXTS_MOST = 64
@@ -82,7 +83,7 @@ def _origin(text: bytes, asked: Block) -> Origin | None:
     fields = [field.strip() for field in text[:_TEXT_MOST].decode("ascii", "replace").split("|")]
     asns, prefix, country, registry, allocated = (*fields, *[""] * 5)[:5]
     announced = _network(prefix)
-    if announced is None or not announced.covers(asked) or announced.prefix < _SHORTEST[announced.version]:
+    if announced is None or not announced.covers(asked) or announced.prefix < SHORTEST[announced.version]:
         return None
     return Origin(
         asn=next((asn for word in asns.split() if (asn := as_number(word))), None),
@@ -191,8 +192,7 @@ def _public(text: str) -> str | None:
         first = Block(asked.version, asked.first, asked.prefix + asked.host_bits).text
     except (OSError, ValueError):
         return None
-    address = ipaddress.ip_address(first)
-    return first if address.is_global and not address.is_multicast else None
+    return first if is_public(first) else None
 
 
 class _Turn(Struct, frozen=True):

@@ -7,11 +7,9 @@ A registry may send us on, to another one or to a national one below it; only to
 and all of it within one deadline. What the network does ends in an `Answer`, never in an error.
 """
 
-import ipaddress
 import time
 from collections.abc import Callable
-from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import structs
 
@@ -20,10 +18,11 @@ from banledger.enrich import rdap
 from banledger.enrich.bootstrap_refresh import Get, Refreshed
 from banledger.enrich.codes import country_code
 from banledger.enrich.https import Url, https_url
+from banledger.enrich.peer import is_public
 from banledger.enrich.registry import Bootstrap, Registry, registry_at
 from banledger.enrich.transport import Response, TransportError
 from banledger.identity import canonical_address
-from banledger.network import Answer, Network, Outcome
+from banledger.network import SHORTEST, Answer, Network, Outcome
 
 ACCEPT = "application/rdap+json"
 REDIRECTS_MOST = 3
@@ -51,8 +50,9 @@ class Lookup:
     get         what asks (`Transport.get`)
     bootstrap   who has which address
     origin      a second source: who announces an address; raises nothing. None: nobody is asked
-    take        waits for a registry's next turn (name, interval in seconds; `Pace.take`): called when one registry
-                sends us on to another. The turn of the first one is taken by who calls `ask`. None: no waiting
+    take        waits for a registry's next turn (name, interval in seconds), or says for how many seconds it is left
+                alone (`Pace.take`): called when a registry sends us on. The turn of the first one is taken by who
+                calls `ask`. None: no waiting
     deadline_s  for a question with all its redirects; waiting for turns is not counted
     clock       UTC epoch seconds; `monotonic`: seconds that never go back
     """
@@ -63,7 +63,7 @@ class Lookup:
         bootstrap: Refreshed,
         *,
         origin: Callable[[str], Origin | None] | None = None,
-        take: Callable[[str, float], None] | None = None,
+        take: Callable[[str, float], float] | None = None,
         deadline_s: float = 20.0,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -98,22 +98,28 @@ class Lookup:
 
     def _ask(self, asked: str, registry: Registry, bootstrap: Bootstrap, now: float) -> Answer:
         """What the registry says, or whoever it sends us to."""
-        ended = partial(Answer, address=asked, registry=registry.name)
-        try:
-            response = self._follow(https_url(f"{registry.urls[0]}ip/{asked}"), registry, bootstrap)
-            return ended(outcome=Outcome.FOUND, network=_network(response, asked, now))
-        except rdap.NotANetwork as error:
-            return ended(outcome=Outcome.NONE, problem=str(error))
-        except rdap.RateLimited as error:
-            return ended(outcome=Outcome.LIMITED, problem=str(error), retry_s=error.retry_s)
-        except (rdap.Refused, TransportError) as error:
-            return ended(outcome=Outcome.FAILED, problem=str(error))
-
-    def _follow(self, url: Url, first: Registry, bootstrap: Bootstrap) -> Response:
-        """The response at the end of all redirects. Raises TransportError, or Refused for one that may not be."""
-        until = self._monotonic() + self._deadline_s
         seen: list[Url] = []
-        asked = first.name
+
+        def ended(outcome: Outcome, **more: Any) -> Answer:
+            by = registry_at(seen[-1].host).name if seen else registry.name
+            return Answer(address=asked, registry=registry.name, outcome=outcome, by=by, **more)
+
+        try:
+            response = self._follow(https_url(f"{registry.urls[0]}ip/{asked}"), seen, bootstrap)
+            return ended(Outcome.FOUND, network=_network(response, asked, now))
+        except rdap.NotANetwork as error:
+            return ended(Outcome.NONE, problem=str(error))
+        except rdap.RateLimited as error:
+            return ended(Outcome.LIMITED, problem=str(error), retry_s=error.retry_s)
+        except (rdap.Refused, TransportError) as error:
+            return ended(Outcome.FAILED, problem=str(error))
+
+    def _follow(self, url: Url, seen: list[Url], bootstrap: Bootstrap) -> Response:
+        """The response at the end of all redirects; `seen` gets every place that was asked, or was to be.
+
+        Raises TransportError, Refused for a redirect that may not be, RateLimited for one to who is left alone.
+        """
+        until = self._monotonic() + self._deadline_s
         while True:
             seen.append(url)
             left_s = until - self._monotonic()
@@ -123,12 +129,12 @@ class Lookup:
             if response.status not in _REDIRECTS:
                 return response
             url = _next(response, url, seen, bootstrap)
-            there = registry_at(url.host)
-            if there.name != asked and self._take is not None:
-                began = self._monotonic()
-                self._take(there.name, there.interval_s)
+            if self._take is not None:
+                there, began = registry_at(url.host), self._monotonic()
+                if rest_s := self._take(there.name, there.interval_s):
+                    seen.append(url)
+                    raise rdap.RateLimited(rest_s)
                 until += self._monotonic() - began
-            asked = there.name
 
     # The second source.
 
@@ -162,13 +168,10 @@ class Lookup:
 def unaskable(asked: str) -> str:
     """Why nobody is to be asked about a canonical address or network; empty if somebody is."""
     there = block(asked)
-    if there.prefix < rdap.SHORTEST[there.version]:
+    if there.prefix < SHORTEST[there.version]:
         return "wider than any registry's network"
-    for number in (there.first, there.last):
-        address = ipaddress.ip_address(number.to_bytes(4 if there.version == 4 else 16, "big"))
-        if not address.is_global or address.is_multicast:
-            return "a private or reserved address"
-    return ""
+    ends = (Block(there.version, number, there.prefix + there.host_bits).text for number in (there.first, there.last))
+    return "" if all(map(is_public, ends)) else "a private or reserved address"
 
 
 def _next(response: Response, url: Url, seen: list[Url], bootstrap: Bootstrap) -> Url:
@@ -200,6 +203,6 @@ def _prefix(origin: Origin, asked: Block) -> str | None:
     """The announced network around the address, if it makes sense."""
     text = canonical_address(origin.prefix or "")
     there = block(text) if text else None
-    if there is None or not there.covers(asked) or there.prefix < rdap.SHORTEST[there.version]:
+    if there is None or not there.covers(asked) or there.prefix < SHORTEST[there.version]:
         return None
     return there.cidr

@@ -8,16 +8,16 @@ A ban that is not answered by what is known *waits* (`whois` of its place): the 
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Protocol
 
 from banledger.block import Block, block
 from banledger.enrich import offline
 from banledger.enrich.cache import Cache, Found
-from banledger.network import cell_of
+from banledger.network import SHORTEST, cell_of
 from banledger.record import NONE, PROVEN, STALE, WAITING, Place
 
 FROM_WHOIS = "whois"
-_WIDEST = {4: 8, 6: 16}
 
 
 class Located(Protocol):
@@ -73,7 +73,7 @@ class Places:
         now = self._clock()
         asks = self._ask and now - time < self._backfill_s
         asked = block(address)
-        if asked.prefix < _WIDEST[asked.version]:
+        if asked.prefix < SHORTEST[asked.version]:
             return _place(registered, located, None, None)
         found = self._find(asked, now)
         return _place(registered, located, found, _whois(found, asks=asks))
@@ -115,13 +115,13 @@ def _place(registered: Place, located: Located | None, found: Found | None, whoi
 def alike(files: Callable[[str], Located] | None) -> Callable[[Block, Block], bool]:
     """Whether offline data says the same of two blocks: registered country, and AS where that is known of both."""
 
+    @lru_cache(maxsize=8192)  # the same cells come again and again, and a file is slow to ask
+    def said(there: Block) -> tuple[str | None, int | None]:
+        text = there.at(there.prefix + there.host_bits).text
+        return offline.locate(text).country, files(text).asn if files else None
+
     def same(one: Block, other: Block) -> bool:
-        mine, theirs = (block_.at(32 if block_.version == 4 else 128).text for block_ in (one, other))
-        if offline.locate(mine).country != offline.locate(theirs).country:
-            return False
-        if files is None:
-            return True
-        first, second = files(mine).asn, files(theirs).asn
-        return first == second or None in (first, second)
+        (country, asn), (other_country, other_asn) = said(one), said(other)
+        return country == other_country and (asn == other_asn or None in (asn, other_asn))
 
     return same

@@ -18,15 +18,22 @@ class Proxy(Struct, frozen=True):
 def proxy_for(host: str, chosen: str, environment: Mapping[str, str]) -> Proxy | None:
     """The proxy for that host: the `chosen` one, or HTTPS_PROXY of the environment unless NO_PROXY spares the host.
 
-    Raises ValueError for one that is not `http://[user:password@]host[:port]`.
+    Raises ValueError for one that is not `http://[user:password@]host[:port]`; what is said shows nothing of it.
     """
     text = chosen or environment.get("https_proxy") or environment.get("HTTPS_PROXY") or ""
     spared = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     if not text or (not chosen and _is_spared(host, spared)):
         return None
+    try:
+        return _proxy(text)
+    except ValueError:
+        raise ValueError("the proxy is not of the form http://[user:password@]host:port") from None
+
+
+def _proxy(text: str) -> Proxy:
     parts = urlsplit(text if "://" in text else f"http://{text}")
-    if parts.scheme != "http" or not parts.hostname:
-        raise ValueError("the proxy is not of the form http://host:port")
+    if parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError
     headers: dict[str, str] = {}
     if parts.username is not None:
         headers = dict(make_headers(proxy_basic_auth=f"{unquote(parts.username)}:{unquote(parts.password or '')}"))

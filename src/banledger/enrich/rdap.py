@@ -23,13 +23,10 @@ from banledger.enrich import jcard
 from banledger.enrich.codes import country_code
 from banledger.enrich.jcard import Fields, Json, objects, text, words
 from banledger.identity import canonical_address
-from banledger.network import MOST_CIDRS, Network
+from banledger.network import MOST_CIDRS, SHORTEST, Network
 
 BODY_MOST = 256 << 10
 """Bytes of an answer; the largest seen had 22 kB."""
-
-SHORTEST = {4: 8, 6: 16}
-"""No network is larger, by IP version."""
 
 _DEPTH_MOST = 32
 _REMARKS_MOST = 16

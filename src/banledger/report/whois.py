@@ -16,6 +16,7 @@ class Known(Struct, frozen=True):
     standing  proven, stale (proven long ago), none (no registry has a network there), around (the network is known,
               but nobody asked about this part of it), or empty: nothing is known
     cell      what a look-up of it proves, or has proven
+    pauses    until when (UTC epoch) registries want to be left alone
     """
 
     asked: str
@@ -23,6 +24,7 @@ class Known(Struct, frozen=True):
     cell: Block
     network: Network | None
     result: Cell | None
+    pauses: dict[str, float]
 
 
 def known(networks: NetworksReader, asked: str, now: float, refresh_s: float) -> Known:
@@ -33,7 +35,7 @@ def known(networks: NetworksReader, asked: str, now: float, refresh_s: float) ->
     cell = cell_of(there, own)
     (result,) = networks.cells([cell.cidr])
     whole = networks.network(own.cidr) if own else None
-    return Known(asked, _standing(whole, result, now, refresh_s), cell, whole, result)
+    return Known(asked, _standing(whole, result, now, refresh_s), cell, whole, result, networks.pauses())
 
 
 def answered(before: Known, answer: Answer, now: float) -> Known:
@@ -44,7 +46,7 @@ def answered(before: Known, answer: Answer, now: float) -> Known:
     own = max(around, key=lambda cidr: cidr.prefix, default=None)
     cell = cell_of(there, own)
     result = Cell(cidr=cell.cidr, asked=now, result=Outcome.FOUND, network=own.cidr if own else None, asn=answer.asn)
-    return Known(before.asked, PROVEN, cell, network, result)
+    return Known(before.asked, PROVEN, cell, network, result, before.pauses)
 
 
 def _standing(network: Network | None, result: Cell | None, now: float, refresh_s: float) -> str:

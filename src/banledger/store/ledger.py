@@ -1,7 +1,9 @@
 """The ledger: bans in, questions answered, over any engine."""
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property, lru_cache
 from math import inf
@@ -19,8 +21,6 @@ from banledger.model import BanLine, Event, GapLine, NetworkLine, TicketLine
 from banledger.network import of_line
 from banledger.record import (
     PENDING,
-    PROVEN,
-    STALE,
     Ban,
     Locate,
     Subject,
@@ -235,6 +235,7 @@ class LedgerReader:
 class Ledger(LedgerReader):
     """A ledger to write. Its caller is the one writer of its engine; `record` may be repeated after any failure.
 
+    `shared`: other machines may write to it too.
     `machine`: what tells this machine from others that share the store; empty: its machine-id.
     """
 
@@ -249,6 +250,7 @@ class Ledger(LedgerReader):
         meta = engine.claim(keyspace.meta, made | {"ledger": os.urandom(8).hex()})
         super().__init__(engine, keyspace)
         self.identity = meta["ledger"]
+        self.shared = engine.shared
         self.replay_s = engine.replay_s
         self._calendar = _calendar(self.zone)
         self._machine = (machine or machine_id()) if engine.shared else ""
@@ -289,21 +291,27 @@ class Ledger(LedgerReader):
                 )
         self._labels |= labels
 
-    def record(self, lines: Iterable[Event], locate: Locate) -> Recorded:
-        """Record what the lines say, exactly once however often they come. `locate` tells where an address is."""
+    def record(self, lines: Iterable[Event], locate: Locate, now: float = 0.0) -> Recorded:
+        """Record what the lines say, exactly once however often they come (UTC epoch `now`; 0: the clock's).
+
+        `locate` tells where an address is.
+        """
+        now = now or time.time()
         about: dict[Subject, list[TicketLine]] = {}
         gaps: list[GapLine] = []
-        read = networks = 0
+        networks: list[NetworkLine] = []
+        read = 0
         for line in lines:
             read += 1
             if isinstance(line, GapLine):
                 gaps.append(line)
             elif isinstance(line, NetworkLine):
-                networks += self._record_network(line)
+                networks.append(line)
             else:
                 about.setdefault(subject_of(line), []).append(line)
         self._bind({subject.server for subject in about} | {line.server for line in gaps})
-        others = Recorded(lines=read, gaps=self._record_gaps(gaps), networks=networks)
+        learned = self._record_networks(networks, now)
+        others = Recorded(lines=read, gaps=self._record_gaps(gaps), networks=learned)
         return self._record_bans(about, locate) + others
 
     def _record_bans(self, about: dict[Subject, list[TicketLine]], locate: Locate) -> Recorded:
@@ -406,29 +414,29 @@ class Ledger(LedgerReader):
                 return done
         raise StoreUnavailable("the ledger keeps changing under the recorder", hint="it is tried again")
 
-    def dismiss(self, before: float, most: int) -> int:
-        """Bans older than `before` (UTC epoch), and the oldest beyond `most`, wait for whois no longer; how many."""
-        gone, excess = 0, self.waiting() - most
+    def dismiss(self, before: float, most: int, locate: Locate) -> bool:
+        """Bans older than `before` (UTC epoch), and the oldest beyond `most`, wait for whois no longer.
+
+        What `locate` knows of them stays. A page of them at a time; whether there are more.
+        """
+        excess = self.waiting() - most
         for month in sorted(self._reader.members(self.keys.months)):
-            key = self.keys.waiting(month)
-            while ids := self._overdue(key, before, excess):
+            if ids := self._overdue(self.keys.waiting(month), before, excess):
                 bans = [ban for ban in self.bans(ids) if ban is not None and ban.waits]
-                self._apply([self.keys.change(ban, replace(ban, whois=_kept(ban))) for ban in bans])
-                if not bans:
-                    break
-                gone, excess = gone + len(bans), max(0, excess - len(bans))
-        return gone
+                self._apply([self.keys.change(ban, _given_up(ban, locate)) for ban in bans])
+                return bool(bans)
+        return False
 
     def _overdue(self, key: str, before: float, excess: int) -> list[str]:
         old = self._engine.due(key, before, _AT_ONCE)
         return old if old or excess <= 0 else self._engine.due(key, inf, min(excess, _AT_ONCE))
 
-    def _record_network(self, line: NetworkLine) -> bool:
-        try:
-            network, cells = of_line(line)
-        except ValueError:
-            return False
-        return self.networks.put_line(network, cells, line.seen)
+    def _record_networks(self, lines: list[NetworkLine], now: float) -> int:
+        learned = []
+        for line in lines:
+            with suppress(ValueError):
+                learned.append(of_line(line, now))
+        return self.networks.put_older(learned, now) if learned else 0
 
     def _record_gaps(self, gaps: list[GapLine]) -> int:
         changes = {change.key: change for change in map(self.keys.gap_change, gaps)}
@@ -466,9 +474,10 @@ def _id(subject: Subject, salt: int) -> str:
     return ban_id(subject.server, subject.jail, subject.fid, subject.time, salt)
 
 
-def _kept(ban: Ban) -> str | None:
-    """What remains of a state in which a ban waited: what was once proven, and no guess."""
-    return PROVEN if ban.whois == STALE else None
+def _given_up(ban: Ban, locate: Locate) -> Ban:
+    """The ban as it is if nobody asks about it."""
+    given_up = place_at(ban, locate(ban.ip, 0.0))
+    return replace(given_up, whois=None) if given_up.waits else given_up
 
 
 def _ban(id_: str, fields: dict[str, str]) -> Ban | None:

@@ -3,14 +3,17 @@
 Each may be written again at any time; of two recorders the last one stands, and both are right.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from banledger.block import block
+from banledger.identity import canonical_address
 from banledger.keyspace import Keyspace, Mark, token
-from banledger.network import Cell, Network, cell_from_hash, cell_to_hash, from_hash, to_hash
+from banledger.network import Cell, Network, cell_from_hash, cell_of, cell_to_hash, from_hash, to_hash
 from banledger.store.engine import Engine, Hash, Reader, Repair, Scored
 
 _PAUSE = "pause:"
+_NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
 class NetworksReader:
@@ -57,7 +60,8 @@ class NetworksReader:
     def pauses(self) -> dict[str, float]:
         """Until when (UTC epoch) each registry wants to be left alone."""
         fields = self._reader.hashes([self._keys.lookups])[0]
-        return {name.removeprefix(_PAUSE): float(text) for name, text in fields.items() if name.startswith(_PAUSE)}
+        said = {name.removeprefix(_PAUSE): text for name, text in fields.items() if name.startswith(_PAUSE)}
+        return {name: float(text) for name, text in said.items() if _NUMBER.fullmatch(text)}
 
     def around(self, address: str) -> Iterator[Network]:
         """The records of networks around a canonical address or network, smallest first: every length is tried."""
@@ -88,18 +92,33 @@ class Networks(NetworksReader):
         self._engine.replace(hashes)
         self._engine.mend(Repair(marks=marks))
 
-    def put_line(self, network: Network, cells: Iterable[Cell], now: float) -> bool:
-        """Keep what a line says, unless the ledger knows something newer; whether it was kept."""
-        (have,) = self.networks([network.cidrs[0]])
-        if have is not None and have.fetched >= round(network.fetched):
-            return False
-        self.put([network], cells, now)
-        return True
+    def put_older(self, learned: Sequence[tuple[Network, Sequence[Cell]]], now: float) -> int:
+        """Keep what somebody learned at some time, but nothing in place of what is newer; how many networks."""
+        have = self._have([cidr for network, _ in learned for cidr in network.cidrs])
+        asked = [cell.cidr for _, cells in learned for cell in cells]
+        asked += [cell_of(block(cidr), None).cidr for network, _ in learned for cidr in network.cidrs]
+        known = dict(zip(asked, self.cells(asked), strict=True))
+        networks, proven = [], []
+        for network, cells in learned:
+            around = (known[cell_of(block(cidr), None).cidr] for cidr in network.cidrs)
+            older = (have[cidr] for cidr in network.cidrs)
+            if any(one and one.fetched >= round(network.fetched) for one in older):
+                continue
+            if any(one and one.asked >= round(network.fetched) for one in around):
+                continue
+            networks.append(network)
+            proven += [cell for cell in cells if not _newer(known[cell.cidr], cell)]
+        if networks:
+            self.put(networks, proven, now)
+        return len(networks)
 
-    def remove(self, cidrs: Sequence[str]) -> None:
-        """These are networks no more."""
-        self._engine.replace({self._keys.network(cidr): {} for cidr in cidrs})
-        self._engine.mend(Repair(marks=[Mark(self._keys.networks, cidr, None) for cidr in cidrs]))
+    def _have(self, cidrs: Sequence[str]) -> dict[str, Network | None]:
+        return dict(zip(cidrs, self.networks(cidrs), strict=True))
+
+    def remove(self, cidrs: Sequence[str], now: float) -> None:
+        """These are networks no more (UTC epoch `now`). They stay listed, so that others learn of it."""
+        self._engine.replace({self._keys.network(cidr): {"gone": f"{now:.0f}"} for cidr in cidrs})
+        self._engine.mend(Repair(marks=[Mark(self._keys.networks, cidr, now) for cidr in cidrs]))
 
     def lease(self, holder: str, now: float, until: float) -> bool:
         """Become, or stay, the one who asks for this ledger. `until` 0: give it back."""
@@ -110,16 +129,25 @@ class Networks(NetworksReader):
         self._engine.assign(self._keys.lookups, {_PAUSE + token(registry): repr(until)})
 
 
+def _newer(have: Cell | None, cell: Cell) -> bool:
+    return have is not None and have.asked >= round(cell.asked)
+
+
 def _network(cidr: str, fields: Hash) -> Network | None:
     try:
-        network = from_hash(fields) if fields else None
-        return network if network and cidr in network.cidrs else None
+        network = from_hash(fields) if "gone" not in fields and fields else None
+        return network if network and cidr in network.cidrs and _are_networks(network.cidrs) else None
     except (ValueError, KeyError):
         return None
 
 
+def _are_networks(cidrs: Sequence[str]) -> bool:
+    known = [(cidr, canonical_address(cidr)) for cidr in cidrs]
+    return all(address is not None and block(address).cidr == cidr for cidr, address in known)
+
+
 def _cell(cidr: str, fields: Hash) -> Cell | None:
     try:
-        return cell_from_hash(cidr, fields) if fields else None
+        return cell_from_hash(cidr, fields) if fields and _are_networks([cidr]) else None
     except (ValueError, KeyError):
         return None

@@ -12,6 +12,7 @@ from banledger.cli import lookups
 from banledger.network import Answer, Cell, Network, Outcome
 from banledger.store.ledger import open_to_write
 from tests.unit.cli.conftest import Run
+from tests.world import Registry
 
 ADDRESS, CIDR = "115.209.121.31", "115.209.0.0/16"
 EVIL = "\x1b]0;owned\x07=1\u202e"
@@ -30,8 +31,9 @@ class Registries:
         self.asked: list[str] = []
         self.answer = Answer(address=ADDRESS, registry="apnic", outcome=Outcome.FOUND, network=NETWORK, asn=4134)
 
-    def registry_of(self, _address: str) -> None:
-        """Nobody's."""
+    def registry_of(self, _address: str) -> Registry:
+        """Everything is APNIC's."""
+        return Registry("apnic")
 
     def ask(self, address: str) -> Answer:
         self.asked.append(address)
@@ -101,7 +103,7 @@ def test_an_address_elsewhere_in_a_known_network_is_asked_about(
     know(store, None)
     registries.answer = replace(registries.answer, outcome=Outcome.FAILED, network=None, problem="too slow")
     code, out, _ = banledger("whois", ADDRESS)
-    assert code == 0 and "about another part of the network" in out and registries.asked == [ADDRESS]
+    assert code == 0 and "nobody asked about this part of the network" in out and registries.asked == [ADDRESS]
 
 
 def test_refresh_asks_again_and_says_why_it_could_not(banledger: Run, registries: Registries, store: Path) -> None:
@@ -137,7 +139,40 @@ def test_without_a_ledger_or_a_spool_the_answer_is_shown_all_the_same(
     banledger: Run, registries: Registries, tmp_path: Path
 ) -> None:
     code, out, err = banledger("whois", ADDRESS, "--store", str(tmp_path / "no.db"), "--spool", str(tmp_path / "no"))
-    assert code == 0 and "EXAMPLE-NET" in out and "not kept for the ledger" in err
+    assert (code, err) == (0, "asking about 115.209.121.31 ...\n") and "EXAMPLE-NET" in out
+
+
+def test_who_is_a_stranger_to_the_spool_leaves_nothing_there(
+    banledger: Run, registries: Registries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 4244)
+    code, out, _ = banledger("whois", ADDRESS)
+    assert code == 0 and "EXAMPLE-NET" in out and list((tmp_path / "spool").iterdir()) == []
+
+
+def test_a_registry_that_wants_to_be_left_alone_is(banledger: Run, registries: Registries, store: Path) -> None:
+    ledger = open_to_write(str(store), "bans", "UTC")
+    ledger.networks.pause("apnic", time.time() + 60)
+    ledger.close()
+    code, _, err = banledger("whois", ADDRESS)
+    assert code == 10 and "apnic: asks to be left alone" in err and registries.asked == []
+
+
+def test_that_no_registry_knows_is_remembered(banledger: Run, registries: Registries, store: Path) -> None:
+    ledger = open_to_write(str(store), "bans", "UTC")
+    nothing = Cell(cidr="115.209.121.0/24", asked=time.time(), result=Outcome.NONE, until=time.time() + 60)
+    ledger.networks.put([], [nothing], time.time())
+    ledger.close()
+    code, out, _ = banledger("whois", ADDRESS)
+    assert code == 0 and "No registry has a network around" in out and registries.asked == []
+
+
+@pytest.mark.parametrize("raw", [b'{"name": "\xe9"}', b"no JSON \x1b[31m", b"[" * 5000])
+def test_a_whole_answer_that_is_no_json_is_shown_as_text(banledger: Run, registries: Registries, raw: bytes) -> None:
+    assert registries.answer.network is not None
+    registries.answer = replace(registries.answer, network=replace(registries.answer.network, raw=raw))
+    code, out, _ = banledger("whois", ADDRESS, "--raw")
+    assert code == 0 and out.isascii() and "\x1b" not in out
 
 
 def test_show_tells_whose_the_network_is(banledger: Run, registries: Registries, store: Path) -> None:

@@ -12,15 +12,26 @@ from tests.world import Clock
 def test_turns_of_a_registry_are_an_interval_apart_and_of_two_independent() -> None:
     clock = Clock(100.0)
     pace = Pace(clock, clock.sleep)
-    assert not pace.free("ripe", 1.0)
+    assert not pace.try_take("ripe", 1.0)
     clock.now = 101.0
-    assert pace.free("ripe", 1.0)
     moments = []
     for _ in range(3):
         pace.take("ripe", 1.0)
         moments.append(clock.now)
     assert moments == [101.0, 102.0, 103.0]
-    assert not pace.free("ripe", 1.0) and pace.free("arin", 1.0)
+    assert not pace.try_take("ripe", 1.0) and pace.try_take("arin", 1.0)
+    assert clock.now == 103.0
+
+
+def test_who_wants_to_be_left_alone_is() -> None:
+    clock = Clock(100.0)
+    pace = Pace(clock, clock.sleep)
+    pace.rest("ripe", 50.0)
+    clock.now = 130.0
+    assert pace.rests("ripe") and not pace.try_take("ripe", 1.0) and pace.take("ripe", 1.0) == 20.0
+    assert clock.now == 130.0
+    clock.now = 150.0
+    assert not pace.rests("ripe") and pace.try_take("ripe", 1.0)
 
 
 def test_who_begins_to_ask_gives_every_registry_a_rest() -> None:
@@ -28,8 +39,8 @@ def test_who_begins_to_ask_gives_every_registry_a_rest() -> None:
     pace = Pace(clock, clock.sleep)
     clock.now = 200.0
     pace.begin()
-    assert not pace.free("lacnic", 6.0)
-    pace.take("lacnic", 6.0)
+    assert not pace.try_take("lacnic", 6.0)
+    assert pace.take("lacnic", 6.0) == 0.0
     assert clock.now == 206.0
 
 

@@ -168,6 +168,22 @@ def test_a_failure_says_when_to_ask_again() -> None:
     assert (found.standing, found.until, found.tries) == ("waiting", NOW + 10, 2)
 
 
+@pytest.mark.parametrize("asked", ["2a00::/16", "2001:db8::/26", "10.0.0.0/8"])
+def test_a_subnet_that_is_wider_than_what_is_near_inherits_nothing(asked: str) -> None:
+    known = cache()
+    for there in ("2000::/3", "10.0.0.0/8"):
+        known.learn(network(there))
+    known.prove(cell("2001:db8::/48"))
+    assert standing(known, asked) == "waiting"
+
+
+def test_a_cell_that_nobody_announces_has_no_system() -> None:
+    known = cache()
+    known.learn(network("192.0.0.0/16"))
+    known.prove(cell("192.0.2.0/24"))
+    assert known.find(block("192.0.2.1"), NOW).asn is None
+
+
 def test_a_subnet_is_answered_by_what_covers_all_of_it() -> None:
     known = cache()
     known.learn(network("192.0.0.0/16"))

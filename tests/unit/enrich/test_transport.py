@@ -185,7 +185,9 @@ def test_a_proxy_that_drips_is_given_up() -> None:
 
 
 def test_a_proxy_that_makes_no_sense_is_a_failure() -> None:
-    assert "http://host:port" in failure(Transport(proxy="socks5://x", environment={}))
+    for proxy in ("socks5://x", "http://me:s3c#ret@proxy:3128", "http://me:s3c/ret@proxy", "http://proxy:s3cret"):
+        said = failure(Transport(proxy=proxy, environment={}))
+        assert "http://[user:password@]host:port" in said and "s3c" not in said
 
 
 # Small things

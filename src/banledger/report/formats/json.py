@@ -132,7 +132,11 @@ def whois(answer: Known, now: float) -> str:
 
 def whole_answer(answer: Known) -> str:
     """The registry's answer, laid out anew: in ASCII, whatever it holds."""
-    return _pretty(json.loads(answer.network.raw) if answer.network and answer.network.raw else None)
+    raw = answer.network.raw if answer.network else b"null"
+    try:
+        return _pretty(json.loads(raw or b"null"))
+    except (ValueError, RecursionError):  # a registry's own idea of JSON
+        return _pretty(raw.decode("utf-8", "backslashreplace"))
 
 
 _NETWORK = (

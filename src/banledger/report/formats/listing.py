@@ -175,7 +175,7 @@ def _source(answer: Known, network: Network, now: float) -> str:
     by = f"by {visible(network.registry or network.source)} ({network.source})"
     if answer.standing == AROUND or result is None:
         age = duration(max(0, round(now - network.fetched)))
-        return f"{by}, {age} ago, about another part of the network: whether it holds for this one nobody asked yet"
+        return f"{by}, {age} ago; nobody asked about this part of the network yet"
     age = duration(max(0, round(now - result.asked)))
     return f"{by}, {age} ago, {answer.standing} for {answer.cell.cidr}"
 
