@@ -9,7 +9,6 @@ same client. It holds the same hash without matched lines, and its ids and hashe
 runs on servers of its own on loopback, without persistence.
 """
 
-import gc
 import os
 import random
 import resource
@@ -29,6 +28,7 @@ import msgspec
 from redis import Redis
 from tests.servers import Flavour, StoreServer, flavours
 
+from banledger.cli.record import collect_rarely
 from banledger.enrich.places import offline_only
 from banledger.keyspace import DAY, Keyspace, Mark
 from banledger.model import BanLine, decode
@@ -42,7 +42,7 @@ from banledger.store.ledger import Ledger, LedgerReader, _id, open_to_read, open
 from bench.ledger import lines
 
 YEAR = 1_000_000  # bans of the year that batches are cut from
-ROUNDS = 9
+ROUNDS = 15
 NAIVE = 1_000  # bans in a round
 BATCHES = 2
 SINGLE = 200
@@ -143,8 +143,7 @@ def speed(flavour: Flavour, folder: Path) -> None:
         # Enough for all, and one turn more that is not counted.
         many = list(islice(events(YEAR, matches=True), (ROUNDS + 1) * (BATCHES * BATCH + SINGLE)))
         rows = list(hashes(islice(events(YEAR, matches=False), (ROUNDS + 1) * NAIVE)))
-        gc.collect()
-        gc.freeze()  # this benchmark's own ballast is no part of what is measured
+        collect_rarely()  # as the service does
         turns: dict[str, list[Turn]] = {}
         bans, plain = iter(many), iter(rows)
         for _ in range(ROUNDS + 1):
