@@ -48,5 +48,5 @@ class Registries:
 
 if __name__ == "__main__":
     registries = Registries(sys.argv[1])
-    lookups.lookup = lambda *_: registries
+    lookups.lookup = lambda *_: registries  # type: ignore[assignment]
     sys.exit(run(sys.argv[2:]))
