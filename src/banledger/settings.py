@@ -84,6 +84,7 @@ TABLE = (
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _KINDS: dict[type, str] = {str: "text", bool: "true or false", int: "a whole number"}
 _LARGEST = 10_000_000
+_HINT = "packaging/examples/banledger.toml, beside the action (banledger action path), explains every setting"
 _PROXY = re.compile(r"(http://([^/?#@\s]*@)?[^/?#@\s]+/?)?")
 
 _SECRET = "password"  # noqa: S105
@@ -145,13 +146,15 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str] = os.en
     chosen = {setting.name: values.get(setting.name, setting.default) for setting in TABLE}
     mistakes += [f"{name} must not be empty" for name in ("store", "spool", "prefix") if not chosen[name]]
     if _has_password(flags.get("store") or ""):
-        mistakes.append("a password on the command line can be read by everybody: use password_file")
+        mistakes.append("a password (or an unknown option) in --store can be read by everybody: use password_file")
     if not _PROXY.fullmatch(str(chosen["whois.proxy"])):
         mistakes.append("whois.proxy must be http://host:port, or http://user:password@host:port")
     if not _plain_prefix(str(chosen["prefix"])):
         mistakes.append("prefix must be letters, digits, dots, dashes or underscores")
     if mistakes:
-        raise SettingsError("; ".join(mistakes), hint=f"known settings: {', '.join(s.name for s in TABLE)}")
+        names = ", ".join(setting.name for setting in TABLE)
+        unknown = any("unknown setting" in mistake for mistake in mistakes)
+        raise SettingsError("; ".join(mistakes), hint=f"known settings: {names}" if unknown else _HINT)
     return msgspec.convert({setting.field: chosen[setting.name] for setting in TABLE}, Settings)
 
 

@@ -99,6 +99,8 @@ def copy(
     from banledger.store import copy as copying
 
     common = {"prefix": prefix, "config": config}
+    if source == target and (to_prefix or prefix) == prefix:
+        raise click.UsageError("FROM and TO are the same", click.get_current_context())
     with (
         _source(_settings({**common, "store": source})) as one,
         _target(_settings({**common, "store": target, "prefix": to_prefix or prefix}, to_password_file)) as other,

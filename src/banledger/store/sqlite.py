@@ -205,7 +205,7 @@ def _translated(path: Path) -> Iterator[None]:
 def _damaged(path: Path, why: object) -> NotALedger:
     return NotALedger(
         f"{path} is no ledger, or damaged: {why}",
-        hint="restore a copy, or move it away: a new one is made, and fail2ban's active bans come back into it",
+        hint="is the path right? If it is a ledger's, restore a copy; a new ledger gets what is banned now",
     )
 
 

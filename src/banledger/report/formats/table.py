@@ -23,6 +23,11 @@ _TITLES = {
     "hour": "Hours", "day": "Days", "id": "Ids", "network": "Networks", "asn": "Autonomous systems",
     "org": "Organisations",
 }  # fmt: skip
+_NOUNS = {
+    "ip": "address", "country": "country", "jail": "jail", "server": "server", "user": "user name", "hour": "hour",
+    "day": "day", "id": "id", "network": "network", "asn": "autonomous system", "org": "organisation",
+}  # fmt: skip
+_WHOIS = dict.fromkeys(("network", "asn", "org"), ": whois has not answered, or nobody asks")
 _BESIDE = 92  # from this width on sections stand beside each other
 _GAPS_SHOWN = 3
 
@@ -55,10 +60,13 @@ def top(answer: Top, timezone: str, screen: Screen) -> None:
     """Print the values of a dimension."""
     glyphs = screen.glyphs
     screen.print(_heading(answer.query, timezone, glyphs))
-    values = "" if answer.distinct is None else f" {glyphs.dot} {_many(answer.distinct, 'value')}"
+    noun = _NOUNS[answer.dimension]
+    values = "" if answer.distinct is None else f" {glyphs.dot} {_many(answer.distinct, noun)}"
     screen.print(Text(f"{_many(answer.total, 'ban')}{values}"), Text())
     if answer.rows:
         screen.print(*_ranked(answer, glyphs, min(screen.width, 110)))
+    elif answer.total:
+        screen.print(Text(f"The ledger knows no {noun} of these bans{_WHOIS.get(answer.dimension, '')}."))
     else:
         screen.print(Text("No bans in this time."))
 
@@ -93,7 +101,7 @@ def _days_in(span: Span) -> int:
 
 
 def _many(number: int, noun: str) -> str:
-    plural = noun + ("es" if noun.endswith("s") else "s")
+    plural = f"{noun[:-1]}ies" if noun.endswith("ry") else noun + ("es" if noun.endswith("s") else "s")
     return f"{number:,} {noun if number == 1 else plural}"
 
 
