@@ -7,7 +7,10 @@ from banledger.block import Block, block
 from banledger.enrich.cache import Cache
 from banledger.enrich.pace import Pace
 from banledger.enrich.places import Places, alike
+from banledger.model import BanLine
 from banledger.network import Answer, Network, Outcome
+from banledger.store.check import check
+from banledger.store.ledger import Ledger, LedgerReader
 from banledger.whois import Policy, Whois
 
 DAY_S = 86_400.0
@@ -141,3 +144,39 @@ def desk(
     policy = Policy(holder, refresh_s, most, backfill_s)
     whois = Whois(places, asker, world.registry_of if ask else None, pace, policy)
     return Desk(whois, places, cache, asker)
+
+
+# A day in the life of whois, for tests that kill it.
+
+NETWORKS = {
+    "5.51.0.0/16": ("DE", "Alpha", 64500),
+    "5.51.9.0/24": ("FR", "Beta", 64501),
+    "6.0.0.0/8": ("JP", "D", 64502),
+}
+ADDRESSES = ("5.51.1.1", "5.51.1.2", "5.51.9.1", "6.7.8.9", "9.9.9.9")
+
+
+def live(ledger: Ledger, lines: list[BanLine], clock: Clock) -> None:
+    """Record bans, and let whois amend them until none waits."""
+    one = desk(World(NETWORKS, clock))
+    while not one.whois.follow(ledger, clock.now):
+        pass
+    ledger.record(lines, one.places.locate, clock.now)
+    for _ in range(100):
+        one.whois.step(ledger, clock.now)
+        clock.now += 1.0
+        if not ledger.waiting():
+            return
+    raise AssertionError("some wait for ever")
+
+
+def wrong(ledger: LedgerReader) -> list[str]:
+    """Bans that are not where the world says, and all that the check finds."""
+    world = World(NETWORKS, Clock(0.0))
+    found = [f"{fault.key} {fault.what}" for fault in check(ledger.store(), ledger.keys)]
+    for address in ADDRESSES:
+        truth = world.truth(address)
+        for ban in ledger.bans(sorted(ledger.ids("ip", address))):
+            if ban is None or ban.network != truth or ban.whois != ("proven" if truth else "none"):
+                found.append(f"{address} {ban}")
+    return found

@@ -92,6 +92,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     by: str = ""
 
 
+_REACH = {4: 20, 6: 44}
 CELL_PREFIX = {4: 24, 6: 48}
 """How large a cell is at most, by IP version."""
 
@@ -100,6 +101,14 @@ def cell_of(asked: Block, network: Block | None) -> Block:
     """The cell that an answer about `asked` proves, if `network` (None: unknown) is what it says."""
     prefix = min(CELL_PREFIX[asked.version], asked.prefix)
     return asked.at(prefix if network is None else max(network.prefix, prefix))
+
+
+def near_cells(cell: Block) -> Iterator[Block]:
+    """The cells of full size that are near: in the same /20 (IPv6: /44). None if the cell is wider than that."""
+    size, reach = CELL_PREFIX[cell.version], _REACH[cell.version]
+    if cell.prefix >= reach:
+        first, step = cell.at(reach).first, 1 << cell.at(size).host_bits
+        yield from (Block(cell.version, first + number * step, size) for number in range(1 << size - reach))
 
 
 class Cell(Struct, frozen=True, kw_only=True):

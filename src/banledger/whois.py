@@ -220,6 +220,8 @@ class Whois:
 
     def _enlist_unasked(self, ledger: Ledger) -> None:
         """Some of the last days' bans that were recorded when nobody was to be asked: now they wait, newest first."""
+        if self._unasked_days and ledger.waiting() >= self._policy.most:
+            self._unasked, self._unasked_days = [], []
         if not self._unasked and self._unasked_days:
             self._unasked = ledger.ids_of_day(self._unasked_days.pop())
         some, self._unasked = self._unasked[:_AMENDED], self._unasked[_AMENDED:]

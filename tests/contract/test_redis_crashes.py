@@ -17,6 +17,7 @@ from tests.contract.conftest import KEYS, dump
 from tests.contract.test_ledger import fresh
 from tests.lines import ban, events, nowhere, prolong, unban
 from tests.servers import StoreServer
+from tests.world import ADDRESSES, Clock, live, wrong
 
 
 class Crash(BaseException):
@@ -79,6 +80,28 @@ def test_a_crash_before_or_after_any_request_or_reply_is_healed(
     assert dump(mortal) == dump(model.store())
     assert list(check(mortal, KEYS)) == []
     mortal.close()
+
+
+def test_whois_that_dies_before_or_after_any_request_or_reply_is_gone_on_with(redis_server: StoreServer) -> None:
+    lines = [ban(address, 1_795_400_000 + number) for number, address in enumerate(ADDRESSES)]
+    left, died = 0, True
+    while died:
+        redis_server.flush()
+        clock = Clock(1_795_400_100.0)
+        mortal = engine(redis_server)
+        mortal.left, mortal.after, died = left, bool(left % 2), False
+        try:
+            live(Ledger(mortal, KEYS, "UTC", "machine"), lines, clock)
+        except Crash:
+            died = True
+        mortal.close()
+        clock.now += 61.0  # the lease of the dead runs out
+        next_one = Ledger(engine(redis_server), KEYS, "UTC", "machine")
+        live(next_one, lines, clock)
+        assert wrong(next_one) == [], left
+        next_one.close()
+        left += 3 if left > 30 else 1
+    assert left > 60
 
 
 def test_recorders_that_write_the_same_bans_at_once_leave_each_ban_once(redis_server: StoreServer) -> None:

@@ -316,6 +316,20 @@ def test_bans_of_the_last_days_that_nobody_asked_about_are_asked_about_later(
     assert faults(ledger) == []
 
 
+def test_no_more_of_them_wait_than_may(
+    ledger: Ledger, world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("banledger.whois._AMENDED", 5)
+    silent = desk(world, ask=False)
+    lines = [ban(f"5.51.{n}.1", clock.now - n * DAY_S / 10) for n in range(60)]
+    ledger.record(lines, silent.places.locate)
+    world.down = True
+    one = desk(world, most=20)
+    run(one, ledger, clock, 30)
+    assert 20 <= ledger.waiting() < 30
+    assert {bans_of(ledger, line.fid)[0].whois for line in lines[:10]} == {"waiting"}
+
+
 def test_bans_that_wait_do_so_no_longer_if_nobody_is_to_be_asked(ledger: Ledger, world: World, clock: Clock) -> None:
     one, silent = desk(world), desk(world, ask=False)
     ledger.networks.put([_network("5.51.0.0/16")], [_found("5.51.1.0/24")], clock.now)

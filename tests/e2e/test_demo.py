@@ -16,6 +16,8 @@ from banledger.demonstration import place
 from banledger.fail2ban import Installation
 from banledger.store.check import check
 from banledger.store.ledger import LedgerReader, open_to_read
+from tests.conftest import MakeServer
+from tests.servers import flavour_named
 
 from .conftest import wait_for
 
@@ -140,6 +142,15 @@ def test_a_store_is_used_and_known_bans_are_known_the_second_time(theatre: Theat
         assert (code, err) == (0, "")
         assert expected in out
     assert not (theatre.kept / place.LEDGER).exists()
+
+
+def test_a_server_is_used_as_well(theatre: Theatre, private_server: MakeServer) -> None:
+    server = private_server(flavour_named("redis-7"))
+    code, out, err = theatre.run("--store", server.url)
+
+    assert (code, err) == (0, "")
+    assert "199 new bans." in out and f"export BANLEDGER_STORE={server.url}" in out
+    assert server.cli("ZCARD", "bans:top:jail") == "2"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -134,7 +134,7 @@ def kill_at_random_moments(stage: Stage, kills: int, seed: int, network: int = 1
 
 
 def test_kills_under_load_lose_and_double_nothing(stage: Stage) -> None:
-    kill_at_random_moments(stage, 25 if stage.keeper else 50, seed=1)
+    kill_at_random_moments(stage, 50, seed=1)
 
 
 @pytest.mark.parametrize("registries", ["prompt", "hanging"])

@@ -100,6 +100,18 @@ def test_a_server_that_hangs_is_waited_for(flavour: Flavour, private_server: Mak
     recording.assert_said("does not answer in time", AGAIN)
 
 
+def test_a_server_that_is_slow_is_no_trouble(flavour: Flavour, private_server: MakeServer, record: Record) -> None:
+    server = private_server(flavour)
+    recording = record(server)
+    recording.start()
+    for _ in range(4):
+        recording.write(40)
+        server.cli("CLIENT", "PAUSE", "400", "WRITE")
+        time.sleep(0.6)
+    recording.assert_whole()
+    recording.assert_said()
+
+
 def test_a_server_that_hangs_in_the_middle_of_a_large_batch_doubles_nothing(
     redis_7: Flavour, private_server: MakeServer, record: Record
 ) -> None:

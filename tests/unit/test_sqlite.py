@@ -35,6 +35,7 @@ from banledger.store.sqlite import SqliteEngine, open_reader, open_writer
 from tests.contract.conftest import KEYS, dump
 from tests.lines import T0, ban, gap, nowhere, prolong, unban
 from tests.unit.test_spool import NOW, Writer
+from tests.world import ADDRESSES, Clock, live, wrong
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else or to mount")
 
@@ -621,6 +622,29 @@ def test_a_recorder_that_died_at_any_statement_completes_its_lines_when_it_reads
         _assert_whole(copy)
         left += 1
     assert left > 30
+
+
+def test_whois_that_dies_at_any_statement_is_gone_on_with(path: Path, tmp_path: Path) -> None:
+    lines = [ban(address, time=T0 + number) for number, address in enumerate(ADDRESSES)]
+    left, died = 0, True
+    while died:
+        copy = tmp_path / f"{left}.db"
+        clock = Clock(T0 + 100.0)
+        engine = open_writer(copy)
+        engine._db = _Dying(engine._db, left, _Died())  # type: ignore[assignment]
+        died = False
+        try:
+            live(Ledger(engine, KEYS, "UTC"), lines, clock)
+        except _Died:
+            died = True
+        finally:
+            _die(engine)
+        ledger = open_to_write(str(copy), "bans", "UTC")
+        live(ledger, lines, clock)
+        assert wrong(ledger) == [], left
+        ledger.close()
+        left += 7 if left > 60 else 1
+    assert left > 100
 
 
 def test_a_statement_that_fails_undoes_its_batch_and_the_engine_works_on(path: Path, tmp_path: Path) -> None:

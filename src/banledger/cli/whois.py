@@ -24,9 +24,9 @@ def whois(what: str, refresh: bool, as_json: bool, raw: bool, spool: str | None,
     """Whose network an address is in: name, country, organisation, autonomous system, and who takes complaints.
 
     From the ledger, if it knows: the answer says from where, how old it is, and whether somebody asked about this part
-    of the network (proven) or only about another (around). Else, and with --refresh, its registry is asked; if you are
-    root (or whoever fail2ban runs as), the answer is kept for the ledger. Private addresses are never asked about, and
-    nobody is if the setting whois.enabled is false.
+    of the network (proven) or about one near by (inherited). Else, and with --refresh, its registry is asked; if you
+    are root (or whoever fail2ban runs as), the answer is kept for the ledger. Private addresses are never asked about,
+    and nobody is if the setting whois.enabled is false.
 
     \b
     Example:

@@ -17,10 +17,9 @@ from msgspec import Struct
 
 from banledger.block import Block, block
 from banledger.enrich.cidr import Table
-from banledger.network import CELL_PREFIX, Cell, Network, Outcome, cell_of
+from banledger.network import Cell, Network, Outcome, cell_of, near_cells
 from banledger.record import INHERITED, NONE, PROVEN, STALE, WAITING
 
-_REACH = {4: 20, 6: 44}
 _AHEAD_S = 86_400.0  # another machine's clock may be
 
 
@@ -128,11 +127,7 @@ class Cache:
 
     def _near(self, cell: Block, known: Known) -> _State | None:
         """A proven cell of the same record whose answer may stand for this one too."""
-        if cell.prefix < _REACH[cell.version]:
-            return None  # wider than what is near
-        reach, size = cell.at(_REACH[cell.version]), CELL_PREFIX[cell.version]
-        for number in range(1 << size - reach.prefix):
-            other = Block(cell.version, reach.first + (number << reach.at(size).host_bits), size)
+        for other in near_cells(cell):
             state = self._cells.get(_key(other))
             if state is not None and state.record == known.record and self._alike(cell, other):
                 return state

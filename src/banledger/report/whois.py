@@ -3,8 +3,9 @@
 from msgspec import Struct
 
 from banledger.block import Block, block
-from banledger.network import Answer, Cell, Network, Outcome, cell_of
-from banledger.record import NONE, PROVEN, STALE
+from banledger.enrich.places import alike
+from banledger.network import Answer, Cell, Network, Outcome, cell_of, near_cells
+from banledger.record import INHERITED, NONE, PROVEN, STALE
 from banledger.store.networks import NetworksReader
 
 AROUND = "around"
@@ -13,8 +14,8 @@ AROUND = "around"
 class Known(Struct, frozen=True):
     """What is known of an address or network.
 
-    standing  proven, stale (proven long ago), none (no registry has a network there), around (the network is known,
-              but nobody asked about this part of it), or empty: nothing is known
+    standing  proven, stale (proven long ago), inherited (proven near by), none (no registry has a network there),
+              around (the network is known, but nobody asked about this part of it), or empty: nothing is known
     cell      what a look-up of it proves, or has proven
     pauses    until when (UTC epoch) registries want to be left alone
     """
@@ -35,7 +36,19 @@ def known(networks: NetworksReader, asked: str, now: float, refresh_s: float) ->
     cell = cell_of(there, own)
     (result,) = networks.cells([cell.cidr])
     whole = networks.network(own.cidr) if own else None
-    return Known(asked, _standing(whole, result, now, refresh_s), cell, whole, result, networks.pauses())
+    standing = _standing(whole, result, now, refresh_s)
+    if standing == AROUND and whole and (near := _near(networks, cell, whole)):
+        standing, result = INHERITED, near
+    return Known(asked, standing, cell, whole, result, networks.pauses())
+
+
+def _near(networks: NetworksReader, cell: Block, network: Network) -> Cell | None:
+    """What proves the network near by; see `enrich.cache`."""
+    same, near = alike(None), list(near_cells(cell))
+    for other, found in zip(near, networks.cells([there.cidr for there in near]), strict=True):
+        if found and found.result is Outcome.FOUND and found.network in network.cidrs and same(cell, other):
+            return found
+    return None
 
 
 def answered(before: Known, answer: Answer, now: float) -> Known:

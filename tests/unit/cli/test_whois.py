@@ -106,6 +106,14 @@ def test_an_address_elsewhere_in_a_known_network_is_asked_about(
     assert code == 0 and "nobody asked about this part of the network" in out and registries.asked == [ADDRESS]
 
 
+def test_an_address_near_one_that_was_asked_about_inherits_its_network(
+    banledger: Run, registries: Registries, store: Path
+) -> None:
+    know(store)
+    code, out, _ = banledger("whois", "115.209.125.1")
+    assert code == 0 and "inherited for 115.209.125.0/24" in out and registries.asked == []
+
+
 def test_refresh_asks_again_and_says_why_it_could_not(banledger: Run, registries: Registries, store: Path) -> None:
     know(store)
     assert "0s ago, proven" in banledger("whois", ADDRESS, "--refresh")[1]
