@@ -190,14 +190,18 @@ def resident_mb(pid: int) -> float:
     return int(line.split()[1]) / 1024
 
 
-def serve(folder: Path, store: Path) -> tuple[list[float], float, float]:
-    """Delays from a ban's write until a report sees it; idle CPU in percent; resident MB of the running service."""
+def serve(folder: Path, store: Path, registries: str = "") -> tuple[list[float], float, float]:
+    """Delays from a ban's write until a report sees it; idle CPU in percent; resident MB of the running service.
+
+    `registries`: how those of whois behave, see `tests.whois_recorder`; empty: nobody is asked.
+    """
     spool = folder / "live"
     spool.mkdir()
+    program = ["tests.whois_recorder", registries] if registries else ["banledger"]
     child = subprocess.Popen(
-        [sys.executable, "-m", "banledger", "record", "--spool", str(spool), "--store", str(store)],
+        [sys.executable, "-m", *program, "record", "--spool", str(spool), "--store", str(store)],
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "BANLEDGER_WHOIS_ENABLED": "false"},  # no benchmark asks the world
+        env={**os.environ, "BANLEDGER_WHOIS_ENABLED": "true" if registries else "false"},
     )
     time.sleep(2)
     before = cpu_seconds(child.pid)
@@ -209,7 +213,7 @@ def serve(folder: Path, store: Path) -> tuple[list[float], float, float]:
     rng, delays = random.Random(5), []
     for number in range(300):
         event = BanLine(
-            v=1, seen=time.time(), seq=number + 1, server="web1", jail="sshd", fid=f"192.0.2.{number % 250}",
+            v=1, seen=time.time(), seq=number + 1, server="web1", jail="sshd", fid=f"5.0.{number}.1",
             time=float(int(time.time()) + number), failures=3, bantime=600, bancount=1,
         )  # fmt: skip
         about = subject_of(event)

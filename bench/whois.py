@@ -29,7 +29,7 @@ from banledger.network import Cell, Network, Outcome, cell_of
 from banledger.record import INHERITED, PROVEN, WAITS
 from banledger.store.contents import pages
 from banledger.store.ledger import open_to_write
-from bench.ledger import cpu_seconds, resident_mb
+from bench.ledger import cpu_seconds, resident_mb, serve
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("libloc-database", "python3-location", "libloc1")
@@ -243,6 +243,19 @@ def service(networks: int) -> None:
             child.wait()
 
 
+def delays() -> None:
+    """From a ban's write until it is seen: nobody asked, and registries that never answer."""
+    print("| ban to visible, ms | median | p99 |\n| --- | --- | --- |")
+    for name, registries in (("nobody is asked", ""), ("registries hang", "hanging")):
+        with tempfile.TemporaryDirectory(prefix="banledger-bench-") as folder:
+            store = Path(folder) / "ledger.db"
+            open_to_write(str(store), "bans", "UTC").close()
+            taken = sorted(serve(Path(folder), store, registries)[0])
+            p50, p99 = (taken[int(len(taken) * part)] * 1e3 for part in (0.5, 0.99))
+            print(f"| {name} | {p50:.0f} | {p99:.0f} |")
+    print()
+
+
 def _settle(pid: int) -> None:
     """Wait until a process has next to nothing to do."""
     last = -1.0
@@ -287,5 +300,6 @@ def _each(ask: object, some: list[Block]) -> float:
 if __name__ == "__main__":
     speed(100_000)
     service(100_000)
+    delays()
     if len(sys.argv) > 1:
         replay(Path(sys.argv[1]))

@@ -29,9 +29,13 @@ ROOT = Path(__file__).parents[2]
 _BAN = re.compile(r"NOTICE +\[(?P<jail>[^]]+)\] (?P<what>Ban|Unban) (?P<ip>\S+)")
 
 
-@pytest.fixture(params=["embedded", "redis"])
+@pytest.fixture(params=["embedded", "redis", "hanging"])
 def stage(request: pytest.FixtureRequest, stage: Stage, private_server: MakeServer) -> Stage:
-    """A stage with each kind of ledger. The server is one that has on its disk what it has confirmed."""
+    """A stage with each kind of ledger, and one whose registries never answer.
+
+    The server is one that has on its disk what it has confirmed. Addresses are public ones: they would be asked about.
+    """
+    stage.registries = request.param if request.param == "hanging" else ""
     if request.param == "redis":
         stage.keeper = private_server(flavour_named("redis-7"), extra=("--appendfsync", "always"))
     return stage
@@ -97,7 +101,7 @@ def live(keeper: StoreServer | None, rng: random.Random) -> None:
         time.sleep(rng.uniform(0, 0.3))
 
 
-def kill_at_random_moments(stage: Stage, kills: int, seed: int, network: int = 10) -> None:
+def kill_at_random_moments(stage: Stage, kills: int, seed: int, network: int = 5) -> None:
     """Bans under load while the recorder is killed again and again; then compare with the server's own log.
 
     Where the ledger is on a server, that is killed too, at moments of its own, and comes back a little later.
@@ -134,13 +138,19 @@ def kill_at_random_moments(stage: Stage, kills: int, seed: int, network: int = 1
 
 
 def test_kills_under_load_lose_and_double_nothing(stage: Stage) -> None:
-    kill_at_random_moments(stage, 50, seed=1)
+    kill_at_random_moments(stage, 20 if stage.registries else 50, seed=1)
 
 
-@pytest.mark.parametrize("registries", ["prompt", "hanging"])
-def test_kills_with_whois_lose_and_double_nothing_however_registries_behave(stage: Stage, registries: str) -> None:
+def _behave(stage: Stage, registries: str) -> None:
+    if stage.registries:
+        pytest.skip("its registries hang already")
     stage.registries = registries
-    kill_at_random_moments(stage, 8, seed=3, network=5)
+
+
+@pytest.mark.parametrize("registries", ["prompt", "failing"])
+def test_kills_with_whois_lose_and_double_nothing_however_registries_behave(stage: Stage, registries: str) -> None:
+    _behave(stage, registries)
+    kill_at_random_moments(stage, 8, seed=3)
     named = [ban for ban in bans(stage) if ban.network is not None]
     assert {(ban.network, ban.country, ban.org) for ban in named} <= {
         ("5.0.0.0/24", "AQ", "Penguins"),
@@ -151,7 +161,7 @@ def test_kills_with_whois_lose_and_double_nothing_however_registries_behave(stag
 
 @pytest.mark.parametrize("registries", ["slow", "failing"])
 def test_a_ban_is_there_at_once_however_registries_behave(stage: Stage, registries: str) -> None:
-    stage.registries = registries
+    _behave(stage, registries)
     server = stage.start()
     child = recorder(stage)
     try:
@@ -179,14 +189,14 @@ def test_three_hundred_kills_lose_and_double_nothing(stage: Stage) -> None:
 def test_a_recorder_that_starts_later_finds_everything(stage: Stage) -> None:
     server = stage.start()
     for number in range(20):
-        stage.fail(f"192.0.2.{number}")
+        stage.fail(f"5.0.2.{number}")
     stage.wait_for_lines(20)
-    server.client("set", "sshd", "unbanip", "192.0.2.3")
+    server.client("set", "sshd", "unbanip", "5.0.2.3")
     server.stop()
     record_once(stage)
     recorded = bans(stage)
     assert len(recorded) == 20
-    assert [ban.fid for ban in recorded if ban.unbanned is not None] == ["192.0.2.3"]
+    assert [ban.fid for ban in recorded if ban.unbanned is not None] == ["5.0.2.3"]
     assert {ban.users for ban in recorded} == {("root",)}
     assert_whole(stage)
 
@@ -195,7 +205,7 @@ def test_restored_bans_change_nothing_that_is_recorded(stage: Stage) -> None:
     now = time.time()
     server = stage.start()
     for number, fraction in enumerate((0.1, 0.49, 0.5, 0.51, 0.9)):
-        stage.fail(f"192.0.2.{number}", at=int(now) - 5 - number + fraction)
+        stage.fail(f"5.0.2.{number}", at=int(now) - 5 - number + fraction)
     stage.wait_for_lines(5)
     server.client("set", "sshd", "banip", "198.51.100.0/24", "2001:DB8::1")
     stage.wait_for_lines(7)
@@ -211,15 +221,15 @@ def test_restored_bans_change_nothing_that_is_recorded(stage: Stage) -> None:
 
 def test_bans_made_while_the_action_was_absent_come_in_as_restored(stage: Stage) -> None:
     server = stage.start()
-    stage.fail("192.0.2.1")
+    stage.fail("5.0.2.1")
     stage.wait_for_lines(1)
     server.stop()
     with_action = server.jails["sshd"]["action"]
     server.jails["sshd"]["action"] = ""
     server.write_config()
     server.start()
-    stage.fail("192.0.2.2")
-    wait_for(lambda: "Ban 192.0.2.2" in server.log_text())
+    stage.fail("5.0.2.2")
+    wait_for(lambda: "Ban 5.0.2.2" in server.log_text())
     server.stop()
     server.jails["sshd"]["action"] = with_action
     server.write_config()
@@ -227,15 +237,15 @@ def test_bans_made_while_the_action_was_absent_come_in_as_restored(stage: Stage)
     wait_for(lambda: len(stage.lines("ban")) >= 3)
     record_once(stage)
     origins = {ban.fid: (ban.origin, ban.bancount) for ban in bans(stage)}
-    assert origins == {"192.0.2.1": ("live", 1), "192.0.2.2": ("restored", 1)}
+    assert origins == {"5.0.2.1": ("live", 1), "5.0.2.2": ("restored", 1)}
     assert_whole(stage)
 
 
 def test_a_prolonged_ban_is_amended_and_not_counted_twice(stage: Stage) -> None:
     server = stage.start(defaults={"bantime": "2", "bantime.increment": "true", "bantime.multipliers": "1 900"})
-    stage.fail("192.0.2.1")
+    stage.fail("5.0.2.1")
     stage.wait_for_lines(1, "unban")
-    stage.fail("192.0.2.1")
+    stage.fail("5.0.2.1")
     stage.wait_for_lines(1, "prolong")
     record_once(stage)
     first, second = bans(stage)
@@ -248,22 +258,22 @@ def test_a_prolonged_ban_is_amended_and_not_counted_twice(stage: Stage) -> None:
 
 def test_unban_all_closes_every_record_and_stopping_none(stage: Stage) -> None:
     server = stage.start()
-    server.client("set", "sshd", "banip", "192.0.2.1", "192.0.2.2")
+    server.client("set", "sshd", "banip", "5.0.2.1", "5.0.2.2")
     server.client("unban", "--all")
-    server.client("set", "sshd", "banip", "192.0.2.3")
+    server.client("set", "sshd", "banip", "5.0.2.3")
     server.stop()
     record_once(stage)
-    assert {ban.fid: ban.open for ban in bans(stage)} == {"192.0.2.1": False, "192.0.2.2": False, "192.0.2.3": True}
+    assert {ban.fid: ban.open for ban in bans(stage)} == {"5.0.2.1": False, "5.0.2.2": False, "5.0.2.3": True}
 
 
 def test_the_service_records_within_a_moment_and_stops_cleanly(stage: Stage) -> None:
     server = stage.start()
     child = recorder(stage)
     try:
-        stage.fail("192.0.2.1")
+        stage.fail("5.0.2.1")
         wait_for(lambda: len(bans(stage)) == 1)
         child.send_signal(signal.SIGHUP)
-        stage.fail("192.0.2.2")
+        stage.fail("5.0.2.2")
         wait_for(lambda: len(bans(stage)) == 2)
     finally:
         child.send_signal(signal.SIGTERM)
