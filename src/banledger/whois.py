@@ -28,6 +28,7 @@ from banledger.enrich.asker import Asker
 from banledger.enrich.cache import Found
 from banledger.enrich.pace import Pace
 from banledger.enrich.places import Places
+from banledger.errors import StoreError
 from banledger.network import Answer, Cell, Network, Outcome, cell_of
 from banledger.record import STALE, WAITS
 from banledger.store.follow import Followers
@@ -159,8 +160,7 @@ class Whois:
             return
         self._answers += self._asker.take()
         while self._answers:
-            self._answered(ledger, self._answers[0], now)
-            del self._asked[self._answers.pop(0).address]
+            self._take_in(ledger, self._answers[0], now)
         if now >= self._look_at:
             self._enlist_unasked(ledger)
             self._look_at = now + self._look(ledger, now)
@@ -338,6 +338,22 @@ class Whois:
         return None
 
     # Answers.
+
+    def _take_in(self, ledger: Ledger, answer: Answer, now: float) -> None:
+        """Take in the first answer. Where the store fails it stays the first one; where we do it is given up."""
+        try:
+            if answer.address in self._asked:
+                self._answered(ledger, answer, now)
+        except StoreError:
+            raise
+        except Exception:
+            self._drop(answer)
+            raise
+        self._drop(answer)
+
+    def _drop(self, answer: Answer) -> None:
+        self._answers.remove(answer)
+        self._asked.pop(answer.address, None)
 
     def _answered(self, ledger: Ledger, answer: Answer, now: float) -> None:
         """What came. May be called again with the same answer."""

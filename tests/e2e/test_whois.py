@@ -67,7 +67,7 @@ def test_a_ban_gets_its_network_from_its_registry(stage: Stage, tmp_path: Path) 
             assert (one["country"], one["country_from"], one["network"]) == ("DE", "whois", "5.9.0.0/16")
         assert "abuse@example.org" in say("show", ADDRESS, *there[:2])
         assert "5.9.0.0/16" in say("report", *there[:2])
-        assert "5.9.0.0/16" in say("top", "network", *there[:2])
+        assert "5.9.0.0/16 Example Hosting" in say("top", "network", *there[:2])
         for page in (
             say("whois", ADDRESS, *there),
             say("top", "org", *there[:2]),

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from banledger.errors import QuestionError
 from banledger.keyspace import DAY, text_of, token
@@ -21,10 +22,11 @@ HOURS = tuple(f"{hour:02d}" for hour in range(24))
 
 
 class Count(Struct, frozen=True):
-    """A value of a dimension and how many bans have it."""
+    """A value of a dimension and how many bans have it. `owner`: of a network, as far as whois knows."""
 
     name: str
     bans: int
+    owner: str = ""
 
 
 class Day(Struct, frozen=True):
@@ -106,7 +108,7 @@ def report(ledger: LedgerReader, query: Query, now: float, count: int = 10, prog
         jails=facts.tops["jail"],
         users=facts.tops["user"],
         addresses=facts.tops["ip"],
-        networks=facts.tops["network"],
+        networks=_owned(ledger, facts.tops["network"]),
         servers=facts.tops["server"] if (facts.tops["server"].distinct or 0) > 1 else None,
         waiting=ledger.waiting(),
         gaps=tuple(gap for gap in ledger.gaps() if _concerns(gap, query, ledger)),
@@ -148,6 +150,17 @@ def _tallied(ledger: LedgerReader, query: Query, count: int) -> _Facts:
 def _top_of_days(ledger: LedgerReader, dimension: str, query: Query, days: dict[str, int], count: int) -> Top:
     rows, distinct = ranked.top(ledger, dimension, list(days), count)
     return Top(dimension, query, sum(days.values()), distinct, _counts(rows))
+
+
+def _owned(ledger: LedgerReader, answer: Top) -> Top:
+    """The networks with their owners."""
+    records = ledger.networks.networks([row.name for row in answer.rows])
+    owners = [(record.org or record.name or "") if record else "" for record in records]
+    return replace(answer, rows=tuple(map(_own, answer.rows, owners)))
+
+
+def _own(row: Count, owner: str) -> Count:
+    return replace(row, owner=owner)
 
 
 def _top_of(table: Mapping[str, int], dimension: str, query: Query, total: int, count: int) -> Top:
@@ -234,6 +247,11 @@ def top(ledger: LedgerReader, dimension: str, query: Query, count: int = 20, pro
     """The `count` values of a dimension with most bans. Raises QuestionError for an unknown dimension."""
     if dimension not in DIMENSIONS:
         raise QuestionError(f"unknown dimension: {dimension}", hint=f"one of: {', '.join(DIMENSIONS)}")
+    answer = _top(ledger, dimension, query, count, progress)
+    return _owned(ledger, answer) if dimension == "network" else answer
+
+
+def _top(ledger: LedgerReader, dimension: str, query: Query, count: int, progress: Progress) -> Top:
     if not query.span.whole:
         return _top_by_walk(ledger, dimension, query, count, progress)
     days = days_of(ledger, query.span)

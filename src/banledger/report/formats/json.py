@@ -169,7 +169,8 @@ def _query(query: Query, timezone: str) -> dict[str, Any]:
 def _rows(top: Top) -> list[dict[str, Any]]:
     if top.dimension == "country":
         return [{"name": row.name, "country": name_of(row.name), "bans": row.bans} for row in top.rows]
-    return [{"name": row.name, "bans": row.bans} for row in top.rows]
+    owned = top.dimension == "network"
+    return [{"name": row.name, "bans": row.bans} | ({"owner": row.owner} if owned else {}) for row in top.rows]
 
 
 def _gap(gap: Gap) -> dict[str, Any]:

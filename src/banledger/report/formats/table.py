@@ -219,6 +219,8 @@ def _label(dimension: str, row: Count) -> Text:
     if dimension == "country":
         text = Text().append(visible(row.name), style="cyan")
         return text.append(f" {name_of(row.name)}" if name_of(row.name) != row.name else "", style="default")
+    if row.owner:
+        return Text(visible(row.name), style="cyan").append(f" {visible(row.owner)}", style="default")
     if dimension == "asn":
         return Text(f"AS{visible(row.name)}")
     return Text(visible(row.name))
