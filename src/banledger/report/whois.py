@@ -3,7 +3,6 @@
 from msgspec import Struct
 
 from banledger.block import Block, block
-from banledger.enrich.places import alike
 from banledger.network import Answer, Cell, Network, Outcome, cell_of, near_cells
 from banledger.record import INHERITED, NONE, PROVEN, STALE
 from banledger.store.networks import NetworksReader
@@ -44,6 +43,8 @@ def known(networks: NetworksReader, asked: str, now: float, refresh_s: float) ->
 
 def _near(networks: NetworksReader, cell: Block, network: Network) -> Cell | None:
     """What proves the network near by; see `enrich.cache`."""
+    from banledger.enrich.places import alike  # with registry data that reports need not load
+
     same, near = alike(None), list(near_cells(cell))
     for other, found in zip(near, networks.cells([there.cidr for there in near]), strict=True):
         if found and found.result is Outcome.FOUND and found.network in network.cidrs and same(cell, other):
