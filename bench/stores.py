@@ -38,7 +38,8 @@ from banledger.report import ranked
 from banledger.report.query import Query, span
 from banledger.report.stats import report
 from banledger.store.engine import Repair
-from banledger.store.ledger import Ledger, LedgerReader, _id, open_to_read, open_to_write
+from banledger.store.ledger import Ledger, _id, open_to_read, open_to_write
+from banledger.store.reader import LedgerReader
 from bench.ledger import lines
 
 YEAR = 1_000_000  # bans of the year that batches are cut from

@@ -10,7 +10,8 @@ from banledger.enrich.places import Places, alike
 from banledger.model import BanLine
 from banledger.network import Answer, Network, Outcome
 from banledger.store.check import check
-from banledger.store.ledger import Ledger, LedgerReader
+from banledger.store.ledger import Ledger
+from banledger.store.reader import LedgerReader
 from banledger.whois import Policy, Whois
 
 DAY_S = 86_400.0

@@ -16,7 +16,8 @@ from banledger.model import BanLine, Event, ProlongLine, UnbanLine
 from banledger.record import subject_of
 from banledger.store.check import check
 from banledger.store.engine import Engine, Outcome
-from banledger.store.ledger import Ledger, LedgerReader, Recorded
+from banledger.store.ledger import Ledger, Recorded
+from banledger.store.reader import LedgerReader
 from banledger.store.sqlite import open_writer
 from tests.contract.conftest import KEYS, dump, stable
 from tests.lines import T0, ban, events, gap, nowhere, prolong, ticket_lines, unban

@@ -15,7 +15,8 @@ import pytest
 from banledger.demonstration import place
 from banledger.fail2ban import Installation
 from banledger.store.check import check
-from banledger.store.ledger import LedgerReader, open_to_read
+from banledger.store.ledger import open_to_read
+from banledger.store.reader import LedgerReader
 from tests.conftest import MakeServer
 from tests.servers import flavour_named
 

@@ -16,7 +16,8 @@ from banledger.errors import LedgerMissing
 from banledger.fail2ban import PrivateServer
 from banledger.record import Ban
 from banledger.store.check import check
-from banledger.store.ledger import LedgerReader, open_to_read
+from banledger.store.ledger import open_to_read
+from banledger.store.reader import LedgerReader
 from tests.conftest import MakeServer
 from tests.servers import StoreServer, flavour_named
 

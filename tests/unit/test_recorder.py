@@ -19,7 +19,8 @@ from banledger.errors import (
 from banledger.notify import Notifier
 from banledger.recorder import Recorder
 from banledger.spool import Spool
-from banledger.store.ledger import Ledger, LedgerReader, open_to_read, open_to_write
+from banledger.store.ledger import Ledger, open_to_read, open_to_write
+from banledger.store.reader import LedgerReader
 from tests.lines import T0, nowhere
 from tests.unit.test_spool import NOW, Writer
 

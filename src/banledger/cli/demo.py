@@ -30,7 +30,8 @@ from banledger.settings import Settings
 from banledger.spool import Spool
 from banledger.store.commands import execute
 from banledger.store.connect import access
-from banledger.store.ledger import Ledger, LedgerReader, open_to_read, open_to_write
+from banledger.store.ledger import Ledger, open_to_read, open_to_write
+from banledger.store.reader import LedgerReader
 
 _LISTED = 5  # of each in the report
 _MEMBERS = 3  # of a set

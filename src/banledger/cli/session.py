@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from banledger.report.query import Query
-    from banledger.store.ledger import LedgerReader
+    from banledger.store.reader import LedgerReader
 
 _LEAST_S = 0.5  # silence before progress is shown
 _EVERY_S = 0.1

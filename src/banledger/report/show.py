@@ -13,7 +13,7 @@ from banledger.keyspace import token
 from banledger.network import Network
 from banledger.record import PENDING, Ban
 from banledger.report.walk import Progress, newest_first, silent
-from banledger.store.ledger import LedgerReader
+from banledger.store.reader import LedgerReader
 
 _PROBED = 4096  # addresses of a network that are asked for one by one
 _PAGE = 500

@@ -13,7 +13,7 @@ from banledger.record import Ban
 from banledger.report import ranked, tallied
 from banledger.report.query import Query, Span
 from banledger.report.walk import Progress, days_of, silent, walk
-from banledger.store.ledger import Gap, LedgerReader
+from banledger.store.reader import Gap, LedgerReader
 
 DIMENSIONS = ("ip", "country", "jail", "server", "user", "network", "asn", "org", "hour", "day", "id")
 """What `top` can be asked for."""

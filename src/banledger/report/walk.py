@@ -14,7 +14,7 @@ from banledger.keyspace import token
 from banledger.record import Ban
 from banledger.report.match import matcher
 from banledger.report.query import PRIVATE, Query, Span
-from banledger.store.ledger import LedgerReader
+from banledger.store.reader import LedgerReader
 
 Progress = Callable[[int, int], None]
 """Told how many bans were looked at, and of how many."""

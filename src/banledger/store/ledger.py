@@ -1,22 +1,22 @@
-"""The ledger: bans in, questions answered, over any engine."""
+"""The ledger: bans in, over any engine. The questions that it answers are in `reader`."""
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property, lru_cache
 from math import inf
 from typing import TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 from msgspec.structs import astuple, replace
 
 from banledger import __version__
-from banledger.errors import LabelTaken, LedgerMissing, LedgerNewer, NotALedger, SettingsError, StoreUnavailable
+from banledger.errors import LabelTaken, StoreUnavailable
 from banledger.identity import ban_id
-from banledger.keyspace import DAY, LAYOUT, Change, Keyspace, token
+from banledger.keyspace import LAYOUT, Change, Keyspace, token
 from banledger.model import BanLine, Event, GapLine, NetworkLine, TicketLine
 from banledger.network import of_line
 from banledger.record import (
@@ -25,7 +25,6 @@ from banledger.record import (
     Locate,
     Subject,
     address_of,
-    from_hash,
     merge,
     place_at,
     subject_of,
@@ -33,14 +32,14 @@ from banledger.record import (
 from banledger.settings import machine_id
 from banledger.store import connect
 from banledger.store.connect import Access
-from banledger.store.engine import Applied, Conflict, Engine, Outcome, Reader, Scored
-from banledger.store.networks import Networks, NetworksReader
+from banledger.store.engine import Applied, Conflict, Engine, Outcome, Reader
+from banledger.store.networks import Networks
+from banledger.store.reader import LedgerReader, read_ban, zone_of
 
 _ROUNDS = 20
 _AT_ONCE = 500
 _LABEL = "server:"
 _ENDED_LONG_S = 86_400.0  # so that a clock that jumps takes nothing off the list that is in force
-_RESTORE = "restore a copy of the ledger"
 
 _Store = TypeVar("_Store", bound=Reader)
 _Made = TypeVar("_Made")
@@ -58,18 +57,6 @@ class Recorded(Struct, frozen=True):
 
     def __add__(self, other: "Recorded") -> "Recorded":
         return Recorded(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
-
-
-class Gap(Struct, frozen=True):
-    """Events that a writer lost. Times are UTC epoch seconds."""
-
-    server: str
-    jail: str
-    since: float
-    seen: float
-    bans: int
-    others: int
-    reason: str
 
 
 def open_to_read(store: str, prefix: str, access: Access = Access()) -> "LedgerReader":  # noqa: B008  # frozen
@@ -97,139 +84,6 @@ def _over(engine: _Store, make: Callable[[_Store], _Made]) -> _Made:
     except BaseException:
         engine.close()
         raise
-
-
-def zone_of(name: str) -> ZoneInfo:
-    """The time zone of that IANA name. Raises SettingsError."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise SettingsError(
-            f"unknown time zone: {name}",
-            hint="an IANA name such as Europe/Berlin or UTC (setting timezone); is tzdata installed?",
-        ) from error
-
-
-class LedgerReader:
-    """A ledger to read. Raises LedgerMissing, LedgerNewer, NotALedger when made over the wrong store."""
-
-    def __init__(self, engine: Reader, keyspace: Keyspace) -> None:
-        self._reader = engine
-        self.keys = keyspace
-        meta = engine.hashes([keyspace.meta])[0]
-        if not meta:
-            raise LedgerMissing(
-                f"there is no ledger with the prefix {keyspace.prefix} yet",
-                hint="start the recorder: banledger record",
-            )
-        self._check(meta)
-        self.zone = zone_of(meta["timezone"])
-
-    @cached_property
-    def networks(self) -> NetworksReader:
-        """What registries said."""
-        return NetworksReader(self._reader, self.keys)
-
-    def _check(self, meta: dict[str, str]) -> None:
-        layout = meta.get("layout", "")
-        if not layout.isdecimal() or "timezone" not in meta:
-            raise NotALedger(f"{self.keys.meta} is not banledger's", hint="choose another prefix")
-        if int(layout) > LAYOUT:
-            raise LedgerNewer(
-                f"the ledger has layout {layout}, this banledger knows {LAYOUT}", hint="upgrade banledger"
-            )
-
-    def close(self) -> None:
-        """Let go of the store."""
-        self._reader.close()
-
-    def store(self) -> Reader:
-        """The engine beneath, for who wants the keys themselves."""
-        return self._reader
-
-    def bans(self, ids: Sequence[str]) -> list[Ban | None]:
-        """The ban of each id, None where there is none."""
-        hashes = self._reader.hashes([self.keys.ban(id_) for id_ in ids])
-        return [_ban(id_, fields) for id_, fields in zip(ids, hashes, strict=True)]
-
-    def ids(self, dimension: str, tok: str) -> Iterator[str]:
-        """The ids of all bans with that value (a token) of a dimension, in no order."""
-        return self._reader.members(self.keys.members(dimension, tok))
-
-    def ids_of_day(self, day: str) -> list[str]:
-        """The ids of a local day's bans (YYYY-MM-DD), newest first."""
-        return sorted((id_ for key in self.keys.days(day) for id_ in self._reader.members(key)), reverse=True)
-
-    def sizes(self, dimension: str, toks: Sequence[str]) -> list[int]:
-        """How many bans each value of a dimension has, all time."""
-        return self._reader.cards([self.keys.members(dimension, tok) for tok in toks])
-
-    def days(self) -> dict[str, int]:
-        """Bans on every local day that has any, oldest first."""
-        pages = self.ranked(DAY)
-        return {day: int(count) for day, count in sorted(pages)}
-
-    def ranked(self, dimension: str) -> Iterator[Scored]:
-        """Values of a dimension (tokens) with their number of bans of all time, most first, fetched in pages."""
-        start = 0
-        while page := self._reader.ranking(self.keys.top(dimension), start, _AT_ONCE):
-            yield from page
-            start += len(page)
-
-    def distinct(self, dimension: str) -> int:
-        """How many values a dimension has, all time."""
-        return self._reader.cards([self.keys.top(dimension)])[0]
-
-    def tally(self, dimension: str, days: Iterable[str]) -> dict[str, int]:
-        """Bans by value of a dimension (tokens; also `hour` and `jail+country`) on these local days together."""
-        return self._reader.tally([key for day in days for key in self.keys.counts(day, dimension)])
-
-    def tally_of(self, dimension: str, toks: Sequence[str], days: Sequence[str]) -> list[list[int]]:
-        """For each day the bans of each of these values."""
-        keys = [self.keys.counts(day, dimension) for day in days]
-        scores = iter(self._reader.scores([key for several in keys for key in several], toks))
-        return [
-            [int(sum(score or 0 for score in column)) for column in zip(*(next(scores) for _ in several), strict=True)]
-            for several in keys
-        ]
-
-    def distinct_on(self, dimension: str, days: Sequence[str]) -> list[int]:
-        """How many values a dimension has on each of these local days (at a month's edge: at most)."""
-        keys = [self.keys.counts(day, dimension) for day in days]
-        sizes = iter(self._reader.cards([key for several in keys for key in several]))
-        return [sum(next(sizes) for _ in several) for several in keys]
-
-    def leaders(self, dimension: str, day: str, count: int) -> list[str]:
-        """The values (tokens) with most bans on a local day: `count`, at a month's edge up to twice that."""
-        pages = [self._reader.ranking(key, 0, count) for key in self.keys.counts(day, dimension)]
-        return [tok for page in pages for tok, _ in page]
-
-    def at_least(self, dimension: str, bans: int) -> int:
-        """How many values of a dimension have at least so many bans, all time."""
-        return self._reader.above(self.keys.top(dimension), bans)
-
-    def banned_now(self, now: float) -> int:
-        """How many bans are in force."""
-        return self._reader.above(self.keys.active, now)
-
-    def waiting(self) -> int:
-        """How many bans wait for whois."""
-        return sum(self._reader.cards([self.keys.waiting(month) for month in self._reader.members(self.keys.months)]))
-
-    def newest_waiting(self, start: int, count: int) -> list[str]:
-        """A page of the ids of bans that wait for whois, newest first."""
-        ids: list[str] = []
-        waiting = [self.keys.waiting(month) for month in sorted(self._reader.members(self.keys.months), reverse=True)]
-        for key, size in zip(waiting, self._reader.cards(waiting), strict=True):
-            if start < size and len(ids) < count:
-                ids += [id_ for id_, _ in self._reader.ranking(key, start, count - len(ids))]
-            start = max(0, start - size)
-        return ids
-
-    def gaps(self) -> list[Gap]:
-        """Every gap, newest first."""
-        ids = [id_ for id_, _ in self._reader.ranking(self.keys.gaps, 0, 10_000)]
-        return [_gap(fields) for fields in self._reader.hashes([self.keys.gap(id_) for id_ in ids]) if fields]
 
 
 class Ledger(LedgerReader):
@@ -328,7 +182,7 @@ class Ledger(LedgerReader):
                 del salts[subject]
             for (subject, change), outcome in zip(changes.items(), outcomes, strict=True):
                 if isinstance(outcome, Conflict):
-                    have[subject] = _ban(ids[subject], outcome.current)
+                    have[subject] = read_ban(ids[subject], outcome.current)
                 else:
                     del salts[subject]
                     new += change.guard is None
@@ -478,27 +332,6 @@ def _given_up(ban: Ban, locate: Locate) -> Ban:
     """The ban as it is if nobody asks about it."""
     given_up = place_at(ban, locate(ban.ip, 0.0))
     return replace(given_up, whois=None) if given_up.waits else given_up
-
-
-def _ban(id_: str, fields: dict[str, str]) -> Ban | None:
-    if not fields:
-        return None
-    try:
-        return from_hash(id_, fields)
-    except (ValueError, KeyError) as error:
-        raise NotALedger(f"the ledger is damaged: the hash of {id_} is no ban's ({error})", hint=_RESTORE) from error
-
-
-def _gap(fields: dict[str, str]) -> Gap:
-    return Gap(
-        fields["server"],
-        fields["jail"],
-        float(fields["since"]),
-        float(fields["seen"]),
-        int(fields["bans"]),
-        int(fields["others"]),
-        fields["reason"],
-    )
 
 
 def _calendar(zone: ZoneInfo) -> Callable[[int], tuple[str, int]]:

@@ -7,7 +7,8 @@ import pytest
 
 from banledger.model import Event
 from banledger.record import Place
-from banledger.store.ledger import LedgerReader, open_to_read, open_to_write
+from banledger.store.ledger import open_to_read, open_to_write
+from banledger.store.reader import LedgerReader
 
 Make = Callable[[Iterable[Event]], LedgerReader]
 

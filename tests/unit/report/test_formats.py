@@ -19,7 +19,8 @@ from banledger.report.formats.screen import Screen
 from banledger.report.query import Query, Span
 from banledger.report.show import show
 from banledger.report.walk import walk
-from banledger.store.ledger import LedgerReader, open_to_read
+from banledger.store.ledger import open_to_read
+from banledger.store.reader import LedgerReader
 from tests.lines import T0, ban, gap
 from tests.unit.report.conftest import Make, write
 

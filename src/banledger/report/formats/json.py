@@ -18,7 +18,7 @@ from banledger.report.query import Query
 from banledger.report.show import Shown, state_of
 from banledger.report.stats import Report, Top
 from banledger.report.whois import Known
-from banledger.store.ledger import Gap
+from banledger.store.reader import Gap
 
 
 def report(answer: Report) -> str:

@@ -16,7 +16,7 @@ from banledger.report.formats.moment import local
 from banledger.report.formats.screen import Screen
 from banledger.report.query import Query, Span
 from banledger.report.stats import Count, Report, Top
-from banledger.store.ledger import Gap
+from banledger.store.reader import Gap
 
 _TITLES = {
     "ip": "Addresses", "country": "Countries", "jail": "Jails", "server": "Servers", "user": "User names",
