@@ -174,7 +174,7 @@ class Whois:
         self._last = now
         if ledger.identity != self._identity:
             self._begin(ledger, now)
-        if now >= self._follow_at and (ready := self._followers.read(ledger.networks)):
+        if now >= self._follow_at and (ready := self._followers.read(ledger.networks, now)):
             self._follow_at = now + _FOLLOW_S
             self._places.ready = ready
         return self._places.ready

@@ -30,10 +30,10 @@ class Reader:
             lambda _, cidrs: self.networks.extend(cidrs), lambda _, cidrs: self.cells.extend(cidrs)
         )
 
-    def read_all(self, there: NetworksReader) -> int:
+    def read_all(self, there: NetworksReader, now: float = T0 + 100) -> int:
         """Until there is no more; in how many steps."""
         for steps in range(1, 1000):
-            if self.followers.read(there):
+            if self.followers.read(there, now):
                 return steps
         raise AssertionError("it never ends")
 
@@ -53,7 +53,7 @@ def put(there: Networks, number: int, moment: float) -> str:
 def test_everything_comes_page_by_page_networks_before_cells() -> None:
     there, reader = networks(), Reader()
     known = {put(there, number, T0 + number) for number in range(20)}
-    assert not reader.followers.read(there) and len(reader.networks) == 3 and reader.cells == []
+    assert not reader.followers.read(there, T0 + 100) and len(reader.networks) == 3 and reader.cells == []
     assert reader.read_all(there) > 5
     assert set(reader.networks) == set(reader.cells) == known
     assert len(reader.networks) == 20
@@ -80,6 +80,19 @@ def test_a_clock_that_is_behind_by_a_minute_is_no_matter() -> None:
     assert late in reader.networks
 
 
+def test_a_clock_that_is_far_ahead_hides_nothing() -> None:
+    there, reader = networks(), Reader()
+    put(there, 1, T0 + 99_999)
+    reader.read_all(there, T0)
+    for number in range(2, 6):
+        now = T0 + 500 * number
+        new = put(there, number, now)
+        reader.networks.clear()
+        reader.read_all(there, now + 4)
+        assert reader.networks == [new]
+        assert reader.read_all(there, now + 5) == 1 and reader.networks == [new]
+
+
 def test_more_than_a_page_of_news_comes_at_once() -> None:
     there, reader = networks(), Reader()
     put(there, 1, T0)
@@ -97,7 +110,7 @@ def test_nothing_is_missed_whenever_it_is_read(puts: list[tuple[int, int]], data
     for number, moment in puts:
         known.add(put(there, number, T0 + moment))
         if data.draw(st.booleans()):
-            reader.followers.read(there)
+            reader.followers.read(there, T0 + 100)
     reader.read_all(there)
     reader.read_all(there)
     assert set(reader.networks) == set(reader.cells) == known
