@@ -88,6 +88,7 @@ _HINT = "packaging/examples/banledger.toml, beside the action (banledger action 
 _PROXY = re.compile(r"(http://([^/?#@\s]*@)?[^/?#@\s]+/?)?")
 
 _SECRET = "password"  # noqa: S105
+_OPEN_SECRET = "a password on the command line can be read by everybody: use password_file"  # noqa: S105
 _SHOWN = re.compile(r"(db|timeout)=[0-9.]*")
 
 
@@ -145,8 +146,9 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str] = os.en
             mistakes += _take(values, setting, said)
     chosen = {setting.name: values.get(setting.name, setting.default) for setting in TABLE}
     mistakes += [f"{name} must not be empty" for name in ("store", "spool", "prefix") if not chosen[name]]
-    if _has_password(flags.get("store") or ""):
-        mistakes.append("a password (or an unknown option) in --store can be read by everybody: use password_file")
+    if _has_password(store := flags.get("store") or ""):
+        secret = "@" in store or _SECRET in store
+        mistakes.append(_OPEN_SECRET if secret else "store has an unknown option: db and timeout are known")
     if not _PROXY.fullmatch(str(chosen["whois.proxy"])):
         mistakes.append("whois.proxy must be http://host:port, or http://user:password@host:port")
     if not _plain_prefix(str(chosen["prefix"])):
