@@ -163,6 +163,10 @@ def test_there_are_at_most_six_commands() -> None:
     assert not any(line.endswith("\\") or line.startswith((" ", "#")) for line in commands())
 
 
+def test_the_readme_has_the_very_same_commands() -> None:
+    assert "\n".join(commands()) in (ROOT / "README.md").read_text()
+
+
 def test_the_commands_install_the_wheel_beside_the_system(machine: Machine) -> None:
     version = run(machine.banledger, "--version", env=machine.env)
     action = Path(run(machine.banledger, "action", "path", env=machine.env).strip())
