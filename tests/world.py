@@ -7,12 +7,13 @@ from banledger.block import Block, block
 from banledger.enrich.cache import Cache
 from banledger.enrich.pace import Pace
 from banledger.enrich.places import Places, alike
+from banledger.enrich.policy import Policy
 from banledger.model import BanLine
 from banledger.network import Answer, Network, Outcome
 from banledger.store.check import check
 from banledger.store.ledger import Ledger
 from banledger.store.reader import LedgerReader
-from banledger.whois import Policy, Whois
+from banledger.whois import Whois
 
 DAY_S = 86_400.0
 

@@ -19,18 +19,15 @@ learned by following the indexes of networks and cells. Who can't reach any regi
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Protocol
-
-from msgspec import Struct
 
 from banledger.block import Block, block
 from banledger.enrich.asker import Asker
-from banledger.enrich.cache import Found
 from banledger.enrich.pace import Pace
 from banledger.enrich.places import Places
+from banledger.enrich.policy import LONGEST_PAUSE_S, Case, Cases, Policy, Registry, containing, due, failed, growing
 from banledger.errors import StoreError
 from banledger.network import Answer, Cell, Network, Outcome, cell_of
-from banledger.record import STALE, WAITS
+from banledger.record import WAITS
 from banledger.store.follow import Followers
 from banledger.store.ledger import Ledger
 from banledger.store.networks import NetworksReader
@@ -49,71 +46,11 @@ _LOOK_IN_VAIN_S = 60.0
 _FOLLOW_S = 5.0
 _DISMISS_S = 60.0
 _LEASE_S = 60.0
-_FIRST_RETRY_S, _LAST_RETRY_S = 900.0, 86_400.0
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 60.0, 3600.0
-_LONGEST_PAUSE_S = 7 * 86_400.0
 _STRIKES = 3
 _UNREACHABLE_S = 600.0
 
 _log = logging.getLogger("banledger")
-
-
-class Registry(Protocol):
-    """Who is asked: its name, and the seconds between two questions."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def interval_s(self) -> float: ...
-
-
-class Policy(Struct, frozen=True):
-    """Who asks for how much.
-
-    holder       our name, where several recorders share a ledger
-    refresh_s    how long an answer is fresh
-    most         bans that may wait at once; the oldest beyond that are given up
-    backfill_s   bans older than that wait no longer
-    """
-
-    holder: str
-    refresh_s: float
-    most: int
-    backfill_s: float
-
-
-class Case(Struct, frozen=True):
-    """What is to be asked: about which address, what was known of it, and the bans that wait for the answer."""
-
-    address: str
-    found: Found
-    bans: list[str]
-
-
-class Cases:
-    """What is to be asked of each registry, by cell, in the order of the bans."""
-
-    def __init__(self) -> None:
-        self._cases: dict[str, dict[Block, Case]] = {}
-
-    def note(self, registry: str, id_: str, address: str, found: Found, most: int | None = None) -> None:
-        """One more ban that waits; no more than `most` cells."""
-        cases = self._cases.setdefault(registry, {})
-        if most is None or len(cases) < most or found.cell in cases:
-            cases.setdefault(found.cell, Case(address, found, [])).bans.append(id_)
-
-    def first(self, registry: str) -> Case | None:
-        """The first case of a registry."""
-        return next(iter(self._cases.get(registry, {}).values()), None)
-
-    def drop(self, registry: str) -> None:
-        """The first case is none any more."""
-        cases = self._cases[registry]
-        del cases[next(iter(cases))]
-
-    def registries(self) -> list[str]:
-        """Those that have cases."""
-        return [name for name, cases in self._cases.items() if cases]
 
 
 class Whois:
@@ -272,7 +209,7 @@ class Whois:
     def _heed(self, pauses: Mapping[str, float], now: float) -> None:
         """Leave registries alone that want it, whoever was told so."""
         for name, until in pauses.items():
-            if 0 < until - now <= _LONGEST_PAUSE_S:
+            if 0 < until - now <= LONGEST_PAUSE_S:
                 self._pace.rest(name, until - now)
 
     def _addresses_of(self, ledger: Ledger, ids: list[str], have: Mapping[str, str]) -> dict[str, str]:
@@ -291,7 +228,7 @@ class Whois:
             found = self._places.found(address)
             if found.standing not in WAITS:
                 known.append(id_)
-            elif self._registry_of and _due(found, now) and found.cell not in in_flight:
+            elif self._registry_of and due(found, now) and found.cell not in in_flight:
                 registry = self._registry_of(address)
                 if registry is None:
                     nobodys.append(found.cell)
@@ -329,7 +266,7 @@ class Whois:
             while (case := cases.first(name)) is not None:
                 found = self._places.found(case.address)
                 registry = self._registry_of(case.address) if self._registry_of else None
-                is_one = registry is not None and found.standing in WAITS and _due(found, now)
+                is_one = registry is not None and found.standing in WAITS and due(found, now)
                 if registry and is_one and not self._pace.try_take(name, registry.interval_s):
                     return None
                 cases.drop(name)
@@ -362,10 +299,10 @@ class Whois:
         if answer.outcome is Outcome.LIMITED:
             pause = self._rest(ledger, by, answer.retry_s, now)
             if by != name:  # the first one would send us there again
-                self._keep(ledger, [], [_failed(case.found, answer, now, pause)], now)
+                self._keep(ledger, [], [failed(case.found, answer, now, pause)], now)
         elif answer.outcome is Outcome.FAILED:
             self._struck(ledger, by, now)
-            self._keep(ledger, [], [_failed(case.found, answer, now)], now)
+            self._keep(ledger, [], [failed(case.found, answer, now)], now)
         else:
             self._strikes[by] = self._strikes[name] = self._unreachable = 0
             self._learn(ledger, answer, now)
@@ -386,7 +323,7 @@ class Whois:
     def _learn(self, ledger: Ledger, answer: Answer, now: float) -> None:
         """Keep what was answered, and forget smaller networks that it says are no more."""
         asked, network = block(answer.address), answer.network
-        own = _containing(network, asked)
+        own = containing(network, asked)
         cell = cell_of(asked, own)
         kept = network.cidrs if network and own else ()
         wider = own or cell.at(cell.prefix - 1)
@@ -417,7 +354,7 @@ class Whois:
     def _rest(self, ledger: Ledger, name: str, retry_s: float, now: float) -> float:
         """A registry wants to be left alone; for how many seconds."""
         self._strikes[name] = strikes = self._strikes.get(name, 0) + 1
-        pause = min(retry_s or _growing(_FIRST_PAUSE_S, _LAST_PAUSE_S, strikes), _LONGEST_PAUSE_S)
+        pause = min(retry_s or growing(_FIRST_PAUSE_S, _LAST_PAUSE_S, strikes), LONGEST_PAUSE_S)
         self._pace.rest(name, pause)
         ledger.networks.pause(name, now + pause)
         if strikes == 1:
@@ -429,41 +366,9 @@ class Whois:
         self._strikes[name] = strikes = self._strikes.get(name, 0) + 1
         self._unreachable += 1
         if strikes >= _STRIKES:
-            pause = _growing(_FIRST_PAUSE_S, _LAST_PAUSE_S, strikes - _STRIKES + 1)
+            pause = growing(_FIRST_PAUSE_S, _LAST_PAUSE_S, strikes - _STRIKES + 1)
             self._pace.rest(name, pause)
             ledger.networks.pause(name, now + pause)
         if self._unreachable % (5 * _STRIKES) == 0 and ledger.shared:
             self.leave(ledger)
             self._lease_at = now + _UNREACHABLE_S
-
-
-def _due(found: Found, now: float) -> bool:
-    """Whether its cell may be asked about again. A moment farther away than any that we set is a clock's mistake."""
-    return not 0 < found.until - now <= _LONGEST_PAUSE_S
-
-
-def _containing(network: Network | None, asked: Block) -> Block | None:
-    """The CIDR of a record that covers `asked`, the smallest."""
-    covering = [there for there in map(block, network.cidrs if network else ()) if there.covers(asked)]
-    return max(covering, key=lambda there: there.prefix, default=None)
-
-
-def _failed(found: Found, answer: Answer, now: float, wait_s: float = 0.0) -> Cell:
-    """A cell that could not be asked about. What was known of it before stands."""
-    tries = found.tries + 1
-    known = found.known if found.standing == STALE else None
-    return Cell(
-        cidr=found.cell.cidr,
-        asked=found.asked if known else now,
-        result=Outcome.FOUND if known else Outcome.FAILED,
-        network=known.cidr if known else None,
-        asn=found.asn if known else None,
-        until=now + (wait_s or _growing(_FIRST_RETRY_S, _LAST_RETRY_S, tries)),
-        tries=tries,
-        problem=answer.problem,
-    )
-
-
-def _growing(first: float, last: float, number: int) -> float:
-    """Twice as long every time."""
-    return min(last, first * 2.0 ** (min(number, 20) - 1))

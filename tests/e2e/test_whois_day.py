@@ -10,10 +10,11 @@ from banledger.enrich.cache import Cache
 from banledger.enrich.lookup import Lookup
 from banledger.enrich.pace import Pace
 from banledger.enrich.places import Places, alike
+from banledger.enrich.policy import Policy
 from banledger.model import BanLine
 from banledger.store.check import check
 from banledger.store.ledger import Ledger, open_to_write
-from banledger.whois import Policy, Whois
+from banledger.whois import Whois
 from tests.lines import T0, ban
 from tests.rdap_answers import network
 from tests.rdap_server import RdapServer

@@ -10,8 +10,9 @@ from banledger.enrich.asker import Nobody, Threads
 from banledger.enrich.cache import Cache
 from banledger.enrich.pace import Pace
 from banledger.enrich.places import Located, Places, alike
+from banledger.enrich.policy import Policy
 from banledger.settings import Settings, machine_id
-from banledger.whois import Policy, Whois
+from banledger.whois import Whois
 
 if TYPE_CHECKING:
     from banledger.enrich.lookup import Lookup
