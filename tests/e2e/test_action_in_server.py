@@ -217,6 +217,7 @@ def test_the_firewall_after_us_is_repaired_and_that_is_no_second_ban(stage: Stag
     server = stage.start({"sshd": stage.jail(action=action)}, actions=[firewall])
     stage.fail("192.0.2.1")
     stage.wait_for_lines(1)
+    wait_for(lambda: rules.exists() and "192.0.2.1" in rules.read_text())  # its turn comes after ours
     up.unlink()
     stage.fail("192.0.2.2")
     stage.wait_for_lines(2)
