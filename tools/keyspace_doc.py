@@ -55,6 +55,10 @@ All moments are UTC epoch seconds.
 A *cell* is the part of a network in one /24 (IPv6: /48): only there an answer is taken for proven, as smaller networks
 may lie elsewhere in it.
 
+## The hash of a cell
+
+{cell}
+
 ## What may be relied on
 
 - A hash, its day's set and its tallies change together or not at all; sets elsewhere follow at once, and after a crash
@@ -74,12 +78,15 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 def document() -> str:
     """The whole page."""
     keys = [(f"`{key}`", kind, what.replace("|", "\\|")) for key, kind, what in describe()]
-    fields, network_fields = ([(f"`{name}`", what) for name, what in some.items()] for some in (FIELDS, network.FIELDS))
+    fields, network_fields, cell_fields = (
+        [(f"`{name}`", what) for name, what in some.items()] for some in (FIELDS, network.FIELDS, network.CELL_FIELDS)
+    )
     return TEXT.format(
         layout=LAYOUT,
         keys=_table(("key", "type", "holds"), keys),
         fields=_table(("field", "holds"), fields),
         network=_table(("field", "holds"), network_fields),
+        cell=_table(("field", "holds"), cell_fields),
     )
 
 

@@ -2,7 +2,7 @@
 
 import base64
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Any
 
@@ -53,6 +53,10 @@ class Network(Struct, frozen=True, kw_only=True):
     remarks: tuple[str, ...] = ()
     raw: bytes = b""
 
+    def around(self, asked: Block) -> Block | None:
+        """The smallest of its CIDRs that covers all of `asked`."""
+        return smallest_around(asked, map(block, self.cidrs))
+
 
 class Outcome(StrEnum):
     """How a look-up ended.
@@ -101,6 +105,11 @@ def cell_of(asked: Block, network: Block | None) -> Block:
     """The cell that an answer about `asked` proves, if `network` (None: unknown) is what it says."""
     prefix = min(CELL_PREFIX[asked.version], asked.prefix)
     return asked.at(prefix if network is None else max(network.prefix, prefix))
+
+
+def smallest_around(asked: Block, networks: Iterable[Block]) -> Block | None:
+    """The smallest of these that covers all of `asked`."""
+    return max((there for there in networks if there.covers(asked)), key=lambda there: there.prefix, default=None)
 
 
 def near_cells(cell: Block) -> Iterator[Block]:
@@ -169,9 +178,7 @@ def _proven(line: NetworkLine, blocks: list[Block]) -> Iterator[Cell]:
     about = canonical_address(line.about)
     asked = [block(about)] if about else [there for there in blocks if there.prefix >= CELL_PREFIX[there.version]]
     for one in asked:
-        around = [there for there in blocks if there.covers(one)]
-        if around:
-            own = max(around, key=lambda there: there.prefix)
+        if own := smallest_around(one, blocks):
             cidr, asn = cell_of(one, own).cidr, line.asn or None
             yield Cell(cidr=cidr, asked=line.fetched, result=Outcome.FOUND, network=own.cidr, asn=asn)
 

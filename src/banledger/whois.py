@@ -24,7 +24,7 @@ from banledger.block import Block, block
 from banledger.enrich.asker import Asker
 from banledger.enrich.pace import Pace
 from banledger.enrich.places import Places
-from banledger.enrich.policy import LONGEST_PAUSE_S, Case, Cases, Policy, Registry, containing, due, failed, growing
+from banledger.enrich.policy import LONGEST_PAUSE_S, Case, Cases, Policy, Registry, due, failed, growing
 from banledger.errors import StoreError
 from banledger.network import Answer, Cell, Network, Outcome, cell_of
 from banledger.record import WAITS
@@ -323,7 +323,7 @@ class Whois:
     def _learn(self, ledger: Ledger, answer: Answer, now: float) -> None:
         """Keep what was answered, and forget smaller networks that it says are no more."""
         asked, network = block(answer.address), answer.network
-        own = containing(network, asked)
+        own = network.around(asked) if network else None
         cell = cell_of(asked, own)
         kept = network.cidrs if network and own else ()
         wider = own or cell.at(cell.prefix - 1)

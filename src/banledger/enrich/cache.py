@@ -74,9 +74,6 @@ class Cache:
         self._cells: dict[tuple[int, int], _State] = {}
         self._texts: dict[str, str] = {}
 
-    def __len__(self) -> int:
-        return len(self._networks)
-
     def clear(self) -> None:
         """Forget everything."""
         self._networks = Table()

@@ -4,9 +4,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from banledger.block import Block, block
+from banledger.block import Block
 from banledger.enrich.cache import Found
-from banledger.network import Answer, Cell, Network, Outcome
+from banledger.network import Answer, Cell, Outcome
 from banledger.record import STALE
 
 LONGEST_PAUSE_S = 7 * 86_400.0
@@ -76,12 +76,6 @@ class Cases:
 def due(found: Found, now: float) -> bool:
     """Whether its cell may be asked about again. A moment farther away than any that we set is a clock's mistake."""
     return not 0 < found.until - now <= LONGEST_PAUSE_S
-
-
-def containing(network: Network | None, asked: Block) -> Block | None:
-    """The CIDR of a record that covers `asked`, the smallest."""
-    covering = [there for there in map(block, network.cidrs if network else ()) if there.covers(asked)]
-    return max(covering, key=lambda there: there.prefix, default=None)
 
 
 def failed(found: Found, answer: Answer, now: float, wait_s: float = 0.0) -> Cell:

@@ -31,7 +31,7 @@ def known(networks: NetworksReader, asked: str, now: float, refresh_s: float) ->
     """What the ledger knows of a canonical address or network (UTC epoch `now`)."""
     there = block(asked)
     network = next(networks.around(asked), None)
-    own = next((cidr for cidr in map(block, network.cidrs if network else ()) if cidr.covers(there)), None)
+    own = network.around(there) if network else None
     cell = cell_of(there, own)
     (result,) = networks.cells([cell.cidr])
     whole = networks.network(own.cidr) if own else None
@@ -56,8 +56,7 @@ def answered(before: Known, answer: Answer, now: float) -> Known:
     """What is known with an answer just given (found; UTC epoch `now`)."""
     there = block(before.asked)
     network = answer.network
-    around = [cidr for cidr in map(block, network.cidrs if network else ()) if cidr.covers(there)]
-    own = max(around, key=lambda cidr: cidr.prefix, default=None)
+    own = network.around(there) if network else None
     cell = cell_of(there, own)
     result = Cell(cidr=cell.cidr, asked=now, result=Outcome.FOUND, network=own.cidr if own else None, asn=answer.asn)
     return Known(before.asked, PROVEN, cell, network, result, before.pauses)

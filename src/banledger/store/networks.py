@@ -52,11 +52,6 @@ class NetworksReader:
         """How many of them were put there at that moment or after."""
         return self._reader.above(getattr(self._keys, what), moment)
 
-    def size(self) -> tuple[int, int]:
-        """How many networks, and cells, are known."""
-        networks, cells = self._reader.cards([self._keys.networks, self._keys.cells])
-        return networks, cells
-
     def pauses(self) -> dict[str, float]:
         """Until when (UTC epoch) each registry wants to be left alone."""
         fields = self._reader.hashes([self._keys.lookups])[0]
