@@ -32,7 +32,7 @@ from banledger.cli.record import collect_rarely
 from banledger.enrich.places import offline_only
 from banledger.keyspace import DAY, Keyspace, Mark
 from banledger.model import BanLine, decode
-from banledger.record import Ban, merge, subject_of, to_hash
+from banledger.record import Ban, subject_of, to_hash
 from banledger.recorder import BATCH
 from banledger.report import ranked
 from banledger.report.query import Query, span
@@ -89,7 +89,7 @@ def hashes(bans: Iterator[BanLine]) -> Iterator[Row]:
         ledger = open_to_write(f"{folder}/ledger.db", "bans", "UTC")
         for event in bans:
             subject = subject_of(event)
-            ban = merge(ledger._begin(subject, _id(subject, 0), [event], offline_only), event)
+            ban = ledger._begin(subject, _id(subject, 0), [event], offline_only)
             yield ban, to_hash(ban)
         ledger.close()
 

@@ -10,6 +10,8 @@ counted up. Outside text in a key is a *token*: percent-encoded, bounded, revers
 import hashlib
 from collections.abc import Callable
 from functools import lru_cache
+from operator import attrgetter
+from typing import TypeAlias
 from urllib.parse import unquote
 
 from msgspec import Struct
@@ -56,32 +58,30 @@ def text_of(tok: str) -> str:
     return unquote(tok, errors="backslashreplace") if "%" in tok else tok
 
 
-# What a set by this name holds, and from which values of a ban its keys are made. A new index is one line here.
-_DIMENSIONS: dict[str, tuple[str, Callable[[Ban], tuple[str, ...]]]] = {
-    "ip": ("address or network", lambda ban: (ban.ip,) if ban.ip else ()),
-    "id": (
-        "what was banned, where that is no address",
-        lambda ban: () if ban.fid == ban.ip else (token(ban.fid),),
-    ),
-    "jail": ("jail", lambda ban: (token(ban.jail),)),
-    "country": ("country (ISO 3166, `XX` unknown)", lambda ban: (ban.country,) if ban.country else ()),
-    "server": ("server label", lambda ban: (token(ban.server),)),
-    "user": ("user name tried", lambda ban: tuple(token(name) for name in ban.users)),
-    "network": ("network (a CIDR of whois)", lambda ban: (ban.network,) if ban.network else ()),
-    "asn": ("autonomous system (its number)", lambda ban: (str(ban.asn),) if ban.asn is not None else ()),
-    "org": ("organisation that holds the network", lambda ban: (token(ban.org),) if ban.org else ()),
+_Get: TypeAlias = Callable[[Ban], str | None]
+
+# What a set by this name holds, and from which value of a ban its keys are made. A new index is one line here.
+_DIMENSIONS: dict[str, tuple[str, _Get | None]] = {
+    "ip": ("address or network", attrgetter("ip")),
+    "id": ("what was banned, where that is no address", lambda ban: None if ban.fid == ban.ip else token(ban.fid)),
+    "jail": ("jail", lambda ban: token(ban.jail)),
+    "country": ("country (ISO 3166, `XX` unknown)", attrgetter("country")),
+    "server": ("server label", lambda ban: token(ban.server)),
+    "user": ("user name tried", None),  # the one that has several values
+    "network": ("network (a CIDR of whois)", attrgetter("network")),
+    "asn": ("autonomous system (its number)", lambda ban: None if ban.asn is None else str(ban.asn)),
+    "org": ("organisation that holds the network", lambda ban: token(ban.org) if ban.org else None),
 }
+
+_HOURS = tuple(f"{hour:02d}" for hour in range(24))
 
 # Tallies that a day has besides one for each dimension.
-_TALLIES: dict[str, tuple[str, Callable[[Ban], tuple[str, ...]]]] = {
-    "hour": ("hour of the local day", lambda ban: (f"{ban.hour:02d}",)),
-    "jail+country": (
-        "`jail|country`",
-        lambda ban: (f"{token(ban.jail)}|{ban.country}",) if ban.country else (),
-    ),
+_TALLIES: dict[str, tuple[str, _Get]] = {
+    "hour": ("hour of the local day", lambda ban: _HOURS[ban.hour]),
+    "jail+country": ("`jail|country`", lambda ban: f"{token(ban.jail)}|{ban.country}" if ban.country else None),
 }
 
-_GETTERS = tuple((name, get) for name, (_, get) in _DIMENSIONS.items())
+_GETTERS = tuple((name, get) for name, (_, get) in _DIMENSIONS.items() if get)
 _MORE = tuple((name, get) for name, (_, get) in _TALLIES.items())
 _FEW = frozenset({"jail", "country", "server", "user", "asn", "org"})  # dimensions whose keys come again and again
 
@@ -167,7 +167,7 @@ class Keyspace:
         self.cells = f"{prefix}:cells"
         self.lookups = f"{prefix}:lookups"
         self._top = {name: f"{prefix}:top:{name}" for name in (*DIMENSIONS, DAY)}
-        self._member = lru_cache(maxsize=8192)(self._make_member)
+        self._ranking = lru_cache(maxsize=8192)(self._make_ranking)
         self._counts_of = lru_cache(maxsize=512)(self._make_counts_of)
         self._day_ranking = lru_cache(maxsize=4096)(self._make_day_ranking)
 
@@ -223,9 +223,8 @@ class Keyspace:
         """The all-time ranking of a dimension's values (tokens) by number of bans."""
         return self._top[dimension]
 
-    def _make_member(self, dimension: str, tok: str) -> tuple[str, Ranking]:
-        key = f"{self.prefix}:{dimension}:{tok}"
-        return key, Ranking(self._top[dimension], tok, (key,))
+    def _make_ranking(self, dimension: str, tok: str) -> Ranking:
+        return Ranking(self._top[dimension], tok, (f"{self.prefix}:{dimension}:{tok}",))
 
     def _make_counts_of(self, month: str, day: str) -> dict[str, str]:
         return {name: self.count(month, day, name) for name in (*_DIMENSIONS, *_TALLIES)}
@@ -240,11 +239,11 @@ class Keyspace:
     def _standing(self, ban: Ban, places: list[tuple[str, str]]) -> Standing:
         if ban.origin == PENDING:
             return Standing(ban.id)
-        pairs = [self._member(*place) if place[0] in _FEW else self._make_member(*place) for place in places]
+        rankings = [self._ranking(*place) if place[0] in _FEW else self._make_ranking(*place) for place in places]
         return Standing(
             ban.id,
-            tuple([key for key, _ in pairs]),
-            (*[ranking for _, ranking in pairs], self._day_ranking(ban.day)),
+            tuple([ranking.sources[0] for ranking in rankings]),
+            (*rankings, self._day_ranking(ban.day)),
             (Mark(self.active, ban.id, ban.expires if ban.open else None),),
         )
 
@@ -254,8 +253,10 @@ class Keyspace:
 
     def _tallies(self, ban: Ban, places: list[tuple[str, str]]) -> list[tuple[str, str]]:
         keys = self._counts_of(ban.id[:4], ban.day)
-        more = [] if ban.origin == PENDING else [(keys[name], tok) for name, get in _MORE for tok in get(ban)]
-        return [(keys[name], tok) for name, tok in places] + more
+        counted = [(keys[name], tok) for name, tok in places]
+        if ban.origin != PENDING:
+            counted += [(keys[name], tok) for name, get in _MORE if (tok := get(ban))]
+        return counted
 
     def change(self, have: Ban | None, ban: Ban) -> Change:
         """From what the store has (or nothing) to `ban`."""
@@ -356,7 +357,11 @@ class Keyspace:
 
 def _places(ban: Ban) -> list[tuple[str, str]]:
     """(dimension, token) of every set that the ban's id belongs to."""
-    return [] if ban.origin == PENDING else [(name, tok) for name, get in _GETTERS for tok in get(ban)]
+    if ban.origin == PENDING:
+        return []
+    places = [(name, tok) for name, get in _GETTERS if (tok := get(ban))]
+    places += [("user", token(name)) for name in ban.users]
+    return places
 
 
 def _difference(old: list[tuple[str, str]], new: list[tuple[str, str]]) -> tuple[tuple[str, str, int], ...]:

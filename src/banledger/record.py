@@ -19,6 +19,7 @@ of arrival never matters.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, TypeAlias
 
@@ -44,6 +45,9 @@ WAITS = frozenset((WAITING, INHERITED, STALE))
 """The states of `whois` in which a ban waits for a look-up."""
 FOR_EVER = "never"
 """The text of `expires` of a ban without end."""
+
+_BASE = ("seen", "failures", "users", "matches")
+_TERM = ("bantime", "bancount")
 
 _MAX_BANTIME = 2**37
 _MAX_USERS = 10
@@ -159,29 +163,66 @@ def address_of(line: TicketLine) -> str | None:
     return canonical_address(line.ip or line.fid) or (canonical_address(line.fid) if line.ip else None)
 
 
+def begin(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, line: TicketLine) -> Ban:
+    """The record of a ban of which nothing is known but `line`. `local`: its day and hour (see Ban)."""
+    known = _opening(line) if isinstance(line, BanLine) else {}
+    ban = Ban(
+        id_,
+        subject.server,
+        subject.jail,
+        subject.fid,
+        subject.time,
+        *local,
+        ip,
+        place.scope,
+        place.country,
+        place.country_from,
+        place.network,
+        place.asn,
+        place.org,
+        place.whois,
+        place.located,
+        place.located_from,
+        **known,
+    )
+    if isinstance(line, BanLine):
+        return _merge_country(ban, line) if line.origin else ban
+    return merge(ban, line)
+
+
 def merge(ban: Ban, line: TicketLine) -> Ban:
     """`ban` with what `line` says of it. Returns `ban` itself if it says nothing new."""
-    seen = round(line.seen, 6)
     if isinstance(line, BanLine):
-        return _merge_ban(ban, line, seen)
+        return _merge_ban(ban, line)
     if isinstance(line, ProlongLine):
-        return _merge_prolong(ban, line, seen)
+        return _merge_prolong(ban, line, _moment(line.seen))
     if isinstance(line, UnbanLine):
-        return _merge_unban(ban, seen)
+        return _merge_unban(ban, _moment(line.seen))
     return ban
 
 
-def _merge_ban(ban: Ban, line: BanLine, seen: float) -> Ban:
-    origin = IMPORTED if line.origin else RESTORED if line.restored else LIVE
+def _opening(line: BanLine) -> dict[str, Any]:
+    """What a record begins with: origin, base and term of the line."""
+    return {
+        "origin": IMPORTED if line.origin else RESTORED if line.restored else LIVE,
+        "seen": _moment(line.seen),
+        "failures": line.failures,
+        "users": _users(line.users),
+        "matches": line.matches,
+        "bantime": _bounded(line.bantime),
+        # fail2ban counts the restoring itself as one more ban.
+        "bancount": line.bancount - 1 if line.restored and line.bancount else line.bancount,
+    }
+
+
+def _merge_ban(ban: Ban, line: BanLine) -> Ban:
+    opening = _opening(line)
+    origin, seen = opening["origin"], opening["seen"]
+    base, term = ({name: opening[name] for name in names} for names in (_BASE, _TERM))
     ban = _merge_country(ban, line)
     if _RANK[origin] > _RANK[ban.origin]:
         return ban
-    base = {"seen": seen, "failures": line.failures, "users": _users(line), "matches": line.matches}
-    # fail2ban counts the restoring itself as one more ban.
-    term = {"bantime": _bounded(line.bantime), "bancount": max(0, line.bancount - bool(line.restored))}
     if _RANK[origin] < _RANK[ban.origin]:
-        if ban.prolonged is None and ban.unbanned is None and ban.origin == PENDING:
-            return replace(ban, origin=origin, **base, **term)
         changes: dict[str, Any] = {"origin": origin, **base}
         if ban.prolonged is None or (origin == LIVE and ban.prolonged < seen):
             changes |= term | {"prolonged": None}
@@ -260,9 +301,15 @@ def _bounded(bantime: int) -> int:
     return max(-1, min(bantime, _MAX_BANTIME))
 
 
-def _users(line: BanLine) -> tuple[str, ...]:
+def _moment(seconds: float) -> float:
+    """With the microseconds that a hash keeps."""
+    return round(seconds, 6)
+
+
+@lru_cache(maxsize=1024)
+def _users(tried: tuple[str, ...]) -> tuple[str, ...]:
     """User names tried; sshd's filter hands `invalid user root` where root is meant."""
-    names = {name.removeprefix(_INVALID_USER)[:_MAX_USER] for name in line.users}
+    names = {name.removeprefix(_INVALID_USER)[:_MAX_USER] for name in tried}
     names.discard("")
     return tuple(sorted(names)[:_MAX_USERS])
 
@@ -335,6 +382,8 @@ _LIST = ("users", "matches")
 
 _place_of = attrgetter(*_PLACE)
 _amended_of = attrgetter(*_AMENDED)
+_NEVER = (None,) * len(_AMENDED)
+_json = msgspec.json.encode
 _texts = msgspec.json.Decoder(tuple[str, ...])
 
 
@@ -344,7 +393,6 @@ def to_hash(ban: Ban) -> dict[str, str]:
         "server": ban.server,
         "jail": ban.jail,
         "ip": ban.ip or "",
-        "fid": ban.fid,
         "scope": ban.scope,
         "time": str(ban.time),
         "day": ban.day,
@@ -358,20 +406,19 @@ def to_hash(ban: Ban) -> dict[str, str]:
     }
     if ban.ip is None:
         del fields["ip"]
-    if ban.fid == ban.ip:
-        del fields["fid"]
+    if ban.fid != ban.ip:
+        fields["fid"] = ban.fid
     for name, text in zip(_PLACE, _place_of(ban), strict=True):
         if text is not None:
             fields[name] = text
     if ban.asn is not None:
         fields["asn"] = str(ban.asn)
     if ban.users:
-        fields["users"] = msgspec.json.encode(ban.users).decode()
+        fields["users"] = _json(ban.users).decode()
     if ban.matches:
-        fields["matches"] = msgspec.json.encode(ban.matches).decode()
-    for name, moment in zip(_AMENDED, _amended_of(ban), strict=True):
-        if moment is not None:
-            fields[name] = f"{moment:.6f}"
+        fields["matches"] = _json(ban.matches).decode()
+    if (moments := _amended_of(ban)) != _NEVER:
+        fields |= {name: f"{moment:.6f}" for name, moment in zip(_AMENDED, moments, strict=True) if moment is not None}
     return fields
 
 

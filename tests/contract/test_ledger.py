@@ -272,7 +272,7 @@ def _steps_of(ledger: Ledger, store: Store, lines: list[Ticket]):  # type: ignor
         while True:
             yield
             (have,) = ledger.bans([id_])
-            record = merge(have or ledger._begin(subject, id_, [line], nowhere), line)
+            record = merge(have, line) if have else ledger._begin(subject, id_, [line], nowhere)
             if record is have:
                 break
             engine.enlist(KEYS.months, [id_[:4]])

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, reduce
 from math import inf
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -25,6 +25,7 @@ from banledger.record import (
     Locate,
     Subject,
     address_of,
+    begin,
     merge,
     place_at,
     subject_of,
@@ -201,10 +202,8 @@ class Ledger(LedgerReader):
     ) -> Iterator[Change]:
         """The changes that the lines make, one by one, so that an engine may begin with them; also in `changes`."""
         for subject, id_ in ids.items():
-            old = have[subject]
-            ban = old or self._begin(subject, id_, about[subject], locate)
-            for line in about[subject]:
-                ban = merge(ban, line)
+            old, lines = have[subject], about[subject]
+            ban = reduce(merge, lines, old) if old else self._begin(subject, id_, lines, locate)
             if ban is not old:
                 change = changes[subject] = self.keys.change(old, ban)
                 yield change
@@ -228,28 +227,10 @@ class Ledger(LedgerReader):
         return ids
 
     def _begin(self, subject: Subject, id_: str, lines: list[TicketLine], locate: Locate) -> Ban:
-        day, hour = self._calendar(subject.time)
+        """The record that the lines make."""
         ip = min([address for line in lines if (address := address_of(line))], default=None)
-        place = locate(ip, subject.time)
-        return Ban(
-            id=id_,
-            server=subject.server,
-            jail=subject.jail,
-            fid=subject.fid,
-            time=subject.time,
-            day=day,
-            hour=hour,
-            ip=ip,
-            scope=place.scope,
-            country=place.country,
-            country_from=place.country_from,
-            network=place.network,
-            asn=place.asn,
-            org=place.org,
-            whois=place.whois,
-            located=place.located,
-            located_from=place.located_from,
-        )
+        ban = begin(id_, subject, self._calendar(subject.time), ip, locate(ip, subject.time), lines[0])
+        return reduce(merge, lines[1:], ban)
 
     def amend(self, ids: Iterable[str], locate: Locate) -> int:
         """Give recorded bans the place that `locate` knows now; how many of them changed."""

@@ -20,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
-from itertools import count, islice
+from itertools import chain, count, islice
 from typing import TYPE_CHECKING, Any
 
 import hiredis
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from redis.connection import AbstractConnection
 
 _PAGE = 1000
-_PIPELINED = 10_000
+_IN_FLIGHT = 10  # pages of commands whose replies nobody has read
 _ABOUT_A_KEY = frozenset(("HSET", "SADD", "SCARD", "SMEMBERS", "SSCAN", "HSCAN", "ZRANGE", "ZREMRANGEBYSCORE"))
 _AT_ONCE = 500  # changes in one script: the server does nothing else meanwhile
 
@@ -78,13 +78,20 @@ class RedisReader:
 
     def calls(self, commands: Sequence[Command]) -> list[Any]:
         """Several commands in one round trip, their plain replies. Raises for the first that failed."""
+        return self._ask(_parts(commands))
+
+    def _ask(self, parts: Iterable["_Part"]) -> list[Any]:
+        """The same with commands that may have been packed beforehand."""
         replies: list[Any] = []
-        for page in pages(commands, _PIPELINED):
+        rest = iter(parts)
+        for first in rest:
+            commands: list[Command] = []
             with self._connection() as connection:
-                for part in pages(page, _PAGE):  # the server begins while we pack
-                    self._send(connection, part)
-                answers = self._receive(connection, len(page))
-            for command, answer in zip(page, answers, strict=True):
+                for part in chain([first], islice(rest, _IN_FLIGHT - 1)):  # the server begins while we pack
+                    self._send(connection, part.packed)
+                    commands += part.commands
+                answers = self._receive(connection, len(commands))
+            for command, answer in zip(commands, answers, strict=True):
                 if isinstance(answer, exceptions.RedisError):
                     raise translate(answer, self._where, " ".join(map(str, command[:2]))) from answer
             replies += answers
@@ -104,9 +111,8 @@ class RedisReader:
         finally:
             pool.release(connection)
 
-    def _send(self, connection: "AbstractConnection", commands: Iterable[Command]) -> None:
-        """Send commands without waiting. Packed here: a pipeline of redis-py takes four times as long."""
-        packed = b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]
+    def _send(self, connection: "AbstractConnection", packed: bytes) -> None:
+        """Send without waiting for what it is answered."""
         with self._translated():
             connection.send_packed_command([packed])  # type: ignore[no-untyped-call]
 
@@ -225,15 +231,16 @@ class RedisEngine(RedisReader):
                 page.append(change)
                 if len(page) == _AT_ONCE:
                     sent.append(self._page(filling.pop(change.slot)))
-                    self._send(connection, [sent[-1].script.short])
+                    self._send(connection, sent[-1].script.packed)
             for rest in filling.values():
                 sent.append(self._page(rest))
-                self._send(connection, [sent[-1].script.short])
+                self._send(connection, sent[-1].script.packed)
+            expected = _Consequence([page.task for page in sent])  # made while the server works
             replies = self._receive(connection, len(sent))
         tasks: list[Task] = []
         for done, reply in zip(sent, replies, strict=True):
             tasks += self._inside(done, self._reply(done.script, reply), outcomes)
-        self._follow(tasks)
+        self._follow(tasks, None if any(replies) else expected)
         return list(outcomes.values())
 
     def _page(self, changes: list[Change]) -> "_Page":
@@ -258,7 +265,7 @@ class RedisEngine(RedisReader):
         """Scripts in one round trip."""
         with self._connection() as connection:
             for script in scripts:
-                self._send(connection, [script.short])
+                self._send(connection, script.packed)
             replies = self._receive(connection, len(scripts))
         return [self._reply(script, reply) for script, reply in zip(scripts, replies, strict=True)]
 
@@ -296,33 +303,27 @@ class RedisEngine(RedisReader):
             for slot, token, entries in left
         ]  # fmt: skip
 
-    def _follow(self, tasks: list[Task], *, doubt: bool = False) -> None:
+    def _follow(self, tasks: list[Task], expected: "_Consequence | None" = None, *, doubt: bool = False) -> None:
         """Make what stands outside true, until no hash changed meanwhile. `doubt`: whether one may have already."""
         while tasks:
-            outside = Outside(tasks)
-            self._rank(list(outside.rankings), outside.commands())
+            self._make_true(expected or _Consequence(tasks))
             tasks = self._again(self._finished(tasks, doubt=doubt))
-            doubt = True
+            expected, doubt = None, True
 
-    def _rank(self, rankings: list[Ranking], before: Sequence[Command]) -> None:
-        """Give each ranked member the size of its sets, until none changed between reading and writing.
+    def _make_true(self, wanted: "_Consequence") -> None:
+        """Put ids where they belong, and give each ranked member the size of its sets.
 
-        `before` is what changes their sizes.
+        Sizes are read again after that, until none changed between reading and writing.
         """
-        sizes = self._sizes(rankings, before)
+        rankings, sources = wanted.rankings, wanted.sources
+        cards = self._ask([*wanted.changes, *sources])[sum(len(part.commands) for part in wanted.changes) :]
+        sizes = _sizes(rankings, cards)
         while rankings:
             self.calls(ranking_commands(rankings, sizes))
-            again = self._sizes(rankings)
+            again = _sizes(rankings, self._ask(sources))
             moved = [at for at, size in enumerate(again) if size != sizes[at]]
             rankings, sizes = [rankings[at] for at in moved], [again[at] for at in moved]
-
-    def _sizes(self, rankings: Sequence[Ranking], before: Sequence[Command] = ()) -> list[int]:
-        asked: list[Command] = [("SCARD", source) for ranking in rankings for source in ranking.sources]
-        cards = iter(self.calls([*before, *asked])[len(before) :])
-        return [
-            next(cards) if len(ranking.sources) == 1 else sum(islice(cards, len(ranking.sources)))
-            for ranking in rankings
-        ]
+            sources = _sources(rankings)
 
     def _finished(self, tasks: list[Task], *, doubt: bool) -> list[tuple[str, str, Sequence[Entry]]]:
         """Take what is done out of the outbox; what must be done again. `doubt`: look at the hashes at once."""
@@ -403,8 +404,8 @@ class _Call(Struct, frozen=True):
     words: Command
 
     @property
-    def short(self) -> Command:
-        return ("EVALSHA", self.script.digest, *self.words)
+    def packed(self) -> bytes:
+        return _packed([("EVALSHA", self.script.digest, *self.words)])
 
     @property
     def long(self) -> Command:
@@ -417,6 +418,48 @@ class _Page(Struct, frozen=True):
     changes: list[Change]
     task: Task
     script: _Call
+
+
+class _Part(Struct, frozen=True, gc=False):
+    """Some commands, and how they are sent."""
+
+    commands: Sequence[Command]
+    packed: bytes
+
+
+def _parts(commands: Sequence[Command]) -> Iterator[_Part]:
+    return (_Part(page, _packed(page)) for page in pages(commands, _PAGE))
+
+
+def _packed(commands: Iterable[Command]) -> bytes:
+    """Packed here: a pipeline of redis-py takes four times as long."""
+    return b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]
+
+
+class _Consequence:
+    """What follows elsewhere when tasks are done in their slots, ready to be sent.
+
+    changes  where ids go;  rankings  who gets another size;  sources  questions for the sizes
+    """
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        outside = Outside(tasks)
+        self.changes = list(_parts(outside.commands()))
+        self.rankings = list(outside.rankings)
+        self.sources = _sources(self.rankings)
+
+
+def _sources(rankings: Sequence[Ranking]) -> list[_Part]:
+    """Ask for the size of each set that counts in the rankings."""
+    return list(_parts([("SCARD", source) for ranking in rankings for source in ranking.sources]))
+
+
+def _sizes(rankings: Sequence[Ranking], cards: Iterable[int]) -> list[int]:
+    """The size of each ranked member, from the sizes of the sets that count in it."""
+    each = iter(cards)
+    return [
+        next(each) if len(ranking.sources) == 1 else sum(islice(each, len(ranking.sources))) for ranking in rankings
+    ]
 
 
 def _pairs(flat: Any) -> Hash:
