@@ -117,10 +117,7 @@ class LedgerReader:
         """For each day the bans of each of these values."""
         keys = [self.keys.counts(day, dimension) for day in days]
         scores = iter(self._reader.scores([key for several in keys for key in several], toks))
-        return [
-            [int(sum(score or 0 for score in column)) for column in zip(*(next(scores) for _ in several), strict=True)]
-            for several in keys
-        ]
+        return [_added([next(scores) for _ in several]) for several in keys]
 
     def distinct_on(self, dimension: str, days: Sequence[str]) -> list[int]:
         """How many values a dimension has on each of these local days (at a month's edge: at most)."""
@@ -159,6 +156,12 @@ class LedgerReader:
         """Every gap, newest first."""
         ids = [id_ for id_, _ in self._reader.ranking(self.keys.gaps, 0, 10_000)]
         return [_gap(fields) for fields in self._reader.hashes([self.keys.gap(id_) for id_ in ids]) if fields]
+
+
+def _added(rows: Sequence[Sequence[float | None]]) -> list[int]:
+    if len(rows) == 1:
+        return [int(score or 0) for score in rows[0]]
+    return [int(sum(score or 0 for score in column)) for column in zip(*rows, strict=True)]
 
 
 def read_ban(id_: str, fields: dict[str, str]) -> Ban | None:

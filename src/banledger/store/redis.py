@@ -16,7 +16,7 @@ was done, and the caller replays, which is harmless.
 import hashlib
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
@@ -148,7 +148,10 @@ class RedisReader:
         ]
 
     def tally(self, keys: Sequence[str]) -> dict[str, int]:
-        """See Reader.tally. The server adds up what lies in one slot."""
+        """See Reader.tally. Most are ones: their names are enough; else the server adds up what lies in one slot."""
+        sizes = self.calls([command for key in keys for command in (("ZCARD", key), ("ZCOUNT", key, 2, "+inf"))])
+        if 2 * sum(sizes[1::2]) < sum(sizes[::2]):
+            return self._tally_by_name(keys)
         slots: dict[str, list[str]] = defaultdict(list)
         for key in keys:
             slots[_slot(key)].append(key)
@@ -159,6 +162,18 @@ class RedisReader:
         for reply in self.calls(unions):
             for member, score in reply:
                 total[member] += int(score)
+        return dict(total)
+
+    def _tally_by_name(self, keys: Sequence[str]) -> dict[str, int]:
+        """A name costs a third of a name with its score, and a server adds up several times as slowly as we do."""
+        several = [("ZRANGE", key, 2, "+inf", "BYSCORE", "WITHSCORES") for key in keys]
+        replies = self.calls([*several, *[("ZRANGE", key, 0, -1) for key in keys]])
+        total: Counter[str] = Counter()
+        for names in replies[len(keys) :]:
+            total.update(names)
+        for pairs in replies[: len(keys)]:
+            for member, score in pairs:
+                total[member] += int(score) - 1
         return dict(total)
 
     def scores(self, keys: Sequence[str], members: Sequence[str]) -> list[list[float | None]]:
