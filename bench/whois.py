@@ -27,8 +27,8 @@ from banledger.enrich.cidr import Table
 from banledger.enrich.places import Places, alike
 from banledger.network import Cell, Network, Outcome, cell_of
 from banledger.record import INHERITED, PROVEN, WAITS
-from banledger.store.contents import pages
 from banledger.store.ledger import open_to_write
+from banledger.store.pages import pages
 from bench.ledger import cpu_seconds, resident_mb, serve
 
 ROOT = Path(__file__).parents[1]

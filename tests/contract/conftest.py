@@ -10,7 +10,7 @@ from banledger.keyspace import Keyspace, Mark, Ranking, Standing
 from banledger.store.connect import Access, writer
 from banledger.store.engine import Engine, Hash, Reader
 from banledger.store.ledger import Ledger
-from banledger.store.sqlite import open_writer
+from banledger.store.sqlite_writer import open_writer
 from tests.reference import ReferenceEngine, Store
 from tests.servers import NAMES, flavour_named
 

@@ -18,7 +18,7 @@ from banledger.store.check import check
 from banledger.store.engine import Engine, Outcome
 from banledger.store.ledger import Ledger, Recorded
 from banledger.store.reader import LedgerReader
-from banledger.store.sqlite import open_writer
+from banledger.store.sqlite_writer import open_writer
 from tests.contract.conftest import KEYS, dump, stable
 from tests.lines import T0, ban, events, gap, nowhere, prolong, ticket_lines, unban
 from tests.reference import ReferenceEngine, Store

@@ -12,7 +12,7 @@ from banledger.model import Event
 from banledger.store.check import check
 from banledger.store.connect import Access, _client
 from banledger.store.ledger import Ledger
-from banledger.store.redis import RedisEngine
+from banledger.store.redis_writer import RedisEngine
 from tests.contract.conftest import KEYS, dump
 from tests.contract.test_ledger import fresh
 from tests.lines import ban, events, nowhere, prolong, unban

@@ -20,7 +20,7 @@ from banledger.store.engine import Engine, Repair
 from banledger.store.ledger import Ledger
 from banledger.store.networks import NetworksReader
 from banledger.store.rebuild import Rebuilt, rebuild
-from banledger.store.sqlite import open_writer
+from banledger.store.sqlite_writer import open_writer
 from tests.contract.conftest import KEYS, dump
 from tests.lines import T0, ban, events, gap, nowhere, unban
 from tests.reference import ReferenceEngine, Store

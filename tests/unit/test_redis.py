@@ -4,7 +4,7 @@ import pytest
 from redis import exceptions
 
 from banledger.errors import StoreUnavailable
-from banledger.store.redis import too_old, translate
+from banledger.store.server import too_old, translate
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,8 @@ from banledger.spool import Spool
 from banledger.store.check import check
 from banledger.store.engine import Applied, Outcome
 from banledger.store.ledger import Ledger, open_to_read, open_to_write
-from banledger.store.sqlite import SqliteEngine, open_reader, open_writer
+from banledger.store.sqlite import open_reader
+from banledger.store.sqlite_writer import SqliteEngine, open_writer
 from tests.contract.conftest import KEYS, dump
 from tests.lines import T0, ban, gap, nowhere, prolong, unban
 from tests.unit.test_spool import NOW, Writer
@@ -289,7 +290,7 @@ def test_whoever_may_not_write_the_ledger_is_told_so(open_folder: Path) -> None:
 _HOLD = """
 import sys
 from pathlib import Path
-from banledger.store.sqlite import open_writer
+from banledger.store.sqlite_writer import open_writer
 engine = open_writer(Path(sys.argv[1]))
 print("open", flush=True)
 sys.stdin.read()

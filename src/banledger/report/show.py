@@ -13,6 +13,7 @@ from banledger.keyspace import token
 from banledger.network import Network
 from banledger.record import PENDING, Ban
 from banledger.report.walk import Progress, newest_first, silent
+from banledger.store.pages import pages
 from banledger.store.reader import LedgerReader
 
 _PROBED = 4096  # addresses of a network that are asked for one by one
@@ -80,9 +81,7 @@ def show(ledger: LedgerReader, asked: str, progress: Progress = silent) -> Shown
 
 def _shown(ledger: LedgerReader, asked: str, kind: str, dimension: str, values: dict[str, int]) -> Shown:
     ids = newest_first({id_ for tok in values for id_ in ledger.ids(dimension, tok)})
-    bans = [
-        ban for start in range(0, len(ids), _PAGE) for ban in ledger.bans(ids[start : start + _PAGE]) if ban is not None
-    ]
+    bans = [ban for page in pages(ids) for ban in ledger.bans(page) if ban is not None]
     named = [(asked if dimension == "id" else tok, size) for tok, size in values.items()]
     return Shown(asked, kind, tuple(named), tuple(bans))
 

@@ -14,12 +14,12 @@ from banledger.keyspace import token
 from banledger.record import Ban
 from banledger.report.match import matcher
 from banledger.report.query import PRIVATE, Query, Span
+from banledger.store.pages import pages
 from banledger.store.reader import LedgerReader
 
 Progress = Callable[[int, int], None]
 """Told how many bans were looked at, and of how many."""
 
-_PAGE = 500
 _HASH_COST = 20  # reading a hash, in units of reading an id
 _MOST_IDS = 2_000_000  # ids of a set held in memory
 
@@ -65,7 +65,7 @@ def _pages(ledger: LedgerReader, query: Query, limit: int | None) -> tuple[Itera
             wanted = min(wanted, limit)
         if found.size + _HASH_COST * wanted < _HASH_COST * wanted_of_days:
             ids = _within(found.ids(ledger), query.span)
-            return _cut(ids), len(ids)
+            return pages(ids), len(ids)
     return _by_day(ledger, list(days)), inside
 
 
@@ -129,11 +129,6 @@ def _day_digits(day: str, offset: int) -> tuple[bool, str]:
     return age_order(f"{moved.year % 100:02d}{moved.month:02d}{moved.day:02d}")
 
 
-def _cut(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), _PAGE):
-        yield ids[start : start + _PAGE]
-
-
 def _by_day(ledger: LedgerReader, days: Sequence[str]) -> Iterator[Sequence[str]]:
     for day in reversed(days):
-        yield from _cut(newest_first(ledger.ids_of_day(day)))
+        yield from pages(newest_first(ledger.ids_of_day(day)))

@@ -17,6 +17,7 @@ from banledger.record import PENDING, Ban, from_hash
 from banledger.store import contents
 from banledger.store.contents import Progress, silent
 from banledger.store.engine import Reader
+from banledger.store.pages import pages
 
 _MOD = 1 << 64
 
@@ -184,7 +185,7 @@ def _check_sets(
     """A dimension's sets against their own sizes; what they hold goes into `actual`, what is not so into `ranking`."""
     head, top = keys.members(dimension, ""), keys.top(dimension)
     ranked, done = reader.cards([top])[0], 0
-    for page in contents.pages(reader.keys(head + "*")):
+    for page in pages(reader.keys(head + "*")):
         progress(dimension, done, ranked)
         toks = [key.removeprefix(head) for key in page]
         for key, card, score in zip(page, reader.cards(page), reader.scores([top], toks)[0], strict=True):
@@ -194,7 +195,7 @@ def _check_sets(
             if score != size:
                 (ranking.lacks if score is None else ranking.wrong)(key.removeprefix(head))
         done += len(page)
-    for some in contents.pages(contents.entries(reader, top)):
+    for some in pages(contents.entries(reader, top)):
         for (tok, _), card in zip(some, reader.cards([head + tok for tok, _ in some]), strict=True):
             if not card:
                 ranking.dangles(tok)

@@ -60,9 +60,9 @@ def _read_secret(path: Path) -> str:
 def reader(store: str, access: Access) -> Reader:
     """The engine for a store, to read. Raises SettingsError for a name that makes no sense, StoreError."""
     if (path := _embedded(store)) is not None:
-        from banledger.store import sqlite
+        from banledger.store.sqlite import open_reader
 
-        return sqlite.open_reader(path)
+        return open_reader(path)
     from banledger.store.redis import RedisReader
 
     return RedisReader(_client(store, access), without_password(store))
@@ -71,10 +71,10 @@ def reader(store: str, access: Access) -> Reader:
 def writer(store: str, keys: Keyspace, access: Access) -> Engine:
     """The engine for a store, to write under the prefix of `keys`."""
     if (path := _embedded(store)) is not None:
-        from banledger.store import sqlite
+        from banledger.store.sqlite_writer import open_writer
 
-        return sqlite.open_writer(path)
-    from banledger.store.redis import RedisEngine
+        return open_writer(path)
+    from banledger.store.redis_writer import RedisEngine
 
     return RedisEngine(_client(store, access, once=True), without_password(store), keys)
 
@@ -98,7 +98,7 @@ def _client(store: str, access: Access, *, once: bool = False) -> "Redis":
     from redis.maint_notifications import MaintNotificationsConfig
     from redis.retry import Retry
 
-    from banledger.store.redis import Handshake
+    from banledger.store.server import Handshake
 
     client = Redis(
         **_address(store, access),

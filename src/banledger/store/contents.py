@@ -2,13 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from banledger.keyspace import Keyspace
 from banledger.store.engine import Hash, Reader, Scored
-
-_Item = TypeVar("_Item")
+from banledger.store.pages import pages
 
 _AT_ONCE = 500
 
@@ -54,10 +52,3 @@ def entries(reader: Reader, key: str) -> Iterator[Scored]:
 def indexes(keys: Keyspace) -> dict[str, Callable[[str], str]]:
     """Every index of hashes that lie in no month, with what makes a hash's key of its members."""
     return {keys.networks: keys.network, keys.cells: keys.cell}
-
-
-def pages(items: Iterable[_Item], size: int = _AT_ONCE) -> Iterator[list[_Item]]:
-    """The items in lists of at most `size`."""
-    left = iter(items)
-    while page := list(islice(left, size)):
-        yield page

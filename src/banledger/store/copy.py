@@ -22,6 +22,7 @@ from banledger.store import contents
 from banledger.store.check import check
 from banledger.store.contents import Progress, silent
 from banledger.store.engine import Applied, Engine, Hash, Reader, Repair
+from banledger.store.pages import pages
 
 _ROUNDS = 5
 _AT_ONCE = 2000
@@ -117,7 +118,7 @@ def _claim(source: End, target: Target) -> None:
 def _copy_month(source: End, target: Target, month: str, counts: Counter[str]) -> None:
     listed = contents.of_month(source.engine, source.keys, month)
     for what in _WHAT:
-        for page in contents.pages(contents.hashes(source.engine, listed[what]), _AT_ONCE):
+        for page in pages(contents.hashes(source.engine, listed[what]), _AT_ONCE):
             _write(target, what, dict(page), counts)
 
 
@@ -125,7 +126,7 @@ def _copy_networks(source: End, target: Target) -> None:
     """What registries said. Not counted: it is a cache, and what a copy lacks is asked for again."""
     theirs = contents.indexes(target.keys).items()
     for (index, key), (their_index, their_key) in zip(contents.indexes(source.keys).items(), theirs, strict=True):
-        for page in contents.pages(contents.entries(source.engine, index)):
+        for page in pages(contents.entries(source.engine, index)):
             hashes = source.engine.hashes([key(cidr) for cidr, _ in page])
             have = target.engine.hashes([their_key(cidr) for cidr, _ in page])
             pairs = zip(page, hashes, have, strict=True)
@@ -169,7 +170,7 @@ def _plan(keys: Keyspace, what: str, id_: str, old: Hash, new: Hash) -> tuple[st
 
 def _remove_from_month(source: End, target: Target, month: str, counts: Counter[str], *, prune: bool) -> None:
     listed = contents.of_month(target.engine, target.keys, month)["ban"]
-    for page in contents.pages(contents.hashes(target.engine, listed)):
+    for page in pages(contents.hashes(target.engine, listed)):
         there = source.engine.hashes([source.keys.ban(id_) for id_, _ in page])
         gone = [id_ for (id_, old), new in zip(page, there, strict=True) if not new and (prune or _waits(old))]
         if gone:

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from banledger.keyspace import STANDING_FIELDS, Change, Keyspace, Mark, Ranking, Standing
 from banledger.store.engine import Hash
+from banledger.store.pages import pages
 
 Command: TypeAlias = tuple[str | bytes | int | float, ...]
 """A command's words."""
@@ -250,9 +251,3 @@ def _by_key(command: str, words: Mapping[str, Sequence[str | float]]) -> Iterato
 
 def _or_false(value: _Item | None) -> _Item | bool:
     return False if value is None else value
-
-
-def pages(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
-    """The items, up to `size` at a time."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

@@ -19,6 +19,7 @@ from banledger.record import PENDING, Ban, from_hash
 from banledger.store import contents
 from banledger.store.contents import Progress, silent
 from banledger.store.engine import Engine, Repair
+from banledger.store.pages import pages
 
 _AT_ONCE = 10_000
 
@@ -72,7 +73,7 @@ class _Rebuild:
         """One month; whether it has any hash."""
         there = contents.of_month(self._engine, self._keys, month)
         slot = _Slot(self._keys, month)
-        for page in contents.pages(self._bans(there["ban"]), _AT_ONCE):
+        for page in pages(self._bans(there["ban"]), _AT_ONCE):
             recorded = [ban for ban in page if not slot.add(ban)]
             self._join(recorded)
         for id_, fields in contents.hashes(self._engine, there["gap"]):
@@ -111,7 +112,7 @@ class _Rebuild:
         """Take out of its sets what does not belong there, and give the ranking their sizes."""
         head, top = self._keys.members(dimension, ""), self._keys.top(dimension)
         ranked, done = self._engine.cards([top])[0], 0
-        for page in contents.pages(self._engine.keys(head + "*")):
+        for page in pages(self._engine.keys(head + "*")):
             self._progress(dimension, done, ranked)
             done += len(page)
             for key, card in zip(page, self._engine.cards(page), strict=True):
@@ -121,7 +122,7 @@ class _Rebuild:
         self._scores(top, sizes)
 
     def _sift(self, key: str) -> None:
-        for page in contents.pages(self._engine.members(key), _AT_ONCE):
+        for page in pages(self._engine.members(key), _AT_ONCE):
             hashes = self._engine.hashes([self._keys.ban(id_) for id_ in page])
             stays = [_belongs(self._keys, key, id_, fields) for id_, fields in zip(page, hashes, strict=True)]
             pairs = [(key, id_) for id_ in page]
@@ -140,7 +141,7 @@ class _Rebuild:
             listed = dict(contents.entries(self._engine, index))
             there = [name.removeprefix(key("")) for name in self._engine.keys(key("") + "*")]
             self._scores(index, {member: listed.get(member, self._now) for member in there})
-        for page in contents.pages(list(contents.entries(self._engine, self._keys.active)), _AT_ONCE):
+        for page in pages(list(contents.entries(self._engine, self._keys.active)), _AT_ONCE):
             hashes = self._engine.hashes([self._keys.ban(id_) for id_, _ in page])
             gone = [
                 Mark(self._keys.active, id_, None)
@@ -161,7 +162,7 @@ class _Rebuild:
         self._mend_marks(_differences(key, wanted, dict(contents.entries(self._engine, key))))
 
     def _mend_marks(self, marks: list[Mark], *, tallies: bool = False) -> None:
-        for page in contents.pages(marks, _AT_ONCE):
+        for page in pages(marks, _AT_ONCE):
             self._engine.mend(Repair(tallies=page) if tallies else Repair(marks=page))
 
 

@@ -1,0 +1,39 @@
+"""Lua scripts, as files of the package and as calls of a server."""
+
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+
+from msgspec import Struct
+
+from banledger.store.outside import Command
+from banledger.store.redis import packed
+
+
+class Script:
+    """A Lua script of the package and its SHA-1, by which the server knows it."""
+
+    def __init__(self, name: str) -> None:
+        self.text = files("banledger.store").joinpath("scripts", name).read_text(encoding="utf-8")
+        self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+    def call(self, keys: Sequence[str], argument: bytes) -> "Call":
+        """With these keys and this argument."""
+        return Call(self, (len(keys), *keys, argument))
+
+
+class Call(Struct, frozen=True):
+    """A script and what it is called with."""
+
+    script: Script
+    words: Command
+
+    @property
+    def packed(self) -> bytes:
+        """As a command that names the script."""
+        return packed([("EVALSHA", self.script.digest, *self.words)])
+
+    @property
+    def long(self) -> Command:
+        """As a command that brings the script along."""
+        return ("EVAL", self.script.text, *self.words)

@@ -1,0 +1,14 @@
+"""Many things, some at a time."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
+
+
+def pages(items: Iterable[_Item], size: int = 500) -> Iterator[list[_Item]]:
+    """The items in lists of at most `size`."""
+    left = iter(items)
+    while page := list(islice(left, size)):
+        yield page

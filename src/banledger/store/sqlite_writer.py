@@ -1,0 +1,298 @@
+"""The embedded engine: a batch is one transaction, so nothing is ever left half done.
+
+The writer's last act is to let a read-only connection outlive it: so `-wal` and `-shm` stay, and a reader that may
+not create them can always open the ledger.
+"""
+
+import fcntl
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+
+from banledger.errors import LedgerLocked, StoreUnavailable
+from banledger.keyspace import Change
+from banledger.store.engine import Applied, Conflict, Hash, Outcome, Repair
+from banledger.store.pages import pages
+from banledger.store.sqlite import SqliteReader
+from banledger.store.sqlite_batch import Batch
+from banledger.store.sqlite_file import (
+    HASH,
+    RANKING,
+    SET,
+    TALLY,
+    connect,
+    file_at,
+    is_there,
+    lock_beside,
+    open_for_writing,
+    open_or_make,
+    translated,
+)
+
+_NUMBERS_KEPT = 16_384
+_encode = msgspec.json.encode
+
+
+def open_writer(path: Path) -> "SqliteEngine":
+    """The ledger at `path`, to write; made if it does not exist.
+
+    Raises LedgerLocked if another process writes to it, NotALedger, StoreUnavailable.
+    """
+    is_there(path)
+    lock = open_or_make(lock_beside(path), path)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise LedgerLocked(
+            f"another recorder writes to {path}", hint="systemctl status banledger; stop it first"
+        ) from error
+    try:
+        with translated(path):
+            return SqliteEngine(open_for_writing(path), path, lock)
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+class SqliteEngine(SqliteReader):
+    """See `engine.Engine`. The only writer of its file."""
+
+    shared = False
+    replay_s = 0.0
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, lock: int) -> None:
+        super().__init__(connection, path)
+        self._lock = lock
+        self._numbers: dict[str, int] = {}
+        self._file = file_at(path)
+
+    def close(self) -> None:
+        """See Reader.close. Leaves `-wal` and `-shm` behind for readers that can't make them."""
+        if self._lock < 0:
+            return
+        with suppress(sqlite3.Error), closing(connect(f"file:{quote(str(self.path.absolute()))}?mode=ro")) as keeper:
+            keeper.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")  # so that the file alone is a good copy
+            self._db.close()
+        self._db.close()
+        os.close(self._lock)
+        self._lock = -1
+
+    def cautions(self) -> list[str]:
+        """See Engine.cautions."""
+        return []
+
+    def settle(self) -> int:
+        """See Engine.settle. A transaction leaves nothing undone."""
+        return 0
+
+    def apply(self, changes: Iterable[Change]) -> list[Outcome]:
+        """See Engine.apply. All changes that do not conflict are one transaction."""
+        if not (changes := list(changes)):
+            return []
+        with self._transaction():
+            current = self.hashes([change.key for change in changes])
+            outcomes: list[Outcome] = []
+            accepted: list[tuple[Change, Hash]] = []
+            for change, have in zip(changes, current, strict=True):
+                if _holds(change.guard, have):
+                    accepted.append((change, have))
+                    outcomes.append(Applied())
+                else:
+                    outcomes.append(Conflict(have))
+            if accepted:
+                self._write(accepted)
+        return outcomes
+
+    def mend(self, repair: Repair) -> None:
+        """See Engine.mend. One transaction; the sizes of its sets are counted, not trusted."""
+        kinds = {key: SET for key, _ in (*repair.joins, *repair.leaves)}
+        kinds.update((mark.key, TALLY) for mark in repair.tallies)
+        kinds.update((mark.key, RANKING) for mark in repair.marks)
+        with self._transaction():
+            self._name(kinds)
+            self._db.executemany("INSERT OR IGNORE INTO member VALUES (?, ?)", self._numbered(repair.joins))
+            self._db.executemany("DELETE FROM member WHERE key = ? AND member = ?", self._numbered(repair.leaves))
+            self._recount(self._numbers[key] for key, kind in kinds.items() if kind == SET)
+            self._score({(mark.key, mark.member): mark.score for mark in repair.tallies}, "tally")
+            self._score({(mark.key, mark.member): mark.score for mark in repair.marks})
+
+    def enlist(self, key: str, members: Sequence[str]) -> None:
+        """See Engine.enlist."""
+        with self._transaction():
+            self._name({key: SET})
+            self._join([(key, member) for member in members])
+
+    def claim(self, key: str, fields: Hash) -> Hash:
+        """See Engine.claim."""
+        with self._transaction():
+            whole = fields | self.hashes([key])[0]
+            self._name({key: HASH})
+            self._put_hashes([(key, whole)])
+        return whole
+
+    def assign(self, key: str, fields: Hash) -> None:
+        """See Engine.assign."""
+        with self._transaction():
+            self._name({key: HASH})
+            self._put_hashes([(key, self.hashes([key])[0] | fields)])
+
+    def replace(self, hashes: Mapping[str, Hash]) -> None:
+        """See Engine.replace."""
+        with self._transaction():
+            self._name(dict.fromkeys(hashes, HASH))
+            self._put_hashes([(key, fields) for key, fields in hashes.items() if fields])
+            self._drop_hashes([key for key, fields in hashes.items() if not fields])
+
+    def lease(self, key: str, holder: str, now: float, until: float) -> bool:
+        """See Engine.lease."""
+        with self._transaction():
+            have = self.hashes([key])[0]
+            if have.get("holder", holder) != holder and now < float(have["until"]):
+                return False
+            self._name({key: HASH})
+            self._put_hashes([(key, have | {"holder": holder, "until": repr(until)})])
+        return True
+
+    def due(self, key: str, until: float, count: int) -> list[str]:
+        """See Engine.due."""
+        with translated(self.path):
+            number, table = self._sorted_set(key)
+            rows = self._db.execute(
+                f"SELECT member FROM {table} WHERE key = ? AND score <= ? ORDER BY score, member LIMIT ?",
+                (number, until, count),
+            )
+            return [member for (member,) in rows]
+
+    def expire(self, key: str, until: float) -> int:
+        """See Engine.expire."""
+        with self._transaction():
+            number, table = self._sorted_set(key)
+            return self._db.execute(f"DELETE FROM {table} WHERE key = ? AND score < ?", (number, until)).rowcount
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        if file_at(self.path) != self._file:
+            raise StoreUnavailable(
+                f"the ledger at {self.path} was moved or deleted", hint="a new one is made; or put it back"
+            )
+        with translated(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._numbers.clear()
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def _write(self, accepted: list[tuple[Change, Hash]]) -> None:
+        """Everything that the changes hold, coalesced so that each row is written once."""
+        batch = Batch(accepted)
+        self._name(batch.kinds(), batch.fresh)
+        self._put_hashes(batch.hashes)
+        self._join(batch.joins)
+        self._leave(batch.leaves)
+        self._count(batch.tallies)
+        self._score(batch.scores)
+        self._rank(batch.rankings)
+        self._drop_hashes(batch.removed)
+
+    def _name(self, kinds: dict[str, str], fresh: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+        """Give every key its number. `fresh` ones are known to have none yet."""
+        if len(self._numbers) > _NUMBERS_KEPT:
+            self._numbers.clear()
+        unknown = [key for key in kinds if key not in self._numbers]
+        for page in pages([key for key in unknown if key not in fresh], 5000):
+            found = self._db.execute("SELECT name, key.id FROM json_each(?) JOIN key ON name = value", (_encode(page),))
+            self._numbers.update(found)
+        unknown = [key for key in unknown if key not in self._numbers]
+        if unknown:
+            (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM key").fetchone()
+            self._numbers.update(zip(unknown, range(last + 1, last + 1 + len(unknown)), strict=True))
+            self._db.executemany(
+                "INSERT INTO key VALUES (?, ?, ?, ?)",
+                [(self._numbers[key], key, kinds[key], kinds[key] == HASH) for key in unknown],
+            )
+
+    def _put_hashes(self, hashes: list[tuple[str, Hash]]) -> None:
+        self._db.executemany(
+            "INSERT OR REPLACE INTO hash (key, fields) VALUES (?, ?)",
+            [(self._numbers[key], _encode(fields)) for key, fields in hashes],
+        )
+
+    def _drop_hashes(self, keys: list[str]) -> None:
+        numbers = [(self._numbers.pop(key),) for key in keys]
+        self._db.executemany("DELETE FROM hash WHERE key = ?", numbers)
+        self._db.executemany("DELETE FROM key WHERE id = ?", numbers)
+
+    def _join(self, pairs: list[tuple[str, str]]) -> None:
+        self._resize("INSERT OR IGNORE INTO member VALUES (?, ?)", pairs, 1)
+
+    def _leave(self, pairs: list[tuple[str, str]]) -> None:
+        self._resize("DELETE FROM member WHERE key = ? AND member = ?", pairs, -1)
+
+    def _resize(self, statement: str, pairs: list[tuple[str, str]], step: int) -> None:
+        """Run the statement for every (key, member), and keep the size of each set."""
+        rows = self._numbered(pairs)
+        done = self._db.executemany(statement, rows).rowcount if rows else 0
+        sizes = Counter(number for number, _ in rows)
+        if done == len(rows):
+            changes = [(step * size, number) for number, size in sizes.items()]
+            self._db.executemany("UPDATE key SET card = card + ? WHERE id = ?", changes)
+        else:  # some were there, or gone, before: count
+            self._recount(sizes)
+
+    def _numbered(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[int, str]]:
+        return sorted({(self._numbers[key], member) for key, member in pairs})
+
+    def _recount(self, numbers: Iterable[int]) -> None:
+        recount = "UPDATE key SET card = (SELECT count(*) FROM member WHERE key = ?1) WHERE id = ?1"
+        self._db.executemany(recount, [(number,) for number in numbers])
+
+    def _count(self, deltas: dict[tuple[str, str], int]) -> None:
+        rows = sorted((self._numbers[key], member, delta) for (key, member), delta in deltas.items() if delta)
+        self._db.executemany(
+            "INSERT INTO tally VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET score = score + excluded.score", rows
+        )
+        fewer = [(number, member) for number, member, delta in rows if delta < 0]
+        self._db.executemany("DELETE FROM tally WHERE key = ? AND member = ? AND score = 0", fewer)
+
+    def _rank(self, rankings: dict[tuple[str, str], tuple[str, ...]]) -> None:
+        """Give each ranked member the size of its sets, as they are now."""
+        sources = list({source for several in rankings.values() for source in several})
+        cards: dict[str, int] = {}
+        for page in pages(sources, 5000):
+            cards.update(
+                self._db.execute("SELECT name, card FROM json_each(?) JOIN key ON name = value", (_encode(page),))
+            )
+        self._score(
+            {place: float(sum(cards.get(key, 0) for key in several)) or None for place, several in rankings.items()}
+        )
+
+    def _score(self, scores: dict[tuple[str, str], float | None], table: str = "ranking") -> None:
+        """Give members of sorted sets their score; None removes them."""
+        rows = [(self._numbers[key], member, score) for (key, member), score in scores.items()]
+        self._db.executemany(
+            f"INSERT INTO {table} VALUES (?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET score = excluded.score WHERE score <> excluded.score",
+            sorted((number, member, score) for number, member, score in rows if score is not None),
+        )
+        self._db.executemany(
+            f"DELETE FROM {table} WHERE key = ? AND member = ?",
+            [(number, member) for number, member, score in rows if score is None],
+        )
+
+
+def _holds(guard: dict[str, str | None] | None, have: Hash) -> bool:
+    if guard is None:
+        return not have
+    return bool(have) and all(have.get(name) == value for name, value in guard.items())
