@@ -133,8 +133,19 @@ class Recorder:
                 self._whois.step(self._ledger, now)
                 self._rest_s = 0.0
             except Exception as error:  # noqa: BLE001  # whatever it is, bans go first
+                self._unless_the_store_failed(error)
                 self._whois_failed(error, now)
         return done
+
+    def _unless_the_store_failed(self, error: Exception) -> None:
+        """Raise a StoreError that is no trouble of whois's own: nothing else can be asked of the store either."""
+        if not isinstance(error, StoreError) or self._ledger is None:
+            return
+        try:
+            self._ledger.lost()
+        except StoreError:
+            self._go_back()
+            raise error  # noqa: B904  # the first one says it best
 
     def _whois_failed(self, error: Exception, now: float) -> None:
         """Said once for each kind of trouble; what nobody foresaw with where it was."""

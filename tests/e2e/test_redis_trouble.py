@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from banledger.errors import StoreUnavailable
 from banledger.recorder import Recorder
 from banledger.spool import Spool
-from banledger.store.ledger import open_to_write
+from banledger.store.ledger import Ledger, open_to_write
 from tests.conftest import MakeServer
 from tests.lines import nowhere
 from tests.servers import Flavour, ServerError, StoreServer, flavour_named
@@ -82,6 +83,42 @@ def test_a_server_that_is_killed_again_and_again_loses_nothing_that_its_aof_has(
         recording.assert_whole()
     lines = [line for line in recording.lines if "is still loading" not in line]
     assert [AGAIN in line for line in lines] == [False, True] * 3, lines
+
+
+class Unlucky:
+    """A whois in whose turn the server dies."""
+
+    def __init__(self, server: StoreServer) -> None:
+        self._server = server
+
+    def step(self, ledger: Ledger, now: float) -> None:
+        self._server.kill()
+        ledger.waiting()
+
+    def follow(self, ledger: Ledger, now: float) -> bool:
+        return True
+
+    def leave(self, ledger: Ledger) -> None:
+        """Nothing is held."""
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def test_a_server_that_dies_while_it_is_whois_turn_is_the_stores_trouble(
+    flavour: Flavour, private_server: MakeServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = private_server(flavour, extra=("--appendfsync", "always"))
+    (tmp_path / "spool").mkdir()
+    recorder = Recorder(
+        Spool(tmp_path / "spool"), lambda: open_to_write(server.url, "bans", "UTC"), nowhere, whois=Unlucky(server)
+    )
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match=DOWN):
+            recorder.step(time.time())
+        server.start()
+    recorder.close()
+    assert "whois rests" not in caplog.text
 
 
 def test_a_server_that_hangs_is_waited_for(flavour: Flavour, private_server: MakeServer, record: Record) -> None:
