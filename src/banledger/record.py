@@ -19,7 +19,6 @@ of arrival never matters.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 from operator import attrgetter
 from typing import Any, TypeAlias
 
@@ -306,7 +305,6 @@ def _moment(seconds: float) -> float:
     return round(seconds, 6)
 
 
-@lru_cache(maxsize=1024)
 def _users(tried: tuple[str, ...]) -> tuple[str, ...]:
     """User names tried; sshd's filter hands `invalid user root` where root is meant."""
     names = {name.removeprefix(_INVALID_USER)[:_MAX_USER] for name in tried}
@@ -428,6 +426,8 @@ def from_hash(ban_id: str, fields: dict[str, str]) -> Ban:
     values |= {name: fields.get(name) for name in _PLACE}
     values["asn"] = int(fields["asn"]) if "asn" in fields else None
     values |= {name: int(fields[name]) for name in _WHOLE}
+    if not 0 <= values["hour"] < 24:
+        raise ValueError(f"no day has an hour {values['hour']}")
     values |= {name: float(fields[name]) if name in fields else None for name in _AMENDED}
     values |= {name: _texts.decode(fields[name]) if name in fields else () for name in _LIST}
     return Ban(

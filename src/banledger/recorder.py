@@ -138,7 +138,7 @@ class Recorder:
         return done
 
     def _unless_the_store_failed(self, error: Exception) -> None:
-        """Raise a StoreError that is no trouble of whois's own: nothing else can be asked of the store either."""
+        """Raise a StoreError that is no trouble of whois's own: nothing can be read from the store any more."""
         if not isinstance(error, StoreError) or self._ledger is None:
             return
         try:

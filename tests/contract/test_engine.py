@@ -78,6 +78,14 @@ def test_tallies_are_added_up_whatever_their_members_are_called(engine: Engine, 
     assert engine.tally([COUNT, "no", other]) == dict(zip(names, added, strict=True))
 
 
+def test_tallies_that_were_damaged_are_added_up_as_they_are(engine: Engine) -> None:
+    other = COUNT.replace("2611", "2612")
+    engine.mend(Repair(tallies=[Mark(COUNT, name, 1.0) for name in "abcdef"]))
+    engine.mend(Repair(tallies=[Mark(other, "a", -1.0), Mark(other, "b", 0.0), Mark(other, "g", -2.0)]))
+    assert engine.tally([COUNT, other]) == {"a": 0, "b": 1, "c": 1, "d": 1, "e": 1, "f": 1, "g": -2}
+    assert engine.tally([other]) == {"a": -1, "b": 0, "g": -2}
+
+
 def test_a_guard_may_ask_for_values_and_for_absence(engine: Engine) -> None:
     engine.apply([change()])
     assert engine.apply([change(FIRST, {"y": "2"}, guard={"x": "1", "y": None})]) == [Applied()]

@@ -86,6 +86,8 @@ def test_the_services_user_has_exactly_the_commands_it_needs(server: StoreServer
 
 def test_the_readers_user_has_exactly_the_commands_it_needs(server: StoreServer, tmp_path: Path) -> None:
     write_all_sorts(server)
+    with closing(open_to_write(f"redis://banledger@127.0.0.1:{server.port}", "bans", "UTC", Access("p4ssword"))) as one:
+        one.record([ban(f"10.2.0.{n}", T0 - day * 86_400) for n in range(9) for day in (1, 2)], nowhere)
     config = tmp_path / "banledger.toml"
     config.touch(mode=0o600)
     config.write_text(f"store = 'redis://reader@127.0.0.1:{server.port}'\npassword = 'p4ssword'\n")
@@ -94,6 +96,7 @@ def test_the_readers_user_has_exactly_the_commands_it_needs(server: StoreServer,
         ["report", "--since", "all"],
         ["report", "--since", "all", "--country", "DE"],
         ["top", "ip", "--since", "2026-11-23", "--until", "2026-11-23"],
+        ["top", "ip", "--since", "2026-11-21", "--until", "2026-11-22"],
         ["top", "country", "--since", "all"],
         ["bans", "--jail", "sshd"],
         ["show", "10.0.0.0/16"],

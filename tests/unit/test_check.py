@@ -137,6 +137,7 @@ def test_a_hash_that_was_changed_by_hand_is_found(path: Path, damage: Damage) ->
     ("old", "new"),
     [
         ('"time":"1795400000"', '"time":"noon"'),
+        ('"hour":"', '"hour":"9'),
         ('"server":"web1"', '"colour":"red"'),
         ('"users":"[\\"root\\"]"', '"users":"[root"'),
         ('"users":"[\\"root\\"]"', '"users":"7"'),

@@ -8,7 +8,7 @@ from banledger.keyspace import Keyspace
 from banledger.store.engine import Hash, Reader, Scored
 from banledger.store.pages import pages
 
-_AT_ONCE = 500
+_AT_ONCE = 10_000
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is (0: not known)."""
@@ -44,7 +44,7 @@ def hashes(reader: Reader, listed: Iterable[str]) -> Iterator[tuple[str, Hash]]:
 def entries(reader: Reader, key: str) -> Iterator[Scored]:
     """Every member of a sorted set with its score, highest first. Nothing may write to it meanwhile."""
     start = 0
-    while page := reader.ranking(key, start, 20 * _AT_ONCE):
+    while page := reader.ranking(key, start, _AT_ONCE):
         yield from page
         start += len(page)
 

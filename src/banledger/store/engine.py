@@ -74,7 +74,7 @@ class Reader(Protocol):
         ...
 
     def tally(self, keys: Sequence[str]) -> dict[str, int]:
-        """Several tallies added up: sorted sets whose scores are whole numbers above zero."""
+        """Several sorted sets of whole numbers added up."""
         ...
 
     def scores(self, keys: Sequence[str], members: Sequence[str]) -> list[list[float | None]]:

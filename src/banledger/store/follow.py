@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from banledger.store.engine import Scored
 from banledger.store.networks import NetworksReader
+from banledger.store.pages import pages
 
 _PAGE = 500
 _SKEW_S = 120.0  # machines' clocks may differ by that
@@ -68,8 +69,8 @@ class _Follower:
         seen = self._seen(there, window)
         changed = [cidr for cidr, moment in seen.items() if self._recent.get(cidr) != moment]
         gone = [cidr for cidr in self._recent if cidr not in seen]
-        for start in range(0, len(changed) + len(gone), _PAGE):
-            self._take(there, [*changed, *gone][start : start + _PAGE])
+        for page in pages([*changed, *gone], _PAGE):
+            self._take(there, page)
         self._newest = max([0.0, *(moment for _, moment in newest)])
         self._recent = seen
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from redis.connection import AbstractConnection
 
 _PAGE = 1000
+_TALLIES = 8  # fetched at once: each may have a name for every address of a day
 _IN_FLIGHT = 10  # pages of commands whose replies nobody has read
 _ABOUT_A_KEY = frozenset(("HSET", "SADD", "SCARD", "SMEMBERS", "SSCAN", "HSCAN", "ZRANGE", "ZREMRANGEBYSCORE"))
 
@@ -116,9 +117,10 @@ class RedisReader:
 
     def tally(self, keys: Sequence[str]) -> dict[str, int]:
         """See Reader.tally. Most are ones: their names are enough; else the server adds up what lies in one slot."""
-        sizes = self.calls([command for key in keys for command in (("ZCARD", key), ("ZCOUNT", key, 2, "+inf"))])
-        if 2 * sum(sizes[1::2]) < sum(sizes[::2]):
-            return self._tally_by_name(keys)
+        if len(keys) > 1:
+            sizes = self.calls([command for key in keys for command in (("ZCARD", key), ("ZCOUNT", key, 1, 1))])
+            if 2 * sum(sizes[1::2]) > sum(sizes[::2]):
+                return self._tally_by_name(keys)
         slots: dict[str, list[str]] = defaultdict(list)
         for key in keys:
             slots[_slot(key)].append(key)
@@ -132,15 +134,27 @@ class RedisReader:
         return dict(total)
 
     def _tally_by_name(self, keys: Sequence[str]) -> dict[str, int]:
-        """A name costs a third of a name with its score, and a server adds up several times as slowly as we do."""
-        several = [("ZRANGE", key, 2, "+inf", "BYSCORE", "WITHSCORES") for key in keys]
-        replies = self.calls([*several, *[("ZRANGE", key, 0, -1) for key in keys]])
+        """A name costs a third of a name with its score, and a server adds up several times as slowly as we do.
+
+        Each key is read at one moment.
+        """
         total: Counter[str] = Counter()
-        for names in replies[len(keys) :]:
-            total.update(names)
-        for pairs in replies[: len(keys)]:
-            for member, score in pairs:
-                total[member] += int(score) - 1
+        for some in pages(keys, _TALLIES):
+            replies = self.calls([
+                command
+                for key in some
+                for command in (
+                    ("MULTI",),
+                    ("ZRANGE", key, 0, -1),
+                    ("ZRANGE", key, "-inf", "(1", "BYSCORE", "WITHSCORES"),
+                    ("ZRANGE", key, "(1", "+inf", "BYSCORE", "WITHSCORES"),
+                    ("EXEC",),
+                )
+            ])  # fmt: skip
+            for names, fewer, more in replies[4::5]:
+                total.update(names)
+                for member, score in chain(fewer, more):
+                    total[member] += int(score) - 1
         return dict(total)
 
     def scores(self, keys: Sequence[str], members: Sequence[str]) -> list[list[float | None]]:

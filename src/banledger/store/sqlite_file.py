@@ -1,4 +1,4 @@
-"""The file of an embedded ledger: found, made, locked, checked; and SQLite's errors in our words.
+"""The file of an embedded ledger: found, made, checked, and the lock beside it named; and SQLite's errors in our words.
 
 SQLite before 3.51.3 can corrupt a WAL file when two connections write or checkpoint at once. So there is one writer,
 under a lock on a file beside the ledger; readers open `mode=ro`, which is refused a checkpoint.
