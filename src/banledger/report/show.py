@@ -17,7 +17,7 @@ from banledger.store.pages import pages
 from banledger.store.reader import LedgerReader
 
 _PROBED = 4096  # addresses of a network that are asked for one by one
-_PAGE = 500
+_SAID_EVERY = 500  # bans
 
 
 class Standing(StrEnum):
@@ -115,5 +115,5 @@ def _ranked_inside(ledger: LedgerReader, asked: Block, progress: Progress) -> It
     for number, (tok, _) in enumerate(ledger.ranked("ip"), 1):
         if asked.covers(block(tok)):
             yield tok
-        if number % _PAGE == 0:
+        if number % _SAID_EVERY == 0:
             progress(number, total)
