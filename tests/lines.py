@@ -3,8 +3,8 @@
 import msgspec
 from hypothesis import strategies as st
 
-from banledger.model import BanLine, Event, GapLine, ProlongLine, UnbanLine
-from banledger.record import Place
+from banledger.model import BanLine, Event, GapLine, HeldLine, ProlongLine, StartLine, StopLine, TicketLine, UnbanLine
+from banledger.record import EndedTicket, HeldTicket, Place
 
 T0 = 1_795_400_000
 """2026-11-23 02:13:20 UTC."""
@@ -25,11 +25,40 @@ def unban(fid: str = "192.0.2.1", time: float = T0, seen: float | None = None, *
     return UnbanLine(**_ticket(fid, time, seen, more))  # type: ignore[arg-type]
 
 
+def held_ticket(fid: str = "192.0.2.1", time: float = T0, seen: float | None = None, **more: object) -> HeldTicket:
+    """What a snapshot says of a ban that is in force."""
+    return HeldTicket(**_ticket(fid, time, seen, more))  # type: ignore[arg-type]
+
+
+def ended_ticket(fid: str = "192.0.2.1", time: float = T0, seen: float | None = None, **more: object) -> EndedTicket:
+    """What a snapshot says of a ban that is in force no longer."""
+    return EndedTicket(**_ticket(fid, time, seen, {"reason": "not held", **more}))  # type: ignore[arg-type]
+
+
+def start(seen: float = T0, writer: str = "a", **more: object) -> StartLine:
+    """The action begins."""
+    return StartLine(**_line(seen, {"writer": writer, "version": "1.0.2", **more}))  # type: ignore[arg-type]
+
+
+def stop(seen: float = T0, writer: str = "a", **more: object) -> StopLine:
+    """The action ends."""
+    return StopLine(**_line(seen, {"writer": writer, **more}))  # type: ignore[arg-type]
+
+
+def held(*bans: tuple[str, int, int, int], as_of: float = T0, writer: str = "a", **more: object) -> HeldLine:
+    """A snapshot: (fid, time, bantime, bancount) of each ban."""
+    return HeldLine(**_line(as_of + 1, {"writer": writer, "as_of": as_of, "bans": bans, **more}))  # type: ignore[arg-type]
+
+
 def gap(seen: float = T0, bans: int = 3, others: int = 1, seq: int = 9) -> GapLine:
     """A gap likewise."""
     return GapLine(
         v=1, seen=seen, seq=seq, server="web1", jail="sshd", since=seen - 60, bans=bans, others=others, reason="full"
     )
+
+
+def _line(seen: float, more: dict[str, object]) -> dict[str, object]:
+    return {"v": 1, "seq": 1, "server": "web1", "jail": "sshd", "seen": seen, **more}
 
 
 def _ticket(fid: str, time: float, seen: float | None, more: dict[str, object]) -> dict[str, object]:
@@ -58,6 +87,7 @@ _common = {
     "fid": _fids,
     "time": _times,
     "seen": _seen,
+    "at": st.sampled_from([0.0, 0.0, T0 - 3.0, T0 + 3.0]),
     "bantime": st.sampled_from([-1, 60, 600]),
     "bancount": st.integers(1, 3),
     "failures": st.integers(0, 3),
@@ -76,6 +106,14 @@ ticket_lines: st.SearchStrategy[BanLine | ProlongLine | UnbanLine] = st.one_of(
     st.builds(ProlongLine, **_common),
     st.builds(UnbanLine, **_common),
 )
+"""What a spool may hold of tickets."""
+
+amendments: st.SearchStrategy[TicketLine] = st.one_of(
+    ticket_lines,
+    st.builds(HeldTicket, **_common),
+    st.builds(EndedTicket, **_common, reason=st.sampled_from(["not held", "not restored"])),
+)
+"""What may be merged into the record of a ban."""
 
 gap_lines = st.builds(gap, seen=_seen, bans=st.integers(0, 3), others=st.integers(0, 3), seq=st.integers(1, 4))
 

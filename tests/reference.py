@@ -208,8 +208,8 @@ class ReferenceEngine:
         ordered = sorted(scores.items(), key=lambda pair: (pair[1], pair[0].encode()), reverse=True)
         return ordered[start : start + count]
 
-    def above(self, key: str, least: float) -> int:
-        return sum(score >= least for score in self.store.sorted.get(key, {}).values())
+    def above(self, keys: Sequence[str], least: float) -> list[int]:
+        return [sum(score >= least for score in self.store.sorted.get(key, {}).values()) for key in keys]
 
     def kind(self, key: str) -> str:
         store = self.store

@@ -7,6 +7,7 @@
     │   ├── LedgerMissing                   there is none yet
     │   ├── NotALedger                      the file or prefix holds something else
     │   ├── LedgerNewer                     made by a newer banledger
+    │   ├── LedgerOlder                     made by an older banledger, to be brought up to date
     │   ├── StoreUnavailable       exit 5   down, full or busy: worth another try (`retryable`)
     │   ├── LabelTaken             exit 5   another machine's bans bear our server label (`retryable`)
     │   └── LedgerLocked           exit 6   another recorder writes to it
@@ -59,6 +60,10 @@ class NotALedger(StoreError):
 
 class LedgerNewer(StoreError):
     """The ledger's layout is newer than this banledger knows."""
+
+
+class LedgerOlder(StoreError):
+    """The ledger's layout is older than this banledger works with."""
 
 
 class StoreUnavailable(StoreError):

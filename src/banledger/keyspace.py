@@ -20,7 +20,7 @@ from banledger.identity import ban_id
 from banledger.model import GapLine
 from banledger.record import PENDING, Ban, from_hash, to_hash
 
-LAYOUT = 1
+LAYOUT = 2
 """The version of this layout, in the ledger's `meta` hash."""
 
 PENDING_KEPT_S = 7 * 86_400
@@ -56,6 +56,11 @@ def _percent(char: str) -> str:
 def text_of(tok: str) -> str:
     """The text behind a token (what was cut off stays cut off)."""
     return unquote(tok, errors="backslashreplace") if "%" in tok else tok
+
+
+def source_token(server: str, jail: str) -> str:
+    """One jail of one server, as part of a key and as a member of the set of all."""
+    return f"{token(server)}|{token(jail)}"
 
 
 _Get: TypeAlias = Callable[[Ban], str | None]
@@ -147,10 +152,10 @@ class Change(Struct, frozen=True, gc=False):
 # The fields of a ban that may change once it is recorded. A change is conditional on them.
 _GUARDED = (
     "origin", "seen", "failures", "users", "bantime", "bancount", "country", "country_from", "network", "asn", "org",
-    "whois", "prolonged", "reopened", "unbanned", "unbanned_before",
+    "whois", "prolonged", "reopened", "unbanned", "unbanned_before", "held", "ended", "ended_because", "order",
 )  # fmt: skip
 
-STANDING_FIELDS = ("origin", "country", "network", "asn", "org", "users", "bantime", "unbanned")
+STANDING_FIELDS = ("origin", "country", "network", "asn", "org", "users", "bantime", "unbanned", "held", "ended")
 """The fields of a ban's hash that may change and that decide where it stands outside its slot."""
 
 
@@ -161,12 +166,13 @@ class Keyspace:
         self.prefix = prefix
         self.meta = f"{prefix}:meta"
         self.months = f"{prefix}:months"
-        self.active = f"{prefix}:active"
+        self.sources = f"{prefix}:sources"
         self.gaps = f"{prefix}:gaps"
         self.networks = f"{prefix}:whois"
         self.cells = f"{prefix}:cells"
         self.lookups = f"{prefix}:lookups"
         self._top = {name: f"{prefix}:top:{name}" for name in (*DIMENSIONS, DAY)}
+        self.active = lru_cache(maxsize=1024)(self._make_active)
         self._ranking = lru_cache(maxsize=8192)(self._make_ranking)
         self._counts_of = lru_cache(maxsize=512)(self._make_counts_of)
         self._day_ranking = lru_cache(maxsize=4096)(self._make_day_ranking)
@@ -223,6 +229,17 @@ class Keyspace:
         """The all-time ranking of a dimension's values (tokens) by number of bans."""
         return self._top[dimension]
 
+    def source(self, tok: str) -> str:
+        """What is known of one jail of one server, by its token. See `source_token`."""
+        return f"{self.prefix}:source:{tok}"
+
+    def active_of(self, tok: str) -> str:
+        """The bans of a source that were not lifted, by the time they run out."""
+        return f"{self.prefix}:active:{tok}"
+
+    def _make_active(self, server: str, jail: str) -> str:
+        return self.active_of(source_token(server, jail))
+
     def _make_ranking(self, dimension: str, tok: str) -> Ranking:
         return Ranking(self._top[dimension], tok, (f"{self.prefix}:{dimension}:{tok}",))
 
@@ -244,7 +261,7 @@ class Keyspace:
             ban.id,
             tuple([ranking.sources[0] for ranking in rankings]),
             (*rankings, self._day_ranking(ban.day)),
-            (Mark(self.active, ban.id, ban.expires if ban.open else None),),
+            (Mark(self.active(ban.server, ban.jail), ban.id, ban.expires if ban.open else None),),
         )
 
     def tallies(self, ban: Ban) -> list[tuple[str, str]]:
@@ -419,7 +436,17 @@ def describe(prefix: str = "bans") -> list[tuple[str, str, str]]:
             (f"{prefix}:top:{name}", "sorted set", f"all-time number of bans by {what}")
             for name, what in ({name: what for name, (what, _) in _DIMENSIONS.items()} | {DAY: "local day"}).items()
         ),
-        (f"{prefix}:active", "sorted set", "ids of bans that were not lifted, by the time they run out (`inf`: never)"),
+        (f"{prefix}:sources", "set", "every source, a jail of a server: `server|jail`"),
+        (
+            f"{prefix}:source:<server>|<jail>",
+            "hash",
+            "what is known of a source: state (`running`, `stopped`, `left`), since, version (fail2ban's) …",
+        ),
+        (
+            f"{prefix}:active:<server>|<jail>",
+            "sorted set",
+            "ids of a source's bans that were not lifted, by the time they run out (`inf`: never)",
+        ),
         (f"{prefix}:gaps", "sorted set", "ids of gaps, by the time they ended"),
         (f"{prefix}:whois:<cidr>", "hash", "what a registry said of a network"),
         (f"{prefix}:whois", "sorted set", "networks with a record, by when it was put here"),

@@ -21,14 +21,27 @@ Label: TypeAlias = Annotated[str, Meta(min_length=1)]
 Word: TypeAlias = Annotated[str, Meta(max_length=256)]
 
 
-class Line(Struct, frozen=True, gc=False, tag_field="kind"):
-    """What every line bears. `seen` is the moment its writer saw the event, `seq` the writer's line number."""
+class Line(Struct, frozen=True, gc=False, kw_only=True, tag_field="kind"):
+    """What every line bears.
+
+    seen    when its writer saw the event, by the wall clock (UTC epoch seconds)
+    seq     the writer's line number
+    at      the same moment on the writer's own timeline, which no clock step bends; 0: the same as `seen`
+    writer  who wrote it: the spool's reader takes it from the segment's name; empty: not known
+    """
 
     v: int
     seen: Moment
     seq: Count
     server: Label
     jail: Label
+    at: float = 0.0
+    writer: str = ""
+
+    @property
+    def order(self) -> float:
+        """Where the event stands among others, in seconds. Compare this, never `seen`."""
+        return self.at or self.seen
 
 
 class TicketLine(Line, frozen=True):
@@ -68,6 +81,37 @@ class UnbanLine(TicketLine, frozen=True, tag="unban"):
     """fail2ban lifted the ban: it ran out, or somebody lifted it."""
 
 
+class StartLine(Line, frozen=True, tag="start"):
+    """The action begins to watch its jail. `version`: fail2ban's; `boot`: id of the boot of the machine.
+
+    `clock`: seconds of the clock that runs since then, read at the same moment as `seen`; 0: not known.
+    """
+
+    version: Word = ""
+    boot: Word = ""
+    clock: float = 0.0
+
+
+class StopLine(Line, frozen=True, tag="stop"):
+    """The action watches its jail no longer: the jail is gone, or (`left`) goes on without the action."""
+
+    left: int = 0
+
+
+class HeldLine(Line, frozen=True, tag="held"):
+    """A part of a snapshot: what fail2ban held at one moment.
+
+    as_of  that moment, on the timeline of `at`: what came later is not judged
+    part   of the jail's bans those whose `fid` has this remainder: CRC-32 of its UTF-8, divided by `parts`
+    bans   exactly those that were in force: (fid, ticket's time in whole seconds, bantime, bancount)
+    """
+
+    as_of: Moment
+    part: Count = 0
+    parts: Annotated[int, Meta(ge=1, le=2**31)] = 1
+    bans: tuple[tuple[Label, Seconds, Seconds, Count], ...] = ()
+
+
 class GapLine(Line, frozen=True, tag="gap"):
     """The writer lost events between `since` and `seen`: the spool could not be written."""
 
@@ -101,7 +145,7 @@ class NetworkLine(Line, frozen=True, tag="network"):
     raw: str = ""
 
 
-Event: TypeAlias = BanLine | ProlongLine | UnbanLine | GapLine | NetworkLine
+Event: TypeAlias = BanLine | ProlongLine | UnbanLine | StartLine | StopLine | HeldLine | GapLine | NetworkLine
 
 
 class Undecodable(Exception):

@@ -20,7 +20,7 @@ of arrival never matters.
 
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -33,7 +33,7 @@ LIVE = "live"
 IMPORTED = "import"
 RESTORED = "restored"
 PENDING = "pending"
-_RANK = {LIVE: 0, IMPORTED: 1, RESTORED: 2, PENDING: 3}
+_RANK = {LIVE: 0, RESTORED: 1, IMPORTED: 2, PENDING: 3}
 
 _PUBLIC = "public"
 _UNKNOWN = "XX"
@@ -61,6 +61,23 @@ class Subject(Struct, frozen=True, gc=False, cache_hash=True):
     jail: str
     fid: str
     time: int
+
+
+class Moment(NamedTuple):
+    """When something was seen, in seconds. They compare by `order`."""
+
+    order: float
+    wall: float
+
+
+class HeldTicket(TicketLine, frozen=True, tag="held ticket"):
+    """A snapshot shows that fail2ban holds the ban."""
+
+
+class EndedTicket(TicketLine, frozen=True, tag="ended ticket"):
+    """A snapshot shows that fail2ban does not hold the ban any more."""
+
+    reason: str = ""
 
 
 class Place(Struct, frozen=True, gc=False):
@@ -100,6 +117,9 @@ class Ban(Struct, frozen=True, gc=False):
     bantime   seconds, negative for ever
     prolonged when the term was last made longer; `reopened`: when a live ban followed on the first
     unbanned  when it was lifted, if it is; `unbanned_before`: the last time it was, if it is in force again
+    held      when a snapshot last showed that it is in force where the record said that it is not
+    ended     when a snapshot showed that it is in force no longer; `ended_because`: why
+    order     of those of these moments that the wall clock does not show in their order: (name, seconds)
     """
 
     id: str
@@ -130,6 +150,10 @@ class Ban(Struct, frozen=True, gc=False):
     reopened: float | None = None
     unbanned: float | None = None
     unbanned_before: float | None = None
+    held: float | None = None
+    ended: float | None = None
+    ended_because: str | None = None
+    order: tuple[tuple[str, float], ...] = ()
 
     @property
     def subject(self) -> Subject:
@@ -148,8 +172,8 @@ class Ban(Struct, frozen=True, gc=False):
 
     @property
     def open(self) -> bool:
-        """Whether it has not been lifted (it may have run out)."""
-        return self.unbanned is None
+        """Whether it has not been lifted (it may have run out), as far as fail2ban ever held it."""
+        return self.unbanned is None and self.ended is None and (self.origin != IMPORTED or self.held is not None)
 
 
 def subject_of(line: TicketLine) -> Subject:
@@ -164,7 +188,7 @@ def address_of(line: TicketLine) -> str | None:
 
 def begin(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, line: TicketLine) -> Ban:
     """The record of a ban of which nothing is known but `line`. `local`: its day and hour (see Ban)."""
-    known = _opening(line) if isinstance(line, BanLine) else {}
+    known = _walls(_opening(line)) if isinstance(line, BanLine) else {}
     ban = Ban(
         id_,
         subject.server,
@@ -191,12 +215,21 @@ def begin(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, pl
 
 def merge(ban: Ban, line: TicketLine) -> Ban:
     """`ban` with what `line` says of it. Returns `ban` itself if it says nothing new."""
+    merged = _merge(ban, line)
+    return ban if merged == ban else merged
+
+
+def _merge(ban: Ban, line: TicketLine) -> Ban:
     if isinstance(line, BanLine):
         return _merge_ban(ban, line)
     if isinstance(line, ProlongLine):
-        return _merge_prolong(ban, line, _moment(line.seen))
+        return _merge_prolong(ban, line)
     if isinstance(line, UnbanLine):
-        return _merge_unban(ban, _moment(line.seen))
+        return _merge_unban(ban, _moment(line))
+    if isinstance(line, EndedTicket):
+        return _merge_ended(ban, line)
+    if isinstance(line, HeldTicket):
+        return _merge_held(ban, _moment(line))
     return ban
 
 
@@ -204,7 +237,7 @@ def _opening(line: BanLine) -> dict[str, Any]:
     """What a record begins with: origin, base and term of the line."""
     return {
         "origin": IMPORTED if line.origin else RESTORED if line.restored else LIVE,
-        "seen": _moment(line.seen),
+        "seen": _moment(line),
         "failures": line.failures,
         "users": _users(line.users),
         "matches": line.matches,
@@ -221,23 +254,24 @@ def _merge_ban(ban: Ban, line: BanLine) -> Ban:
     ban = _merge_country(ban, line)
     if _RANK[origin] > _RANK[ban.origin]:
         return ban
+    prolonged = moment_of(ban, "prolonged")
     if _RANK[origin] < _RANK[ban.origin]:
         changes: dict[str, Any] = {"origin": origin, **base}
-        if ban.prolonged is None or (origin == LIVE and ban.prolonged < seen):
+        if prolonged is None or (origin == LIVE and prolonged < seen):
             changes |= term | {"prolonged": None}
-        return _settle_end(replace(ban, **changes))
-    latest = ban.reopened or ban.seen
+        return _settle_end(_changed(ban, changes))
+    first, latest = moment_of(ban, "seen"), _latest(ban)
     changes = {}
     if _base_order(base) < _base_order(_fields(ban, base)):
         changes |= base
     if origin == LIVE:
         later = seen > latest or (seen == latest and _larger(term, ban))
-        if later and (ban.prolonged is None or ban.prolonged < seen):
+        if later and (prolonged is None or prolonged < seen):
             changes |= term | {"prolonged": None}
         latest = max(latest, seen)
-        first = changes.get("seen", ban.seen)
+        first = changes.get("seen", first)
         changes["reopened"] = latest if latest > first else None
-    elif ban.prolonged is None and (changes or (_same(base, ban) and _larger(term, ban))):
+    elif prolonged is None and (changes or (_same(base, ban) and _larger(term, ban))):
         changes |= term
     return _settle_end(_changed(ban, changes))
 
@@ -263,9 +297,10 @@ def is_country(text: str) -> bool:
     return len(text) == 2 and text.isascii() and text.isalpha() and text.isupper() and text != _UNKNOWN
 
 
-def _merge_prolong(ban: Ban, line: ProlongLine, seen: float) -> Ban:
-    latest = (ban.reopened or ban.seen) if ban.origin == LIVE else 0.0
-    known = ban.prolonged or 0.0
+def _merge_prolong(ban: Ban, line: ProlongLine) -> Ban:
+    seen = _moment(line)
+    latest = _latest(ban) if ban.origin == LIVE else _NEVER_SEEN
+    known = moment_of(ban, "prolonged") or _NEVER_SEEN
     term = {"bantime": _bounded(line.bantime), "bancount": line.bancount}
     ban = _first_seen(ban, seen)
     if seen < latest or seen < known or (seen == known and not _larger(term, ban)):
@@ -273,36 +308,90 @@ def _merge_prolong(ban: Ban, line: ProlongLine, seen: float) -> Ban:
     return _changed(ban, term | {"prolonged": seen})
 
 
-def _merge_unban(ban: Ban, seen: float) -> Ban:
-    last = max(ban.unbanned or 0.0, ban.unbanned_before or 0.0, seen)
-    changes = {"unbanned": last} if ban.unbanned is not None else {"unbanned_before": last}
-    return _settle_end(_changed(_first_seen(ban, seen), changes))
+def _merge_unban(ban: Ban, seen: Moment) -> Ban:
+    ban = _first_seen(ban, seen)
+    last = max(seen, moment_of(ban, "unbanned") or seen, moment_of(ban, "unbanned_before") or seen)
+    return _settle_end(_changed(ban, {"unbanned": last, "unbanned_before": None}))
 
 
-def _first_seen(ban: Ban, seen: float) -> Ban:
+def _merge_held(ban: Ban, seen: Moment) -> Ban:
+    ban = _first_seen(ban, seen)
+    return _settle_end(_changed(ban, {"held": max(seen, moment_of(ban, "held") or seen)}))
+
+
+def _merge_ended(ban: Ban, line: EndedTicket) -> Ban:
+    seen = _moment(line)
+    ban = _first_seen(ban, seen)
+    known = moment_of(ban, "ended")
+    if known is not None and (known, ban.ended_because or "") >= (seen, line.reason):
+        return ban
+    return _settle_end(_changed(ban, {"ended": seen, "ended_because": line.reason}))
+
+
+def _first_seen(ban: Ban, seen: Moment) -> Ban:
     """A pending record was first seen with its earliest amendment."""
-    if ban.origin == PENDING and (not ban.seen or seen < ban.seen):
-        return replace(ban, seen=seen)
+    if ban.origin == PENDING and (not ban.seen or seen < _seen(ban)):
+        return _changed(ban, {"seen": seen})
     return ban
 
 
 def _settle_end(ban: Ban) -> Ban:
-    """Decide whether the last unban holds: it does unless a live ban line was seen after it."""
-    last = ban.unbanned if ban.unbanned is not None else ban.unbanned_before
-    if last is None:
-        return ban
-    again = ban.origin == LIVE and (ban.reopened or ban.seen) > last
-    return _changed(ban, {"unbanned": None if again else last, "unbanned_before": last if again else None})
+    """Decide whether the last unban and the last ending hold: they do unless the ban was begun or held after."""
+    unbanned = moment_of(ban, "unbanned") or moment_of(ban, "unbanned_before")
+    begun = _latest(ban) if ban.origin == LIVE else _NEVER_SEEN
+    held = moment_of(ban, "held") or _NEVER_SEEN
+    changes: dict[str, Any] = {}
+    if unbanned is not None:
+        again = begun > unbanned or held >= unbanned
+        changes |= {"unbanned": None if again else unbanned, "unbanned_before": unbanned if again else None}
+    ended = moment_of(ban, "ended")
+    if ended is not None and (begun > ended or held >= ended or (unbanned is not None and unbanned > ended)):
+        changes |= {"ended": None, "ended_because": None}
+    return _changed(ban, changes)
+
+
+# A moment has its place on a timeline that no clock step bends, and what the wall clock showed. `Ban` has the
+# latter in its fields, and in `order` the former of those where the two differ.
+
+
+_NEVER_SEEN = Moment(float("-inf"), 0.0)
+_MOMENTS = frozenset(("seen", "prolonged", "reopened", "held", "unbanned", "unbanned_before", "ended"))
+
+
+def _moment(line: TicketLine) -> Moment:
+    """When the line was seen, with the microseconds that a hash keeps."""
+    return Moment(round(line.order, 6), round(line.seen, 6))
+
+
+def moment_of(ban: Ban, name: str) -> Moment | None:
+    """A moment of a ban, None where it has none."""
+    wall: float | None = getattr(ban, name)
+    if wall is None:
+        return None
+    return Moment(dict(ban.order).get(name, wall) if ban.order else wall, wall)
+
+
+def _seen(ban: Ban) -> Moment:
+    return moment_of(ban, "seen") or _NEVER_SEEN
+
+
+def _latest(ban: Ban) -> Moment:
+    """When the ban was last begun."""
+    return moment_of(ban, "reopened") or _seen(ban)
+
+
+def _walls(changes: dict[str, Any], order: tuple[tuple[str, float], ...] = ()) -> dict[str, Any]:
+    """Changes with moments, as values of the fields of a `Ban` that had that `order`."""
+    moments = {name: value for name, value in changes.items() if name in _MOMENTS}
+    bent = {name: value for name, value in order if name not in moments}
+    bent |= {name: value.order for name, value in moments.items() if value and value.order != value.wall}
+    walls = {name: value.wall if value else None for name, value in moments.items()}
+    return changes | walls | {"order": tuple(sorted(bent.items()))}
 
 
 def _bounded(bantime: int) -> int:
     """Seconds up to 4,000 years: the end of a ban is still a date. Every time below zero means for ever."""
     return max(-1, min(bantime, _MAX_BANTIME))
-
-
-def _moment(seconds: float) -> float:
-    """With the microseconds that a hash keeps."""
-    return round(seconds, 6)
 
 
 def _users(tried: tuple[str, ...]) -> tuple[str, ...]:
@@ -317,7 +406,7 @@ def _base_order(base: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _fields(ban: Ban, like: dict[str, Any]) -> dict[str, Any]:
-    return {name: getattr(ban, name) for name in like}
+    return {name: _seen(ban) if name == "seen" else getattr(ban, name) for name in like}
 
 
 def _same(base: dict[str, Any], ban: Ban) -> bool:
@@ -329,6 +418,8 @@ def _larger(term: dict[str, int], ban: Ban) -> bool:
 
 
 def _changed(ban: Ban, changes: dict[str, Any]) -> Ban:
+    if not _MOMENTS.isdisjoint(changes):
+        changes = _walls(changes, ban.order)
     if all(getattr(ban, name) == value for name, value in changes.items()):
         return ban
     return replace(ban, **changes)
@@ -369,13 +460,17 @@ FIELDS = {
     "reopened": "when it was banned again within the same second of ticket time",
     "unbanned": "when it was lifted; absent while it is not",
     "unbanned_before": "when it was lifted before it was banned again",
+    "held": "when a snapshot of fail2ban's own list last showed it in force, where this record said otherwise",
+    "ended": "when such a snapshot showed that it is in force no longer, though no unban was seen; absent while it is",
+    "ended_because": "why: `not restored` (fail2ban started again without it), `not held` (it went unseen)",
+    "order": "JSON object: for moments of this hash that a clock step took out of order, where they belong (seconds)",
 }
 """Every field of a ban's hash and what it holds."""
 
 _TEXT = ("server", "jail", "scope", "day", "origin")
 _PLACE = ("country", "country_from", "network", "org", "whois", "located", "located_from")
 _WHOLE = ("time", "hour", "failures", "bantime", "bancount")
-_AMENDED = ("prolonged", "reopened", "unbanned", "unbanned_before")
+_AMENDED = ("prolonged", "reopened", "unbanned", "unbanned_before", "held", "ended")
 _LIST = ("users", "matches")
 
 _place_of = attrgetter(*_PLACE)
@@ -383,6 +478,7 @@ _amended_of = attrgetter(*_AMENDED)
 _NEVER = (None,) * len(_AMENDED)
 _json = msgspec.json.encode
 _texts = msgspec.json.Decoder(tuple[str, ...])
+_orders = msgspec.json.Decoder(dict[str, float])
 
 
 def to_hash(ban: Ban) -> dict[str, str]:
@@ -417,6 +513,10 @@ def to_hash(ban: Ban) -> dict[str, str]:
         fields["matches"] = _json(ban.matches).decode()
     if (moments := _amended_of(ban)) != _NEVER:
         fields |= {name: f"{moment:.6f}" for name, moment in zip(_AMENDED, moments, strict=True) if moment is not None}
+        if ban.ended_because is not None:
+            fields["ended_because"] = ban.ended_because
+    if ban.order:
+        fields["order"] = _json(dict(ban.order)).decode()
     return fields
 
 
@@ -430,6 +530,8 @@ def from_hash(ban_id: str, fields: dict[str, str]) -> Ban:
         raise ValueError(f"no day has an hour {values['hour']}")
     values |= {name: float(fields[name]) if name in fields else None for name in _AMENDED}
     values |= {name: _texts.decode(fields[name]) if name in fields else () for name in _LIST}
+    values["ended_because"] = fields.get("ended_because")
+    values["order"] = tuple(sorted(_orders.decode(fields["order"]).items())) if "order" in fields else ()
     return Ban(
         id=ban_id, ip=fields.get("ip"), fid=fields.get("fid") or fields["ip"], seen=float(fields["seen"]), **values
     )

@@ -174,6 +174,8 @@ class Recorder:
             self._spool.rollback()
             raise
         self._spool.commit()
+        for notice in ledger.notices():
+            _log.warning("%s", notice)
         return done
 
     def _go_back(self) -> None:

@@ -20,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from banledger.errors import SpoolError
 from banledger.model import VERSION, Event, GapLine, Undecodable, decode
@@ -31,6 +32,7 @@ _SEGMENT = re.compile(r"\d{13}-([0-9a-f]{8})-(\d{1,9})\.jsonl")
 _FRESH_S = 60
 _CHUNK = 1 << 20
 _OPEN_AT_ONCE = 64
+_BYTES_AT_ONCE = 16 << 20
 _REJECTED_FILES = 1000
 _REJECTED_BYTES = 16 << 10
 _REJECTED_SAID = 5
@@ -81,6 +83,7 @@ class Spool:
         self.directory = directory
         self.keep_s = keep_s
         self._now = 0.0
+        self._bytes = 0  # of the lines of this read
         self._segments: dict[str, _Segment] = {}
         self._refused: set[str] = set()
         self._kept: set[str] = set()
@@ -100,6 +103,7 @@ class Spool:
     def read(self, now: float, limit: int) -> list[Event]:
         """The next lines, about `limit` at most (UTC epoch `now`). Repeats them after `rollback` or a restart."""
         self._now = now
+        self._bytes = 0
         try:
             self._scan()
             self._reported, self._suspected, self._missing = self._suspected, self._missing, []
@@ -117,7 +121,7 @@ class Spool:
 
     def _full(self, events: list[Event], limit: int) -> bool:
         """Lines that are no events take time and memory too."""
-        return len(events) + len(self._rejected) >= limit
+        return len(events) + len(self._rejected) >= limit or self._bytes >= _BYTES_AT_ONCE
 
     @property
     def doubtful(self) -> bool:
@@ -239,10 +243,11 @@ class Spool:
             if segment.skipping:
                 segment.offset += len(lines.pop(0)) + 1
                 segment.skipping = False
-            lines = lines[: limit - len(events) - len(self._rejected)]
             for line in lines:
                 segment.offset += len(line) + 1
                 self._take(segment, line, events)
+                if self._full(events, limit):
+                    break
 
     def _take(self, segment: _Segment, line: bytes, events: list[Event]) -> None:
         try:
@@ -251,6 +256,8 @@ class Spool:
             self._not_an_event(segment, line, error)
             return
         self._follow(segment.writer, event)
+        force_setattr(event, "writer", segment.writer)
+        self._bytes += len(line)
         events.append(event)
 
     def _not_an_event(self, segment: _Segment, line: bytes, error: Undecodable) -> None:

@@ -67,7 +67,7 @@ def standing_of(key: str, fields: Hash) -> Standing:
         name,
         (f"bans:country:{country}",) if country else (),
         (Ranking("bans:top:country", country, (f"bans:country:{country}",)),) if country else (),
-        (Mark("bans:active", name, float(mark)),) if mark else (),
+        (Mark("bans:active:web1|sshd", name, float(mark)),) if mark else (),
     )
 
 

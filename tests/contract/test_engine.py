@@ -45,7 +45,7 @@ def test_an_absent_key_is_empty_and_no_error(engine: Engine) -> None:
     assert engine.tally(["no"]) == {}
     assert engine.scores(["no"], ["x"]) == [[None]]
     assert engine.ranking("no", 0, 9) == []
-    assert engine.above("no", 0) == 0
+    assert engine.above(["no"], 0) == [0]
     assert engine.kind("no") == "none"
     assert list(engine.keys("no*")) == []
 
@@ -122,11 +122,11 @@ def test_marks_set_and_remove_members_of_sorted_sets(engine: Engine) -> None:
 
 def test_marks_outside_follow_the_hash(engine: Engine) -> None:
     engine.apply([change(fields={"bantime": "inf"})])
-    assert engine.ranking("bans:active", 0, 9) == [("a", float("inf"))]
+    assert engine.ranking("bans:active:web1|sshd", 0, 9) == [("a", float("inf"))]
     engine.apply([change({"bantime": "inf"}, {"bantime": "5"})])
-    assert engine.ranking("bans:active", 0, 9) == [("a", 5.0)]
+    assert engine.ranking("bans:active:web1|sshd", 0, 9) == [("a", 5.0)]
     engine.apply([change({"bantime": "5"}, {"x": "1"})])
-    assert engine.kind("bans:active") == "none"
+    assert engine.kind("bans:active:web1|sshd") == "none"
 
 
 def test_rankings_are_highest_first_and_equal_ones_backwards_by_bytes(engine: Engine) -> None:
@@ -136,7 +136,7 @@ def test_rankings_are_highest_first_and_equal_ones_backwards_by_bytes(engine: En
     engine.apply([change(marks=marks)])
     assert engine.ranking(SLOT + "pending", 0, 9) == [("b", 2.0), ("é", 1.0), ("z", 1.0), ("a", 1.0)]
     assert engine.ranking(SLOT + "pending", 1, 2) == [("é", 1.0), ("z", 1.0)]
-    assert engine.above(SLOT + "pending", 2.0) == 1
+    assert engine.above([SLOT + "pending", "no"], 2.0) == [1, 0]
     assert engine.scores([SLOT + "pending", "no"], ["z", "no", "b"]) == [[1.0, None, 2.0], [None, None, None]]
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from banledger.errors import LedgerMissing, LedgerNewer, NotALedger, SettingsError
-from banledger.keyspace import PENDING_KEPT_S, Keyspace, token
+from banledger.keyspace import PENDING_KEPT_S, Keyspace, source_token, token
 from banledger.model import BanLine, Event, ProlongLine, UnbanLine
 from banledger.record import subject_of
 from banledger.store.check import check
@@ -20,7 +20,7 @@ from banledger.store.ledger import Ledger, Recorded
 from banledger.store.reader import LedgerReader
 from banledger.store.sqlite_writer import open_writer
 from tests.contract.conftest import KEYS, dump, stable
-from tests.lines import T0, ban, events, gap, nowhere, prolong, ticket_lines, unban
+from tests.lines import T0, ban, events, gap, held, nowhere, prolong, ticket_lines, unban
 from tests.reference import ReferenceEngine, Store
 
 Ticket: TypeAlias = BanLine | ProlongLine | UnbanLine
@@ -54,7 +54,7 @@ def test_a_ban_is_one_hash_and_its_id_stands_in_sets(ledger: Ledger) -> None:
     assert fields["time"] == str(T0)
     assert store.ranking("bans:top:country", 0, 9) == [("DE", 1.0)]
     assert store.tally(["bans:{2611}:count:2026-11-23:jail+country"]) == {"sshd|DE": 1}
-    assert store.ranking("bans:active", 0, 9) == [(id_, float(T0 + 600))]
+    assert store.ranking("bans:active:web1|sshd", 0, 9) == [(id_, float(T0 + 600))]
     assert faults(ledger) == []
 
 
@@ -69,7 +69,7 @@ def test_recording_again_changes_nothing(ledger: Ledger) -> None:
 def test_an_unban_keeps_the_ban_and_takes_it_off_the_active_ones(ledger: Ledger) -> None:
     ledger.record([ban()], nowhere)
     assert ledger.record([unban(seen=T0 + 60)], nowhere) == Recorded(lines=1, amended=1)
-    assert ledger.store().kind("bans:active") == "none"
+    assert ledger.store().kind("bans:active:web1|sshd") == "none"
     assert ledger.distinct("ip") == 1
 
 
@@ -91,12 +91,16 @@ def test_an_amendment_whose_ban_never_comes_is_forgotten(ledger: Ledger) -> None
     assert [key for key in ledger.store().keys("*") if ":ban:" in key or "pending" in key] == []
 
 
-def test_what_ran_out_leaves_the_list_of_active_bans_and_nothing_else(ledger: Ledger) -> None:
+def test_what_ran_out_long_ago_leaves_the_list_of_active_bans_with_a_snapshot_and_never_by_the_clock(
+    ledger: Ledger,
+) -> None:
     ledger.record([ban(), ban("192.0.2.2", bantime=-1)], nowhere)
     assert ledger.banned_now(T0 + 1) == 2
     assert ledger.banned_now(T0 + 601) == 1
-    ledger.tidy(T0 + 601 + 86_400)
-    assert ledger.store().cards(["bans:active"]) == [1]
+    ledger.tidy(T0 + 601 + 10 * 365 * 86_400)
+    assert ledger.store().cards(["bans:active:web1|sshd"]) == [2]
+    ledger.record([held(("192.0.2.2", T0, -1, 1), as_of=T0 + 601 + 86_400)], nowhere)
+    assert ledger.store().cards(["bans:active:web1|sshd"]) == [1]
     assert faults(ledger) == []
 
 
@@ -276,6 +280,7 @@ def _steps_of(ledger: Ledger, store: Store, lines: list[Ticket]):  # type: ignor
             if record is have:
                 break
             engine.enlist(KEYS.months, [id_[:4]])
+            engine.enlist(KEYS.sources, [source_token(subject.server, subject.jail)])
             outcomes: list[Outcome] = []
             yield from engine.steps([KEYS.change(have, record)], outcomes)
             if not isinstance(outcomes[0], Conflict):

@@ -159,18 +159,18 @@ ZRANGE bans:top:ip 0 1 X
 ZRANGE bans:top:ip a b
 ZRANGEBYSCORE bans:top:ip (1 (4 WITHSCORES
 ZRANGEBYSCORE bans:top:ip -inf +inf LIMIT 1 2
-ZRANGEBYSCORE bans:active (1795400000 inf WITHSCORES
+ZRANGEBYSCORE bans:active:web1|sshd (1795400000 inf WITHSCORES
 ZRANGEBYSCORE bans:top:ip x 1
 ZREVRANGEBYSCORE bans:top:ip +inf (1
 ZREVRANGEBYSCORE bans:top:ip 1 2
 ZCOUNT bans:top:ip 1 (4
-ZCOUNT bans:active inf inf
+ZCOUNT bans:active:web1|sshd inf inf
 ZCOUNT nothing -inf +inf
 ZSCORE bans:top:ip 192.0.2.1
 ZSCORE bans:top:ip nothing
-ZSCORE bans:active nothing
+ZSCORE bans:active:web1|sshd nothing
 ZMSCORE bans:top:ip 192.0.2.1 nothing 192.0.2.4
-ZRANGE bans:active 0 -1 WITHSCORES
+ZRANGE bans:active:web1|sshd 0 -1 WITHSCORES
 ZRANGE bans:gaps 0 -1 WITHSCORES
 ZRANGE bans:{2611}:count:2026-11-23:user 0 -1 WITHSCORES
 ZRANGE bans:top:jail 0 -1 WITHSCORES

@@ -187,9 +187,14 @@ def test_a_ranking_that_lacks_a_value_or_has_one_too_many_is_found(path: Path, d
 
 
 def test_a_lifted_ban_among_the_active_ones_or_a_wrong_end_is_found(path: Path, damage: Damage) -> None:
-    damage("INSERT INTO ranking VALUES (:key, '2611230000aaaaaaaaaa', 5)", "bans:active")
-    damage("UPDATE ranking SET score = 7 WHERE key = :key AND score = 9e999", "bans:active")
-    assert "bans:active" in faults(path)
+    damage("INSERT INTO ranking VALUES (:key, '2611230000aaaaaaaaaa', 5)", "bans:active:web1|sshd")
+    damage("UPDATE ranking SET score = 7 WHERE key = :key AND score = 9e999", "bans:active:web1|web")
+    assert faults(path).keys() == {"bans:active:web1|sshd", "bans:active:web1|web"}
+
+
+def test_a_source_that_is_not_listed_is_found(path: Path, damage: Damage) -> None:
+    damage("DELETE FROM member WHERE key = :key AND member = 'web1|web'", "bans:sources")
+    assert "lacks 'web1|web'" in faults(path)["bans:sources"]
 
 
 def test_a_gap_that_is_not_listed_is_found(path: Path, damage: Damage) -> None:

@@ -10,7 +10,19 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "banledger"
 LAYERS = (
-    {"errors", "model", "identity", "block", "countries", "settings", "record", "network", "keyspace", "fail2ban"},
+    {
+        "errors",
+        "model",
+        "identity",
+        "block",
+        "countries",
+        "settings",
+        "record",
+        "network",
+        "source",
+        "keyspace",
+        "fail2ban",
+    },
     {"spool", "enrich", "store"},
     {"recorder", "whois", "report", "importer", "notify", "demonstration"},
     {"cli", "__main__"},

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from banledger.model import TicketLine
 from banledger.record import PENDING, RESTORED, Ban, address_of, from_hash, merge, subject_of, to_hash
-from tests.lines import T0, ban, prolong, ticket_lines, unban
+from tests.lines import T0, amendments, ban, ended_ticket, held_ticket, prolong, unban
 
 BLANK = Ban("x" * 20, "web1", "sshd", "192.0.2.1", T0, "2026-11-23", 2, "192.0.2.1", "public", "DE", "test")
 
@@ -20,7 +20,7 @@ def merged(*lines: TicketLine) -> Ban:
     return record
 
 
-@given(st.lists(ticket_lines, max_size=7).flatmap(lambda some: st.tuples(st.just(some), st.permutations(some + some))))
+@given(st.lists(amendments, max_size=7).flatmap(lambda some: st.tuples(st.just(some), st.permutations(some + some))))
 def test_any_order_and_any_repetition_of_lines_leaves_the_same_record(
     orders: tuple[list[TicketLine], list[TicketLine]],
 ) -> None:
@@ -28,7 +28,7 @@ def test_any_order_and_any_repetition_of_lines_leaves_the_same_record(
     assert merged(*once) == merged(*shuffled)
 
 
-@given(st.lists(ticket_lines, max_size=5))
+@given(st.lists(amendments, max_size=5))
 def test_a_record_survives_its_hash(lines: list[TicketLine]) -> None:
     record = merged(*lines)
     assert from_hash(record.id, to_hash(record)) == record
@@ -54,10 +54,9 @@ def test_a_live_line_takes_the_place_of_a_restored_one() -> None:
     assert (record.origin, record.failures, record.seen) == ("live", 7, T0 + 1)
 
 
-def test_an_imported_line_stands_between_a_live_and_a_restored_one() -> None:
+def test_an_imported_line_yields_to_whatever_fail2ban_said_itself() -> None:
     imported = ban(origin="import", seen=T0 + 9, failures=1, bantime=0)
-    assert merged(ban(restored=1), imported).origin == "import"
-    assert merge(merged(imported), ban(restored=1)) == merged(imported)
+    assert merged(ban(restored=1), imported) == merged(imported, ban(restored=1)) == merged(ban(restored=1))
     record = merged(ban())
     assert merge(record, imported) is record
     assert merged(imported, ban()).failures == 5
@@ -100,6 +99,32 @@ def test_a_live_ban_after_the_unban_opens_the_record_again_and_a_prolong_does_no
     assert merged(ban(), unban(seen=T0 + 5), prolong(seen=T0 + 6)).unbanned == T0 + 5
     again = merged(ban(), unban(seen=T0 + 5), ban(seen=T0 + 7))
     assert (again.unbanned, again.unbanned_before, again.reopened) == (None, T0 + 5, T0 + 7)
+
+
+def test_an_unban_after_a_clock_step_back_lifts_the_ban() -> None:
+    lifted = merged(ban(seen=T0 + 3600), unban(seen=T0 + 5, at=T0 + 3605))
+    assert (lifted.open, lifted.unbanned) == (False, T0 + 5)
+    assert to_hash(lifted)["order"] == f'{{"unbanned":{T0 + 3605}}}'
+
+
+def test_what_a_snapshot_lacks_has_ended_and_what_a_later_one_has_is_in_force_again() -> None:
+    ended = merged(ban(), ended_ticket(seen=T0 + 50, reason="not restored"))
+    assert (ended.open, ended.ended, ended.ended_because) == (False, T0 + 50, "not restored")
+    again = merge(ended, held_ticket(seen=T0 + 60))
+    assert (again.open, again.ended, again.held) == (True, None, T0 + 60)
+    assert merged(ban(seen=T0 + 51), ended_ticket(seen=T0 + 50)).open
+
+
+def test_an_unban_of_one_that_a_snapshot_ended_is_what_counts() -> None:
+    record = merged(ban(), ended_ticket(seen=T0 + 50), unban(seen=T0 + 51))
+    assert (record.unbanned, record.ended) == (T0 + 51, None)
+
+
+def test_an_imported_ban_is_in_force_only_if_fail2ban_says_so() -> None:
+    record = merged(ban(origin="import", bantime=-1))
+    assert not record.open
+    assert merge(record, held_ticket(seen=T0 + 60)).open
+    assert merge(record, ban(restored=1)).open
 
 
 def test_an_amendment_before_its_ban_waits() -> None:

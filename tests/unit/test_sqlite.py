@@ -581,7 +581,7 @@ def _dies_at(path: Path, changes: list[Change], left: int) -> bool:
 def test_a_batch_is_in_the_ledger_wholly_or_not_at_all_whichever_statement_is_the_last(
     path: Path, tmp_path: Path
 ) -> None:
-    written(path, *_BEFORE, ban("192.0.2.250", time=T0 + 40 * 86_400))  # so both months are known
+    written(path, *_BEFORE, ban("192.0.2.250", jail="web", time=T0 + 40 * 86_400))  # both months and jails are known
     whole = _copy(path, tmp_path / "whole")
     changes = _changes(whole)
     before, after = contents(path), contents(whole)

@@ -12,6 +12,7 @@ from banledger.cli import options, session
 
 if TYPE_CHECKING:
     from banledger.record import Ban
+    from banledger.report.show import Stopped
 
 _TABLE = 50
 
@@ -56,23 +57,23 @@ def bans(
             # Lines that scroll by are progress enough.
             quiet = form != "table" and sys.stdout.isatty()
             found = walk(reader, query, limit, (lambda _done, _total: None) if quiet else progress)
-            _print(found, reader.zone, now, form)
+            _print(found, reader.zone, now, form, reader.stopped)
 
 
-def _print(found: "Iterator[Ban]", zone: ZoneInfo, now: float, form: str) -> None:
+def _print(found: "Iterator[Ban]", zone: ZoneInfo, now: float, form: str, stopped: "Stopped") -> None:
     if form == "table":
         listed = list(found)
         from banledger.report.formats import listing, screen
 
-        listing.bans(listed, zone, now, screen.Screen())
+        listing.bans(listed, zone, now, screen.Screen(), stopped)
         return
     if form == "json":
         from banledger.report.formats import json
 
-        lines = json.bans(found, zone, now)
+        lines = json.bans(found, zone, now, stopped)
     else:
         from banledger.report.formats import csv
 
-        lines = csv.bans(found, zone, now)
+        lines = csv.bans(found, zone, now, stopped)
     for line in lines:
         sys.stdout.write(line + "\n")

@@ -9,7 +9,7 @@ import click
 from banledger.cli import options, session
 
 if TYPE_CHECKING:
-    from banledger.report.show import Shown
+    from banledger.report.show import Shown, Stopped
 
 
 @click.command(name="show")
@@ -26,7 +26,8 @@ def show(
 
     Of an address: its bans and those of networks that it lies in. Of a network: bans of all addresses and networks
     inside it and of networks around it. Of a ban's id: that ban with the log lines that led to it. Each ban says how
-    it stands now: banned until when or for ever, ran out, or lifted.
+    it stands now: banned until when or for ever, ran out, lifted, gone (fail2ban holds it no longer), or not in force
+    because its fail2ban or jail stopped.
 
     \b
     Example:
@@ -41,21 +42,21 @@ def show(
 
         with session.Progress() as progress:
             answer = ask(reader, what, progress)
-        zone = reader.zone
-    _print(answer, zone, now, form, count)
+        zone, stopped = reader.zone, reader.stopped
+    _print(answer, zone, now, form, count, stopped)
 
 
-def _print(answer: "Shown", zone: ZoneInfo, now: float, form: str, count: int) -> None:
+def _print(answer: "Shown", zone: ZoneInfo, now: float, form: str, count: int, stopped: "Stopped") -> None:
     if form == "json":
         from banledger.report.formats import json
 
-        click.echo(json.show(answer, zone, now))
+        click.echo(json.show(answer, zone, now, stopped))
     elif form == "csv":
         from banledger.report.formats import csv
 
-        for line in csv.show(answer, zone, now):
+        for line in csv.show(answer, zone, now, stopped):
             click.echo(line)
     else:
         from banledger.report.formats import listing, screen
 
-        listing.show(answer, zone, now, screen.Screen(), count)
+        listing.show(answer, zone, now, screen.Screen(), count, stopped)

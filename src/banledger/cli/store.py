@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +11,7 @@ import click
 from banledger.cli import session
 from banledger.cli.options import store_options
 from banledger.cli.progress import Progress
-from banledger.errors import LedgerFaulty
+from banledger.errors import LedgerFaulty, LedgerOlder
 
 if TYPE_CHECKING:
     from banledger.settings import Settings
@@ -129,7 +129,7 @@ def rebuild(store: str | None, prefix: str | None, config: str | None) -> None:
       systemctl stop banledger && banledger store rebuild; systemctl start banledger
     """
     settings = _settings({"store": store, "prefix": prefix, "config": config})
-    with _source(settings):
+    with suppress(LedgerOlder), _source(settings):
         pass  # there is a ledger, and it is one
     with _target(settings) as ledger, Progress() as progress:
         from banledger.store.check import check as faults

@@ -1,8 +1,10 @@
 """Everything the ledger has of one address, network, id or text."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from math import inf
+from types import MappingProxyType
+from typing import TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -20,13 +22,21 @@ _PROBED = 4096  # addresses of a network that are asked for one by one
 _SAID_EVERY = 500  # bans
 
 
+Stopped: TypeAlias = Mapping[tuple[str, str], float]
+"""The (server, jail) whose fail2ban stopped, and when (UTC epoch seconds). See `LedgerReader.stopped`."""
+
+NONE_STOPPED: Stopped = MappingProxyType({})
+
+
 class Standing(StrEnum):
-    """How a ban stands: in force until a time or without end, ran out by itself, or lifted."""
+    """How a ban stands: in force until a time or without end, ran out by itself, lifted, gone, or its jail stopped."""
 
     UNTIL = "banned"
     FOR_EVER = "banned for ever"
     RAN_OUT = "ran out"
     LIFTED = "lifted"
+    ENDED = "gone"
+    STOPPED = "fail2ban stopped"
 
 
 class State(Struct, frozen=True):
@@ -41,13 +51,19 @@ class State(Struct, frozen=True):
         return self.standing in (Standing.UNTIL, Standing.FOR_EVER)
 
 
-def state_of(ban: Ban, now: float) -> State:
+def state_of(ban: Ban, now: float, stopped: Stopped = NONE_STOPPED) -> State:
     """How a ban stands at `now`."""
     if ban.unbanned is not None:
         return State(Standing.LIFTED, ban.unbanned)
-    if ban.expires == inf:
-        return State(Standing.FOR_EVER, None)
-    return State(Standing.UNTIL if ban.expires > now else Standing.RAN_OUT, ban.expires)
+    if ban.ended is not None:
+        return State(Standing.ENDED, ban.ended)
+    if ban.expires <= now < inf:
+        return State(Standing.RAN_OUT, ban.expires)
+    if not ban.open:  # imported, and fail2ban never said that it holds it
+        return State(Standing.ENDED, ban.seen)
+    if (ban.server, ban.jail) in stopped:
+        return State(Standing.STOPPED, stopped[ban.server, ban.jail])
+    return State(Standing.FOR_EVER, None) if ban.expires == inf else State(Standing.UNTIL, ban.expires)
 
 
 class Shown(Struct, frozen=True):

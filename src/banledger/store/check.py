@@ -12,7 +12,7 @@ from math import inf
 
 from msgspec import Struct
 
-from banledger.keyspace import DAY, DIMENSIONS, Keyspace
+from banledger.keyspace import DAY, DIMENSIONS, Keyspace, source_token
 from banledger.record import PENDING, Ban, from_hash
 from banledger.store import contents
 from banledger.store.contents import Progress, silent
@@ -90,28 +90,39 @@ class _Outside:
         self.sets: dict[str, _Sketch] = {dimension: _Sketch() for dimension in DIMENSIONS}
         self.days: Counter[str] = Counter()
         self.gaps: dict[str, float] = {}
-        self.active = _Differences(keys.active)
+        self.sources: set[str] = set()
         self._keys = keys
         self._now = now
-        self._active = dict(contents.entries(reader, keys.active))
+        self._active: dict[str, dict[str, float]] = defaultdict(dict)
+        self._differences: dict[str, _Differences] = {}
+        for tok in contents.sources(reader, keys):
+            self._active[keys.active_of(tok)] = dict(contents.entries(reader, keys.active_of(tok)))
 
     def add(self, ban: Ban) -> None:
         """One more recorded ban."""
         self.days[ban.day] += 1
+        self.sources.add(source_token(ban.server, ban.jail))
         for key in self._keys.standing(ban).sets:
             self.sets[_dimension(self._keys, key)].add((key, ban.id))
         if not ban.open:
             return
-        score = self._active.pop(ban.id, None)
+        key = self._keys.active(ban.server, ban.jail)
+        score = self._active[key].pop(ban.id, None)
         if score is None and ban.expires > self._now:  # what ran out may have been taken off the list
-            self.active.lacks(ban.id)
+            self._difference(key).lacks(ban.id)
         elif score is not None and score != ban.expires:
-            self.active.wrong(ban.id)
+            self._difference(key).wrong(ban.id)
 
-    def finish(self) -> None:
-        """There are no more."""
-        for id_ in self._active:
-            self.active.dangles(id_)
+    def _difference(self, key: str) -> _Differences:
+        return self._differences.setdefault(key, _Differences(key))
+
+    def active_faults(self) -> Iterator[Fault]:
+        """Of the lists of active bans; all bans were added."""
+        for key, left in self._active.items():
+            for id_ in left:
+                self._difference(key).dangles(id_)
+        for differences in self._differences.values():
+            yield from differences.faults()
 
 
 def check(reader: Reader, keys: Keyspace, now: float = inf, progress: Progress = silent) -> Iterator[Fault]:
@@ -128,7 +139,6 @@ def check(reader: Reader, keys: Keyspace, now: float = inf, progress: Progress =
             yield Fault(keys.months, f"lacks {month!r}")
         yield from _check_month(reader, keys, month, outside)
     progress("months", len(months), len(months))
-    outside.finish()
     broken = []
     for dimension in DIMENSIONS:
         actual, ranking = _Sketch(), _Differences(keys.top(dimension))
@@ -139,13 +149,23 @@ def check(reader: Reader, keys: Keyspace, now: float = inf, progress: Progress =
             broken.append(dimension)
     yield from _explain(reader, keys, broken, progress)
     yield from _compare(keys.top(DAY), dict(outside.days), dict(contents.entries(reader, keys.top(DAY))))
-    yield from outside.active.faults()
+    yield from outside.active_faults()
+    yield from _check_sources(reader, keys, outside)
     yield from _compare(keys.gaps, outside.gaps, dict(contents.entries(reader, keys.gaps)))
     for index, key in contents.indexes(keys).items():
         listed_there = dict.fromkeys((member for member, _ in contents.entries(reader, index)), 0.0)
         head = key("")
         hashed = {name.removeprefix(head): 0.0 for name in reader.keys(head + "*")}
         yield from _compare(index, hashed, listed_there)
+
+
+def _check_sources(reader: Reader, keys: Keyspace, outside: _Outside) -> Iterator[Fault]:
+    """The set of sources: those that have bans or a hash must be in it."""
+    head = keys.source("")
+    hashed = {key.removeprefix(head) for key in reader.keys(head + "*")}
+    listed = set(reader.members(keys.sources))
+    wanted = outside.sources | hashed | (listed - contents.sources(reader, keys))
+    yield from _compare(keys.sources, dict.fromkeys(wanted, 0.0), dict.fromkeys(listed, 0.0))
 
 
 def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) -> Iterator[Fault]:

@@ -163,9 +163,13 @@ def _ranks_between(reader: Reader, key: str, low: str, high: str) -> tuple[int, 
     """The ranks (first, end) of the members with scores from `low` to `high`."""
     least, not_least = _bound(low)
     most, not_most = _bound(high)
-    end = reader.above(key, nextafter(least, inf) if not_least else least) if (least, not_least) != (inf, True) else 0
+    end = (
+        reader.above([key], nextafter(least, inf) if not_least else least)[0]
+        if (least, not_least) != (inf, True)
+        else 0
+    )
     above = most if not_most else nextafter(most, inf)
-    first = 0 if most == inf and not not_most else reader.above(key, above)
+    first = 0 if most == inf and not not_most else reader.above([key], above)[0]
     return first, max(first, end)
 
 

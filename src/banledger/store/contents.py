@@ -49,6 +49,12 @@ def entries(reader: Reader, key: str) -> Iterator[Scored]:
         start += len(page)
 
 
+def sources(reader: Reader, keys: Keyspace) -> set[str]:
+    """The tokens of all sources that have a hash or a list of active bans, whether or not the ledger's set has them."""
+    heads = keys.source(""), keys.active_of("")
+    return {key.removeprefix(head) for head in heads for key in reader.keys(head + "*")}
+
+
 def indexes(keys: Keyspace) -> dict[str, Callable[[str], str]]:
     """Every index of hashes that lie in no month, with what makes a hash's key of its members."""
     return {keys.networks: keys.network, keys.cells: keys.cell}

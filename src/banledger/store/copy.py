@@ -94,6 +94,7 @@ def copy(source: End, target: Target, *, prune: bool = False, progress: Progress
         _copy_month(source, target, month, counts)
     progress("copying months", len(months), len(months))
     _copy_networks(source, target)
+    _copy_sources(source, target)
     for month in contents.months(target.engine, target.keys):
         _remove_from_month(source, target, month, counts, prune=prune)
     return Copied(**counts)
@@ -132,6 +133,15 @@ def _copy_networks(source: End, target: Target) -> None:
             pairs = zip(page, hashes, have, strict=True)
             target.engine.replace({their_key(cidr): new for (cidr, _), new, old in pairs if new != old})
             target.engine.mend(Repair(marks=[Mark(their_index, cidr, score) for cidr, score in page]))
+
+
+def _copy_sources(source: End, target: Target) -> None:
+    """What is known of sources. Not counted."""
+    listed = set(source.engine.members(source.keys.sources))
+    for page in pages(sorted(listed | contents.sources(source.engine, source.keys))):
+        hashes = source.engine.hashes([source.keys.source(tok) for tok in page])
+        target.engine.enlist(target.keys.sources, page)
+        target.engine.replace({target.keys.source(tok): new for tok, new in zip(page, hashes, strict=True)})
 
 
 def _write(target: Target, what: str, wanted: dict[str, Hash], counts: Counter[str]) -> None:

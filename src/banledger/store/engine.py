@@ -85,8 +85,8 @@ class Reader(Protocol):
         """A page of a sorted set, highest score first, equal scores by member backwards (as ZREVRANGE)."""
         ...
 
-    def above(self, key: str, least: float) -> int:
-        """How many members of a sorted set have a score of at least `least`."""
+    def above(self, keys: Sequence[str], least: float) -> list[int]:
+        """How many members of each sorted set have a score of at least `least`."""
         ...
 
     def kind(self, key: str) -> str:

@@ -17,7 +17,7 @@ from banledger import __version__
 from banledger.errors import LabelTaken, StoreUnavailable
 from banledger.identity import ban_id
 from banledger.keyspace import LAYOUT, Change, Keyspace, token
-from banledger.model import BanLine, Event, GapLine, NetworkLine, TicketLine
+from banledger.model import BanLine, Event, GapLine, HeldLine, NetworkLine, TicketLine
 from banledger.network import of_line
 from banledger.record import (
     PENDING,
@@ -36,11 +36,11 @@ from banledger.store.connect import Access
 from banledger.store.engine import Applied, Conflict, Engine, Outcome, Reader
 from banledger.store.networks import Networks
 from banledger.store.reader import LedgerReader, read_ban, zone_of
+from banledger.store.sources import Sources
 
 _ROUNDS = 20
 _AT_ONCE = 500
 _LABEL = "server:"
-_ENDED_LONG_S = 86_400.0  # so that a clock that jumps takes nothing off the list that is in force
 
 _Store = TypeVar("_Store", bound=Reader)
 _Made = TypeVar("_Made")
@@ -110,12 +110,18 @@ class Ledger(LedgerReader):
         self._calendar = _calendar(self.zone)
         self._machine = (machine or machine_id()) if engine.shared else ""
         self._labels: set[str] = set()
+        self._sources = Sources(engine, keyspace)
         engine.settle()
 
     @cached_property
     def networks(self) -> Networks:
         """What registries said, to read and to write."""
         return Networks(self._engine, self.keys)
+
+    def notices(self) -> list[str]:
+        """What about the lines recorded since the last call somebody should know, in words for the log."""
+        notices, self._sources.notices = self._sources.notices, []
+        return notices
 
     def cautions(self) -> list[str]:
         """What about the store endangers the ledger. Said once, at the start."""
@@ -152,25 +158,34 @@ class Ledger(LedgerReader):
         `locate` tells where an address is.
         """
         now = now or time.time()
-        about: dict[Subject, list[TicketLine]] = {}
+        tickets: list[TicketLine] = []
         gaps: list[GapLine] = []
         networks: list[NetworkLine] = []
-        read = 0
-        for line in lines:
-            read += 1
-            if isinstance(line, GapLine):
+        held: list[HeldLine] = []
+        taken = list(lines)
+        self._bind({line.server for line in taken if not isinstance(line, NetworkLine)})
+        for line in self._sources.follow(taken):
+            if isinstance(line, TicketLine):
+                tickets.append(line)
+            elif isinstance(line, GapLine):
                 gaps.append(line)
             elif isinstance(line, NetworkLine):
                 networks.append(line)
-            else:
-                about.setdefault(subject_of(line), []).append(line)
-        self._bind({subject.server for subject in about} | {line.server for line in gaps})
+            elif isinstance(line, HeldLine):
+                held.append(line)
         learned = self._record_networks(networks, now)
-        others = Recorded(lines=read, gaps=self._record_gaps(gaps), networks=learned)
-        return self._record_bans(about, locate) + others
+        done = self._record_bans(tickets, locate)
+        done += Recorded(lines=len(taken), gaps=self._record_gaps(gaps), networks=learned)
+        for snapshot in self._sources.snapshots(held):
+            done += self._record_bans(self._sources.judge(snapshot), locate)
+        self._sources.save()
+        return done
 
-    def _record_bans(self, about: dict[Subject, list[TicketLine]], locate: Locate) -> Recorded:
+    def _record_bans(self, lines: list[TicketLine], locate: Locate) -> Recorded:
         """Merge, apply, and where the ledger had something else than thought, again from what it has."""
+        about: dict[Subject, list[TicketLine]] = {}
+        for line in lines:
+            about.setdefault(subject_of(line), []).append(line)
         new = amended = known = 0
         salts = dict.fromkeys(about, 0)
         have: dict[Subject, Ban | None] = {subject: None for subject, lines in about.items() if _is_news(lines)}
@@ -288,8 +303,7 @@ class Ledger(LedgerReader):
         return self._engine.apply(changes)
 
     def tidy(self, now: float) -> int:
-        """Forget amendments whose ban never came, and take what ran out from the list of active bans."""
-        self._engine.expire(self.keys.active, now - _ENDED_LONG_S)
+        """Forget amendments whose ban never came."""
         gone = 0
         for month in list(self._reader.members(self.keys.months)):
             while ids := self._engine.due(self.keys.pending(month), now, _AT_ONCE):

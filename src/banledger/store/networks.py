@@ -50,7 +50,7 @@ class NetworksReader:
 
     def put_since(self, what: str, moment: float) -> int:
         """How many of them were put there at that moment or after."""
-        return self._reader.above(getattr(self._keys, what), moment)
+        return self._reader.above([getattr(self._keys, what)], moment)[0]
 
     def pauses(self) -> dict[str, float]:
         """Until when (UTC epoch) each registry wants to be left alone."""

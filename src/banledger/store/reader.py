@@ -6,9 +6,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
 
-from banledger.errors import LedgerMissing, LedgerNewer, NotALedger, SettingsError
-from banledger.keyspace import DAY, LAYOUT, Keyspace
+from banledger.errors import LedgerMissing, LedgerNewer, LedgerOlder, NotALedger, SettingsError
+from banledger.keyspace import DAY, LAYOUT, Keyspace, source_token
 from banledger.record import Ban, from_hash
+from banledger.source import STOPPED
+from banledger.source import from_hash as source_from_hash
 from banledger.store.engine import Reader, Scored
 from banledger.store.networks import NetworksReader
 
@@ -63,6 +65,11 @@ class LedgerReader:
         layout = meta.get("layout", "")
         if not layout.isdecimal() or "timezone" not in meta:
             raise NotALedger(f"{self.keys.meta} is not banledger's", hint="choose another prefix")
+        if int(layout) < LAYOUT:
+            raise LedgerOlder(
+                f"the ledger has layout {layout}, this banledger works with {LAYOUT}",
+                hint="stop the recorder, and bring it up to date: banledger store rebuild",
+            )
         if int(layout) > LAYOUT:
             raise LedgerNewer(
                 f"the ledger has layout {layout}, this banledger knows {LAYOUT}", hint="upgrade banledger"
@@ -132,11 +139,21 @@ class LedgerReader:
 
     def at_least(self, dimension: str, bans: int) -> int:
         """How many values of a dimension have at least so many bans, all time."""
-        return self._reader.above(self.keys.top(dimension), bans)
+        return self._reader.above([self.keys.top(dimension)], bans)[0]
 
     def banned_now(self, now: float) -> int:
-        """How many bans are in force."""
-        return self._reader.above(self.keys.active, now)
+        """How many bans are in force. Those of a fail2ban or jail that stopped are not."""
+        stopped = {source_token(*name) for name in self.stopped}
+        running = sorted(set(self._reader.members(self.keys.sources)) - stopped)
+        return sum(self._reader.above([self.keys.active_of(tok) for tok in running], now))
+
+    @cached_property
+    def stopped(self) -> dict[tuple[str, str], float]:
+        """The sources (server, jail) that stopped, and when (UTC epoch seconds). Read once."""
+        listed = sorted(self._reader.members(self.keys.sources))
+        hashes = self._reader.hashes([self.keys.source(tok) for tok in listed])
+        sources = [source_from_hash(fields, (fields.get("server", ""), fields.get("jail", ""))) for fields in hashes]
+        return {(source.server, source.jail): source.since for source in sources if source.state == STOPPED}
 
     def waiting(self) -> int:
         """How many bans wait for whois."""

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-from banledger.keyspace import DAY, DIMENSIONS, Keyspace, Mark
+from banledger.keyspace import DAY, DIMENSIONS, LAYOUT, Keyspace, Mark, source_token
 from banledger.record import PENDING, Ban, from_hash
 from banledger.store import contents
 from banledger.store.contents import Progress, silent
@@ -52,6 +52,7 @@ class _Rebuild:
         self._now = now
         self._progress = progress
         self._sizes: Counter[str] = Counter()  # of sets outside, by key
+        self._sources: set[str] = set()
         self._days: Counter[str] = Counter()
         self.gaps: dict[str, float] = {}
         self.bans = self.unreadable = 0
@@ -75,6 +76,7 @@ class _Rebuild:
         slot = _Slot(self._keys, month)
         for page in pages(self._bans(there["ban"]), _AT_ONCE):
             recorded = [ban for ban in page if not slot.add(ban)]
+            self._sources |= {source_token(ban.server, ban.jail) for ban in page}
             self._join(recorded)
         for id_, fields in contents.hashes(self._engine, there["gap"]):
             self.gaps[id_] = float(fields["seen"])
@@ -141,12 +143,22 @@ class _Rebuild:
             listed = dict(contents.entries(self._engine, index))
             there = [name.removeprefix(key("")) for name in self._engine.keys(key("") + "*")]
             self._scores(index, {member: listed.get(member, self._now) for member in there})
-        for page in pages(list(contents.entries(self._engine, self._keys.active)), _AT_ONCE):
+        found = contents.sources(self._engine, self._keys)
+        for tok in found:
+            self._active(self._keys.active_of(tok))
+        self._active(f"{self._keys.prefix}:active")  # of layout 1
+        hashed = {tok for tok in found if self._engine.hashes([self._keys.source(tok)])[0]}
+        self._set(self._keys.sources, self._sources | hashed)
+        self._engine.assign(self._keys.meta, {"layout": str(LAYOUT)})
+
+    def _active(self, key: str) -> None:
+        """Take off a list of active bans what is not, or is another source's."""
+        for page in pages(list(contents.entries(self._engine, key)), _AT_ONCE):
             hashes = self._engine.hashes([self._keys.ban(id_) for id_, _ in page])
             gone = [
-                Mark(self._keys.active, id_, None)
+                Mark(key, id_, None)
                 for (id_, _), fields in zip(page, hashes, strict=True)
-                if not _in_force(id_, fields)
+                if not _in_force(self._keys, key, id_, fields)
             ]
             self._mend_marks(gone)
 
@@ -200,9 +212,9 @@ def _belongs(keys: Keyspace, key: str, id_: str, fields: dict[str, str]) -> bool
         return False
 
 
-def _in_force(id_: str, fields: dict[str, str]) -> bool:
+def _in_force(keys: Keyspace, key: str, id_: str, fields: dict[str, str]) -> bool:
     try:
         ban = from_hash(id_, fields)
     except (ValueError, KeyError):
         return False
-    return ban.open and ban.origin != PENDING
+    return ban.open and ban.origin != PENDING and keys.active(ban.server, ban.jail) == key

@@ -170,9 +170,13 @@ class RedisReader:
         reply = self.call("ZRANGE", key, start, start + count - 1, "REV", "WITHSCORES")
         return [(member, float(score)) for member, score in reply]
 
-    def above(self, key: str, least: float) -> int:
+    def above(self, keys: Sequence[str], least: float) -> list[int]:
         """See Reader.above."""
-        return int(self.call("ZCOUNT", key, least, "+inf"))
+        return [
+            int(reply)
+            for page in pages(keys, _PAGE)
+            for reply in self.calls([("ZCOUNT", key, least, "+inf") for key in page])
+        ]
 
     def kind(self, key: str) -> str:
         """See Reader.kind."""

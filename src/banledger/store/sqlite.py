@@ -154,12 +154,15 @@ class SqliteReader:
                 (number, count, start),
             ).fetchall()
 
-    def above(self, key: str, least: float) -> int:
+    def above(self, keys: Sequence[str], least: float) -> list[int]:
         """See Reader.above."""
         with translated(self.path):
-            number, table = self._sorted_set(key)
-            row = self._db.execute(f"SELECT count(*) FROM {table} WHERE key = ? AND score >= ?", (number, least))
-            return int(row.fetchone()[0])
+            return [self._above(key, least) for key in keys]
+
+    def _above(self, key: str, least: float) -> int:
+        number, table = self._sorted_set(key)
+        row = self._db.execute(f"SELECT count(*) FROM {table} WHERE key = ? AND score >= ?", (number, least))
+        return int(row.fetchone()[0])
 
     def kind(self, key: str) -> str:
         """See Reader.kind."""

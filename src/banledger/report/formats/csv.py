@@ -9,13 +9,13 @@ from banledger.countries import name_of
 from banledger.record import Ban
 from banledger.report.formats.escape import cell
 from banledger.report.formats.json import ban_object
-from banledger.report.show import Shown
+from banledger.report.show import NONE_STOPPED, Shown, Stopped
 from banledger.report.stats import HOURS, Report, Top
 
 _BAN = (
     "id", "server", "jail", "ip", "fid", "scope", "country", "country_from", "network", "asn", "org", "located",
-    "time", "time_iso", "day", "failures", "bantime", "bancount", "expires", "unbanned", "state", "users", "matches",
-    "origin",
+    "time", "time_iso", "day", "failures", "bantime", "bancount", "expires", "unbanned", "ended", "state", "in_force",
+    "users", "matches",    "origin",
 )  # fmt: skip
 
 
@@ -45,19 +45,19 @@ def top(answer: Top) -> Iterator[str]:
         yield _line((row.name, *((name_of(row.name),) if named else ()), row.bans))
 
 
-def bans(answer: Iterable[Ban], zone: ZoneInfo, now: float) -> Iterator[str]:
+def bans(answer: Iterable[Ban], zone: ZoneInfo, now: float, stopped: Stopped = NONE_STOPPED) -> Iterator[str]:
     """One line a ban; users and matches are joined by blanks and line feeds (shown as `\\x0a`)."""
     yield _line(_BAN)
     for ban in answer:
-        fields = ban_object(ban, zone, now)
+        fields = ban_object(ban, zone, now, stopped)
         fields["users"] = " ".join(ban.users)
         fields["matches"] = "\n".join(ban.matches)
         yield _line(tuple(fields[name] for name in _BAN))
 
 
-def show(answer: Shown, zone: ZoneInfo, now: float) -> Iterator[str]:
+def show(answer: Shown, zone: ZoneInfo, now: float, stopped: Stopped = NONE_STOPPED) -> Iterator[str]:
     """As `bans`."""
-    return bans(answer.bans, zone, now)
+    return bans(answer.bans, zone, now, stopped)
 
 
 def _line(cells: Iterable[object]) -> str:

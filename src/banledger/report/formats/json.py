@@ -15,7 +15,7 @@ from banledger.network import Network
 from banledger.record import Ban
 from banledger.report.formats.moment import iso
 from banledger.report.query import Query
-from banledger.report.show import Shown, state_of
+from banledger.report.show import NONE_STOPPED, Shown, Stopped, state_of
 from banledger.report.stats import Report, Top
 from banledger.report.whois import Known
 from banledger.store.reader import Gap
@@ -59,12 +59,12 @@ def top(answer: Top, zone: ZoneInfo) -> str:
     )
 
 
-def bans(answer: Iterable[Ban], zone: ZoneInfo, now: float) -> Iterator[str]:
+def bans(answer: Iterable[Ban], zone: ZoneInfo, now: float, stopped: Stopped = NONE_STOPPED) -> Iterator[str]:
     """One object a line."""
-    return (json.dumps(ban_object(ban, zone, now)) for ban in answer)
+    return (json.dumps(ban_object(ban, zone, now, stopped)) for ban in answer)
 
 
-def show(answer: Shown, zone: ZoneInfo, now: float) -> str:
+def show(answer: Shown, zone: ZoneInfo, now: float, stopped: Stopped = NONE_STOPPED) -> str:
     """One object."""
     return _pretty(
         {
@@ -73,14 +73,14 @@ def show(answer: Shown, zone: ZoneInfo, now: float) -> str:
             "total": len(answer.bans),
             "values": [{"name": name, "bans": count} for name, count in answer.values],
             "networks": [network_object(network) for network in answer.networks],
-            "bans": [ban_object(ban, zone, now) for ban in answer.bans],
+            "bans": [ban_object(ban, zone, now, stopped) for ban in answer.bans],
         }
     )
 
 
-def ban_object(ban: Ban, zone: ZoneInfo, now: float) -> dict[str, Any]:
+def ban_object(ban: Ban, zone: ZoneInfo, now: float, stopped: Stopped = NONE_STOPPED) -> dict[str, Any]:
     """All that is known of one ban."""
-    state = state_of(ban, now)
+    state = state_of(ban, now, stopped)
     return {
         "id": ban.id,
         "server": ban.server,
@@ -105,6 +105,7 @@ def ban_object(ban: Ban, zone: ZoneInfo, now: float) -> dict[str, Any]:
         "expires": None if isinf(ban.expires) else int(ban.expires),
         "unbanned": ban.unbanned,
         "state": str(state.standing),
+        "in_force": state.in_force,
         "users": ban.users,
         "matches": ban.matches,
         "origin": ban.origin,
@@ -112,6 +113,9 @@ def ban_object(ban: Ban, zone: ZoneInfo, now: float) -> dict[str, Any]:
         "prolonged": ban.prolonged,
         "reopened": ban.reopened,
         "unbanned_before": ban.unbanned_before,
+        "held": ban.held,
+        "ended": ban.ended,
+        "ended_because": ban.ended_because,
     }
 
 

@@ -15,20 +15,27 @@ from banledger.report.formats.chart import ASCII
 from banledger.report.formats.escape import visible
 from banledger.report.formats.moment import duration, short
 from banledger.report.formats.screen import Screen
-from banledger.report.show import Shown, Standing, State, state_of
+from banledger.report.show import NONE_STOPPED, Shown, Standing, State, Stopped, state_of
 from banledger.report.whois import AROUND, Known
 
 _REMARKS = 8
 _DETAILED = 5  # up to so many bans are shown with all that is known
-_STYLES = {Standing.UNTIL: "red", Standing.FOR_EVER: "bold red", Standing.RAN_OUT: "dim", Standing.LIFTED: "green"}
+_STYLES = {
+    Standing.UNTIL: "red",
+    Standing.FOR_EVER: "bold red",
+    Standing.RAN_OUT: "dim",
+    Standing.LIFTED: "green",
+    Standing.ENDED: "green",
+    Standing.STOPPED: "yellow",
+}
 
 
-def bans(answer: Sequence[Ban], zone: ZoneInfo, now: float, screen: Screen) -> None:
+def bans(answer: Sequence[Ban], zone: ZoneInfo, now: float, screen: Screen, stopped: Stopped = NONE_STOPPED) -> None:
     """Print a line a ban, with as many columns as the screen has room for."""
     if not answer:
         screen.print(Text("No bans."))
         return
-    table = {name: [_cell(ban, name, zone, now) for ban in answer] for name in _COLUMNS}
+    table = {name: [_cell(ban, name, zone, state_of(ban, now, stopped)) for ban in answer] for name in _COLUMNS}
     widths = _fitting(table, screen.width)
     grid = Table.grid(padding=(0, 2, 0, 0))
     for name, width in widths.items():
@@ -65,8 +72,7 @@ def _fitting(table: dict[str, list[Text]], room: int) -> dict[str, int]:
     return widths
 
 
-def _cell(ban: Ban, name: str, zone: ZoneInfo, now: float) -> Text:
-    state = state_of(ban, now)
+def _cell(ban: Ban, name: str, zone: ZoneInfo, state: State) -> Text:
     match name:
         case "time":
             return Text(short(ban.time, zone))
@@ -91,7 +97,9 @@ def _country(ban: Ban, *, long: bool) -> str:
 def _brief(state: State, zone: ZoneInfo) -> str:
     if state.at is None:
         return "for ever"
-    words = {Standing.UNTIL: "until", Standing.RAN_OUT: "ran out", Standing.LIFTED: "lifted"}
+    words = {Standing.UNTIL: "until", Standing.RAN_OUT: "ran out", Standing.LIFTED: "lifted", Standing.ENDED: "gone"}
+    if state.standing is Standing.STOPPED:
+        return str(state.standing)
     return f"{words[state.standing]} {short(state.at, zone)[:-3]}"
 
 
@@ -99,11 +107,13 @@ def state_text(state: State, zone: ZoneInfo) -> str:
     """How a ban stands, in words."""
     if state.at is None:
         return str(state.standing)
-    joint = "until" if state.standing is Standing.UNTIL else "at"
+    joint = {Standing.UNTIL: "until", Standing.ENDED: "since"}.get(state.standing, "at")
     return f"{state.standing} {joint} {short(state.at, zone)}"
 
 
-def show(answer: Shown, zone: ZoneInfo, now: float, screen: Screen, count: int) -> None:
+def show(
+    answer: Shown, zone: ZoneInfo, now: float, screen: Screen, count: int, stopped: Stopped = NONE_STOPPED
+) -> None:
     """Print what the ledger has of an address, network, id or text; the newest `count` bans of it."""
     asked = visible(answer.asked)
     if not answer.bans:
@@ -112,20 +122,21 @@ def show(answer: Shown, zone: ZoneInfo, now: float, screen: Screen, count: int) 
             screen.print(Text(), network_lines(answer.networks[0]))
         return
     if answer.kind != "ban":
-        screen.print(_summary(answer, zone, now, screen), Text())
+        states = [state_of(ban, now, stopped) for ban in answer.bans]
+        screen.print(_summary(answer, zone, states, screen), Text())
     shown = answer.bans[:count]
     if len(answer.bans) <= _DETAILED:
         for ban in shown:
-            screen.print(_details(ban, zone, now), Text())
+            screen.print(_details(ban, zone, state_of(ban, now, stopped)), Text())
     else:
-        bans(shown, zone, now, screen)
+        bans(shown, zone, now, screen, stopped)
     if len(shown) < len(answer.bans):
         screen.print(Text(f"\nThe newest {len(shown):,} of {len(answer.bans):,} bans; -n shows more.", style="dim"))
 
 
-def _summary(answer: Shown, zone: ZoneInfo, now: float, screen: Screen) -> Text:
+def _summary(answer: Shown, zone: ZoneInfo, states: Sequence[State], screen: Screen) -> Text:
     newest, oldest = answer.bans[0], answer.bans[-1]
-    in_force = sum(state_of(ban, now).in_force for ban in answer.bans)
+    in_force = sum(state.in_force for state in states)
     text = Text(visible(answer.asked), style="bold")
     country = _country(newest, long=True)
     text.append(f"  {country}" if country else "", style="not bold cyan")
@@ -189,21 +200,20 @@ def network_lines(network: Network) -> Text:
     return Text(text, style="not bold")
 
 
-def _details(ban: Ban, zone: ZoneInfo, now: float) -> Table:
-    state = state_of(ban, now)
+def _details(ban: Ban, zone: ZoneInfo, state: State) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     grid.add_row(Text("ban"), Text(ban.id, style="bold"))
     grid.add_row(Text("state"), Text(state_text(state, zone), style=_STYLES[state.standing]))
-    for name, value in _known(ban, zone):
+    for name, value in _known(ban, zone, state):
         grid.add_row(Text(name), Text(visible(value)))
     for number, line in enumerate(ban.matches):
         grid.add_row(Text("" if number else "matches"), Text(visible(line)))
     return grid
 
 
-def _known(ban: Ban, zone: ZoneInfo) -> list[tuple[str, str]]:
+def _known(ban: Ban, zone: ZoneInfo, state: State) -> list[tuple[str, str]]:
     source = f" ({ban.country_from})" if ban.country_from else ""
     lines = [
         ("time", short(ban.time, zone)),
@@ -221,5 +231,6 @@ def _known(ban: Ban, zone: ZoneInfo) -> list[tuple[str, str]]:
         ("bancount", str(ban.bancount)),
         ("users", ", ".join(ban.users)),
         ("origin", ban.origin),
+        ("ended", (ban.ended_because or "") if state.standing is Standing.ENDED else ""),
     ]
     return [(name, value) for name, value in lines if value]

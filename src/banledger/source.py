@@ -1,0 +1,123 @@
+"""Sources: what is known of one jail of one server, and of who writes its lines. Pure: no store, no clock.
+
+A *writer* is one action object, from its start to its stop; a *source* is one jail of one server, watched by one writer
+after the other. A line's place in time is its writer's own timeline (`Line.order`), which no clock step bends. Where a
+writer's timeline begins before the end of an earlier one's, it is shifted: two writers of one boot by the clock that
+runs since then, others so that the later one follows. So orders of one source always compare.
+"""
+
+from typing import TypeAlias
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import asdict, replace
+
+from banledger.model import StartLine, StopLine
+
+RUNNING, STOPPED, LEFT = "running", "stopped", "left"
+
+_STEP_S = 5.0  # timelines of one boot that differ by less are not put right
+_PAST = 8
+
+Name: TypeAlias = tuple[str, str]
+"""Server label and jail."""
+
+
+class Source(Struct, frozen=True):
+    """One jail of one server. Moments are seconds, `since` by the wall clock, the others on the source's timeline.
+
+    state    running, stopped, or left (the jail goes on, its bans are not seen any more); empty: no start was seen
+    since    when that began
+    version  fail2ban's
+    writer   who writes now, or wrote last; `past`: those before, newest last; `rival`: another that writes too
+    begun    when the writer started; `latest`: the last moment known; `shift`: what its orders are moved by
+    boot     id of the machine's boot; `epoch`: where on the timeline its clock began
+    """
+
+    server: str
+    jail: str
+    state: str = ""
+    since: float = 0.0
+    version: str = ""
+    writer: str = ""
+    past: str = ""
+    rival: str = ""
+    begun: float = 0.0
+    latest: float = 0.0
+    shift: float = 0.0
+    boot: str = ""
+    epoch: float = 0.0
+
+
+FIELDS = {
+    "server": "label of the server",
+    "jail": "jail",
+    "state": "`running`; `stopped` (fail2ban or the jail ended: none of its bans is in force); `left` (the jail "
+    "goes on without the action)",
+    "since": "when that began, UTC epoch seconds",
+    "version": "fail2ban's version",
+    "writer": "the action object that writes, or wrote last (see spool-format.md)",
+    "past": "the writers before, newest last",
+    "rival": "a second writer that is heard at the same time: snapshots are then no evidence",
+    "begun": "when the writer started, on the source's timeline",
+    "latest": "the last start, stop or snapshot, on the source's timeline",
+    "shift": "seconds by which the writer's timeline is moved, because a clock was put back",
+    "boot": "id of the machine's boot",
+    "epoch": "where on the timeline the clock of that boot began",
+}
+"""Every field of a source's hash and what it holds. Absent: empty or 0."""
+
+
+def from_hash(fields: dict[str, str], name: Name) -> Source:
+    """The source of a hash; one of which nothing is known where the hash makes no sense."""
+    try:
+        return msgspec.convert(fields | {"server": name[0], "jail": name[1]}, Source, strict=False)
+    except msgspec.ValidationError:
+        return Source(*name)
+
+
+def to_hash(source: Source) -> dict[str, str]:
+    return {name: str(value) for name, value in asdict(source).items() if value}
+
+
+def started(source: Source, line: StartLine) -> Source:
+    """The source with a new writer; itself if the line was read before."""
+    again = line.writer == source.writer and line.order + source.shift <= source.latest
+    past = source.past.split()
+    if again or line.writer in past:
+        return source
+    if source.writer not in ("", line.writer):
+        past.append(source.writer)
+    shift = _shift(source, line)
+    order = line.order + shift
+    return replace(
+        source,
+        state=RUNNING,
+        since=line.seen,
+        version=line.version,
+        writer=line.writer,
+        past=" ".join(past[-_PAST:]),
+        rival="",
+        begun=order,
+        latest=order,
+        shift=shift,
+        boot=line.boot,
+        epoch=order - line.clock if line.clock else 0.0,
+    )
+
+
+def stopped(source: Source, line: StopLine) -> Source:
+    """The source without a writer; itself if the line is not its last writer's last word."""
+    if line.writer != source.writer or line.order <= source.latest:
+        return source
+    return replace(source, state=LEFT if line.left else STOPPED, since=line.seen, latest=line.order)
+
+
+def _shift(source: Source, line: StartLine) -> float:
+    """By how much a new writer's orders are moved, so that they follow on those of the writers before it."""
+    shift = 0.0
+    if line.boot and line.clock and line.boot == source.boot and source.epoch:
+        shift = source.epoch - (line.order - line.clock)
+        shift = shift if abs(shift) >= _STEP_S else 0.0
+    behind = source.latest - (line.order + shift)
+    return shift if behind < 0 else shift + behind + 0.001

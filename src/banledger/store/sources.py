@@ -1,0 +1,260 @@
+"""The sources of a ledger, and what their fail2ban says is in force.
+
+Theory of operation. `follow` keeps a hash for each source (see `banledger.source`): is it running, who writes; and puts
+each line into its place on the source's timeline.
+
+A *snapshot* is what fail2ban held at one moment. `judge` compares it with what the ledger has in force for that source
+and says what is to be amended, as lines that are merged like all others: whatever came after that moment wins. A
+snapshot of a writer that is not the source's last, or is not its only one, is no evidence.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from math import inf
+from zlib import crc32
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from banledger.identity import ban_id, canonical_address
+from banledger.keyspace import Keyspace, Mark, source_token
+from banledger.model import (
+    VERSION,
+    BanLine,
+    Event,
+    GapLine,
+    HeldLine,
+    NetworkLine,
+    ProlongLine,
+    StartLine,
+    StopLine,
+    TicketLine,
+)
+from banledger.record import PENDING, RESTORED, Ban, EndedTicket, HeldTicket, moment_of
+from banledger.source import Name, Source, from_hash, started, stopped, to_hash
+from banledger.store import contents
+from banledger.store.engine import Engine, Repair
+from banledger.store.pages import pages
+from banledger.store.reader import read_ban
+
+_RIVAL_S = 60.0  # a writer that is heard so long after the next one's start has not ended
+_KEPT_S = 86_400.0
+_AT_ONCE = 2000
+
+
+class Sources:
+    """The sources of a ledger, to write. Used by the one who records."""
+
+    def __init__(self, engine: Engine, keys: Keyspace) -> None:
+        self._engine = engine
+        self._keys = keys
+        self._known: dict[Name, Source] = {}
+        self._saved: dict[Name, Source] = {}
+        self._stopped: dict[str, str] = {}  # jail to server label, of what stopped while we looked on
+        self.notices: list[str] = []
+
+    def follow(self, lines: Sequence[Event]) -> list[Event]:
+        """The lines, each in its place on its source's timeline; takes note of starts and stops."""
+        self._learn({(line.server, line.jail) for line in lines if not isinstance(line, GapLine | NetworkLine)})
+        return [line if isinstance(line, GapLine | NetworkLine) else self._take(line) for line in lines]
+
+    def save(self) -> None:
+        """Put into the store what changed."""
+        changed = {name: source for name, source in self._known.items() if self._saved.get(name) != source}
+        if changed:
+            self._engine.replace({self._key(name): to_hash(source) for name, source in changed.items()})
+            self._saved |= changed
+
+    def _learn(self, names: set[Name]) -> None:
+        new = sorted(names - self._known.keys())
+        if not new:
+            return
+        self._engine.enlist(self._keys.sources, [source_token(*name) for name in new])
+        for name, fields in zip(new, self._engine.hashes([self._key(name) for name in new]), strict=True):
+            self._known[name] = self._saved[name] = from_hash(fields, name)
+
+    def _key(self, name: Name) -> str:
+        return self._keys.source(source_token(*name))
+
+    def _take(self, line: Event) -> Event:
+        name = line.server, line.jail
+        source = self._known[name]
+        if isinstance(line, StartLine):
+            self._notice_label(source, line)
+            self._known[name] = started(source, line)
+            return line
+        if line.writer != source.writer:
+            self._known[name] = self._heard(source, line)
+        elif source.shift:
+            line = _shifted(line, source.shift)
+        if isinstance(line, StopLine):
+            self._known[name] = stopped(source, line)
+            self._stopped[line.jail] = line.server
+        return line
+
+    def _heard(self, source: Source, line: Event) -> Source:
+        """A line of a writer that is not the source's last."""
+        if not source.writer or not line.writer or source.rival or line.order <= source.begun + _RIVAL_S:
+            return source
+        self.notices.append(
+            f"two fail2ban servers write as server {line.server!r}, jail {line.jail!r}: what is in force there can't be"
+            " compared with fail2ban's own list; give each a label of its own (server=… in jail.d)"
+        )
+        return replace(source, rival=line.writer)
+
+    def _notice_label(self, source: Source, line: StartLine) -> None:
+        before = self._stopped.pop(line.jail, line.server)
+        if before != line.server and not source.state:
+            self.notices.append(
+                f"jail {line.jail!r} changed its server label from {before!r} to {line.server!r}: what was banned as"
+                f" {before!r} stays on record under that label and counts as no longer in force"
+            )
+
+    # Snapshots.
+
+    def snapshots(self, lines: Iterable[HeldLine]) -> list[list[HeldLine]]:
+        """Those that are evidence: the parts of each that are there, oldest first."""
+        found: dict[tuple[float, Name], list[HeldLine]] = defaultdict(list)
+        for line in lines:
+            name = line.server, line.jail
+            source = self._known[name]
+            if source.rival or (source.writer and line.writer != source.writer):
+                continue
+            found[line.as_of, name].append(line)
+            self._known[name] = replace(source, latest=max(source.latest, line.as_of))
+        return [found[moment] for moment in sorted(found)]
+
+    def judge(self, snapshot: list[HeldLine]) -> list[TicketLine]:
+        """What the parts of one snapshot change in the ledger."""
+        view = _View(snapshot[0], self._known[snapshot[0].server, snapshot[0].jail])
+        active_key = self._keys.active_of(source_token(view.line.server, view.line.jail))
+        active = dict(contents.entries(self._engine, active_key))
+        listed: dict[str, _Held] = {}
+        doubtful: dict[str, _Held] = {}
+        for ban in _held(snapshot):
+            id_ = ban_id(view.line.server, view.line.jail, ban.fid, ban.time)
+            listed[id_] = ban
+            if active.get(id_) != ban.expires:
+                doubtful[id_] = ban
+        ended = self._ended_lines(view, _Listed(snapshot, listed), active)
+        found = [*ended, *self._held_lines(view, active_key, doubtful)]
+        self._engine.expire(active_key, view.wall - _KEPT_S)
+        return found
+
+    def _ended_lines(self, view: "_View", listed: "_Listed", active: dict[str, float]) -> Iterator[TicketLine]:
+        unlisted = [id_ for id_, expires in active.items() if id_ not in listed.bans and expires > view.wall]
+        for page in pages(unlisted, _AT_ONCE):
+            for ban in self._bans(page):
+                if ban is not None and listed.judges(ban) and not view.is_later(ban):
+                    yield view.ended(ban)
+
+    def _held_lines(self, view: "_View", active_key: str, doubtful: dict[str, "_Held"]) -> Iterator[TicketLine]:
+        """What fail2ban holds and the ledger does not, or not so; entries that the list of active ones lost."""
+        for page in pages(doubtful.items(), _AT_ONCE):
+            lost = []
+            for (id_, held), ban in zip(page, self._bans([id_ for id_, _ in page]), strict=True):
+                if ban is None or ban.origin == PENDING or (ban.fid, ban.time) != (held.fid, held.time):
+                    yield view.restored(held)
+                    continue
+                if not ban.open:
+                    yield view.held(held)
+                if ban.expires != held.expires:
+                    yield view.prolonged(held)
+                elif ban.open:
+                    lost.append(Mark(active_key, id_, ban.expires))
+            if lost:
+                self._engine.mend(Repair(marks=lost))
+
+    def _bans(self, ids: Sequence[str]) -> list[Ban | None]:
+        hashes = self._engine.hashes([self._keys.ban(id_) for id_ in ids])
+        return [read_ban(id_, fields) for id_, fields in zip(ids, hashes, strict=True)]
+
+
+def _shifted(line: Event, shift: float) -> Event:
+    moved = replace(line, at=line.order + shift)
+    return replace(moved, as_of=moved.as_of + shift) if isinstance(moved, HeldLine) else moved
+
+
+class _Held(Struct, frozen=True, gc=False):
+    """One entry of a snapshot. `fid` canonical, times as in `Ban`."""
+
+    fid: str
+    time: int
+    bantime: int
+    bancount: int
+
+    @property
+    def expires(self) -> float:
+        return inf if self.bantime < 0 else float(self.time + self.bantime)
+
+
+def _held(snapshot: list[HeldLine]) -> Iterator[_Held]:
+    for line in snapshot:
+        for fid, time, bantime, bancount in line.bans:
+            yield _Held(canonical_address(fid) or fid, time, bantime, bancount)
+
+
+class _Listed:
+    """Which bans the parts that are there speak of."""
+
+    def __init__(self, snapshot: list[HeldLine], bans: dict[str, _Held]) -> None:
+        self.bans = bans
+        self._parts = {line.part for line in snapshot}
+        self._of = snapshot[0].parts
+        self._subjects = {(ban.fid, ban.time) for ban in bans.values()}
+
+    def judges(self, ban: Ban) -> bool:
+        """Whether a ban would be listed if it were in force, and is not."""
+        if (ban.fid, ban.time) in self._subjects:  # its id is a salted one
+            return False
+        whole = len(self._parts) == self._of
+        return whole or crc32(ban.fid.encode("utf-8", "surrogatepass")) % self._of in self._parts
+
+
+class _View:
+    """The moment of a snapshot, and the lines that it gives rise to."""
+
+    def __init__(self, line: HeldLine, source: Source) -> None:
+        self.line = line
+        self.wall = line.as_of - (line.order - line.seen)
+        self._begun = source.begun
+        self._common = {"v": VERSION, "seen": self.wall, "at": line.as_of, "seq": line.seq, "server": line.server}
+
+    def is_later(self, ban: Ban) -> bool:
+        """Whether a ban was only begun after the snapshot; a restored one: only seen then."""
+        begun = moment_of(ban, "reopened") or moment_of(ban, "seen")
+        return begun is not None and begun.order > self.line.as_of
+
+    def ended(self, ban: Ban) -> TicketLine:
+        """The ban is not in force any more."""
+        begun = moment_of(ban, "reopened") or moment_of(ban, "seen")
+        old = begun is not None and begun.order < self._begun
+        reason = "not restored" if old and ban.origin != RESTORED else "not held"
+        return EndedTicket(fid=ban.fid, jail=ban.jail, time=ban.time, reason=reason, **self._common)  # type: ignore[arg-type]
+
+    def held(self, held: _Held) -> TicketLine:
+        """The ban is in force after all."""
+        return HeldTicket(fid=held.fid, jail=self.line.jail, time=held.time, **self._common)  # type: ignore[arg-type]
+
+    def prolonged(self, held: _Held) -> TicketLine:
+        """The ban has that term."""
+        return ProlongLine(
+            fid=held.fid,
+            jail=self.line.jail,
+            time=held.time,
+            bantime=held.bantime,
+            bancount=held.bancount,
+            **self._common,  # type: ignore[arg-type]
+        )
+
+    def restored(self, held: _Held) -> TicketLine:
+        """The ledger does not know the ban."""
+        return BanLine(
+            fid=held.fid,
+            jail=self.line.jail,
+            time=held.time,
+            bantime=held.bantime,
+            bancount=held.bancount + 1,  # as fail2ban counts one that it restores
+            restored=1,
+            **self._common,  # type: ignore[arg-type]
+        )

@@ -1,0 +1,276 @@
+"""What the ledger has in force is what fail2ban holds, whatever happened to it, its clock and its lines."""
+
+from collections.abc import Sequence
+from math import inf
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from banledger.identity import ban_id
+from banledger.keyspace import source_token
+from banledger.model import Event, HeldLine
+from banledger.report.show import state_of
+from banledger.store.check import check
+from banledger.store.ledger import Ledger
+from tests.contract.conftest import KEYS
+from tests.jail import Jail
+from tests.lines import T0, ban, nowhere, start, stop
+from tests.reference import ReferenceEngine, Store
+
+A, B, C = "192.0.2.1", "192.0.2.2", "192.0.2.3"
+
+
+def in_force(ledger: Ledger, now: float = T0 + 10.0) -> dict[str, float]:
+    """Every ban in force by its own state: what was banned, and until when."""
+    engine = ledger.store()
+    ids = list(engine.members(KEYS.members("jail", "sshd")))
+    ledger.__dict__.pop("stopped", None)
+    bans = [ban for ban in ledger.bans(ids) if ban is not None and state_of(ban, now, ledger.stopped).in_force]
+    assert ledger.banned_now(now) == len(bans)
+    return {ban.fid: ban.expires for ban in bans}
+
+
+def truth(jail: Jail) -> dict[str, float]:
+    """What fail2ban holds, likewise."""
+    return {fid: inf if bantime < 0 else float(time + bantime) for fid, (time, bantime) in jail.bans.items()}
+
+
+def record(ledger: Ledger, lines: Sequence[Event]) -> None:
+    ledger.record(lines, nowhere)
+    assert list(check(ledger.store(), KEYS)) == []
+
+
+@pytest.fixture
+def jail() -> Jail:
+    made = Jail()
+    made.ban(A)
+    made.ban(B, 86_400)
+    made.ban(C)
+    return made
+
+
+def test_a_term_that_changed_while_fail2ban_was_down_is_put_right(ledger: Ledger, jail: Jail) -> None:
+    jail.restart(bantime=3600)
+    record(ledger, jail.lines)
+    assert in_force(ledger)[A] == inf
+    jail.snapshot()
+    record(ledger, jail.lines)
+    assert in_force(ledger) == truth(jail) and truth(jail)[A] < inf
+
+
+def test_a_ban_that_fail2ban_did_not_restore_has_ended(ledger: Ledger, jail: Jail) -> None:
+    jail.restart(killed=True, keeps=1)
+    jail.snapshot(parts=3)
+    record(ledger, jail.lines)
+    assert in_force(ledger) == truth(jail) == {A: inf}
+    (id_,) = ledger.store().members(KEYS.members("ip", C))
+    (gone,) = ledger.bans([id_])
+    assert gone is not None
+    assert (gone.ended_because, gone.unbanned, gone.failures) == ("not restored", None, 5)
+
+
+def test_what_changed_unseen_is_found_by_the_next_snapshot(ledger: Ledger, jail: Jail) -> None:
+    jail.changes_unseen(B, -1)
+    jail.vanishes_unseen(C)
+    jail.bans["203.0.113.9"] = (T0 - 5, 600)  # came while the spool was full
+    jail.snapshot()
+    record(ledger, jail.lines)
+    assert in_force(ledger) == truth(jail)
+
+
+def test_a_stopped_jail_has_nobody_in_force_and_no_ban_is_touched(ledger: Ledger, jail: Jail) -> None:
+    record(ledger, jail.lines)
+    before = {id_: ledger.bans([id_]) for id_ in ledger.store().members(KEYS.members("jail", "sshd"))}
+    jail.stop()
+    record(ledger, jail.lines)
+    assert in_force(ledger) == {}
+    assert {id_: ledger.bans([id_]) for id_ in before} == before
+    jail.restart(killed=True)
+    record(ledger, jail.lines)
+    assert in_force(ledger) == truth(jail)
+
+
+def test_an_action_that_leaves_a_running_jail_ends_nothing(ledger: Ledger, jail: Jail) -> None:
+    record(ledger, [*jail.lines, stop(jail.wall + 1, writer="00000001", left=1)])
+    assert len(in_force(ledger)) == 3
+
+
+@pytest.mark.parametrize("step", [-3600.0, -(10.0**6), 3600.0, 10.0 * 365 * 86_400])
+def test_a_clock_that_is_set_changes_nothing(ledger: Ledger, jail: Jail, step: float) -> None:
+    jail.steps(step)
+    jail.unban(A)
+    jail.restart()
+    jail.ban("203.0.113.1")
+    jail.unban(B)
+    jail.steps(-step)
+    jail.restart(reboot=True)
+    jail.unban(C)
+    record(ledger, jail.lines)
+    assert in_force(ledger).keys() == truth(jail).keys() == {"203.0.113.1"}
+
+
+def test_an_imported_ban_is_in_force_only_if_a_snapshot_or_a_restored_line_has_it(ledger: Ledger, jail: Jail) -> None:
+    past = [ban(f"203.0.113.{n}", T0 - 100, bantime=-1, origin="import") for n in range(3)]
+    record(ledger, [*past, *jail.lines])
+    assert in_force(ledger).keys() == {A, B, C}
+    jail.bans["203.0.113.1"] = (T0 - 100, -1)
+    jail.snapshot()
+    jail.bans["203.0.113.2"] = (T0 - 100, -1)
+    jail.restart()
+    record(ledger, jail.lines)
+    assert in_force(ledger) == truth(jail)
+
+
+def test_a_snapshot_cut_short_judges_what_its_parts_speak_of(ledger: Ledger) -> None:
+    jail = Jail()
+    for n in range(40):
+        jail.ban(f"192.0.2.{n}")
+    for n in range(0, 40, 2):
+        jail.vanishes_unseen(f"192.0.2.{n}")
+    jail.snapshot(parts=4)
+    record(ledger, jail.lines[:-2])
+    left = in_force(ledger)
+    assert left.keys() > truth(jail).keys()
+    assert 20 < len(left) < 40
+    record(ledger, jail.lines[-2:])  # from another batch
+    assert in_force(ledger) == truth(jail)
+
+
+def test_a_snapshot_of_an_earlier_writer_is_no_evidence(ledger: Ledger, jail: Jail) -> None:
+    jail.snapshot()
+    (old,) = [line for line in jail.lines if isinstance(line, HeldLine)]
+    jail.restart()
+    jail.ban("203.0.113.1")
+    record(ledger, jail.lines)
+    record(ledger, [old])
+    assert in_force(ledger) == truth(jail)
+
+
+def test_snapshots_of_two_writers_at_once_are_ignored_and_that_is_said_once(ledger: Ledger, jail: Jail) -> None:
+    jail.restart(killed=True)
+    first, second = jail.lines[0].writer, jail.lines[-1].writer
+    assert first != second
+    record(ledger, jail.lines)
+    late = [ban("203.0.113.7", jail.wall + 100, writer=first), ban("203.0.113.8", jail.wall + 100, writer=first)]
+    record(ledger, late)
+    record(ledger, late)
+    (notice,) = ledger.notices()
+    assert "two fail2ban servers" in notice
+    jail.passes(200)
+    jail.bans.clear()
+    jail.snapshot()
+    record(ledger, jail.lines)
+    assert in_force(ledger).keys() == {A, B, C, "203.0.113.7", "203.0.113.8"}
+    assert ledger.notices() == []
+
+
+def test_a_label_that_changed_takes_its_bans_with_it_and_that_is_said_once(ledger: Ledger, jail: Jail) -> None:
+    jail.stop()
+    record(ledger, jail.lines)
+    record(
+        ledger, [start(jail.wall + 1, writer="b", server="web2"), ban(A, T0, jail.wall + 2, server="web2", restored=1)]
+    )
+    (notice,) = ledger.notices()
+    assert "'web1' to 'web2'" in notice
+    assert in_force(ledger).keys() == {A}
+    assert ledger.banned_now(T0 + 10) == 1
+
+
+def test_old_actions_are_taken_at_their_word(ledger: Ledger) -> None:
+    jail = Jail(silent=True)
+    jail.lines.clear()
+    jail.ban(A)
+    jail.ban(B)
+    jail.unban(A)
+    jail.restart(killed=True)
+    record(ledger, jail.lines)
+    assert in_force(ledger) == truth(jail)
+
+
+def test_a_list_of_active_bans_that_lost_some_is_completed_by_the_next_snapshot(ledger: Ledger, jail: Jail) -> None:
+    record(ledger, jail.lines)
+    engine = ledger._engine
+    engine.expire(KEYS.active("web1", "sshd"), inf)
+    assert ledger.banned_now(T0 + 10.0) == 2  # those without end are there still
+    jail.snapshot()
+    record(ledger, jail.lines)
+    assert in_force(ledger) == truth(jail)
+
+
+def test_a_ban_whose_id_another_one_took_is_not_ended(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    import banledger.store.ledger
+    import banledger.store.sources
+
+    def colliding(server: str, jail: str, _fid: str, second: int, salt: int = 0) -> str:
+        return ban_id(server, jail, "", second, salt)
+
+    monkeypatch.setattr(banledger.store.ledger, "ban_id", colliding)
+    monkeypatch.setattr(banledger.store.sources, "ban_id", colliding)
+    jail = Jail()
+    jail.ban(A)
+    jail.bans[B] = jail.bans[A]
+    jail._ticket(type(jail.lines[-1]), B)
+    jail.snapshot()
+    record(ledger, jail.lines)
+    assert in_force(ledger) == truth(jail)
+
+
+def test_a_source_whose_hash_makes_no_sense_counts_as_unknown(ledger: Ledger, jail: Jail) -> None:
+    ledger._engine.assign(KEYS.source(source_token("web1", "sshd")), {"since": "x", "shift": "nan?"})
+    record(ledger, jail.lines)
+    assert in_force(ledger) == truth(jail)
+
+
+_fids = st.sampled_from([f"192.0.2.{n}" for n in range(6)])
+_terms = st.sampled_from([-1, 10**8, 2 * 10**8])
+_happenings = st.one_of(
+    st.tuples(st.just("ban"), _fids, _terms),
+    st.tuples(st.just("ban"), _fids, _terms),
+    st.tuples(st.just("unban"), _fids),
+    st.tuples(st.just("prolong"), _fids, _terms),
+    st.tuples(st.just("changes_unseen"), _fids, _terms),
+    st.tuples(st.just("vanishes_unseen"), _fids),
+    st.tuples(st.just("steps"), st.sampled_from([-7200.0, -12.0, 12.0, 7200.0])),
+    st.tuples(st.just("passes"), st.sampled_from([1.0, 100.0])),
+    st.tuples(st.just("snapshot"), st.integers(1, 3)),
+    st.tuples(st.just("restart"), st.booleans(), st.booleans(), st.integers(0, 6), st.none() | _terms),
+)
+
+
+def _happen(jail: Jail, happenings: list[tuple[object, ...]]) -> None:
+    for what, *how in happenings:
+        if what == "restart":
+            killed, reboot, keeps, bantime = how
+            jail.restart(killed=killed, reboot=reboot, keeps=keeps, bantime=bantime)  # type: ignore[arg-type]
+        else:
+            getattr(jail, str(what))(*how)
+    jail.snapshot()
+
+
+def _fresh() -> Ledger:
+    return Ledger(ReferenceEngine(Store(), KEYS.standing_of), KEYS, "Europe/Berlin")
+
+
+@settings(max_examples=300)
+@given(st.lists(_happenings, max_size=14), st.randoms(use_true_random=False))
+def test_after_any_history_in_any_batches_with_any_part_read_again_the_ledger_has_what_fail2ban_has(
+    happenings: list[tuple[object, ...]], random: Random
+) -> None:
+    jail = Jail()
+    _happen(jail, happenings)
+    once, again = _fresh(), _fresh()
+    once.record(jail.lines, nowhere)
+    assert in_force(once) == truth(jail)
+    at = 0
+    while at < len(jail.lines):
+        step = random.randint(1, 5)
+        again.record(jail.lines[at : at + step], nowhere)
+        at += step
+        if random.random() < 0.3:  # the recorder goes back
+            at -= random.randint(0, at)
+        if random.random() < 0.2:  # or starts anew
+            again = Ledger(again._engine, KEYS, "Europe/Berlin")
+    assert in_force(again) == truth(jail)
+    assert list(check(again.store(), KEYS)) == []
