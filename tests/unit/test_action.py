@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -25,6 +26,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import banledger
+from tests.lines import T0
 
 SOURCE = Path(banledger.__file__).parent / "action" / "banledger.py"
 
@@ -48,7 +50,12 @@ class Actions:
     """What the action looks at of fail2ban's Actions."""
 
     def __init__(self) -> None:
-        self.active = True
+        self.active = False  # as while a jail is configured
+        self.banManager: list[Any] = []
+        self.bantime = 600
+
+    def getBanTime(self) -> int:  # fail2ban's name
+        return self.bantime
 
 
 class Jail:
@@ -111,7 +118,9 @@ def make(spool: Path) -> Iterator[Make]:
     made: list[Any] = []
 
     def build(jail: object = None, **options: object) -> Any:
-        action = module.Action(jail or Jail(), "banledger", **({"spool": str(spool), "server": "web1"} | options))
+        jail = jail or Jail()
+        action = module.Action(jail, "banledger", **({"spool": str(spool), "server": "web1"} | options))
+        jail.actions.active = True
         made.append(action)
         return action
 
@@ -935,3 +944,218 @@ def test_the_retry_thread_ends_when_nothing_is_held(make: Make, spool: Path, mon
     spool.mkdir()
     wait_for(lambda: not retrying())
     assert len(read(spool)) == 1
+
+
+# Starts, stops and snapshots
+
+
+class Held:
+    """What the action looks at of a ticket that fail2ban holds."""
+
+    def __init__(self, fid: str, time: float = T0, bantime: int | None = None, restored: int = 0) -> None:
+        self._fid, self._time, self._bantime, self.restored = fid, time, bantime, restored
+
+    def getID(self) -> str:
+        return self._fid
+
+    def getTime(self) -> float:
+        return self._time
+
+    def getBanTime(self, default: int) -> int:
+        return default if self._bantime is None else self._bantime
+
+    def getBanCount(self) -> int:
+        return 2
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes minutes takes no time."""
+    monkeypatch.setattr(module.Spool, "RETRY_S", 0.01)
+    monkeypatch.setattr(module.Snapshots, "SETTLED_S", 0.05)
+
+
+def kinds(spool: Path) -> list[str]:
+    return [line["kind"] for line in read(spool)]
+
+
+def test_a_start_and_a_stop_say_who_watches_and_since_when(make: Make, spool: Path) -> None:
+    jail = Jail()
+    action = make(jail)
+    action.start()
+    jail.actions.active = False
+    action.stop()
+    started, stopped = read(spool)
+    assert started.keys() == {"v", "kind", "seen", "seq", "server", "jail", "version", "boot", "clock"}
+    assert started["boot"] == Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+    assert 0 <= time.clock_gettime(time.CLOCK_BOOTTIME) - started["clock"] < 60
+    assert {name: stopped[name] for name in ("kind", "server", "jail")} == {
+        "kind": "stop",
+        "server": "web1",
+        "jail": "sshd",
+    }
+    assert "left" not in stopped
+
+
+def test_an_action_that_is_taken_out_of_a_running_jail_says_that_the_jail_goes_on(make: Make, spool: Path) -> None:
+    action = make()
+    action.start()
+    action.stop()
+    assert read(spool)[-1]["left"] == 1
+
+
+def test_an_action_that_never_watched_says_nothing(make: Make, spool: Path) -> None:
+    make().stop()
+    assert read(spool) == []
+
+
+def test_an_action_added_to_a_running_jail_starts_by_itself(make: Make, spool: Path, hasty: None) -> None:
+    jail = Jail()
+    jail.actions.active = True
+    make(jail)
+    wait_for(lambda: kinds(spool)[:2] == ["start", "held"])
+    other = Jail("other")
+    other.actions.active = True
+    make(other).ban(ticket())
+    assert [line["kind"] for line in read(spool) if line["jail"] == "other"][:2] == ["start", "ban"]
+
+
+def test_a_label_that_changes_while_it_runs_is_a_stop_and_a_start(make: Make, spool: Path) -> None:
+    action = make()
+    action.start()
+    action.reload(spool=str(spool), server="web1")
+    action.reload(spool=str(spool), server="web2")
+    assert [(line["kind"], line["server"]) for line in read(spool)] == [
+        ("start", "web1"),
+        ("stop", "web1"),
+        ("start", "web2"),
+    ]
+
+
+def test_a_snapshot_lists_what_is_held_once_restored_bans_have_stopped_coming(
+    make: Make, spool: Path, hasty: None
+) -> None:
+    jail = Jail()
+    jail.actions.banManager = [Held("192.0.2.1"), Held("192.0.2.2", T0 + 0.6, -1, 1), Held('a"b\u00e9', bantime=9)]
+    action = make(jail)
+    action.start()
+    action.ban(ticket(restored=1))
+    wait_for(lambda: "held" in kinds(spool))
+    began, restored, snapshot = read(spool)[:3]
+    assert restored["seen"] < snapshot["as_of"] < snapshot["seen"]
+    assert (snapshot["part"], snapshot["parts"]) == (0, 1)
+    assert snapshot["bans"] == [["192.0.2.1", T0, 600, 2], ["192.0.2.2", T0 + 1, -1, 1], ['a"b\u00e9', T0, 9, 2]]
+    assert began["seq"] + 2 == snapshot["seq"]
+    time.sleep(0.2)
+    assert kinds(spool).count("held") == 1
+    jail.actions.bantime = -1  # fail2ban-client set JAIL bantime -1
+    wait_for(lambda: kinds(spool).count("held") == 2)
+    action.ban(ticket(restored=1))
+    wait_for(lambda: kinds(spool).count("held") == 3)
+
+
+def test_a_snapshot_waits_while_tickets_wait_and_none_is_taken_of_a_jail_that_ends(
+    make: Make, spool: Path, hasty: None
+) -> None:
+    jail: Any = Jail()
+    jail.hasFailTickets = True
+    action = make(jail)
+    action.start()
+    time.sleep(0.2)
+    assert kinds(spool) == ["start"]
+    jail.actions.active = False
+    jail.hasFailTickets = False
+    time.sleep(0.2)
+    assert kinds(spool) == ["start"]
+
+
+def test_a_large_snapshot_has_parts_that_stand_alone(make: Make, spool: Path, hasty: None, monkeypatch: Any) -> None:
+    monkeypatch.setattr(module.Snapshots, "PART_BYTES", 20_000)
+    jail = Jail()
+    names = [f"192.0.{n >> 8}.{n & 255}" for n in range(5000)] + ["x" * 3000]
+    jail.actions.banManager = [Held(name) for name in names]
+    make(jail).start()
+    wait_for(lambda: "held" in kinds(spool) and read(spool)[-1]["part"] == read(spool)[-1]["parts"] - 1)
+    parts = [line for line in read(spool) if line["kind"] == "held"]
+    assert {len(json.dumps(part)) < 40_000 for part in parts} == {True}
+    assert sorted(entry[0] for part in parts for entry in part["bans"]) == sorted(names)
+    assert len({part["as_of"] for part in parts}) == 1
+    for part in parts:
+        assert {zlib.crc32(entry[0].encode()) % part["parts"] for entry in part["bans"]} <= {part["part"]}
+
+
+def test_a_snapshot_is_left_out_where_there_is_no_room_and_taken_when_there_is(
+    make: Make, spool: Path, hasty: None
+) -> None:
+    action = make()
+    action.start()
+    for segment in spool.iterdir():
+        segment.unlink()
+    spool.rmdir()
+    action.ban(ticket())
+    assert held(action) == 1
+    spool.mkdir()
+    wait_for(lambda: "held" in kinds(spool))
+    assert kinds(spool)[:2] == ["ban", "held"]
+
+
+@pytest.mark.parametrize("broken", [object(), [Held("x", float("nan"))], [object()]])
+def test_a_list_of_bans_that_makes_no_sense_harms_nothing(
+    make: Make, spool: Path, hasty: None, broken: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    jail = Jail()
+    jail.actions.banManager = broken
+    action = make(jail)
+    action.start()
+    time.sleep(0.2)
+    action.ban(ticket())
+    assert kinds(spool) == ["start", "ban"]
+    assert len([one for one in caplog.records if "snapshot" in one.getMessage()]) == 1
+
+
+def test_a_fail2ban_without_a_list_of_bans_gets_no_snapshots(make: Make, spool: Path, hasty: None) -> None:
+    jail = Jail()
+    del jail.actions.banManager
+    make(jail).start()
+    time.sleep(0.1)
+    assert kinds(spool) == ["start"]
+
+
+def test_a_quiet_segment_is_left_to_the_reader(make: Make, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.Spool, "RETRY_S", 0.01)
+    monkeypatch.setattr(module.Spool, "QUIET_S", 0.3)
+    action = make()
+    action.start()
+    action.ban(ticket())
+    assert not free(spool)
+    wait_for(lambda: free(spool))
+    action.ban(ticket())
+    assert len(list(spool.glob("*.jsonl"))) == 2
+
+
+def free(spool: Path) -> bool:
+    """Whether nobody holds the lock of a segment."""
+    (path,) = spool.glob("*.jsonl")
+    with path.open() as file, contextlib.suppress(OSError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
+@pytest.mark.parametrize("step", [-3600, -30, 30, 3600, 10 * 365 * 86_400])
+def test_a_clock_that_is_set_leaves_the_lines_in_order(
+    make: Make, spool: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    offset = [0]
+    real = time.time
+    monkeypatch.setattr(module.time, "time", lambda: real() + offset[0])
+    action = make()
+    for number in range(6):
+        offset[0] = step if 2 <= number < 4 else 0
+        action.ban(ticket())
+    lines = read(spool)
+    orders = [line.get("at", line["seen"]) for line in lines]
+    assert orders == sorted(set(orders))
+    assert orders[-1] - orders[0] < 5
+    assert ["at" in line for line in lines] == [False, False, True, True, False, False] or step == -30 or step > 0
+    assert abs(lines[2]["seen"] - lines[1]["seen"] - step) < 5

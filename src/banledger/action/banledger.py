@@ -1,4 +1,5 @@
-"""fail2ban action: every ban, unban and prolong of a jail becomes one line in a spool directory.
+"""fail2ban action: every ban, unban and prolong of a jail becomes one line in a spool directory, and now and then a
+snapshot of what the jail holds in force.
 
     /etc/fail2ban/jail.d/banledger.local
         [sshd]
@@ -21,8 +22,17 @@ never waits (a slow `ban` delays every other ban of the jail), it never fills th
                                          held in memory ──► counted as lost ──► a "gap" line
 
 Calls come from the jail's thread, the main thread (client) and the observer (prolong); a fourth thread of
-our own tries again while something is held. One mutex guards the queue and the segment. Under it there is
-only work on local files: what there is to say in the log is noted there and said after.
+our own (`Action._watch`) tries again while something is held, leaves a segment that has been quiet, and writes
+snapshots. One mutex guards the queue and the segment. Under it there is only work on local files: what there is
+to say in the log is noted there and said after.
+
+What is in force. fail2ban calls no action when it starts without a ban that it had, when the jail's bantime is
+set, or when a ban by hand makes another one longer. So its own list is copied: "as of this moment these, no
+others". The moment is taken before the list is read, so whatever is called later is not judged by it; the list
+is copied in one step of the interpreter, without fail2ban's lock, and looked through a little at a time.
+
+Moments. `seen` is the wall clock's. It may be set back or forth; `at` is the same moment on a timeline that begins
+with the wall clock and runs with the clock since boot, so lines of one writer always compare.
 
 Trust. The server may be root, and the group that reads the spool may write to it. So the directory is
 opened step by step from `/`, no link followed, each step owned by root or by us; files are made with
@@ -37,6 +47,7 @@ executes this file once for each jail *in the same module*, which rebinds its gl
 nothing here keeps state in a global, and errors that cross a function are the language's own.
 """
 
+import binascii
 import errno
 import fcntl
 import hashlib
@@ -44,6 +55,7 @@ import json
 import logging
 import os
 import stat
+import sys
 import threading
 import time
 from collections import deque
@@ -64,6 +76,8 @@ _USERS_MAX = 10
 _MATCH_MAX = 1024
 _MATCHES_MAX = 50
 
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
 
 class Action(object):
     """What fail2ban calls.
@@ -83,12 +97,18 @@ class Action(object):
         self._matches = _DEFAULTS["matches"]
         self._labels = ""
         self._spool = Spool()
+        self._snapshots = Snapshots(jail, self._spool)
+        self._began = False
+        self._late = bool(getattr(getattr(jail, "actions", None), "active", False))  # the jail runs already
         self._safely(self._configure, options)
+        if self._late:
+            self._spool.work(self._watch)
 
     def start(self):
-        self._safely(self._spool.start)
+        self._safely(self._begin)
 
     def stop(self):
+        self._safely(self._end)
         self._safely(self._spool.stop)
 
     def ban(self, aInfo):
@@ -131,13 +151,48 @@ class Action(object):
         actions = self._jail.actions
         return not getattr(actions, "active", True) or hasattr(actions, "_reload_actions")
 
+    def _begin(self):
+        """Say that the jail is watched from now on."""
+        self._began = True
+        self._spool.start()
+        self._say_start()
+        self._snapshots.begin()
+        self._spool.work(self._watch)
+
+    def _say_start(self):
+        version = getattr(sys.modules.get("fail2ban.version"), "version", "")
+        body = '%s"version":%s,"boot":%s' % (self._labels, _QUOTE(_name(version)[:64]), _QUOTE(_boot_id()))
+        self._spool.add("start", body, "")
+
+    def _end(self):
+        """Say that the jail is watched no longer; it may go on without us."""
+        if self._began:
+            self._began = False
+            left = getattr(self._jail.actions, "active", False)
+            self._spool.add("stop", self._labels.rstrip(",") + (',"left":1' if left else ""), "")
+
+    def _watch(self):
+        """What is looked after now and then; in a thread of our own."""
+        if self._late and not self._began:
+            self._begin()
+        self._spool.look_after()
+        if self._began and self._snapshots.are_due():
+            self._snapshots.take(self._labels)
+
     def _configure(self, options):
         """Take the options of jail.conf; one log line for each that makes no sense."""
         wrong = []
         taken = _read_options(options, wrong)
         self._matches = taken["matches"]
-        self._labels = ',"server":%s,"jail":%s,' % (_QUOTE(taken["server"]), _QUOTE(_jail_name(self._jail)))
+        labels = ',"server":%s,"jail":%s,' % (_QUOTE(taken["server"]), _QUOTE(_jail_name(self._jail)))
+        moved = self._began and labels != self._labels
+        if moved:
+            self._spool.add("stop", self._labels.rstrip(","), "")
+        self._labels = labels
         self._spool.configure(taken["spool"], taken["spool_max"], self._labels)
+        if moved:
+            self._say_start()
+            self._snapshots.begin()
         for line in wrong:
             _LOG.error("banledger: %s", line)
 
@@ -146,7 +201,11 @@ class Action(object):
         if who is None:
             _LOG.error("banledger: a %s without an address or id can't be recorded", kind)
             return
+        if self._late and not self._began:
+            self._begin()
         restored = _number(info, "restored", 0)
+        if restored:
+            self._snapshots.note_restored()
         body = '%s%s,"time":%r,"failures":%d,"bantime":%d,"bancount":%d%s%s' % (
             self._labels,
             who,
@@ -171,6 +230,7 @@ class Spool(object):
     HELD_EVENTS = 1000
     HELD_BYTES = 1 << 20
     LOOK_S = 1.0
+    QUIET_S = 60.0  # a segment that nothing was written to for so long is left to the reader
     CLOCK_STEP_US = 10 * 1000 * 1000  # a clock put back by less is not believed
 
     def __init__(self):
@@ -180,7 +240,10 @@ class Spool(object):
         self._max = _DEFAULTS["spool_max"]
         self._segment = Segment(self._note_vanished)
         self._last_us = 0
+        self._last_at = 0
+        self._epoch_us = None  # where the clock since boot began, by the wall clock of our first moment
         self._seq = 0
+        self._written = 0.0  # when, by the clock since boot
         self._look_due = 0.0
         self._where = None  # (device, inode) of the directory
         self._room = 0  # bytes to the hard limit, as of the last look
@@ -195,7 +258,8 @@ class Spool(object):
         self._thin = False
         self._vanished = False
         self._stopped = False
-        self._retrying = False
+        self._working = False
+        self._watch = None
         self._wake = threading.Event()
         self._news = []
 
@@ -213,7 +277,6 @@ class Spool(object):
         """Look at the directory now, so that a mistake shows at the start and not at the first ban."""
         with self._mutex:
             self._stopped = False
-            self._wake.clear()
             self._try(self._look)
         self._tell()
 
@@ -232,23 +295,51 @@ class Spool(object):
     def add(self, kind, body, matches):
         """Record one event: in the segment, else in memory, else as a number."""
         with self._mutex:
-            us = self._tick()
-            if self._held or not self._try(self._write, us, kind, body, matches):
-                self._hold(us, kind, body)
+            moment = self._tick()
+            if kind == "start":
+                body += ',"clock":%.6f' % ((moment[1] - self._epoch_us) / 1e6)
+            if self._held or not self._try(self._write, moment, kind, body, matches):
+                self._hold(moment, kind, body)
             if self._stopped:
                 self._segment.retire()
             elif self._held or self._lost_since is not None:
-                self._retry_later()
+                self._work_on()
         if self._news:
             self._tell()
 
+    def moment(self):
+        """A moment on our timeline, later than every event that was recorded, earlier than those to come."""
+        with self._mutex:
+            return self._tick()[1]
+
+    def add_if_room(self, kind, body):
+        """Record something that is not an event: now, or not at all. Whether it was."""
+        with self._mutex:
+            done = not self._stopped and not self._owes() and self._try(self._write, self._tick(), kind, body)
+        self._tell()
+        return done
+
+    def look_after(self):
+        """Write what is held if that is possible; leave a segment that has been quiet."""
+        with self._mutex:
+            if not self._stopped and self._owes():
+                self._try(self._catch_up)
+            if not self._owes() and _since_boot() - self._written >= self.QUIET_S:
+                self._segment.retire()
+        self._tell()
+
     def _tick(self):
-        """The moment seen in microseconds; two events never share one."""
-        us = int(time.time() * 1e6)
+        """The moment in microseconds: as the wall clock shows it, and on our timeline. Two events never share one."""
+        us, clock = int(time.time() * 1e6), int(_since_boot() * 1e6)
+        if self._epoch_us is None:
+            self._epoch_us = us - clock
+        straight = self._epoch_us + clock
         if self._last_us - self.CLOCK_STEP_US < us <= self._last_us:
             us = self._last_us + 1
+        at = us if abs(us - straight) < self.CLOCK_STEP_US else straight
         self._last_us = us
-        return us
+        self._last_at = at = max(at, self._last_at + 1)
+        return us, at
 
     def _try(self, work, *args):
         """Whether work that needs the disk was done; notes when that changes."""
@@ -274,17 +365,18 @@ class Spool(object):
             self._news.append((logging.WARNING, what, self._path, bans, others))
         return True
 
-    def _write(self, us, kind, body, matches=""):
+    def _write(self, moment, kind, body, matches=""):
         """Append one line, or raise OSError and leave no part of it."""
+        us, at = moment
         if time.monotonic() >= self._look_due:
             self._look()
         if matches and self._room_thin < len(body) + len(matches):
             matches = ""
-        line = '{"v":%d,"kind":"%s","seen":%d.%06d,"seq":%d%s%s}\n' % (
+        line = '{"v":%d,"kind":"%s","seen":%s%s,"seq":%d%s%s}\n' % (
             VERSION,
             kind,
-            us // 1000000,
-            us % 1000000,
+            _seconds(us),
+            "" if at == us else ',"at":' + _seconds(at),
             self._seq + 1,
             body,
             matches,
@@ -294,6 +386,7 @@ class Spool(object):
             raise OSError(errno.ENOSPC, self._full)
         self._segment.append(self._path, data)
         self._seq += 1
+        self._written = _since_boot()
         self._room -= len(data)
         self._room_thin -= len(data)
 
@@ -303,14 +396,14 @@ class Spool(object):
             what = "segments vanished from spool %r: somebody deletes what was not read yet"
             self._news.append((logging.ERROR, what, self._path))
 
-    def _hold(self, us, kind, body):
+    def _hold(self, moment, kind, body):
         """Keep the event for later, without its matches; count it when memory is full."""
         if len(self._held) < self.HELD_EVENTS and self._held_bytes + len(body) <= self.HELD_BYTES:
-            self._held.append((us, kind, body))
+            self._held.append((moment, kind, body))
             self._held_bytes += len(body)
             return
         if self._lost_since is None:
-            self._lost_since = us
+            self._lost_since = moment[0]
             self._news.append((logging.ERROR, "memory for held bans is full: from now on they are only counted"))
         self._lost["bans" if kind == "ban" else "others"] += 1
 
@@ -323,8 +416,8 @@ class Spool(object):
     def _catch_up(self):
         """Write what is held in the order it came, then what was lost."""
         while self._held:
-            us, kind, body = self._held[0]
-            self._write(us, kind, body)
+            moment, kind, body = self._held[0]
+            self._write(moment, kind, body)
             self._held.popleft()
             self._held_bytes -= len(body)
         if self._lost_since is not None:
@@ -333,10 +426,9 @@ class Spool(object):
     def _write_gap(self):
         bans, others = self._lost["bans"], self._lost["others"]
         since, reason = self._lost_since, self._trouble or ""
-        body = '%s"since":%d.%06d,"bans":%d,"others":%d,"reason":%s' % (
+        body = '%s"since":%s,"bans":%d,"others":%d,"reason":%s' % (
             self._labels,
-            since // 1000000,
-            since % 1000000,
+            _seconds(since),
             bans,
             others,
             _QUOTE(reason),
@@ -346,29 +438,39 @@ class Spool(object):
         self._lost_since = None
         self._lost_before = (bans, others)
 
-    def _retry_later(self):
-        """Have a thread try again, so that recording resumes without another ban."""
-        if self._retrying:
+    def work(self, watch):
+        """Have `watch` called every few seconds from now on, by a thread of ours, until `stop`."""
+        with self._mutex:
+            self._watch = watch
+            self._work_on()
+
+    def _work_on(self):
+        """See that there is a thread, also one that tries again, so that recording resumes without another ban."""
+        if self._working:
             return
-        thread = threading.Thread(target=self._retry, name="f2b/banledger")
+        thread = threading.Thread(target=self._work, name="f2b/banledger")
         thread.daemon = True
         try:
             thread.start()
-            self._retrying = True
+            self._working = True
         except RuntimeError:  # no thread to be had: the next event tries again
-            self._try(self._catch_up)
+            if self._owes():
+                self._try(self._catch_up)
 
-    def _retry(self):
-        while True:
+    def _work(self):
+        """The thread."""
+        done = False
+        while not done:
             self._wake.wait(self.RETRY_S)
+            if not self._stopped:
+                try:
+                    (self._watch or self.look_after)()
+                except Exception as error:
+                    self._news.append((logging.ERROR, "%r while looking after the spool", error))
             with self._mutex:
-                if not self._stopped:
-                    self._try(self._catch_up)
-                done = self._stopped or not self._owes()
-                self._retrying = not done
+                done = self._stopped or not (self._watch or self._owes())
+                self._working = not done
             self._tell()
-            if done:
-                return
 
     def _tell(self):
         """Say the news in the server's log, outside the mutex."""
@@ -490,6 +592,118 @@ class Segment(object):
             os.unlink(name, dir_fd=directory)
             raise
         return fd
+
+
+class Snapshots(object):
+    """What the jail holds in force, written down when something may have changed that no action is told of.
+
+    That is: once restored bans have stopped coming after a start; when the jail's bantime is another; else rarely.
+    Used by the thread that watches, but for `begin` and `note_restored`.
+    """
+
+    SETTLED_S = 30.0  # restored bans have stopped coming
+    UNSETTLED_S = 900.0  # so long after a start it is no longer waited for the jail to be idle
+    EVERY_S = 3600.0
+    PART_BANS = 2000
+    PART_BYTES = 256 << 10
+    AT_ONCE = 250
+    PAUSE_S = 0.002
+
+    def __init__(self, jail, spool):
+        self._jail = jail
+        self._spool = spool
+        self._started = 0.0  # these by the clock since boot
+        self._restored = 0.0
+        self._taken = None
+        self._bantime = None
+        self._failed = False
+
+    def begin(self):
+        self._started = _since_boot()
+        self._taken = None
+
+    def note_restored(self):
+        self._restored = _since_boot()
+
+    def are_due(self):
+        now = _since_boot()
+        last = max(self._started, self._restored)
+        if self._taken is None or self._restored >= self._taken:
+            if now - self._started < self.UNSETTLED_S and getattr(self._jail, "hasFailTickets", False):
+                return False
+            return now - last >= self.SETTLED_S
+        return now - self._taken >= self.EVERY_S or self._bantime != self._jail.actions.getBanTime()
+
+    def take(self, labels):
+        """Write a snapshot, or nothing of it; then it is tried again later."""
+        taken = _since_boot()
+        try:
+            bantime = self._jail.actions.getBanTime()
+            as_of, parts = self._read(bantime)
+        except Exception as error:  # a fail2ban that is other than we know
+            self._taken = taken
+            if not self._failed:
+                self._failed = True
+                _LOG.error("banledger: no snapshot of what is banned: %r", error)
+            return
+        for part, text in enumerate(parts):
+            body = '%s"as_of":%s,"part":%d,"parts":%d,"bans":[%s]' % (labels, _seconds(as_of), part, len(parts), text)
+            if not self._spool.add_if_room("held", body):
+                return
+        if parts:
+            self._taken, self._bantime = taken, bantime
+
+    def _read(self, bantime):
+        """The moment, and the parts: none where the jail ends and has flushed its list, or is about to."""
+        actions = self._jail.actions
+        manager = getattr(actions, "banManager", ())
+        as_of = self._spool.moment()
+        tickets = list(manager)
+        return as_of, self._parts(tickets, bantime) if actions.active and manager != () else []
+
+    def _parts(self, tickets, bantime):
+        """The text of each part: a ticket is in the one that its id's checksum names."""
+        count = len(tickets) // self.PART_BANS + 1
+        while True:
+            parts = [[] for _ in range(count)]
+            for number, ticket in enumerate(tickets):
+                if number % self.AT_ONCE == self.AT_ONCE - 1:
+                    time.sleep(self.PAUSE_S)  # bans go first
+                name, text = _entry(ticket, bantime)
+                parts[binascii.crc32(name.encode("utf-8", "surrogatepass")) % count].append(text)
+            texts = [",".join(part) for part in parts]
+            if max(map(len, texts)) <= self.PART_BYTES or count > len(tickets):
+                return texts
+            count *= 2
+
+
+def _entry(ticket, bantime):
+    """A ticket's id, and the ticket as it stands in a snapshot."""
+    name = _name(ticket.getID())
+    own = ticket.getBanTime(bantime)
+    count = max(0, ticket.getBanCount() - (1 if ticket.restored else 0))
+    return name, "[%s,%d,%d,%d]" % (_QUOTE(name), round(ticket.getTime()), own, count)
+
+
+def _since_boot():
+    """Seconds of a clock that nobody sets."""
+    return time.clock_gettime(_BOOT_CLOCK)
+
+
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def _boot_id():
+    """What tells this boot of the machine from others; empty where nothing does."""
+    try:
+        with open(_BOOT_ID) as file:
+            return file.read(8)
+    except Exception:
+        return ""
+
+
+def _seconds(us):
+    return "%d.%06d" % (us // 1000000, us % 1000000)
 
 
 def _open_directory(path):
