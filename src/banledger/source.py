@@ -6,6 +6,7 @@ writer's timeline begins before the end of an earlier one's, it is shifted: two 
 runs since then, others so that the later one follows. So orders of one source always compare.
 """
 
+from math import isfinite
 from typing import TypeAlias
 
 import msgspec
@@ -16,7 +17,7 @@ from banledger.model import StartLine, StopLine
 
 RUNNING, STOPPED, LEFT = "running", "stopped", "left"
 
-_STEP_S = 5.0  # timelines of one boot that differ by less are not put right
+_STEP_S = 1.0  # timelines of one boot that differ by less are not put right
 _PAST = 8
 
 Name: TypeAlias = tuple[str, str]
@@ -29,7 +30,7 @@ class Source(Struct, frozen=True):
     state    running, stopped, or left (the jail goes on, its bans are not seen any more); empty: no start was seen
     since    when that began
     version  fail2ban's
-    writer   who writes now, or wrote last; `past`: those before, newest last; `rival`: another that writes too
+    writer   who writes now, or wrote last; `past`: those before, each with its shift; `rival`: another that writes too
     begun    when the writer started; `latest`: the last moment known; `shift`: what its orders are moved by
     boot     id of the machine's boot; `epoch`: where on the timeline its clock began
     """
@@ -48,6 +49,13 @@ class Source(Struct, frozen=True):
     boot: str = ""
     epoch: float = 0.0
 
+    @property
+    def shifts(self) -> dict[str, float]:
+        """The shift of each writer that is remembered."""
+        pairs = (word.partition(":") for word in self.past.split())
+        past = {writer: float(shift) for writer, _, shift in pairs if shift}
+        return past | {self.writer: self.shift} if self.writer else past
+
 
 FIELDS = {
     "server": "label of the server",
@@ -57,7 +65,7 @@ FIELDS = {
     "since": "when that began, UTC epoch seconds",
     "version": "fail2ban's version",
     "writer": "the action object that writes, or wrote last (see spool-format.md)",
-    "past": "the writers before, newest last",
+    "past": "the writers before, newest last, each with its shift",
     "rival": "a second writer that is heard at the same time: snapshots are then no evidence",
     "begun": "when the writer started, on the source's timeline",
     "latest": "the last start, stop or snapshot, on the source's timeline",
@@ -71,9 +79,11 @@ FIELDS = {
 def from_hash(fields: dict[str, str], name: Name) -> Source:
     """The source of a hash; one of which nothing is known where the hash makes no sense."""
     try:
-        return msgspec.convert(fields | {"server": name[0], "jail": name[1]}, Source, strict=False)
-    except msgspec.ValidationError:
+        source = msgspec.convert(fields | {"server": name[0], "jail": name[1]}, Source, strict=False)
+        moments = (source.since, source.begun, source.latest, source.epoch, *source.shifts.values())
+    except ValueError:
         return Source(*name)
+    return source if all(map(isfinite, moments)) else Source(*name)
 
 
 def to_hash(source: Source) -> dict[str, str]:
@@ -81,14 +91,13 @@ def to_hash(source: Source) -> dict[str, str]:
 
 
 def started(source: Source, line: StartLine) -> Source:
-    """The source with a new writer; itself if the line was read before."""
-    again = line.writer == source.writer and line.order + source.shift <= source.latest
-    past = source.past.split()
-    if again or line.writer in past:
+    """The source with one more writer; itself if the line was read before."""
+    known = source.shifts
+    if line.writer in known and (line.writer != source.writer or line.order + source.shift <= source.latest):
         return source
-    if source.writer not in ("", line.writer):
-        past.append(source.writer)
     shift = _shift(source, line)
+    if _same_boot(source, line) and line.clock < source.begun - source.epoch:  # its lines come late
+        return replace(source, past=_past({line.writer: shift} | known, source.writer))
     order = line.order + shift
     return replace(
         source,
@@ -96,7 +105,7 @@ def started(source: Source, line: StartLine) -> Source:
         since=line.seen,
         version=line.version,
         writer=line.writer,
-        past=" ".join(past[-_PAST:]),
+        past=_past(known, line.writer),
         rival="",
         begun=order,
         latest=order,
@@ -106,6 +115,11 @@ def started(source: Source, line: StartLine) -> Source:
     )
 
 
+def _past(shifts: dict[str, float], now: str) -> str:
+    kept = [f"{writer}:{shift!r}" for writer, shift in shifts.items() if writer != now]
+    return " ".join(kept[-_PAST:])
+
+
 def stopped(source: Source, line: StopLine) -> Source:
     """The source without a writer; itself if the line is not its last writer's last word."""
     if line.writer != source.writer or line.order <= source.latest:
@@ -113,11 +127,14 @@ def stopped(source: Source, line: StopLine) -> Source:
     return replace(source, state=LEFT if line.left else STOPPED, since=line.seen, latest=line.order)
 
 
+def _same_boot(source: Source, line: StartLine) -> bool:
+    return bool(line.boot and line.clock and line.boot == source.boot and source.epoch)
+
+
 def _shift(source: Source, line: StartLine) -> float:
-    """By how much a new writer's orders are moved, so that they follow on those of the writers before it."""
-    shift = 0.0
-    if line.boot and line.clock and line.boot == source.boot and source.epoch:
+    """By how much a writer's orders are moved, so that they compare with those of the source's other writers."""
+    if _same_boot(source, line):
         shift = source.epoch - (line.order - line.clock)
-        shift = shift if abs(shift) >= _STEP_S else 0.0
-    behind = source.latest - (line.order + shift)
-    return shift if behind < 0 else shift + behind + 0.001
+        return shift if abs(shift) >= _STEP_S else 0.0
+    behind = source.latest - line.order
+    return 0.0 if behind < 0 else behind + 0.001

@@ -217,8 +217,13 @@ def test_a_ban_whose_id_another_one_took_is_not_ended(ledger: Ledger, monkeypatc
     assert in_force(ledger) == truth(jail)
 
 
-def test_a_source_whose_hash_makes_no_sense_counts_as_unknown(ledger: Ledger, jail: Jail) -> None:
-    ledger._engine.assign(KEYS.source(source_token("web1", "sshd")), {"since": "x", "shift": "nan?"})
+@pytest.mark.parametrize(
+    ("field", "value"), [("since", "x"), ("shift", "nan"), ("past", "a:b c"), ("begun", "inf"), ("state", "\x1b[2J")]
+)
+def test_a_source_whose_hash_makes_no_sense_counts_as_unknown(
+    ledger: Ledger, jail: Jail, field: str, value: str
+) -> None:
+    ledger._engine.assign(KEYS.source(source_token("web1", "sshd")), {field: value})
     record(ledger, jail.lines)
     assert in_force(ledger) == truth(jail)
 

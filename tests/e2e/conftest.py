@@ -73,11 +73,12 @@ class Stage:
                 log.write(f"{moment} web1 sshd[77]: Failed password for {user} from {address} port 41 ssh2\n")
 
     def lines(self, kind: str | None = None) -> list[Line]:
-        """What is in the spool, in the order seen; of one kind if given."""
+        """What is in the spool, in the order seen: of one kind if given, else of tickets."""
         texts = [path.read_bytes() for path in self.spool.glob("*.jsonl")]
         found = [json.loads(line) for text in texts for line in text.split(b"\n")[:-1]]
         found.sort(key=lambda line: line["seen"])
-        return [line for line in found if kind in (None, line["kind"])]
+        wanted = (kind,) if kind else ("ban", "unban", "prolong", "gap")
+        return [line for line in found if line["kind"] in wanted]
 
     def wait_for_lines(self, count: int, kind: str | None = None, seconds: float = 20) -> list[Line]:
         """The lines once there are that many."""

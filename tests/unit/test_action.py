@@ -117,8 +117,8 @@ def make(spool: Path) -> Iterator[Make]:
     """An action on the spool; stopped at the end."""
     made: list[Any] = []
 
-    def build(jail: object = None, **options: object) -> Any:
-        jail = jail or Jail()
+    def build(given: Any = None, **options: object) -> Any:
+        jail = given or Jail()
         action = module.Action(jail, "banledger", **({"spool": str(spool), "server": "web1"} | options))
         jail.actions.active = True
         made.append(action)
@@ -1154,7 +1154,7 @@ def test_a_clock_that_is_set_leaves_the_lines_in_order(
         offset[0] = step if 2 <= number < 4 else 0
         action.ban(ticket())
     lines = read(spool)
-    orders = [line.get("at", line["seen"]) for line in lines]
+    orders = [float(line.get("at") or line["seen"]) for line in lines]
     assert orders == sorted(set(orders))
     assert orders[-1] - orders[0] < 5
     assert ["at" in line for line in lines] == [False, False, True, True, False, False] or step == -30 or step > 0

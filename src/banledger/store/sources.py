@@ -83,10 +83,11 @@ class Sources:
             self._notice_label(source, line)
             self._known[name] = started(source, line)
             return line
+        shift = source.shift if line.writer == source.writer else source.shifts.get(line.writer, 0.0)
+        if shift:
+            line = _shifted(line, shift)
         if line.writer != source.writer:
             self._known[name] = self._heard(source, line)
-        elif source.shift:
-            line = _shifted(line, source.shift)
         if isinstance(line, StopLine):
             self._known[name] = stopped(source, line)
             self._stopped[line.jail] = line.server
