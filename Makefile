@@ -5,15 +5,16 @@
 BIN := .venv/bin
 JOBS ?= 2
 ARGS ?=
-SCRIPTS := tools/bootstrap tools/fetch-package tools/unpack-fail2ban tools/unpack-redis .ci/run
+SCRIPTS := tools/bootstrap tools/fetch-package tools/unpack-fail2ban tools/unpack-redis .ci/run .ci/debian13
+RECORDING := $(addprefix tests/e2e/test_,action_in_server.py demo.py in_force.py recorder.py record_command.py)
 BENCHES ?= $(sort $(wildcard bench/[a-z]*.py))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint types bench docs long clean
+.PHONY: help demo test test-recording lint types bench docs long clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## a real fail2ban, a real auth.log, and the ledger of it (ARGS= for options)
 	@mkdir -p .cache
@@ -25,6 +26,12 @@ test: lint types ## lint, types and all tests (JOBS=2, ARGS= for pytest)
 	@tools/unpack-fail2ban
 	@tools/unpack-redis
 	$(BIN)/python -m pytest -n $(JOBS) -m "not long" $(ARGS)
+
+test-recording: ## the tests of a real fail2ban and of recording alone
+	@tools/bootstrap dev
+	@tools/unpack-fail2ban
+	@tools/unpack-redis
+	$(BIN)/python -m pytest -n $(JOBS) -m "not long" $(RECORDING) $(ARGS)
 
 lint: ## ruff: rules and format (and shellcheck, where it is installed)
 	@tools/bootstrap dev

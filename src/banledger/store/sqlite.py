@@ -15,7 +15,18 @@ import msgspec
 from banledger.errors import LedgerMissing
 from banledger.store.engine import Hash, Scored
 from banledger.store.pages import pages
-from banledger.store.sqlite_file import HASH, RANKING, SET, TALLY, beyond, check_header, connect, is_there, translated
+from banledger.store.sqlite_file import (
+    HASH,
+    RANKING,
+    SET,
+    TALLY,
+    as_json,
+    beyond,
+    check_header,
+    connect,
+    is_there,
+    translated,
+)
 
 # `card` is the size of a set, 1 for a hash; sorted sets are counted when somebody asks.
 _EXISTS = (
@@ -33,7 +44,6 @@ _TABLE_OF = {SET: "member", TALLY: "tally", RANKING: "ranking"}
 _REDIS_KIND = {HASH: "hash", SET: "set", TALLY: "zset", RANKING: "zset"}
 
 _hash_decoder = msgspec.json.Decoder(Hash)
-_encode = msgspec.json.encode
 
 
 def open_reader(path: Path) -> "SqliteReader":
@@ -74,7 +84,7 @@ class SqliteReader:
                 found.update(
                     self._db.execute(
                         "SELECT name, fields FROM json_each(?) JOIN key ON name = value JOIN hash ON hash.key = key.id",
-                        (_encode(page),),
+                        (as_json(page),),
                     )
                 )
             return [_hash_decoder.decode(found[key]) if key in found else {} for key in keys]
@@ -99,7 +109,7 @@ class SqliteReader:
                 found.update(
                     self._db.execute(
                         f"SELECT name, {_CARD} FROM json_each(?) JOIN key ON name = value",
-                        (_encode(page),),
+                        (as_json(page),),
                     )
                 )
         return [found.get(key, 0) for key in keys]
@@ -107,7 +117,7 @@ class SqliteReader:
     def tally(self, keys: Sequence[str]) -> dict[str, int]:
         """See Reader.tally. Members come as one text a key, and most count 1: those get no row and no look each."""
         total: Counter[str] = Counter()
-        listed = (_encode(list(keys)),)
+        listed = (as_json(keys),)
         with translated(self.path):
             for (members,) in self._db.execute(
                 "SELECT (SELECT group_concat(member, '\n') FROM tally WHERE tally.key = key.id)"
@@ -125,7 +135,7 @@ class SqliteReader:
 
     def scores(self, keys: Sequence[str], members: Sequence[str]) -> list[list[float | None]]:
         """See Reader.scores."""
-        wanted = _encode(list(members))
+        wanted = as_json(members)
         with translated(self.path):
             return [
                 [

@@ -7,7 +7,7 @@ under a lock on a file beside the ledger; readers open `mode=ro`, which is refus
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -111,6 +111,11 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
 def connect(uri: str) -> sqlite3.Connection:
     """A connection that begins transactions only where it is told to."""
     return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5, cached_statements=64)
+
+
+def as_json(texts: Iterable[str]) -> str:
+    """The value of a `json_each(?)`. Must be text: from SQLite 3.45 on, bytes are taken for binary JSON (JSONB)."""
+    return msgspec.json.encode(list(texts)).decode()
 
 
 def check_header(connection: sqlite3.Connection, path: Path, *, may_be_empty: bool = False) -> None:

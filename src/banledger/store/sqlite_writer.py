@@ -26,6 +26,7 @@ from banledger.store.sqlite_file import (
     RANKING,
     SET,
     TALLY,
+    as_json,
     connect,
     file_at,
     is_there,
@@ -212,7 +213,7 @@ class SqliteEngine(SqliteReader):
             self._numbers.clear()
         unknown = [key for key in kinds if key not in self._numbers]
         for page in pages([key for key in unknown if key not in fresh], 5000):
-            found = self._db.execute("SELECT name, key.id FROM json_each(?) JOIN key ON name = value", (_encode(page),))
+            found = self._db.execute("SELECT name, key.id FROM json_each(?) JOIN key ON name = value", (as_json(page),))
             self._numbers.update(found)
         unknown = [key for key in unknown if key not in self._numbers]
         if unknown:
@@ -272,7 +273,7 @@ class SqliteEngine(SqliteReader):
         cards: dict[str, int] = {}
         for page in pages(sources, 5000):
             cards.update(
-                self._db.execute("SELECT name, card FROM json_each(?) JOIN key ON name = value", (_encode(page),))
+                self._db.execute("SELECT name, card FROM json_each(?) JOIN key ON name = value", (as_json(page),))
             )
         self._score(
             {place: float(sum(cards.get(key, 0) for key in several)) or None for place, several in rankings.items()}
