@@ -374,6 +374,7 @@ class _Tunnel(socketserver.StreamRequestHandler):
         headers: dict[str, str] = {}
         while (line := self.rfile.readline(4096).decode().strip()) != "":
             headers[line.partition(":")[0].lower()] = line.partition(":")[2].strip()
+        headers.pop("host", None)  # some versions of the client send it
         self.server.owner.tunnels.append((where, headers))
         if where.removesuffix(":443") not in HOSTS.values():
             self.wfile.write(b"HTTP/1.1 403 Forbidden\r\n\r\n")

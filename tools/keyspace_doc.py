@@ -2,7 +2,7 @@
 
 import sys
 
-from banledger import network
+from banledger import network, source
 from banledger.keyspace import LAYOUT, describe
 from banledger.record import FIELDS
 
@@ -59,6 +59,10 @@ may lie elsewhere in it.
 
 {cell}
 
+## The hash of a source
+
+{source}
+
 ## What may be relied on
 
 - A hash, its day's set and its tallies change together or not at all; sets elsewhere follow at once, and after a crash
@@ -78,8 +82,9 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 def document() -> str:
     """The whole page."""
     keys = [(f"`{key}`", kind, what.replace("|", "\\|")) for key, kind, what in describe()]
-    fields, network_fields, cell_fields = (
-        [(f"`{name}`", what) for name, what in some.items()] for some in (FIELDS, network.FIELDS, network.CELL_FIELDS)
+    fields, network_fields, cell_fields, source_fields = (
+        [(f"`{name}`", what) for name, what in some.items()]
+        for some in (FIELDS, network.FIELDS, network.CELL_FIELDS, source.FIELDS)
     )
     return TEXT.format(
         layout=LAYOUT,
@@ -87,6 +92,7 @@ def document() -> str:
         fields=_table(("field", "holds"), fields),
         network=_table(("field", "holds"), network_fields),
         cell=_table(("field", "holds"), cell_fields),
+        source=_table(("field", "holds"), source_fields),
     )
 
 

@@ -35,7 +35,7 @@ def test_bans_from_the_log_and_from_the_client_are_recorded(stage: Stage) -> Non
     assert len(found["matches"]) == 3
     assert all("192.0.2.1" in match for match in found["matches"])
     assert "\x1b[31madmin" in found["users"][0]
-    assert (asked["fid"], asked["seq"]) == ("192.0.2.2", 2)
+    assert (asked["fid"], asked["seq"]) == ("192.0.2.2", 3)
     assert not {"ip", "restored"} & (set(found) | set(asked))
     assert no_errors(server)
 
@@ -46,7 +46,7 @@ def test_a_reload_keeps_the_action_and_unbans_nobody(stage: Stage) -> None:
     server.reload()
     server.client("reload", "sshd")
     server.client("set", "sshd", "banip", "192.0.2.2")
-    assert [(line["kind"], line["seq"]) for line in stage.wait_for_lines(2)] == [("ban", 1), ("ban", 2)]
+    assert [(line["kind"], line["seq"]) for line in stage.wait_for_lines(2)] == [("ban", 2), ("ban", 3)]
     assert "banledger" in server.client("get", "sshd", "actions")
 
 
@@ -87,7 +87,7 @@ def test_a_crash_loses_no_line(stage: Stage) -> None:
         stage.fail(f"192.0.2.{number}")
     stage.wait_for_lines(20)
     server.kill()
-    assert [line["seq"] for line in stage.lines()] == list(range(1, 21))
+    assert [line["seq"] for line in stage.lines()] == list(range(2, 22))
     server.start()
     stage.wait_for_lines(40)
 
@@ -148,7 +148,7 @@ def test_a_ban_made_longer_is_prolonged_while_others_come_from_log_and_client(st
     assert "matches" not in prolonged
     again = [line for line in stage.lines("ban") if line["fid"] == "192.0.2.1"][1]
     assert prolonged["time"] == again["time"]
-    assert sorted(line["seq"] for line in stage.lines()) == list(range(1, len(stage.lines()) + 1))
+    assert sorted(line["seq"] for line in stage.lines()) == list(range(2, len(stage.lines()) + 2))
     assert no_errors(server)
 
 
@@ -178,7 +178,7 @@ def test_each_jail_writes_a_segment_of_its_own(stage: Stage) -> None:
     lines = stage.wait_for_lines(3)
     server.client("set", "two", "banip", "192.0.2.2")
     stage.wait_for_lines(4)
-    assert {(line["jail"], line["seq"]) for line in lines} == {("one", 1), ("two", 1), ("three", 1)}
+    assert {(line["jail"], line["seq"]) for line in lines} == {("one", 2), ("two", 2), ("three", 2)}
     assert len(list(stage.spool.iterdir())) == 3
     assert no_errors(server)
 
@@ -193,7 +193,7 @@ def test_a_spool_that_vanishes_stops_no_ban_and_recording_resumes_by_itself(stag
     assert server.log_text().count("segments vanished") <= 1
     stage.spool.mkdir(0o770)
     lines = stage.wait_for_lines(2)
-    assert [(line["fid"], line["seq"]) for line in lines] == [("192.0.2.2", 2), ("192.0.2.3", 3)]
+    assert [(line["fid"], line["seq"]) for line in lines] == [("192.0.2.2", 3), ("192.0.2.3", 4)]
     wait_for(lambda: "works again" in server.log_text())
 
 
@@ -239,7 +239,7 @@ def test_many_bans_at_once_are_all_recorded_in_order(stage: Stage) -> None:
     client.start()
     lines = stage.wait_for_lines(500)
     client.join()
-    assert [line["seq"] for line in lines] == list(range(1, 501))
+    assert [line["seq"] for line in lines] == list(range(2, 502))
     assert len({line["fid"] for line in lines}) == 500
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from banledger.errors import StoreUnavailable
+from banledger.keyspace import LAYOUT
 from banledger.recorder import Recorder
 from banledger.spool import Spool
 from banledger.store.ledger import Ledger, open_to_write
@@ -308,10 +309,10 @@ def test_a_ledger_of_a_newer_layout_is_left_as_it_is(
     assert recording.run("--once") == 4
     recording.said.write_text("")
     recording.start()
-    recording.wait_for("the ledger has layout 99, this banledger knows 1")
+    recording.wait_for(f"the ledger has layout 99, this banledger knows {LAYOUT}")
     time.sleep(1)
     assert server.cli("DBSIZE") == size
-    server.cli("HSET", "bans:meta", "layout", "1")
+    server.cli("HSET", "bans:meta", "layout", str(LAYOUT))
     recording.assert_whole()
     recording.wait_for(AGAIN)
     recording.assert_said("the ledger has layout 99", AGAIN)

@@ -14,7 +14,7 @@ from banledger.store.check import check
 from banledger.store.connect import Access, _address, is_server
 from banledger.store.ledger import Ledger, open_to_read, open_to_write
 from tests.conftest import MakeServer
-from tests.lines import T0, ban, gap, nowhere, prolong, unban
+from tests.lines import T0, ban, gap, held, nowhere, prolong, start, stop, unban
 from tests.servers import Flavour, ServerError, StoreServer
 from tests.world import Clock, World, desk
 
@@ -43,6 +43,7 @@ def write_all_sorts(server: StoreServer) -> None:
         ledger.record([ban("192.0.2.2", users=("root",))], nowhere)
         ledger.record([ban("10.0.0.3", country="CN", origin="import")], nowhere)
         whois_of_all_sorts(ledger)
+        ledger.record([start(T0 - 5.0), held(("10.0.0.1", T0, -1, 1), as_of=T0 + 700.0), stop(T0 + 800.0)], nowhere)
         ledger.tidy(T0 + 1e9)
         ledger.adopt("web1")
         assert not ledger.lost()

@@ -911,8 +911,9 @@ def test_a_log_that_blocks_does_not_hold_the_other_threads(make: Make, spool: Pa
             blocked.set()
             free.wait(10)
 
-        def createLock(self) -> None:
-            self.lock = None
+        def handle(self, record: logging.LogRecord) -> bool:
+            self.emit(record)  # without the handler's lock: two threads may be in here
+            return True
 
     handler = Blocking()
     logging.getLogger("fail2ban.banledger").addHandler(handler)

@@ -49,9 +49,20 @@ def writer(spool: Path) -> Iterator[Writer]:
     made.close()
 
 
+_readers: list[LedgerReader] = []
+
+
 def reader(tmp_path: Path) -> LedgerReader:
-    """The ledger as others see it."""
-    return open_to_read(str(tmp_path / "ledger.db"), "bans")
+    """The ledger as others see it; closed when the test ends."""
+    _readers.append(open_to_read(str(tmp_path / "ledger.db"), "bans"))
+    return _readers[-1]
+
+
+@pytest.fixture(autouse=True)
+def _close_readers() -> Iterator[None]:
+    yield
+    while _readers:
+        _readers.pop().close()
 
 
 def test_a_step_moves_bans_into_the_ledger_and_removes_the_segment(

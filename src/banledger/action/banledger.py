@@ -605,7 +605,7 @@ class Snapshots(object):
     UNSETTLED_S = 900.0  # so long after a start it is no longer waited for the jail to be idle
     EVERY_S = 3600.0
     PART_BANS = 2000
-    PART_BYTES = 256 << 10
+    PART_BYTES = 255 << 10
     AT_ONCE = 250
     PAUSE_S = 0.002
 
