@@ -218,6 +218,83 @@ def test_a_restored_ban_says_so_and_keeps_no_matches(make: Make, spool: Path) ->
     assert "matches" not in ban
 
 
+def users_of(make: Make, spool: Path, data: object, restored: int = 1) -> object:
+    """The `users` of the line that a ticket with this data becomes."""
+    action = make()
+    action.ban(ticket(restored=restored, **{"F-*": data}))
+    action.stop()
+    [line] = read(spool)
+    for segment in spool.iterdir():
+        segment.unlink()
+    return line.get("users")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("['root', 'pi']", ["pi", "root"]),
+        ("['root']", ["root"]),
+        (str(["it's", 'a "b"', 'it\'s "c"', "d\\", "e, f", "['g']", "h]"]), None),
+        (str(["é", "用户", "\U0001f600", "a\nb\t\x00\x1b[31m", "\udc80", "\u200b", ""]), None),
+        (str(["['root', 'pi']"]), ["['root', 'pi']"]),
+    ],
+)
+def test_the_user_names_of_a_restored_ticket_come_out_of_the_text_of_their_list(
+    make: Make, spool: Path, text: str, names: list[str] | None
+) -> None:
+    expected = sorted(name[:256] for name in ast.literal_eval(text)) if names is None else names
+    assert users_of(make, spool, {"users": text, "user": "pi"}) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[",
+        "[]",
+        "root",
+        "[root]",
+        "['root'",
+        "['root', ",
+        "['root']]",
+        "['root'] ",
+        "['root' 'pi']",
+        "['root',]",
+        "['root', 7]",
+        "['\\N{BULLET}']",
+        "['\\x4']",
+        "['\\Uffffffff']",
+        "[" * 300,
+        "[['root'], 'pi']",
+    ],
+)
+def test_a_text_that_is_no_list_of_names_stays_a_name(make: Make, spool: Path, text: str) -> None:
+    assert users_of(make, spool, {"users": text}) == [text[:256]]
+
+
+@pytest.mark.parametrize(
+    ("data", "restored"),
+    [({"users": {"['root']"}}, 0), ({"users": "['root']"}, 0), ({"user": "['root']"}, 0), ({"user": "['root']"}, 1)],
+)
+def test_a_user_named_like_a_list_keeps_the_name(make: Make, spool: Path, data: object, restored: int) -> None:
+    assert users_of(make, spool, data, restored) == ["['root']"]
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sets(st.text(st.characters() | st.sampled_from("\\'\"[], \udc80é")), max_size=12))
+def test_any_user_names_are_the_same_restored_as_live(make: Make, spool: Path, names: set[str]) -> None:
+    live = users_of(make, spool, {"users": names}, restored=0)
+    assert users_of(make, spool, {"users": str(list(names)) if names else None}) == live
+
+
+def test_a_huge_text_costs_little_and_gives_its_first_names(make: Make, spool: Path) -> None:
+    began = time.perf_counter()
+    for text in ("['" + "a" * 10**7, "['" + "\\\\" * 10**6, "[" + "'', " * 10**6, "[" * 10**7):
+        users_of(make, spool, {"users": text})
+    assert time.perf_counter() - began < 2
+    listed = str([f"{number:06}" for number in range(20_000)])
+    assert users_of(make, spool, {"users": listed}) == [f"{number:06}" for number in range(10)]
+
+
 @pytest.mark.parametrize(("option", "expected"), [("0", None), ("1", ["four"]), ("9", ["one", "two", "three", "four"])])
 def test_matches_are_as_many_as_asked_for(make: Make, spool: Path, option: str, expected: object) -> None:
     make(matches=option).ban(ticket())

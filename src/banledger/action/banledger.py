@@ -54,6 +54,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import stat
 import sys
 import threading
@@ -75,6 +76,12 @@ _USER_MAX = 256
 _USERS_MAX = 10
 _MATCH_MAX = 1024
 _MATCHES_MAX = 50
+_LISTED_MAX = 1 << 16  # characters looked at of the text of a list
+
+_ESCAPE = r"\\(?:[\\'nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U00(?:0[0-9a-f]|10)[0-9a-f]{4})"
+_LISTED = re.compile(  # one text of a list as `repr` writes it, and what follows
+    r"""(?:'([^'\\]*(?:%s[^'\\]*)*)'|"([^"\\]*(?:%s[^"\\]*)*)")(, |\]\Z)""" % (_ESCAPE, _ESCAPE)
+)
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -214,7 +221,7 @@ class Action(object):
             _number(info, "bantime", 0),
             _number(info, "bancount", 0),
             ',"restored":1' if restored else "",
-            _users(info) if kind == "ban" else "",
+            _users(info, restored) if kind == "ban" else "",
         )
         matches = "" if restored or kind != "ban" else _matches(info, self._matches)
         self._spool.add(kind, body, matches)
@@ -812,11 +819,11 @@ def _number(info, key, default):
         return default
 
 
-def _users(info):
+def _users(info, restored):
     """The user names that the filter captured; `F-*` gives the ticket's whole data."""
     try:
         data = info["F-*"]
-        names = data and (data.get("users") or data.get("user"))
+        names = data and (_all_users(data, restored) or data.get("user"))
         if not names:
             return ""
         if isinstance(names, str):
@@ -825,6 +832,26 @@ def _users(info):
         return ',"users":[%s]' % ",".join(map(_QUOTE, names[:_USERS_MAX]))
     except Exception:
         return ""
+
+
+def _all_users(data, restored):
+    """The names of one connection, a set. fail2ban's database stores it as the text of a list and restores the text."""
+    names = data.get("users")
+    return _listed(names) if restored and isinstance(names, str) else names
+
+
+def _listed(text):
+    """The names in the text of a list of names; the text itself if it is none. Linear in the length."""
+    names = []
+    head = text[:_LISTED_MAX]
+    item = _LISTED.match(head, 1) if head[:1] == "[" else None
+    while item:
+        quoted = item.group(1) if item.group(2) is None else item.group(2)
+        names.append(quoted.encode("latin-1", "backslashreplace").decode("unicode_escape"))
+        if item.group(3) == "]":
+            return names if head == text else [text]
+        item = _LISTED.match(head, item.end())
+    return names if names and head != text else [text]
 
 
 def _matches(info, count):
