@@ -81,6 +81,20 @@ def test_a_restart_unbans_nobody_and_restores_with_the_rounded_time(stage: Stage
     assert unban["restored"] == 1
 
 
+def test_a_restart_restores_the_user_names_as_they_were(stage: Stage) -> None:
+    server = stage.start(defaults={"maxretry": "6"})
+    for user in ("root", "it's", 'a"b', "back\\slash", "['root'],", "ü用户"):
+        stage.fail("192.0.2.1", times=1, user=user)
+    [live] = stage.wait_for_lines(1)
+    assert len(live["users"]) == 6
+    server.stop()
+    stage.log.write_text("")
+    server.start()
+    [_, restored] = stage.wait_for_lines(2)
+    assert (restored["restored"], restored["users"]) == (1, live["users"])
+    assert no_errors(server)
+
+
 def test_a_crash_loses_no_line(stage: Stage) -> None:
     server = stage.start()
     for number in range(20):
