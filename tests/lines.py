@@ -98,7 +98,9 @@ ticket_lines: st.SearchStrategy[BanLine | ProlongLine | UnbanLine] = st.one_of(
         BanLine,
         **_common,
         restored=st.sampled_from([0, 0, 1]),
-        users=st.lists(st.sampled_from(["root", "admin", "é x", "invalid user root"]), max_size=2).map(tuple),
+        users=st.lists(
+            st.sampled_from(["root", "admin", "é x", "invalid user root", "['root', 'é x']"]), max_size=2
+        ).map(tuple),
         matches=st.lists(st.sampled_from(["a", "b"]), max_size=1).map(tuple),
         origin=st.sampled_from(["", "", "import"]),
         country=st.sampled_from(["", "CN", "AT", "XX", "x:", "cn"]),

@@ -28,6 +28,7 @@ from msgspec.structs import replace
 
 from banledger.identity import canonical_address, whole_second
 from banledger.model import BanLine, ProlongLine, TicketLine, UnbanLine
+from banledger.users import tried, whole
 
 LIVE = "live"
 IMPORTED = "import"
@@ -49,9 +50,6 @@ _BASE = ("seen", "failures", "users", "matches")
 _TERM = ("bantime", "bancount")
 
 _MAX_BANTIME = 2**37
-_MAX_USERS = 10
-_MAX_USER = 256
-_INVALID_USER = "invalid user "
 
 
 class Subject(Struct, frozen=True, gc=False, cache_hash=True):
@@ -239,7 +237,7 @@ def _opening(line: BanLine) -> dict[str, Any]:
         "origin": IMPORTED if line.origin else RESTORED if line.restored else LIVE,
         "seen": _moment(line),
         "failures": line.failures,
-        "users": _users(line.users),
+        "users": tried(line.users, restored=bool(line.restored)),
         "matches": line.matches,
         "bantime": _bounded(line.bantime),
         # fail2ban counts the restoring itself as one more ban.
@@ -290,6 +288,11 @@ def place_at(ban: Ban, place: Place) -> Ban:
     if ban.country_from != IMPORTED:
         known |= {"country": place.country, "country_from": place.country_from}
     return _changed(ban, known)
+
+
+def with_whole_users(ban: Ban) -> Ban:
+    """`ban` as it would be recorded today, where `users` holds the text of a list. Returns `ban` itself elsewhere."""
+    return _changed(ban, {"users": whole(ban.users)}) if ban.origin == RESTORED else ban
 
 
 def is_country(text: str) -> bool:
@@ -392,13 +395,6 @@ def _walls(changes: dict[str, Any], order: tuple[tuple[str, float], ...] = ()) -
 def _bounded(bantime: int) -> int:
     """Seconds up to 4,000 years: the end of a ban is still a date. Every time below zero means for ever."""
     return max(-1, min(bantime, _MAX_BANTIME))
-
-
-def _users(tried: tuple[str, ...]) -> tuple[str, ...]:
-    """User names tried; sshd's filter hands `invalid user root` where root is meant."""
-    names = {name.removeprefix(_INVALID_USER)[:_MAX_USER] for name in tried}
-    names.discard("")
-    return tuple(sorted(names)[:_MAX_USERS])
 
 
 def _base_order(base: dict[str, Any]) -> tuple[Any, ...]:

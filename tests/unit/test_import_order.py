@@ -17,6 +17,7 @@ LAYERS = (
         "block",
         "countries",
         "settings",
+        "users",
         "record",
         "network",
         "source",

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from banledger.model import TicketLine
-from banledger.record import PENDING, RESTORED, Ban, address_of, from_hash, merge, subject_of, to_hash
+from banledger.record import PENDING, RESTORED, Ban, address_of, from_hash, merge, subject_of, to_hash, with_whole_users
 from tests.lines import T0, amendments, ban, ended_ticket, held_ticket, prolong, unban
 
 BLANK = Ban("x" * 20, "web1", "sshd", "192.0.2.1", T0, "2026-11-23", 2, "192.0.2.1", "public", "DE", "test")
@@ -134,6 +134,16 @@ def test_an_amendment_before_its_ban_waits() -> None:
 
 def test_user_names_lose_what_the_filter_put_before_them() -> None:
     assert merged(ban(users=("invalid user bob", "bob", ""))).users == ("bob",)
+
+
+def test_a_restored_record_has_the_names_out_of_the_text_that_fail2ban_restores() -> None:
+    text = "['root', 'pi']"
+    assert merged(ban(restored=1, users=(text,))).users == ("pi", "root")
+    assert merged(ban(users=(text,))).users == (text,)
+    old = replace(merged(ban(restored=1)), users=(text,))
+    assert with_whole_users(old) == merged(ban(restored=1, users=(text,)))
+    live = merged(ban(users=(text,)))
+    assert with_whole_users(live) is live
 
 
 def test_a_ban_without_end_never_expires() -> None:
