@@ -8,9 +8,10 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from banledger.errors import StoreError
-from banledger.keyspace import Keyspace, Mark
+from banledger.keyspace import Keyspace, Mark, token
 from banledger.model import Event
 from banledger.network import Cell, Network, Outcome
 from banledger.store import contents
@@ -246,6 +247,78 @@ def test_a_hash_that_is_no_ban_stays_out_and_is_counted(engine: Engine, ledger: 
     engine.assign(KEYS.ban("2611230f4k7q2m5x9ctz"), {"colour": "red"})
     assert rebuild(engine, KEYS, 0.0).unreadable == 1
     assert ["is no ban" in fault.what for fault in check(engine, KEYS)] == [True]
+
+
+# User names that earlier versions recorded as the text of a list
+
+STALE = {
+    "198.51.100.1": "['root', 'pi']",
+    "198.51.100.2": str(["x" * 240, "y" * 99])[:256],
+    "198.51.100.3": "['" + "z" * 254,
+}
+WHOLE = {"198.51.100.1": ("pi", "root"), "198.51.100.2": ("x" * 240,), "198.51.100.3": ()}
+NAMED_SO = [ban("198.51.100.4", users=("['root', 'pi']",)), ban("198.51.100.5", users=("root",), restored=1)]
+
+
+def record_stale(ledger: Ledger) -> dict[str, str]:
+    """Record bans, restored ones as an earlier version did; the keys of those, by address."""
+    ledger.record([*NAMED_SO, *(ban(fid, restored=1) for fid in STALE)], nowhere)
+    keys = {}
+    for fid, text in STALE.items():
+        (id_,) = ledger.ids("ip", fid)
+        (have,) = ledger.bans([id_])
+        assert have is not None
+        ledger._apply([KEYS.change(have, replace(have, users=(text,)))])
+        keys[fid] = KEYS.ban(id_)
+    return keys
+
+
+def test_stale_user_names_are_found_and_mended_in_hashes_and_all_that_follows(engine: Engine, ledger: Ledger) -> None:
+    stale = record_stale(ledger)
+    engine.assign(stale["198.51.100.3"], {"reverse": "a.example"})
+    found = {fault.key: fault.what for fault in check(engine, KEYS)}
+    assert found.keys() == set(stale.values())
+    assert found[stale["198.51.100.1"]] == "has the text of a list as a user name: \"['root', 'pi']\""
+    assert rebuild(engine, KEYS, 0.0) == Rebuilt(bans=5, gaps=0, unreadable=0, mended=3)
+    assert list(check(engine, KEYS, 0.0)) == []
+    assert engine.hashes([stale["198.51.100.3"]])[0]["reverse"] == "a.example"
+    assert rebuild(engine, KEYS, 0.0).mended == 0
+    mended = dump(engine)
+    right = ReferenceEngine(Store(), KEYS.standing_of)
+    Ledger(right, KEYS, "Europe/Berlin").record(
+        [*NAMED_SO, *(ban(fid, restored=1, users=users) for fid, users in WHOLE.items())], nowhere
+    )
+    right.assign(stale["198.51.100.3"], {"reverse": "a.example"})
+    assert plain(mended) == plain(dump(right))
+
+
+@pytest.mark.parametrize("turn", range(0, 12, 2))
+def test_mending_user_names_may_be_interrupted(engine: Engine, ledger: Ledger, turn: int) -> None:
+    record_stale(ledger)
+    turns = iter(range(turn))
+
+    def interrupt(*_: object) -> None:
+        if next(turns, None) is None:
+            raise _Interrupted
+
+    with suppress(_Interrupted):
+        rebuild(engine, KEYS, 0.0, interrupt)
+    rebuild(engine, KEYS, 0.0)
+    assert list(check(engine, KEYS, 0.0)) == []
+    assert {tok for tok, _ in contents.entries(engine, KEYS.top("user"))} == {
+        "pi",
+        "root",
+        token("x" * 240),
+        token("['root', 'pi']"),
+    }
+
+
+def test_a_copy_has_stale_user_names_as_its_source_has_and_is_verified(source: Ledger, engine: Engine) -> None:
+    record_stale(source)
+    target = Target(engine, KEYS)
+    copy(end(source), target)
+    assert list(verify(end(source), target)) == []
+    assert len(list(check(engine, KEYS))) == 3
 
 
 @given(st.lists(events, max_size=8), st.randoms(use_true_random=False))

@@ -120,6 +120,8 @@ def copy(
 def rebuild(store: str | None, prefix: str | None, config: str | None) -> None:
     """Make everything but the bans themselves anew from them: sets, tallies, rankings.
 
+    Mends one thing in the bans: user names that earlier versions recorded as one, "['root', 'pi']".
+
     Stop the recorder first (bans wait in the spool): an embedded ledger refuses while it runs, on a server nobody
     can tell. Readers are served meanwhile. It may be interrupted and run again. Ends with a check; exit code 9 if
     faults are left.
@@ -189,7 +191,8 @@ def _copied(done: "Copied") -> str:
 
 def _rebuilt(done: "Rebuilt") -> str:
     unreadable = f"; {done.unreadable:,} hashes are no bans" if done.unreadable else ""
-    return f"made anew from {_number(done.bans, 'ban')} and {_number(done.gaps, 'gap')}{unreadable}"
+    mended = f"; user names of {_number(done.mended, 'restored ban')} mended" if done.mended else ""
+    return f"made anew from {_number(done.bans, 'ban')} and {_number(done.gaps, 'gap')}{unreadable}{mended}"
 
 
 def _print(lines: Iterable[str]) -> None:

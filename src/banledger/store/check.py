@@ -13,7 +13,7 @@ from math import inf
 from msgspec import Struct
 
 from banledger.keyspace import DAY, DIMENSIONS, Keyspace, source_token
-from banledger.record import PENDING, Ban, from_hash
+from banledger.record import PENDING, Ban, from_hash, with_whole_users
 from banledger.store import contents
 from banledger.store.contents import Progress, silent
 from banledger.store.engine import Reader
@@ -27,6 +27,10 @@ class Fault(Struct, frozen=True):
 
     key: str
     what: str
+
+
+class StaleHash(Fault, frozen=True):
+    """A hash as an earlier version recorded it. Sets and rankings follow it; a faithful copy has it too."""
 
 
 class _Sketch:
@@ -184,6 +188,8 @@ def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) 
         if ban.origin == PENDING:
             continue
         outside.add(ban)
+        if with_whole_users(ban) is not ban:
+            yield StaleHash(keys.ban(id_), f"has the text of a list as a user name: {ban.users[0]!r}")
         days[keys.day(month, ban.day)].add(id_)
         for key, member in keys.tallies(ban):
             tallies[key][member] += 1

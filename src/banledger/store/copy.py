@@ -19,7 +19,7 @@ from banledger.errors import StoreError, StoreUnavailable
 from banledger.keyspace import DIMENSIONS, Change, Keyspace, Mark
 from banledger.record import PENDING, from_hash
 from banledger.store import contents
-from banledger.store.check import check
+from banledger.store.check import StaleHash, check
 from banledger.store.contents import Progress, silent
 from banledger.store.engine import Applied, Engine, Hash, Reader, Repair
 from banledger.store.pages import pages
@@ -220,7 +220,8 @@ def verify(source: End, target: Target, progress: Progress = silent) -> Iterator
         if one_size != other_size:
             yield f"{dimension}: {one_size:,} values in the source, {other_size:,} in the copy"
     for fault in check(target.engine, target.keys, progress=progress):
-        yield f"{fault.key} {fault.what}"
+        if not isinstance(fault, StaleHash):
+            yield f"{fault.key} {fault.what}"
 
 
 def _digest(reader: Reader, listed: list[str]) -> tuple[int, int]:

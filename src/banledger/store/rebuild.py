@@ -6,6 +6,9 @@ than before, and doing it again goes on. Month by month what lives in the month'
 are put into the sets outside; these are counted, and only a set that is larger than its count is looked through for
 ids that don't belong there. Memory: the ids of one month, and a counter for each set.
 
+One thing is mended in hashes: user names of restored bans that earlier versions recorded as the text of a list (see
+`users`). It is done before anything is derived from them.
+
 Nobody else may write to the ledger.
 """
 
@@ -15,21 +18,22 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from banledger.keyspace import DAY, DIMENSIONS, LAYOUT, Keyspace, Mark, source_token
-from banledger.record import PENDING, Ban, from_hash
+from banledger.record import PENDING, Ban, from_hash, to_hash, with_whole_users
 from banledger.store import contents
 from banledger.store.contents import Progress, silent
-from banledger.store.engine import Engine, Repair
+from banledger.store.engine import Engine, Hash, Repair
 from banledger.store.pages import pages
 
 _AT_ONCE = 10_000
 
 
 class Rebuilt(Struct, frozen=True):
-    """How many hashes it was made from, and how many were no bans and stayed out."""
+    """How many hashes it was made from, how many were no bans and stayed out, and in how many the users were mended."""
 
     bans: int
     gaps: int
     unreadable: int
+    mended: int = 0
 
 
 def rebuild(engine: Engine, keys: Keyspace, now: float, progress: Progress = silent) -> Rebuilt:
@@ -40,7 +44,7 @@ def rebuild(engine: Engine, keys: Keyspace, now: float, progress: Progress = sil
     for dimension in DIMENSIONS:
         work.dimension(dimension)
     work.rankings()
-    return Rebuilt(work.bans, len(work.gaps), work.unreadable)
+    return Rebuilt(work.bans, len(work.gaps), work.unreadable, work.mended)
 
 
 class _Rebuild:
@@ -55,7 +59,7 @@ class _Rebuild:
         self._sources: set[str] = set()
         self._days: Counter[str] = Counter()
         self.gaps: dict[str, float] = {}
-        self.bans = self.unreadable = 0
+        self.bans = self.unreadable = self.mended = 0
 
     # Month by month.
 
@@ -75,7 +79,7 @@ class _Rebuild:
         there = contents.of_month(self._engine, self._keys, month)
         slot = _Slot(self._keys, month)
         for page in pages(self._bans(there["ban"]), _AT_ONCE):
-            recorded = [ban for ban in page if not slot.add(ban)]
+            recorded = [ban for ban in self._with_whole_users(page) if not slot.add(ban)]
             self._sources |= {source_token(ban.server, ban.jail) for ban in page}
             self._join(recorded)
         for id_, fields in contents.hashes(self._engine, there["gap"]):
@@ -95,6 +99,16 @@ class _Rebuild:
                 yield from_hash(id_, fields)
             except (ValueError, KeyError):
                 self.unreadable += 1
+
+    def _with_whole_users(self, bans: list[Ban]) -> list[Ban]:
+        """The bans with their users mended, in their hashes too."""
+        mended = [with_whole_users(ban) for ban in bans]
+        changed = {self._keys.ban(new.id): new for new, old in zip(mended, bans, strict=True) if new is not old}
+        if changed:
+            hashes = zip(changed.items(), self._engine.hashes(list(changed)), strict=True)
+            self._engine.replace({key: _with_users_of(ban, fields) for (key, ban), fields in hashes})
+            self.mended += len(changed)
+        return mended
 
     def _join(self, bans: list[Ban]) -> None:
         joins: list[tuple[str, str]] = []
@@ -198,6 +212,12 @@ class _Slot:
         for key, member in self._keys.tallies(ban):
             self.tallies[key][member] += 1
         return False
+
+
+def _with_users_of(ban: Ban, fields: Hash) -> Hash:
+    """The hash with the ban's users; all else in it stays, also what a newer version put there."""
+    others = {name: value for name, value in fields.items() if name != "users"}
+    return others | {name: value for name, value in to_hash(ban).items() if name == "users"}
 
 
 def _differences(key: str, wanted: Mapping[str, float], actual: Mapping[str, float]) -> list[Mark]:

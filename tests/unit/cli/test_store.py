@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from banledger.store.ledger import open_to_write
-from tests.lines import ban
+from tests.lines import ban, nowhere
 from tests.unit.cli.conftest import Run
 from tests.unit.report.conftest import write
 
@@ -52,6 +53,22 @@ def test_a_rebuild_mends_it(banledger: Run, damage: Break) -> None:
     damage()
     code, out, _ = banledger("store", "rebuild")
     assert (code, out) == (0, "made anew from 31 bans and 1 gap\n")
+    assert banledger("store", "check")[0] == 0
+
+
+def test_a_rebuild_says_how_many_bans_had_their_user_names_mended(banledger: Run, store: Path) -> None:
+    stale = "['root', 'pi']"
+    ledger = open_to_write(str(store), "bans", "UTC")
+    ledger.record([ban("198.51.100.1", restored=1)], nowhere)
+    (have,) = ledger.bans(list(ledger.ids("ip", "198.51.100.1")))
+    assert have is not None
+    ledger._apply([ledger.keys.change(have, replace(have, users=(stale,)))])
+    ledger.close()
+    code, out, _ = banledger("store", "check")
+    assert (code, out.count("\n"), stale in out) == (9, 1, True)
+    assert banledger("store", "rebuild")[1] == (
+        "made anew from 32 bans and 1 gap; user names of 1 restored ban mended\n"
+    )
     assert banledger("store", "check")[0] == 0
 
 
