@@ -5,7 +5,7 @@ an event or raises `Undecodable` with the reason, never anything else.
 """
 
 import json
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -21,7 +21,7 @@ Label: TypeAlias = Annotated[str, Meta(min_length=1)]
 Word: TypeAlias = Annotated[str, Meta(max_length=256)]
 
 
-class Line(Struct, frozen=True, gc=False, kw_only=True, tag_field="kind"):
+class Line(Struct, frozen=True, gc=False, kw_only=True):
     """What every line bears.
 
     seen    when its writer saw the event, by the wall clock (UTC epoch seconds)
@@ -44,7 +44,7 @@ class Line(Struct, frozen=True, gc=False, kw_only=True, tag_field="kind"):
         return self.at or self.seen
 
 
-class TicketLine(Line, frozen=True):
+class TicketLine(Line, frozen=True, tag_field="kind"):
     """A line about one ticket of fail2ban.
 
     `fid` is what fail2ban banned, `ip` the offender's address if that differs, `time` the ticket's own time
@@ -81,7 +81,7 @@ class UnbanLine(TicketLine, frozen=True, tag="unban"):
     """fail2ban lifted the ban: it ran out, or somebody lifted it."""
 
 
-class StartLine(Line, frozen=True, tag="start"):
+class StartLine(Line, frozen=True, tag_field="kind", tag="start"):
     """The action begins to watch its jail. `version`: fail2ban's; `boot`: id of the boot of the machine.
 
     `clock`: seconds of the clock that runs since then, read at the same moment as `seen`; 0: not known.
@@ -92,13 +92,13 @@ class StartLine(Line, frozen=True, tag="start"):
     clock: float = 0.0
 
 
-class StopLine(Line, frozen=True, tag="stop"):
+class StopLine(Line, frozen=True, tag_field="kind", tag="stop"):
     """The action watches its jail no longer: the jail is gone, or (`left`) goes on without the action."""
 
     left: int = 0
 
 
-class HeldLine(Line, frozen=True, tag="held"):
+class HeldLine(Line, frozen=True, tag_field="kind", tag="held"):
     """A part of a snapshot: what fail2ban held at one moment.
 
     as_of  that moment, on the timeline of `at`: what came later is not judged
@@ -112,7 +112,7 @@ class HeldLine(Line, frozen=True, tag="held"):
     bans: tuple[tuple[Label, Seconds, Seconds, Count], ...] = ()
 
 
-class GapLine(Line, frozen=True, tag="gap"):
+class GapLine(Line, frozen=True, tag_field="kind", tag="gap"):
     """The writer lost events between `since` and `seen`: the spool could not be written."""
 
     since: Moment
@@ -121,7 +121,7 @@ class GapLine(Line, frozen=True, tag="gap"):
     reason: str = ""
 
 
-class NetworkLine(Line, frozen=True, tag="network"):
+class NetworkLine(Line, frozen=True, tag_field="kind", tag="network"):
     """What a registry said of a network, from a command or another record of the past. See `network.Network`.
 
     `about` is the address that was asked about, empty where nobody knows; `asn` is that address's. `raw` is the whole
@@ -145,7 +145,15 @@ class NetworkLine(Line, frozen=True, tag="network"):
     raw: str = ""
 
 
+class Unknown(Line, frozen=True):
+    """A line of a kind that a later action writes under a version known here. Only its `seq` is of use."""
+
+    kind: Word
+
+
 Event: TypeAlias = BanLine | ProlongLine | UnbanLine | StartLine | StopLine | HeldLine | GapLine | NetworkLine
+
+_KINDS = frozenset(event.__struct_config__.tag for event in get_args(Event))
 
 
 class Undecodable(Exception):
@@ -156,16 +164,15 @@ class Undecodable(Exception):
         self.newer = newer
 
 
-class _Version(Struct):
-    v: int
-
-
 _events: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
-_version = msgspec.json.Decoder(_Version)
 
 
-def decode(line: bytes) -> Event:
-    """One event from one line (without its newline). Raises `Undecodable`."""
+def decode(line: bytes) -> Event | Unknown:
+    """One event from one line (without its newline), or what is known of a line of an unknown kind.
+
+    Raises `Undecodable`.
+    """
+    event: Event | Unknown
     try:
         event = _events.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -175,13 +182,16 @@ def decode(line: bytes) -> Event:
     return event
 
 
-def _decode_odd(line: bytes, error: Exception) -> Event:
-    """Second try, for what the strict decoder refuses but fail2ban may hold: text that is not UTF-8."""
+def _decode_odd(line: bytes, error: Exception) -> Event | Unknown:
+    """Second try, for what the strict decoder refuses: unknown kinds, and text that is not UTF-8."""
     try:
         loose = json.loads(line.decode("utf-8", "surrogateescape"))
         if isinstance(loose, dict) and isinstance(loose.get("v"), int) and loose["v"] > VERSION:
             raise Undecodable(f"version {loose['v']}", newer=True)
-        event: Event = msgspec.convert(_without_surrogates(loose), Event)
+        plain = _without_surrogates(loose)
+        kind = plain.get("kind") if isinstance(plain, dict) else None
+        unknown = isinstance(kind, str) and kind not in _KINDS
+        event: Event | Unknown = msgspec.convert(plain, Unknown if unknown else Event)
         return event
     except (ValueError, RecursionError):
         raise Undecodable(str(error)) from error

@@ -122,6 +122,11 @@ class Recorder:
             self._ledger.close()
             self._ledger = None
 
+    @property
+    def skipped(self) -> int:
+        """How many lines of unknown kinds were skipped."""
+        return self._spool.skipped
+
     def step(self, now: float) -> Recorded:
         """Move one batch and do some of whois (UTC epoch `now`).
 

@@ -23,7 +23,7 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from banledger.errors import SpoolError
-from banledger.model import VERSION, Event, GapLine, Undecodable, decode
+from banledger.model import VERSION, Event, GapLine, Line, Undecodable, Unknown, decode
 
 REJECTED = "rejected"
 """The folder inside the spool for lines that can't be understood."""
@@ -36,6 +36,7 @@ _BYTES_AT_ONCE = 16 << 20
 _REJECTED_FILES = 1000
 _REJECTED_BYTES = 16 << 10
 _REJECTED_SAID = 5
+_KINDS_SAID = 100
 _VANISHED = "lines vanished from the spool; at most so many bans"
 
 _log = logging.getLogger("banledger")
@@ -92,7 +93,11 @@ class Spool:
         self._missing: list[_Missing] = []
         self._suspected: list[_Missing] = []
         self._reported: list[_Missing] = []
-        self._set_aside_any = False
+        self._skipped = 0
+        self._unknown_kinds: set[str] = set()
+        self._passed_any = False
+        self.skipped = 0
+        """Lines of unknown kinds that were committed."""
 
     def close(self) -> None:
         """Let go of every segment; what is not committed will be read again."""
@@ -121,17 +126,22 @@ class Spool:
 
     def _full(self, events: list[Event], limit: int) -> bool:
         """Lines that are no events take time and memory too."""
-        return len(events) + len(self._rejected) >= limit or self._bytes >= _BYTES_AT_ONCE
+        return self._taken(events) >= limit or self._bytes >= _BYTES_AT_ONCE
+
+    def _taken(self, events: list[Event]) -> int:
+        return len(events) + len(self._rejected) + self._skipped
 
     @property
     def doubtful(self) -> bool:
         """Whether the next `read` may have more to say though this one found no event."""
-        return bool(self._missing or self._suspected or self._set_aside_any)
+        return bool(self._missing or self._suspected or self._passed_any)
 
     def commit(self) -> int:
         """All that was read is safe: set aside what was no event, remove what is finished. How many were removed."""
-        self._set_aside_any = bool(self._rejected)
+        self._passed_any = bool(self._rejected or self._skipped)
         self._set_all_aside()
+        self.skipped += self._skipped
+        self._skipped = 0
         self._reported = []
         removed = 0
         for segment in list(self._segments.values()):
@@ -150,6 +160,7 @@ class Spool:
     def rollback(self) -> None:
         """What was read is not in the ledger: read it again."""
         self._rejected.clear()
+        self._skipped = 0
         self._missing += self._reported
         self._reported = []
         for segment in self._segments.values():
@@ -237,7 +248,7 @@ class Spool:
             if not end:
                 if len(chunk) < _CHUNK:
                     return
-                self._skip(segment, chunk)
+                self._skip_long(segment, chunk)
                 continue
             lines = chunk[:end].split(b"\n")[:-1]
             if segment.skipping:
@@ -256,9 +267,19 @@ class Spool:
             self._not_an_event(segment, line, error)
             return
         self._follow(segment.writer, event)
-        force_setattr(event, "writer", segment.writer)
-        self._bytes += len(line)
-        events.append(event)
+        if isinstance(event, Unknown):
+            self._skip_kind(event.kind)
+        else:
+            force_setattr(event, "writer", segment.writer)
+            self._bytes += len(line)
+            events.append(event)
+
+    def _skip_kind(self, kind: str) -> None:
+        """A later action wrote the line. Logged once per kind."""
+        self._skipped += 1
+        if kind not in self._unknown_kinds and len(self._unknown_kinds) < _KINDS_SAID:
+            self._unknown_kinds.add(kind)
+            _log.warning("skipping lines of unknown kind %r: upgrade banledger", kind)
 
     def _not_an_event(self, segment: _Segment, line: bytes, error: Undecodable) -> None:
         if not error.newer:
@@ -274,7 +295,7 @@ class Spool:
                 VERSION,
             )
 
-    def _skip(self, segment: _Segment, chunk: bytes) -> None:
+    def _skip_long(self, segment: _Segment, chunk: bytes) -> None:
         """A line longer than any event: pass over it, keep its beginning."""
         if not segment.skipping:
             self._rejected.append(_Rejected(chunk[:_REJECTED_BYTES], "line too long", segment))
@@ -288,7 +309,7 @@ class Spool:
         if rest and not segment.skipping:
             self._rejected.append(_Rejected(rest[:_REJECTED_BYTES], "torn line", segment))
 
-    def _follow(self, writer: str, event: Event) -> None:
+    def _follow(self, writer: str, event: Line) -> None:
         """Notice line numbers that are not there. Believed only if the next scan does not bring them."""
         self._suspected = [lines for lines in self._suspected if not lines.hold(writer, event.seq)]
         self._missing = [lines for lines in self._missing if not lines.hold(writer, event.seq)]

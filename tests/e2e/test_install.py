@@ -252,6 +252,11 @@ def test_upgrading_and_uninstalling_name_only_what_was_installed(machine: Machin
         assert (machine.root / place.lstrip("/")).exists(), place
 
 
+def test_upgrading_restarts_the_service_before_it_replaces_the_action() -> None:
+    later = PAGE.read_text().partition("## Upgrading")[2]
+    assert later.index("systemctl restart banledger") < later.index("systemctl restart fail2ban")
+
+
 def test_uninstalling_removes_every_file_that_was_placed(machine: Machine) -> None:
     removed = PAGE.read_text().partition("## Uninstalling")[2]
     for path in (machine.root / "etc").rglob("*banledger*"):

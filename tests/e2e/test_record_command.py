@@ -196,6 +196,23 @@ def test_once_on_an_empty_spool_makes_an_empty_ledger_and_says_so(place: Place) 
     assert place.bans() == 0
 
 
+def test_once_counts_lines_of_unknown_kinds_and_says_each_kind_once(place: Place, writer: Writer) -> None:
+    writer.write_kind("start")
+    writer.write("192.0.2.1")
+    writer.write_kind("held", "start")
+    writer.close()
+    code, said = place.run(*place.options, "--once")
+    assert (code, said.splitlines()) == (
+        0,
+        [
+            "banledger: skipping lines of unknown kind 'start': upgrade banledger",
+            "banledger: skipping lines of unknown kind 'held': upgrade banledger",
+            "1 new bans, 0 amended, 0 lines known before, 0 gaps, 3 lines of unknown kinds skipped",
+        ],
+    )
+    assert list(place.spool.iterdir()) == []
+
+
 def test_once_says_what_it_did_and_leaves_a_live_segment_to_its_writer(place: Place, writer: Writer) -> None:
     writer.write("192.0.2.1", "192.0.2.2")
     assert place.run(*place.options, "--once")[1].startswith("2 new bans, ")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banledger.model import BanLine, Undecodable, decode
+from banledger.model import BanLine, Undecodable, Unknown, decode
 from tests.lines import ban, encode, events
 
 
@@ -36,6 +36,38 @@ def test_a_newer_version_is_told_from_garbage() -> None:
         with pytest.raises(Undecodable) as caught:
             decode(line.rstrip(b"\n"))
         assert caught.value.newer
+
+
+@pytest.mark.parametrize("kind", ["begin", "end", "hold", "x" * 256, "Ban", "Unknown", "Line", "\x1b[31m", ""])
+@pytest.mark.parametrize("more", [{}, {"fid": 7, "users": "x", "deep": [[[{}]]]}, {"odd": "\udc80"}])
+def test_an_unknown_kind_of_a_known_version_is_told_by_its_common_fields(kind: str, more: dict[str, object]) -> None:
+    line = {"v": 1, "kind": kind, "seen": 5.5, "seq": 17, "server": "web1", "jail": "sshd", **more}
+    assert decode(json.dumps(line).encode()) == Unknown(v=1, seen=5.5, seq=17, server="web1", jail="sshd", kind=kind)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"seq": -1}, {"seq": None}, {"seen": "noon"}, {"jail": ""}, {"server": 7}, {"kind": 7}, {"kind": []}, {"v": "x"}],
+)
+def test_an_unknown_kind_with_broken_common_fields_is_undecodable(broken: dict[str, object]) -> None:
+    line = {"v": 1, "kind": "begin", "seen": 5.5, "seq": 17, "server": "web1", "jail": "sshd"}
+    with pytest.raises(Undecodable) as caught:
+        decode(json.dumps(line | broken).encode())
+    assert not caught.value.newer
+
+
+@pytest.mark.parametrize("kind", ["ban", "unban", "prolong", "gap", "network"])
+def test_a_known_kind_that_lacks_its_fields_is_undecodable(kind: str) -> None:
+    line = {"v": 1, "kind": kind, "seen": 5.5, "seq": 17, "server": "web1", "jail": "sshd"}
+    with pytest.raises(Undecodable):
+        decode(json.dumps(line).encode())
+
+
+def test_an_unknown_kind_of_a_newer_version_is_newer() -> None:
+    line = {"v": 2, "kind": "begin", "seen": 5.5, "seq": 17, "server": "web1", "jail": "sshd"}
+    with pytest.raises(Undecodable) as caught:
+        decode(json.dumps(line).encode())
+    assert caught.value.newer
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,18 @@ def test_draining_takes_everything_in_batches(tmp_path: Path, spool: Path, write
     made.close()
 
 
+def test_draining_goes_on_over_batches_of_unknown_kinds(tmp_path: Path, spool: Path, writer: Writer) -> None:
+    writer.write_kind(*["start"] * 35)
+    writer.write("192.0.2.1")
+    writer.write_kind("stop")
+    writer.close()
+    made = Recorder(Spool(spool), lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere, batch=10)
+    done = made.drain(NOW)
+    assert (done.new, done.gaps, made.skipped) == (1, 0, 36)
+    assert list(spool.iterdir()) == []
+    made.close()
+
+
 def test_a_second_recorder_is_refused_by_name(recorder: Recorder, tmp_path: Path) -> None:
     recorder.open()
     with pytest.raises(LedgerLocked, match="another recorder"):

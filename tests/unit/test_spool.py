@@ -1,6 +1,8 @@
 """Reading the spool: nothing lost, nothing invented, nothing trusted."""
 
 import fcntl
+import json
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +42,13 @@ class Writer:
         for fid in fids:
             self.seq += 1
             self.raw(encode(ban(fid, seq=self.seq, seen=T0 + self.seq)))
+
+    def write_kind(self, *kinds: str) -> None:
+        """One line each of a kind that a later action writes."""
+        for kind in kinds:
+            self.seq += 1
+            common = {"v": 1, "kind": kind, "seen": T0 + self.seq, "seq": self.seq, "server": "web1", "jail": "sshd"}
+            self.raw(json.dumps(common).encode() + b"\n")
 
     def raw(self, text: bytes) -> None:
         """Anything."""
@@ -167,6 +176,56 @@ def test_lines_of_a_newer_version_wait_in_their_segment(writer: Writer, spool: S
     assert step(spool) == ["a", "b"]
     assert step(spool) == []
     assert writer.path.exists()
+
+
+def test_lines_of_unknown_kinds_are_skipped_and_their_numbers_followed(
+    writer: Writer, spool: Spool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer.write_kind("begin")
+    writer.write("a")
+    writer.write_kind("hold", "begin")
+    writer.write("b")
+    writer.write_kind("end")
+    writer.close()
+    with caplog.at_level(logging.WARNING, "banledger"):
+        assert step(spool) == ["a", "b"]
+    assert [event for _ in range(3) for event in spool.read(NOW, 10)] == []
+    assert (list(tmp_path.iterdir()), spool.skipped) == ([], 4)
+    said = [f"skipping lines of unknown kind {kind!r}: upgrade banledger" for kind in ("begin", "hold", "end")]
+    assert [record.getMessage() for record in caplog.records] == said
+
+
+def test_a_lost_line_beside_unknown_kinds_is_still_a_gap(writer: Writer, spool: Spool) -> None:
+    writer.write_kind("begin")
+    writer.seq += 2
+    writer.write_kind("end")
+    assert step(spool) == []
+    (gap,) = [event for _ in range(3) for event in spool.read(NOW, 10)]
+    assert isinstance(gap, GapLine) and (gap.bans, gap.seq) == (2, 3)
+
+
+def test_lines_of_unknown_kinds_count_as_work_and_once(writer: Writer, spool: Spool) -> None:
+    writer.write_kind(*["begin"] * 250)
+    writer.write("a")
+    spool.read(NOW, 100)
+    spool.rollback()
+    steps = []
+    for _ in range(3):
+        steps.append((step(spool, 100), spool.doubtful, spool.skipped))
+    assert steps == [([], True, 100), ([], True, 200), (["a"], True, 250)]
+    assert step(spool, 100) == [] and not spool.doubtful
+
+
+def test_kinds_without_end_do_not_fill_the_log(writer: Writer, spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
+    writer.write_kind(*(f"kind{number}" for number in range(300)))
+    assert step(spool, 1000) == []
+    assert (len(caplog.records), spool.skipped) == (100, 300)
+
+
+def test_an_unknown_kind_with_broken_common_fields_is_set_aside(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+    writer.raw(b'{"v":1,"kind":"begin","seen":5.5,"seq":-1,"server":"web1","jail":"sshd"}\n')
+    assert step(spool) == []
+    assert len(list((tmp_path / REJECTED).iterdir())) == 1
 
 
 def test_a_fresh_empty_segment_is_left_alone_for_a_minute(tmp_path: Path, spool: Spool) -> None:

@@ -53,7 +53,7 @@ def record(once: bool, adopt: str | None, spool: str | None, **flags: str | None
     if adopt is not None:
         _adopt(chosen, adopt)
     elif once:
-        _say(_drain(chosen))
+        _say(*_drain(chosen))
     else:
         _serve(chosen, flags)
 
@@ -87,10 +87,11 @@ def _recorder(chosen: Settings, *, keep: bool = True) -> Recorder:
     )
 
 
-def _drain(chosen: Settings) -> Recorded:
+def _drain(chosen: Settings) -> tuple[Recorded, int]:
+    """What was recorded, and how many lines of unknown kinds were skipped."""
     recorder = _recorder(chosen, keep=False)
     try:
-        return recorder.drain(time.time())
+        return recorder.drain(time.time()), recorder.skipped
     finally:
         recorder.close()
 
@@ -103,11 +104,10 @@ def _adopt(chosen: Settings, label: str) -> None:
         ledger.close()
 
 
-def _say(done: Recorded) -> None:
-    networks = f", {done.networks} networks" if done.networks else ""
-    click.echo(
-        f"{done.new} new bans, {done.amended} amended, {done.known} lines known before, {done.gaps} gaps{networks}"
-    )
+def _say(done: Recorded, skipped: int) -> None:
+    more = f", {done.networks} networks" if done.networks else ""
+    more += f", {skipped} lines of unknown kinds skipped" if skipped else ""
+    click.echo(f"{done.new} new bans, {done.amended} amended, {done.known} lines known before, {done.gaps} gaps{more}")
 
 
 class _Signals:
