@@ -5,7 +5,8 @@
                         └─► spool.rollback, wait, again
 
 `step` does it once, with a clock of the caller's; `run` is the service's loop around it. Whatever goes wrong that may
-mend itself is said once, when it begins and when it ends; the bans wait in the spool meanwhile.
+mend itself is said once, when it begins and when it ends; the bans wait in the spool meanwhile. Waits, and how long
+segments are kept, are measured in elapsed time; the ledger is tidied only while the wall clock is settled.
 """
 
 import logging
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
+from banledger.clock import ClockWatch
 from banledger.errors import BanledgerError, StoreError
 from banledger.notify import Notifier
 from banledger.record import Locate
@@ -71,6 +73,7 @@ class Recorder:
     `whois`: what goes on in the background. Its troubles are its own: it rests a while, and bans are recorded.
     `keep`: leave segments in the spool as long as the store may still lose what it was given.
     `patient`: `run` waits for whatever may be wrong with the store, also for what only a person can mend.
+    `watch`: judges the wall clock; None: a new one.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Recorder:
         batch: int = BATCH,
         keep: bool = True,
         patient: bool = False,
+        watch: ClockWatch | None = None,
     ) -> None:
         self._spool = spool
         self._connect = connect
@@ -93,8 +97,9 @@ class Recorder:
         self._patient = patient
         self._identity = ""
         self._ledger: Ledger | None = None
-        self._tidied = 0.0
-        self._failed = self._rest_s = 0.0
+        self._watch = watch or ClockWatch()
+        self._tidy_at = 0.0
+        self._rest_until = self._rest_s = 0.0
         self._whois_troubles: set[str] = set()
         self._troubles: set[str] = set()
 
@@ -133,13 +138,13 @@ class Recorder:
         Raises StoreError or SpoolError, after which it may be called again.
         """
         done = self._move(now)
-        if self._whois is not None and self._ledger is not None and not 0 <= now - self._failed < self._rest_s:
+        if self._whois is not None and self._ledger is not None and self._watch.elapsed() >= self._rest_until:
             try:
                 self._whois.step(self._ledger, now)
                 self._rest_s = 0.0
             except Exception as error:  # noqa: BLE001  # whatever it is, bans go first
                 self._unless_the_store_failed(error)
-                self._whois_failed(error, now)
+                self._whois_failed(error)
         return done
 
     def _unless_the_store_failed(self, error: Exception) -> None:
@@ -152,9 +157,10 @@ class Recorder:
             self._go_back()
             raise error  # noqa: B904  # the first one says it best
 
-    def _whois_failed(self, error: Exception, now: float) -> None:
+    def _whois_failed(self, error: Exception) -> None:
         """Said once for each kind of trouble; what nobody foresaw with where it was."""
-        self._failed, self._rest_s = now, min(2 * self._rest_s, _LONGEST_REST_S) or _FIRST_REST_S
+        self._rest_s = min(2 * self._rest_s, _LONGEST_REST_S) or _FIRST_REST_S
+        self._rest_until = self._watch.elapsed() + self._rest_s
         kind = f"whois {getattr(error, 'hint', '') or type(error).__name__}"
         if kind not in self._whois_troubles:
             self._whois_troubles.add(kind)
@@ -162,16 +168,18 @@ class Recorder:
             _log.warning("whois rests: %r; bans are recorded without it", str(error), exc_info=unforeseen)
 
     def _move(self, now: float) -> Recorded:
+        self._watch.see(now)
         try:
             ledger = self.open()
-            lines = self._spool.read(now, self._batch)
+            lines = self._spool.read(self._watch.elapsed(), self._batch)
             done = ledger.record(lines, self._locate, now) if lines else Recorded()
-            if not 0 <= now - self._tidied < _TIDY_S:
+            if self._watch.elapsed() >= self._tidy_at:
                 if ledger.lost():
                     self._go_back()
                     return Recorded()
-                ledger.tidy(now)
-                self._tidied = now
+                if self._watch.settled:
+                    ledger.tidy(now)
+                self._tidy_at = self._watch.elapsed() + _TIDY_S
         except StoreError:
             self._go_back()
             raise

@@ -29,7 +29,7 @@ REJECTED = "rejected"
 """The folder inside the spool for lines that can't be understood."""
 
 _SEGMENT = re.compile(r"\d{13}-([0-9a-f]{8})-(\d{1,9})\.jsonl")
-_FRESH_S = 60
+_FRESH_S = 60  # how long an empty segment is left to its writer, from when it is first seen
 _CHUNK = 1 << 20
 _OPEN_AT_ONCE = 64
 _BYTES_AT_ONCE = 16 << 20
@@ -43,12 +43,16 @@ _log = logging.getLogger("banledger")
 
 
 class _Segment:
-    """One open segment. `offset` is where unread lines begin, `committed` where lines not in the ledger begin."""
+    """One open segment. `offset` is where unread lines begin, `committed` where lines not in the ledger begin.
 
-    def __init__(self, name: str, writer: str, fd: int) -> None:
+    All moments are those of `Spool.read`: elapsed time.
+    """
+
+    def __init__(self, name: str, writer: str, fd: int, opened: float) -> None:
         self.name = name
         self.writer = writer
         self.fd = fd
+        self.opened = opened
         self.offset = self.committed = 0
         self.skipping = False  # inside a line too long to be one
         self.live = False  # its writer holds the lock
@@ -106,7 +110,10 @@ class Spool:
         self._segments.clear()
 
     def read(self, now: float, limit: int) -> list[Event]:
-        """The next lines, about `limit` at most (UTC epoch `now`). Repeats them after `rollback` or a restart."""
+        """The next lines, about `limit` at most. Repeats them after `rollback` or a restart.
+
+        `now`: seconds that never go back, from any zero. The wall clock may jump, and decides nothing here.
+        """
         self._now = now
         self._bytes = 0
         try:
@@ -146,7 +153,7 @@ class Spool:
         removed = 0
         for segment in list(self._segments.values()):
             self._mark(segment)
-            if segment.finished is not None and not 0 <= self._now - segment.finished < self.keep_s:
+            if segment.finished is not None and self._now - segment.finished >= self.keep_s:
                 removed += self._dismiss(segment)
         return removed
 
@@ -206,7 +213,7 @@ class Spool:
         assert match is not None  # noqa: S101  # _scan chose it by this pattern
         if match[2] == "1":
             self._next_seq.setdefault(match[1], (1, 0.0))
-        self._segments[name] = _Segment(name, match[1], fd)
+        self._segments[name] = _Segment(name, match[1], fd, self._now)
         return True
 
     def _refuse(self, name: str, reason: str) -> None:
@@ -229,7 +236,7 @@ class Spool:
             segment.finished = now
 
     def _may_finish(self, segment: _Segment, status: os.stat_result, now: float) -> bool:
-        if status.st_size == 0 and now - status.st_mtime < _FRESH_S and status.st_nlink:
+        if status.st_size == 0 and now - segment.opened < _FRESH_S and status.st_nlink:
             return False  # its writer may be about to lock it
         try:
             fcntl.flock(segment.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -67,20 +67,25 @@ def test_the_machine_that_lost_its_label_notices_within_a_minute(
     machines: tuple[Machine, Machine], redis_server: StoreServer
 ) -> None:
     """Step by step, as a minute is long."""
+    from banledger.clock import ClockWatch
     from banledger.errors import LabelTaken
     from banledger.recorder import Recorder
     from banledger.spool import Spool
     from banledger.store.ledger import open_to_write
     from tests.lines import nowhere
     from tests.unit.test_spool import NOW
+    from tests.world import Clock
 
     one, two = machines
+    elapsed = Clock(0.0)
     recorder = Recorder(
-        Spool(one.spool), lambda: open_to_write(redis_server.url, "bans", "UTC", machine="one"), nowhere
-    )
+        Spool(one.spool), lambda: open_to_write(redis_server.url, "bans", "UTC", machine="one"), nowhere,
+        watch=ClockWatch(elapsed),
+    )  # fmt: skip
     one.ban("192.0.2.1")
     assert recorder.step(NOW).new == 1
     two.run("--adopt", "web1")
+    elapsed.now += 61
     recorder.step(NOW + 61)
     one.ban("192.0.2.2")
     with pytest.raises(LabelTaken):

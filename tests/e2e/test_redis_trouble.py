@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from banledger.clock import ClockWatch
 from banledger.errors import StoreUnavailable
 from banledger.keyspace import LAYOUT
 from banledger.recorder import Recorder
@@ -15,6 +16,7 @@ from tests.conftest import MakeServer
 from tests.lines import nowhere
 from tests.servers import Flavour, ServerError, StoreServer, flavour_named
 from tests.unit.test_spool import NOW, Writer
+from tests.world import Clock
 
 from .conftest import wait_for
 from .recording import Recording
@@ -204,9 +206,13 @@ def test_a_ledger_that_is_deleted_under_a_living_connection_comes_back_within_a_
 ) -> None:
     writer = Writer(tmp_path)
     writer.write(*(f"10.0.0.{number}" for number in range(50)))
-    recorder = Recorder(Spool(tmp_path), lambda: open_to_write(redis_server.url, "bans", "UTC"), nowhere)
+    elapsed = Clock(0.0)
+    recorder = Recorder(
+        Spool(tmp_path), lambda: open_to_write(redis_server.url, "bans", "UTC"), nowhere, watch=ClockWatch(elapsed)
+    )
     assert recorder.drain(NOW).new == 50
     redis_server.flush()
+    elapsed.now += 61
     recorder.step(NOW + 61)
     assert recorder.drain(NOW + 61.1).new == 50
     recorder.close()

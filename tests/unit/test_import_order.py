@@ -12,6 +12,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "banledger"
 LAYERS = (
     {
         "errors",
+        "clock",
         "model",
         "identity",
         "block",

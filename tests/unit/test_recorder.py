@@ -4,9 +4,11 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from banledger.clock import SETTLED_S, ClockWatch
 from banledger.errors import (
     BanledgerError,
     LedgerLocked,
@@ -21,8 +23,9 @@ from banledger.recorder import Recorder
 from banledger.spool import Spool
 from banledger.store.ledger import Ledger, open_to_read, open_to_write
 from banledger.store.reader import LedgerReader
-from tests.lines import T0, nowhere
+from tests.lines import T0, ban, encode, nowhere, unban
 from tests.unit.test_spool import NOW, Writer
+from tests.world import Clock
 
 
 @pytest.fixture
@@ -289,12 +292,134 @@ def test_whatever_is_wrong_with_whois_bans_are_recorded_and_it_is_said_once(
     spool: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     sick = _Sick(error)
-    made = Recorder(Spool(spool), lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere, whois=sick)
+    elapsed = Clock(0.0)
+    made = Recorder(
+        Spool(spool), lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere, whois=sick,
+        watch=ClockWatch(elapsed),
+    )  # fmt: skip
     writer = Writer(spool)
     for number in range(100):
         writer.write(f"192.0.2.{number}")
         assert made.step(T0 + number).new == 1
+        elapsed.now += 1.0
     writer.close()
     made.close()
     assert 3 <= len(sick.tried) <= 6
     assert caplog.text.count("whois rests") == 1
+
+
+# Clocks that jump.
+
+DAY_S = 86_400.0
+JUMPS = [10 * 365 * DAY_S, 8 * DAY_S, 3 * 3600.0, -3 * 3600.0, -8 * DAY_S, -10 * 365 * DAY_S]
+
+
+class Machine(NamedTuple):
+    """A recorder on a machine whose wall clock is set by hand; time passes by hand too."""
+
+    recorder: Recorder
+    elapsed: Clock
+    spool: Path
+
+    def run(self, seconds: float, ahead: float = 0.0) -> None:
+        """Let the time pass, with a wall clock that is wrong by `ahead`."""
+        end = self.elapsed.now + seconds
+        while self.elapsed.now < end:
+            self.recorder.step(T0 + 60 + self.elapsed.now + ahead)
+            self.elapsed.now += min(10.0, seconds)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, spool: Path) -> Iterator[Machine]:
+    """With a ledger of its own."""
+    elapsed = Clock(0.0)
+
+    def connect() -> Ledger:
+        return open_to_write(str(tmp_path / "ledger.db"), "bans", "UTC")
+
+    recorder = Recorder(Spool(spool), connect, nowhere, watch=ClockWatch(elapsed))
+    yield Machine(recorder, elapsed, spool)
+    recorder.close()
+
+
+def in_force_and_pending(tmp_path: Path) -> tuple[int, int]:
+    """How many bans are on the list of those in force, and how many amendments wait."""
+    ledger = reader(tmp_path)
+    pending = [key for key in ledger.store().keys("*") if key.endswith(":pending")]
+    sizes = ledger.banned_now(T0 + 60), sum(ledger.store().cards(pending))
+    ledger.close()
+    return sizes
+
+
+def spooled(machine: Machine) -> None:
+    """One ban in force, and an unban of one that the ledger does not have yet."""
+    lines = [encode(ban("192.0.2.1", seq=1)), encode(unban("192.0.2.2", seen=T0 + 9, seq=2))]
+    (machine.spool / "1700000000000-abcdef01-1.jsonl").write_bytes(b"".join(lines))
+
+
+@pytest.mark.parametrize("ahead", JUMPS)
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_clock_that_jumps_for_seconds_removes_nothing(
+    machine: Machine, tmp_path: Path, ahead: float, settled: bool
+) -> None:
+    spooled(machine)
+    machine.run(2 * SETTLED_S if settled else 20)
+    machine.run(300, ahead)
+    machine.run(300)
+    assert in_force_and_pending(tmp_path) == (1, 1)
+
+
+@pytest.mark.parametrize("ahead", JUMPS)
+def test_a_clock_that_is_wrong_at_the_start_and_put_right_later_removes_nothing(
+    machine: Machine, tmp_path: Path, ahead: float
+) -> None:
+    spooled(machine)
+    machine.run(1800, ahead)
+    machine.run(2 * SETTLED_S)
+    assert in_force_and_pending(tmp_path) == (1, 1)
+
+
+def test_amendments_are_forgotten_by_a_clock_that_ran_well_for_an_hour(machine: Machine, tmp_path: Path) -> None:
+    spooled(machine)
+    machine.elapsed.now = 8 * DAY_S
+    machine.run(SETTLED_S - 60)
+    assert in_force_and_pending(tmp_path) == (1, 1)
+    machine.run(180)
+    assert in_force_and_pending(tmp_path) == (1, 0)
+
+
+@pytest.mark.parametrize("ahead", JUMPS)
+def test_a_jump_neither_ends_nor_prolongs_how_long_whois_rests(spool: Path, tmp_path: Path, ahead: float) -> None:
+    sick, elapsed = _Sick(KeyError("a bug")), Clock(0.0)
+    made = Recorder(
+        Spool(spool), lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere, whois=sick,
+        watch=ClockWatch(elapsed),
+    )  # fmt: skip
+    for wall, elapsed.now in ((T0, 0.0), (T0 + ahead, 1.0), (T0 + 2, 2.0), (T0 + ahead, 5.0)):
+        made.step(wall)
+    made.close()
+    assert sick.tried == [T0, T0 + ahead]
+
+
+@pytest.mark.parametrize("ahead", JUMPS)
+def test_no_segment_is_removed_before_its_replay_window(
+    spool: Path, tmp_path: Path, writer: Writer, ahead: float
+) -> None:
+    reads, elapsed = Spool(spool), Clock(0.0)
+    made = Recorder(
+        reads, lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere, watch=ClockWatch(elapsed)
+    )
+    made.open()
+    reads.keep_s = 100.0
+    writer.write("192.0.2.1")
+    writer.close()
+    for wall, elapsed.now in ((T0, 0.0), (T0 + ahead, 1.0), (T0 + 2, 2.0), (T0 + ahead + 99, 99.0)):
+        made.step(wall)
+        assert writer.path.exists()
+    reads.rewind()
+    elapsed.now = 99.5
+    assert made.step(T0 + ahead).known == 1
+    elapsed.now = 199.5
+    made.step(T0)
+    made.close()
+    assert not writer.path.exists()

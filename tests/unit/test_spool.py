@@ -17,7 +17,7 @@ from banledger.spool import REJECTED, Spool
 from tests.lines import T0, ban, encode
 
 NOW = 4_000_000_000.0
-"""Long after any file of these tests was made."""
+"""A moment, for wall clocks and elapsed time alike."""
 
 
 class Writer:
@@ -82,9 +82,9 @@ def fids(events: list[Event]) -> list[str]:
     return [event.fid for event in events if isinstance(event, BanLine)]
 
 
-def step(spool: Spool, limit: int = 100) -> list[str]:
+def step(spool: Spool, limit: int = 100, now: float = NOW) -> list[str]:
     """Read and commit."""
-    read = fids(spool.read(NOW, limit))
+    read = fids(spool.read(now, limit))
     spool.commit()
     return read
 
@@ -231,11 +231,11 @@ def test_an_unknown_kind_with_broken_common_fields_is_set_aside(writer: Writer, 
 def test_a_fresh_empty_segment_is_left_alone_for_a_minute(tmp_path: Path, spool: Spool) -> None:
     path = tmp_path / "1700000000000-abcdef01-1.jsonl"
     path.touch()
-    made = path.stat().st_mtime
-    spool.read(made + 1, 10)
-    spool.commit()
-    assert path.exists()
-    spool.read(made + 61, 10)
+    for moment in (1, 60):
+        spool.read(NOW + moment, 10)
+        spool.commit()
+        assert path.exists()
+    spool.read(NOW + 61, 10)
     spool.commit()
     assert not path.exists()
 
@@ -348,8 +348,8 @@ def test_any_garbage_and_any_truncation_leaves_the_good_lines(
     (folder / "1700000000000-abcdef01-1.jsonl").write_bytes(text[:cut])
     spool = Spool(folder)
     read: list[str] = []
-    for _ in range(len(garbage) + 3):
-        read += step(spool, data.draw(st.integers(1, 4)))
+    for minutes in range(len(garbage) + 3):
+        read += step(spool, data.draw(st.integers(1, 4)), NOW + 60 * minutes)
     assert read == [fid for end, fid in good if end <= cut]
     assert [path.name for path in folder.iterdir() if path.name != REJECTED] == []
 

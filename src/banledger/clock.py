@@ -1,0 +1,66 @@
+"""Clocks: the wall clock, which may be wrong, judged by elapsed time, which is not.
+
+Theory of operation. A wall clock may be years off when a machine starts, be put right later, or jump for seconds. So
+elapsed time is measured with a clock that cannot be set. Nothing is removed because of the wall clock unless it is
+*settled*: both clocks ran alike for an hour. A stored moment may come from another clock, so it is believed only as
+far as it is plausible.
+"""
+
+import time
+from collections.abc import Callable
+
+SETTLED_S = 3600.0
+"""How long both clocks must have run alike before anything is removed because of the wall clock."""
+
+JUMP_S = 60.0
+"""What the clocks may differ by without a jump: slewing takes hours to get there."""
+
+AHEAD_S = 86_400.0
+"""How far another machine's clock may plausibly be ahead of ours."""
+
+
+def elapsed_s() -> float:
+    """Seconds since the machine started, suspension included. Never goes back."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def is_future(moment: float, now: float) -> bool:
+    """Whether a stored moment of the past comes from a wrong clock (UTC epoch seconds)."""
+    return moment > now + AHEAD_S
+
+
+def left_s(until: float, now: float, longest_s: float) -> float:
+    """Seconds left of a wait of at most `longest_s` that ends at `until` (UTC epoch).
+
+    0: it is over, or `until` comes from a wrong clock.
+    """
+    left = until - now
+    return min(left, longest_s) if 0 < left <= longest_s + AHEAD_S else 0.0
+
+
+class ClockWatch:
+    """Compares readings of the wall clock with elapsed time. Used by one thread.
+
+    elapsed  seconds that never go back
+    jumps    how often the wall clock jumped so far
+    """
+
+    def __init__(self, elapsed: Callable[[], float] = elapsed_s) -> None:
+        self.elapsed = elapsed
+        self.jumps = 0
+        self._offset: float | None = None
+        self._since = 0.0
+
+    def see(self, now: float) -> None:
+        """Take note of what the wall clock says now (UTC epoch seconds)."""
+        offset = now - self.elapsed()
+        if self._offset is None:
+            self._offset, self._since = offset, self.elapsed()
+        elif abs(offset - self._offset) > JUMP_S:
+            self._offset, self._since = offset, self.elapsed()
+            self.jumps += 1
+
+    @property
+    def settled(self) -> bool:
+        """Whether the wall clock, as last seen, is trusted to remove things."""
+        return self._offset is not None and self.elapsed() - self._since >= SETTLED_S
