@@ -178,12 +178,6 @@ class ReferenceEngine:
         scores = self.store.sorted.get(key, {})
         return [member for score, member in sorted((s, m) for m, s in scores.items()) if score <= until][:count]
 
-    def expire(self, key: str, until: float) -> int:
-        gone = [member for member, score in self.store.sorted.get(key, {}).items() if score < until]
-        for member in gone:
-            self._score(key, member, None)
-        return len(gone)
-
     def hashes(self, keys: Sequence[str]) -> list[Hash]:
         return [dict(self.store.hashes.get(key, {})) for key in keys]
 

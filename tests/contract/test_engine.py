@@ -140,12 +140,11 @@ def test_rankings_are_highest_first_and_equal_ones_backwards_by_bytes(engine: En
     assert engine.scores([SLOT + "pending", "no"], ["z", "no", "b"]) == [[1.0, None, 2.0], [None, None, None]]
 
 
-def test_expire_removes_what_is_below_and_due_lists_what_is_at_most(engine: Engine) -> None:
+def test_due_lists_what_is_at_most_lowest_first(engine: Engine) -> None:
     engine.apply([change(marks=tuple(Mark(SLOT + "pending", str(n), float(n)) for n in range(5)))])
     assert engine.due(SLOT + "pending", 2.0, 2) == ["0", "1"]
-    assert engine.expire(SLOT + "pending", 2.0) == 2
-    assert engine.due(SLOT + "pending", 9.0, 9) == ["2", "3", "4"]
-    assert engine.cards([SLOT + "pending"]) == [3]
+    assert engine.due(SLOT + "pending", 2.0, 9) == ["0", "1", "2"]
+    assert engine.due(SLOT + "pending", 9.0, 9) == ["0", "1", "2", "3", "4"]
 
 
 def test_claim_keeps_what_is_there(engine: Engine) -> None:

@@ -160,7 +160,3 @@ class Engine(Reader, Protocol):
     def due(self, key: str, until: float, count: int) -> list[str]:
         """Up to `count` members of a sorted set with a score of at most `until`, lowest first."""
         ...
-
-    def expire(self, key: str, until: float) -> int:
-        """Remove members of a sorted set with a score below `until`; how many."""
-        ...

@@ -303,7 +303,7 @@ class Ledger(LedgerReader):
         return self._engine.apply(changes)
 
     def tidy(self, now: float) -> int:
-        """Forget amendments whose ban never came."""
+        """Forget amendments whose ban never came; how many. `now` (UTC epoch) must come from a settled clock."""
         gone = 0
         for month in list(self._reader.members(self.keys.months)):
             while ids := self._engine.due(self.keys.pending(month), now, _AT_ONCE):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _PAGE = 1000
 _TALLIES = 8  # fetched at once: each may have a name for every address of a day
 _IN_FLIGHT = 10  # pages of commands whose replies nobody has read
-_ABOUT_A_KEY = frozenset(("HSET", "SADD", "SCARD", "SMEMBERS", "SSCAN", "HSCAN", "ZRANGE", "ZREMRANGEBYSCORE"))
+_ABOUT_A_KEY = frozenset(("HSET", "SADD", "SCARD", "SMEMBERS", "SSCAN", "HSCAN", "ZRANGE"))
 
 
 class RedisReader:

@@ -230,10 +230,6 @@ class RedisEngine(RedisReader):
         """See Engine.due."""
         return list(self.call("ZRANGE", key, "-inf", until, "BYSCORE", "LIMIT", 0, count))
 
-    def expire(self, key: str, until: float) -> int:
-        """See Engine.expire."""
-        return int(self.call("ZREMRANGEBYSCORE", key, "-inf", f"({until!r}"))
-
 
 class _Page(Struct, frozen=True):
     """Changes of one slot, the script that makes them, and what must follow."""

@@ -172,12 +172,6 @@ class SqliteEngine(SqliteReader):
             )
             return [member for (member,) in rows]
 
-    def expire(self, key: str, until: float) -> int:
-        """See Engine.expire."""
-        with self._transaction():
-            number, table = self._sorted_set(key)
-            return self._db.execute(f"DELETE FROM {table} WHERE key = ? AND score < ?", (number, until)).rowcount
-
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         if file_at(self.path) != self._file:
