@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from itertools import count
 
 from banledger.keyspace import Change, Ranking, Standing
-from banledger.store.engine import Applied, Conflict, Hash, Outcome, Repair, Scored
+from banledger.store.engine import Applied, Conflict, Hash, Held, Outcome, Repair, Scored
 
 
 class Store:
@@ -167,12 +167,13 @@ class ReferenceEngine:
             if not fields:
                 del self.store.hashes[key]
 
-    def lease(self, key: str, holder: str, now: float, until: float) -> bool:
+    def lease(self, key: str, wanted: Held, seen: Held) -> Held:
         have = self.store.hashes.setdefault(key, {})
-        if have.get("holder", holder) != holder and now < float(have["until"]):
-            return False
-        have |= {"holder": holder, "until": repr(until)}
-        return True
+        held = Held(have.get("holder", ""), have.get("until", ""))
+        if not held.yields_to(wanted, seen):
+            return held
+        have |= {"holder": wanted.holder, "until": wanted.until}
+        return wanted
 
     def due(self, key: str, until: float, count: int) -> list[str]:
         scores = self.store.sorted.get(key, {})

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from banledger.block import Block, block
+from banledger.clock import ClockWatch
 from banledger.enrich.cache import Cache
 from banledger.enrich.pace import Pace
 from banledger.enrich.places import Places, alike
@@ -26,13 +27,14 @@ class Registry(NamedTuple):
 
 
 class Clock:
-    """Time that passes when it is told to."""
+    """Time that passes when it is told to. A call reads the wall clock, which may be `ahead` of the true `now`."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, ahead: float = 0.0) -> None:
         self.now = now
+        self.ahead = ahead
 
     def __call__(self) -> float:
-        return self.now
+        return self.now + self.ahead
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -84,7 +86,7 @@ class World:
             return Answer(address=address, registry=registry.name, outcome=Outcome.NONE)
         country, org, asn = self.networks[cidr]
         network = Network(
-            cidrs=(cidr,), source="rdap", registry=registry.name, fetched=self.clock.now, name=org.upper(),
+            cidrs=(cidr,), source="rdap", registry=registry.name, fetched=self.clock(), name=org.upper(),
             country=country, org=org, asn=asn, abuse=f"abuse@{org.lower()}.example", raw=b'{"name": "x"}',
         )  # fmt: skip
         return Answer(address=address, registry=registry.name, outcome=Outcome.FOUND, network=network, asn=asn)
@@ -137,14 +139,16 @@ def desk(
     refresh_s: float = 14 * DAY_S,
     backfill_s: float = 30 * DAY_S,
     ask: bool = True,
+    clock: Callable[[], float] | None = None,
 ) -> Desk:
-    """A recorder's whois over that world."""
+    """A recorder's whois over that world. `clock`: its wall clock; None: the world's."""
     cache = Cache(refresh_s, same_country)
-    places = Places(cache, None, world.clock, ask=ask, backfill_s=backfill_s)
+    places = Places(cache, None, clock or world.clock, ask=ask, backfill_s=backfill_s)
     asker = Patient(world.ask)
-    pace = Pace(Steady(world.clock), world.clock.sleep)
+    elapsed = Steady(world.clock)
+    pace = Pace(elapsed, world.clock.sleep)
     policy = Policy(holder, refresh_s, most, backfill_s)
-    whois = Whois(places, asker, world.registry_of if ask else None, pace, policy)
+    whois = Whois(places, asker, world.registry_of if ask else None, pace, policy, ClockWatch(elapsed))
     return Desk(whois, places, cache, asker)
 
 

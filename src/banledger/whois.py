@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from banledger.block import Block, block
+from banledger.clock import ClockWatch
 from banledger.enrich.asker import Asker
 from banledger.enrich.pace import Pace
 from banledger.enrich.places import Places
@@ -29,6 +30,7 @@ from banledger.errors import StoreError
 from banledger.network import Answer, Cell, Network, Outcome, cell_of
 from banledger.record import WAITS
 from banledger.store.follow import Followers
+from banledger.store.lease import RENEW_S, Lease
 from banledger.store.ledger import Ledger
 from banledger.store.networks import NetworksReader
 
@@ -45,7 +47,7 @@ _LOOK_S = 2.0
 _LOOK_IN_VAIN_S = 60.0
 _FOLLOW_S = 5.0
 _DISMISS_S = 60.0
-_LEASE_S = 60.0
+_REREAD_S = 86_400.0
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 60.0, 3600.0
 _STRIKES = 3
 _UNREACHABLE_S = 600.0
@@ -67,6 +69,7 @@ class Whois:
         registry_of: Callable[[str], Registry | None] | None,
         pace: Pace,
         policy: Policy,
+        watch: ClockWatch,
     ) -> None:
         self._places = places
         self._cache = places.cache
@@ -76,7 +79,10 @@ class Whois:
         self._policy = policy
         self._followers = Followers(self._take_networks, self._take_cells)
         self._identity = ""
-        self._last = 0.0
+        self._watch = watch
+        self._jumps = 0
+        self._lease = Lease(policy.holder, watch.elapsed)
+        self._reread_at = 0.0
         self._look_at = self._follow_at = self._lease_at = self._dismiss_at = 0.0
         self._holds = False
         self._unasked: list[str] = []
@@ -98,28 +104,32 @@ class Whois:
         self._answers += self._asker.take()
         while self._answers:
             self._take_in(ledger, self._answers[0], now)
-        if now >= self._look_at:
+        if self._watch.elapsed() >= self._look_at:
             self._enlist_unasked(ledger)
-            self._look_at = now + self._look(ledger, now)
+            wait_s = self._look(ledger, now)
+            self._look_at = self._watch.elapsed() + wait_s
         if self._registry_of and self._cases() and self._leads(ledger, now):
             self._send(now)
 
     def follow(self, ledger: Ledger, now: float) -> bool:
         """Read what the ledger knows of networks, page by page; whether that was all of it."""
-        if now < self._last:  # the clock was put back
-            self._look_at = self._follow_at = self._lease_at = self._dismiss_at = self._vain_until = 0.0
-        self._last = now
+        self._watch.see(now)
         if ledger.identity != self._identity:
             self._begin(ledger, now)
-        if now >= self._follow_at and (ready := self._followers.read(ledger.networks, now)):
-            self._follow_at = now + _FOLLOW_S
+        elif self._watch.jumps != self._jumps:
+            self._begin_again(ledger, now)
+        elapsed = self._watch.elapsed()
+        if ledger.shared and elapsed >= self._reread_at:  # what a clock far behind ours put is below the window
+            self._reread()
+        if elapsed >= self._follow_at and (ready := self._followers.read(ledger.networks, now)):
+            self._follow_at = elapsed + _FOLLOW_S
             self._places.ready = ready
         return self._places.ready
 
     def leave(self, ledger: Ledger) -> None:
         """Somebody else may ask now. Raises StoreError."""
         if self._holds and ledger.shared:
-            ledger.networks.lease(self._policy.holder, 0.0, 0.0)
+            self._lease.give_back(ledger.networks)
         self._holds = False
 
     def close(self) -> None:
@@ -128,16 +138,27 @@ class Whois:
 
     def _begin(self, ledger: Ledger, now: float) -> None:
         """With this ledger, from its beginning."""
-        self._unasked = []
-        first = datetime.fromtimestamp(max(0.0, now - self._policy.backfill_s), ledger.zone).date().isoformat()
-        self._unasked_days = [day for day in ledger.days() if self._registry_of and day >= first]
+        self._begin_again(ledger, now)
         self._identity = ledger.identity
         self._places.ready = False
         self._cache.clear()
-        self._followers = Followers(self._take_networks, self._take_cells)
         self._addresses.clear()
         self._newest, self._others = Cases(), Cases()
         self._follow_at = self._look_at = 0.0
+
+    def _begin_again(self, ledger: Ledger, now: float) -> None:
+        """Redo what was decided by a clock that was wrong: the window of the indexes, and who is not asked about."""
+        self._jumps = self._watch.jumps
+        first = datetime.fromtimestamp(max(0.0, now - self._policy.backfill_s), ledger.zone).date().isoformat()
+        self._unasked = []
+        self._unasked_days = [day for day in ledger.days() if self._registry_of and day >= first]
+        self._vain_until = 0.0
+        self._reread()
+
+    def _reread(self) -> None:
+        """Follow the indexes from their beginning; what is known stays."""
+        self._reread_at = self._watch.elapsed() + _REREAD_S
+        self._followers = Followers(self._take_networks, self._take_cells)
 
     # What others learned, and what was known before.
 
@@ -167,13 +188,13 @@ class Whois:
 
     def _look(self, ledger: Ledger, now: float) -> float:
         """Amend bans that are known by now, note what is to be asked; seconds until the next look."""
-        if now >= self._dismiss_at:
+        if self._watch.elapsed() >= self._dismiss_at:
             more = self._dismiss(ledger, now)
-            self._dismiss_at = now + (0.0 if more else _DISMISS_S)
+            self._dismiss_at = self._watch.elapsed() + (0.0 if more else _DISMISS_S)
             if more:
                 return 0.0
         head = ledger.newest_waiting(0, 1)
-        if not head or (head == self._head and now < self._vain_until):
+        if not head or (head == self._head and self._watch.elapsed() < self._vain_until):
             return 0.0 if self._unasked or self._unasked_days else _LOOK_S
         self._head = head
         self._heed(ledger.networks.pauses(), now)
@@ -185,7 +206,7 @@ class Whois:
         self._keep(ledger, [], [self._nothing(cell, now) for cell in dict.fromkeys(nobodys)], now)
         ledger.amend(known[:_AMENDED], self._places.locate)
         vain = over and not (known or nobodys or self._cases() or self._asked)
-        self._vain_until = now + _LOOK_IN_VAIN_S if vain else 0.0
+        self._vain_until = self._watch.elapsed() + _LOOK_IN_VAIN_S if vain else 0.0
         return 0.0 if len(known) > _AMENDED else _LOOK_S
 
     def _look_deeper(self, ledger: Ledger, known: list[str], nobodys: list[Block], now: float) -> bool:
@@ -204,7 +225,8 @@ class Whois:
             return ledger.dismiss(0.0, 0, self._places.locate)
         if not self._leads(ledger, now):
             return False
-        return ledger.dismiss(now - self._policy.backfill_s, self._policy.most, self._places.locate)
+        before = now - self._policy.backfill_s if self._watch.settled else 0.0
+        return ledger.dismiss(before, self._policy.most, self._places.locate)
 
     def _heed(self, pauses: Mapping[str, float], now: float) -> None:
         """Leave registries alone that want it, whoever was told so."""
@@ -243,10 +265,11 @@ class Whois:
 
     def _leads(self, ledger: Ledger, now: float) -> bool:
         """Whether it is us who ask. Nobody else does where the ledger is ours alone."""
-        if now >= self._lease_at:
+        asked = self._watch.elapsed()
+        if asked >= self._lease_at:
             held = self._holds
-            self._holds = not ledger.shared or ledger.networks.lease(self._policy.holder, now, now + _LEASE_S)
-            self._lease_at = now + _LEASE_S / 3
+            self._holds = not ledger.shared or self._lease.take(ledger.networks, now)
+            self._lease_at = asked + RENEW_S
             if self._holds and not held:
                 self._pace.begin()
         return self._holds
@@ -306,9 +329,9 @@ class Whois:
         else:
             self._strikes[by] = self._strikes[name] = self._unreachable = 0
             self._learn(ledger, answer, now)
-            self._amend(ledger, case.bans, now)
+            self._amend(ledger, case.bans)
 
-    def _amend(self, ledger: Ledger, ids: Iterable[str], now: float) -> None:
+    def _amend(self, ledger: Ledger, ids: Iterable[str]) -> None:
         """Some bans of a cell that was answered; the others, and those that wait for another one now, see `_look`."""
         known = [
             id_
@@ -318,7 +341,7 @@ class Whois:
         ledger.amend(known[:_AMENDED], self._places.locate)
         self._vain_until = 0.0
         if len(known) > _AMENDED:
-            self._look_at = now
+            self._look_at = 0.0
 
     def _learn(self, ledger: Ledger, answer: Answer, now: float) -> None:
         """Keep what was answered, and forget smaller networks that it says are no more."""
@@ -371,4 +394,4 @@ class Whois:
             ledger.networks.pause(name, now + pause)
         if self._unreachable % (5 * _STRIKES) == 0 and ledger.shared:
             self.leave(ledger)
-            self._lease_at = now + _UNREACHABLE_S
+            self._lease_at = self._watch.elapsed() + _UNREACHABLE_S

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from banledger.keyspace import Change, Mark
-from banledger.store.engine import Applied, Conflict, Engine, Hash, Repair
+from banledger.store.engine import Applied, Conflict, Engine, Hash, Held, Repair
 from tests.contract.conftest import standing_of
 
 SLOT = "bans:{2611}:"
@@ -216,14 +216,26 @@ def test_a_hash_is_replaced_by_exactly_another_or_by_nothing(engine: Engine) -> 
     assert engine.hashes(["bans:whois:192.0.2.0/24"]) == [{"name": "AGAIN"}]
 
 
-def test_a_lease_is_one_holders_until_it_runs_out_or_is_given_back(engine: Engine) -> None:
+def test_a_lease_is_one_holders_until_it_is_given_back_or_taken_unchanged(engine: Engine) -> None:
     engine.assign("bans:lookups", {"pause:ripe": "9.0"})
-    assert engine.lease("bans:lookups", "a", 10.0, 70.0)
-    assert not engine.lease("bans:lookups", "b", 69.9, 130.0)
-    assert engine.lease("bans:lookups", "a", 60.0, 120.0)
-    assert not engine.lease("bans:lookups", "b", 119.0, 180.0)
-    assert engine.lease("bans:lookups", "b", 120.0, 180.0)
-    assert not engine.lease("bans:lookups", "a", 121.0, 190.0)
-    assert engine.lease("bans:lookups", "b", 122.0, 0.0)
-    assert engine.lease("bans:lookups", "a", 122.0, 190.0)
-    assert engine.hashes(["bans:lookups"]) == [{"holder": "a", "until": "190.0", "pause:ripe": "9.0"}]
+
+    def lease(holder: str, until: str, seen: Held = Held()) -> Held:  # noqa: B008  # frozen
+        return engine.lease("bans:lookups", Held(holder, until), seen)
+
+    assert lease("a", "70.5") == Held("a", "70.5")
+    assert lease("b", "130") == Held("a", "70.5")
+    assert lease("a", "120") == Held("a", "120")
+    assert lease("b", "180", seen=Held("a", "70.5")) == Held("a", "120")
+    assert lease("b", "180", seen=Held("a", "120")) == Held("b", "180")
+    assert lease("a", "190", seen=Held("a", "120")) == Held("b", "180")
+    assert lease("a", "0") == Held("b", "180")
+    assert lease("b", "0") == Held("b", "0")
+    assert lease("a", "190") == Held("a", "190")
+    assert engine.hashes(["bans:lookups"]) == [{"holder": "a", "until": "190", "pause:ripe": "9.0"}]
+
+
+@pytest.mark.parametrize("free", [{"until": "9e9"}, {"holder": "a"}, {"holder": "a", "until": "soon"}])
+def test_a_lease_that_makes_no_sense_is_free(engine: Engine, free: Hash) -> None:
+    engine.assign("bans:lookups", free)
+    assert engine.lease("bans:lookups", Held("b", "70"), Held()) == Held("b", "70")
+

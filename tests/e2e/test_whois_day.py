@@ -6,6 +6,7 @@ from random import Random
 
 from banledger.block import Block, block
 from banledger.enrich.bootstrap_refresh import Refreshed
+from banledger.clock import ClockWatch
 from banledger.enrich.cache import Cache
 from banledger.enrich.lookup import Lookup
 from banledger.enrich.pace import Pace
@@ -101,7 +102,7 @@ def test_a_day_of_ten_thousand_bans_is_answered_and_no_registry_is_asked_too_oft
         lookup = Lookup(server.transport().get, Refreshed(), take=pace.take, clock=clock)
         places = Places(Cache(14 * DAY_S, alike(None)), None, clock, ask=True, backfill_s=30 * DAY_S)
         policy = Policy("one", 14 * DAY_S, 20_000, 30 * DAY_S)
-        whois = Whois(places, Patient(lookup.ask), lookup.registry_of, pace, policy)
+        whois = Whois(places, Patient(lookup.ask), lookup.registry_of, pace, policy, ClockWatch(clock))
         ledger = open_to_write(str(tmp_path / "ledger.db"), "bans", "UTC")
         lines = day(Random(5), owners)
         live(ledger, whois, places, lines, clock)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from banledger.clock import ClockWatch
 from banledger.enrich.asker import Nobody, Threads
 from banledger.enrich.cache import Cache
 from banledger.enrich.pace import Pace
@@ -46,9 +47,9 @@ def whois(chosen: Settings, known: Places) -> Whois:
         chosen.whois_backfill_days * DAY_S,
     )
     if not chosen.whois_enabled:
-        return Whois(known, Nobody(), None, pace, policy)
+        return Whois(known, Nobody(), None, pace, policy, ClockWatch())
     asks = lookup(chosen, pace.take)
-    return Whois(known, Threads(asks.ask, _THREADS), asks.registry_of, pace, policy)
+    return Whois(known, Threads(asks.ask, _THREADS), asks.registry_of, pace, policy, ClockWatch())
 
 
 def lookup(chosen: Settings, take: Callable[[str, float], float] | None = None) -> "Lookup":

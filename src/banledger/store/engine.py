@@ -38,6 +38,24 @@ class Conflict(Struct, frozen=True):
 Outcome: TypeAlias = Applied | Conflict
 
 
+class Held(Struct, frozen=True):
+    """A lease as its hash has it: who holds it, and until when (UTC epoch by the holder's clock; 0: given back)."""
+
+    holder: str = ""
+    until: str = ""
+
+    def yields_to(self, wanted: "Held", seen: "Held") -> bool:
+        """Whether it may become `wanted`: see Engine.lease."""
+        return not self.holder or not _number(self.until) or self.holder == wanted.holder or self == seen
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
 class Repair(Struct, frozen=True):
     """What must be true of sets and sorted sets. A key that holds nothing any more is gone.
 
@@ -150,10 +168,11 @@ class Engine(Reader, Protocol):
         """Each key becomes exactly that hash; an empty one is gone."""
         ...
 
-    def lease(self, key: str, holder: str, now: float, until: float) -> bool:
-        """Take what the hash at `key` stands for until then (UTC epoch), unless another holds it. Whether it is ours.
+    def lease(self, key: str, wanted: Held, seen: Held) -> Held:
+        """Make `wanted` the lease at `key` (fields of a hash) unless another holds it. The lease as it is then.
 
-        Fields `holder` and `until` of the hash. Who holds it may take it again, and give it back with `until` 0.
+        It is free if it has no holder or its `until` is 0; its holder may always change it; another may if it is
+        still exactly what was `seen`. No clock is asked: see `lease`.
         """
         ...
 

@@ -10,7 +10,7 @@ from banledger.block import block
 from banledger.identity import canonical_address
 from banledger.keyspace import Keyspace, Mark, token
 from banledger.network import Cell, Network, cell_from_hash, cell_of, cell_to_hash, from_hash, to_hash
-from banledger.store.engine import Engine, Hash, Reader, Repair, Scored
+from banledger.store.engine import Engine, Hash, Held, Reader, Repair, Scored
 
 _PAUSE = "pause:"
 _NUMBER = re.compile(r"\d+(\.\d+)?")
@@ -115,9 +115,9 @@ class Networks(NetworksReader):
         self._engine.replace({self._keys.network(cidr): {"gone": f"{now:.0f}"} for cidr in cidrs})
         self._engine.mend(Repair(marks=[Mark(self._keys.networks, cidr, now) for cidr in cidrs]))
 
-    def lease(self, holder: str, now: float, until: float) -> bool:
-        """Become, or stay, the one who asks for this ledger. `until` 0: give it back."""
-        return self._engine.lease(self._keys.lookups, holder, now, until)
+    def lease(self, wanted: Held, seen: Held) -> Held:
+        """Become, or stay, the one who asks for this ledger: see Engine.lease."""
+        return self._engine.lease(self._keys.lookups, wanted, seen)
 
     def pause(self, registry: str, until: float) -> None:
         """Leave a registry alone until then, whoever asks."""

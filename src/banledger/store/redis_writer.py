@@ -26,7 +26,7 @@ from redis import exceptions
 
 from banledger.errors import StoreError
 from banledger.keyspace import Change, Keyspace, Ranking
-from banledger.store.engine import Applied, Conflict, Hash, Outcome, Repair
+from banledger.store.engine import Applied, Conflict, Hash, Held, Outcome, Repair
 from banledger.store.lua import Call, Script
 from banledger.store.outside import (
     Entry,
@@ -211,9 +211,10 @@ class RedisEngine(RedisReader):
                 commands += [("MULTI",), ("DEL", key), *put, ("EXEC",)]  # nobody sees it gone
             self.calls(commands)
 
-    def lease(self, key: str, holder: str, now: float, until: float) -> bool:
+    def lease(self, key: str, wanted: Held, seen: Held) -> Held:
         """See Engine.lease."""
-        return bool(self._run([self._lease.call([key], _pack((holder, repr(now), repr(until))))])[0])
+        words = (wanted.holder, wanted.until, seen.holder, seen.until)
+        return Held(*self._run([self._lease.call([key], _pack(words))])[0])
 
     def mend(self, repair: Repair) -> None:
         """See Engine.mend."""

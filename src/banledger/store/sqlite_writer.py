@@ -17,7 +17,7 @@ import msgspec
 
 from banledger.errors import LedgerLocked, StoreUnavailable
 from banledger.keyspace import Change
-from banledger.store.engine import Applied, Conflict, Hash, Outcome, Repair
+from banledger.store.engine import Applied, Conflict, Hash, Held, Outcome, Repair
 from banledger.store.pages import pages
 from banledger.store.sqlite import SqliteReader
 from banledger.store.sqlite_batch import Batch
@@ -152,15 +152,16 @@ class SqliteEngine(SqliteReader):
             self._put_hashes([(key, fields) for key, fields in hashes.items() if fields])
             self._drop_hashes([key for key, fields in hashes.items() if not fields])
 
-    def lease(self, key: str, holder: str, now: float, until: float) -> bool:
+    def lease(self, key: str, wanted: Held, seen: Held) -> Held:
         """See Engine.lease."""
         with self._transaction():
             have = self.hashes([key])[0]
-            if have.get("holder", holder) != holder and now < float(have["until"]):
-                return False
+            held = Held(have.get("holder", ""), have.get("until", ""))
+            if not held.yields_to(wanted, seen):
+                return held
             self._name({key: HASH})
-            self._put_hashes([(key, have | {"holder": holder, "until": repr(until)})])
-        return True
+            self._put_hashes([(key, have | {"holder": wanted.holder, "until": wanted.until})])
+        return wanted
 
     def due(self, key: str, until: float, count: int) -> list[str]:
         """See Engine.due."""
