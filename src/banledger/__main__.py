@@ -1,18 +1,31 @@
-"""The command line's front door. `--version` is answered before anything is imported."""
+"""The command line's front door. `--version` is answered before anything else is imported."""
 
 import sys
 
 from banledger import __version__
+from banledger.errors import OutputError
+from banledger.streams import guard
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    guard()
     if sys.argv[1:] in (["--version"], ["-V"]):
-        sys.stdout.write(f"banledger {__version__}\n")
-        return
+        sys.exit(_version())
     from banledger.cli import run
 
     sys.exit(run(sys.argv[1:]))
+
+
+def _version() -> int:
+    try:
+        sys.stdout.write(f"banledger {__version__}\n")
+        sys.stdout.flush()
+    except OutputError as error:
+        from banledger.cli import tell
+
+        return tell(error)
+    return 0
 
 
 if __name__ == "__main__":

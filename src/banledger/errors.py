@@ -14,7 +14,8 @@
     ├── SpoolError                 exit 7   the spool directory can't be read
     ├── MissingFail2ban            exit 8   no fail2ban-server to run (demo)
     ├── LedgerFaulty               exit 9   the ledger has faults: what was derived is not what the bans say
-    └── LookupFailed               exit 10  no registry told whose a network is (`retryable`)
+    ├── LookupFailed               exit 10  no registry told whose a network is (`retryable`)
+    └── OutputError                exit 11  the output can't be written: the disk is full, or stdout is closed
 
 Each bears a message for people, a hint that says what to do, whether trying again may help, and the exit code
 of the command line. Foreign errors are translated once, where they arise, with `from`; bugs are not wrapped.
@@ -107,3 +108,9 @@ class LookupFailed(BanledgerError):
 
     exit_code = 10
     retryable = True
+
+
+class OutputError(BanledgerError):
+    """stdout can't be written: the disk is full, or it is closed."""
+
+    exit_code = 11

@@ -27,7 +27,7 @@ LAYERS = (
     },
     {"spool", "enrich", "store"},
     {"recorder", "whois", "report", "importer", "notify", "demonstration"},
-    {"cli", "__main__"},
+    {"cli", "__main__", "streams"},
 )
 ALONE = {"action", "demo"}  # they import nothing of ours: a file for fail2ban's interpreter, and data
 FREE = {"", "errors"}  # the package's version, and what everybody raises

@@ -2,6 +2,7 @@
 
 Rules of its voice. Data goes to stdout, talk to stderr. An error is `error: what` and `hint: what to do`, each one
 line, and an exit code of `errors.py`; what nobody foresaw is a traceback. A pipe that closes and Ctrl-C are quiet.
+What becomes of output that can't be written: see `banledger.streams`.
 """
 
 import atexit
@@ -16,7 +17,7 @@ import click
 from banledger import __version__
 from banledger.errors import BanledgerError
 
-_BROKEN_PIPE, _INTERRUPTED = 141, 130
+_INTERRUPTED = 130
 
 COMMANDS = {
     "record": "the service: take bans from the spool into the ledger",
@@ -62,6 +63,7 @@ Exit codes:
   8    no fail2ban-server to run (demo)
   9    the ledger has faults
   10   no registry told whose a network is; trying again may help
+  11   the output can't be written
   130  interrupted
   141  the reader of the output went away
 """
@@ -95,35 +97,29 @@ def commands() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command that the arguments name; the exit code."""
-    _never_fail_to_print()
+    """Run the command that the arguments name; the exit code. What it printed is written when this returns."""
     atexit.register(gc.freeze)  # the interpreter ends sooner if it need not look at every object once more
     try:
-        code = _invoke(list(arguments) or ["--help"])
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python flushes stdout once more when it exits: let that go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _BROKEN_PIPE
-    except (KeyboardInterrupt, click.Abort):
-        return _INTERRUPTED
-    return code
-
-
-def _invoke(arguments: list[str]) -> int:
-    if _completes():
-        return 0
-    try:
-        with commands.make_context("banledger", arguments) as context:
-            commands.invoke(context)
+        _invoke(list(arguments) or ["--help"])
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:
         return _usage(error)
     except BanledgerError as error:
-        _talk(str(error), error.hint)
-        return error.exit_code
+        return tell(error)
+    except (KeyboardInterrupt, click.Abort):
+        return _INTERRUPTED
     return 0
+
+
+def _invoke(arguments: list[str]) -> None:
+    """Run it. Output that can't be written is an error of the command, also if that comes to light at its end."""
+    try:
+        if not _completes():
+            with commands.make_context("banledger", arguments) as context:
+                commands.invoke(context)
+    finally:
+        sys.stdout.flush()
 
 
 def _completes() -> bool:
@@ -143,16 +139,15 @@ def _usage(error: click.ClickException) -> int:
     return error.exit_code
 
 
+def tell(error: BanledgerError) -> int:
+    """Print an error; its exit code."""
+    _talk(str(error), error.hint)
+    return error.exit_code
+
+
 def _talk(message: str, hint: str) -> None:
     from banledger.report.formats.escape import visible
 
     click.echo(f"error: {visible(message)}", err=True)
     if hint:
         click.echo(f"hint: {visible(hint)}", err=True)
-
-
-def _never_fail_to_print() -> None:
-    """What the encoding of stdout or stderr can't write is written as an escape."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")

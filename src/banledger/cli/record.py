@@ -9,8 +9,9 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TextIO
 
 import click
 
@@ -23,6 +24,7 @@ from banledger.settings import Settings
 from banledger.spool import Spool
 from banledger.store.connect import access, is_server
 from banledger.store.ledger import Ledger, Recorded, open_to_write
+from banledger.streams import ReaderGone
 
 _log = logging.getLogger("banledger")
 
@@ -173,8 +175,17 @@ class _Priority(logging.Formatter):
         return self._PREFIX.get(record.levelno, "") + super().format(record)
 
 
+class _Log(logging.StreamHandler[TextIO]):
+    """A line that nobody can read any more is lost, and no ban for it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See logging.Handler.emit."""
+        with suppress(ReaderGone):
+            super().emit(record)
+
+
 def _log_to_stderr() -> None:
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Log(sys.stderr)
     plain = logging.Formatter("banledger: %(message)s")
     handler.setFormatter(_Priority() if os.environ.get("JOURNAL_STREAM") else plain)
     _log.handlers = [handler]
