@@ -40,13 +40,19 @@ class Theatre:
     def kept(self) -> Path:
         return self.directory / "kept"
 
-    def start(self, *options: str, keep: bool = True, **env: str) -> subprocess.Popen[str]:
+    def start(self, *options: str, keep: bool = True, redirection: str = "", **env: str) -> subprocess.Popen[str]:
+        script = f'exec "$@" {redirection}'
         words = [sys.executable, "-m", "banledger", "demo", *options, *(["--keep", str(self.kept)] if keep else [])]
         home, tmp = self.directory / "home", self.directory / "tmp"
         ours = {"HOME": str(home), "TMPDIR": str(tmp), "BANLEDGER_TEST": self.mark, "COLUMNS": "80"}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
         return subprocess.Popen(
-            words, env=inherited | ours | env, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            ["bash", "-c", script, "bash", *words],
+            env=inherited | ours | env,
+            cwd=home,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     def run(self, *options: str, keep: bool = True, **env: str) -> tuple[int, str, str]:
@@ -179,6 +185,21 @@ def test_a_reader_that_goes_away_leaves_no_process(theatre: Theatre) -> None:
     assert child.stderr.read() == ""
     child.stderr.close()
 
+    assert theatre.processes() == []
+    assert theatre.left() == set()
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code"),
+    [(">/dev/full", 11), (">&-", 11), (">&- 2>&- <&-", 11), ("2>&-", 0), ("2>/dev/full", 0)],
+)
+def test_output_that_cannot_be_written_leaves_no_process(theatre: Theatre, redirection: str, code: int) -> None:
+    child = theatre.start(redirection=redirection)
+    out, err = child.communicate(timeout=120)
+
+    assert (child.returncode, bool(out)) == (code, code == 0)
+    assert err == (err and f"error: can't write the output: {os.strerror(28 if 'full' in redirection else 9)}\n")
+    assert bool(err) == ("2>" not in redirection)
     assert theatre.processes() == []
     assert theatre.left() == set()
 

@@ -12,6 +12,7 @@ from banledger.store.check import check
 from banledger.store.ledger import open_to_read
 from tests.lines import T0
 from tests.servers import StoreServer
+from tests.unit.cli.test_streams import CLOSED, NO_SPACE, Terminal
 
 pytestmark = pytest.mark.e2e
 
@@ -86,3 +87,18 @@ def test_a_ledger_moves_to_a_server_and_back(
     assert banledger("store", "check", "--store", back) == "the ledger is whole\n"
     asked = [banledger("bans", "--json", "--store", store) for store in (embedded, redis_server.url, back)]
     assert asked[0] == asked[1] == asked[2]
+
+
+def test_output_that_cannot_be_written_ends_an_import(
+    ancestor: "redis.Redis", redis_server: StoreServer, spool: Path, tmp_path: Path
+) -> None:
+    terminal = Terminal(tmp_path / "ledger.db", tmp_path)
+    for line in (f"import {redis_server.url} --server old1", f"import {redis_server.url} --server old1 --dry-run"):
+        assert terminal.run_without_reader(line, 1)[0] == 141
+        assert terminal.run_without_reader(line, 2) == (141, "")
+        for redirection, said in ((">/dev/full", NO_SPACE), (">&-", CLOSED)):
+            code, out, err = terminal.run(line, redirection)
+            assert (code, out, err.splitlines()[-1]) == (11, "", said)
+        for redirection in ("2>&-", "2>/dev/full"):
+            code, out, err = terminal.run(line, redirection)
+            assert (code, err) == (0, "") and "500 bans found" in out

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -184,6 +185,51 @@ def test_a_second_recorder_is_refused_and_the_first_goes_on(place: Place, writer
     writer.write("192.0.2.2")
     wait_for(lambda: place.bans() == 2)
     assert first.stop() == 0
+
+
+# Where what it says can't be written.
+
+
+def serve(place: Place, redirection: str, **options: Any) -> subprocess.Popen[bytes]:
+    """The service, with its streams led somewhere in the shell's words."""
+    words = [sys.executable, "-m", "banledger", "record", *place.options]
+    return subprocess.Popen(["bash", "-c", f'exec "$@" {redirection}', "bash", *words], **options)
+
+
+def goes_on(place: Place, writer: Writer, service: subprocess.Popen[bytes], bans: int) -> bool:
+    """Whether it still records when it has something to say (of a line that makes no sense)."""
+    writer.raw(b"no sense\n")
+    writer.write(f"192.0.2.{bans}")
+    wait_for(lambda: place.bans() == bans)
+    rejected = list((place.spool / "rejected").iterdir())
+    return bool(rejected) and service.poll() is None
+
+
+@pytest.mark.parametrize(
+    "redirection", [">/dev/full 2>/dev/full", ">&- 2>&-", "<&- >&- 2>&-", "2> >(exit)", "> >(exit) 2>&1"]
+)
+def test_it_records_whatever_becomes_of_its_log(place: Place, writer: Writer, redirection: str) -> None:
+    writer.write("192.0.2.1")
+    service = serve(place, redirection)
+    try:
+        wait_for(lambda: place.bans() == 1)
+        assert goes_on(place, writer, service, 2)
+    finally:
+        service.terminate()
+    assert service.wait(timeout=20) == 0
+
+
+def test_it_records_when_the_reader_of_its_log_goes_away(place: Place, writer: Writer) -> None:
+    service = serve(place, "", stderr=subprocess.PIPE)
+    try:
+        assert service.stderr is not None
+        assert b"recording from" in service.stderr.readline()
+        service.stderr.close()
+        assert goes_on(place, writer, service, 1)
+        assert goes_on(place, writer, service, 2)
+    finally:
+        service.terminate()
+    assert service.wait(timeout=20) == 0
 
 
 # Once.
