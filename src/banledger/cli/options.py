@@ -17,8 +17,8 @@ _FILTERS = (
     click.option(
         "--since",
         metavar="WHEN",
-        help="From when on: 7d 2w 3m 1y (whole days, with today), 24h, 2026-11-01, 2026-11, '2026-11-01 14:00', "
-        "today, yesterday, all.",
+        help="From when on: 7d 2w 3m 1y (whole days, with today), 24h, 2026-11-01, 2026-11, 2026, "
+        "'2026-11-01 14:00', today, yesterday, all.",
     ),
     click.option("--until", metavar="WHEN", help="Until when; a day, month or year is meant with all of it."),
     click.option("--jail", multiple=True, metavar="NAME", help="Bans by this jail."),

@@ -18,11 +18,13 @@ PRIVATE = "private"
 """Stands for a country where private and reserved addresses are meant."""
 
 FORMS = (
-    "7d, 2w, 3m or 1y (days, weeks, months, years), 24h, 2026-11-01, 2026-11, '2026-11-01 14:00', today, yesterday, all"
+    "7d, 2w, 3m or 1y (days, weeks, months, years), 24h, 2026-11-01, 2026-11, 2026, '2026-11-01 14:00', "
+    "today, yesterday, all"
 )
 """The forms that a date may have."""
 
 _AGO = re.compile(r"(\d{1,5})\s*([hdwmy])")
+_YEAR = re.compile(r"\d{4}")
 _MONTH = re.compile(r"(\d{4})-(\d\d)")
 _EARLIEST = date(1970, 1, 2)
 _LATEST = date(9998, 12, 31)
@@ -151,7 +153,7 @@ def _parse(option: str, text: str, now: float, zone: ZoneInfo) -> _Point:
         day = today - timedelta(days=word == "yesterday")
         return _Point(day, day)
     try:
-        point = _ago(word, now, today) or _month(word) or _date(word) or _time(text.strip(), zone)
+        point = _ago(word, now, today) or _year(word) or _month(word) or _date(word) or _time(text.strip(), zone)
     except (ValueError, OverflowError):
         point = None
     if point is None or not _in_range(point):
@@ -183,6 +185,12 @@ def _months_before(day: date, number: int) -> date:
     months = day.year * 12 + day.month - 1 - number
     year, month = divmod(months, 12)
     return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+
+
+def _year(word: str) -> _Point | None:
+    if not _YEAR.fullmatch(word):
+        return None
+    return _Point(date(int(word), 1, 1), date(int(word), 12, 31))
 
 
 def _month(word: str) -> _Point | None:

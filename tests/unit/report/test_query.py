@@ -29,6 +29,10 @@ def at(text: str) -> float:
         ("yesterday", "yesterday", Span("2026-11-22", "2026-11-22")),
         ("2026-11-01", "2026-11-02", Span("2026-11-01", "2026-11-02")),
         ("2026-02", "2026-02", Span("2026-02-01", "2026-02-28")),
+        ("2026", None, Span("2026-01-01", "2026-11-23")),
+        ("2025", "2025", Span("2025-01-01", "2025-12-31")),
+        ("2024-12", "2025", Span("2024-12-01", "2025-12-31")),
+        (None, "2026", Span(None, "2026-12-31")),
         (None, "2026-11-02", Span(None, "2026-11-02")),
         ("24h", None, Span("2026-11-22", "2026-11-23", since=NOW - 86_400)),
         (
@@ -43,7 +47,22 @@ def test_dates_mean_days_of_the_ledgers_zone(since: str | None, until: str | Non
 
 
 @pytest.mark.parametrize(
-    "text", ["", "soon", "7", "7x", "2026-13-01", "2026-02-30", "2026-11-01 25:00", "99999y", "0001-01-01", "-3d"]
+    "text",
+    [
+        "",
+        "soon",
+        "7",
+        "7x",
+        "2026-13-01",
+        "2026-02-30",
+        "2026-11-01 25:00",
+        "99999y",
+        "0001-01-01",
+        "-3d",
+        "0000",
+        "0001",
+        "20261",
+    ],
 )
 def test_what_is_no_date_is_refused_with_the_forms(text: str) -> None:
     with pytest.raises(QuestionError) as caught:
@@ -52,7 +71,10 @@ def test_what_is_no_date_is_refused_with_the_forms(text: str) -> None:
     assert "2026-11-01" in caught.value.hint
 
 
-@pytest.mark.parametrize(("since", "until"), [("today", "yesterday"), ("2027-01-01", None), ("1h", "2h"), ("0d", None)])
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [("today", "yesterday"), ("2027-01-01", None), ("2027", None), ("2026", "2025"), ("1h", "2h"), ("0d", None)],
+)
 def test_a_span_that_runs_backwards_is_refused(since: str, until: str | None) -> None:
     with pytest.raises(QuestionError, match="nothing lies between"):
         span(since, until, NOW, BERLIN)
