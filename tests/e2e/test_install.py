@@ -15,6 +15,7 @@ import pytest
 
 from banledger import __version__
 from banledger.fail2ban import locate
+from tests.documented import in_section
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "install.md"
@@ -56,7 +57,7 @@ MAKE_VENV = """
 echo {libraries} > "$1"/lib/python{version}/site-packages/dependencies.pth
 cat > "$1"/bin/pip <<END
 #!/bin/sh
-[ "\\$*" = "install ." ] || exit 9
+case "\\$*" in "install ."|"install -U .") ;; *) exit 9 ;; esac
 exec {python} -m pip -q --disable-pip-version-check --python "$1"/bin/python install --no-deps {wheel}
 END
 chmod +x "$1"/bin/pip
@@ -81,13 +82,18 @@ class Machine:
     def banledger(self) -> Path:
         return self.root / "usr/local/bin/banledger"
 
+    def run(self, *lines: str) -> list[str]:
+        """Run commands of the page; the calls they make."""
+        record = self.root.parent / "calls"
+        record.write_text("")
+        script = "set -euo pipefail\n" + "\n".join(_inside(self.root, line) for line in lines)
+        run("bash", "-c", script, env=self.env, cwd=self.root.parent)
+        return record.read_text().splitlines()
 
-def commands() -> list[str]:
-    """The commands of the page, one a line."""
-    section = PAGE.read_text().partition("## Six commands")[2]
-    found = re.search(r"(?ms)^```bash\n(.*?)^```", section)
-    assert found is not None
-    return found[1].splitlines()
+
+def commands(section: str = "Six commands") -> list[str]:
+    """The commands of a section of the page, one a line."""
+    return in_section(f"{PAGE.name} {section}")
 
 
 SHIM = """#!/bin/sh
@@ -104,7 +110,11 @@ SHIMMED = ("apt-get", "hostname", "python3", "systemctl", "systemd-sysusers", "s
 @pytest.fixture(scope="module")
 def machine(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Machine:
     """A stock fail2ban in a directory that stands for `/`, after the commands of the page were run."""
-    base = tmp_path_factory.mktemp("machine")
+    return make_machine(wheel, tmp_path_factory.mktemp("machine"))
+
+
+def make_machine(wheel: Path, base: Path) -> Machine:
+    """See `machine`; one that a test may change."""
     root, shims, calls = base / "root", base / "shims", base / "calls"
     for folder in (root / "usr/local/bin", root / "opt", shims):
         folder.mkdir(parents=True)
@@ -115,9 +125,9 @@ def machine(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Machine:
         (shims / name).chmod(0o755)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     env = kept | {"PATH": f"{shims}:{root / 'usr/local/bin'}:/usr/bin:/bin"}
-    script = "set -euo pipefail\n" + "\n".join(_inside(root, line) for line in commands())
-    run("bash", "-c", script, env=env, cwd=base)
-    return Machine(root, calls.read_text().splitlines(), env)
+    made = Machine(root, [], env)
+    made.calls += made.run(*commands())
+    return made
 
 
 def _inside(root: Path, line: str) -> str:
@@ -164,7 +174,7 @@ def test_there_are_at_most_six_commands() -> None:
 
 
 def test_the_readme_has_the_very_same_commands() -> None:
-    assert "\n".join(commands()) in (ROOT / "README.md").read_text()
+    assert in_section("README.md Install") == commands()
 
 
 def test_the_commands_install_the_wheel_beside_the_system(machine: Machine) -> None:
@@ -261,3 +271,30 @@ def test_uninstalling_removes_every_file_that_was_placed(machine: Machine) -> No
     removed = PAGE.read_text().partition("## Uninstalling")[2]
     for path in (machine.root / "etc").rglob("*banledger*"):
         assert f"/{path.relative_to(machine.root)}" in removed
+
+
+def test_upgrading_brings_what_is_new_and_restarts_what_it_must(wheel: Path, tmp_path: Path) -> None:
+    machine = make_machine(wheel, tmp_path)
+    placed = [
+        machine.root / "etc/systemd/system/banledger.service",
+        machine.root / "etc/fail2ban/action.d/banledger.py",
+    ]
+    new = [path.read_bytes() for path in placed]
+    for path in placed:
+        path.write_text("of an older version")
+    restart = ["systemctl daemon-reload", "systemctl restart banledger"]
+
+    assert machine.run(*commands("Upgrading")) == ["systemctl restart fail2ban", *restart]
+    assert [path.read_bytes() for path in placed] == new
+    assert machine.run(*commands("Upgrading")) == restart
+
+
+def test_uninstalling_leaves_nothing_but_data(wheel: Path, tmp_path: Path) -> None:
+    machine = make_machine(wheel, tmp_path)
+    data = machine.root / "var/lib/banledger"
+    data.mkdir(parents=True)
+
+    calls = machine.run(*commands("Uninstalling"))
+
+    assert calls == ["systemctl restart fail2ban", "systemctl disable --now banledger", "systemctl daemon-reload"]
+    assert list(machine.root.rglob("*banledger*")) == [data]

@@ -14,12 +14,13 @@ from banledger.store.check import check
 from banledger.store.connect import Access, _address, is_server
 from banledger.store.ledger import Ledger, open_to_read, open_to_write
 from tests.conftest import MakeServer
+from tests.documented import in_section
 from tests.lines import T0, ban, gap, held, nowhere, prolong, start, stop, unban
 from tests.servers import Flavour, ServerError, StoreServer
 from tests.world import Clock, World, desk
 
 PAGE = (Path(__file__).parents[2] / "docs/stores.md").read_text()
-USERS = dict(re.findall(r"^    ACL SETUSER (\w+) (.+)$", PAGE, re.MULTILINE))
+USERS = dict(line.removeprefix("ACL SETUSER ").split(" ", 1) for line in in_section("stores.md A user of its own"))
 
 
 def granted(user: str) -> set[str]:

@@ -30,9 +30,9 @@ def whois(what: str, refresh: bool, as_json: bool, raw: bool, spool: str | None,
 
     \b
     Example:
-      banledger whois 203.0.113.9
-      banledger whois 203.0.113.9 --refresh
-      banledger whois 2001:db8::/32 --raw
+      banledger whois 115.209.121.31
+      banledger whois 115.209.121.31 --refresh
+      banledger whois 2001:67c:2e8::/48 --raw
     """
     if as_json and raw:
         raise click.UsageError("--json and --raw exclude each other", click.get_current_context())

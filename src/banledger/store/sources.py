@@ -139,7 +139,9 @@ class Sources:
                 doubtful[id_] = ban
         ended = self._ended_lines(view, _Listed(snapshot, listed), active)
         found = [*ended, *self._held_lines(view, active_key, doubtful)]
-        self._engine.expire(active_key, view.wall - _KEPT_S)
+        ran_out = [id_ for id_, expires in active.items() if id_ not in listed and expires < view.wall - _KEPT_S]
+        if ran_out:
+            self._engine.mend(Repair(marks=[Mark(active_key, id_, None) for id_ in ran_out]))
         return found
 
     def _ended_lines(self, view: "_View", listed: "_Listed", active: dict[str, float]) -> Iterator[TicketLine]:

@@ -1,0 +1,248 @@
+"""Every command that a page or a help shows is run, or its test is named here.
+
+Theory of operation. A command runs in bash, in a directory that stands for `/` (places in it are rewritten; a command
+that would reach another one is not run), over a ledger like the demo's. What would change the machine is a stand-in
+that does nothing: systemctl, apt-get and their like. Registries and a Redis are on the loopback, where they are needed.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MakeServer
+from tests.documented import PAGES, ROOT, Documented, all_commands, in_blocks, in_text, strangers
+from tests.lines import ban
+from tests.rdap_answers import network
+from tests.rdap_server import RdapServer
+from tests.servers import StoreServer, flavour_named
+from tests.unit.report.conftest import write
+
+ADDRESS = "115.209.121.31"
+INSTALL = "tests/e2e/test_install.py"
+DEMO = "tests/e2e/test_demo.py"
+KEYSPACE = "tests/unit/test_keyspace.py::test_the_page_of_the_keyspace_is_what_the_code_says"
+RECORD = "tests/e2e/test_record_command.py"
+STORES = "tests/e2e/test_stores_page.py"
+
+SECTIONS = {
+    "README.md Install": f"{INSTALL}::test_the_readme_has_the_very_same_commands",
+    "install.md Six commands": f"{INSTALL}::test_the_commands_install_the_wheel_beside_the_system",
+    "install.md Upgrading": f"{INSTALL}::test_upgrading_brings_what_is_new_and_restarts_what_it_must",
+    "install.md Uninstalling": f"{INSTALL}::test_uninstalling_leaves_nothing_but_data",
+    "stores.md A user of its own": f"{STORES}::test_the_services_user_has_exactly_the_commands_it_needs",
+}
+"""Sections whose blocks another test runs, line by line."""
+
+ELSEWHERE = {
+    # takes seconds, and a fail2ban
+    "banledger demo": f"{DEMO}::test_without_a_directory_it_says_where_its_ledger_is",
+    "banledger demo --keep ~/banledger-demo": f"{DEMO}::test_a_demo_shows_many_bans_and_leaves_only_its_ledger",
+    "banledger demo --store /tmp/ledger.db": f"{DEMO}::test_a_store_is_used_and_known_bans_are_known_the_second_time",
+    "banledger demo --store redis://localhost:6379/1": f"{DEMO}::test_a_server_is_used_as_well",
+    # runs until it is stopped
+    "banledger record": f"{RECORD}::test_a_signal_ends_it_at_once_even_while_it_waits_for_better_times",
+    # works on the checkout, which tests leave alone
+    "make demo": f"{DEMO}::test_a_demo_shows_many_bans_and_leaves_only_its_ledger",
+    "make test": "tests/unit/test_docs.py::test_make_targets_in_the_readme_exist",
+    "make docs": KEYSPACE,
+    "python tools/keyspace_doc.py > docs/keyspace.md": KEYSPACE,
+}
+"""Commands that can't run here, with the test that runs them (or what they run)."""
+
+NO_COMMANDS = {
+    "umask 022",  # a part of one, explained
+    "chmod o=",
+    "chown banledger:banledger",
+    "kill -9",  # what a process may suffer
+    "timeout 0",  # a setting of Redis
+    "ACL SAVE",  # for Redis's own console
+}
+PLACEHOLDERS = {"ADDR": ADDRESS, "COMMAND": "report", "FROM": "/var/lib/banledger/ledger.db", "TO": "/backup/copy.db"}
+
+STAND_INS = {
+    "banledger": f'exec {shlex.quote(sys.executable)} -m banledger "$@"',
+    "install": 'for word do shift; case "$word" in -g|banledger) ;; *) set -- "$@" "$word" ;; esac; done\n'
+    'exec /usr/bin/install "$@"',
+    "runuser": '[ "$1" = -u ] && [ "$3" = -- ]; shift 3; exec "$@"',
+} | dict.fromkeys(
+    ("adduser", "apt", "apt-get", "deluser", "fail2ban-client", "journalctl", "nano", "systemctl"), "exit 0"
+)
+"""The system's users, packages and services are not ours to change; who has no jq gets one that does what we need."""
+
+JQ = f"""exec {shlex.quote(sys.executable)} -c '
+import json, re, sys
+for text in sys.stdin.read().splitlines() if sys.argv[2] == ".ip" else [sys.stdin.read()]:
+    found = [json.loads(text)]
+    for name, many in re.findall(r"[.](\\w+)(\\[\\])?", sys.argv[2]):
+        found = [inner for one in found for inner in (one[name] if many else [one[name]])]
+    print(*found, sep="\\n")
+' "$@" """
+
+_PLACE = re.compile(r"(?<![\w.:/@$~{}-])/(?!dev/null\b)(?=\w)")
+_SAFE = re.compile(r"(?<![\w.:/@$~{}-])/(?!dev/null\b)")
+
+
+class Sandbox:
+    """A directory that stands for `/`, with a ledger where the service has it."""
+
+    def __init__(self, root: Path, ledger: Path) -> None:
+        self.root = root
+        for name in ("tmp/spool", "backup", "somewhere/safe", "home", "shims", "etc/banledger", "etc/fail2ban/action.d",
+                     "var/lib/banledger", "var/spool/banledger"):  # fmt: skip
+            (root / name).mkdir(parents=True)
+        for name in ("var/lib/banledger", "tmp"):
+            shutil.copy(ledger, root / name / "ledger.db")
+        self._shim()
+        self.server = ""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("BANLEDGER_", "XDG_"))}
+        self.env = kept | {
+            "HOME": str(root / "home"),
+            "PATH": f"{root / 'shims'}:/usr/sbin:/usr/bin:/sbin:/bin",
+            "BANLEDGER_STORE": str(root / "var/lib/banledger/ledger.db"),
+            "BANLEDGER_SPOOL": str(root / "var/spool/banledger"),
+            "BANLEDGER_CONFIG": str(root / "etc/banledger/banledger.toml"),
+            "BANLEDGER_WHOIS_ENABLED": "false",
+        }
+        (root / "etc/banledger/banledger.toml").touch()
+
+    def _shim(self) -> None:
+        for name, body in (STAND_INS if shutil.which("jq") else STAND_INS | {"jq": JQ}).items():
+            path = self.root / "shims" / name
+            path.write_text(f"#!/bin/sh\n{body}\n")
+            path.chmod(0o755)
+
+    def inside(self, line: str) -> str:
+        """The command with its placeholders filled, and its places below the root."""
+        for word, value in PLACEHOLDERS.items():
+            line = re.sub(rf"(?<=\s){word}(?=\s|$)", value, line)
+        line = line.replace("redis://localhost/0", self.server)
+        line = _PLACE.sub(f"{self.root}/", line)
+        assert not _SAFE.search(line.replace(f"{self.root}/", "")), f"reaches out of the sandbox: {line}"
+        return line
+
+    def run(self, line: str) -> subprocess.CompletedProcess[str]:
+        """Run a command."""
+        words = ["bash", "-euo", "pipefail", "-c", self.inside(line)]
+        return subprocess.run(words, env=self.env, cwd=self.root, capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger with bans of what the pages name, of the last days."""
+    path, now = tmp_path_factory.mktemp("ledger") / "ledger.db", int(time.time())
+    addresses = (ADDRESS, "218.92.0.1", "203.0.113.9", "192.0.2.1", "2001:db8::1")
+    write(path, [ban(one, now - 3600 * n, users=("root",)) for n, one in enumerate(addresses * 3)])
+    return path
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, ledger: Path) -> Sandbox:
+    return Sandbox(tmp_path, ledger)
+
+
+@pytest.fixture
+def redis(sandbox: Sandbox, private_server: MakeServer) -> StoreServer:
+    """A server that has a copy of the ledger, for a command that names one."""
+    server = private_server(flavour_named("redis-7"))
+    sandbox.server = server.url
+    done = sandbox.run("banledger store copy /var/lib/banledger/ledger.db redis://localhost/0")
+    assert done.returncode == 0, done.stderr
+    return server
+
+
+@pytest.fixture
+def registries(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RdapServer]:
+    """Registries that know what the pages ask about, for a command that may ask."""
+    with RdapServer(tmp_path_factory.mktemp("registries")) as server:
+        server.answer("apnic", network("115.208.0.0", "115.239.255.255", country="CN", name="EXAMPLE", handle="X"))
+        server.answer(
+            "ripe", network("2001:67c:2e8::", "2001:67c:2e8:ffff:ffff:ffff:ffff:ffff", name="OTHER", handle="Y")
+        )
+        sandbox.env |= server.environment | {"BANLEDGER_WHOIS_ENABLED": "true", "BANLEDGER_WHOIS_ASN": "false"}
+        yield server
+
+
+def covered_elsewhere(one: Documented) -> bool:
+    """Whether another test runs it, or nobody does as it is none."""
+    return one.line in ELSEWHERE or one.line in NO_COMMANDS or (one.block and one.where in SECTIONS)
+
+
+HERE = list({one.line: one for one in all_commands() if not covered_elsewhere(one)}.values())
+
+
+@pytest.mark.parametrize("one", HERE, ids=str)
+def test_what_is_shown_works(one: Documented, sandbox: Sandbox, request: pytest.FixtureRequest) -> None:
+    if "redis://" in one.line:
+        request.getfixturevalue("redis")
+    if "banledger whois" in one.line:
+        request.getfixturevalue("registries")
+    if "sqlite3 " in one.line and not shutil.which("sqlite3"):
+        pytest.skip("no sqlite3")
+
+    done = sandbox.run(one.line)
+
+    if re.fullmatch(r"banledger( [a-z]+){1,2}", one.line) and done.stderr.startswith("error: missing "):
+        return  # the text speaks of a command, without its arguments
+    assert done.returncode == 0, done.stderr
+    assert not re.search(r"(?m)^(error: |Traceback)", done.stderr)
+
+
+def test_what_is_covered_elsewhere_is_shown_and_its_test_exists() -> None:
+    shown = all_commands()
+
+    assert set(ELSEWHERE) | NO_COMMANDS <= {one.line for one in shown}
+    assert set(SECTIONS) <= {one.where for one in shown if one.block}
+    for test in {*SECTIONS.values(), *ELSEWHERE.values()}:
+        path, _, name = test.partition("::")
+        assert f"def {name}(" in (ROOT / path).read_text(), test
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_nothing_else_looks_like_a_command(page: Path) -> None:
+    unknown = set(strangers(page.read_text())) - NO_COMMANDS
+    assert not unknown, "add its program to PROGRAMS, or the text to NO_COMMANDS"
+
+
+# What is found, and kept in
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("```bash\necho new | cat\n# a remark\n```", ["echo new | cat"]),
+        ("```console\n# banledger report\n12 bans\n$ id -u\n```", ["banledger report", "id -u"]),
+        ("Like this:\n\n    make all\n    $ anything at all\n    and words\n", ["make all", "anything at all"]),
+        ("`banledger top ip`, `store check`, `store = 5`, `systemctl stop x`", [
+            "banledger top ip", "banledger store check", "systemctl stop x",
+        ]),
+        ("`du -s`, `recording from`, `report`", ["du -s"]),
+    ],
+)  # fmt: skip
+def test_every_way_to_show_a_command_is_found(text: str, found: list[str]) -> None:
+    assert [*in_blocks(text), *in_text(text)] == found
+
+
+def test_an_example_of_every_help_is_found() -> None:
+    lines = {one.line for one in all_commands() if one.where.endswith("--help")}
+
+    assert {"banledger report", "banledger top day -n 5 --since 2026", "banledger top country --since 7d"} <= lines
+    assert not any("  " in line for line in lines)
+
+
+@pytest.mark.parametrize("line", ["rm -r /", "ls /; true", "cp x /", "cp x /.ssh", "cat '/'"])
+def test_a_command_that_would_leave_the_sandbox_is_not_run(sandbox: Sandbox, line: str) -> None:
+    with pytest.raises(AssertionError, match="reaches out"):
+        sandbox.inside(line)
+
+
+@pytest.mark.parametrize("line", ["rm -r {}/var/x {}/etc", 'cat "{}/etc/x"', "x={}/root", "cat {}/a >{}/b 2>/dev/null"])
+def test_places_are_below_the_sandboxs_root(sandbox: Sandbox, line: str) -> None:
+    assert sandbox.inside(line.format("", "")) == line.format(sandbox.root, sandbox.root)
