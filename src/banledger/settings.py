@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -18,6 +19,7 @@ from banledger.errors import SettingsError
 FILE = Path("/etc/banledger/banledger.toml")
 ENVIRONMENT = "BANLEDGER_"
 CONFIG_VARIABLE = "BANLEDGER_CONFIG"
+_LOCALTIME, _TIMEZONE = Path("/etc/localtime"), Path("/etc/timezone")
 
 
 Value: TypeAlias = str | bool | int
@@ -223,17 +225,20 @@ def _shown(value: object) -> str:
 
 
 def machine_zone() -> str:
-    """This machine's time zone (IANA name) from TZ, /etc/localtime or /etc/timezone; UTC if none says."""
+    """This machine's time zone (IANA name) from TZ, /etc/localtime or /etc/timezone; empty if it has one without name.
+
+    UTC where there is none, as tzset(3) has it.
+    """
     named = os.environ.get("TZ", "").lstrip(":")
     if named and not named.startswith("/"):
         return named
-    target = os.path.realpath("/etc/localtime")
+    target = os.path.realpath(_LOCALTIME)
     if "/zoneinfo/" in target:
         return target.partition("/zoneinfo/")[2]
-    try:
-        return Path("/etc/timezone").read_text(encoding="ascii").strip() or "UTC"
-    except (OSError, UnicodeDecodeError):
-        return "UTC"
+    with suppress(OSError, UnicodeDecodeError):
+        if name := _TIMEZONE.read_text(encoding="ascii").strip():
+            return name
+    return "" if Path(target).exists() else "UTC"  # a copy of a zone's file
 
 
 def machine_id() -> str:

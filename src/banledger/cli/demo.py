@@ -145,7 +145,7 @@ def _fill(chosen: Settings, home: Path, installation: Installation, pause: Pause
 
 
 def _open(chosen: Settings) -> Ledger:
-    ledger = open_to_write(chosen.store, chosen.prefix, chosen.timezone or settings.machine_zone(), access(chosen))
+    ledger = open_to_write(chosen.store, chosen.prefix, chosen.timezone, access(chosen))
     strangers = [text_of(tok) for tok, _ in ledger.ranked("server") if text_of(tok) != replay.SERVER]
     if strangers:
         ledger.close()

@@ -73,8 +73,7 @@ def collect_rarely() -> None:
 
 
 def _connect(chosen: Settings) -> Ledger:
-    zone = chosen.timezone or settings.machine_zone()
-    return open_to_write(chosen.store, chosen.prefix, zone, access(chosen), chosen.machine)
+    return open_to_write(chosen.store, chosen.prefix, chosen.timezone, access(chosen), chosen.machine)
 
 
 def _recorder(chosen: Settings, *, keep: bool = True) -> Recorder:

@@ -23,10 +23,18 @@ def ledger(store: str | None, prefix: str | None, config: str | None) -> "Iterat
 
     settings = load({"store": store, "prefix": prefix, "config": config})
     reader = open_to_read(settings.store, settings.prefix, access(settings))
+    if reader.unknown_zone:
+        _warn(f"the ledger's time zone {reader.unknown_zone} is unknown on this machine: dates and times are UTC's")
     try:
         yield reader
     finally:
         reader.close()
+
+
+def _warn(message: str) -> None:
+    from banledger.report.formats.escape import visible
+
+    sys.stderr.write(f"warning: {visible(message)}\n")
 
 
 def query(reader: "LedgerReader", now: float, options: dict[str, Any], since: str | None = None) -> "Query":

@@ -1,5 +1,6 @@
 """The ledger: bans in, over any engine. The questions that it answers are in `reader`."""
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import astuple, replace
 
 from banledger import __version__
-from banledger.errors import LabelTaken, StoreUnavailable
+from banledger.errors import LabelTaken, StoreError, StoreUnavailable
 from banledger.identity import ban_id
 from banledger.keyspace import LAYOUT, Change, Keyspace, token
 from banledger.model import BanLine, Event, GapLine, HeldLine, NetworkLine, TicketLine
@@ -30,7 +31,7 @@ from banledger.record import (
     place_at,
     subject_of,
 )
-from banledger.settings import machine_id
+from banledger.settings import machine_id, machine_zone
 from banledger.store import connect
 from banledger.store.connect import Access
 from banledger.store.engine import Applied, Conflict, Engine, Outcome, Reader
@@ -41,6 +42,8 @@ from banledger.store.sources import Sources
 _ROUNDS = 20
 _AT_ONCE = 500
 _LABEL = "server:"
+
+_log = logging.getLogger("banledger")
 
 _Store = TypeVar("_Store", bound=Reader)
 _Made = TypeVar("_Made")
@@ -69,11 +72,11 @@ def open_to_read(store: str, prefix: str, access: Access = Access()) -> "LedgerR
 def open_to_write(
     store: str,
     prefix: str,
-    timezone: str,
+    timezone: str = "",
     access: Access = Access(),  # noqa: B008  # frozen
     machine: str = "",
 ) -> "Ledger":
-    """The ledger at `store`, to write; made with `timezone` (IANA name) if there is none yet. See `Ledger`."""
+    """The ledger at `store`, to write; made with `timezone` if there is none yet. See `Ledger`."""
     keys = Keyspace(prefix)
     return _over(connect.writer(store, keys, access), lambda engine: Ledger(engine, keys, timezone, machine))
 
@@ -91,6 +94,7 @@ class Ledger(LedgerReader):
     """A ledger to write. Its caller is the one writer of its engine; `record` may be repeated after any failure.
 
     `shared`: other machines may write to it too.
+    `timezone`: IANA name of the zone of a new ledger; empty: this machine's. Raises SettingsError if that is unknown.
     `machine`: what tells this machine from others that share the store; empty: its machine-id.
     """
 
@@ -98,12 +102,18 @@ class Ledger(LedgerReader):
         self._engine = engine
         self._months: set[str] = set()
         self.keys = keyspace
-        zone_of(timezone)
         if there := engine.hashes([keyspace.meta])[0]:
             self._check(there)  # before anything is written
+        else:
+            timezone = _new_zone(timezone)
         made = {"layout": str(LAYOUT), "timezone": timezone, "made_by": f"banledger {__version__}"}
         meta = engine.claim(keyspace.meta, made | {"ledger": os.urandom(8).hex()})
         super().__init__(engine, keyspace)
+        if self.unknown_zone:  # a ban's day is for ever: rather wait than record it under a wrong one
+            raise StoreError(
+                f"the ledger's time zone {self.unknown_zone} is unknown on this machine",
+                hint="install the Python package tzdata anew, or the system's (Debian: tzdata-legacy)",
+            )
         self.identity = meta["ledger"]
         self.shared = engine.shared
         self.replay_s = engine.replay_s
@@ -312,6 +322,17 @@ class Ledger(LedgerReader):
                     break
                 gone += len(self._apply([self.keys.removal(ban) for ban in waiting]))
         return gone
+
+
+def _new_zone(name: str) -> str:
+    """The time zone of a ledger that is made now. Raises SettingsError."""
+    name = name or machine_zone()
+    if not name:
+        _log.warning(
+            "this machine's time zone has no name: the ledger's days are UTC's (setting timezone names another)"
+        )
+        name = "UTC"
+    return zone_of(name).key
 
 
 def _is_news(lines: list[TicketLine]) -> bool:

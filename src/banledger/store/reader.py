@@ -37,12 +37,17 @@ def zone_of(name: str) -> ZoneInfo:
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise SettingsError(
             f"unknown time zone: {name}",
-            hint="an IANA name such as Europe/Berlin or UTC (setting timezone); is tzdata installed?",
+            hint="set timezone to an IANA name such as Europe/Berlin or UTC",
         ) from error
 
 
 class LedgerReader:
-    """A ledger to read. Raises LedgerMissing, LedgerNewer, NotALedger when made over the wrong store."""
+    """A ledger to read. Raises LedgerMissing, LedgerNewer, NotALedger when made over the wrong store.
+
+    zone         its time zone; UTC where this machine does not know that
+    unknown_zone the name of its time zone if this machine does not know it, else empty. The days of recorded bans are
+                 in the ledger and stay right; dates and times of day that are computed from `zone` are UTC's
+    """
 
     def __init__(self, engine: Reader, keyspace: Keyspace) -> None:
         self._reader = engine
@@ -54,7 +59,11 @@ class LedgerReader:
                 hint="start the recorder: banledger record",
             )
         self._check(meta)
-        self.zone = zone_of(meta["timezone"])
+        self.unknown_zone = ""
+        try:
+            self.zone = zone_of(meta["timezone"])
+        except SettingsError:
+            self.zone, self.unknown_zone = zone_of("UTC"), meta["timezone"]
 
     @cached_property
     def networks(self) -> NetworksReader:
