@@ -119,6 +119,15 @@ def test_a_report_says_its_time_and_names_countries(make: Make) -> None:
     assert "1 ban has no country" in printed and "Lost: 7 bans" in printed
 
 
+def test_a_chart_of_days_says_how_many_addresses_a_day_had_at_most(make: Make) -> None:
+    day = 86_400
+    lines = [ban(f"192.0.2.{n % 2}", T0 - n) for n in range(5)] + [ban("192.0.2.9", T0 - 9 * day)]
+    printed = _tables(make(lines), "x")
+    assert "Bans per day   at most 2 addresses in one day, on 20" in printed
+    one = _tables(make(lines[-1:]), "x")
+    assert "Bans per day   at most 1 address in one day, on 20" in one
+
+
 def test_an_address_without_bans_is_said_to_have_none(make: Make) -> None:
     out = StringIO()
 

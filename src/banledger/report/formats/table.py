@@ -154,7 +154,7 @@ def _days(answer: Report, screen: Screen) -> Text:
     text = Text("Bans per day" if size == 1 else f"Bans per {size} days", style="bold")
     offenders = max(answer.days, key=lambda day: day.offenders, default=None)
     if offenders is not None and offenders.offenders:
-        most = f"   most addresses: {offenders.offenders:,} on {offenders.day}"
+        most = f"   at most {_many(offenders.offenders, 'address')} in one day, on {offenders.day}"
         text.append(most, style="not bold dim")
     edge = {0: f"{max(values, default=0):,}", len(lines) - 1: "0"}
     for number, line in enumerate(lines):
