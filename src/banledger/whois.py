@@ -16,7 +16,6 @@ Where several recorders share a ledger, the one that holds the lease asks for al
 learned by following the indexes of networks and cells. Who can't reach any registry gives the lease back for a while.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
@@ -26,6 +25,7 @@ from banledger.enrich.asker import Asker
 from banledger.enrich.pace import Pace
 from banledger.enrich.places import Places
 from banledger.enrich.policy import LONGEST_PAUSE_S, Case, Cases, Policy, Registry, due, failed, growing
+from banledger.enrich.troubles import Troubles
 from banledger.errors import StoreError
 from banledger.network import Answer, Cell, Network, Outcome, cell_of
 from banledger.record import WAITS
@@ -51,8 +51,6 @@ _REREAD_S = 86_400.0
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 60.0, 3600.0
 _STRIKES = 3
 _UNREACHABLE_S = 600.0
-
-_log = logging.getLogger("banledger")
 
 
 class Whois:
@@ -96,6 +94,7 @@ class Whois:
         self._answers: list[Answer] = []
         self._strikes: dict[str, int] = {}
         self._unreachable = 0
+        self._troubles = Troubles()
 
     def step(self, ledger: Ledger, now: float) -> None:
         """Do what there is to do (UTC epoch `now`). Raises StoreError, after which it may be called again."""
@@ -324,10 +323,12 @@ class Whois:
             if by != name:  # the first one would send us there again
                 self._keep(ledger, [], [failed(case.found, answer, now, pause)], now)
         elif answer.outcome is Outcome.FAILED:
-            self._struck(ledger, by, now)
+            self._struck(ledger, by, answer.problem, now)
             self._keep(ledger, [], [failed(case.found, answer, now)], now)
         else:
             self._strikes[by] = self._strikes[name] = self._unreachable = 0
+            self._troubles.over(by)
+            self._troubles.over(name)
             self._learn(ledger, answer, now)
             self._amend(ledger, case.bans)
 
@@ -380,11 +381,10 @@ class Whois:
         pause = min(retry_s or growing(_FIRST_PAUSE_S, _LAST_PAUSE_S, strikes), LONGEST_PAUSE_S)
         self._pace.rest(name, pause)
         ledger.networks.pause(name, now + pause)
-        if strikes == 1:
-            _log.info("whois: %r asks for a pause of %d s", name, pause)
+        self._troubles.limited(name, pause, now)
         return pause
 
-    def _struck(self, ledger: Ledger, name: str, now: float) -> None:
+    def _struck(self, ledger: Ledger, name: str, problem: str, now: float) -> None:
         """A failure: after some of a registry it is left alone; after many of all, somebody else may ask."""
         self._strikes[name] = strikes = self._strikes.get(name, 0) + 1
         self._unreachable += 1
@@ -392,6 +392,7 @@ class Whois:
             pause = growing(_FIRST_PAUSE_S, _LAST_PAUSE_S, strikes - _STRIKES + 1)
             self._pace.rest(name, pause)
             ledger.networks.pause(name, now + pause)
+            self._troubles.unreachable(name, problem, now)
         if self._unreachable % (5 * _STRIKES) == 0 and ledger.shared:
             self.leave(ledger)
             self._lease_at = self._watch.elapsed() + _UNREACHABLE_S

@@ -234,6 +234,24 @@ def test_a_registry_that_wants_a_pause_gets_it_from_everybody(ledger: Ledger, wo
     assert bans_of(ledger, address)[0].whois == "proven"
 
 
+def test_a_registry_that_is_out_of_reach_is_said_once_and_so_is_its_return(
+    ledger: Ledger, world: World, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "banledger")
+    one = desk(world)
+    world.down = True
+    ledger.record([ban(f"5.51.{n}.1", T0 + n) for n in range(20)], one.places.locate)
+    run(one, ledger, clock, DAY_S / 2, 10.0)
+    assert len(world.asked) > 10
+    assert [record.getMessage() for record in caplog.records] == [
+        "whois: no answer from 'apnic' ('unreachable'); bans are recorded, and it is asked again"
+    ]
+    world.down = False
+    run(one, ledger, clock, DAY_S, 60.0)
+    assert ledger.waiting() == 0
+    assert [record.getMessage() for record in caplog.records][1:] == ["whois: 'apnic' answers again"]
+
+
 def test_the_queue_is_bounded_and_the_newest_come_first(ledger: Ledger, world: World, clock: Clock) -> None:
     one = desk(world, most=20)
     ledger.record([ban(f"5.51.{n}.1", T0 + n) for n in range(100)], one.places.locate)
