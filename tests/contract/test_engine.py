@@ -238,4 +238,3 @@ def test_a_lease_is_one_holders_until_it_is_given_back_or_taken_unchanged(engine
 def test_a_lease_that_makes_no_sense_is_free(engine: Engine, free: Hash) -> None:
     engine.assign("bans:lookups", free)
     assert engine.lease("bans:lookups", Held("b", "70"), Held()) == Held("b", "70")
-

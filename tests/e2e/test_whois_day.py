@@ -5,8 +5,8 @@ from pathlib import Path
 from random import Random
 
 from banledger.block import Block, block
-from banledger.enrich.bootstrap_refresh import Refreshed
 from banledger.clock import ClockWatch
+from banledger.enrich.bootstrap_refresh import Refreshed
 from banledger.enrich.cache import Cache
 from banledger.enrich.lookup import Lookup
 from banledger.enrich.pace import Pace

@@ -86,9 +86,9 @@ def test_draining_takes_everything_in_batches(tmp_path: Path, spool: Path, write
 
 
 def test_draining_goes_on_over_batches_of_unknown_kinds(tmp_path: Path, spool: Path, writer: Writer) -> None:
-    writer.write_kind(*["start"] * 35)
+    writer.write_kind(*["begin"] * 35)
     writer.write("192.0.2.1")
-    writer.write_kind("stop")
+    writer.write_kind("end")
     writer.close()
     made = Recorder(Spool(spool), lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere, batch=10)
     done = made.drain(NOW)

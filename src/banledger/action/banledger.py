@@ -238,6 +238,7 @@ class Spool(object):
     HELD_BYTES = 1 << 20
     LOOK_S = 1.0
     QUIET_S = 60.0  # a segment that nothing was written to for so long is left to the reader
+    MANY = 1000  # unless so many segments are there, which nobody reads: their number is bounded too
     CLOCK_STEP_US = 10 * 1000 * 1000  # a clock put back by less is not believed
 
     def __init__(self):
@@ -251,6 +252,7 @@ class Spool(object):
         self._epoch_us = None  # where the clock since boot began, by the wall clock of our first moment
         self._seq = 0
         self._written = 0.0  # when, by the clock since boot
+        self._segments = 0  # in the directory, as of the last look
         self._look_due = 0.0
         self._where = None  # (device, inode) of the directory
         self._room = 0  # bytes to the hard limit, as of the last look
@@ -331,7 +333,8 @@ class Spool(object):
         with self._mutex:
             if not self._stopped and self._owes():
                 self._try(self._catch_up)
-            if not self._owes() and _since_boot() - self._written >= self.QUIET_S:
+            quiet = _since_boot() - self._written >= self.QUIET_S
+            if quiet and not self._owes() and self._segments <= self.MANY:
                 self._segment.retire()
         self._tell()
 
@@ -505,7 +508,8 @@ class Spool(object):
 
     def _measure(self, directory):
         disk = os.fstatvfs(directory)
-        used = sum(_sizes(directory))
+        sizes = list(_sizes(directory))
+        used, self._segments = sum(sizes), len(sizes)
         total, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
         if not total:  # a file system that doesn't say
             total = free = 1 << 60
