@@ -45,7 +45,7 @@ class Theatre:
         words = [sys.executable, "-m", "banledger", "demo", *options, *(["--keep", str(self.kept)] if keep else [])]
         home, tmp = self.directory / "home", self.directory / "tmp"
         ours = {"HOME": str(home), "TMPDIR": str(tmp), "BANLEDGER_TEST": self.mark, "COLUMNS": "80"}
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "PYTHON"))}
         return subprocess.Popen(
             ["bash", "-c", script, "bash", *words],
             env=inherited | ours | env,
@@ -130,7 +130,9 @@ def test_a_demo_may_be_repeated_in_the_same_place_and_twice_at_once(theatre: The
     assert (first.returncode, second.returncode) == (0, 0)
     assert sorted(err for _, err in outs)[0] == ""
     assert theatre.run()[0] == 0
-    assert sum(ledger(theatre).days().values()) < 300
+    reader = ledger(theatre)
+    assert sum(reader.days().values()) < 300
+    reader.close()
     assert theatre.processes() == []
 
 

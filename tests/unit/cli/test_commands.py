@@ -139,11 +139,14 @@ def test_ctrl_c_is_quiet(banledger: Run, monkeypatch: pytest.MonkeyPatch) -> Non
     assert banledger("report") == (130, "", "")
 
 
-def test_a_closed_pipe_is_quiet(store: Path) -> None:
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize("words", ["bans --json", "bans", "report", "top ip", "show 192.0.2.1", "kv KEYS *", "--help"])
+def test_a_closed_pipe_is_quiet(store: Path, words: str, buffered: bool) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
     done = subprocess.run(
-        [sys.executable, "-m", "banledger", "bans", "--json", "--store", str(store)],
+        [sys.executable, "-m", "banledger", *words.split()],
+        env=os.environ | {"BANLEDGER_STORE": str(store), "PYTHONUNBUFFERED": "" if buffered else "1"},
         stdout=write_end,
         stderr=subprocess.PIPE,
         check=False,
