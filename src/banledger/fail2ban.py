@@ -36,7 +36,7 @@ class _Identity(TypedDict, total=False):
 
 
 SOCKET_PATH_MAX = 100  # sun_path has 108 bytes
-DEFAULTS = {"backend": "polling", "usedns": "no", "enabled": "true", "ignoreself": "false"}
+DEFAULTS = {"backend": "polling", "usedns": "no", "ignoreself": "false", "enabled": "true"}
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,13 @@ def test_bans_from_the_log_and_from_the_client_are_recorded(stage: Stage) -> Non
     assert no_errors(server)
 
 
+def test_an_address_of_this_machine_is_banned_like_any_other(stage: Stage) -> None:
+    stage.start()
+    stage.fail("127.0.0.1")
+    [line] = stage.wait_for_lines(1)
+    assert line["fid"] == "127.0.0.1"
+
+
 def test_a_reload_keeps_the_action_and_unbans_nobody(stage: Stage) -> None:
     server = stage.start()
     server.client("set", "sshd", "banip", "192.0.2.1")
