@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from banledger.errors import BanledgerError
-from banledger.fail2ban import Installation, PrivateServer
+from banledger.fail2ban import Installation, PrivateServer, unpacked
 
 from .conftest import Stage, wait_for
 
@@ -285,7 +285,7 @@ def stage_of_nobody(installation: Installation) -> Iterator[Stage]:
     if os.geteuid() != 0:
         pytest.skip("becoming another user needs root")
     home = Path(tempfile.mkdtemp(prefix="banledger-"))
-    stage = Stage(home, installation)
+    stage = Stage(home, _for_everybody(installation, home))
     nobody = pwd.getpwnam("nobody").pw_uid
     for path in (home, stage.spool, stage.log):
         os.chown(path, nobody, -1)
@@ -293,6 +293,16 @@ def stage_of_nobody(installation: Installation) -> Iterator[Stage]:
     for server in stage.servers:
         server.stop()
     shutil.rmtree(home)
+
+
+def _for_everybody(installation: Installation, home: Path) -> Installation:
+    """The same fail2ban in that directory, if it is unpacked: where it is, only its owner may be let in."""
+    root = installation.config.parents[1]
+    if root == Path("/"):
+        return installation
+    copy = unpacked(shutil.copytree(root, home / "unpacked", symlinks=True))
+    assert copy is not None
+    return copy
 
 
 def test_a_server_that_is_not_root_records_too(stage_of_nobody: Stage) -> None:

@@ -2,9 +2,10 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import pytest
 
@@ -52,29 +53,23 @@ def writer(spool: Path) -> Iterator[Writer]:
     made.close()
 
 
-_readers: list[LedgerReader] = []
+Open: TypeAlias = Callable[[], LedgerReader]
 
 
-def reader(tmp_path: Path) -> LedgerReader:
-    """The ledger as others see it; closed when the test ends."""
-    _readers.append(open_to_read(str(tmp_path / "ledger.db"), "bans"))
-    return _readers[-1]
-
-
-@pytest.fixture(autouse=True)
-def _close_readers() -> Iterator[None]:
-    yield
-    while _readers:
-        _readers.pop().close()
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Open]:
+    """Opens the ledger as others see it; closed at the end."""
+    with ExitStack() as opened:
+        yield lambda: opened.enter_context(closing(open_to_read(str(tmp_path / "ledger.db"), "bans")))
 
 
 def test_a_step_moves_bans_into_the_ledger_and_removes_the_segment(
-    recorder: Recorder, writer: Writer, tmp_path: Path
+    recorder: Recorder, writer: Writer, reader: Open
 ) -> None:
     writer.write("192.0.2.1", "192.0.2.2")
     writer.close()
     assert recorder.step(NOW).new == 2
-    assert reader(tmp_path).days() == {"2026-11-23": 2}
+    assert reader().days() == {"2026-11-23": 2}
     assert not writer.path.exists()
 
 
@@ -119,7 +114,7 @@ class Until:
 
 
 def test_while_the_store_is_down_bans_wait_and_one_line_says_so(
-    spool: Path, writer: Writer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    spool: Path, writer: Writer, tmp_path: Path, caplog: pytest.LogCaptureFixture, reader: Open
 ) -> None:
     tries = 0
 
@@ -140,7 +135,7 @@ def test_while_the_store_is_down_bans_wait_and_one_line_says_so(
         "recording again",
     ]
     assert until.waited[:4] == [0.5, 1.0, 2.0, 4.0]
-    assert reader(tmp_path).days() == {"2026-11-23": 1}
+    assert reader().days() == {"2026-11-23": 1}
 
 
 def troubled(spool: Path, errors: list[BanledgerError], waits: int, *, patient: bool = False) -> Until:
@@ -185,7 +180,7 @@ def test_settings_that_are_wrong_from_the_start_are_not_waited_for(spool: Path) 
 
 
 def test_a_step_that_fails_in_the_middle_loses_nothing(
-    recorder: Recorder, writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recorder: Recorder, writer: Writer, reader: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer.write("192.0.2.1")
     recorder.step(NOW)
@@ -195,22 +190,22 @@ def test_a_step_that_fails_in_the_middle_loses_nothing(
         with pytest.raises(BanledgerError):
             recorder.step(NOW)
     assert recorder.step(NOW).new == 1
-    assert reader(tmp_path).days() == {"2026-11-23": 2}
+    assert reader().days() == {"2026-11-23": 2}
 
 
 def test_readers_see_each_batch_while_the_recorder_runs_and_after_it_stopped(
-    recorder: Recorder, writer: Writer, tmp_path: Path
+    recorder: Recorder, writer: Writer, tmp_path: Path, reader: Open
 ) -> None:
     writer.write("192.0.2.1")
     recorder.step(NOW)
-    open_ = reader(tmp_path)
+    open_ = reader()
     writer.write("192.0.2.2")
     recorder.step(NOW)
     assert open_.days() == {"2026-11-23": 2}
     open_.close()
     recorder.close()
     assert {path.name for path in tmp_path.glob("ledger.db*")} >= {"ledger.db", "ledger.db-wal", "ledger.db-shm"}
-    assert reader(tmp_path).days() == {"2026-11-23": 2}
+    assert reader().days() == {"2026-11-23": 2}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
@@ -238,22 +233,22 @@ def _as_user(folder: Path, group: int) -> int:
         os.setgroups([])
         os.setgid(group)
         os.setuid(4242)
-        os._exit(0 if reader(folder).days() == {"2026-11-23": 1} else 3)
+        os._exit(0 if open_to_read(str(folder / "ledger.db"), "bans").days() == {"2026-11-23": 1} else 3)
     finally:
         os._exit(4)
 
 
-def test_the_time_of_a_ban_is_kept(recorder: Recorder, writer: Writer, tmp_path: Path) -> None:
+def test_the_time_of_a_ban_is_kept(recorder: Recorder, writer: Writer, reader: Open) -> None:
     writer.write("192.0.2.1")
     recorder.step(NOW)
-    ledger = reader(tmp_path)
+    ledger = reader()
     (ban,) = ledger.bans(ledger.ids_of_day("2026-11-23"))
     assert ban is not None
     assert (ban.time, ban.country) == (T0, "DE")
 
 
 def test_a_ledger_that_is_taken_away_is_noticed_before_anything_is_lost(
-    recorder: Recorder, writer: Writer, tmp_path: Path
+    recorder: Recorder, writer: Writer, tmp_path: Path, reader: Open
 ) -> None:
     writer.write("192.0.2.1")
     recorder.step(NOW)
@@ -263,7 +258,7 @@ def test_a_ledger_that_is_taken_away_is_noticed_before_anything_is_lost(
     with pytest.raises(StoreUnavailable, match="moved or deleted"):
         recorder.step(NOW)
     assert recorder.step(NOW).new == 1
-    assert reader(tmp_path).distinct("ip") == 1
+    assert reader().distinct("ip") == 1
 
 
 class _Sick:
