@@ -19,7 +19,7 @@ class Screen:
         terminal = out.isatty()
         self.width = max(_NARROWEST, min(_WIDEST, width or _columns(out, terminal=terminal)))
         self.glyphs: Glyphs = glyphs_for(getattr(out, "encoding", None))
-        self.console = _Console(
+        self.console = Console(
             file=out,
             width=self.width,
             color_system="auto" if terminal and not os.environ.get("NO_COLOR") else None,
@@ -39,12 +39,6 @@ class Screen:
         with self.console.capture() as caught:
             self.console.print(*things, sep="\n", overflow=overflow)
         self.console.file.write("".join(f"{line.rstrip()}\n" for line in caught.get().splitlines()))
-
-
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Leave the BrokenPipeError to `cli.run`, which knows the exit code. rich calls this while it handles it."""
-        raise
 
 
 def _columns(stream: TextIO, *, terminal: bool) -> int:
