@@ -1,20 +1,20 @@
-# Everything a developer does here. `make demo` and `make test` need nothing prepared, root or not: on a
-# fresh Debian 12 they make .venv and unpack a fail2ban (and a redis) into it, and touch nothing else.
+# Everything a developer does here. `make demo` and `make test` need nothing prepared, root or not: on a fresh
+# Debian 12 or 13 they make .venv and unpack a fail2ban (and a redis) into it, and touch nothing else.
 # The demo's ledger stays in .cache/demo.
 
 BIN := .venv/bin
 JOBS ?= 2
 ARGS ?=
-SCRIPTS := tools/bootstrap tools/fetch-package tools/unpack-fail2ban tools/unpack-redis .ci/run .ci/debian13
-RECORDING := $(addprefix tests/e2e/test_,action_in_server.py demo.py in_force.py recorder.py record_command.py)
+SCRIPTS := tools/bootstrap tools/fetch-package tools/unpack-fail2ban tools/unpack-redis \
+	tools/debian-root tools/in-root tools/test-elsewhere .ci/run
 BENCHES ?= $(sort $(wildcard bench/[a-z]*.py))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-recording lint types bench docs long clean
+.PHONY: help demo test test-debian13 lint types bench docs long clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## a real fail2ban, a real auth.log, and the ledger of it (ARGS= for options)
 	@mkdir -p .cache
@@ -27,11 +27,8 @@ test: lint types ## lint, types and all tests (JOBS=2, ARGS= for pytest)
 	@tools/unpack-redis
 	$(BIN)/python -m pytest -n $(JOBS) -m "not long" $(ARGS)
 
-test-recording: ## the tests of a real fail2ban and of recording alone
-	@tools/bootstrap dev
-	@tools/unpack-fail2ban
-	@tools/unpack-redis
-	$(BIN)/python -m pytest -n $(JOBS) -m "not long" $(RECORDING) $(ARGS)
+test-debian13: ## the same in a fresh Debian 13, made for it and removed again (needs root)
+	@tools/test-elsewhere trixie
 
 lint: ## ruff: rules and format (and shellcheck, where it is installed)
 	@tools/bootstrap dev
