@@ -1,6 +1,7 @@
 """Servers for every test that wants one (see `tests/servers.py`)."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
@@ -14,6 +15,11 @@ from tests.servers import NAMES, Certificates, Flavour, StoreServer, flavour_nam
 
 # No test reaches beyond this machine: who wants registries sets some up, and says so.
 os.environ["BANLEDGER_WHOIS_ENABLED"] = "false"
+
+# A job in the background or under nohup ignores signals, and its children would too: tests send them some.
+for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, lambda *_: None)
 
 MakeServer: TypeAlias = Callable[..., StoreServer]
 
