@@ -6,6 +6,7 @@ goes wrong, what there was stays; a file that is older than what there was is no
 
 import os
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from threading import Lock
 from typing import Protocol
@@ -41,7 +42,7 @@ class Refreshed:
         self._cache = cache
         self._lock = Lock()
         self._current = first()
-        self._next = self._load()
+        self._asked = self._load()
 
     @property
     def current(self) -> Bootstrap:
@@ -50,14 +51,18 @@ class Refreshed:
 
     def refresh(self, now: float) -> None:
         """Ask IANA, if it is time to (UTC epoch seconds) and nobody else does just now. Raises nothing."""
-        if self._get is None or now < self._next or not self._lock.acquire(blocking=False):
+        if self._get is None or not self._is_due(now) or not self._lock.acquire(blocking=False):
             return
         try:
-            if now >= self._next:
-                self._next = now + INTERVAL_S
+            if self._is_due(now):
+                self._asked = now
                 self._ask(self._get)
         finally:
             self._lock.release()
+
+    def _is_due(self, now: float) -> bool:
+        """Whether IANA was last asked long ago, or by a clock that was wrong."""
+        return abs(now - self._asked) >= INTERVAL_S
 
     def _ask(self, get: Get) -> None:
         try:
@@ -80,15 +85,15 @@ class Refreshed:
         return True
 
     def _load(self) -> float:
-        """Use the files of the directory; when IANA is to be asked next."""
+        """Use the files of the directory; when IANA was asked for them."""
         if self._cache is None:
-            return 0.0
+            return -inf
         places = [self._cache / name for name in _NAMES]
         try:
             taken = self._take(*(place.read_bytes() for place in places))
-            return min(place.stat().st_mtime for place in places) + INTERVAL_S if taken else 0.0
+            return min(place.stat().st_mtime for place in places) if taken else -inf
         except OSError:
-            return 0.0
+            return -inf
 
     def _save(self, ipv4: bytes, ipv6: bytes) -> None:
         if self._cache is None:

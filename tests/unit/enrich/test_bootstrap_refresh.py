@@ -1,6 +1,7 @@
 """The bootstrap in use, when IANA has a newer one, an older one, a broken one or none."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -116,3 +117,21 @@ def test_without_anybody_to_ask_the_packaged_one_stays() -> None:
     refreshed.refresh(NOW)
 
     assert name(refreshed) == "arin"
+
+
+@pytest.mark.parametrize("ahead", [10 * 365 * INTERVAL_S, 5 * INTERVAL_S, -5 * INTERVAL_S, -10 * 365 * INTERVAL_S])
+def test_a_clock_that_was_wrong_for_a_moment_puts_off_nothing(iana: RdapServer, tmp_path: Path, ahead: float) -> None:
+    refreshed = made(iana, cache=tmp_path)
+    refreshed.refresh(NOW + ahead)
+    for name_ in ("ipv4.json", "ipv6.json"):
+        os.utime(tmp_path / name_, (NOW + ahead, NOW + ahead))
+
+    refreshed.refresh(NOW)
+    assert len(iana.requests) == 4
+    refreshed.refresh(NOW + 1)
+    assert len(iana.requests) == 4
+
+    for name_ in ("ipv4.json", "ipv6.json"):
+        os.utime(tmp_path / name_, (NOW + ahead, NOW + ahead))
+    made(iana, cache=tmp_path).refresh(NOW)
+    assert len(iana.requests) == 6
