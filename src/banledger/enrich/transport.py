@@ -60,7 +60,7 @@ class Transport:
     ca          file of the authorities to trust, PEM; None: the system's
     deadline_s  how long one response may take, from the first question to the resolver to its last byte
     permitted   whether that address may be connected to, text; judged just before
-    clock       UTC epoch seconds, for dates in `Retry-After`
+    clock       UTC epoch seconds, for dates in `Retry-After` of servers that do not say their own
     """
 
     def __init__(
@@ -109,11 +109,18 @@ class Transport:
                     response.status,
                     str(where),
                     body,
-                    retry_after_s(response.headers.get("Retry-After", ""), self._clock()),
+                    retry_after_s(response.headers.get("Retry-After", ""), self._moment_of(response)),
                     response.headers.get("Location"),
                 )
         finally:
             connection.close()
+
+    def _moment_of(self, response: BaseHTTPResponse) -> float:
+        """When a response was made, by the server's clock where it says so: ours may be wrong (UTC epoch)."""
+        try:
+            return parsedate_to_datetime(response.headers.get("Date", "")[:64]).timestamp()
+        except (ValueError, TypeError, IndexError, OverflowError):
+            return self._clock()
 
     def _headers(self, accept: str) -> dict[str, str]:
         return {"Accept": accept, "Accept-Encoding": "identity", "User-Agent": self._agent, "Connection": "close"}

@@ -58,6 +58,15 @@ def test_a_limit_says_how_long(registries: RdapServer) -> None:
     assert registries.transport().get(URL, ACCEPT).retry_after_s == 120.0
 
 
+@pytest.mark.parametrize("wrong_s", [-10 * 365 * 86_400.0, -7200.0, 7200.0, 10 * 365 * 86_400.0])
+def test_a_limit_that_ends_at_a_moment_is_measured_by_the_servers_clock(registries: RdapServer, wrong_s: float) -> None:
+    registries.limit("ripe", retry_after=formatdate(time.time() + 600, usegmt=True))
+
+    response = registries.transport(clock=lambda: time.time() + wrong_s).get(URL, ACCEPT)
+
+    assert response.retry_after_s == pytest.approx(600, abs=5)
+
+
 def test_a_packed_body_is_unpacked(registries: RdapServer) -> None:
     registries.fault("ripe", "gzip")
 
