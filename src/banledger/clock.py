@@ -24,9 +24,14 @@ def elapsed_s() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def is_fresh(moment: float, now: float, fresh_s: float) -> bool:
+    """Whether a stored moment is at most `fresh_s` ago (UTC epoch). One from a wrong clock counts as long ago."""
+    return now - moment < fresh_s and not is_future(moment, now)
+
+
 def is_future(moment: float, now: float) -> bool:
     """Whether a stored moment of the past comes from a wrong clock (UTC epoch seconds)."""
-    return moment > now + AHEAD_S
+    return moment >= now + AHEAD_S
 
 
 def left_s(until: float, now: float, longest_s: float) -> float:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from banledger.block import Block, block
+from banledger.clock import AHEAD_S, left_s
 from banledger.identity import canonical_address
 from banledger.model import VERSION, NetworkLine
 
@@ -20,7 +21,6 @@ SHORTEST = {4: 8, 6: 16}
 """Prefix lengths of the largest networks that registries describe; what is larger is their own."""
 
 _RAW_MOST = 1 << 20
-_DAY_S = 86_400.0
 
 
 class Network(Struct, frozen=True, kw_only=True):
@@ -120,6 +120,21 @@ def near_cells(cell: Block) -> Iterator[Block]:
         yield from (Block(cell.version, first + number * step, size) for number in range(1 << size - reach))
 
 
+LONGEST_PAUSE_S = 7 * 86_400.0
+"""No registry is left alone for longer, whatever it says."""
+
+
+class Pause(Struct, frozen=True):
+    """How long a registry is to be left alone: `until` (UTC epoch), which was `length_s` away when it was said."""
+
+    until: float
+    length_s: float = LONGEST_PAUSE_S
+
+    def left_s(self, now: float) -> float:
+        """Seconds left (UTC epoch `now`); 0: none, or it was said by a clock that was wrong."""
+        return left_s(self.until, now, min(self.length_s, LONGEST_PAUSE_S))
+
+
 class Cell(Struct, frozen=True, kw_only=True):
     """What came of asking about an address: it holds for the whole cell (see `enrich.cache`). Times: UTC epoch.
 
@@ -150,16 +165,13 @@ def line_of(network: Network, *, about: str, seen: float, server: str, writer: s
     return head | {"fetched": network.fetched, **fields} | ({"raw": packed(network.raw)} if network.raw else {})
 
 
-def of_line(line: NetworkLine, now: float) -> tuple[Network, tuple[Cell, ...]]:
-    """The network that a line is about, and the cells that it proves (UTC epoch `now`).
-
-    Raises ValueError if it makes no sense.
-    """
+def of_line(line: NetworkLine) -> tuple[Network, tuple[Cell, ...]]:
+    """The network that a line is about, and the cells that it proves. Raises ValueError if it makes no sense."""
     blocks = [block(cidr) for text in line.cidrs if (cidr := canonical_address(text))]
     if len(blocks) != len(line.cidrs) or any(there.prefix < SHORTEST[there.version] for there in blocks):
         raise ValueError("a cidr is no network of a registry")
-    if line.fetched > now + _DAY_S:
-        raise ValueError("it was fetched in the future")
+    if line.fetched > line.seen + AHEAD_S:  # both by the writer's clock; ours may be wrong
+        raise ValueError("it was fetched after it was written")
     network = Network(
         cidrs=tuple(there.cidr for there in blocks),
         source=line.source,

@@ -24,10 +24,10 @@ from banledger.clock import ClockWatch
 from banledger.enrich.asker import Asker
 from banledger.enrich.pace import Pace
 from banledger.enrich.places import Places
-from banledger.enrich.policy import LONGEST_PAUSE_S, Case, Cases, Policy, Registry, due, failed, growing
+from banledger.enrich.policy import Case, Cases, Policy, Registry, due, failed, growing
 from banledger.enrich.troubles import Troubles
 from banledger.errors import StoreError
-from banledger.network import Answer, Cell, Network, Outcome, cell_of
+from banledger.network import LONGEST_PAUSE_S, Answer, Cell, Network, Outcome, Pause, cell_of
 from banledger.record import WAITS
 from banledger.store.follow import Followers
 from banledger.store.lease import RENEW_S, Lease
@@ -93,6 +93,7 @@ class Whois:
         self._asked: dict[str, tuple[str, Case]] = {}
         self._answers: list[Answer] = []
         self._strikes: dict[str, int] = {}
+        self._heeded: dict[str, Pause] = {}
         self._unreachable = 0
         self._troubles = Troubles()
 
@@ -227,11 +228,18 @@ class Whois:
         before = now - self._policy.backfill_s if self._watch.settled else 0.0
         return ledger.dismiss(before, self._policy.most, self._places.locate)
 
-    def _heed(self, pauses: Mapping[str, float], now: float) -> None:
-        """Leave registries alone that want it, whoever was told so."""
-        for name, until in pauses.items():
-            if 0 < until - now <= LONGEST_PAUSE_S:
-                self._pace.rest(name, until - now)
+    def _heed(self, pauses: Mapping[str, Pause], now: float) -> None:
+        """Honour pauses that other recorders recorded, each once: from then on elapsed time decides."""
+        for name, pause in pauses.items():
+            if self._heeded.get(name) != pause and (left_s := pause.left_s(now)):
+                self._heeded[name] = pause
+                self._pace.rest(name, left_s)
+
+    def _pause(self, ledger: Ledger, name: str, seconds: float, now: float) -> None:
+        """Leave a registry alone, and tell the other recorders."""
+        self._heeded[name] = pause = Pause(now + seconds, seconds)
+        self._pace.rest(name, seconds)
+        ledger.networks.pause(name, pause)
 
     def _addresses_of(self, ledger: Ledger, ids: list[str], have: Mapping[str, str]) -> dict[str, str]:
         new = [id_ for id_ in ids if id_ not in have]
@@ -379,8 +387,7 @@ class Whois:
         """A registry wants to be left alone; for how many seconds."""
         self._strikes[name] = strikes = self._strikes.get(name, 0) + 1
         pause = min(retry_s or growing(_FIRST_PAUSE_S, _LAST_PAUSE_S, strikes), LONGEST_PAUSE_S)
-        self._pace.rest(name, pause)
-        ledger.networks.pause(name, now + pause)
+        self._pause(ledger, name, pause, now)
         self._troubles.limited(name, pause, now)
         return pause
 
@@ -390,8 +397,7 @@ class Whois:
         self._unreachable += 1
         if strikes >= _STRIKES:
             pause = growing(_FIRST_PAUSE_S, _LAST_PAUSE_S, strikes - _STRIKES + 1)
-            self._pace.rest(name, pause)
-            ledger.networks.pause(name, now + pause)
+            self._pause(ledger, name, pause, now)
             self._troubles.unreachable(name, problem, now)
         if self._unreachable % (5 * _STRIKES) == 0 and ledger.shared:
             self.leave(ledger)

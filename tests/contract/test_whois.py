@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from banledger.errors import StoreUnavailable
 from banledger.keyspace import Mark, token
 from banledger.model import BanLine, NetworkLine
-from banledger.network import Answer, Cell, Network, packed
+from banledger.network import Answer, Cell, Network, Pause, packed
 from banledger.network import Outcome as Came
 from banledger.record import Ban
 from banledger.store.check import check
@@ -72,7 +72,7 @@ def run(desk: Desk, ledger: Ledger, clock: Clock, seconds: float, step: float = 
     """Let the time pass."""
     end = clock.now + seconds
     while clock.now < end:
-        desk.whois.step(ledger, clock.now)
+        desk.whois.step(ledger, clock())
         clock.now += step
 
 
@@ -273,7 +273,7 @@ def test_where_the_newest_can_not_be_asked_about_older_ones_are(
     ledger.record([ban(f"5.51.{n}.1", T0 + n) for n in range(100, 130)], one.places.locate)
     run(one, ledger, clock, 2000, 10.0)
     world.down = False
-    ledger.networks.pause("apnic", clock.now + DAY_S)
+    ledger.networks.pause("apnic", Pause(clock.now + DAY_S))
     ledger.record([ban("6.51.1.1", T0), ban("7.51.1.1", T0 + 1)], one.places.locate)
     run(one, ledger, clock, 120)
     assert [address for _, address in world.asked[-2:]] == ["7.51.1.1", "6.51.1.1"]
@@ -400,7 +400,7 @@ def test_a_clock_that_is_put_back_stops_nothing(ledger: Ledger, world: World, cl
     one = desk(world)
     ledger.record([ban("5.51.1.1")], one.places.locate)
     run(one, ledger, clock, 5)
-    ledger.networks.pause("arin", clock.now + 3 * 365 * DAY_S)
+    ledger.networks.pause("arin", Pause(clock.now + 3 * 365 * DAY_S))
     clock.now -= 3 * DAY_S
     ledger.record([ban("6.51.1.1", clock.now)], one.places.locate)
     run(one, ledger, clock, 70)
@@ -517,6 +517,187 @@ def test_no_registry_is_asked_more_often_than_it_likes(ledger: Ledger, world: Wo
     assert len(world.asked) == 90 and len(by_registry) == 3
     for moments in by_registry.values():
         assert min(after - before for before, after in pairwise(moments)) >= 0.999
+
+
+# Clocks that jump, and clocks that are wrong.
+
+YEARS_S = 10 * 365 * DAY_S
+JUMPS = [YEARS_S, 5 * DAY_S, 3 * 3600.0, -3 * 3600.0, -5 * DAY_S, -YEARS_S]
+
+
+def jump(desk: Desk, ledger: Ledger, clock: Clock, ahead: float, seconds: float = 5.0) -> None:
+    """Let some seconds pass with a wall clock that is wrong."""
+    clock.ahead = ahead
+    run(desk, ledger, clock, seconds)
+    clock.ahead = 0.0
+
+
+@pytest.mark.parametrize("ahead", JUMPS)
+def test_bans_that_wait_or_come_while_the_clock_is_wrong_are_answered(
+    ledger: Ledger, world: World, clock: Clock, ahead: float
+) -> None:
+    one = desk(world)
+    world.down = True
+    ledger.record([ban("5.51.1.1")], one.places.locate)
+    run(one, ledger, clock, 1)
+    clock.ahead = ahead
+    ledger.record([ban("6.51.1.1", T0 + 1)], one.places.locate)
+    jump(one, ledger, clock, ahead)
+    world.down = False
+    run(one, ledger, clock, 1000, 1.0)
+    if 0 < ahead < DAY_S:  # a plausible retry time of another machine
+        run(one, ledger, clock, ahead, 10.0)
+    assert [bans_of(ledger, address)[0].whois for address in ("5.51.1.1", "6.51.1.1")] == ["proven", "none"]
+    assert ledger.waiting() == 0 and faults(ledger) == []
+
+
+@pytest.mark.parametrize("ahead", JUMPS)
+def test_no_ban_stops_waiting_because_of_a_clock_that_just_jumped(
+    ledger: Ledger, world: World, clock: Clock, ahead: float
+) -> None:
+    one = desk(world)
+    world.down = True
+    ledger.record([ban(f"5.51.{n}.1") for n in range(9)], one.places.locate)
+    run(one, ledger, clock, 2 * 3600, 30.0)
+    jump(one, ledger, clock, ahead, 600)
+    assert ledger.waiting() == 9
+
+
+@pytest.mark.parametrize("ahead", JUMPS)
+def test_a_pause_is_as_long_as_it_was_said_whatever_the_clock_does(
+    ledger: Ledger, world: World, clock: Clock, ahead: float
+) -> None:
+    one = desk(world)
+    address = real("198.51.1.1")
+    world.faults[address] = Answer(address=address, registry="apnic", outcome=Came.LIMITED, retry_s=600.0)
+    ledger.record([ban(address)], one.places.locate)
+    jump(one, ledger, clock, ahead)
+    del world.faults[address]
+    run(one, ledger, clock, 590, 5.0)
+    assert len(world.asked) == 1
+    run(one, ledger, clock, 100, 5.0)
+    assert bans_of(ledger, address)[0].whois == "proven"
+
+
+@pytest.mark.parametrize("ahead", JUMPS)
+def test_a_pause_that_a_wrong_clock_left_does_not_outlast_a_restart(
+    ledger: Ledger, world: World, clock: Clock, ahead: float
+) -> None:
+    one = desk(world)
+    address = real("198.51.1.1")
+    world.faults[address] = Answer(address=address, registry="apnic", outcome=Came.LIMITED, retry_s=600.0)
+    ledger.record([ban(address)], one.places.locate)
+    jump(one, ledger, clock, ahead)
+    one.whois.leave(ledger)
+    del world.faults[address]
+    run(desk(world, holder="two"), ledger, clock, 700, 5.0)
+    assert bans_of(ledger, address)[0].whois == "proven"
+
+
+@pytest.mark.parametrize("ahead", [YEARS_S, -YEARS_S])
+def test_what_was_learned_by_a_wrong_clock_is_asked_about_again(
+    ledger: Ledger, world: World, clock: Clock, ahead: float
+) -> None:
+    one = desk(world)
+    clock.ahead = ahead
+    ledger.record([ban("5.51.1.1"), ban("9.9.9.9", T0 + 1)], one.places.locate)
+    jump(one, ledger, clock, ahead)
+    world.networks["5.51.0.0/16"] = ("AT", "Alpha", 64500)
+    world.networks["9.0.0.0/8"] = ("CL", "Theta", 64507)
+    ledger.record([ban("5.51.1.1", T0 + 9), ban("9.9.9.9", T0 + 10)], one.places.locate)
+    run(one, ledger, clock, 60)
+    assert [bans_of(ledger, address)[1].country for address in ("5.51.1.1", "9.9.9.9")] == ["AT", "CL"]
+    assert ledger.waiting() == 0
+
+
+@pytest.mark.parametrize("fetched", [T0 + YEARS_S, T0 - YEARS_S])
+def test_news_of_a_network_replace_what_a_wrong_clock_left(ledger: Ledger, fetched: float) -> None:
+    def line(moment: float, name: str) -> NetworkLine:
+        return NetworkLine(
+            v=1, seq=1, seen=moment, server="w", jail="whois", cidrs=("5.51.0.0/16",), source="rdap", registry="ripe",
+            fetched=moment, name=name, about="5.51.1.1",
+        )  # fmt: skip
+
+    assert ledger.record([line(fetched, "WRONG")], nowhere, T0).networks == 1
+    assert ledger.record([line(T0, "RIGHT")], nowhere, T0 + 1).networks == 1
+    assert ledger.record([line(fetched, "WRONG")], nowhere, T0 + 2).networks == 0
+    network, (cell,) = ledger.networks.network("5.51.0.0/16"), ledger.networks.cells(["5.51.1.0/24"])
+    assert network is not None and cell is not None and (network.name, cell.asked) == ("RIGHT", T0)
+
+
+def test_news_of_a_network_are_taken_by_a_recorder_whose_clock_is_behind(ledger: Ledger) -> None:
+    line = NetworkLine(
+        v=1, seq=1, seen=T0, server="w", jail="whois", cidrs=("5.51.0.0/16",), source="rdap", registry="ripe",
+        fetched=T0, name="NAME", about="5.51.1.1",
+    )  # fmt: skip
+    assert ledger.record([line], nowhere, T0 - YEARS_S).networks == 1
+
+
+@pytest.mark.parametrize("ahead", [YEARS_S, 3 * 3600.0, 30.0, -YEARS_S])
+def test_recorders_with_different_clocks_take_turns_with_the_lease(
+    ledger: Ledger, world: World, clock: Clock, ahead: float
+) -> None:
+    if not ledger.shared:
+        pytest.skip("nobody else may write to it")
+    right, wrong = desk(world), desk(world, holder="two", clock=lambda: clock.now + ahead)
+    asks: dict[str, int] = {"right": 0, "wrong": 0}
+
+    def pass_time(seconds: float, *, right_lives: bool = True, wrong_lives: bool = True) -> None:
+        end = clock.now + seconds
+        while clock.now < end:
+            for name, one, now, lives in (
+                ("wrong", wrong, clock.now + ahead, wrong_lives), ("right", right, clock.now, right_lives),
+            ):  # fmt: skip
+                before = len(world.asked)
+                if lives:
+                    one.whois.step(ledger, now)
+                    asks[name] += len(world.asked) - before
+            clock.now += 1.0
+
+    ledger.record([ban(f"5.{n >> 8}.{n & 255}.1", T0 + n) for n in range(900)], right.places.locate)
+    pass_time(150)
+    assert asks["right"] == 0 and asks["wrong"] > 100
+    pass_time(130, wrong_lives=False)
+    assert asks["right"] > 20
+    asks.update(right=0, wrong=0)
+    pass_time(150)
+    assert asks["wrong"] <= 1 and asks["right"] > 100  # one answer was on its way
+    right.whois.leave(ledger)
+    pass_time(60, right_lives=False)
+    assert asks["wrong"] > 30
+
+
+@pytest.mark.parametrize("ahead", [YEARS_S, -YEARS_S])
+def test_a_lease_taken_by_a_clock_that_jumped_blocks_nobody(
+    ledger: Ledger, world: World, clock: Clock, ahead: float
+) -> None:
+    if not ledger.shared:
+        pytest.skip("nobody else may write to it")
+    one, two = desk(world), desk(world, holder="two")
+    clock.ahead = ahead
+    ledger.record([ban("5.51.1.1")], one.places.locate)
+    jump(one, ledger, clock, ahead)
+    ledger.record([ban("6.51.1.1", T0 + 1)], two.places.locate)
+    run(two, ledger, clock, 100)
+    assert ledger.waiting() == 0
+
+
+def test_what_a_recorder_far_behind_learned_others_know_within_a_day(
+    ledger: Ledger, world: World, clock: Clock
+) -> None:
+    if not ledger.shared:
+        pytest.skip("nobody else may write to it")
+    one, two = desk(world), desk(world, holder="two", clock=lambda: clock.now - YEARS_S)
+    ledger.networks.put([_network("6.0.0.0/8")], [_found("6.51.1.0/24")], clock.now)
+    run(one, ledger, clock, 1)
+    one.whois.leave(ledger)
+    ledger.record([ban("5.51.1.1")], two.places.locate)
+    for _ in range(10):
+        two.whois.step(ledger, clock.now - YEARS_S)
+        clock.now += 1.0
+    assert bans_of(ledger, "5.51.1.1")[0].whois == "proven"
+    run(one, ledger, clock, DAY_S + 60, 20.0)
+    assert one.places.locate("5.51.1.1", clock.now).network == "5.51.0.0/16"
 
 
 # Whoever crashes, wherever.

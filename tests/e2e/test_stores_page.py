@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from banledger.network import Pause
 from banledger.settings import TABLE
 from banledger.store.check import check
 from banledger.store.connect import Access, _address, is_server
@@ -62,7 +63,7 @@ def whois_of_all_sorts(ledger: Ledger) -> None:
         world.clock.now += 1.0
     ledger.record([ban("9.9.9.9", T0 + 1)], one.places.locate)
     ledger.dismiss(T0 + 9.0, 10, one.places.locate)
-    ledger.networks.pause("ripe", T0 + 99.0)
+    ledger.networks.pause("ripe", Pause(T0 + 99.0))
     ledger.networks.remove(["5.51.0.0/16"], T0 + 9.0)
     one.whois.leave(ledger)
     assert ledger.waiting() == 0 and ledger.sizes("org", ["Alpha"]) == [1]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from banledger.clock import AHEAD_S, JUMP_S, SETTLED_S, ClockWatch, elapsed_s, is_future, left_s
+from banledger.clock import AHEAD_S, JUMP_S, SETTLED_S, ClockWatch, elapsed_s, is_fresh, is_future, left_s
 
 NOW = 1_800_000_000.0
 YEARS_S = 10 * 365 * 86_400.0
@@ -61,8 +61,13 @@ def test_small_steps_add_up_to_a_jump() -> None:
 
 
 def test_a_past_moment_in_the_future_is_a_wrong_clocks() -> None:
-    assert is_future(NOW + AHEAD_S + 1, NOW)
-    assert not is_future(NOW + AHEAD_S, NOW) and not is_future(0.0, NOW)
+    assert is_future(NOW + AHEAD_S, NOW)
+    assert not is_future(NOW + AHEAD_S - 1, NOW) and not is_future(0.0, NOW)
+
+
+def test_a_moment_is_fresh_for_a_while_and_not_if_it_lies_ahead() -> None:
+    assert is_fresh(NOW - 99.0, NOW, 100.0) and is_fresh(NOW + 60, NOW, 100.0)
+    assert not is_fresh(NOW - 100.0, NOW, 100.0) and not is_fresh(NOW + YEARS_S, NOW, 100.0)
 
 
 @pytest.mark.parametrize(

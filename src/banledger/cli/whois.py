@@ -105,7 +105,8 @@ def _answer(chosen: "Settings", known: "Known", now: float) -> "Answer":
 
     asks = lookup(chosen)
     registry = asks.registry_of(known.asked)
-    if registry is not None and now < known.pauses.get(registry.name, 0.0):
+    pause = known.pauses.get(registry.name) if registry else None
+    if registry and pause and pause.left_s(now):
         return Answer(address=known.asked, registry=registry.name, outcome=Outcome.LIMITED)
     click.echo(f"asking about {known.asked} ...", err=True)
     return asks.ask(known.asked)

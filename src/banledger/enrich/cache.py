@@ -16,11 +16,10 @@ from contextlib import suppress
 from msgspec import Struct
 
 from banledger.block import Block, block
+from banledger.clock import is_fresh, left_s
 from banledger.enrich.cidr import Table
 from banledger.network import Cell, Network, Outcome, cell_of, near_cells
 from banledger.record import INHERITED, NONE, PROVEN, STALE, WAITING
-
-_AHEAD_S = 86_400.0  # another machine's clock may be
 
 
 class Known(Struct, frozen=True, gc=False):
@@ -112,11 +111,11 @@ class Cache:
         hit = self._networks.longest(asked)
         cell = cell_of(asked, hit[0] if hit else None)
         state = self._cells.get(_key(cell))
-        if state is not None and state.nothing and 0 < state.until - now <= self._refresh_s + _AHEAD_S:
+        if state is not None and state.nothing and left_s(state.until, now, self._refresh_s):
             return Found(NONE, cell, until=state.until)
         if hit is not None:
             if state is not None and state.record is not None:
-                standing = PROVEN if -_AHEAD_S < now - state.asked < self._refresh_s else STALE
+                standing = PROVEN if is_fresh(state.asked, now, self._refresh_s) else STALE
                 return Found(standing, cell, hit[1], state.asn, state.asked, state.until, state.tries)
             if (near := self._near(cell, hit[1])) is not None:
                 return _waiting(INHERITED, cell, state, hit[1], near.asn)

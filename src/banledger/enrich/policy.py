@@ -9,9 +9,6 @@ from banledger.enrich.cache import Found
 from banledger.network import Answer, Cell, Outcome
 from banledger.record import STALE
 
-LONGEST_PAUSE_S = 7 * 86_400.0
-"""No registry is left alone for longer, whatever it says."""
-
 _FIRST_RETRY_S, _LAST_RETRY_S = 900.0, 86_400.0
 
 
@@ -75,7 +72,7 @@ class Cases:
 
 def due(found: Found, now: float) -> bool:
     """Whether its cell may be asked about again. A moment farther away than any that we set is a clock's mistake."""
-    return not 0 < found.until - now <= LONGEST_PAUSE_S
+    return not 0 < found.until - now <= _LAST_RETRY_S
 
 
 def failed(found: Found, answer: Answer, now: float, wait_s: float = 0.0) -> Cell:
@@ -88,7 +85,7 @@ def failed(found: Found, answer: Answer, now: float, wait_s: float = 0.0) -> Cel
         result=Outcome.FOUND if known else Outcome.FAILED,
         network=known.cidr if known else None,
         asn=found.asn if known else None,
-        until=now + (wait_s or growing(_FIRST_RETRY_S, _LAST_RETRY_S, tries)),
+        until=now + (min(wait_s, _LAST_RETRY_S) or growing(_FIRST_RETRY_S, _LAST_RETRY_S, tries)),
         tries=tries,
         problem=answer.problem,
     )

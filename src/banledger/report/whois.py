@@ -3,7 +3,8 @@
 from msgspec import Struct
 
 from banledger.block import Block, block
-from banledger.network import Answer, Cell, Network, Outcome, cell_of, near_cells
+from banledger.clock import is_fresh, left_s
+from banledger.network import Answer, Cell, Network, Outcome, Pause, cell_of, near_cells
 from banledger.record import INHERITED, NONE, PROVEN, STALE
 from banledger.store.networks import NetworksReader
 
@@ -16,7 +17,7 @@ class Known(Struct, frozen=True):
     standing  proven, stale (proven long ago), inherited (proven near by), none (no registry has a network there),
               around (the network is known, but nobody asked about this part of it), or empty: nothing is known
     cell      what a look-up of it proves, or has proven
-    pauses    until when (UTC epoch) registries want to be left alone
+    pauses    registries that want to be left alone
     """
 
     asked: str
@@ -24,7 +25,7 @@ class Known(Struct, frozen=True):
     cell: Block
     network: Network | None
     result: Cell | None
-    pauses: dict[str, float]
+    pauses: dict[str, Pause]
 
 
 def known(networks: NetworksReader, asked: str, now: float, refresh_s: float) -> Known:
@@ -63,10 +64,10 @@ def answered(before: Known, answer: Answer, now: float) -> Known:
 
 
 def _standing(network: Network | None, result: Cell | None, now: float, refresh_s: float) -> str:
-    if result is not None and result.result is Outcome.NONE and now < result.until:
+    if result is not None and result.result is Outcome.NONE and left_s(result.until, now, refresh_s):
         return NONE
     if network is None:
         return ""
     if result is None or result.result is not Outcome.FOUND:
         return AROUND
-    return PROVEN if now - result.asked < refresh_s else STALE
+    return PROVEN if is_fresh(result.asked, now, refresh_s) else STALE

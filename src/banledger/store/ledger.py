@@ -295,7 +295,7 @@ class Ledger(LedgerReader):
         learned = []
         for line in lines:
             with suppress(ValueError):
-                learned.append(of_line(line, now))
+                learned.append(of_line(line))
         return self.networks.put_older(learned, now) if learned else 0
 
     def _record_gaps(self, gaps: list[GapLine]) -> int:

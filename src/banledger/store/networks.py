@@ -7,12 +7,23 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from banledger.block import block
+from banledger.clock import is_future
 from banledger.identity import canonical_address
 from banledger.keyspace import Keyspace, Mark, token
-from banledger.network import Cell, Network, cell_from_hash, cell_of, cell_to_hash, from_hash, to_hash
+from banledger.network import (
+    LONGEST_PAUSE_S,
+    Cell,
+    Network,
+    Pause,
+    cell_from_hash,
+    cell_of,
+    cell_to_hash,
+    from_hash,
+    to_hash,
+)
 from banledger.store.engine import Engine, Hash, Held, Reader, Repair, Scored
 
-_PAUSE = "pause:"
+_PAUSE, _LENGTH = "pause:", "length:"
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
@@ -52,11 +63,12 @@ class NetworksReader:
         """How many of them were put there at that moment or after."""
         return self._reader.above([getattr(self._keys, what)], moment)[0]
 
-    def pauses(self) -> dict[str, float]:
-        """Until when (UTC epoch) each registry wants to be left alone."""
+    def pauses(self) -> dict[str, Pause]:
+        """Which registries want to be left alone, and how long."""
         fields = self._reader.hashes([self._keys.lookups])[0]
-        said = {name.removeprefix(_PAUSE): text for name, text in fields.items() if name.startswith(_PAUSE)}
-        return {name: float(text) for name, text in said.items() if _NUMBER.fullmatch(text)}
+        numbers = {name: float(text) for name, text in fields.items() if _NUMBER.fullmatch(text)}
+        names = [name.removeprefix(_PAUSE) for name in numbers if name.startswith(_PAUSE)]
+        return {name: Pause(numbers[_PAUSE + name], numbers.get(_LENGTH + name, LONGEST_PAUSE_S)) for name in names}
 
     def around(self, address: str) -> Iterator[Network]:
         """The records of networks around a canonical address or network, smallest first: every length is tried."""
@@ -97,12 +109,13 @@ class Networks(NetworksReader):
         for network, cells in learned:
             around = (known[cell_of(block(cidr), None).cidr] for cidr in network.cidrs)
             older = (have[cidr] for cidr in network.cidrs)
-            if any(one and one.fetched >= round(network.fetched) for one in older):
+            if any(one and _newer(one.fetched, network.fetched, now) for one in older):
                 continue
-            if any(one and one.asked >= round(network.fetched) for one in around):
+            if any(one and _newer(one.asked, network.fetched, now) for one in around):
                 continue
             networks.append(network)
-            proven += [cell for cell in cells if not _newer(known[cell.cidr], cell)]
+            have_cells = ((cell, known[cell.cidr]) for cell in cells)
+            proven += [cell for cell, one in have_cells if one is None or not _newer(one.asked, cell.asked, now)]
         if networks:
             self.put(networks, proven, now)
         return len(networks)
@@ -119,13 +132,17 @@ class Networks(NetworksReader):
         """Become, or stay, the one who asks for this ledger: see Engine.lease."""
         return self._engine.lease(self._keys.lookups, wanted, seen)
 
-    def pause(self, registry: str, until: float) -> None:
-        """Leave a registry alone until then, whoever asks."""
-        self._engine.assign(self._keys.lookups, {_PAUSE + token(registry): repr(until)})
+    def pause(self, registry: str, pause: Pause) -> None:
+        """Leave a registry alone for so long, whoever asks."""
+        name = token(registry)
+        self._engine.assign(
+            self._keys.lookups, {_PAUSE + name: repr(pause.until), _LENGTH + name: repr(pause.length_s)}
+        )
 
 
-def _newer(have: Cell | None, cell: Cell) -> bool:
-    return have is not None and have.asked >= round(cell.asked)
+def _newer(have: float, moment: float, now: float) -> bool:
+    """Whether what the ledger has is at least as new; a moment from a wrong clock is older than any other."""
+    return (not is_future(have, now), have) >= (not is_future(moment, now), round(moment))
 
 
 def _network(cidr: str, fields: Hash) -> Network | None:

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from banledger.cli import lookups
-from banledger.network import Answer, Cell, Network, Outcome
+from banledger.network import Answer, Cell, Network, Outcome, Pause
 from banledger.store.ledger import open_to_write
 from tests.unit.cli.conftest import Run
 from tests.world import Registry
@@ -160,10 +160,24 @@ def test_who_is_a_stranger_to_the_spool_leaves_nothing_there(
 
 def test_a_registry_that_wants_to_be_left_alone_is(banledger: Run, registries: Registries, store: Path) -> None:
     ledger = open_to_write(str(store), "bans", "UTC")
-    ledger.networks.pause("apnic", time.time() + 60)
+    ledger.networks.pause("apnic", Pause(time.time() + 60))
     ledger.close()
     code, _, err = banledger("whois", ADDRESS)
     assert code == 10 and "apnic: asks to be left alone" in err and registries.asked == []
+
+
+@pytest.mark.parametrize("years", [10, -10])
+def test_what_a_clock_left_that_was_years_off_is_not_believed(
+    banledger: Run, registries: Registries, store: Path, years: int
+) -> None:
+    wrong = time.time() + years * 365 * 86_400
+    ledger = open_to_write(str(store), "bans", "UTC")
+    ledger.networks.pause("apnic", Pause(wrong + 60, 60.0))
+    nothing = Cell(cidr="115.209.121.0/24", asked=wrong, result=Outcome.NONE, until=wrong + 60)
+    ledger.networks.put([], [nothing], wrong)
+    ledger.close()
+    code, out, _ = banledger("whois", ADDRESS)
+    assert code == 0 and "EXAMPLE-NET" in out and registries.asked
 
 
 def test_that_no_registry_knows_is_remembered(banledger: Run, registries: Registries, store: Path) -> None:

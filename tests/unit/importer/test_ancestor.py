@@ -135,7 +135,7 @@ def test_networks_are_read_and_what_is_hostile_is_refused_by_name() -> None:
     import_networks(source, "web1", lines.append, summary, silent, T0 + 9.0)
     event = decode(json.dumps(lines[0] | {"seq": 1}).encode())
     assert isinstance(event, NetworkLine)
-    network, cells = of_line(event, T0 + 9.0)
+    network, cells = of_line(event)
     assert (network.cidrs, network.asn, summary.networks) == (("192.0.2.0/24",), 64496, 1)
     assert [(cell.cidr, cell.asked) for cell in cells] == [("192.0.2.0/24", T0)]
     assert sum(summary.refused.values()) == 2
