@@ -4,7 +4,8 @@ import pytest
 from redis import exceptions
 
 from banledger.errors import StoreUnavailable
-from banledger.store.server import too_old, translate
+from banledger.store.server import too_old
+from banledger.store.trouble import translate
 
 
 @pytest.mark.parametrize(

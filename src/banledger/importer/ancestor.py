@@ -22,6 +22,7 @@ from banledger.importer.networks import network_of
 from banledger.model import VERSION
 from banledger.network import line_of
 from banledger.record import is_country
+from banledger.settings import without_password
 
 _NID = re.compile(rb"f2b:[0-9a-z]{10}")
 _AT_ONCE = 1000
@@ -124,6 +125,8 @@ def connect(url: str) -> Iterator[Source]:
     """The source at a redis:// URL. Raises SettingsError, and StoreUnavailable for whatever goes wrong within."""
     import redis
 
+    from banledger.store.trouble import translate
+
     try:
         client = redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=30)
     except ValueError as error:
@@ -131,6 +134,7 @@ def connect(url: str) -> Iterator[Source]:
     try:
         yield client  # type: ignore[misc]  # redis-py's replies may be awaitable, say its types
     except (redis.RedisError, OSError) as error:
-        raise StoreUnavailable(f"can't read the source: {error}", hint="check the URL; run it again") from error
+        trouble = translate(error, without_password(url), secret="BANLEDGER_IMPORT_URL")  # noqa: S106
+        raise StoreUnavailable(f"can't read the source: {trouble}", hint=trouble.hint) from error
     finally:
         client.close()

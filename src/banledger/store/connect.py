@@ -107,7 +107,6 @@ def _client(store: str, access: Access, *, once: bool = False) -> "Redis":
         encoding_errors="backslashreplace",
         socket_keepalive=True,
         retry=Retry(NoBackoff(), 0),
-        client_name="banledger",
         driver_info=None,
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
         redis_connect_func=Handshake(once=once),  # type: ignore[arg-type]  # it is given the connection

@@ -15,7 +15,7 @@ from banledger.keyspace import is_sorted_set
 from banledger.store.engine import Hash, Scored
 from banledger.store.outside import Command
 from banledger.store.pages import pages
-from banledger.store.server import translate
+from banledger.store.trouble import translate
 
 if TYPE_CHECKING:
     from redis.connection import AbstractConnection

@@ -41,7 +41,7 @@ from banledger.store.outside import (
 )
 from banledger.store.pages import pages
 from banledger.store.redis import Part, RedisReader, in_parts
-from banledger.store.server import translate
+from banledger.store.trouble import translate
 
 _PAGE = 1000
 _AT_ONCE = 500  # changes in one script: the server does nothing else meanwhile
@@ -124,7 +124,7 @@ class RedisEngine(RedisReader):
         if isinstance(reply, exceptions.NoScriptError):
             return self.call(*script.long)
         if isinstance(reply, exceptions.RedisError):
-            raise translate(reply, self._where) from reply
+            raise translate(reply, self._where, script.script.at(str(reply))) from reply
         return reply
 
     def settle(self) -> int:
@@ -274,13 +274,15 @@ def _pairs(flat: Any) -> Hash:
 def cautions(reader: RedisReader) -> list[str]:
     """What in the server's set-up endangers a ledger. Empty where it doesn't say."""
     try:
-        facts = _facts(reader, "memory") | _facts(reader, "persistence")
+        facts = _facts(reader, "memory") | _facts(reader, "persistence") | _facts(reader, "stats")
     except StoreError:
         return []
     found = []
-    policy = facts.get("maxmemory_policy", "noeviction")
-    if policy != "noeviction" and facts.get("maxmemory", "0") != "0":
-        found.append(f"the store may evict keys (maxmemory-policy {policy}): set noeviction")
+    policy = facts.get("maxmemory_policy", "")
+    if policy.startswith("allkeys-") and facts.get("maxmemory", "0") != "0":  # no other takes keys that never expire
+        evicted = facts.get("evicted_keys", "0")
+        already = f", and has evicted {evicted} since it started" if evicted != "0" else ""
+        found.append(f"the store may evict keys (maxmemory-policy {policy}){already}: set noeviction")
     if facts.get("aof_enabled") == "0":
         found.append("the store does not keep an append-only file: a crash loses what came since its last snapshot")
     return found

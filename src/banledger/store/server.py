@@ -1,53 +1,28 @@
-"""A server of Redis's kind: which one will do, how we log in, and its errors in our words."""
+"""A server of Redis's kind: which one will do, and how we log in."""
 
 import re
+from contextlib import suppress
 from typing import Any
 
 from redis import exceptions
 
-from banledger.errors import StoreError, StoreUnavailable
-
-_WORDS: tuple[tuple[str, str, str], ...] = (
-    ("HELLO must be called", "asks for a password", "give it by password_file or BANLEDGER_PASSWORD"),
-    ("WRONGTYPE", "holds something else at a key of the ledger", "remove that key, or choose another prefix"),
-    ("MISCONF", "can't write to its disk and takes nothing more", "see its log"),
-    ("NOREPLICAS", "has fewer replicas than it wants", "see its min-replicas-to-write"),
-)
-_HINTS: tuple[tuple[type[Exception], str, str], ...] = (
-    (exceptions.AuthenticationError, "refuses the password", "check password_file or BANLEDGER_PASSWORD"),
-    (exceptions.NoPermissionError, "does not let this user do that", "docs/stores.md says what it must be allowed"),
-    (exceptions.ReadOnlyError, "is a read-only replica", "give the address of the primary"),
-    (exceptions.OutOfMemoryError, "is out of memory", "raise its maxmemory or make room"),
-    (exceptions.MovedError, "is a node of a cluster", "give the address of a server that holds all keys"),
-    (exceptions.BusyLoadingError, "is still loading its data", "it is tried again when that is done"),
-    (exceptions.TimeoutError, "does not answer in time", "is it overloaded, or is something between?"),
-    (exceptions.ConnectionError, "can't be reached", "is it running, and is the address right?"),
-    (OSError, "can't be reached", "is it running, and is the address right?"),
-)
-_DISTRUST = "CERTIFICATE_VERIFY_FAILED"
+_NAME = "banledger"  # in the server's CLIENT LIST
+_KNOWN_SINCE_6_2 = "ZMSCORE"
 
 
-def translate(error: Exception, where: str, doing: str = "") -> StoreError:
-    """The one place where redis-py's errors become ours. Bans wait through almost all of them: they are retryable.
+class Unfit(exceptions.RedisError):
+    """The server will not do as it is; `hint` says what to do."""
 
-    `doing`: the command and the key it was about. A kind of trouble has a hint of its own.
-    """
-    said = f"{error} ({doing})" if doing and isinstance(error, exceptions.ResponseError) else str(error)
-    if isinstance(error, TooOld):
-        return StoreError(f"{where} {error}", hint="upgrade it")
-    if _DISTRUST in said:
-        return StoreUnavailable(f"{where} can't prove who it is: {said}", hint="check tls_ca and the host's name")
-    for word, what, hint in _WORDS:
-        if said.startswith(word):
-            return StoreUnavailable(f"{where} {what}: {said}", hint=hint)
-    for kind, what, hint in _HINTS:
-        if isinstance(error, kind):
-            return StoreUnavailable(f"{where} {what}: {said}", hint=hint)
-    return StoreUnavailable(f"{where} answers with an error: {said}")
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(what)
+        self.hint = hint
 
 
-class TooOld(exceptions.RedisError):
-    """The server is older than what we need."""
+class Dropped(exceptions.ConnectionError):
+    """The connection was made, and closed before anything was answered."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"{error} (at the first word)")
 
 
 class Handshake:
@@ -65,16 +40,56 @@ class Handshake:
         """Called by redis-py instead of its own `on_connect`."""
         if self._once and self._done:
             raise exceptions.ConnectionError("the connection was lost")
-        try:
-            connection.on_connect()
-        except exceptions.ResponseError as error:
-            if "unknown command" in str(error) and "HELLO" in str(error).upper():
-                raise TooOld(f"is older than {_name('redis')}, which it must be at least") from error
-            raise
-        said = connection.handshake_metadata
+        said = _greeting(connection)
+        if said.get("mode") == "sentinel":
+            raise Unfit("is a Sentinel, which holds no data", "give the address of the primary")
         if fault := too_old(str(said.get("server")), str(said.get("version"))):
-            raise TooOld(fault)
+            raise Unfit(fault, "upgrade it")
+        with suppress(exceptions.ResponseError):  # good to have; CLIENT may be renamed or forbidden
+            connection.send_command("CLIENT", "SETNAME", _NAME)
+            connection.read_response()
         self._done = True
+
+
+def _greeting(connection: Any) -> dict[str, Any]:
+    """Log in; the server's reply to HELLO. Raises RedisError."""
+    try:
+        connection.on_connect()
+    except AttributeError as error:  # redis-py takes whatever came for that reply
+        raise exceptions.InvalidResponse("it does not greet as Redis does") from error
+    except exceptions.AuthenticationError as error:
+        if str(error).startswith("Authentication required") and connection.password:
+            raise _hidden("HELLO") from error  # it would have taken the password
+        raise
+    except exceptions.ResponseError as error:
+        if "unknown command" in str(error) and "HELLO" in str(error).upper():
+            raise _without_hello(connection) from None  # its arguments, which it repeats, are the password
+        raise
+    except exceptions.ConnectionError as error:
+        if type(error) is exceptions.ConnectionError and not str(error).startswith("max number of clients"):
+            raise Dropped(error) from error
+        raise
+    said = connection.handshake_metadata
+    if not isinstance(said, dict):
+        raise exceptions.InvalidResponse("it does not greet as Redis does")
+    return said
+
+
+def _without_hello(connection: Any) -> Unfit:
+    """Why there is no HELLO: the server is too old, or hides it."""
+    try:
+        connection.send_command(_KNOWN_SINCE_6_2)
+        connection.read_response()
+    except (exceptions.AuthenticationError, exceptions.ResponseError) as error:
+        if "unknown command" not in str(error):
+            return _hidden("HELLO")
+    return Unfit(f"is older than {_name('redis')}, which it must be at least", "upgrade it")
+
+
+def _hidden(command: str) -> Unfit:
+    return Unfit(
+        f"does not know {command}: it is renamed or disabled there", f"{command} is needed: see rename-command"
+    )
 
 
 _OLDEST = {"redis": ("Redis", (6, 2)), "valkey": ("Valkey", (7, 2))}
