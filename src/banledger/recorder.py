@@ -5,8 +5,9 @@
                         └─► spool.rollback, wait, again
 
 `step` does it once, with a clock of the caller's; `run` is the service's loop around it. Whatever goes wrong that may
-mend itself is said once, when it begins and when it ends; the bans wait in the spool meanwhile. Waits, and how long
-segments are kept, are measured in elapsed time; the ledger is tidied only while the wall clock is settled.
+mend itself is said once, when it begins and when it ends; the bans wait in the spool meanwhile, if there is one.
+Waits, and how long segments are kept, are measured in elapsed time; the ledger is tidied only while the wall clock is
+settled.
 """
 
 import logging
@@ -30,6 +31,11 @@ _TIDY_S = 60.0
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 30.0
 _FIRST_REST_S, _LONGEST_REST_S = 5.0, 300.0
+
+_DAMAGED = (
+    "the ledger has lost %s: the store evicted it, or somebody deleted it; it was made anew, recording goes on"
+    " (docs/stores.md, 'When keys are gone', says how to mend the rest)"
+)
 
 _log = logging.getLogger("banledger")
 
@@ -110,7 +116,9 @@ class Recorder:
             self._spool.keep_s = ledger.replay_s if self._keep else 0.0
             for caution in ledger.cautions() if not self._identity else ():
                 _log.warning("%s", caution)
-            if self._identity not in ("", ledger.identity):
+            if ledger.damaged:
+                _log.error(_DAMAGED, ledger.keys.meta)
+            elif self._identity not in ("", ledger.identity):
                 _log.error("the store came back without the ledger: what it held is gone; recording into a new one")
             self._identity = ledger.identity
         return self._ledger
@@ -238,7 +246,8 @@ class Recorder:
         kind = error.hint or str(error)
         if kind not in self._troubles:
             self._troubles.add(kind)
-            _log.error("%s; bans wait in the spool (%s)", error, error.hint or "it is tried again")
+            meanwhile = "no ban is recorded: there is no spool" if self._spool.missing else "bans wait in the spool"
+            _log.error("%s; %s (%s)", error, meanwhile, error.hint or "it is tried again")
             notifier.status(f"waiting: {error}")
 
     def _out_of_trouble(self, notifier: Notifier) -> None:

@@ -103,6 +103,14 @@ class Spool:
         self.skipped = 0
         """Lines of unknown kinds that were committed."""
 
+    @property
+    def missing(self) -> bool:
+        """Whether there is no such directory, so that nothing can wait in it."""
+        try:
+            return not stat.S_ISDIR(self.directory.stat().st_mode)
+        except OSError as error:
+            return isinstance(error, FileNotFoundError | NotADirectoryError)
+
     def close(self) -> None:
         """Let go of every segment; what is not committed will be read again."""
         for segment in self._segments.values():

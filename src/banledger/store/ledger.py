@@ -36,7 +36,7 @@ from banledger.store import connect
 from banledger.store.connect import Access
 from banledger.store.engine import Applied, Conflict, Engine, Outcome, Reader
 from banledger.store.networks import Networks
-from banledger.store.reader import LedgerReader, read_ban, zone_of
+from banledger.store.reader import LedgerReader, read_ban, remains, zone_of
 from banledger.store.sources import Sources
 
 _ROUNDS = 20
@@ -95,6 +95,7 @@ class Ledger(LedgerReader):
 
     `shared`: other machines may write to it too.
     `timezone`: IANA name of the zone of a new ledger; empty: this machine's. Raises SettingsError if that is unknown.
+    `damaged`: its `meta` was gone, though not all of it; a new one was made.
     `machine`: what tells this machine from others that share the store; empty: its machine-id.
     """
 
@@ -104,7 +105,8 @@ class Ledger(LedgerReader):
         self.keys = keyspace
         if there := engine.hashes([keyspace.meta])[0]:
             self._check(there)  # before anything is written
-        else:
+        self.damaged = not there and remains(engine, keyspace)
+        if not there:
             timezone = _new_zone(timezone)
         made = {"layout": str(LAYOUT), "timezone": timezone, "made_by": f"banledger {__version__}"}
         meta = engine.claim(keyspace.meta, made | {"ledger": os.urandom(8).hex()})

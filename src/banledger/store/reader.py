@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from msgspec import Struct
 
 from banledger.errors import LedgerMissing, LedgerNewer, LedgerOlder, NotALedger, SettingsError
-from banledger.keyspace import DAY, LAYOUT, Keyspace, source_token
+from banledger.keyspace import DAY, DIMENSIONS, LAYOUT, Keyspace, source_token
 from banledger.record import Ban, from_hash
 from banledger.source import STOPPED
 from banledger.source import from_hash as source_from_hash
@@ -41,6 +41,11 @@ def zone_of(name: str) -> ZoneInfo:
         ) from error
 
 
+def remains(engine: Reader, keys: Keyspace) -> bool:
+    """Whether anything is left of a ledger whose `meta` is gone."""
+    return any(engine.cards([keys.months, *map(keys.top, DIMENSIONS)]))
+
+
 class LedgerReader:
     """A ledger to read. Raises LedgerMissing, LedgerNewer, NotALedger when made over the wrong store.
 
@@ -53,6 +58,12 @@ class LedgerReader:
         self._reader = engine
         self.keys = keyspace
         meta = engine.hashes([keyspace.meta])[0]
+        if not meta and remains(engine, keyspace):
+            raise NotALedger(
+                f"the ledger with the prefix {keyspace.prefix} has lost {keyspace.meta}, though other keys are left:"
+                " the store evicted it, or somebody deleted it",
+                hint="docs/stores.md, 'When keys are gone', says how to mend it",
+            )
         if not meta:
             raise LedgerMissing(
                 f"there is no ledger with the prefix {keyspace.prefix} yet",

@@ -164,7 +164,7 @@ def beyond(last: _Place, now: _Place, path: Path) -> _Place:
 def _translate(error: sqlite3.Error, path: Path) -> StoreError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:
-        return StoreUnavailable(f"the disk that holds {path} is full", hint="make room; bans wait in the spool")
+        return StoreUnavailable(f"the disk that holds {path} is full", hint="make room")
     if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
         return _damaged(path, error)
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY):
