@@ -27,8 +27,13 @@ def spool(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ancestor(redis_server: StoreServer) -> "redis.Redis":
-    """A server with what the ancestor leaves: 500 bans with their sets, one of them broken, and a network."""
-    client = redis.Redis.from_url(redis_server.url)
+    """A server with `ancestor_keys`."""
+    return ancestor_keys(redis_server.url)
+
+
+def ancestor_keys(url: str) -> "redis.Redis":
+    """Make what the ancestor leaves: 500 bans with their sets, one of them broken, and a network."""
+    client = redis.Redis.from_url(url)
     pipeline = client.pipeline()
     for n in range(500):
         nid, ip, country = f"{n:010d}", f"193.0.6.{n % 250}", ("CN", "DE", "XX")[n % 3]

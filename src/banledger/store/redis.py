@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _PAGE = 1000
 _TALLIES = 8  # fetched at once: each may have a name for every address of a day
 _IN_FLIGHT = 10  # pages of commands whose replies nobody has read
-_ABOUT_A_KEY = frozenset(("HSET", "SADD", "SCARD", "SMEMBERS", "SSCAN", "HSCAN", "ZRANGE"))
 
 
 class RedisReader:
@@ -41,7 +40,7 @@ class RedisReader:
 
     def call(self, *command: str | bytes | float) -> Any:
         """One command, its plain reply."""
-        with self._translated(f"{command[0]!s} {command[1]!s}" if command[0] in _ABOUT_A_KEY else ""):
+        with self._translated(_named(command)):
             return self._client.execute_command(*command)  # type: ignore[no-untyped-call]
 
     def calls(self, commands: Sequence[Command]) -> list[Any]:
@@ -61,7 +60,7 @@ class RedisReader:
                 answers = self._receive(connection, len(commands))
             for command, answer in zip(commands, answers, strict=True):
                 if isinstance(answer, exceptions.RedisError):
-                    raise translate(answer, self._where, " ".join(map(str, command[:2]))) from answer
+                    raise translate(answer, self._where, _named(command)) from answer
             replies += answers
         return replies
 
@@ -215,6 +214,11 @@ def in_parts(commands: Sequence[Command]) -> Iterator[Part]:
 def packed(commands: Iterable[Command]) -> bytes:
     """Packed here: a pipeline of redis-py takes four times as long."""
     return b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]
+
+
+def _named(command: Command) -> str:
+    """A command and its key, for a message."""
+    return " ".join(map(str, command[:1] if command[0] in ("SCAN", "ZUNION") else command[:2]))
 
 
 def _reply(connection: "AbstractConnection") -> Any:

@@ -40,7 +40,7 @@ from banledger.store.outside import (
     work_of,
 )
 from banledger.store.pages import pages
-from banledger.store.redis import Part, RedisReader, in_parts
+from banledger.store.redis import Part, RedisReader, in_parts, packed
 from banledger.store.trouble import translate
 
 _PAGE = 1000
@@ -122,7 +122,9 @@ class RedisEngine(RedisReader):
     def _reply(self, script: Call, reply: Any) -> Any:
         """The reply to a script, which the server may not have known."""
         if isinstance(reply, exceptions.NoScriptError):
-            return self.call(*script.long)
+            with self._connection() as connection:
+                self._send(connection, packed([script.long]))
+                (reply,) = self._receive(connection, 1)
         if isinstance(reply, exceptions.RedisError):
             raise translate(reply, self._where, script.script.at(str(reply))) from reply
         return reply

@@ -41,6 +41,7 @@ _TROUBLES: tuple[tuple[str | type[Exception], str, str], ...] = (
     ("^(HELLO must be called|Authentication required)", "asks for a password", "give it by {secret}"),
     (exceptions.AuthenticationError, "refuses the password", "check {secret}"),
     (exceptions.NoPermissionError, "does not let this user do that", _ACL),
+    ("because of: NOPERM|^ACL failure in script|^The user executing the script", "does not let this user do that", _ACL),
     ("^DB index is out of range", "has no database of that number", "give another at the end of the address"),
     # It does not do what it is told.
     ("(?i)^unknown (redis )?command", "does not know a command",
@@ -84,9 +85,15 @@ def translate(error: Exception, where: str, doing: str = "", secret: str = _PASS
 
 def _hint(hint: str, text: str, doing: str, secret: str) -> str:
     """The hint with what is known of this case."""
-    right, command = _RIGHT.search(text), _COMMAND.search(text)
-    return hint.format(
-        secret=secret,
-        right=f"+{right[1]}" if right else f"what it takes for {doing}" if doing else "a right",
-        command=(command[1].upper() if command else doing) or "it",
-    )
+    command = _COMMAND.search(text)
+    hidden = (command[1].upper() if command else doing) or "it"
+    return hint.format(secret=secret, right=_missing_right(text, doing), command=hidden)
+
+
+def _missing_right(text: str, doing: str) -> str:
+    """What an ACL does not allow: a command, or one of its keys."""
+    if named := _RIGHT.search(text):
+        return f"+{named[1]}"
+    if doing and "can't run this command" in text:
+        return f"+{doing.split()[0].lower()}"
+    return f"a key of {doing}" if doing else "a key"
