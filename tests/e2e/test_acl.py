@@ -126,12 +126,12 @@ def url(server: StoreServer, user: str) -> str:
     return f"redis://{user}@127.0.0.1:{server.port}"
 
 
-def write_all_sorts(store: str) -> None:
+def write_all_sorts(store: str, addresses: int = 1500) -> None:
     """All that a recorder may have to do."""
     access = Access(SECRET)
     with closing(open_to_write(store, "bans", "UTC", access)) as ledger:
         ledger.cautions()
-        ledger.record([ban(f"10.0.{n >> 8}.{n & 255}") for n in range(1500)], nowhere)
+        ledger.record([ban(f"10.0.{n >> 8}.{n & 255}") for n in range(addresses)], nowhere)
         ledger.record([prolong("10.0.0.1"), unban("10.0.0.2", seen=T0 + 9), gap()], nowhere)
         ledger.record([unban("10.0.0.2", seen=T0 + 9), unban("192.0.2.1"), unban("192.0.2.2")], nowhere)
         ledger.record([ban("192.0.2.2", users=("root",))], nowhere)
@@ -327,15 +327,19 @@ def test_a_reader_who_writes_is_told_what_is_missing_and_nothing_is_written(
     assert server.cli("DBSIZE") == "0"
 
 
-def test_whichever_right_the_service_lacks_is_named(server: StoreServer) -> None:
+def test_whichever_right_the_service_lacks_is_named_and_nothing_is_half_written(server: StoreServer) -> None:
     for right in sorted(granted("banledger") - NOT_NEEDED - granted("reader") | {"hgetall", "multi", "exec", "type"}):
         server.flush()
         server.cli("SCRIPT", "FLUSH")
         allow(server, "banledger", f"{USERS['banledger']} -{right}")
         with pytest.raises(StoreError) as caught:
-            write_all_sorts(url(server, "banledger"))
+            write_all_sorts(url(server, "banledger"), addresses=9)
         assert right in str(caught.value).lower(), right
         assert WHERE in caught.value.hint and f"+{right}" in caught.value.hint.lower(), (right, caught.value.hint)
+        allow(server, "banledger", USERS["banledger"])
+        write_all_sorts(url(server, "banledger"), addresses=9)
+        with closing(open_to_read(server.url, "bans")) as ledger:
+            assert list(check(ledger.store(), ledger.keys)) == [], right
 
 
 def test_what_is_only_good_to_have_may_be_forbidden(server: StoreServer) -> None:

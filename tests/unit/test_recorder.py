@@ -165,6 +165,20 @@ def test_a_kind_of_trouble_is_said_once_however_its_details_change(
     ]
 
 
+def test_bans_are_not_said_to_wait_in_a_spool_that_is_not_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    nowhere_ = tmp_path / "no-spool"
+    troubled(nowhere_, [StoreUnavailable("the store is down", hint="start it")], 3)
+    recorder = Recorder(Spool(nowhere_), lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere)
+    recorder.run(Until(3), Notifier(""))
+    recorder.close()
+    down, missing = (record.message for record in caplog.records)
+    assert down == "the store is down; no ban is recorded: there is no spool (start it)"
+    assert missing.startswith(f"can't read the spool {nowhere_}: ")
+    assert "; no ban is recorded: there is no spool (systemd-tmpfiles --create makes it" in missing
+
+
 @pytest.mark.parametrize("error", [LedgerNewer("newer"), NotALedger("not ours"), StoreError("too old")])
 def test_what_only_a_person_can_mend_is_waited_for_where_the_store_is_not_ours_alone(
     spool: Path, error: BanledgerError

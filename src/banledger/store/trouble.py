@@ -41,7 +41,7 @@ _TROUBLES: tuple[tuple[str | type[Exception], str, str], ...] = (
     ("^(HELLO must be called|Authentication required)", "asks for a password", "give it by {secret}"),
     (exceptions.AuthenticationError, "refuses the password", "check {secret}"),
     (exceptions.NoPermissionError, "does not let this user do that", _ACL),
-    ("because of: NOPERM|^ACL failure in script|^The user executing the script", "does not let this user do that", _ACL),
+    ("because of: NOPERM|^ACL failure in|^The user executing the script", "does not let this user do that", _ACL),
     ("^DB index is out of range", "has no database of that number", "give another at the end of the address"),
     # It does not do what it is told.
     ("(?i)^unknown (redis )?command", "does not know a command",
@@ -85,8 +85,8 @@ def translate(error: Exception, where: str, doing: str = "", secret: str = _PASS
 
 def _hint(hint: str, text: str, doing: str, secret: str) -> str:
     """The hint with what is known of this case."""
-    command = _COMMAND.search(text)
-    hidden = (command[1].upper() if command else doing) or "it"
+    command = _COMMAND.search(text) or _RIGHT.search(text)
+    hidden = command[1].upper() if command else (doing or "it").split()[0]
     return hint.format(secret=secret, right=_missing_right(text, doing), command=hidden)
 
 

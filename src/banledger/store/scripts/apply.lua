@@ -51,6 +51,16 @@ local function doubt_others(outbox, entry)
   end
 end
 
+-- Whether all that writes may be called, tried where it changes nothing: the outbox, which is a hash by then.
+local function refused(outbox)
+  for _, command in ipairs({ 'SADD', 'SREM', 'ZADD', 'ZREM', 'ZINCRBY' }) do
+    local said = redis.pcall(command, outbox, 0, 0).err
+    if not said:find('WRONGTYPE', 1, true) then
+      return redis.error_reply(said .. " ('" .. command:lower() .. "' command)")
+    end
+  end
+end
+
 local conflicts, guarded = {}, false
 for number, change in ipairs(changes) do
   local key = KEYS[change[1]]
@@ -61,6 +71,16 @@ for number, change in ipairs(changes) do
 end
 if conflicts[1] then
   return conflicts
+end
+
+local outbox, joins, leaves, scores, unscored, tallies = unpack(together)
+call('DEL', KEYS[1] .. ':never')
+call('HDEL', KEYS[1], '')
+call('HSET', KEYS[1], unpack(outbox))
+local refusal = refused(KEYS[1])
+if refusal then
+  call('HDEL', KEYS[1], outbox[1])
+  return refusal
 end
 
 for _, change in ipairs(changes) do
@@ -75,11 +95,9 @@ for _, change in ipairs(changes) do
   end
 end
 
-local outbox, joins, leaves, scores, unscored, tallies = unpack(together)
 if guarded then
   doubt_others(KEYS[1], outbox[1])
 end
-call('HSET', KEYS[1], unpack(outbox))
 for key, members in pairs(joins) do
   call('SADD', KEYS[key], unpack(members))
 end
