@@ -25,6 +25,7 @@ from tests.servers import Certificates, Flavour, StoreServer, flavour_named
 
 from .recording import Recording
 from .test_acl import SECRET, USERS, allow, url, write_all_sorts
+from .test_import import ancestor_keys
 
 SELDOM_USED = ("CLIENT", "CONFIG", "DEBUG", "INFO", "KEYS", "SCRIPT", "FLUSHALL", "FLUSHDB", "MONITOR", "SAVE", "ACL")
 
@@ -172,6 +173,8 @@ def test_a_server_that_hides_what_is_seldom_used_is_used(
     recording.close()
     recording.assert_said()
     monkeypatch.setenv("BANLEDGER_STORE", server.url)
+    ancestor_keys(server.url)
+    assert run(["import", "--dry-run", "--server", "old1", server.url]) == 0
     for words in ("report --since all", "top ip --since 2026-11-23", "kv KEYS bans:*", "store check"):
         assert run(words.split()) == 0
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from banledger.settings import TABLE
 from banledger.store.connect import Access, _address, is_server
+from banledger.store.trouble import _TROUBLES
 
 PAGE = (Path(__file__).parents[2] / "docs/stores.md").read_text()
 
@@ -21,3 +22,10 @@ def test_every_setting_of_the_page_exists() -> None:
     names = set(re.findall(r"^(\w+) = ", PAGE, re.MULTILINE)) | set(re.findall(r"`(tls_\w+|password\w*)`", PAGE))
     assert names <= {setting.name for setting in TABLE}
     assert {"store", "password_file", "tls_ca", "tls_cert", "tls_key"} <= names
+
+
+def test_every_trouble_of_a_server_stands_in_the_pages_table() -> None:
+    table = PAGE.partition("| the line says |")[2].partition("\n\n")[0]
+    words = [word for row in table.splitlines()[2:] for word in re.findall(r"`([^`]+)`", row.split("|")[1])]
+    for _, what, _ in _TROUBLES:
+        assert any(word in what for word in words), what
