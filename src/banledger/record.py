@@ -79,7 +79,7 @@ class EndedTicket(TicketLine, frozen=True, tag="ended ticket"):
 
 
 class Place(Struct, frozen=True, gc=False):
-    """Where an address is. scope: public, private (or reserved) or none (no address).
+    """Where an address is. scope: public, private (or another special one) or none (no address).
 
     country: ISO 3166 code or XX (unknown); None unless public. `country_from` names its source.
     network (a CIDR), asn, org: whose it is, as far as that is known; `whois` how well: see FIELDS.
@@ -105,7 +105,7 @@ class Ban(Struct, frozen=True, gc=False):
     """One ban. Times are UTC epoch seconds; `day` and `hour` are local to the ledger's time zone.
 
     ip        the offender's address or network, canonical; None if fail2ban banned something else
-    scope     public, private (or reserved), none (no address)
+    scope     public, private (or another special one), none (no address)
     country   ISO 3166 code, XX unknown, None where there is no public address; `country_from` its source
     network   CIDR of the network that the address belongs to, `asn` who announces it, `org` who holds it
     whois     how well that is known, or what it waits for (`WAITS`); None: nobody asks
@@ -428,7 +428,7 @@ FIELDS = {
     "jail": "jail",
     "ip": "the offender's address or network, canonical; absent where fail2ban banned something else",
     "fid": "what fail2ban banned, where that is not `ip`",
-    "scope": "`public`, `private` (or reserved), `none` (no address)",
+    "scope": "`public`, `private` (or another special one: link-local, NAT64, documentation …), `none` (no address)",
     "time": "the ticket's time (its last failure), UTC epoch seconds",
     "day": "local day of `time` in the ledger's time zone, YYYY-MM-DD",
     "hour": "local hour of `time`, 0 to 23",

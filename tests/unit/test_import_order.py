@@ -24,6 +24,7 @@ LAYERS = (
         "source",
         "keyspace",
         "fail2ban",
+        "special",
     },
     {"spool", "enrich", "store"},
     {"recorder", "whois", "report", "importer", "notify", "demonstration"},

@@ -49,13 +49,17 @@ def whois(what: str, refresh: bool, as_json: bool, raw: bool, spool: str | None,
 
 def _address(what: str) -> str:
     """The address or network in its one spelling, if it is one that registries know. Raises QuestionError."""
+    from banledger.block import block
     from banledger.enrich.offline import locate
     from banledger.errors import QuestionError
     from banledger.report.query import addresses
+    from banledger.special import described, embedded
 
     (asked,) = addresses((what,))
     if locate(asked).scope != "public":
-        raise QuestionError(f"{asked} is private or reserved", hint="no registry knows whose it is")
+        there = block(asked)
+        hint = f"banledger whois {inside}" if (inside := embedded(there)) else "no registry knows whose it is"
+        raise QuestionError(f"{asked} is special: {described(there) or 'private or reserved'}", hint=hint)
     return asked
 
 

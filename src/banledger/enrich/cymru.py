@@ -22,6 +22,7 @@ from banledger.enrich.codes import as_number, country_code
 from banledger.enrich.peer import is_public
 from banledger.identity import canonical_address
 from banledger.network import SHORTEST
+from banledger.special import kind_of
 
 if TYPE_CHECKING:
     import dns.resolver
@@ -192,7 +193,7 @@ def _public(text: str) -> str | None:
         first = Block(asked.version, asked.first, asked.prefix + asked.host_bits).text
     except (OSError, ValueError):
         return None
-    return first if is_public(first) else None
+    return first if is_public(first) and not kind_of(asked) else None
 
 
 class _Turn(Struct, frozen=True):

@@ -23,6 +23,7 @@ from banledger.enrich.registry import Bootstrap, Registry, registry_at
 from banledger.enrich.transport import Response, TransportError
 from banledger.identity import canonical_address
 from banledger.network import SHORTEST, Answer, Network, Outcome
+from banledger.special import described
 
 ACCEPT = "application/rdap+json"
 REDIRECTS_MOST = 3
@@ -170,6 +171,8 @@ def unaskable(asked: str) -> str:
     there = block(asked)
     if there.prefix < SHORTEST[there.version]:
         return "wider than any registry's network"
+    if special := described(there):
+        return special
     ends = (Block(there.version, number, there.prefix + there.host_bits).text for number in (there.first, there.last))
     return "" if all(map(is_public, ends)) else "a private or reserved address"
 

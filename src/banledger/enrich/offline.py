@@ -1,7 +1,7 @@
 """Where an address is registered, from data on this machine: no network, no waiting.
 
-`iptocc` maps an address to the country its registry (RIR) delegated it to. Private and reserved addresses
-(RFC 6890 and the IANA special-purpose registries, as `ipaddress` knows them, and multicast) are marked, never guessed.
+`iptocc` maps an address to the country its registry (RIR) delegated it to. Private and other special addresses (see
+`special`) are marked, never guessed.
 """
 
 import ipaddress
@@ -9,7 +9,9 @@ from collections.abc import Iterator
 
 import iptocc
 
+from banledger.block import block
 from banledger.record import Place
+from banledger.special import kind_of
 
 UNKNOWN = "XX"
 """The country of a public address that no registry data names."""
@@ -29,7 +31,7 @@ def locate(address: str | None) -> Place:
     if "/" in address:
         return _locate_network(address)
     country: str | None = iptocc.country_code(address)
-    if country is None and not _is_public(address):
+    if country is None and kind_of(block(address)):
         return PRIVATE
     return Place("public", country or UNKNOWN, SOURCE)
 
@@ -45,8 +47,3 @@ def _probes(text: str) -> Iterator[str]:
     for number in range(0, network.num_addresses, max(1, network.num_addresses // _PROBES)):
         yield str(network[number])
     yield str(network.broadcast_address)
-
-
-def _is_public(text: str) -> bool:
-    address = ipaddress.ip_address(text)
-    return address.is_global and not address.is_multicast

@@ -15,7 +15,7 @@ from banledger.errors import QuestionError
 from banledger.identity import canonical_address
 
 PRIVATE = "private"
-"""Stands for a country where private and reserved addresses are meant."""
+"""Stands for a country where private and other special addresses are meant."""
 
 FORMS = (
     "7d, 2w, 3m or 1y (days, weeks, months, years), 24h, 2026-11-01, 2026-11, 2026, '2026-11-01 14:00', "

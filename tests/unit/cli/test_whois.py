@@ -133,6 +133,18 @@ def test_private_addresses_are_never_asked_about(banledger: Run, registries: Reg
     assert code == 2 and err.startswith("error: ") and registries.asked == []
 
 
+def test_the_kind_of_a_special_address_is_said_and_what_it_carries_inside(
+    banledger: Run, registries: Registries
+) -> None:
+    assert banledger("whois", "fe80::1")[2] == (
+        "error: fe80::1 is special: link-local address\nhint: no registry knows whose it is\n"
+    )
+    assert banledger("whois", "64:ff9b::73d1:791f")[2] == (
+        "error: 64:ff9b::73d1:791f is special: NAT64 address of 115.209.121.31\nhint: banledger whois 115.209.121.31\n"
+    )
+    assert registries.asked == []
+
+
 def test_nobody_is_asked_if_the_settings_say_so(
     banledger: Run, registries: Registries, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from rich.table import Table
 from rich.text import Text
 
+from banledger.block import block
 from banledger.countries import name_of
 from banledger.network import Network
 from banledger.record import Ban
@@ -17,6 +18,7 @@ from banledger.report.formats.moment import duration, short
 from banledger.report.formats.screen import Screen
 from banledger.report.show import NONE_STOPPED, Shown, Standing, State, Stopped, state_of
 from banledger.report.whois import AROUND, Known
+from banledger.special import described, kind_of
 
 _REMARKS = 8
 _DETAILED = 5  # up to so many bans are shown with all that is known
@@ -79,7 +81,7 @@ def _cell(ban: Ban, name: str, zone: ZoneInfo, state: State) -> Text:
         case "address":
             return Text(visible(ban.ip or ban.fid), style="bold")
         case "from":
-            return Text(_country(ban, long=False), style="cyan")
+            return Text(_from(ban), style="cyan")
         case "state":
             return Text(_brief(state, zone), style=_STYLES[state.standing])
         case "users":
@@ -88,10 +90,20 @@ def _cell(ban: Ban, name: str, zone: ZoneInfo, state: State) -> Text:
             return Text(visible(str(getattr(ban, name))))
 
 
-def _country(ban: Ban, *, long: bool) -> str:
-    if ban.country is None:
-        return "private" if ban.scope == "private" else ""
-    return f"{ban.country} {name_of(ban.country)}" if long else ban.country
+def _country(ban: Ban) -> str:
+    return f"{ban.country} {name_of(ban.country)}" if ban.country else ""
+
+
+def _from(ban: Ban) -> str:
+    """In a word: the country, or the kind of an address that has none."""
+    if ban.country in (None, "XX") and ban.ip and (kind := kind_of(block(ban.ip))):
+        return kind
+    return ban.country or ("private" if ban.scope == "private" else "")
+
+
+def _kind(address: str | None) -> str:
+    """The kind of a special address or network, in words; empty for all else."""
+    return described(block(address)) if address else ""
 
 
 def _brief(state: State, zone: ZoneInfo) -> str:
@@ -117,7 +129,8 @@ def show(
     """Print what the ledger has of an address, network, id or text; the newest `count` bans of it."""
     asked = visible(answer.asked)
     if not answer.bans:
-        screen.print(Text(f"The ledger has no bans of {asked}."))
+        kind = _kind(answer.asked) if answer.kind in ("address", "network") else ""
+        screen.print(Text(f"The ledger has no bans of {asked}{f' ({kind})' if kind else ''}."))
         if answer.networks:
             screen.print(Text(), network_lines(answer.networks[0]))
         return
@@ -138,8 +151,8 @@ def _summary(answer: Shown, zone: ZoneInfo, states: Sequence[State], screen: Scr
     newest, oldest = answer.bans[0], answer.bans[-1]
     in_force = sum(state.in_force for state in states)
     text = Text(visible(answer.asked), style="bold")
-    country = _country(newest, long=True)
-    text.append(f"  {country}" if country else "", style="not bold cyan")
+    where = (_kind(answer.asked) if answer.kind in ("address", "network") else "") or _country(newest)
+    text.append(f"  {where}" if where else "", style="not bold cyan")
     times = "1 ban" if len(answer.bans) == 1 else f"{len(answer.bans):,} bans"
     text.append(f"\n{times}, {in_force:,} in force now", style="not bold")
     text.append(
@@ -221,7 +234,8 @@ def _known(ban: Ban, zone: ZoneInfo, state: State) -> list[tuple[str, str]]:
         ("jail", ban.jail),
         ("address", ban.ip or ""),
         ("id", ban.fid if ban.fid != ban.ip else ""),
-        ("country", f"{_country(ban, long=True)}{source}" if ban.country or ban.scope == "private" else ""),
+        ("kind", _kind(ban.ip)),
+        ("country", f"{_country(ban)}{source}" if ban.country else ""),
         ("located", f"{ban.located} {name_of(ban.located)} ({ban.located_from})" if ban.located else ""),
         ("network", f"{ban.network} ({ban.whois})" if ban.network and ban.whois else ban.network or ""),
         ("org", ban.org or ""),
