@@ -41,7 +41,7 @@ def show(
         from banledger.report.show import show as ask
 
         with session.Progress() as progress:
-            answer = ask(reader, what, progress)
+            answer = ask(reader, what, now, progress)
         zone, stopped = reader.zone, reader.stopped
     _print(answer, zone, now, form, count, stopped)
 

@@ -15,6 +15,8 @@ from banledger.keyspace import token
 from banledger.network import Network
 from banledger.record import PENDING, Ban
 from banledger.report.walk import Progress, newest_first, silent
+from banledger.report.whois import named
+from banledger.special import kind_of
 from banledger.store.pages import pages
 from banledger.store.reader import LedgerReader
 
@@ -72,7 +74,8 @@ class Shown(Struct, frozen=True):
     asked   in its one spelling; `kind`: address, network, ban (an id of ours) or id (other text fail2ban banned)
     values    the addresses, networks or texts that have bans, with how many
     bans      newest first
-    networks  records of the networks that an address or network lies in, smallest first
+    networks  records of the networks that an address or network lies in, smallest first; none where `whois` would not
+              name one without asking
     """
 
     asked: str
@@ -82,17 +85,23 @@ class Shown(Struct, frozen=True):
     networks: tuple[Network, ...] = ()
 
 
-def show(ledger: LedgerReader, asked: str, progress: Progress = silent) -> Shown:
-    """What the ledger has of an address, a network, a ban's id or any other text."""
+def show(ledger: LedgerReader, asked: str, now: float, progress: Progress = silent) -> Shown:
+    """What the ledger has of an address, a network, a ban's id or any other text (UTC epoch `now`)."""
     address = canonical_address(asked.strip())
     if address is not None:
         kind = "network" if "/" in address else "address"
         values = _with_bans(ledger, "ip", _related(ledger, block(address), progress))
         shown = _shown(ledger, address, kind, "ip", values)
-        return replace(shown, networks=tuple(ledger.networks.around(address)))
+        return replace(shown, networks=_networks(ledger, address, now))
     if is_ban_id(asked) and (ban := ledger.bans([asked])[0]) is not None and ban.origin != PENDING:
         return Shown(asked, "ban", ((asked, 1),), (ban,))
     return _shown(ledger, asked, "id", "id", _with_bans(ledger, "id", [token(asked)]))
+
+
+def _networks(ledger: LedgerReader, asked: str, now: float) -> tuple[Network, ...]:
+    if kind_of(block(asked)) or not named(ledger.networks, asked, now):
+        return ()
+    return tuple(ledger.networks.around(asked))
 
 
 def _shown(ledger: LedgerReader, asked: str, kind: str, dimension: str, values: dict[str, int]) -> Shown:

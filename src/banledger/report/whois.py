@@ -1,5 +1,7 @@
 """What the ledger knows of whose an address is, for a person who asks."""
 
+from math import inf
+
 from msgspec import Struct
 
 from banledger.block import Block, block
@@ -9,6 +11,8 @@ from banledger.record import INHERITED, NONE, PROVEN, STALE
 from banledger.store.networks import NetworksReader
 
 AROUND = "around"
+NAMED = (PROVEN, STALE, INHERITED)
+"""Where an answer, and not the mere place in a larger network, says whose it is."""
 
 
 class Known(Struct, frozen=True):
@@ -39,7 +43,12 @@ def known(networks: NetworksReader, asked: str, now: float, refresh_s: float) ->
     standing = _standing(whole, result, now, refresh_s)
     if standing == AROUND and whole and (near := _near(networks, cell, whole)):
         standing, result = INHERITED, near
-    return Known(asked, standing, cell, whole, result, networks.pauses())
+    return Known(asked, standing, cell, None if standing == NONE else whole, result, networks.pauses())
+
+
+def named(networks: NetworksReader, asked: str, now: float) -> bool:
+    """Whether the ledger knows whose a canonical address or network is, so that nobody need be asked."""
+    return known(networks, asked, now, inf).standing in NAMED
 
 
 def _near(networks: NetworksReader, cell: Block, network: Network) -> Cell | None:

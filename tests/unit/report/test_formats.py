@@ -43,7 +43,7 @@ def _tables(ledger: LedgerReader, asked: str, width: int = 100) -> str:
     table.top(stats.top(ledger, "ip", Query(jail=(asked,), user=(asked,))), "Europe/Berlin", screen)
     listing.bans(list(walk(ledger, query)), BERLIN, NOW, screen)
     for what in (asked, "192.0.2.1"):
-        listing.show(show(ledger, what), BERLIN, NOW, screen, 50)
+        listing.show(show(ledger, what, NOW), BERLIN, NOW, screen, 50)
     return out.getvalue()
 
 
@@ -131,7 +131,7 @@ def test_a_chart_of_days_says_how_many_addresses_a_day_had_at_most(make: Make) -
 def test_an_address_without_bans_is_said_to_have_none(make: Make) -> None:
     out = StringIO()
 
-    listing.show(show(make([ban()]), "9.9.9.9"), BERLIN, NOW, Screen(out), 50)
+    listing.show(show(make([ban()]), "9.9.9.9", NOW), BERLIN, NOW, Screen(out), 50)
 
     assert out.getvalue() == "The ledger has no bans of 9.9.9.9.\n"
 
@@ -166,7 +166,7 @@ def test_json_is_ascii_and_whole(make: Make) -> None:
     answer = codec.loads(json.report(stats.report(ledger, Query(), NOW)))
     assert answer["total"] == 1 and answer["days"] == [{"day": "2026-11-23", "bans": 1, "offenders": 0}]
     assert codec.loads(json.top(stats.top(ledger, "id", Query()), BERLIN))["rows"] == [{"name": "\x1bé", "bans": 1}]
-    assert codec.loads(json.show(show(ledger, "\x1bé"), BERLIN, NOW))["total"] == 1
+    assert codec.loads(json.show(show(ledger, "\x1bé", NOW), BERLIN, NOW))["total"] == 1
 
 
 def test_columns_and_bars_show_what_is_not_nothing() -> None:

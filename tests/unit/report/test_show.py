@@ -1,11 +1,23 @@
+from collections.abc import Callable, Iterator, Sequence
+from io import StringIO
 from math import inf
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from banledger.enrich.places import offline_only
 from banledger.model import Event
+from banledger.network import Cell, Network, Outcome
+from banledger.report.formats import listing
+from banledger.report.formats.screen import Screen
 from banledger.report.show import Standing, show, state_of
+from banledger.report.whois import NAMED, known
+from banledger.store.ledger import Ledger, open_to_write
 from tests.lines import T0, ban, unban
 from tests.unit.report.conftest import Make
+
+UTC = ZoneInfo("UTC")
 
 _LINES = [
     ban("192.0.2.1", T0),
@@ -33,14 +45,14 @@ _LINES = [
     ],
 )
 def test_an_address_comes_with_networks_around_and_what_is_inside(make: Make, asked: str, found: list[str]) -> None:
-    assert [one.fid for one in show(make(_LINES), asked).bans] == found
+    assert [one.fid for one in show(make(_LINES), asked, T0).bans] == found
 
 
 def test_an_id_shows_its_ban(make: Make) -> None:
     ledger = make(_LINES)
-    (one,) = show(ledger, "192.0.2.200").bans[1:]
+    (one,) = show(ledger, "192.0.2.200", T0).bans[1:]
 
-    shown = show(ledger, one.id)
+    shown = show(ledger, one.id, T0)
 
     assert shown.kind == "ban" and shown.bans == (one,)
 
@@ -49,7 +61,7 @@ def test_a_pending_record_is_not_shown(make: Make) -> None:
     ledger = make([unban("192.0.2.1", T0)])
     (key,) = ledger.store().keys("bans:*:ban:*")
 
-    assert show(ledger, key.rpartition(":")[2]).bans == ()
+    assert show(ledger, key.rpartition(":")[2], T0).bans == ()
 
 
 def test_a_ban_stands_in_one_of_four_ways(make: Make) -> None:
@@ -60,9 +72,78 @@ def test_a_ban_stands_in_one_of_four_ways(make: Make) -> None:
         unban("192.0.2.3", T0),
     ]
     ledger = make(lines)
-    ran, ever, lifted = (show(ledger, f"192.0.2.{n}").bans[0] for n in (1, 2, 3))
+    ran, ever, lifted = (show(ledger, f"192.0.2.{n}", T0).bans[0] for n in (1, 2, 3))
 
     assert state_of(ran, T0 + 59).standing is Standing.UNTIL and state_of(ran, T0 + 59).at == T0 + 60
     assert state_of(ran, T0 + 60).standing is Standing.RAN_OUT
     assert state_of(ever, inf - 1).standing is Standing.FOR_EVER and state_of(ever, T0).at is None
     assert state_of(lifted, T0).standing is Standing.LIFTED and state_of(lifted, T0).at == T0 + 1
+
+
+Keep = Callable[..., Ledger]
+
+
+@pytest.fixture
+def keep(tmp_path: Path) -> Iterator[Keep]:
+    """A function that makes a ledger of lines and networks, with places as they are known offline."""
+    opened: list[Ledger] = []
+
+    def made(lines: Sequence[Event], networks: Sequence[Network] = (), cells: Sequence[Cell] = ()) -> Ledger:
+        opened.append(open_to_write(str(tmp_path / f"kept{len(opened)}.db"), "bans", "UTC"))
+        opened[-1].record(lines, offline_only)
+        opened[-1].networks.put(networks, cells, T0)
+        return opened[-1]
+
+    yield made
+    for ledger in opened:
+        ledger.close()
+
+
+def test_the_kind_of_a_special_address_is_said_instead_of_a_country(keep: Keep) -> None:
+    def printed(asked: str) -> str:
+        out = StringIO()
+        listing.show(show(ledger, asked, T0), UTC, T0, Screen(out), 50)
+        return out.getvalue()
+
+    ledger = keep([ban("fe80::1"), ban("10.0.0.1"), ban("64:ff9b::c000:201")])
+    assert printed("fe80::1").startswith("fe80::1  link-local address\n")
+    assert "kind      NAT64 address of 192.0.2.1" in printed("64:ff9b::c000:201")
+    assert "XX" not in printed("10.0.0.1")
+    assert printed("169.254.1.1") == "The ledger has no bans of 169.254.1.1 (link-local address).\n"
+    assert printed("ff02::/16") == "The ledger has no bans of ff02::/16 (multicast network).\n"
+
+
+def test_a_column_has_the_kind_in_a_word(keep: Keep) -> None:
+    out = StringIO()
+    ledger = keep([ban("fe80::1"), ban("100.64.0.1"), ban("64:ff9b::c000:201")])
+    listing.bans([one for one in ledger.bans(sorted(ledger.ids("jail", "sshd"))) if one], UTC, T0, Screen(out, 120))
+    for word in ("link-local", "carrier-grade NAT", "NAT64"):
+        assert word in out.getvalue()
+
+
+NETWORK = Network(cidrs=("5.51.0.0/16",), source="rdap", registry="ripe", fetched=T0, org="Alpha")
+CELLS = [
+    Cell(cidr="5.51.1.0/24", asked=T0, result=Outcome.FOUND, network="5.51.0.0/16", asn=64500),
+    Cell(cidr="5.51.9.0/24", asked=T0, result=Outcome.NONE, until=T0 + 1e6),
+]
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ("5.51.1.1", True),  # proven
+        ("5.51.1.0/25", True),
+        ("5.51.2.1", True),  # inherited: near, and in the same country
+        ("5.51.200.1", False),  # nobody asked about this part of the network
+        ("5.51.9.1", False),  # no registry has a network there
+        ("9.9.9.9", False),  # nothing is known
+    ],
+)
+def test_a_network_is_named_where_whois_would_name_it_without_asking(keep: Keep, asked: str, named: bool) -> None:
+    ledger = keep([ban(asked)], [NETWORK], CELLS)
+    before = known(ledger.networks, asked, T0 + 60.0, 1e6)
+    assert (before.standing in NAMED) == named
+    out = StringIO()
+    answer = show(ledger, asked, T0 + 60.0)
+    listing.show(answer, UTC, T0, Screen(out), 50)
+    assert ("Alpha" in out.getvalue(), bool(answer.networks)) == (named, named)
