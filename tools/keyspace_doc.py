@@ -3,7 +3,7 @@
 import sys
 
 from banledger import network, source
-from banledger.keyspace import LAYOUT, describe
+from banledger.keyspace import LAYOUT, META_FIELDS, describe
 from banledger.record import FIELDS
 
 TEXT = """\
@@ -63,6 +63,10 @@ may lie elsewhere in it.
 
 {source}
 
+## The hash of the ledger
+
+{meta}
+
 ## What may be relied on
 
 - A hash, its day's set and its tallies change together or not at all; sets elsewhere follow at once, and after a crash
@@ -82,9 +86,9 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 def document() -> str:
     """The whole page."""
     keys = [(f"`{key}`", kind, what.replace("|", "\\|")) for key, kind, what in describe()]
-    fields, network_fields, cell_fields, source_fields = (
+    fields, network_fields, cell_fields, source_fields, meta_fields = (
         [(f"`{name}`", what) for name, what in some.items()]
-        for some in (FIELDS, network.FIELDS, network.CELL_FIELDS, source.FIELDS)
+        for some in (FIELDS, network.FIELDS, network.CELL_FIELDS, source.FIELDS, META_FIELDS)
     )
     return TEXT.format(
         layout=LAYOUT,
@@ -93,6 +97,7 @@ def document() -> str:
         network=_table(("field", "holds"), network_fields),
         cell=_table(("field", "holds"), cell_fields),
         source=_table(("field", "holds"), source_fields),
+        meta=_table(("field", "holds"), meta_fields),
     )
 
 

@@ -417,6 +417,17 @@ def is_sorted_set(key: str) -> bool:
     return kind[:1] in (["top"], ["active"], ["gaps"], ["cells"]) or kind == ["whois"]
 
 
+META_FIELDS = {
+    "layout": "version of the keyspace; an older banledger refuses a newer one",
+    "timezone": "IANA name of the zone that days and hours are local to; fixed when the ledger is made",
+    "ledger": "16 hexadecimal digits, drawn when the ledger is made, that tell it from others; a copy has the same",
+    "made_by": "the version that made it; absent in a copy that no recorder has written to",
+    "server:<label>": "on a Redis or Valkey: the machine whose bans bear that label (`machine`, or a hash of its "
+    "machine-id); the label is percent-encoded as in keys",
+}
+"""The fields of the ledger's own hash."""
+
+
 def describe(prefix: str = "bans") -> list[tuple[str, str, str]]:
     """(key, type, what it holds) of every kind of key: the table of `docs/keyspace.md`."""
     month = f"{prefix}:{{YYMM}}"
@@ -462,5 +473,5 @@ def describe(prefix: str = "bans") -> list[tuple[str, str, str]]:
             "who asks the registries (holder, until), and which want to be left alone",
         ),
         (f"{prefix}:months", "set", "the months (YYMM) that have keys"),
-        (f"{prefix}:meta", "hash", "layout (its version), timezone (IANA name), made_by"),
+        (f"{prefix}:meta", "hash", "what the ledger is: its layout, time zone …"),
     ]

@@ -426,8 +426,9 @@ def _changed(ban: Ban, changes: dict[str, Any]) -> Ban:
 FIELDS = {
     "server": "label of the server whose fail2ban banned",
     "jail": "jail",
-    "ip": "the offender's address or network, canonical; absent where fail2ban banned something else",
-    "fid": "what fail2ban banned, where that is not `ip`",
+    "ip": "the offender's address or network in its one spelling; absent where fail2ban named none",
+    "fid": "what fail2ban banned: an address or network in its one spelling, or any other text; absent where it is the "
+    "same as `ip`",
     "scope": "`public`, `private` (or another special one: link-local, NAT64, documentation …), `none` (no address)",
     "time": "the ticket's time (its last failure), UTC epoch seconds",
     "day": "local day of `time` in the ledger's time zone, YYYY-MM-DD",

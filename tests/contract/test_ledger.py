@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from banledger.errors import LedgerMissing, LedgerNewer, NotALedger, SettingsError
-from banledger.keyspace import PENDING_KEPT_S, Keyspace, source_token, token
+from banledger.keyspace import META_FIELDS, PENDING_KEPT_S, Keyspace, source_token, token
 from banledger.model import BanLine, Event, ProlongLine, UnbanLine
 from banledger.record import subject_of
 from banledger.store.check import check
@@ -164,6 +164,13 @@ def test_a_ledger_keeps_the_time_zone_it_was_made_with(open_engine: Callable[[],
     engine = open_engine()
     Ledger(engine, KEYS, "Asia/Tokyo")
     assert str(Ledger(engine, KEYS, "UTC").zone) == "Asia/Tokyo"
+
+
+def test_the_page_of_the_keyspace_has_every_field_of_the_ledgers_own_hash(ledger: Ledger) -> None:
+    ledger.record([ban(), ban("192.0.2.2", server="é: web")], nowhere)
+    (meta,) = ledger.store().hashes([KEYS.meta])
+    described = {name.partition(":")[0] for name in META_FIELDS}
+    assert {name.partition(":")[0] for name in meta} == described - (set() if ledger.shared else {"server"})
 
 
 def test_what_is_no_ledger_or_a_newer_one_is_refused(open_engine: Callable[[], Engine]) -> None:

@@ -6,8 +6,19 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from banledger.model import TicketLine
-from banledger.record import PENDING, RESTORED, Ban, address_of, from_hash, merge, subject_of, to_hash, with_whole_users
-from tests.lines import T0, amendments, ban, ended_ticket, held_ticket, prolong, unban
+from banledger.record import (
+    PENDING,
+    RESTORED,
+    Ban,
+    address_of,
+    begin,
+    from_hash,
+    merge,
+    subject_of,
+    to_hash,
+    with_whole_users,
+)
+from tests.lines import T0, amendments, ban, ended_ticket, held_ticket, nowhere, prolong, unban
 
 BLANK = Ban("x" * 20, "web1", "sshd", "192.0.2.1", T0, "2026-11-23", 2, "192.0.2.1", "public", "DE", "test")
 
@@ -18,6 +29,23 @@ def merged(*lines: TicketLine) -> Ban:
     for line in lines:
         record = merge(record, line)
     return record
+
+
+@pytest.mark.parametrize(
+    ("fid", "ip", "fields"),
+    [
+        ("192.0.2.1", "", {"ip": "192.0.2.1"}),
+        ("::ffff:192.0.2.1", "", {"ip": "192.0.2.1"}),
+        ("192.0.2.1", "::ffff:192.0.2.1", {"ip": "192.0.2.1"}),
+        ("192.0.2.0/24", "192.0.2.1", {"ip": "192.0.2.1", "fid": "192.0.2.0/24"}),
+        ("session-7", "192.0.2.1", {"ip": "192.0.2.1", "fid": "session-7"}),
+        ("session-7", "", {"fid": "session-7"}),
+    ],
+)
+def test_a_hash_has_the_fid_only_where_it_is_not_the_address(fid: str, ip: str, fields: dict[str, str]) -> None:
+    line = ban(fid, ip=ip)
+    found = to_hash(begin("x", subject_of(line), ("2026-11-23", 3), address_of(line), nowhere(fid, 0.0), line))
+    assert {name: found[name] for name in ("ip", "fid") if name in found} == fields
 
 
 @given(st.lists(amendments, max_size=7).flatmap(lambda some: st.tuples(st.just(some), st.permutations(some + some))))
