@@ -1,0 +1,80 @@
+"""The commands of the pages that handle what only the group may read, run as they stand there, in a directory."""
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from banledger.store.ledger import open_to_read, open_to_write
+from tests.lines import ban, nowhere
+
+DOCS = Path(__file__).parents[2] / "docs"
+GROUP = str(os.getegid())
+
+
+def commands(page: str, word: str) -> str:
+    """The block of commands of a page that has this word, the first one."""
+    blocks = re.findall(r"```bash\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+    return next(block for block in blocks if word in block)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    """Stands for / of a machine; with a umask as on any."""
+    for name in ("etc", "var/lib/banledger", "somewhere/safe"):
+        (tmp_path / name).mkdir(parents=True)
+    before = os.umask(0o022)
+    yield tmp_path
+    os.umask(before)
+
+
+def run(root: Path, text: str) -> None:
+    """Run them with paths below `root`, and as the user who runs the test."""
+    text = re.sub(r"(?<=[ '])/(?=etc/|var/|somewhere/)", f"{root}/", text)
+    text = re.sub(r"-([og]) banledger", lambda match: f"-g {GROUP}" if match[1] == "g" else "", text)
+    text = text.replace("runuser -u banledger -- ", "").replace("nano ", "test -w ")
+    text = text.replace("banledger action path", f"{sys.executable} -m banledger action path")
+    done = subprocess.run(["bash", "-e", "-c", text], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def mode(path: Path) -> str:
+    return oct(stat.S_IMODE(path.stat().st_mode))
+
+
+def test_the_page_of_the_stores_makes_the_directory_before_it_writes_there(root: Path) -> None:
+    run(root, commands("stores.md", "install -d"))
+    run(root, commands("stores.md", "/etc/banledger/password"))
+    etc = root / "etc/banledger"
+    found = {path.name: mode(path) for path in etc.iterdir()}
+    assert (mode(etc), found) == ("0o750", {"banledger.toml": "0o640", "password": "0o640"})
+
+
+def test_the_page_of_operations_puts_the_example_in_its_place(root: Path) -> None:
+    run(root, commands("operations.md", "install -d"))
+    assert mode(root / "etc/banledger") == "0o750"
+    assert mode(root / "etc/banledger/banledger.toml") == "0o640"
+
+
+@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="needs sqlite3")
+def test_a_backup_and_what_is_restored_from_it_are_as_closed_as_the_ledger(root: Path) -> None:
+    ledger = root / "var/lib/banledger/ledger.db"
+    with closing(open_to_write(str(ledger), "bans", "UTC")) as kept:
+        kept.record([ban()], nowhere)
+        run(root, commands("operations.md", ".backup"))
+    backup = ledger.with_name("backup.db")
+    assert (mode(backup), mode(ledger)) == ("0o640", "0o640")
+    shutil.move(backup, root / "somewhere/safe/backup.db")
+    for path in ledger.parent.iterdir():
+        path.unlink()
+    run(root, commands("operations.md", "/somewhere/safe/backup.db"))
+    assert mode(ledger) == "0o640"
+    with closing(open_to_read(str(ledger), "bans")) as found:
+        assert found.days() == {"2026-11-23": 1}
