@@ -35,14 +35,15 @@ def root(tmp_path: Path) -> Iterator[Path]:
     os.umask(before)
 
 
-def run(root: Path, text: str) -> None:
-    """Run them with paths below `root`, and as the user who runs the test."""
+def run(root: Path, text: str) -> str:
+    """What they print, run with paths below `root`, and as the user who runs the test."""
     text = re.sub(r"(?<=[ '])/(?=etc/|var/|somewhere/)", f"{root}/", text)
     text = re.sub(r"-([og]) banledger", lambda match: f"-g {GROUP}" if match[1] == "g" else "", text)
     text = text.replace("runuser -u banledger -- ", "").replace("nano ", "test -w ")
     text = text.replace("banledger action path", f"{sys.executable} -m banledger action path")
     done = subprocess.run(["bash", "-e", "-c", text], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def mode(path: Path) -> str:
@@ -61,6 +62,41 @@ def test_the_page_of_operations_puts_the_example_in_its_place(root: Path) -> Non
     run(root, commands("operations.md", "install -d"))
     assert mode(root / "etc/banledger") == "0o750"
     assert mode(root / "etc/banledger/banledger.toml") == "0o640"
+
+
+@pytest.fixture
+def fail2ban(root: Path) -> Path:
+    """Its configuration, as the six commands and a person left it."""
+    folder = root / "etc/fail2ban"
+    (folder / "jail.d").mkdir(parents=True)
+    (folder / "action.d").mkdir()
+    (folder / "action.d/banledger.py").touch()
+    (folder / "jail.d/zz-banledger.local").write_text("[DEFAULT]\naction = %(action_)s\n  banledger.py[server=a]\n")
+    return folder
+
+
+def uninstall_from_fail2ban(root: Path) -> str:
+    line = commands("install.md", "zz-banledger.local && !").splitlines()[0]
+    return run(root, line.replace("systemctl restart fail2ban", "echo restarted") + " || true")
+
+
+def test_the_action_stays_while_another_jail_file_names_it(root: Path, fail2ban: Path) -> None:
+    other = fail2ban / "jail.d/zz-sshd.local"
+    other.write_text("[sshd]\naction = %(known/action)s\n  banledger.py[server=a]\n")
+    listed = run(root, commands("install.md", "grep -rl"))
+    assert sorted(listed.split()) == sorted(map(str, (fail2ban / "jail.d").iterdir()))
+    assert "zz-sshd.local" in uninstall_from_fail2ban(root)
+    assert (fail2ban / "action.d/banledger.py").exists()
+    other.unlink()
+    assert uninstall_from_fail2ban(root) == "restarted\n"
+    assert not (fail2ban / "action.d/banledger.py").exists()
+
+
+def test_the_page_lets_sshd_of_a_stock_debian_12_read_the_journal(root: Path, fail2ban: Path) -> None:
+    block = commands("install.md", "backend = systemd")
+    run(root, "\n".join(line for line in block.splitlines() if "printf" in line))
+    assert (fail2ban / "jail.d/sshd-journal.local").read_text() == "[sshd]\nbackend = systemd\n"
+    assert "apt-get install -y python3-systemd" in block
 
 
 @pytest.mark.skipif(shutil.which("sqlite3") is None, reason="needs sqlite3")
