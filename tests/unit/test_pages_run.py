@@ -21,7 +21,7 @@ GROUP = str(os.getegid())
 
 def commands(page: str, word: str) -> str:
     """The block of commands of a page that has this word, the first one."""
-    blocks = re.findall(r"```bash\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+    blocks: list[str] = re.findall(r"```bash\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
     return next(block for block in blocks if word in block)
 
 
