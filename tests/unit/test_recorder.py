@@ -353,11 +353,9 @@ def machine(tmp_path: Path, spool: Path) -> Iterator[Machine]:
 
 def in_force_and_pending(tmp_path: Path) -> tuple[int, int]:
     """How many bans are on the list of those in force, and how many amendments wait."""
-    ledger = reader(tmp_path)
-    pending = [key for key in ledger.store().keys("*") if key.endswith(":pending")]
-    sizes = ledger.banned_now(T0 + 60), sum(ledger.store().cards(pending))
-    ledger.close()
-    return sizes
+    with closing(open_to_read(str(tmp_path / "ledger.db"), "bans")) as ledger:
+        pending = [key for key in ledger.store().keys("*") if key.endswith(":pending")]
+        return ledger.banned_now(T0 + 60), sum(ledger.store().cards(pending))
 
 
 def spooled(machine: Machine) -> None:
