@@ -30,14 +30,15 @@ INSTALL = "tests/e2e/test_install.py"
 DEMO = "tests/e2e/test_demo.py"
 KEYSPACE = "tests/unit/test_keyspace.py::test_the_page_of_the_keyspace_is_what_the_code_says"
 RECORD = "tests/e2e/test_record_command.py"
-STORES = "tests/e2e/test_stores_page.py"
+ACL = "tests/e2e/test_acl.py"
+PAGES_RUN = "tests/unit/test_pages_run.py"
 
 SECTIONS = {
     "README.md Install": f"{INSTALL}::test_the_readme_has_the_very_same_commands",
     "install.md Six commands": f"{INSTALL}::test_the_commands_install_the_wheel_beside_the_system",
     "install.md Upgrading": f"{INSTALL}::test_upgrading_brings_what_is_new_and_restarts_what_it_must",
     "install.md Uninstalling": f"{INSTALL}::test_uninstalling_leaves_nothing_but_data",
-    "stores.md A user of its own": f"{STORES}::test_the_services_user_has_exactly_the_commands_it_needs",
+    "stores.md A user of its own": f"{ACL}::test_the_services_user_has_exactly_the_commands_that_all_of_it_needs",
 }
 """Sections whose blocks another test runs, line by line."""
 
@@ -52,15 +53,23 @@ ELSEWHERE = {
     # works on the checkout, which tests leave alone
     "make demo": f"{DEMO}::test_a_demo_shows_many_bans_and_leaves_only_its_ledger",
     "make test": "tests/unit/test_docs.py::test_make_targets_in_the_readme_exist",
+    "make test-debian13": "tests/unit/test_docs.py::test_make_targets_in_the_readme_exist",
     "make docs": KEYSPACE,
     "python tools/keyspace_doc.py > docs/keyspace.md": KEYSPACE,
+    # over directories of their own, with owners
+    "(cd /etc/fail2ban/jail.d && printf '[sshd]\\nbackend = systemd\\n' > sshd-journal.local)": f"{PAGES_RUN}"
+    "::test_the_page_lets_sshd_of_a_stock_debian_12_read_the_journal",
+    "install -o banledger -g banledger -m 640 /somewhere/safe/backup.db /var/lib/banledger/ledger.db": f"{PAGES_RUN}"
+    "::test_a_backup_and_what_is_restored_from_it_are_as_closed_as_the_ledger",
+    'install -m 640 -g banledger "$(dirname "$(banledger action path)")/../packaging/examples/banledger.toml"'
+    " /etc/banledger/": f"{PAGES_RUN}::test_the_page_of_operations_puts_the_example_in_its_place",
 }
 """Commands that can't run here, with the test that runs them (or what they run)."""
 
 NO_COMMANDS = {
     "umask 022",  # a part of one, explained
     "chmod o=",
-    "chown banledger:banledger",
+    "cp -p",
     "kill -9",  # what a process may suffer
     "timeout 0",  # a setting of Redis
     "ACL SAVE",  # for Redis's own console
