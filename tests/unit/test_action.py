@@ -1194,9 +1194,11 @@ def test_a_fail2ban_without_a_list_of_bans_gets_no_snapshots(make: Make, spool: 
     assert kinds(spool) == ["start"]
 
 
-def test_a_quiet_segment_is_left_to_the_reader(make: Make, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_segment_that_is_old_enough_is_left_to_the_reader(
+    make: Make, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module.Spool, "RETRY_S", 0.01)
-    monkeypatch.setattr(module.Spool, "QUIET_S", 0.3)
+    monkeypatch.setattr(module.Spool, "OPEN_S", 0.3)
     action = make()
     action.start()
     action.ban(ticket())

@@ -22,7 +22,7 @@ never waits (a slow `ban` delays every other ban of the jail), it never fills th
                                          held in memory ──► counted as lost ──► a "gap" line
 
 Calls come from the jail's thread, the main thread (client) and the observer (prolong); a fourth thread of
-our own (`Action._watch`) tries again while something is held, leaves a segment that has been quiet, and writes
+our own (`Action._watch`) tries again while something is held, leaves a segment that is a minute old, and writes
 snapshots. One mutex guards the queue and the segment. Under it there is only work on local files: what there is
 to say in the log is noted there and said after.
 
@@ -237,7 +237,7 @@ class Spool(object):
     HELD_EVENTS = 1000
     HELD_BYTES = 1 << 20
     LOOK_S = 1.0
-    QUIET_S = 60.0  # a segment that nothing was written to for so long is left to the reader
+    OPEN_S = 60.0  # a segment of that age is left to the reader, so that recorded lines don't lie there for long
     MANY = 1000  # unless so many segments are there, which nobody reads: their number is bounded too
     CLOCK_STEP_US = 10 * 1000 * 1000  # a clock put back by less is not believed
 
@@ -251,7 +251,6 @@ class Spool(object):
         self._last_at = 0
         self._epoch_us = None  # where the clock since boot began, by the wall clock of our first moment
         self._seq = 0
-        self._written = 0.0  # when, by the clock since boot
         self._segments = 0  # in the directory, as of the last look
         self._look_due = 0.0
         self._where = None  # (device, inode) of the directory
@@ -329,12 +328,12 @@ class Spool(object):
         return done
 
     def look_after(self):
-        """Write what is held if that is possible; leave a segment that has been quiet."""
+        """Write what is held if that is possible; leave a segment that is old enough."""
         with self._mutex:
             if not self._stopped and self._owes():
                 self._try(self._catch_up)
-            quiet = _since_boot() - self._written >= self.QUIET_S
-            if quiet and not self._owes() and self._segments <= self.MANY:
+            old = _since_boot() - self._segment.made >= self.OPEN_S
+            if old and not self._owes() and self._segments <= self.MANY:
                 self._segment.retire()
         self._tell()
 
@@ -396,7 +395,6 @@ class Spool(object):
             raise OSError(errno.ENOSPC, self._full)
         self._segment.append(self._path, data)
         self._seq += 1
-        self._written = _since_boot()
         self._room -= len(data)
         self._room_thin -= len(data)
 
@@ -534,6 +532,7 @@ class Segment(object):
         self._writer = "%08x" % int.from_bytes(os.urandom(4), "big")
         self._count = 0
         self._fd = None
+        self.made = 0.0  # when, by the clock since boot
 
     def append(self, path, data):
         """One event, one write. OSError: nothing of it is in the segment that is written next."""
@@ -541,6 +540,7 @@ class Segment(object):
         if size is None:
             self.retire()
             self._fd = self._create(path)
+            self.made = _since_boot()
             size = 0
         try:
             written = os.write(self._fd, data)
