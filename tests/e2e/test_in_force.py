@@ -291,3 +291,29 @@ def test_a_database_that_lost_some_bans_ends_those_alone(hasty: Stage) -> None:
     wait_for_snapshot(hasty)
     assert_agree(hasty, server)
     assert len(force(hasty)) == 18
+
+
+@pytest.mark.long
+def test_twenty_thousand_bans_are_restored_and_then_partly_gone(hasty: Stage) -> None:
+    server = start(hasty)
+    server.stop()
+    record(hasty)
+    now = int(time.time())
+    with closing(sqlite3.connect(server.database)) as database, database:
+        addresses = [f"10.0.{n >> 8}.{n & 255}" for n in range(20_000)]
+        rows = [("sshd", address, now - 60, -1, 1, '{"matches":[],"failures":5}') for address in addresses]
+        names = "(jail, ip, timeofban, bantime, bancount, data)"
+        database.executemany(f"INSERT INTO bips {names} VALUES (?, ?, ?, ?, ?, ?)", rows)
+    server.start()
+    wait_for(lambda: len(bans_of(server)) == 20_000, 120)
+    wait_for_snapshot(hasty)
+    assert_agree(hasty, server)
+    server.kill()
+    with closing(sqlite3.connect(server.database)) as database, database:
+        database.execute("DELETE FROM bips WHERE ip LIKE '%7'")
+    server.start()
+    left = sum(not address.endswith("7") for address in addresses)
+    wait_for(lambda: len(bans_of(server)) == left, 120)
+    wait_for_snapshot(hasty)
+    assert_agree(hasty, server)
+    assert len(force(hasty)) == left
