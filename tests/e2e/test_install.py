@@ -284,7 +284,7 @@ def test_upgrading_brings_what_is_new_and_restarts_what_it_must(wheel: Path, tmp
         path.write_text("of an older version")
     restart = ["systemctl daemon-reload", "systemctl restart banledger"]
 
-    assert machine.run(*commands("Upgrading")) == ["systemctl restart fail2ban", *restart]
+    assert machine.run(*commands("Upgrading")) == [*restart, "systemctl restart fail2ban"]
     assert [path.read_bytes() for path in placed] == new
     assert machine.run(*commands("Upgrading")) == restart
 

@@ -243,16 +243,16 @@ def test_once_on_an_empty_spool_makes_an_empty_ledger_and_says_so(place: Place) 
 
 
 def test_once_counts_lines_of_unknown_kinds_and_says_each_kind_once(place: Place, writer: Writer) -> None:
-    writer.write_kind("start")
+    writer.write_kind("begin")
     writer.write("192.0.2.1")
-    writer.write_kind("held", "start")
+    writer.write_kind("hold", "begin")
     writer.close()
     code, said = place.run(*place.options, "--once")
     assert (code, said.splitlines()) == (
         0,
         [
-            "banledger: skipping lines of unknown kind 'start': upgrade banledger",
-            "banledger: skipping lines of unknown kind 'held': upgrade banledger",
+            "banledger: skipping lines of unknown kind 'begin': upgrade banledger",
+            "banledger: skipping lines of unknown kind 'hold': upgrade banledger",
             "1 new bans, 0 amended, 0 lines known before, 0 gaps, 3 lines of unknown kinds skipped",
         ],
     )

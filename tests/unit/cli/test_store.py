@@ -3,12 +3,16 @@
 import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
+from banledger.keyspace import Mark
+from banledger.store.engine import Repair
 from banledger.store.ledger import open_to_write
+from banledger.store.sqlite_writer import open_writer
 from tests.lines import ban, nowhere
 from tests.unit.cli.conftest import Run
 from tests.unit.report.conftest import write
@@ -54,6 +58,25 @@ def test_a_rebuild_mends_it(banledger: Run, damage: Break) -> None:
     code, out, _ = banledger("store", "rebuild")
     assert (code, out) == (0, "made anew from 31 bans and 1 gap\n")
     assert banledger("store", "check")[0] == 0
+
+
+def test_a_ledger_of_an_older_layout_is_refused_and_a_rebuild_brings_it_up_to_date(banledger: Run, store: Path) -> None:
+    with closing(open_writer(store)) as engine:
+        before = {key: sorted(engine.ranking(key, 0, 99)) for key in engine.keys("bans:active:*")}
+        listed = [entry for entries in before.values() for entry in entries]
+        gone = [Mark(key, id_, None) for key, entries in before.items() for id_, _ in entries]
+        old = [Mark("bans:active", id_, score) for id_, score in listed]
+        engine.mend(Repair(marks=[*gone, *old]))
+        engine.mend(Repair(leaves=[("bans:sources", tok) for tok in list(engine.members("bans:sources"))]))
+        engine.assign("bans:meta", {"layout": "1"})
+    code, _, err = banledger("report")
+    assert code == 4 and "has layout 1" in err and "banledger store rebuild" in err
+    assert banledger("store", "rebuild")[0] == 0
+    assert banledger("store", "check")[0] == 0
+    with closing(open_writer(store)) as engine:
+        now = {key: sorted(engine.ranking(key, 0, 99)) for key in engine.keys("bans:active*")}
+    assert set(now) <= set(before)  # those that ran out are not put back
+    assert banledger("report")[0] == 0
 
 
 def test_a_rebuild_says_how_many_bans_had_their_user_names_mended(banledger: Run, store: Path) -> None:
