@@ -35,7 +35,7 @@ class Line(Struct, frozen=True, gc=False, kw_only=True):
     seq: Count
     server: Label
     jail: Label
-    at: float = 0.0
+    at: Annotated[float, Meta(ge=0, lt=32_503_680_000)] = 0.0
     writer: str = ""
 
     @property
@@ -89,7 +89,7 @@ class StartLine(Line, frozen=True, tag_field="kind", tag="start"):
 
     version: Word = ""
     boot: Word = ""
-    clock: float = 0.0
+    clock: Annotated[float, Meta(ge=0, lt=2**33)] = 0.0
 
 
 class StopLine(Line, frozen=True, tag_field="kind", tag="stop"):
@@ -109,7 +109,7 @@ class HeldLine(Line, frozen=True, tag_field="kind", tag="held"):
     as_of: Moment
     part: Count = 0
     parts: Annotated[int, Meta(ge=1, le=2**31)] = 1
-    bans: tuple[tuple[Label, Seconds, Seconds, Count], ...] = ()
+    bans: tuple[tuple[Label, Annotated[int, Meta(ge=1, lt=32_503_680_000)], Seconds, Count], ...] = ()
 
 
 class GapLine(Line, frozen=True, tag_field="kind", tag="gap"):
@@ -185,7 +185,7 @@ def decode(line: bytes) -> Event | Unknown:
 def _decode_odd(line: bytes, error: Exception) -> Event | Unknown:
     """Second try, for what the strict decoder refuses: unknown kinds, and text that is not UTF-8."""
     try:
-        loose = json.loads(line.decode("utf-8", "surrogateescape"))
+        loose = json.loads(line.decode("utf-8", "surrogateescape"), parse_constant=_no_constant)
         if isinstance(loose, dict) and isinstance(loose.get("v"), int) and loose["v"] > VERSION:
             raise Undecodable(f"version {loose['v']}", newer=True)
         plain = _without_surrogates(loose)
@@ -195,6 +195,10 @@ def _decode_odd(line: bytes, error: Exception) -> Event | Unknown:
         return event
     except (ValueError, RecursionError):
         raise Undecodable(str(error)) from error
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _without_surrogates(value: object) -> object:

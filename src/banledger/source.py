@@ -18,7 +18,7 @@ from banledger.model import StartLine, StopLine
 RUNNING, STOPPED, LEFT = "running", "stopped", "left"
 
 _STEP_S = 1.0  # timelines of one boot that differ by less are not put right
-_PAST = 8
+_PAST = 32
 
 Name: TypeAlias = tuple[str, str]
 """Server label and jail."""
@@ -95,9 +95,9 @@ def started(source: Source, line: StartLine) -> Source:
     known = source.shifts
     if line.writer in known and (line.writer != source.writer or line.order + source.shift <= source.latest):
         return source
-    shift = _shift(source, line)
     if _same_boot(source, line) and line.clock < source.begun - source.epoch:  # its lines come late
-        return replace(source, past=_past({line.writer: shift} | known, source.writer))
+        return replace(source, past=_past({line.writer: _boot_shift(source, line)} | known, source.writer))
+    shift = _shift(source, line)
     order = line.order + shift
     return replace(
         source,
@@ -113,6 +113,13 @@ def started(source: Source, line: StartLine) -> Source:
         boot=line.boot,
         epoch=order - line.clock if line.clock else 0.0,
     )
+
+
+def followed(source: Source, writer: str, order: float, seen: float) -> Source:
+    """The source with a writer whose start was lost, as its line at `order` and `seen` shows."""
+    past = _past(source.shifts, writer)
+    begun = {"begun": order, "latest": order, "shift": 0.0, "boot": "", "epoch": 0.0}
+    return replace(source, state=RUNNING, since=seen, writer=writer, past=past, rival="", **begun)
 
 
 def _past(shifts: dict[str, float], now: str) -> str:
@@ -132,9 +139,13 @@ def _same_boot(source: Source, line: StartLine) -> bool:
 
 
 def _shift(source: Source, line: StartLine) -> float:
-    """By how much a writer's orders are moved, so that they compare with those of the source's other writers."""
-    if _same_boot(source, line):
-        shift = source.epoch - (line.order - line.clock)
-        return shift if abs(shift) >= _STEP_S else 0.0
-    behind = source.latest - line.order
-    return 0.0 if behind < 0 else behind + 0.001
+    """By how much a new writer's orders are moved, so that they follow on those of the writers before it."""
+    shift = _boot_shift(source, line) if _same_boot(source, line) else 0.0
+    behind = source.latest - (line.order + shift)
+    return shift if behind < 0 else shift + behind + 0.001
+
+
+def _boot_shift(source: Source, line: StartLine) -> float:
+    """The same for one of this boot, by its clock."""
+    shift = source.epoch - (line.order - line.clock)
+    return shift if abs(shift) >= _STEP_S else 0.0

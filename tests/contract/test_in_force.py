@@ -27,7 +27,7 @@ def in_force(ledger: Ledger, now: float = T0 + 10.0) -> dict[str, float]:
     """Every ban in force by its own state: what was banned, and until when."""
     engine = ledger.store()
     ids = list(engine.members(KEYS.members("jail", "sshd")))
-    ledger.__dict__.pop("stopped", None)
+    ledger.__dict__.pop("_sources_by_token", None)
     bans = [ban for ban in ledger.bans(ids) if ban is not None and state_of(ban, now, ledger.stopped).in_force]
     assert ledger.banned_now(now) == len(bans)
     return {ban.fid: ban.expires for ban in bans}

@@ -109,10 +109,13 @@ def force(stage: Stage) -> Force:
     return {(ban.jail, ban.fid) for ban in recorded(stage)}
 
 
-def wait_for_snapshot(stage: Stage, count: int = 1) -> None:
-    """Until there are so many more than now."""
-    known = len(stage.lines("held"))
-    wait_for(lambda: len(stage.lines("held")) >= known + count, 15)
+def wait_for_snapshot(stage: Stage, since: float, server: str = "") -> None:
+    """Until there is one of that time or later (of that server)."""
+
+    def taken() -> bool:
+        return any(line["as_of"] >= since and server in ("", line["server"]) for line in stage.lines("held"))
+
+    wait_for(taken, 15)
 
 
 def assert_agree(stage: Stage, server: PrivateServer, *names: str) -> None:
@@ -127,8 +130,9 @@ def test_a_bantime_changed_from_for_ever_to_seconds_ends_what_is_not_restored(ha
     server.stop()
     server.defaults["bantime"] = "1"
     time.sleep(1.2)
+    since = time.time()
     server.start()
-    wait_for_snapshot(hasty)
+    wait_for_snapshot(hasty, since)
     assert bans_of(server) == set()
     assert_agree(hasty, server)
 
@@ -139,8 +143,9 @@ def test_a_bantime_changed_from_for_ever_to_an_hour_lasts_an_hour(hasty: Stage) 
     record(hasty)
     server.stop()
     server.defaults["bantime"] = "1h"
+    since = time.time()
     server.start()
-    wait_for_snapshot(hasty)
+    wait_for_snapshot(hasty, since)
     assert_agree(hasty, server)
     (ban,) = recorded(hasty)
     assert ban.bantime == ends_of(server)["192.0.2.1"] == 3600
@@ -155,8 +160,9 @@ def test_without_its_database_nobody_is_banned_after_a_restart(hasty: Stage, kil
     record(hasty)
     assert len(force(hasty)) == (2 if killed else 0)
     server.database.unlink()
+    since = time.time()
     server.start()
-    wait_for_snapshot(hasty)
+    wait_for_snapshot(hasty, since)
     assert bans_of(server) == set()
     assert_agree(hasty, server)
 
@@ -180,10 +186,9 @@ def test_a_jail_that_a_reload_removes_has_nobody_in_force(hasty: Stage) -> None:
 def test_a_bantime_set_at_run_time_is_noticed(hasty: Stage) -> None:
     server = start(hasty, "1h")
     server.client("set", "sshd", "banip", "192.0.2.1")
-    wait_for_snapshot(hasty)
     record(hasty)
     server.client("set", "sshd", "bantime", "-1")
-    wait_for_snapshot(hasty)
+    wait_for(lambda: any(entry[2] == -1 for line in hasty.lines("held") for entry in line["bans"]))
     assert_agree(hasty, server)
     (ban,) = recorded(hasty)
     assert ban.bantime == -1 and ends_of(server)["192.0.2.1"] is None
@@ -208,8 +213,9 @@ def test_a_label_that_changed_leaves_the_bans_of_the_old_one_out(hasty: Stage, r
     if restart:
         server.stop()
     server.jails["sshd"] = jail(hasty, "web2")
+    since = time.time()
     server.start() if restart else server.reload()
-    wait_for_snapshot(hasty)
+    wait_for_snapshot(hasty, since)
     assert_agree(hasty, server)
     assert {ban.server for ban in recorded(hasty)} == {"web2"}
 
@@ -240,8 +246,9 @@ def test_an_action_added_at_run_time_brings_in_what_is_in_force(hasty: Stage) ->
     server = hasty.start({"sshd": hasty.jail(action="")}, actions=[hasty.directory / "hasty.py"])
     server.client("set", "sshd", "banip", "192.0.2.1")
     options = json.dumps({"spool": str(hasty.spool), "server": "web1"})
+    since = time.time()
     server.client("set", "sshd", "addaction", "hasty", str(hasty.directory / "hasty.py"), options)
-    wait_for_snapshot(hasty)
+    wait_for_snapshot(hasty, since)
     server.client("set", "sshd", "banip", "192.0.2.2")
     assert_agree(hasty, server)
     assert {ban.origin for ban in recorded(hasty)} == {"restored", "live"}
@@ -261,8 +268,9 @@ def test_several_servers_with_one_spool_are_told_apart(hasty: Stage) -> None:
         two.client("set", "sshd", "banip", "192.0.2.2", "192.0.2.3")
         one.stop()
         one.database.unlink()
+        since = time.time()
         one.start()
-        wait_for_snapshot(hasty)
+        wait_for_snapshot(hasty, since, "web1")
         record(hasty)
         assert {(ban.server, ban.fid) for ban in recorded(hasty)} == {("web2", "192.0.2.2"), ("web2", "192.0.2.3")}
 
@@ -273,9 +281,10 @@ def test_live_bans_that_come_before_the_restored_ones_are_all_in_force(hasty: St
     server.stop()
     for n in range(5):
         hasty.fail(f"203.0.113.{n}")
+    since = time.time()
     server.start()
     wait_for(lambda: len(bans_of(server)) == 205)
-    wait_for_snapshot(hasty)
+    wait_for_snapshot(hasty, since)
     assert_agree(hasty, server)
     assert len(force(hasty)) == 205
 
@@ -287,8 +296,9 @@ def test_a_database_that_lost_some_bans_ends_those_alone(hasty: Stage) -> None:
     server.stop()
     with closing(sqlite3.connect(server.database)) as database, database:
         database.execute("DELETE FROM bips WHERE ip LIKE '%5'")
+    since = time.time()
     server.start()
-    wait_for_snapshot(hasty)
+    wait_for_snapshot(hasty, since)
     assert_agree(hasty, server)
     assert len(force(hasty)) == 18
 
@@ -304,16 +314,18 @@ def test_twenty_thousand_bans_are_restored_and_then_partly_gone(hasty: Stage) ->
         rows = [("sshd", address, now - 60, -1, 1, '{"matches":[],"failures":5}') for address in addresses]
         names = "(jail, ip, timeofban, bantime, bancount, data)"
         database.executemany(f"INSERT INTO bips {names} VALUES (?, ?, ?, ?, ?, ?)", rows)
+    since = time.time()
     server.start()
     wait_for(lambda: len(bans_of(server)) == 20_000, 120)
-    wait_for_snapshot(hasty)
+    wait_for_snapshot(hasty, since)
     assert_agree(hasty, server)
     server.kill()
     with closing(sqlite3.connect(server.database)) as database, database:
         database.execute("DELETE FROM bips WHERE ip LIKE '%7'")
+    since = time.time()
     server.start()
     left = sum(not address.endswith("7") for address in addresses)
     wait_for(lambda: len(bans_of(server)) == left, 120)
-    wait_for_snapshot(hasty)
+    wait_for_snapshot(hasty, since)
     assert_agree(hasty, server)
     assert len(force(hasty)) == left

@@ -1046,6 +1046,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes minutes takes no time."""
     monkeypatch.setattr(module.Spool, "RETRY_S", 0.01)
     monkeypatch.setattr(module.Snapshots, "SETTLED_S", 0.05)
+    monkeypatch.setattr(module.Snapshots, "AGAIN_S", 0.05)
 
 
 def kinds(spool: Path) -> list[str]:

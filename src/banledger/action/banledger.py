@@ -161,6 +161,7 @@ class Action(object):
     def _begin(self):
         """Say that the jail is watched from now on."""
         self._began = True
+        self._late = False
         self._spool.start()
         self._say_start()
         self._snapshots.begin()
@@ -285,6 +286,7 @@ class Spool(object):
         """Look at the directory now, so that a mistake shows at the start and not at the first ban."""
         with self._mutex:
             self._stopped = False
+            self._wake.clear()
             self._try(self._look)
         self._tell()
 
@@ -320,12 +322,25 @@ class Spool(object):
         with self._mutex:
             return self._tick()[1]
 
+    def has_room(self, size):
+        """Whether so many bytes leave the room that is kept for bans."""
+        with self._mutex:
+            try:
+                self._look()
+            except (OSError, ValueError):
+                return False
+            return not self._owes() and size < self._room_thin
+
     def add_if_room(self, kind, body):
         """Record something that is not an event: now, or not at all. Whether it was."""
         with self._mutex:
-            done = not self._stopped and not self._owes() and self._try(self._write, self._tick(), kind, body)
-        self._tell()
-        return done
+            if self._stopped or self._owes() or len(body) >= self._room_thin:
+                return False
+            try:
+                self._write(self._tick(), kind, body)
+            except (OSError, ValueError):
+                return False
+            return True
 
     def look_after(self):
         """Write what is held if that is possible; leave a segment that is old enough."""
@@ -615,6 +630,7 @@ class Snapshots(object):
     SETTLED_S = 30.0  # restored bans have stopped coming
     UNSETTLED_S = 900.0  # so long after a start it is no longer waited for the jail to be idle
     EVERY_S = 3600.0
+    AGAIN_S = 60.0  # after one that found no room
     PART_BANS = 2000
     PART_BYTES = 255 << 10
     AT_ONCE = 250
@@ -628,6 +644,7 @@ class Snapshots(object):
         self._taken = None
         self._bantime = None
         self._failed = False
+        self._not_before = 0.0
 
     def begin(self):
         self._started = _since_boot()
@@ -638,12 +655,16 @@ class Snapshots(object):
 
     def are_due(self):
         now = _since_boot()
+        if now < self._not_before:
+            return False
         last = max(self._started, self._restored)
         if self._taken is None or self._restored >= self._taken:
             if now - self._started < self.UNSETTLED_S and getattr(self._jail, "hasFailTickets", False):
                 return False
             return now - last >= self.SETTLED_S
-        return now - self._taken >= self.EVERY_S or self._bantime != self._jail.actions.getBanTime()
+        return (
+            now - self._taken >= self.EVERY_S or not self._failed and self._bantime != self._jail.actions.getBanTime()
+        )
 
     def take(self, labels):
         """Write a snapshot, or nothing of it; then it is tried again later."""
@@ -657,11 +678,13 @@ class Snapshots(object):
                 self._failed = True
                 _LOG.error("banledger: no snapshot of what is banned: %r", error)
             return
-        for part, text in enumerate(parts):
-            body = '%s"as_of":%s,"part":%d,"parts":%d,"bans":[%s]' % (labels, _seconds(as_of), part, len(parts), text)
-            if not self._spool.add_if_room("held", body):
-                return
-        if parts:
+        self._failed = False
+        head = '%s"as_of":%s,"parts":%d,"part":' % (labels, _seconds(as_of), len(parts))
+        bodies = ['%s%d,"bans":[%s]' % (head, part, text) for part, text in enumerate(parts)]
+        room = self._spool.has_room(sum(map(len, bodies)))
+        if not room or not all(self._spool.add_if_room("held", body) for body in bodies):
+            self._not_before = taken + self.AGAIN_S
+        elif parts:
             self._taken, self._bantime = taken, bantime
 
     def _read(self, bantime):

@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from msgspec import Struct
 
 from banledger.errors import LedgerMissing, LedgerNewer, LedgerOlder, NotALedger, SettingsError
-from banledger.keyspace import DAY, DIMENSIONS, LAYOUT, Keyspace, source_token
+from banledger.keyspace import DAY, DIMENSIONS, LAYOUT, Keyspace
 from banledger.record import Ban, from_hash
-from banledger.source import STOPPED
+from banledger.source import STOPPED, Source
 from banledger.source import from_hash as source_from_hash
 from banledger.store.engine import Reader, Scored
 from banledger.store.networks import NetworksReader
@@ -163,17 +163,22 @@ class LedgerReader:
 
     def banned_now(self, now: float) -> int:
         """How many bans are in force. Those of a fail2ban or jail that stopped are not."""
-        stopped = {source_token(*name) for name in self.stopped}
-        running = sorted(set(self._reader.members(self.keys.sources)) - stopped)
+        running = [tok for tok, source in self._sources_by_token.items() if source.state != STOPPED]
         return sum(self._reader.above([self.keys.active_of(tok) for tok in running], now))
 
-    @cached_property
+    @property
     def stopped(self) -> dict[tuple[str, str], float]:
-        """The sources (server, jail) that stopped, and when (UTC epoch seconds). Read once."""
+        """The sources (server, jail) that stopped, and when (UTC epoch seconds)."""
+        sources = self._sources_by_token.values()
+        return {(source.server, source.jail): source.since for source in sources if source.state == STOPPED}
+
+    @cached_property
+    def _sources_by_token(self) -> dict[str, Source]:
+        """What is known of each source. Read once."""
         listed = sorted(self._reader.members(self.keys.sources))
         hashes = self._reader.hashes([self.keys.source(tok) for tok in listed])
-        sources = [source_from_hash(fields, (fields.get("server", ""), fields.get("jail", ""))) for fields in hashes]
-        return {(source.server, source.jail): source.since for source in sources if source.state == STOPPED}
+        named = ((fields.get("server", ""), fields.get("jail", "")) for fields in hashes)
+        return {tok: source_from_hash(fields, name) for tok, fields, name in zip(listed, hashes, named, strict=True)}
 
     def waiting(self) -> int:
         """How many bans wait for whois."""

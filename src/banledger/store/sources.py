@@ -31,13 +31,15 @@ from banledger.model import (
     TicketLine,
 )
 from banledger.record import PENDING, RESTORED, Ban, EndedTicket, HeldTicket, moment_of
-from banledger.source import Name, Source, from_hash, started, stopped, to_hash
+from banledger.source import Name, Source, followed, from_hash, started, stopped, to_hash
 from banledger.store import contents
 from banledger.store.engine import Engine, Repair
 from banledger.store.pages import pages
 from banledger.store.reader import read_ban
 
 _RIVAL_S = 60.0  # a writer that is heard so long after the next one's start has not ended
+_RELABEL_S = 600.0  # a jail that starts so soon after one of that name stopped may be the same
+_SAVE_S = 60.0
 _KEPT_S = 86_400.0
 _AT_ONCE = 2000
 
@@ -50,7 +52,8 @@ class Sources:
         self._keys = keys
         self._known: dict[Name, Source] = {}
         self._saved: dict[Name, Source] = {}
-        self._stopped: dict[str, str] = {}  # jail to server label, of what stopped while we looked on
+        self._stopped: dict[str, StopLine] = {}  # by jail, what stopped while we looked on
+        self._latest: dict[Name, float] = {}  # the last moment heard of
         self.notices: list[str] = []
 
     def follow(self, lines: Sequence[Event]) -> list[Event]:
@@ -59,8 +62,11 @@ class Sources:
         return [line if isinstance(line, GapLine | NetworkLine) else self._take(line) for line in lines]
 
     def save(self) -> None:
-        """Put into the store what changed."""
-        changed = {name: source for name, source in self._known.items() if self._saved.get(name) != source}
+        """Put into the store what changed; the last moment heard of only now and then."""
+        for name in self._latest:
+            self._raise_latest(name)
+        self._latest.clear()
+        changed = {name: source for name, source in self._known.items() if _differs(source, self._saved[name])}
         if changed:
             self._engine.replace({self._key(name): to_hash(source) for name, source in changed.items()})
             self._saved |= changed
@@ -80,6 +86,7 @@ class Sources:
         name = line.server, line.jail
         source = self._known[name]
         if isinstance(line, StartLine):
+            source = self._raise_latest(name)
             self._notice_label(source, line)
             self._known[name] = started(source, line)
             return line
@@ -88,15 +95,28 @@ class Sources:
             line = _shifted(line, shift)
         if line.writer != source.writer:
             self._known[name] = self._heard(source, line)
-        if isinstance(line, StopLine):
+        elif isinstance(line, StopLine):
             self._known[name] = stopped(source, line)
-            self._stopped[line.jail] = line.server
+            self._stopped[line.jail] = line
+        elif source.writer and line.order > self._latest.get(name, 0.0):
+            self._latest[name] = line.order
         return line
+
+    def _raise_latest(self, name: Name) -> Source:
+        source = self._known[name]
+        latest = self._latest.get(name, 0.0)
+        if latest > source.latest:
+            source = self._known[name] = replace(source, latest=latest)
+        return source
 
     def _heard(self, source: Source, line: Event) -> Source:
         """A line of a writer that is not the source's last."""
+        if isinstance(line, BanLine) and line.origin:  # an import, not an action
+            return source
         if not source.writer or not line.writer or source.rival or line.order <= source.begun + _RIVAL_S:
             return source
+        if line.writer not in source.shifts:
+            return followed(source, line.writer, line.order, line.seen)
         self.notices.append(
             f"two fail2ban servers write as server {line.server!r}, jail {line.jail!r}: what is in force there can't be"
             " compared with fail2ban's own list; give each a label of its own (server=… in jail.d)"
@@ -104,25 +124,25 @@ class Sources:
         return replace(source, rival=line.writer)
 
     def _notice_label(self, source: Source, line: StartLine) -> None:
-        before = self._stopped.pop(line.jail, line.server)
-        if before != line.server and not source.state:
+        stop = self._stopped.pop(line.jail, None)
+        if stop and stop.server != line.server and not source.state and abs(line.seen - stop.seen) < _RELABEL_S:
             self.notices.append(
-                f"jail {line.jail!r} changed its server label from {before!r} to {line.server!r}: what was banned as"
-                f" {before!r} stays on record under that label and counts as no longer in force"
+                f"jail {line.jail!r} changed its server label from {stop.server!r} to {line.server!r}: what was banned"
+                f" as {stop.server!r} stays on record under that label and counts as no longer in force"
             )
 
     # Snapshots.
 
     def snapshots(self, lines: Iterable[HeldLine]) -> list[list[HeldLine]]:
         """Those that are evidence: the parts of each that are there, oldest first."""
-        found: dict[tuple[float, Name], list[HeldLine]] = defaultdict(list)
+        found: dict[tuple[float, Name, int], list[HeldLine]] = defaultdict(list)
         for line in lines:
             name = line.server, line.jail
             source = self._known[name]
             if source.rival or (source.writer and line.writer != source.writer):
                 continue
-            found[line.as_of, name].append(line)
-            self._known[name] = replace(source, latest=max(source.latest, line.as_of))
+            if line.as_of <= line.order and line.part < line.parts:
+                found[line.as_of, name, line.parts].append(line)
         return [found[moment] for moment in sorted(found)]
 
     def judge(self, snapshot: list[HeldLine]) -> list[TicketLine]:
@@ -159,7 +179,7 @@ class Sources:
                 if ban is None or ban.origin == PENDING or (ban.fid, ban.time) != (held.fid, held.time):
                     yield view.restored(held)
                     continue
-                if not ban.open:
+                if not ban.open and view.has_seen_the_end_of(ban):
                     yield view.held(held)
                 if ban.expires != held.expires:
                     yield view.prolonged(held)
@@ -171,6 +191,12 @@ class Sources:
     def _bans(self, ids: Sequence[str]) -> list[Ban | None]:
         hashes = self._engine.hashes([self._keys.ban(id_) for id_ in ids])
         return [read_ban(id_, fields) for id_, fields in zip(ids, hashes, strict=True)]
+
+
+def _differs(source: Source, saved: Source) -> bool:
+    """Whether there is something to save."""
+    later = source.latest - saved.latest >= _SAVE_S
+    return later or replace(source, latest=0.0) != replace(saved, latest=0.0)
 
 
 def _shifted(line: Event, shift: float) -> Event:
@@ -210,8 +236,11 @@ class _Listed:
         """Whether a ban would be listed if it were in force, and is not."""
         if (ban.fid, ban.time) in self._subjects:  # its id is a salted one
             return False
-        whole = len(self._parts) == self._of
-        return whole or crc32(ban.fid.encode("utf-8", "surrogatepass")) % self._of in self._parts
+        if len(self._parts) == self._of:
+            return True
+        # Only of an address it is known that fail2ban spells it so too.
+        spelled = canonical_address(ban.fid) == ban.fid
+        return spelled and crc32(ban.fid.encode()) % self._of in self._parts
 
 
 class _View:
@@ -227,6 +256,11 @@ class _View:
         """Whether a ban was only begun after the snapshot; a restored one: only seen then."""
         begun = moment_of(ban, "reopened") or moment_of(ban, "seen")
         return begun is not None and begun.order > self.line.as_of
+
+    def has_seen_the_end_of(self, ban: Ban) -> bool:
+        """Whether the ban had been lifted or had ended by then."""
+        ends = (moment_of(ban, "unbanned"), moment_of(ban, "ended"))
+        return all(end is None or end.order <= self.line.as_of for end in ends)
 
     def ended(self, ban: Ban) -> TicketLine:
         """The ban is not in force any more."""
