@@ -99,6 +99,7 @@ def test_a_demo_shows_many_bans_and_leaves_only_its_ledger(theatre: Theatre) -> 
     assert reader.distinct("jail") == 2
     assert list(check(reader.store(), reader.keys)) == []
     assert f"It made {sum(days.values())} bans" in out
+    assert f"{sum(days.values())} in force now" in out
     assert theatre.processes() == []
     assert theatre.left() == set()
     reader.close()

@@ -35,7 +35,9 @@ class Played(Struct, frozen=True):
 
 
 def play(log: Path, spool: Path, directory: Path, installation: Installation, pause: Pause) -> Played:
-    """Let a server in `directory` read the log and write its bans to the spool (made here); it is stopped then.
+    """Let a server in `directory` read the log and write its bans to the spool (made here); it is killed then.
+
+    One that is stopped would say so, and none of its bans would count as in force any more.
 
     Raises BanledgerError if it ends, or doesn't come to an end.
     """
@@ -43,6 +45,7 @@ def play(log: Path, spool: Path, directory: Path, installation: Installation, pa
     started = time.monotonic()
     with PrivateServer(directory, _jails(log, spool), installation=installation) as server:
         seconds = _wait_until_read(server, log.stat().st_size, pause) - started
+        server.kill()
     said = server.log_text()
     return Played(len(_BAN.findall(said)), seconds, said)
 

@@ -147,7 +147,7 @@ def _parse(option: str, text: str, now: float, zone: ZoneInfo) -> _Point:
     """The meaning of one date. `7d` is the day seven days ago: the last one before the last seven."""
     word = text.strip().lower()
     today = _local_day(now, zone)
-    if word in ("all", "now"):
+    if word == "all" or (word == "now" and option == "--until"):
         return _Point()
     if word in ("today", "yesterday"):
         day = today - timedelta(days=word == "yesterday")

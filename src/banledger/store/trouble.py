@@ -18,7 +18,7 @@ _TROUBLES: tuple[tuple[str | type[Exception], str, str], ...] = (
     (rf"{_STARTED}CERTIFICATE_VERIFY_FAILED", "can't prove who it is", "check tls_ca and the host's name"),
     (rf"{_STARTED}(WRONG_VERSION_NUMBER|record layer failure)", "does not speak TLS at that port",
      "give its TLS port, or redis:// for one without TLS"),
-    (rf"{_STARTED}(_ssl\.c|\[SSL)|_ssl.*first word", "can't be reached over TLS: it closed the connection",
+    (rf"{_STARTED}(_ssl\.c|\[SSL)|first word.* over TLS$", "can't be reached over TLS: it closed the connection",
      "it may ask for a certificate (tls_cert, tls_key) that it trusts, or have too many clients (maxclients)"),
     (r"^Error -\d+ connecting", "can't be reached: its name can't be resolved",
      "check the name in the address, and this machine's DNS"),
@@ -77,8 +77,9 @@ def translate(error: Exception, where: str, doing: str = "", secret: str = _PASS
         return StoreError(f"{where} {error}", hint=error.hint)
     text = _ARGUMENTS.sub("", str(error))
     said = f"{text} ({doing})" if doing and isinstance(error, exceptions.ResponseError) else text
+    signs = f"{text} over TLS" if where.partition("://")[0] in ("rediss", "valkeys") else text
     for sign, what, hint in _TROUBLES:
-        if re.search(sign, text) if isinstance(sign, str) else isinstance(error, sign):
+        if re.search(sign, signs) if isinstance(sign, str) else isinstance(error, sign):
             return StoreUnavailable(f"{where} {what}: {said}", hint=_hint(hint, text, doing, secret))
     return StoreUnavailable(f"{where} answers with an error: {said}")
 

@@ -62,6 +62,7 @@ def test_dates_mean_days_of_the_ledgers_zone(since: str | None, until: str | Non
         "0000",
         "0001",
         "20261",
+        "now",
     ],
 )
 def test_what_is_no_date_is_refused_with_the_forms(text: str) -> None:
