@@ -1,13 +1,14 @@
 """The record of one ban, and how what is learned of it merges into what is known.
 
 Theory of operation. `merge` is a join: events may come in any order and any number of times, through any number
-of recorders, and the record ends the same. Three groups of fields, each with its own rule:
+of recorders, and the record ends the same. Four groups of fields, each with its own rule:
 
-    base   seen failures users matches      from the best origin (live before import before restored); of several
+    base   seen failures users matches      from the best origin (live before restored before import); of several
                                             the earliest
     term   bantime bancount expires         of a live ban: from the latest of its ban lines and prolongs;
                                             of another one: from a prolong if there was one, else its base
-    end    unbanned                         the latest unban; a live ban line seen after it opens the record again
+    end    unbanned held ended              the latest of each; a later live ban or `held` opens the record again, a
+                                            later unban takes the place of `ended`
     place  country network asn org whois    from what is known when the record begins; later from whois (`place_at`)
 
 A restored line fills a hole and never changes a record that a live line made (fail2ban's bancount is then one too

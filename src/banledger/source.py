@@ -68,8 +68,8 @@ FIELDS = {
     "past": "the writers before, newest last, each with its shift",
     "rival": "a second writer that is heard at the same time: snapshots are then no evidence",
     "begun": "when the writer started, on the source's timeline",
-    "latest": "the last start, stop or snapshot, on the source's timeline",
-    "shift": "seconds by which the writer's timeline is moved, because a clock was put back",
+    "latest": "the last moment heard of, on the source's timeline; may lag by a minute",
+    "shift": "seconds by which the writer's timeline is moved, so that it follows on the writers before",
     "boot": "id of the machine's boot",
     "epoch": "where on the timeline the clock of that boot began",
 }
@@ -95,7 +95,9 @@ def started(source: Source, line: StartLine) -> Source:
     known = source.shifts
     if line.writer in known and (line.writer != source.writer or line.order + source.shift <= source.latest):
         return source
-    if _same_boot(source, line) and line.clock < source.begun - source.epoch:  # its lines come late
+    if (
+        _same_boot(source, line) and line.clock < source.begun - source.epoch
+    ):  # an earlier writer, read late: it does not take over
         return replace(source, past=_past({line.writer: _boot_shift(source, line)} | known, source.writer))
     shift = _shift(source, line)
     order = line.order + shift

@@ -180,7 +180,7 @@ class Action(object):
             self._spool.add("stop", self._labels.rstrip(",") + (',"left":1' if left else ""), "")
 
     def _watch(self):
-        """What is looked after now and then; in a thread of our own."""
+        """Periodic work, in a thread of our own."""
         if self._late and not self._began:
             self._begin()
         self._spool.look_after()
@@ -667,7 +667,7 @@ class Snapshots(object):
         )
 
     def take(self, labels):
-        """Write a snapshot, or nothing of it; then it is tried again later."""
+        """Write a snapshot. One that can't be written whole is taken again later; its parts stand alone."""
         taken = _since_boot()
         try:
             bantime = self._jail.actions.getBanTime()

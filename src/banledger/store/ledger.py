@@ -131,12 +131,12 @@ class Ledger(LedgerReader):
         return Networks(self._engine, self.keys)
 
     def notices(self) -> list[str]:
-        """What about the lines recorded since the last call somebody should know, in words for the log."""
+        """Warnings for the log about the lines recorded since the last call."""
         notices, self._sources.notices = self._sources.notices, []
         return notices
 
     def cautions(self) -> list[str]:
-        """What about the store endangers the ledger. Said once, at the start."""
+        """Warnings for the log about the store's own settings. Logged once, at the start."""
         return self._engine.cautions()
 
     def adopt(self, label: str) -> None:

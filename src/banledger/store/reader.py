@@ -47,7 +47,7 @@ def remains(engine: Reader, keys: Keyspace) -> bool:
 
 
 class LedgerReader:
-    """A ledger to read. Raises LedgerMissing, LedgerNewer, NotALedger when made over the wrong store.
+    """A ledger to read. Raises LedgerMissing, LedgerOlder, LedgerNewer, NotALedger when made over the wrong store.
 
     zone         its time zone; UTC where this machine does not know that
     unknown_zone the name of its time zone if this machine does not know it, else empty. The days of recorded bans are
