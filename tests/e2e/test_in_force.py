@@ -215,7 +215,7 @@ def test_a_label_that_changed_leaves_the_bans_of_the_old_one_out(hasty: Stage, r
     server.jails["sshd"] = jail(hasty, "web2")
     since = time.time()
     server.start() if restart else server.reload()
-    wait_for_snapshot(hasty, since)
+    wait_for_snapshot(hasty, since, "web2")
     assert_agree(hasty, server)
     assert {ban.server for ban in recorded(hasty)} == {"web2"}
 
