@@ -259,7 +259,7 @@ def _merge_ban(ban: Ban, line: BanLine) -> Ban:
         if prolonged is None or (origin == LIVE and prolonged < seen):
             changes |= term | {"prolonged": None}
         return _settle_end(_changed(ban, changes))
-    first, latest = moment_of(ban, "seen"), _latest(ban)
+    first, latest = moment_of(ban, "seen"), last_begun(ban)
     changes = {}
     if _base_order(base) < _base_order(_fields(ban, base)):
         changes |= base
@@ -303,7 +303,7 @@ def is_country(text: str) -> bool:
 
 def _merge_prolong(ban: Ban, line: ProlongLine) -> Ban:
     seen = _moment(line)
-    latest = _latest(ban) if ban.origin == LIVE else _NEVER_SEEN
+    latest = last_begun(ban) if ban.origin == LIVE else _NEVER_SEEN
     known = moment_of(ban, "prolonged") or _NEVER_SEEN
     term = {"bantime": _bounded(line.bantime), "bancount": line.bancount}
     ban = _first_seen(ban, seen)
@@ -342,7 +342,7 @@ def _first_seen(ban: Ban, seen: Moment) -> Ban:
 def _settle_end(ban: Ban) -> Ban:
     """Decide whether the last unban and the last ending hold: they do unless the ban was begun or held after."""
     unbanned = moment_of(ban, "unbanned") or moment_of(ban, "unbanned_before")
-    begun = _latest(ban) if ban.origin == LIVE else _NEVER_SEEN
+    begun = last_begun(ban) if ban.origin == LIVE else _NEVER_SEEN
     held = moment_of(ban, "held") or _NEVER_SEEN
     changes: dict[str, Any] = {}
     if unbanned is not None:
@@ -379,7 +379,7 @@ def _seen(ban: Ban) -> Moment:
     return moment_of(ban, "seen") or _NEVER_SEEN
 
 
-def _latest(ban: Ban) -> Moment:
+def last_begun(ban: Ban) -> Moment:
     """When the ban was last begun."""
     return moment_of(ban, "reopened") or _seen(ban)
 

@@ -181,7 +181,7 @@ class Action(object):
 
     def _watch(self):
         """Periodic work, in a thread of our own."""
-        if self._late and not self._began:
+        if self._late:
             self._begin()
         self._spool.look_after()
         if self._began and self._snapshots.are_due():
@@ -209,7 +209,7 @@ class Action(object):
         if who is None:
             _LOG.error("banledger: a %s without an address or id can't be recorded", kind)
             return
-        if self._late and not self._began:
+        if self._late:
             self._begin()
         restored = _number(info, "restored", 0)
         if restored:

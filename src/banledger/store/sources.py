@@ -11,6 +11,7 @@ snapshot of a writer that is not the source's last, or is not its only one, is n
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from math import inf
+from typing import Any
 from zlib import crc32
 
 from msgspec import Struct
@@ -30,7 +31,7 @@ from banledger.model import (
     StopLine,
     TicketLine,
 )
-from banledger.record import PENDING, RESTORED, Ban, EndedTicket, HeldTicket, moment_of
+from banledger.record import PENDING, RESTORED, Ban, EndedTicket, HeldTicket, last_begun, moment_of
 from banledger.source import Name, Source, followed, from_hash, started, stopped, to_hash
 from banledger.store import contents
 from banledger.store.engine import Engine, Repair
@@ -250,12 +251,18 @@ class _View:
         self.line = line
         self.wall = line.as_of - (line.order - line.seen)
         self._begun = source.begun
-        self._common = {"v": VERSION, "seen": self.wall, "at": line.as_of, "seq": line.seq, "server": line.server}
+        self._common: dict[str, Any] = {
+            "v": VERSION,
+            "seen": self.wall,
+            "at": line.as_of,
+            "seq": line.seq,
+            "server": line.server,
+            "jail": line.jail,
+        }
 
     def is_later(self, ban: Ban) -> bool:
         """Whether a ban was only begun after the snapshot; a restored one: only seen then."""
-        begun = moment_of(ban, "reopened") or moment_of(ban, "seen")
-        return begun is not None and begun.order > self.line.as_of
+        return last_begun(ban).order > self.line.as_of
 
     def has_seen_the_end_of(self, ban: Ban) -> bool:
         """Whether the ban had been lifted or had ended by then."""
@@ -264,34 +271,21 @@ class _View:
 
     def ended(self, ban: Ban) -> TicketLine:
         """The ban is not in force any more."""
-        begun = moment_of(ban, "reopened") or moment_of(ban, "seen")
-        old = begun is not None and begun.order < self._begun
+        old = last_begun(ban).order < self._begun
         reason = "not restored" if old and ban.origin != RESTORED else "not held"
-        return EndedTicket(fid=ban.fid, jail=ban.jail, time=ban.time, reason=reason, **self._common)  # type: ignore[arg-type]
+        return EndedTicket(fid=ban.fid, time=ban.time, reason=reason, **self._common)
 
     def held(self, held: _Held) -> TicketLine:
         """The ban is in force after all."""
-        return HeldTicket(fid=held.fid, jail=self.line.jail, time=held.time, **self._common)  # type: ignore[arg-type]
+        return HeldTicket(fid=held.fid, time=held.time, **self._common)
 
     def prolonged(self, held: _Held) -> TicketLine:
         """The ban has that term."""
-        return ProlongLine(
-            fid=held.fid,
-            jail=self.line.jail,
-            time=held.time,
-            bantime=held.bantime,
-            bancount=held.bancount,
-            **self._common,  # type: ignore[arg-type]
-        )
+        return ProlongLine(fid=held.fid, time=held.time, bantime=held.bantime, bancount=held.bancount, **self._common)
 
     def restored(self, held: _Held) -> TicketLine:
         """The ledger does not know the ban."""
+        bancount = held.bancount + 1  # as fail2ban counts one that it restores
         return BanLine(
-            fid=held.fid,
-            jail=self.line.jail,
-            time=held.time,
-            bantime=held.bantime,
-            bancount=held.bancount + 1,  # as fail2ban counts one that it restores
-            restored=1,
-            **self._common,  # type: ignore[arg-type]
+            fid=held.fid, time=held.time, restored=1, bantime=held.bantime, bancount=bancount, **self._common
         )
