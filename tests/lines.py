@@ -1,5 +1,7 @@
 """Spooled lines for tests: as values, as bytes, and as hypothesis makes them up."""
 
+from typing import Any
+
 import msgspec
 from hypothesis import strategies as st
 
@@ -45,9 +47,9 @@ def stop(seen: float = T0, writer: str = "a", **more: object) -> StopLine:
     return StopLine(**_line(seen, {"writer": writer, **more}))  # type: ignore[arg-type]
 
 
-def held(*bans: tuple[str, int, int, int], as_of: float = T0, writer: str = "a", **more: object) -> HeldLine:
+def held(*bans: tuple[str, int, int, int], as_of: float = T0, writer: str = "a", **more: Any) -> HeldLine:
     """A snapshot: (fid, time, bantime, bancount) of each ban."""
-    return HeldLine(**_line(as_of + 1, {"writer": writer, "as_of": as_of, "bans": bans, **more}))  # type: ignore[arg-type]
+    return HeldLine(**_line(more.pop("seen", as_of + 1), {"writer": writer, "as_of": as_of, "bans": bans, **more}))  # type: ignore[arg-type]
 
 
 def gap(seen: float = T0, bans: int = 3, others: int = 1, seq: int = 9) -> GapLine:

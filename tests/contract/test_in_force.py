@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from banledger.identity import ban_id
 from banledger.keyspace import Mark, source_token
-from banledger.model import Event, HeldLine
+from banledger.model import Event, HeldLine, StartLine
 from banledger.report.show import state_of
 from banledger.store.check import check
 from banledger.store.engine import Repair
 from banledger.store.ledger import Ledger
 from tests.contract.conftest import KEYS
 from tests.jail import Jail
-from tests.lines import T0, ban, nowhere, start, stop
+from tests.lines import T0, ban, held, nowhere, start, stop
 from tests.reference import ReferenceEngine, Store
 
 A, B, C = "192.0.2.1", "192.0.2.2", "192.0.2.3"
@@ -281,3 +281,31 @@ def test_after_any_history_in_any_batches_with_any_part_read_again_the_ledger_ha
             again = Ledger(again._engine, KEYS, "Europe/Berlin")
     assert in_force(again) == truth(jail)
     assert list(check(again.store(), KEYS)) == []
+
+
+def test_an_import_is_no_second_writer(ledger: Ledger, jail: Jail) -> None:
+    late = jail.wall + 600.0
+    record(ledger, [*jail.lines, ban("203.0.113.1", late, late, writer="99999999", origin="import")])
+    assert ledger.notices() == []
+    jail.vanishes_unseen(A)
+    jail.snapshot()
+    record(ledger, jail.lines)
+    assert in_force(ledger) == truth(jail)
+
+
+def test_a_writer_whose_start_was_lost_is_followed(ledger: Ledger, jail: Jail) -> None:
+    jail.passes(600)
+    jail.restart()
+    jail.vanishes_unseen(A)
+    jail.snapshot()
+    record(ledger, [line for line in jail.lines if not (isinstance(line, StartLine) and line.seen > T0 + 500)])
+    assert ledger.notices() == []
+    assert in_force(ledger, T0 + 700.0) == truth(jail)
+
+
+def test_a_snapshot_that_claims_the_future_or_a_part_that_is_none_is_no_evidence(ledger: Ledger, jail: Jail) -> None:
+    record(ledger, jail.lines)
+    writer = jail.lines[-1].writer
+    record(ledger, [held(as_of=jail.wall + 1, writer=writer, part=5, parts=2)])
+    record(ledger, [held(as_of=jail.wall + 10**8, seen=jail.wall + 2, writer=writer)])
+    assert in_force(ledger) == truth(jail)

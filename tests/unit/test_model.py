@@ -83,3 +83,17 @@ def test_values_out_of_any_reason_are_refused(field: str, value: str) -> None:
 def test_deep_nesting_is_refused() -> None:
     with pytest.raises(Undecodable):
         decode(b'{"v":1,"x":' + b"[" * 100_000)
+
+
+@pytest.mark.parametrize("more", ['"at":NaN', '"at":Infinity', '"at":-1', '"at":1e300', '"clock":1e308'])
+def test_a_moment_on_no_timeline_is_undecodable(more: str) -> None:
+    line = f'{{"v":1,"kind":"start","seen":5.5,"seq":1,"server":"web1","jail":"sshd",{more}}}'
+    with pytest.raises(Undecodable):
+        decode(line.encode())
+
+
+@pytest.mark.parametrize("moment", [0, -(2**40), 2**53])
+def test_a_snapshot_with_an_impossible_time_is_undecodable(moment: int) -> None:
+    line = f'{{"v":1,"kind":"held","seen":5.5,"seq":1,"server":"a","jail":"b","as_of":5,"bans":[["x",{moment},1,1]]}}'
+    with pytest.raises(Undecodable):
+        decode(line.encode())
