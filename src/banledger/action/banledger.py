@@ -23,8 +23,8 @@ never waits (a slow `ban` delays every other ban of the jail), it never fills th
 
 Calls come from the jail's thread, the main thread (client) and the observer (prolong); a fourth thread of
 our own (`Action._watch`) tries again while something is held, leaves a segment that is a minute old, and writes
-snapshots. One mutex guards the queue and the segment. Under it there is only work on local files: what there is
-to say in the log is noted there and said after.
+snapshots. One lock is for starts and stops; one mutex guards the queue and the segment. Under them there is only
+work on local files: what there is to say in the log is noted there and said after.
 
 What is in force. fail2ban calls no action when it starts without a ban that it had, when the jail's bantime is
 set, or when a ban by hand makes another one longer. So its own list is copied: "as of this moment these, no
@@ -105,6 +105,7 @@ class Action(object):
         self._labels = ""
         self._spool = Spool()
         self._snapshots = Snapshots(jail, self._spool)
+        self._turn = threading.Lock()  # taken to begin, to end, to change the labels
         self._began = False
         self._late = bool(getattr(getattr(jail, "actions", None), "active", False))  # the jail runs already
         self._safely(self._configure, options)
@@ -158,14 +159,17 @@ class Action(object):
         actions = self._jail.actions
         return not getattr(actions, "active", True) or hasattr(actions, "_reload_actions")
 
-    def _begin(self):
-        """Say that the jail is watched from now on."""
-        self._began = True
-        self._late = False
-        self._spool.start()
-        self._say_start()
-        self._snapshots.begin()
-        self._spool.work(self._watch)
+    def _begin(self, late=False):
+        """Say that the jail is watched from now on. `late`: unless another thread did, or it has been stopped."""
+        with self._turn:
+            if late and not self._late:
+                return
+            self._late = False
+            self._spool.start()
+            self._say_start()
+            self._snapshots.begin()
+            self._began = True
+            self._spool.work(self._watch)
 
     def _say_start(self):
         version = getattr(sys.modules.get("fail2ban.version"), "version", "")
@@ -174,15 +178,17 @@ class Action(object):
 
     def _end(self):
         """Say that the jail is watched no longer; it may go on without us."""
-        if self._began:
-            self._began = False
-            left = getattr(self._jail.actions, "active", False)
-            self._spool.add("stop", self._labels.rstrip(",") + (',"left":1' if left else ""), "")
+        with self._turn:
+            self._late = False
+            if self._began:
+                self._began = False
+                left = getattr(self._jail.actions, "active", False)
+                self._spool.add("stop", self._labels.rstrip(",") + (',"left":1' if left else ""), "")
 
     def _watch(self):
         """Periodic work, in a thread of our own."""
         if self._late:
-            self._begin()
+            self._begin(late=True)
         self._spool.look_after()
         if self._began and self._snapshots.are_due():
             self._snapshots.take(self._labels)
@@ -193,14 +199,15 @@ class Action(object):
         taken = _read_options(options, wrong)
         self._matches = taken["matches"]
         labels = ',"server":%s,"jail":%s,' % (_QUOTE(taken["server"]), _QUOTE(_jail_name(self._jail)))
-        moved = self._began and labels != self._labels
-        if moved:
-            self._spool.add("stop", self._labels.rstrip(","), "")
-        self._labels = labels
-        self._spool.configure(taken["spool"], taken["spool_max"], self._labels)
-        if moved:
-            self._say_start()
-            self._snapshots.begin()
+        with self._turn:
+            moved = self._began and labels != self._labels
+            if moved:
+                self._spool.add("stop", self._labels.rstrip(","), "")
+            self._labels = labels
+            self._spool.configure(taken["spool"], taken["spool_max"], self._labels)
+            if moved:
+                self._say_start()
+                self._snapshots.begin()
         for line in wrong:
             _LOG.error("banledger: %s", line)
 
@@ -210,7 +217,7 @@ class Action(object):
             _LOG.error("banledger: a %s without an address or id can't be recorded", kind)
             return
         if self._late:
-            self._begin()
+            self._begin(late=True)
         restored = _number(info, "restored", 0)
         if restored:
             self._snapshots.note_restored()
