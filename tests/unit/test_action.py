@@ -1275,7 +1275,12 @@ def test_a_snapshot_never_takes_the_room_of_bans_and_is_tried_again(
     jail.actions.banManager = [Held(f"192.0.2.{n}") for n in range(100)]  # some 4,000 bytes, in three parts
     copies: list[float] = []
     copy = module.Snapshots._read
-    monkeypatch.setattr(module.Snapshots, "_read", lambda *args: copies.append(clock[0]) or copy(*args))
+
+    def counted(*args: Any) -> Any:
+        copies.append(clock[0])
+        return copy(*args)
+
+    monkeypatch.setattr(module.Snapshots, "_read", counted)
     action = make(jail, spool_max="40000")
     other = spool / "other.jsonl"
     other.write_bytes(b"x" * 33_000)
