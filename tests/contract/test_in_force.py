@@ -112,6 +112,69 @@ def test_a_clock_that_is_set_changes_nothing(ledger: Ledger, jail: Jail, step: f
     assert in_force(ledger).keys() == truth(jail).keys() == {"203.0.113.1"}
 
 
+@pytest.mark.parametrize("step", [-30.0, -3600.0, -3 * 86_400.0, 3600.0])
+@pytest.mark.parametrize("spaced", [5.0, 100.0])
+@pytest.mark.parametrize("read", ["at once", "line by line", "by a recorder that went down with the machine"])
+def test_a_reboot_without_a_stop_and_with_another_clock_leaves_the_lines_in_order(
+    ledger: Ledger, step: float, spaced: float, read: str
+) -> None:
+    jail = Jail()
+    for fid in (A, B, C):
+        jail.passes(spaced)
+        jail.ban(fid)
+    seen = 0 if read == "at once" else len(jail.lines)
+    for line in jail.lines[:seen]:
+        record(ledger, [line])
+    if "recorder" in read:
+        ledger = Ledger(ledger._engine, KEYS, "Europe/Berlin")
+    jail.steps(step)
+    jail.restart(killed=True, reboot=True)
+    jail.unban(A)
+    jail.unban(B)
+    jail.ban(B)
+    jail.unban(C)
+    record(ledger, jail.lines[seen:])
+    now = jail.wall + 10**6
+    assert in_force(ledger, now).keys() == truth(jail).keys() == {B}
+    record(ledger, jail.lines)
+    assert in_force(ledger, now).keys() == {B}
+    jail.vanishes_unseen(B)
+    jail.snapshot()
+    record(ledger, jail.lines)
+    assert in_force(ledger, now) == {}
+
+
+@pytest.mark.parametrize("reboot", [False, True])
+@pytest.mark.parametrize("step", [0.0, -7200.0])
+def test_more_restarts_than_a_source_remembers_read_again_give_the_same_ledger(
+    ledger: Ledger, reboot: bool, step: float
+) -> None:
+    jail = Jail()
+    for number in range(40):
+        jail.passes(100)
+        jail.ban(f"198.51.100.{number}")
+        jail.unban(f"198.51.100.{number - 1}")
+        jail.steps(step if number % 10 == 5 else 0.0)
+        jail.restart(killed=number % 2 == 0, reboot=reboot)
+    jail.unban("198.51.100.39")
+    jail.ban(A)
+    jail.snapshot()
+    now = jail.wall + 10**6
+    record(ledger, jail.lines)
+    assert in_force(ledger, now) == truth(jail) == {A: inf}
+    before = ledger.store().hashes([KEYS.source(source_token("web1", "sshd"))])
+    for lines in (jail.lines, jail.lines[:9], jail.lines[100:130], jail.lines):
+        ledger = Ledger(ledger._engine, KEYS, "Europe/Berlin")
+        record(ledger, lines)
+        assert in_force(ledger, now) == truth(jail)
+        assert ledger.notices() == []
+    assert ledger.store().hashes([KEYS.source(source_token("web1", "sshd"))]) == before
+    jail.vanishes_unseen(A)
+    jail.snapshot()
+    record(ledger, jail.lines[-1:])
+    assert in_force(ledger, now) == {}
+
+
 def test_an_imported_ban_is_in_force_only_if_a_snapshot_or_a_restored_line_has_it(ledger: Ledger, jail: Jail) -> None:
     past = [ban(f"203.0.113.{n}", T0 - 100, bantime=-1, origin="import") for n in range(3)]
     record(ledger, [*past, *jail.lines])

@@ -32,7 +32,7 @@ from banledger.model import (
     TicketLine,
 )
 from banledger.record import PENDING, RESTORED, Ban, EndedTicket, HeldTicket, last_begun, moment_of
-from banledger.source import Name, Source, followed, from_hash, started, stopped, to_hash
+from banledger.source import LAG_S, Name, Source, followed, from_hash, started, stopped, to_hash
 from banledger.store import contents
 from banledger.store.engine import Engine, Repair
 from banledger.store.pages import pages
@@ -40,7 +40,6 @@ from banledger.store.reader import read_ban
 
 _RIVAL_S = 60.0  # a writer that is heard so long after the next one's start has not ended
 _RELABEL_S = 600.0  # a jail that starts so soon after one of that name stopped may be the same
-_SAVE_S = 60.0
 _KEPT_S = 86_400.0
 _AT_ONCE = 2000
 
@@ -196,7 +195,7 @@ class Sources:
 
 def _differs(source: Source, saved: Source) -> bool:
     """Whether there is something to save."""
-    later = source.latest - saved.latest >= _SAVE_S
+    later = source.latest - saved.latest >= LAG_S
     return later or replace(source, latest=0.0) != replace(saved, latest=0.0)
 
 
