@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from banledger.identity import ban_id
 from banledger.keyspace import Mark, source_token
-from banledger.model import Event, HeldLine, StartLine
+from banledger.model import BanLine, Event, HeldLine, StartLine
 from banledger.report.show import state_of
 from banledger.store.check import check
 from banledger.store.engine import Repair
@@ -264,7 +264,9 @@ def test_a_list_of_active_bans_that_lost_some_is_completed_by_the_next_snapshot(
     assert in_force(ledger) == truth(jail)
 
 
-def test_a_ban_whose_id_another_one_took_is_not_ended(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def colliding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All bans of a second have the same id."""
     import banledger.store.ledger
     import banledger.store.sources
 
@@ -273,10 +275,22 @@ def test_a_ban_whose_id_another_one_took_is_not_ended(ledger: Ledger, monkeypatc
 
     monkeypatch.setattr(banledger.store.ledger, "ban_id", colliding)
     monkeypatch.setattr(banledger.store.sources, "ban_id", colliding)
+
+
+@pytest.mark.parametrize("terms", [(-1, -1), (86_400, -1)])
+@pytest.mark.parametrize("left", [{A, B}, {A}, {B}, set()])
+def test_bans_that_would_have_the_same_id_are_told_apart(
+    ledger: Ledger, colliding: None, left: set[str], terms: tuple[int, int]
+) -> None:
     jail = Jail()
-    jail.ban(A)
-    jail.bans[B] = jail.bans[A]
-    jail._ticket(type(jail.lines[-1]), B)
+    for fid, term in zip((A, B), terms, strict=True):
+        jail.bans[fid] = T0, term
+        jail._ticket(BanLine, fid)
+    jail.snapshot()
+    record(ledger, jail.lines)
+    assert in_force(ledger) == truth(jail)
+    for fid in {A, B} - left:
+        jail.vanishes_unseen(fid)
     jail.snapshot()
     record(ledger, jail.lines)
     assert in_force(ledger) == truth(jail)

@@ -72,8 +72,7 @@ class Sources:
             self._saved |= changed
 
     def _learn(self, names: set[Name]) -> None:
-        new = sorted(names - self._known.keys())
-        if not new:
+        if not (new := sorted(names - self._known.keys())):
             return
         self._engine.enlist(self._keys.sources, [source_token(*name) for name in new])
         for name, fields in zip(new, self._engine.hashes([self._key(name) for name in new]), strict=True):
@@ -165,11 +164,16 @@ class Sources:
         return found
 
     def _ended_lines(self, view: "_View", listed: "_Listed", active: dict[str, float]) -> Iterator[TicketLine]:
+        """What the ledger has in force and fail2ban does not hold."""
         unlisted = [id_ for id_, expires in active.items() if id_ not in listed.bans and expires > view.wall]
-        for page in pages(unlisted, _AT_ONCE):
-            for ban in self._bans(page):
-                if ban is not None and listed.judges(ban) and not view.is_later(ban):
-                    yield view.ended(ban)
+        taken = []
+        for ban in self._paged(unlisted):
+            if listed.has(ban):  # it has a salted id, because the id that was listed is another ban's
+                taken.append(ban_id(ban.server, ban.jail, ban.fid, ban.time))
+            elif listed.judges(ban) and not view.is_later(ban):
+                yield view.ended(ban)
+        again = self._paged([id_ for id_ in taken if active.get(id_, 0.0) > view.wall])
+        yield from (view.ended(ban) for ban in again if listed.judges(ban) and not view.is_later(ban))
 
     def _held_lines(self, view: "_View", active_key: str, doubtful: dict[str, "_Held"]) -> Iterator[TicketLine]:
         """What fail2ban holds and the ledger does not, or not so; entries that the list of active ones lost."""
@@ -187,6 +191,9 @@ class Sources:
                     lost.append(Mark(active_key, id_, ban.expires))
             if lost:
                 self._engine.mend(Repair(marks=lost))
+
+    def _paged(self, ids: Sequence[str]) -> Iterator[Ban]:
+        return (ban for page in pages(ids, _AT_ONCE) for ban in self._bans(page) if ban is not None)
 
     def _bans(self, ids: Sequence[str]) -> list[Ban | None]:
         hashes = self._engine.hashes([self._keys.ban(id_) for id_ in ids])
@@ -230,11 +237,15 @@ class _Listed:
         self.bans = bans
         self._parts = {line.part for line in snapshot}
         self._of = snapshot[0].parts
-        self._subjects = {(ban.fid, ban.time) for ban in bans.values()}
+        self._subjects = {(ban.fid, ban.time) for ban in _held(snapshot)}
+
+    def has(self, ban: Ban) -> bool:
+        """Whether a ban is listed."""
+        return (ban.fid, ban.time) in self._subjects
 
     def judges(self, ban: Ban) -> bool:
         """Whether a ban would be listed if it were in force, and is not."""
-        if (ban.fid, ban.time) in self._subjects:  # its id is a salted one
+        if self.has(ban):
             return False
         if len(self._parts) == self._of:
             return True
@@ -265,7 +276,7 @@ class _View:
 
     def has_seen_the_end_of(self, ban: Ban) -> bool:
         """Whether the ban had been lifted or had ended by then."""
-        ends = (moment_of(ban, "unbanned"), moment_of(ban, "ended"))
+        ends = moment_of(ban, "unbanned"), moment_of(ban, "ended")
         return all(end is None or end.order <= self.line.as_of for end in ends)
 
     def ended(self, ban: Ban) -> TicketLine:
@@ -284,7 +295,5 @@ class _View:
 
     def restored(self, held: _Held) -> TicketLine:
         """The ledger does not know the ban."""
-        bancount = held.bancount + 1  # as fail2ban counts one that it restores
-        return BanLine(
-            fid=held.fid, time=held.time, restored=1, bantime=held.bantime, bancount=bancount, **self._common
-        )
+        term = {"bantime": held.bantime, "bancount": held.bancount + 1}  # as fail2ban counts one that it restores
+        return BanLine(fid=held.fid, time=held.time, restored=1, **term, **self._common)
