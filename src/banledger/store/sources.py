@@ -295,5 +295,5 @@ class _View:
 
     def restored(self, held: _Held) -> TicketLine:
         """The ledger does not know the ban."""
-        term = {"bantime": held.bantime, "bancount": held.bancount + 1}  # as fail2ban counts one that it restores
-        return BanLine(fid=held.fid, time=held.time, restored=1, **term, **self._common)
+        counted = self._common | {"bancount": held.bancount + 1}  # as fail2ban counts one that it restores
+        return BanLine(fid=held.fid, time=held.time, restored=1, bantime=held.bantime, **counted)
