@@ -1034,6 +1034,15 @@ class Held:
     def getTime(self) -> float:
         return self._time
 
+    def getIP(self) -> str:
+        return self._fid
+
+    def getAttempt(self) -> int:
+        return 5
+
+    def setBanTime(self, bantime: int) -> None:
+        self._bantime = bantime
+
     def getBanTime(self, default: int) -> int:
         return default if self._bantime is None else self._bantime
 
@@ -1324,6 +1333,54 @@ def kinds_of(spool: Path, action: Any) -> list[str]:
     writer = action._spool._segment._writer
     texts = [path.read_text() for path in sorted(spool.glob(f"*-{writer}-*.jsonl"))]
     return [json.loads(line)["kind"] for text in texts for line in text.splitlines()]
+
+
+def test_a_ban_that_became_longer_without_a_call_is_one_prolong(make: Make, spool: Path, clock: list[float]) -> None:
+    jail = Jail()
+    plain, restored, prolonged = Held("192.0.2.1"), Held("192.0.2.2", T0, 3600, 1), Held("192.0.2.3")
+    jail.actions.banManager = [plain, restored, prolonged]
+    action = make(jail)
+
+    def rounds() -> list[tuple[object, ...]]:
+        """What is written in a minute."""
+        before = len(read(spool))
+        for _ in range(12):
+            clock[0] += 5
+            action._watch()
+        return [(line["kind"], line.get("fid"), line.get("bantime")) for line in read(spool)[before:]]
+
+    action.start()
+    plain.setBanTime(700)  # the snapshot that comes has it
+    assert rounds() == [("held", None, None)]
+    assert rounds() == []
+    plain.setBanTime(900)
+    restored.setBanTime(-1)
+    prolonged.setBanTime(1200)
+    action.prolong(ticket("192.0.2.3", bantime=1200))
+    assert rounds() == [("prolong", "192.0.2.1", 900), ("prolong", "192.0.2.2", -1)]
+    lines = [line for line in read(spool) if line["kind"] == "prolong"]
+    assert [(line["fid"], line["bantime"]) for line in lines] == [
+        ("192.0.2.3", 1200),
+        ("192.0.2.1", 900),
+        ("192.0.2.2", -1),
+    ]
+    assert (lines[2]["time"], lines[2]["failures"], lines[2]["bancount"]) == (T0, 5, 1)
+    jail.actions.banManager = [plain, Held("192.0.2.4", bantime=5000)]  # banned, and prolonged at once
+    assert rounds() == [("prolong", "192.0.2.4", 5000)]
+    assert rounds() == []
+
+
+def test_the_end_of_a_restored_ban_asks_for_no_snapshot(make: Make, spool: Path, clock: list[float]) -> None:
+    jail = Jail()
+    action = make(jail)
+    action.start()
+    clock[0] += 30
+    action._watch()
+    action.unban(ticket(restored=1))
+    for _ in range(12):
+        clock[0] += 5
+        action._watch()
+    assert kinds(spool) == ["start", "held", "unban"]
 
 
 @pytest.mark.parametrize("broken", [object(), [Held("x", float("nan"))], [object()]])
