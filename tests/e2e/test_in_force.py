@@ -28,7 +28,7 @@ _SOURCE = Path(banledger.__file__).parent / "action" / "banledger.py"
 _HASTE = {
     "SETTLED_S = 30.0": "SETTLED_S = 0.6",
     "RETRY_S = 5.0": "RETRY_S = 0.1",
-    "LOOK_S = 20.0": "LOOK_S = 0.4",
+    "LOOK_S = 30.0": "LOOK_S = 0.4",
 }
 _SET_CLOCK = """
 import os, time

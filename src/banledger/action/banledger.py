@@ -645,7 +645,7 @@ class Snapshots(object):
     UNSETTLED_S = 900.0  # so long after a start it is no longer waited for the jail to be idle
     EVERY_S = 3600.0
     AGAIN_S = 60.0  # after one that found no room
-    LOOK_S = 20.0  # for bans that became longer
+    LOOK_S = 30.0  # for bans that became longer
     PART_BANS = 2000
     PART_BYTES = 255 << 10
     AT_ONCE = 250
