@@ -5,7 +5,7 @@ from math import inf
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from banledger.identity import ban_id
@@ -328,9 +328,11 @@ def _happen(jail: Jail, happenings: list[tuple[object, ...]]) -> None:
         if what == "restart":
             killed, reboot, keeps, bantime = how
             jail.restart(killed=killed, reboot=reboot, keeps=keeps, bantime=bantime)  # type: ignore[arg-type]
+        elif what == "power_cut":
+            jail.steps(*how)  # type: ignore[arg-type]
+            jail.restart(killed=True, reboot=True)
         else:
             getattr(jail, str(what))(*how)
-    jail.snapshot()
 
 
 def _fresh() -> Ledger:
@@ -344,6 +346,7 @@ def test_after_any_history_in_any_batches_with_any_part_read_again_the_ledger_ha
 ) -> None:
     jail = Jail()
     _happen(jail, happenings)
+    jail.snapshot()
     once, again = _fresh(), _fresh()
     once.record(jail.lines, nowhere)
     assert in_force(once) == truth(jail)
@@ -358,6 +361,37 @@ def test_after_any_history_in_any_batches_with_any_part_read_again_the_ledger_ha
             again = Ledger(again._engine, KEYS, "Europe/Berlin")
     assert in_force(again) == truth(jail)
     assert list(check(again.store(), KEYS)) == []
+
+
+_few = st.sampled_from([A, B])
+_told = st.one_of(
+    st.tuples(st.just("ban"), _few, _terms),
+    st.tuples(st.just("unban"), _few),
+    st.tuples(st.just("prolong"), _few, _terms),
+    st.tuples(st.just("steps"), st.sampled_from([-7200.0, -12.0, 12.0, 7200.0])),
+    st.tuples(st.just("passes"), st.sampled_from([1.0, 20.0, 100.0])),
+    st.tuples(st.just("snapshot"), st.integers(1, 3)),
+    st.tuples(st.just("restart"), st.booleans(), st.booleans(), st.just(99), st.none()),
+    st.tuples(st.just("power_cut"), st.sampled_from([-86_400.0, -30.0, 7200.0])),
+)
+"""What happens to a jail without anything that only a snapshot tells of."""
+
+
+@settings(max_examples=300)
+@given(st.lists(_told, max_size=10), st.sampled_from([1, 3, 100]), st.booleans())
+@example([("passes", 20.0), ("ban", A, -1), ("power_cut", -86_400.0), ("unban", A)], 1, True)
+@example([("passes", 100.0), ("ban", A, -1), ("power_cut", -86_400.0), ("unban", A)], 100, False)
+def test_what_every_line_tells_of_needs_no_snapshot(
+    happenings: list[tuple[object, ...]], at_once: int, anew: bool
+) -> None:
+    jail = Jail()
+    _happen(jail, happenings)
+    ledger = _fresh()
+    for at in range(0, len(jail.lines), at_once):
+        ledger.record(jail.lines[at : at + at_once], nowhere)
+        if anew:  # the recorder starts again
+            ledger = Ledger(ledger._engine, KEYS, "Europe/Berlin")
+    assert in_force(ledger) == truth(jail)
 
 
 def test_an_import_is_no_second_writer(ledger: Ledger, jail: Jail) -> None:
