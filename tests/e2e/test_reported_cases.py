@@ -186,8 +186,8 @@ def an_address_banned_again_while_it_is(stage: Stage) -> tuple[PrivateServer, Na
 
 def increments_over_a_crash(stage: Stage) -> tuple[PrivateServer, Names]:
     """fail2ban 3218, 2652, sebres 12: bans made longer by the observer, not by whole seconds; then a crash."""
-    formula = "ban.Time * 3600.7 * ban.Count"
-    defaults = {"bantime": "1", "bantime.increment": "true", "bantime.formula": formula, "bantime.rndtime": "0"}
+    formula = "ban.Time * 900.7 * ban.Count"
+    defaults = {"bantime": "4", "bantime.increment": "true", "bantime.formula": formula, "bantime.rndtime": "0"}
     server = start(stage, defaults=defaults)
     stage.fail("203.0.113.1")
     wait_for(lambda: stage.lines("unban"))
