@@ -1,6 +1,7 @@
 """What others' trackers report of fail2ban and of tools that follow it: the ledger has in force what fail2ban has.
 
-Each case names the report. It does to a real server what was done there, and gives the jails to compare.
+Each case names the tool whose users reported it. It does to a real server what was done there, and gives the jails to
+compare.
 """
 
 import sqlite3
@@ -42,7 +43,7 @@ def restarted(stage: Stage, server: PrivateServer, *, killed: bool = False) -> N
 
 
 def a_subnet_lifts_the_bans_of_single_addresses(stage: Stage) -> tuple[PrivateServer, Names]:
-    """fail2ban 2791: `unban 192.0.2.48/28` lifts those inside, in all jails."""
+    """fail2ban: `unban 192.0.2.48/28` lifts those inside, in all jails."""
     server = start(stage, "1h", "other")
     server.client("set", "sshd", "banip", "192.0.2.50", "192.0.2.60", "192.0.2.70", "198.51.100.0/24")
     server.client("set", "other", "banip", "192.0.2.50")
@@ -52,7 +53,7 @@ def a_subnet_lifts_the_bans_of_single_addresses(stage: Stage) -> tuple[PrivateSe
 
 
 def spellings_of_one_address(stage: Stage) -> tuple[PrivateServer, Names]:
-    """fail2ban 39, 2066: mapped and long-winded IPv6, banned one way and lifted another, over a restart."""
+    """fail2ban: mapped and long-winded IPv6, banned one way and lifted another, over a restart."""
     server = start(stage, "1h")
     server.client("set", "sshd", "banip", "2001:DB8:0:0::1", "::ffff:192.0.2.9", "2001:db8::2", "2001:0db8::/48")
     restarted(stage, server)
@@ -63,7 +64,7 @@ def spellings_of_one_address(stage: Stage) -> tuple[PrivateServer, Names]:
 
 
 def a_ban_lifted_by_hand_and_a_restart(stage: Stage) -> tuple[PrivateServer, Names]:
-    """fail2ban 2615, 768: a ban for ever that was lifted came back after a restart."""
+    """fail2ban: a ban for ever that was lifted came back after a restart."""
     server = start(stage)
     server.client("set", "sshd", "banip", "192.0.2.1", "192.0.2.2")
     server.client("set", "sshd", "unbanip", "192.0.2.1")
@@ -72,7 +73,7 @@ def a_ban_lifted_by_hand_and_a_restart(stage: Stage) -> tuple[PrivateServer, Nam
 
 
 def a_restart_reports_no_unban(stage: Stage) -> tuple[PrivateServer, Names]:
-    """fail2ban-ui 203, home-assistant 101240 and 125684, netdata 4769: a restart was told as unbans, or lost bans."""
+    """fail2ban-ui, home-assistant, netdata: a restart was told as unbans, or lost bans."""
     server = start(stage, "1h")
     server.client("set", "sshd", "banip", "192.0.2.1", "192.0.2.2", "192.0.2.3")
     restarted(stage, server)
@@ -83,7 +84,7 @@ def a_restart_reports_no_unban(stage: Stage) -> tuple[PrivateServer, Names]:
 
 
 def one_address_in_two_jails(stage: Stage) -> tuple[PrivateServer, Names]:
-    """NethServer 5503, fail2ban 2951: an address in a jail and in recidive, lifted in one, then in all."""
+    """NethServer, fail2ban: an address in a jail and in recidive, lifted in one, then in all."""
     server = start(stage, "1h", "recidive", "third")
     for name in ("sshd", "recidive", "third"):
         server.client("set", name, "banip", "192.0.2.1", "192.0.2.2")
@@ -94,7 +95,7 @@ def one_address_in_two_jails(stage: Stage) -> tuple[PrivateServer, Names]:
 
 
 def reload_with_unban(stage: Stage) -> tuple[PrivateServer, Names]:
-    """fail2ban 1152: `reload --unban JAIL` lifts all bans, `restart --unban` too."""
+    """fail2ban: `reload --unban JAIL` lifts all bans, `restart --unban` too."""
     server = start(stage, "1h", "other")
     for name in ("sshd", "other"):
         server.client("set", name, "banip", "192.0.2.1", "192.0.2.2")
@@ -106,7 +107,7 @@ def reload_with_unban(stage: Stage) -> tuple[PrivateServer, Names]:
 
 
 def a_reload_that_changes_the_bantime(stage: Stage) -> tuple[PrivateServer, Names]:
-    """fail2ban 1952, 2333: a bantime changed by a reload, and then a restart."""
+    """fail2ban: a bantime changed by a reload, and then a restart."""
     server = start(stage, "1h")
     server.client("set", "sshd", "banip", "192.0.2.1")
     record(stage)
@@ -123,7 +124,7 @@ def a_reload_that_changes_the_bantime(stage: Stage) -> tuple[PrivateServer, Name
 
 
 def an_address_ignored_after_its_ban(stage: Stage) -> tuple[PrivateServer, Names]:
-    """fail2ban 3853: an address that is to be ignored stays banned, and is not restored."""
+    """fail2ban: an address that is to be ignored stays banned, and is not restored."""
     server = start(stage, "1h")
     server.client("set", "sshd", "banip", "192.0.2.1", "192.0.2.2")
     server.client("set", "sshd", "addignoreip", "192.0.2.1")
@@ -135,7 +136,7 @@ def an_address_ignored_after_its_ban(stage: Stage) -> tuple[PrivateServer, Names
 
 
 def a_ban_that_ran_out_and_is_restored(stage: Stage) -> tuple[PrivateServer, Names]:
-    """fail2ban 1806: with a bantime of -1 all that the database has comes back, run out or not."""
+    """fail2ban: with a bantime of -1 all that the database has comes back, run out or not."""
     server = start(stage, "1")
     server.client("set", "sshd", "banip", "192.0.2.1")
     wait_for(lambda: stage.lines("unban"))
@@ -146,7 +147,7 @@ def a_ban_that_ran_out_and_is_restored(stage: Stage) -> tuple[PrivateServer, Nam
 
 
 def bans_purged_from_the_database(stage: Stage) -> tuple[PrivateServer, Names]:
-    """fail2ban 2619: a dbpurgeage shorter than the bantime."""
+    """fail2ban: a dbpurgeage shorter than the bantime."""
     server = start(stage, "1h", options={"dbpurgeage": "1s"})
     server.client("set", "sshd", "banip", "192.0.2.1", "192.0.2.2")
     time.sleep(1.5)
@@ -155,7 +156,7 @@ def bans_purged_from_the_database(stage: Stage) -> tuple[PrivateServer, Names]:
 
 
 def no_database(stage: Stage) -> tuple[PrivateServer, Names]:
-    """fail2ban 326: without a database nothing is restored, and a ban may be made anew."""
+    """fail2ban: without a database nothing is restored, and a ban may be made anew."""
     server = start(stage, "-1", options={"dbfile": "None"})
     server.client("set", "sshd", "banip", "192.0.2.1", "192.0.2.2")
     restarted(stage, server)
@@ -166,7 +167,7 @@ def no_database(stage: Stage) -> tuple[PrivateServer, Names]:
 
 
 def an_address_banned_again_while_it_is(stage: Stage) -> tuple[PrivateServer, Names]:
-    """crowdsec 1244, fail2ban 2951 ("already banned"): a second ban makes the first one longer, untold."""
+    """crowdsec, fail2ban ("already banned"): a second ban makes the first one longer, untold."""
     server = start(stage, "1h")
     stage.fail("203.0.113.1")
     server.client("set", "sshd", "banip", "192.0.2.1", "192.0.2.2")
@@ -185,7 +186,7 @@ def an_address_banned_again_while_it_is(stage: Stage) -> tuple[PrivateServer, Na
 
 
 def increments_over_a_crash(stage: Stage) -> tuple[PrivateServer, Names]:
-    """fail2ban 3218, 2652, sebres 12: bans made longer by the observer, not by whole seconds; then a crash."""
+    """fail2ban: bans made longer by the observer, not by whole seconds; then a crash."""
     formula = "ban.Time * 900.7 * ban.Count"
     defaults = {"bantime": "4", "bantime.increment": "true", "bantime.formula": formula, "bantime.rndtime": "0"}
     server = start(stage, defaults=defaults)
@@ -201,7 +202,7 @@ def increments_over_a_crash(stage: Stage) -> tuple[PrivateServer, Names]:
 
 
 def a_renamed_jail(stage: Stage) -> tuple[PrivateServer, Names]:
-    """fail2ban 1182: a jail that goes by another name after a reload begins without its bans."""
+    """fail2ban: a jail that goes by another name after a reload begins without its bans."""
     server = start(stage, "1h", "old")
     server.client("set", "old", "banip", "192.0.2.1", "192.0.2.2")
     record(stage)
@@ -212,7 +213,7 @@ def a_renamed_jail(stage: Stage) -> tuple[PrivateServer, Names]:
 
 
 def a_jail_stopped_and_started(stage: Stage) -> tuple[PrivateServer, Names]:
-    """fail2ban 3300: what is in force while a jail restores its bans, and after `stop` and a reload."""
+    """fail2ban: what is in force while a jail restores its bans, and after `stop` and a reload."""
     server = start(stage, "1h", "other")
     server.client("set", "sshd", "banip", *[f"198.51.100.{n}" for n in range(100)])
     server.client("set", "other", "banip", "192.0.2.1")
@@ -226,7 +227,7 @@ def a_jail_stopped_and_started(stage: Stage) -> tuple[PrivateServer, Names]:
 
 
 def an_action_taken_out_and_put_back(stage: Stage) -> tuple[PrivateServer, Names]:
-    """fail2ban 3860: actions changed at run time; meanwhile bans come and go."""
+    """fail2ban: actions changed at run time; meanwhile bans come and go."""
     server = start(stage, "1h")
     server.client("set", "sshd", "banip", "192.0.2.1", "192.0.2.2")
     server.client("set", "sshd", "delaction", "hasty")
@@ -240,7 +241,7 @@ def an_action_taken_out_and_put_back(stage: Stage) -> tuple[PrivateServer, Names
 
 
 def text_that_is_no_address(stage: Stage) -> tuple[PrivateServer, Names]:
-    """fail2ban 4039, 2559: anything may be banned; over a restart, and lifted."""
+    """fail2ban: anything may be banned; over a restart, and lifted."""
     server = start(stage, "1h")
     server.client("set", "sshd", "banip", "user@example.org", "192.0.2.0/28", "e\u0301clair", "10.1")
     restarted(stage, server)
@@ -249,7 +250,7 @@ def text_that_is_no_address(stage: Stage) -> tuple[PrivateServer, Names]:
 
 
 def a_database_put_back_from_a_backup(stage: Stage) -> tuple[PrivateServer, Names]:
-    """fail2ban 1780: a lifted ban that an older database brings back."""
+    """fail2ban: a lifted ban that an older database brings back."""
     server = start(stage)
     server.client("set", "sshd", "banip", "192.0.2.1", "192.0.2.2")
     wait_for(lambda: rows(server) == 2)
