@@ -10,11 +10,16 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+from hypothesis import settings
 
 from tests.servers import NAMES, Certificates, Flavour, StoreServer, flavour_named, make_certificates
 
 # No test reaches beyond this machine: who wants registries sets some up, and says so.
 os.environ["BANLEDGER_WHOIS_ENABLED"] = "false"
+
+# A busy machine is no fault: how long an example takes is not tested.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 # A job in the background or under nohup ignores signals, and its children would too: tests send them some.
 for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -23,8 +23,8 @@ never waits (a slow `ban` delays every other ban of the jail), it never fills th
 
 Calls come from the jail's thread, the main thread (client) and the observer (prolong); a fourth thread of
 our own (`Action._watch`) tries again while something is held, leaves a segment that is a minute old, and writes
-snapshots. One mutex guards the queue and the segment. Under it there is only work on local files: what there is
-to say in the log is noted there and said after.
+snapshots. One lock is for starts and stops; one mutex guards the queue and the segment. Under them there is only
+work on local files: what there is to say in the log is noted there and said after.
 
 What is in force. fail2ban calls no action when it starts without a ban that it had, when the jail's bantime is
 set, or when a ban by hand makes another one longer. So its own list is copied: "as of this moment these, no
@@ -105,6 +105,7 @@ class Action(object):
         self._labels = ""
         self._spool = Spool()
         self._snapshots = Snapshots(jail, self._spool)
+        self._turn = threading.Lock()  # taken to begin, to end, to change the labels
         self._began = False
         self._late = bool(getattr(getattr(jail, "actions", None), "active", False))  # the jail runs already
         self._safely(self._configure, options)
@@ -158,14 +159,17 @@ class Action(object):
         actions = self._jail.actions
         return not getattr(actions, "active", True) or hasattr(actions, "_reload_actions")
 
-    def _begin(self):
-        """Say that the jail is watched from now on."""
-        self._began = True
-        self._late = False
-        self._spool.start()
-        self._say_start()
-        self._snapshots.begin()
-        self._spool.work(self._watch)
+    def _begin(self, late=False):
+        """Say that the jail is watched from now on. `late`: unless another thread did, or it has been stopped."""
+        with self._turn:
+            if late and not self._late:
+                return
+            self._late = False
+            self._spool.start()
+            self._say_start()
+            self._snapshots.begin()
+            self._began = True
+            self._spool.work(self._watch)
 
     def _say_start(self):
         version = getattr(sys.modules.get("fail2ban.version"), "version", "")
@@ -174,18 +178,23 @@ class Action(object):
 
     def _end(self):
         """Say that the jail is watched no longer; it may go on without us."""
-        if self._began:
-            self._began = False
-            left = getattr(self._jail.actions, "active", False)
-            self._spool.add("stop", self._labels.rstrip(",") + (',"left":1' if left else ""), "")
+        with self._turn:
+            self._late = False
+            if self._began:
+                self._began = False
+                left = getattr(self._jail.actions, "active", False)
+                self._spool.add("stop", self._labels.rstrip(",") + (',"left":1' if left else ""), "")
 
     def _watch(self):
         """Periodic work, in a thread of our own."""
         if self._late:
-            self._begin()
+            self._begin(late=True)
         self._spool.look_after()
         if self._began and self._snapshots.are_due():
             self._snapshots.take(self._labels)
+        elif self._began:
+            for info in self._snapshots.prolonged():
+                self._record("prolong", info)
 
     def _configure(self, options):
         """Take the options of jail.conf; one log line for each that makes no sense."""
@@ -193,14 +202,15 @@ class Action(object):
         taken = _read_options(options, wrong)
         self._matches = taken["matches"]
         labels = ',"server":%s,"jail":%s,' % (_QUOTE(taken["server"]), _QUOTE(_jail_name(self._jail)))
-        moved = self._began and labels != self._labels
-        if moved:
-            self._spool.add("stop", self._labels.rstrip(","), "")
-        self._labels = labels
-        self._spool.configure(taken["spool"], taken["spool_max"], self._labels)
-        if moved:
-            self._say_start()
-            self._snapshots.begin()
+        with self._turn:
+            moved = self._began and labels != self._labels
+            if moved:
+                self._spool.add("stop", self._labels.rstrip(","), "")
+            self._labels = labels
+            self._spool.configure(taken["spool"], taken["spool_max"], self._labels)
+            if moved:
+                self._say_start()
+                self._snapshots.begin()
         for line in wrong:
             _LOG.error("banledger: %s", line)
 
@@ -210,16 +220,19 @@ class Action(object):
             _LOG.error("banledger: a %s without an address or id can't be recorded", kind)
             return
         if self._late:
-            self._begin()
+            self._begin(late=True)
         restored = _number(info, "restored", 0)
-        if restored:
+        bantime = _number(info, "bantime", 0)
+        if restored and kind == "ban":
             self._snapshots.note_restored()
+        elif kind == "prolong":
+            self._snapshots.note_prolonged(who, bantime)
         body = '%s%s,"time":%r,"failures":%d,"bantime":%d,"bancount":%d%s%s' % (
             self._labels,
             who,
             _number(info, "time", None) or time.time(),
             _number(info, "failures", 0),
-            _number(info, "bantime", 0),
+            bantime,
             _number(info, "bancount", 0),
             ',"restored":1' if restored else "",
             _users(info, restored) if kind == "ban" else "",
@@ -624,13 +637,15 @@ class Snapshots(object):
     """What the jail holds in force, written down when something may have changed that no action is told of.
 
     That is: once restored bans have stopped coming after a start; when the jail's bantime is another; else rarely.
-    Used by the thread that watches, but for `begin` and `note_restored`.
+    In between it is looked for bans that became longer: fail2ban prolongs one without a word when the address fails
+    again while it is banned ("already banned"). Used by the thread that watches, but for `begin` and the notes.
     """
 
     SETTLED_S = 30.0  # restored bans have stopped coming
     UNSETTLED_S = 900.0  # so long after a start it is no longer waited for the jail to be idle
     EVERY_S = 3600.0
     AGAIN_S = 60.0  # after one that found no room
+    LOOK_S = 30.0  # for bans that became longer
     PART_BANS = 2000
     PART_BYTES = 255 << 10
     AT_ONCE = 250
@@ -645,6 +660,9 @@ class Snapshots(object):
         self._bantime = None
         self._failed = False
         self._not_before = 0.0
+        self._looked = 0.0
+        self._terms = {}  # by id() of the ticket: seconds, where they are not the jail's bantime; as last written
+        self._told = set()  # (who, seconds) that fail2ban told of since the last look
 
     def begin(self):
         self._started = _since_boot()
@@ -652,6 +670,49 @@ class Snapshots(object):
 
     def note_restored(self):
         self._restored = _since_boot()
+
+    def note_prolonged(self, who, bantime):
+        self._told.add((who, bantime))
+
+    def prolonged(self):
+        """What `Action.prolong` would be told of bans that became longer without it."""
+        now = _since_boot()
+        if self._failed or self._taken is None or self._restored >= self._taken or now - self._looked < self.LOOK_S:
+            return []
+        self._looked = now
+        try:
+            return self._look()
+        except Exception as error:
+            self._fail(error)
+            return []
+
+    def _look(self):
+        told, self._told = self._told, set()
+        bantime = self._jail.actions.getBanTime()
+        terms, longer = {}, []
+        for ticket in self._gently(list(self._jail.actions.banManager)):
+            own = ticket.getBanTime(bantime)
+            if own != bantime:
+                terms[id(ticket)] = own
+            if own != self._terms.get(id(ticket), bantime):
+                info = _info(ticket, own)
+                if (_who(info), own) not in told:
+                    longer.append(info)
+        self._terms = terms
+        return longer
+
+    def _gently(self, tickets):
+        """Bans go first."""
+        for number, ticket in enumerate(tickets):
+            if number % self.AT_ONCE == self.AT_ONCE - 1:
+                time.sleep(self.PAUSE_S)
+            yield ticket
+
+    def _fail(self, error):
+        """For a fail2ban that is other than we know."""
+        if not self._failed:
+            self._failed = True
+            _LOG.error("banledger: no snapshot of what is banned: %r", error)
 
     def are_due(self):
         now = _since_boot()
@@ -672,11 +733,9 @@ class Snapshots(object):
         try:
             bantime = self._jail.actions.getBanTime()
             as_of, parts = self._read(bantime)
-        except Exception as error:  # a fail2ban that is other than we know
+        except Exception as error:
             self._taken = taken
-            if not self._failed:
-                self._failed = True
-                _LOG.error("banledger: no snapshot of what is banned: %r", error)
+            self._fail(error)
             return
         self._failed = False
         head = '%s"as_of":%s,"parts":%d,"part":' % (labels, _seconds(as_of), len(parts))
@@ -700,10 +759,12 @@ class Snapshots(object):
         count = len(tickets) // self.PART_BANS + 1
         while True:
             parts = [[] for _ in range(count)]
-            for number, ticket in enumerate(tickets):
-                if number % self.AT_ONCE == self.AT_ONCE - 1:
-                    time.sleep(self.PAUSE_S)  # bans go first
-                name, text = _entry(ticket, bantime)
+            self._terms = {}
+            for ticket in self._gently(tickets):
+                own = ticket.getBanTime(bantime)
+                if own != bantime:
+                    self._terms[id(ticket)] = own
+                name, text = _entry(ticket, own)
                 parts[binascii.crc32(name.encode("utf-8", "surrogatepass")) % count].append(text)
             texts = [",".join(part) for part in parts]
             if max(map(len, texts)) <= self.PART_BYTES or count > len(tickets):
@@ -714,9 +775,24 @@ class Snapshots(object):
 def _entry(ticket, bantime):
     """A ticket's id, and the ticket as it stands in a snapshot."""
     name = _name(ticket.getID())
-    own = ticket.getBanTime(bantime)
-    count = max(0, ticket.getBanCount() - (1 if ticket.restored else 0))
-    return name, "[%s,%d,%d,%d]" % (_QUOTE(name), round(ticket.getTime()), own, count)
+    return name, "[%s,%d,%d,%d]" % (_QUOTE(name), round(ticket.getTime()), bantime, _bancount(ticket))
+
+
+def _bancount(ticket):
+    """fail2ban counts the restoring itself as one more ban."""
+    return max(0, ticket.getBanCount() - (1 if ticket.restored else 0))
+
+
+def _info(ticket, bantime):
+    """What an action would be told of a ticket."""
+    return {
+        "fid": ticket.getID(),
+        "ip": ticket.getIP(),
+        "time": ticket.getTime(),
+        "failures": ticket.getAttempt(),
+        "bantime": bantime,
+        "bancount": _bancount(ticket),
+    }
 
 
 def _since_boot():
