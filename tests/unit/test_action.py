@@ -26,6 +26,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import banledger
+from banledger.model import HeldLine, decode
 from tests.lines import T0
 
 SOURCE = Path(banledger.__file__).parent / "action" / "banledger.py"
@@ -1187,12 +1188,49 @@ def test_a_list_of_bans_that_makes_no_sense_harms_nothing(
     assert len([one for one in caplog.records if "snapshot" in one.getMessage()]) == 1
 
 
-def test_a_fail2ban_without_a_list_of_bans_gets_no_snapshots(make: Make, spool: Path, hasty: None) -> None:
+def test_a_fail2ban_without_a_list_of_bans_gets_no_snapshots_and_that_is_said(
+    make: Make, spool: Path, hasty: None, caplog: pytest.LogCaptureFixture
+) -> None:
     jail = Jail()
     del jail.actions.banManager
     make(jail).start()
+    wait_for(lambda: "no snapshot" in caplog.text)
     time.sleep(0.1)
     assert kinds(spool) == ["start"]
+    assert len(caplog.records) == 1
+
+
+def test_a_snapshot_that_failed_once_is_taken_soon(
+    make: Make, spool: Path, hasty: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    jail = Jail()
+    jail.actions.banManager = [object()]
+    make(jail).start()
+    wait_for(lambda: "snapshot" in caplog.text)
+    jail.actions.banManager = [Held("192.0.2.1")]
+    wait_for(lambda: "held" in kinds(spool))
+
+
+def test_a_ticket_that_no_line_can_tell_of_costs_only_itself(make: Make, spool: Path, hasty: None) -> None:
+    jail = Jail()
+    jail.actions.banManager = [Held(""), Held("192.0.2.1", 0), Held("192.0.2.2", 1e12), Held("192.0.2.3", T0, 10**30)]
+    make(jail).start()
+    wait_for(lambda: "held" in kinds(spool))
+    (line,) = [line for line in read(spool) if line["kind"] == "held"]
+    assert line["bans"] == [["192.0.2.3", T0, 2**53 - 1, 2]]
+    assert isinstance(decode(json.dumps(line).encode()), HeldLine)
+
+
+def test_trouble_of_the_thread_that_stays_is_said_once(
+    make: Make, spool: Path, hasty: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    jail: Any = Jail()
+    make(jail).start()
+    wait_for(lambda: "held" in kinds(spool))
+    jail.actions.getBanTime = None
+    wait_for(lambda: "looking after" in caplog.text)
+    time.sleep(0.2)
+    assert len(caplog.records) == 1
 
 
 def test_a_segment_that_is_old_enough_is_left_to_the_reader(

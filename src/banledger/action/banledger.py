@@ -70,6 +70,7 @@ _DEFAULTS = {"spool": "/var/spool/banledger", "server": "localhost", "matches": 
 _SIZES = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 _NUMBER_MAX = 1 << 53
+_TIME_END = 32503680000  # the year 3000
 _NAME_MAX = 4096  # characters of a fid, an address or a jail's name
 _SERVER_MAX = 255
 _USER_MAX = 256
@@ -130,6 +131,10 @@ class Action(object):
     def reban(self, aInfo):
         """Nothing: the firewall repairs a rule, nobody is banned anew."""
 
+    def consistencyCheck(self, *ignored):
+        """fail2ban saw failures of an offender that it holds already: it may have made that ban longer."""
+        self._safely(self._snapshots.note_repeated)
+
     def flush(self):
         """True: spare us an `unban` for each live ticket; nobody is unbanned, the server or the action goes.
 
@@ -156,7 +161,10 @@ class Action(object):
 
     def _is_leaving(self):
         actions = self._jail.actions
-        return not getattr(actions, "active", True) or hasattr(actions, "_reload_actions")
+        leaving = not getattr(actions, "active", True) or hasattr(actions, "_reload_actions")
+        if leaving:
+            self._snapshots.begin()  # a reload that failed leaves its mark behind: then we stay, and the list is empty
+        return leaving
 
     def _begin(self):
         """Say that the jail is watched from now on."""
@@ -181,11 +189,22 @@ class Action(object):
 
     def _watch(self):
         """Periodic work, in a thread of our own."""
+        if self._is_dropped():
+            self.stop()
+            return
         if self._late:
             self._begin()
         self._spool.look_after()
         if self._began and self._snapshots.are_due():
             self._snapshots.take(self._labels)
+
+    def _is_dropped(self):
+        """Whether the jail has us no longer: `fail2ban-client set JAIL delaction` calls nothing."""
+        try:
+            actions = self._jail.actions
+            return all(actions[name] is not self for name in list(actions))
+        except Exception:  # a fail2ban that is other than we know, or a list that just changes
+            return False
 
     def _configure(self, options):
         """Take the options of jail.conf; one log line for each that makes no sense."""
@@ -219,7 +238,7 @@ class Action(object):
             who,
             _number(info, "time", None) or time.time(),
             _number(info, "failures", 0),
-            _number(info, "bantime", 0),
+            _bantime(_get(info, "bantime")),
             _number(info, "bancount", 0),
             ',"restored":1' if restored else "",
             _users(info, restored) if kind == "ban" else "",
@@ -482,14 +501,16 @@ class Spool(object):
 
     def _work(self):
         """The thread."""
-        done = False
+        done, said = False, ""
         while not done:
             self._wake.wait(self.RETRY_S)
             if not self._stopped:
                 try:
                     (self._watch or self.look_after)()
                 except Exception as error:
-                    self._news.append((logging.ERROR, "%r while looking after the spool", error))
+                    if repr(error) != said:  # once, not every few seconds
+                        said = repr(error)
+                        self._news.append((logging.ERROR, "%s while looking after the spool", said))
             with self._mutex:
                 done = self._stopped or not (self._watch or self._owes())
                 self._working = not done
@@ -623,14 +644,16 @@ class Segment(object):
 class Snapshots(object):
     """What the jail holds in force, written down when something may have changed that no action is told of.
 
-    That is: once restored bans have stopped coming after a start; when the jail's bantime is another; else rarely.
-    Used by the thread that watches, but for `begin` and `note_restored`.
+    That is: once restored bans have stopped coming after a start; when the jail's bantime is another; soon after an
+    offender went on though banned; else rarely.
+    Used by the thread that watches, but for `begin`, `note_restored` and `note_repeated`.
     """
 
     SETTLED_S = 30.0  # restored bans have stopped coming
     UNSETTLED_S = 900.0  # so long after a start it is no longer waited for the jail to be idle
     EVERY_S = 3600.0
-    AGAIN_S = 60.0  # after one that found no room
+    AGAIN_S = 60.0  # after one that failed or found no room
+    REPEATED_BANS = 10  # a second, in snapshots for bans that may have become longer
     PART_BANS = 2000
     PART_BYTES = 255 << 10
     AT_ONCE = 250
@@ -641,7 +664,9 @@ class Snapshots(object):
         self._spool = spool
         self._started = 0.0  # these by the clock since boot
         self._restored = 0.0
+        self._repeated = 0.0
         self._taken = None
+        self._count = 0  # of bans then
         self._bantime = None
         self._failed = False
         self._not_before = 0.0
@@ -653,6 +678,10 @@ class Snapshots(object):
     def note_restored(self):
         self._restored = _since_boot()
 
+    def note_repeated(self):
+        """fail2ban makes a ban longer without a word when its offender goes on; a line in its log is all it says."""
+        self._repeated = _since_boot()
+
     def are_due(self):
         now = _since_boot()
         if now < self._not_before:
@@ -662,18 +691,20 @@ class Snapshots(object):
             if now - self._started < self.UNSETTLED_S and getattr(self._jail, "hasFailTickets", False):
                 return False
             return now - last >= self.SETTLED_S
-        return (
-            now - self._taken >= self.EVERY_S or not self._failed and self._bantime != self._jail.actions.getBanTime()
-        )
+        if self._bantime != self._jail.actions.getBanTime():
+            return True
+        hurry = self._repeated >= self._taken
+        every = max(self.SETTLED_S, self._count / float(self.REPEATED_BANS)) if hurry else self.EVERY_S
+        return now - self._taken >= min(every, self.EVERY_S)
 
     def take(self, labels):
         """Write a snapshot. One that can't be written whole is taken again later; its parts stand alone."""
         taken = _since_boot()
         try:
             bantime = self._jail.actions.getBanTime()
-            as_of, parts = self._read(bantime)
+            as_of, count, parts = self._read(bantime)
         except Exception as error:  # a fail2ban that is other than we know
-            self._taken = taken
+            self._not_before = taken + self.AGAIN_S
             if not self._failed:
                 self._failed = True
                 _LOG.error("banledger: no snapshot of what is banned: %r", error)
@@ -685,15 +716,14 @@ class Snapshots(object):
         if not room or not all(self._spool.add_if_room("held", body) for body in bodies):
             self._not_before = taken + self.AGAIN_S
         elif parts:
-            self._taken, self._bantime = taken, bantime
+            self._taken, self._bantime, self._count = taken, bantime, count
 
     def _read(self, bantime):
-        """The moment, and the parts: none where the jail ends and has flushed its list, or is about to."""
+        """The moment, how many bans, and the parts: none where the jail has flushed its list or is about to."""
         actions = self._jail.actions
-        manager = getattr(actions, "banManager", ())
         as_of = self._spool.moment()
-        tickets = list(manager)
-        return as_of, self._parts(tickets, bantime) if actions.active and manager != () else []
+        tickets = list(actions.banManager)
+        return as_of, len(tickets), self._parts(tickets, bantime) if actions.active else []
 
     def _parts(self, tickets, bantime):
         """The text of each part: a ticket is in the one that its id's checksum names."""
@@ -704,6 +734,8 @@ class Snapshots(object):
                 if number % self.AT_ONCE == self.AT_ONCE - 1:
                     time.sleep(self.PAUSE_S)  # bans go first
                 name, text = _entry(ticket, bantime)
+                if not text:
+                    continue
                 parts[binascii.crc32(name.encode("utf-8", "surrogatepass")) % count].append(text)
             texts = [",".join(part) for part in parts]
             if max(map(len, texts)) <= self.PART_BYTES or count > len(tickets):
@@ -712,11 +744,14 @@ class Snapshots(object):
 
 
 def _entry(ticket, bantime):
-    """A ticket's id, and the ticket as it stands in a snapshot."""
+    """A ticket's id, and the ticket as it stands in a snapshot: empty for one that no line can tell of."""
     name = _name(ticket.getID())
-    own = ticket.getBanTime(bantime)
+    second = round(ticket.getTime())
+    own = _bantime(ticket.getBanTime(bantime))
     count = max(0, ticket.getBanCount() - (1 if ticket.restored else 0))
-    return name, "[%s,%d,%d,%d]" % (_QUOTE(name), round(ticket.getTime()), own, count)
+    if not name or not 0 < second < _TIME_END:
+        return name, ""
+    return name, "[%s,%d,%d,%d]" % (_QUOTE(name), second, own, min(count, _NUMBER_MAX))
 
 
 def _since_boot():
@@ -844,6 +879,14 @@ def _number(info, key, default):
         return value if -_NUMBER_MAX < value < _NUMBER_MAX else default
     except Exception:
         return default
+
+
+def _bantime(value):
+    """Whole seconds; as many as a line can bear for a ban that outlasts them."""
+    try:
+        return max(1 - _NUMBER_MAX, min(int(value), _NUMBER_MAX - 1))
+    except Exception:
+        return 0
 
 
 def _users(info, restored):
