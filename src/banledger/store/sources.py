@@ -32,7 +32,20 @@ from banledger.model import (
     TicketLine,
 )
 from banledger.record import PENDING, RESTORED, Ban, EndedTicket, HeldTicket, last_begun, moment_of
-from banledger.source import Name, Source, followed, from_hash, started, stopped, to_hash
+from banledger.source import (
+    STOPPED,
+    Name,
+    Source,
+    alive,
+    followed,
+    from_hash,
+    outlived,
+    resumed,
+    started,
+    stopped,
+    to_hash,
+    without_rival,
+)
 from banledger.store import contents
 from banledger.store.engine import Engine, Repair
 from banledger.store.pages import pages
@@ -55,12 +68,15 @@ class Sources:
         self._saved: dict[Name, Source] = {}
         self._stopped: dict[str, StopLine] = {}  # by jail, what stopped while we looked on
         self._latest: dict[Name, float] = {}  # the last moment heard of
+        self._started: dict[str, StartLine] = {}  # by server, what started since that was looked at
         self.notices: list[str] = []
 
     def follow(self, lines: Sequence[Event]) -> list[Event]:
         """The lines, each in its place on its source's timeline; takes note of starts and stops."""
         self._learn({(line.server, line.jail) for line in lines if not isinstance(line, GapLine | NetworkLine)})
-        return [line if isinstance(line, GapLine | NetworkLine) else self._take(line) for line in lines]
+        placed = [line if isinstance(line, GapLine | NetworkLine) else self._take(line) for line in lines]
+        self._outlive()
+        return placed
 
     def save(self) -> None:
         """Put into the store what changed; the last moment heard of only now and then."""
@@ -90,6 +106,8 @@ class Sources:
             source = self._raise_latest(name)
             self._notice_label(source, line)
             self._known[name] = started(source, line)
+            if self._known[name].begun > source.begun:
+                self._started[line.server] = line
             return line
         shift = source.shift if line.writer == source.writer else source.shifts.get(line.writer, 0.0)
         if shift:
@@ -99,9 +117,22 @@ class Sources:
         elif isinstance(line, StopLine):
             self._known[name] = stopped(source, line)
             self._stopped[line.jail] = line
+        elif isinstance(line, HeldLine) and source.state == STOPPED:
+            self._known[name] = alive(source, line)
         elif source.writer and line.order > self._latest.get(name, 0.0):
             self._latest[name] = line.order
         return line
+
+    def _outlive(self) -> None:
+        """Stop what a crash of a server's machine left running: a jail that is gone since never starts again."""
+        for server, line in self._started.items():
+            tokens = self._engine.members(self._keys.sources)
+            keys = [self._keys.source(tok) for tok in tokens if tok.startswith(source_token(server, ""))]
+            found = [from_hash(fields, (server, fields.get("jail", ""))) for fields in self._engine.hashes(keys)]
+            names = {(server, source.jail) for source in found if source.boot not in ("", line.boot)}
+            self._learn(names)
+            self._known |= {name: outlived(self._known[name], line) for name in names}
+        self._started.clear()
 
     def _raise_latest(self, name: Name) -> Source:
         source = self._known[name]
@@ -114,7 +145,13 @@ class Sources:
         """A line of a writer that is not the source's last."""
         if isinstance(line, BanLine) and line.origin:  # an import, not an action
             return source
-        if not source.writer or not line.writer or source.rival or line.order <= source.begun + _RIVAL_S:
+        if not source.writer or not line.writer or line.order <= source.begun + _RIVAL_S:
+            return source
+        if isinstance(line, StopLine):
+            return without_rival(source, line) if line.writer == source.rival else source
+        if source.state == STOPPED and line.order > source.latest and line.writer in source.shifts:
+            return resumed(source, line.writer, line.order, line.seen)
+        if source.rival:
             return source
         if line.writer not in source.shifts:
             return followed(source, line.writer, line.order, line.seen)
