@@ -139,6 +139,26 @@ def test_a_snapshot_cut_short_judges_what_its_parts_speak_of(ledger: Ledger) -> 
     assert in_force(ledger) == truth(jail)
 
 
+def test_a_snapshot_cut_short_judges_what_is_no_address_too(ledger: Ledger) -> None:
+    jail = Jail()
+    for n in range(20):
+        jail.ban(f"user {n}")
+    record(ledger, jail.lines)
+    jail.bans.clear()
+    jail.snapshot(parts=2)
+    record(ledger, jail.lines[-2:-1])
+    record(ledger, jail.lines[-1:])  # from another batch
+    assert in_force(ledger) == {}
+
+
+def test_a_term_beyond_every_calendar_is_amended_once(ledger: Ledger, jail: Jail) -> None:
+    jail.changes_unseen(A, 2**50)
+    jail.snapshot()
+    record(ledger, jail.lines)
+    jail.snapshot()
+    assert ledger.record(jail.lines[-1:], nowhere).amended == 0
+
+
 def test_a_snapshot_of_an_earlier_writer_is_no_evidence(ledger: Ledger, jail: Jail) -> None:
     jail.snapshot()
     (old,) = [line for line in jail.lines if isinstance(line, HeldLine)]

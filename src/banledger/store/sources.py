@@ -31,7 +31,7 @@ from banledger.model import (
     StopLine,
     TicketLine,
 )
-from banledger.record import PENDING, RESTORED, Ban, EndedTicket, HeldTicket, last_begun, moment_of
+from banledger.record import PENDING, RESTORED, Ban, EndedTicket, HeldTicket, bounded, last_begun, moment_of
 from banledger.source import (
     STOPPED,
     Name,
@@ -258,7 +258,7 @@ class _Held(Struct, frozen=True, gc=False):
 def _held(snapshot: list[HeldLine]) -> Iterator[_Held]:
     for line in snapshot:
         for fid, time, bantime, bancount in line.bans:
-            yield _Held(canonical_address(fid) or fid, time, bantime, bancount)
+            yield _Held(canonical_address(fid) or fid, time, bounded(bantime), bancount)
 
 
 class _Listed:
@@ -276,9 +276,8 @@ class _Listed:
             return False
         if len(self._parts) == self._of:
             return True
-        # Only of an address it is known that fail2ban spells it so too.
-        spelled = canonical_address(ban.fid) == ban.fid
-        return spelled and crc32(ban.fid.encode()) % self._of in self._parts
+        # Of text with a backslash it is not known that fail2ban spells it so too: it may stand for bytes.
+        return "\\" not in ban.fid and crc32(ban.fid.encode()) % self._of in self._parts
 
 
 class _View:
