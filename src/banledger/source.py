@@ -6,6 +6,7 @@ writer's timeline begins before the end of an earlier one's, it is shifted: two 
 runs since then, others so that the later one follows. So orders of one source always compare.
 """
 
+from functools import lru_cache
 from math import isfinite
 from typing import TypeAlias
 
@@ -17,8 +18,11 @@ from banledger.model import HeldLine, StartLine, StopLine
 
 RUNNING, STOPPED, LEFT = "running", "stopped", "left"
 
+LAG_S = 60.0
+"""`latest` is saved so often, and at every stop: as a hash has it, it may be behind by so much."""
+
 _STEP_S = 1.0  # timelines of one boot that differ by less are not put right
-_PAST = 32
+_PAST = 512  # writers remembered: as many restarts may be read again
 
 Name: TypeAlias = tuple[str, str]
 """Server label and jail."""
@@ -53,9 +57,15 @@ class Source(Struct, frozen=True):
     @property
     def shifts(self) -> dict[str, float]:
         """The shift of each writer that is remembered."""
-        pairs = (word.partition(":") for word in self.past.split())
-        past = {writer: float(shift) for writer, _, shift in pairs if shift}
+        past = _shifts(self.past)
         return past | {self.writer: self.shift} if self.writer else past
+
+
+@lru_cache(maxsize=64)
+def _shifts(past: str) -> dict[str, float]:
+    """Read-only. A writer without a number has no shift."""
+    pairs = (word.partition(":") for word in past.split())
+    return {writer: float(shift or 0.0) for writer, _, shift in pairs}
 
 
 FIELDS = {
@@ -66,7 +76,7 @@ FIELDS = {
     "since": "when that began, UTC epoch seconds",
     "version": "fail2ban's version",
     "writer": "the action object that writes, or wrote last (see spool-format.md)",
-    "past": "the writers before, newest last, each with its shift",
+    "past": "the writers before, newest last, each with its shift if it has one; the last 512",
     "rival": "a second writer that is heard at the same time: snapshots are then no evidence",
     "begun": "since when the writer is the only one, on the source's timeline: mostly its start",
     "latest": "the last moment heard of, on the source's timeline; may lag by a minute",
@@ -152,7 +162,7 @@ def outlived(source: Source, line: StartLine) -> Source:
 
 
 def _past(shifts: dict[str, float], now: str) -> str:
-    kept = [f"{writer}:{shift!r}" for writer, shift in shifts.items() if writer != now]
+    kept = [f"{writer}:{shift:.6f}" if shift else writer for writer, shift in shifts.items() if writer != now]
     return " ".join(kept[-_PAST:])
 
 
@@ -171,12 +181,14 @@ def _same_boot(source: Source, line: StartLine) -> bool:
 
 def _shift(source: Source, line: StartLine) -> float:
     """By how much a new writer's orders are moved, so that they follow on those of the writers before it."""
-    shift = _boot_shift(source, line) if _same_boot(source, line) else 0.0
-    behind = source.latest - (line.order + shift)
-    return shift if behind < 0 else shift + behind + 0.001
+    same_boot = _same_boot(source, line)
+    shift = _boot_shift(source, line) if same_boot else 0.0
+    latest = source.latest + (LAG_S if source.state == RUNNING and not same_boot else 0.0)
+    behind = latest - (line.order + shift)
+    return shift if behind < 0 else round(shift + behind + 0.001, 6)
 
 
 def _boot_shift(source: Source, line: StartLine) -> float:
     """The same for one of this boot, by its clock."""
     shift = source.epoch - (line.order - line.clock)
-    return shift if abs(shift) >= _STEP_S else 0.0
+    return round(shift, 6) if abs(shift) >= _STEP_S else 0.0

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from banledger.identity import ban_id
 from banledger.keyspace import Mark, source_token
-from banledger.model import Event, HeldLine, StartLine
+from banledger.model import BanLine, Event, HeldLine, StartLine
 from banledger.report.show import state_of
 from banledger.store.check import check
 from banledger.store.engine import Repair
@@ -110,6 +110,69 @@ def test_a_clock_that_is_set_changes_nothing(ledger: Ledger, jail: Jail, step: f
     jail.unban(C)
     record(ledger, jail.lines)
     assert in_force(ledger).keys() == truth(jail).keys() == {"203.0.113.1"}
+
+
+@pytest.mark.parametrize("step", [-30.0, -3600.0, -3 * 86_400.0, 3600.0])
+@pytest.mark.parametrize("spaced", [5.0, 100.0])
+@pytest.mark.parametrize("read", ["at once", "line by line", "by a recorder that went down with the machine"])
+def test_a_reboot_without_a_stop_and_with_another_clock_leaves_the_lines_in_order(
+    ledger: Ledger, step: float, spaced: float, read: str
+) -> None:
+    jail = Jail()
+    for fid in (A, B, C):
+        jail.passes(spaced)
+        jail.ban(fid)
+    seen = 0 if read == "at once" else len(jail.lines)
+    for line in jail.lines[:seen]:
+        record(ledger, [line])
+    if "recorder" in read:
+        ledger = Ledger(ledger._engine, KEYS, "Europe/Berlin")
+    jail.steps(step)
+    jail.restart(killed=True, reboot=True)
+    jail.unban(A)
+    jail.unban(B)
+    jail.ban(B)
+    jail.unban(C)
+    record(ledger, jail.lines[seen:])
+    now = jail.wall + 10**6
+    assert in_force(ledger, now).keys() == truth(jail).keys() == {B}
+    record(ledger, jail.lines)
+    assert in_force(ledger, now).keys() == {B}
+    jail.vanishes_unseen(B)
+    jail.snapshot()
+    record(ledger, jail.lines)
+    assert in_force(ledger, now) == {}
+
+
+@pytest.mark.parametrize("reboot", [False, True])
+@pytest.mark.parametrize("step", [0.0, -7200.0])
+def test_more_restarts_than_a_source_remembers_read_again_give_the_same_ledger(
+    ledger: Ledger, reboot: bool, step: float
+) -> None:
+    jail = Jail()
+    for number in range(40):
+        jail.passes(100)
+        jail.ban(f"198.51.100.{number}")
+        jail.unban(f"198.51.100.{number - 1}")
+        jail.steps(step if number % 10 == 5 else 0.0)
+        jail.restart(killed=number % 2 == 0, reboot=reboot)
+    jail.unban("198.51.100.39")
+    jail.ban(A)
+    jail.snapshot()
+    now = jail.wall + 10**6
+    record(ledger, jail.lines)
+    assert in_force(ledger, now) == truth(jail) == {A: inf}
+    before = ledger.store().hashes([KEYS.source(source_token("web1", "sshd"))])
+    for lines in (jail.lines, jail.lines[:9], jail.lines[100:130], jail.lines):
+        ledger = Ledger(ledger._engine, KEYS, "Europe/Berlin")
+        record(ledger, lines)
+        assert in_force(ledger, now) == truth(jail)
+        assert ledger.notices() == []
+    assert ledger.store().hashes([KEYS.source(source_token("web1", "sshd"))]) == before
+    jail.vanishes_unseen(A)
+    jail.snapshot()
+    record(ledger, jail.lines[-1:])
+    assert in_force(ledger, now) == {}
 
 
 def test_an_imported_ban_is_in_force_only_if_a_snapshot_or_a_restored_line_has_it(ledger: Ledger, jail: Jail) -> None:
@@ -281,7 +344,9 @@ def test_a_list_of_active_bans_that_lost_some_is_completed_by_the_next_snapshot(
     assert in_force(ledger) == truth(jail)
 
 
-def test_a_ban_whose_id_another_one_took_is_not_ended(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def colliding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All bans of a second have the same id."""
     import banledger.store.ledger
     import banledger.store.sources
 
@@ -290,10 +355,22 @@ def test_a_ban_whose_id_another_one_took_is_not_ended(ledger: Ledger, monkeypatc
 
     monkeypatch.setattr(banledger.store.ledger, "ban_id", colliding)
     monkeypatch.setattr(banledger.store.sources, "ban_id", colliding)
+
+
+@pytest.mark.parametrize("terms", [(-1, -1), (86_400, -1)])
+@pytest.mark.parametrize("left", [{A, B}, {A}, {B}, set()])
+def test_bans_that_would_have_the_same_id_are_told_apart(
+    ledger: Ledger, colliding: None, left: set[str], terms: tuple[int, int]
+) -> None:
     jail = Jail()
-    jail.ban(A)
-    jail.bans[B] = jail.bans[A]
-    jail._ticket(type(jail.lines[-1]), B)
+    for fid, term in zip((A, B), terms, strict=True):
+        jail.bans[fid] = T0, term
+        jail._ticket(BanLine, fid)
+    jail.snapshot()
+    record(ledger, jail.lines)
+    assert in_force(ledger) == truth(jail)
+    for fid in {A, B} - left:
+        jail.vanishes_unseen(fid)
     jail.snapshot()
     record(ledger, jail.lines)
     assert in_force(ledger) == truth(jail)

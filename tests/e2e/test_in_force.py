@@ -25,7 +25,11 @@ from .conftest import Stage, wait_for
 pytestmark = pytest.mark.e2e
 
 _SOURCE = Path(banledger.__file__).parent / "action" / "banledger.py"
-_HASTE = {"SETTLED_S = 30.0": "SETTLED_S = 0.6", "RETRY_S = 5.0": "RETRY_S = 0.1"}
+_HASTE = {
+    "SETTLED_S = 30.0": "SETTLED_S = 0.6",
+    "RETRY_S = 5.0": "RETRY_S = 0.1",
+    "LOOK_S = 30.0": "LOOK_S = 0.4",
+}
 _SET_CLOCK = """
 import os, time
 _real = time.time

@@ -12,30 +12,15 @@ from .conftest import Stage, wait_for
 from .test_in_force import (
     assert_agree,
     bans_of,
-    ends_of,
     force,
     hasty,  # noqa: F401  # a fixture
     jail,
     record,
-    recorded,
     start,
     wait_for_snapshot,
 )
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("hasty")]
-
-
-def test_a_ban_that_its_offender_made_longer_lasts_as_long_as_fail2ban_says(stage: Stage) -> None:
-    server = start(stage, "600")
-    server.client("set", "sshd", "banip", "192.0.2.1")
-    wait_for_snapshot(stage, 0)
-    time.sleep(4)  # fail2ban looks closer at an offender that goes on after 3 s
-    since = time.time()
-    server.client("set", "sshd", "banip", "192.0.2.1")
-    wait_for_snapshot(stage, since)
-    assert_agree(stage, server)
-    (ban,) = recorded(stage)
-    assert ban.bantime == ends_of(server)["192.0.2.1"] and ban.bantime >= 604
 
 
 def test_an_action_taken_out_and_added_again_is_no_second_server(stage: Stage) -> None:

@@ -1035,6 +1035,15 @@ class Held:
     def getTime(self) -> float:
         return self._time
 
+    def getIP(self) -> str:
+        return self._fid
+
+    def getAttempt(self) -> int:
+        return 5
+
+    def setBanTime(self, bantime: int) -> None:
+        self._bantime = bantime
+
     def getBanTime(self, default: int) -> int:
         return default if self._bantime is None else self._bantime
 
@@ -1093,6 +1102,92 @@ def test_an_action_added_to_a_running_jail_starts_by_itself(make: Make, spool: P
     other.actions.active = True
     make(other).ban(ticket())
     assert [line["kind"] for line in read(spool) if line["jail"] == "other"][:2] == ["start", "ban"]
+
+
+@pytest.fixture
+def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The action's thread sleeps: a test calls `_watch` as the thread would."""
+    monkeypatch.setattr(module.Spool, "RETRY_S", 600.0)
+
+
+def added(make: Make, **options: object) -> Any:
+    """An action added to a jail that runs."""
+    jail = Jail()
+    jail.actions.active = True
+    return make(jail, **options)
+
+
+@pytest.mark.parametrize("began", [True, False])
+def test_an_action_added_to_a_running_jail_stays_stopped_though_its_thread_saw_that_late(
+    make: Make, spool: Path, by_hand: None, began: bool
+) -> None:
+    action = added(make)
+    if began:
+        action._watch()
+    action.stop()
+    action._watch()  # the thread was past the question whether it is stopped
+    action._begin(late=True)  # or past the one whether it is late
+    assert kinds(spool) == (["start", "stop"] if began else [])
+    assert action._spool._stopped
+    assert action._spool._wake.is_set()
+    action.ban(ticket())
+    assert kinds(spool)[-1] == "ban"
+    assert kinds(spool).count("start") == began
+
+
+def test_a_stop_while_an_action_begins_late_comes_after_it(
+    make: Make, spool: Path, by_hand: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action = added(make)
+    begin = action._spool.start
+    stopping = threading.Thread(target=action.stop)
+
+    def slow() -> None:
+        stopping.start()
+        stopping.join(0.2)
+        begin()
+
+    monkeypatch.setattr(action._spool, "start", slow)
+    action._watch()
+    stopping.join(10)
+    assert kinds(spool) == ["start", "stop"]
+    assert action._spool._stopped
+
+
+def test_threads_that_begin_a_late_action_at_once_say_one_start(
+    make: Make, spool: Path, by_hand: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action = added(make)
+    begin = action._spool.start
+    together = threading.Barrier(2)
+
+    def slow() -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            together.wait(0.2)
+        begin()
+
+    monkeypatch.setattr(action._spool, "start", slow)
+    banning = threading.Thread(target=action.ban, args=(ticket(),))
+    banning.start()
+    action._watch()
+    banning.join(10)
+    assert kinds(spool) == ["start", "ban"]
+
+
+def test_the_thread_of_an_action_that_starts_again_sleeps_between_its_rounds(
+    make: Make, spool: Path, by_hand: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action = make()
+    rounds: list[int] = []
+    monkeypatch.setattr(action._spool, "look_after", lambda: rounds.append(1))
+    action.start()
+    action.stop()
+    wait_for(lambda: not action._spool._working)
+    action.start()
+    assert action._spool._working
+    time.sleep(0.1)
+    assert rounds == []
+    assert kinds(spool) == ["start", "stop", "start"]
 
 
 def test_a_label_that_changes_while_it_runs_is_a_stop_and_a_start(make: Make, spool: Path) -> None:
@@ -1172,6 +1267,147 @@ def test_a_snapshot_is_left_out_where_there_is_no_room_and_taken_when_there_is(
     spool.mkdir()
     wait_for(lambda: "held" in kinds(spool))
     assert kinds(spool)[:2] == ["ban", "held"]
+
+
+@pytest.fixture
+def clock(by_hand: None, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds since boot, as a test sets them."""
+    clock = [10_000.0]
+    monkeypatch.setattr(module, "_since_boot", lambda: clock[0])
+    return clock
+
+
+def test_a_snapshot_never_takes_the_room_of_bans_and_is_tried_again(
+    make: Make, spool: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.Snapshots, "PART_BANS", 40)
+    jail = Jail()
+    jail.actions.banManager = [Held(f"192.0.2.{n}") for n in range(100)]  # some 4,000 bytes, in three parts
+    copies: list[float] = []
+    copy = module.Snapshots._read
+
+    def counted(*args: Any) -> Any:
+        copies.append(clock[0])
+        return copy(*args)
+
+    monkeypatch.setattr(module.Snapshots, "_read", counted)
+    action = make(jail, spool_max="40000")
+    other = spool / "other.jsonl"
+    other.write_bytes(b"x" * 33_000)
+    action.start()
+    for _ in range(12):  # a minute, and two minutes, after the first
+        clock[0] += 15
+        action._watch()
+    assert copies == [10_030.0, 10_090.0, 10_150.0]
+    assert kinds_of(spool, action) == ["start"]
+    for number in range(12):
+        action.ban(ticket(f"198.51.100.{number}"))  # there is as much room as before
+    assert held(action) == 0
+    other.unlink()
+    clock[0] += 60
+    action._watch()
+    assert kinds_of(spool, action) == ["start"] + 12 * ["ban"] + 3 * ["held"]
+
+
+def test_a_snapshot_waits_until_held_bans_are_written(
+    make: Make, spool: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jail = Jail()
+    action = make(jail, spool_max="40000")
+    action.start()
+    jail.actions.banManager = [Held("192.0.2.1")]
+    other = spool / "other.jsonl"
+    other.write_bytes(b"x" * 40_000)
+    action._spool._look_due = 0.0
+    clock[0] += 30
+    action.ban(ticket())
+    assert held(action) == 1
+    other.unlink()
+    assert not action._spool.has_room(100)
+    assert not action._spool.add_if_room("held", "")
+    action._watch()
+    assert kinds(spool) == ["start", "ban", "held"]
+
+
+def kinds_of(spool: Path, action: Any) -> list[str]:
+    """The same of the action's own segments."""
+    writer = action._spool._segment._writer
+    texts = [path.read_text() for path in sorted(spool.glob(f"*-{writer}-*.jsonl"))]
+    return [json.loads(line)["kind"] for text in texts for line in text.splitlines()]
+
+
+def test_a_ban_that_became_longer_without_a_call_is_one_prolong(make: Make, spool: Path, clock: list[float]) -> None:
+    jail = Jail()
+    plain, restored, prolonged = Held("192.0.2.1"), Held("192.0.2.2", T0, 3600, 1), Held("192.0.2.3")
+    jail.actions.banManager = [plain, restored, prolonged]
+    action = make(jail)
+
+    def rounds() -> list[tuple[object, ...]]:
+        """What is written in a minute."""
+        before = len(read(spool))
+        for _ in range(12):
+            clock[0] += 5
+            action._watch()
+        return [(line["kind"], line.get("fid"), line.get("bantime")) for line in read(spool)[before:]]
+
+    action.start()
+    plain.setBanTime(700)  # the snapshot that comes has it
+    assert rounds() == [("held", None, None)]
+    assert rounds() == []
+    plain.setBanTime(900)
+    restored.setBanTime(-1)
+    prolonged.setBanTime(1200)
+    action.prolong(ticket("192.0.2.3", bantime=1200))
+    assert rounds() == [("prolong", "192.0.2.1", 900), ("prolong", "192.0.2.2", -1)]
+    lines = [line for line in read(spool) if line["kind"] == "prolong"]
+    assert [(line["fid"], line["bantime"]) for line in lines] == [
+        ("192.0.2.3", 1200),
+        ("192.0.2.1", 900),
+        ("192.0.2.2", -1),
+    ]
+    assert (lines[2]["time"], lines[2]["failures"], lines[2]["bancount"]) == (T0, 5, 1)
+    jail.actions.banManager = [plain, Held("192.0.2.4", bantime=5000)]  # banned, and prolonged at once
+    assert rounds() == [("prolong", "192.0.2.4", 5000)]
+    assert rounds() == []
+
+
+def test_a_longer_term_with_a_fraction_that_fail2ban_told_of_is_one_prolong(
+    make: Make, spool: Path, clock: list[float]
+) -> None:
+    jail = Jail()
+    longer: Any = Held("192.0.2.1")
+    jail.actions.banManager = [longer]
+    action = make(jail)
+    action.start()
+    clock[0] += 30
+    action._watch()
+    longer.setBanTime(700.5)
+    action.prolong(ticket("192.0.2.1", bantime=700))
+    for _ in range(12):
+        clock[0] += 5
+        action._watch()
+    assert kinds(spool) == ["start", "held", "prolong"]
+
+
+def test_memory_of_prolongs_is_bounded_where_no_snapshot_can_be_taken(make: Make, monkeypatch: Any) -> None:
+    monkeypatch.setattr(module.Snapshots, "TOLD_MAX", 10)
+    action = make()
+    for number in range(100):
+        action.prolong(ticket(f"192.0.2.{number}"))
+    assert len(action._snapshots._told) == 10
+
+
+def test_the_end_of_a_restored_ban_asks_for_no_snapshot(make: Make, spool: Path, clock: list[float]) -> None:
+    jail = Jail()
+    action = make(jail)
+    action.start()
+    clock[0] += 30
+    action._watch()
+    action.unban(ticket(restored=1))
+    for _ in range(12):
+        clock[0] += 5
+        action._watch()
+    assert kinds(spool) == ["start", "held", "unban"]
 
 
 @pytest.mark.parametrize("broken", [object(), [Held("x", float("nan"))], [object()]])

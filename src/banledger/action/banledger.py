@@ -23,8 +23,8 @@ never waits (a slow `ban` delays every other ban of the jail), it never fills th
 
 Calls come from the jail's thread, the main thread (client) and the observer (prolong); a fourth thread of
 our own (`Action._watch`) tries again while something is held, leaves a segment that is a minute old, and writes
-snapshots. One mutex guards the queue and the segment. Under it there is only work on local files: what there is
-to say in the log is noted there and said after.
+snapshots. One lock is for starts and stops; one mutex guards the queue and the segment. Under them there is only
+work on local files: what there is to say in the log is noted there and said after.
 
 What is in force. fail2ban calls no action when it starts without a ban that it had, when the jail's bantime is
 set, or when a ban by hand makes another one longer. So its own list is copied: "as of this moment these, no
@@ -106,6 +106,7 @@ class Action(object):
         self._labels = ""
         self._spool = Spool()
         self._snapshots = Snapshots(jail, self._spool)
+        self._turn = threading.Lock()  # taken to begin, to end, to change the labels
         self._began = False
         self._late = bool(getattr(getattr(jail, "actions", None), "active", False))  # the jail runs already
         self._safely(self._configure, options)
@@ -132,8 +133,7 @@ class Action(object):
         """Nothing: the firewall repairs a rule, nobody is banned anew."""
 
     def consistencyCheck(self, *ignored):
-        """fail2ban saw failures of an offender that it holds already: it may have made that ban longer."""
-        self._safely(self._snapshots.note_repeated)
+        """Nothing. fail2ban asks when an offender goes on though banned, some versions without asking if we can."""
 
     def flush(self):
         """True: spare us an `unban` for each live ticket; nobody is unbanned, the server or the action goes.
@@ -166,14 +166,17 @@ class Action(object):
             self._snapshots.begin()  # a reload that failed leaves its mark behind: then we stay, and the list is empty
         return leaving
 
-    def _begin(self):
-        """Say that the jail is watched from now on."""
-        self._began = True
-        self._late = False
-        self._spool.start()
-        self._say_start()
-        self._snapshots.begin()
-        self._spool.work(self._watch)
+    def _begin(self, late=False):
+        """Say that the jail is watched from now on. `late`: unless another thread did, or it has been stopped."""
+        with self._turn:
+            if late and not self._late:
+                return
+            self._late = False
+            self._spool.start()
+            self._say_start()
+            self._snapshots.begin()
+            self._began = True
+            self._spool.work(self._watch)
 
     def _say_start(self):
         version = getattr(sys.modules.get("fail2ban.version"), "version", "")
@@ -182,10 +185,12 @@ class Action(object):
 
     def _end(self):
         """Say that the jail is watched no longer; it may go on without us."""
-        if self._began:
-            self._began = False
-            left = getattr(self._jail.actions, "active", False)
-            self._spool.add("stop", self._labels.rstrip(",") + (',"left":1' if left else ""), "")
+        with self._turn:
+            self._late = False
+            if self._began:
+                self._began = False
+                left = getattr(self._jail.actions, "active", False)
+                self._spool.add("stop", self._labels.rstrip(",") + (',"left":1' if left else ""), "")
 
     def _watch(self):
         """Periodic work, in a thread of our own."""
@@ -193,10 +198,13 @@ class Action(object):
             self.stop()
             return
         if self._late:
-            self._begin()
+            self._begin(late=True)
         self._spool.look_after()
         if self._began and self._snapshots.are_due():
             self._snapshots.take(self._labels)
+        elif self._began:
+            for info in self._snapshots.prolonged():
+                self._record("prolong", info)
 
     def _is_dropped(self):
         """Whether the jail has us no longer: `fail2ban-client set JAIL delaction` calls nothing."""
@@ -212,14 +220,15 @@ class Action(object):
         taken = _read_options(options, wrong)
         self._matches = taken["matches"]
         labels = ',"server":%s,"jail":%s,' % (_QUOTE(taken["server"]), _QUOTE(_jail_name(self._jail)))
-        moved = self._began and labels != self._labels
-        if moved:
-            self._spool.add("stop", self._labels.rstrip(","), "")
-        self._labels = labels
-        self._spool.configure(taken["spool"], taken["spool_max"], self._labels)
-        if moved:
-            self._say_start()
-            self._snapshots.begin()
+        with self._turn:
+            moved = self._began and labels != self._labels
+            if moved:
+                self._spool.add("stop", self._labels.rstrip(","), "")
+            self._labels = labels
+            self._spool.configure(taken["spool"], taken["spool_max"], self._labels)
+            if moved:
+                self._say_start()
+                self._snapshots.begin()
         for line in wrong:
             _LOG.error("banledger: %s", line)
 
@@ -229,16 +238,19 @@ class Action(object):
             _LOG.error("banledger: a %s without an address or id can't be recorded", kind)
             return
         if self._late:
-            self._begin()
+            self._begin(late=True)
         restored = _number(info, "restored", 0)
-        if restored:
+        bantime = _bantime(_get(info, "bantime"))
+        if restored and kind == "ban":
             self._snapshots.note_restored()
+        elif kind == "prolong":
+            self._snapshots.note_prolonged(who, bantime)
         body = '%s%s,"time":%r,"failures":%d,"bantime":%d,"bancount":%d%s%s' % (
             self._labels,
             who,
             _number(info, "time", None) or time.time(),
             _number(info, "failures", 0),
-            _bantime(_get(info, "bantime")),
+            bantime,
             _number(info, "bancount", 0),
             ',"restored":1' if restored else "",
             _users(info, restored) if kind == "ban" else "",
@@ -644,16 +656,17 @@ class Segment(object):
 class Snapshots(object):
     """What the jail holds in force, written down when something may have changed that no action is told of.
 
-    That is: once restored bans have stopped coming after a start; when the jail's bantime is another; soon after an
-    offender went on though banned; else rarely.
-    Used by the thread that watches, but for `begin`, `note_restored` and `note_repeated`.
+    That is: once restored bans have stopped coming after a start; when the jail's bantime is another; else rarely.
+    In between it is looked for bans that became longer: fail2ban prolongs one without a word when the address fails
+    again while it is banned ("already banned"). Used by the thread that watches, but for `begin` and the notes.
     """
 
     SETTLED_S = 30.0  # restored bans have stopped coming
     UNSETTLED_S = 900.0  # so long after a start it is no longer waited for the jail to be idle
     EVERY_S = 3600.0
     AGAIN_S = 60.0  # after one that failed or found no room
-    REPEATED_BANS = 10  # a second, in snapshots for bans that may have become longer
+    LOOK_S = 30.0  # for bans that became longer
+    TOLD_MAX = 10000
     PART_BANS = 2000
     PART_BYTES = 255 << 10
     AT_ONCE = 250
@@ -664,12 +677,13 @@ class Snapshots(object):
         self._spool = spool
         self._started = 0.0  # these by the clock since boot
         self._restored = 0.0
-        self._repeated = 0.0
         self._taken = None
-        self._count = 0  # of bans then
         self._bantime = None
         self._failed = False
         self._not_before = 0.0
+        self._looked = 0.0
+        self._terms = {}  # by id() of the ticket: seconds, where they are not the jail's bantime; as last written
+        self._told = set()  # (who, seconds) that fail2ban told of since the last look
 
     def begin(self):
         self._started = _since_boot()
@@ -678,9 +692,49 @@ class Snapshots(object):
     def note_restored(self):
         self._restored = _since_boot()
 
-    def note_repeated(self):
-        """fail2ban makes a ban longer without a word when its offender goes on; a line in its log is all it says."""
-        self._repeated = _since_boot()
+    def note_prolonged(self, who, bantime):
+        if len(self._told) < self.TOLD_MAX:  # one that is missing here is told of twice
+            self._told.add((who, bantime))
+
+    def prolonged(self):
+        """What `Action.prolong` would be told of bans that became longer without it."""
+        now = _since_boot()
+        if self._taken is None or self._restored >= self._taken or now - self._looked < self.LOOK_S:
+            return []
+        self._looked = now
+        try:
+            return self._look()
+        except Exception as error:
+            self._fail(error)
+            return []
+
+    def _look(self):
+        told, self._told = self._told, set()
+        bantime = self._jail.actions.getBanTime()
+        terms, longer = {}, []
+        for ticket in self._gently(list(self._jail.actions.banManager)):
+            own = _bantime(ticket.getBanTime(bantime))
+            if own != bantime:
+                terms[id(ticket)] = own
+            if own != self._terms.get(id(ticket), bantime):
+                info = _info(ticket, own)
+                if (_who(info), own) not in told:
+                    longer.append(info)
+        self._terms = terms
+        return longer
+
+    def _gently(self, tickets):
+        """Bans go first."""
+        for number, ticket in enumerate(tickets):
+            if number % self.AT_ONCE == self.AT_ONCE - 1:
+                time.sleep(self.PAUSE_S)
+            yield ticket
+
+    def _fail(self, error):
+        """For a fail2ban that is other than we know."""
+        if not self._failed:
+            self._failed = True
+            _LOG.error("banledger: no snapshot of what is banned: %r", error)
 
     def are_due(self):
         now = _since_boot()
@@ -693,21 +747,17 @@ class Snapshots(object):
             return now - last >= self.SETTLED_S
         if self._bantime != self._jail.actions.getBanTime():
             return True
-        hurry = self._repeated >= self._taken
-        every = max(self.SETTLED_S, self._count / float(self.REPEATED_BANS)) if hurry else self.EVERY_S
-        return now - self._taken >= min(every, self.EVERY_S)
+        return now - self._taken >= self.EVERY_S
 
     def take(self, labels):
         """Write a snapshot. One that can't be written whole is taken again later; its parts stand alone."""
         taken = _since_boot()
         try:
             bantime = self._jail.actions.getBanTime()
-            as_of, count, parts = self._read(bantime)
-        except Exception as error:  # a fail2ban that is other than we know
+            as_of, parts = self._read(bantime)
+        except Exception as error:
             self._not_before = taken + self.AGAIN_S
-            if not self._failed:
-                self._failed = True
-                _LOG.error("banledger: no snapshot of what is banned: %r", error)
+            self._fail(error)
             return
         self._failed = False
         head = '%s"as_of":%s,"parts":%d,"part":' % (labels, _seconds(as_of), len(parts))
@@ -716,24 +766,26 @@ class Snapshots(object):
         if not room or not all(self._spool.add_if_room("held", body) for body in bodies):
             self._not_before = taken + self.AGAIN_S
         elif parts:
-            self._taken, self._bantime, self._count = taken, bantime, count
+            self._taken, self._bantime = taken, bantime
 
     def _read(self, bantime):
-        """The moment, how many bans, and the parts: none where the jail has flushed its list or is about to."""
+        """The moment, and the parts: none where the jail has flushed its list or is about to."""
         actions = self._jail.actions
         as_of = self._spool.moment()
         tickets = list(actions.banManager)
-        return as_of, len(tickets), self._parts(tickets, bantime) if actions.active else []
+        return as_of, self._parts(tickets, bantime) if actions.active else []
 
     def _parts(self, tickets, bantime):
         """The text of each part: a ticket is in the one that its id's checksum names."""
         count = len(tickets) // self.PART_BANS + 1
         while True:
             parts = [[] for _ in range(count)]
-            for number, ticket in enumerate(tickets):
-                if number % self.AT_ONCE == self.AT_ONCE - 1:
-                    time.sleep(self.PAUSE_S)  # bans go first
-                name, text = _entry(ticket, bantime)
+            self._terms = {}
+            for ticket in self._gently(tickets):
+                own = _bantime(ticket.getBanTime(bantime))
+                if own != bantime:
+                    self._terms[id(ticket)] = own
+                name, text = _entry(ticket, own)
                 if not text:
                     continue
                 parts[binascii.crc32(name.encode("utf-8", "surrogatepass")) % count].append(text)
@@ -747,11 +799,26 @@ def _entry(ticket, bantime):
     """A ticket's id, and the ticket as it stands in a snapshot: empty for one that no line can tell of."""
     name = _name(ticket.getID())
     second = round(ticket.getTime())
-    own = _bantime(ticket.getBanTime(bantime))
-    count = max(0, ticket.getBanCount() - (1 if ticket.restored else 0))
     if not name or not 0 < second < _TIME_END:
         return name, ""
-    return name, "[%s,%d,%d,%d]" % (_QUOTE(name), second, own, min(count, _NUMBER_MAX))
+    return name, "[%s,%d,%d,%d]" % (_QUOTE(name), second, bantime, _bancount(ticket))
+
+
+def _bancount(ticket):
+    """fail2ban counts the restoring itself as one more ban."""
+    return max(0, ticket.getBanCount() - (1 if ticket.restored else 0))
+
+
+def _info(ticket, bantime):
+    """What an action would be told of a ticket."""
+    return {
+        "fid": ticket.getID(),
+        "ip": ticket.getIP(),
+        "time": ticket.getTime(),
+        "failures": ticket.getAttempt(),
+        "bantime": bantime,
+        "bancount": _bancount(ticket),
+    }
 
 
 def _since_boot():

@@ -241,13 +241,11 @@ class Ledger(LedgerReader):
         owners: dict[str, Subject] = {}
         left = list(salts)
         while left:
-            for subject in left:
-                while owners.setdefault(id_ := _id(subject, salts[subject]), subject) != subject:
-                    salts[subject] += 1
-                ids[subject] = id_
+            ids |= {subject: _id(subject, salts[subject]) for subject in left}
             unknown = [subject for subject in left if subject not in have]
             have |= zip(unknown, self.bans([ids[subject] for subject in unknown]), strict=True)
-            left = [subject for subject in left if (ban := have[subject]) is not None and ban.subject != subject]
+            owners |= {ids[subject]: subject for subject in left if (ban := have[subject]) and ban.subject == subject}
+            left = [subject for subject in salts if owners.setdefault(ids[subject], _owner(subject, have)) != subject]
             for subject in left:  # another ban has this id
                 salts[subject] += 1
                 del have[subject]
@@ -340,6 +338,12 @@ def _new_zone(name: str) -> str:
 def _is_news(lines: list[TicketLine]) -> bool:
     """Whether these are about a ban that the ledger can't have yet, unless they are read again."""
     return any(isinstance(line, BanLine) and not line.restored for line in lines)
+
+
+def _owner(subject: Subject, have: dict[Subject, Ban | None]) -> Subject:
+    """The ban that has the subject's id: the one that the ledger has there, else the first that asks."""
+    ban = have[subject]
+    return ban.subject if ban else subject
 
 
 def _id(subject: Subject, salt: int) -> str:

@@ -33,6 +33,7 @@ from banledger.model import (
 )
 from banledger.record import PENDING, RESTORED, Ban, EndedTicket, HeldTicket, bounded, last_begun, moment_of
 from banledger.source import (
+    LAG_S,
     STOPPED,
     Name,
     Source,
@@ -53,7 +54,6 @@ from banledger.store.reader import read_ban
 
 _RIVAL_S = 60.0  # a writer that is heard so long after the next one's start has not ended
 _RELABEL_S = 600.0  # a jail that starts so soon after one of that name stopped may be the same
-_SAVE_S = 60.0
 _KEPT_S = 86_400.0
 _AT_ONCE = 2000
 
@@ -89,8 +89,7 @@ class Sources:
             self._saved |= changed
 
     def _learn(self, names: set[Name]) -> None:
-        new = sorted(names - self._known.keys())
-        if not new:
+        if not (new := sorted(names - self._known.keys())):
             return
         self._engine.enlist(self._keys.sources, [source_token(*name) for name in new])
         for name, fields in zip(new, self._engine.hashes([self._key(name) for name in new]), strict=True):
@@ -203,11 +202,16 @@ class Sources:
         return found
 
     def _ended_lines(self, view: "_View", listed: "_Listed", active: dict[str, float]) -> Iterator[TicketLine]:
+        """What the ledger has in force and fail2ban does not hold."""
         unlisted = [id_ for id_, expires in active.items() if id_ not in listed.bans and expires > view.wall]
-        for page in pages(unlisted, _AT_ONCE):
-            for ban in self._bans(page):
-                if ban is not None and listed.judges(ban) and not view.is_later(ban):
-                    yield view.ended(ban)
+        taken = []
+        for ban in self._paged(unlisted):
+            if listed.has(ban):  # it has a salted id, because the id that was listed is another ban's
+                taken.append(ban_id(ban.server, ban.jail, ban.fid, ban.time))
+            elif listed.judges(ban) and not view.is_later(ban):
+                yield view.ended(ban)
+        again = self._paged([id_ for id_ in taken if active.get(id_, 0.0) > view.wall])
+        yield from (view.ended(ban) for ban in again if listed.judges(ban) and not view.is_later(ban))
 
     def _held_lines(self, view: "_View", active_key: str, doubtful: dict[str, "_Held"]) -> Iterator[TicketLine]:
         """What fail2ban holds and the ledger does not, or not so; entries that the list of active ones lost."""
@@ -226,6 +230,9 @@ class Sources:
             if lost:
                 self._engine.mend(Repair(marks=lost))
 
+    def _paged(self, ids: Sequence[str]) -> Iterator[Ban]:
+        return (ban for page in pages(ids, _AT_ONCE) for ban in self._bans(page) if ban is not None)
+
     def _bans(self, ids: Sequence[str]) -> list[Ban | None]:
         hashes = self._engine.hashes([self._keys.ban(id_) for id_ in ids])
         return [read_ban(id_, fields) for id_, fields in zip(ids, hashes, strict=True)]
@@ -233,7 +240,7 @@ class Sources:
 
 def _differs(source: Source, saved: Source) -> bool:
     """Whether there is something to save."""
-    later = source.latest - saved.latest >= _SAVE_S
+    later = source.latest - saved.latest >= LAG_S
     return later or replace(source, latest=0.0) != replace(saved, latest=0.0)
 
 
@@ -268,11 +275,15 @@ class _Listed:
         self.bans = bans
         self._parts = {line.part for line in snapshot}
         self._of = snapshot[0].parts
-        self._subjects = {(ban.fid, ban.time) for ban in bans.values()}
+        self._subjects = {(ban.fid, ban.time) for ban in _held(snapshot)}
+
+    def has(self, ban: Ban) -> bool:
+        """Whether a ban is listed."""
+        return (ban.fid, ban.time) in self._subjects
 
     def judges(self, ban: Ban) -> bool:
         """Whether a ban would be listed if it were in force, and is not."""
-        if (ban.fid, ban.time) in self._subjects:  # its id is a salted one
+        if self.has(ban):
             return False
         if len(self._parts) == self._of:
             return True
@@ -302,7 +313,7 @@ class _View:
 
     def has_seen_the_end_of(self, ban: Ban) -> bool:
         """Whether the ban had been lifted or had ended by then."""
-        ends = (moment_of(ban, "unbanned"), moment_of(ban, "ended"))
+        ends = moment_of(ban, "unbanned"), moment_of(ban, "ended")
         return all(end is None or end.order <= self.line.as_of for end in ends)
 
     def ended(self, ban: Ban) -> TicketLine:
@@ -321,7 +332,5 @@ class _View:
 
     def restored(self, held: _Held) -> TicketLine:
         """The ledger does not know the ban."""
-        bancount = held.bancount + 1  # as fail2ban counts one that it restores
-        return BanLine(
-            fid=held.fid, time=held.time, restored=1, bantime=held.bantime, bancount=bancount, **self._common
-        )
+        counted = self._common | {"bancount": held.bancount + 1}  # as fail2ban counts one that it restores
+        return BanLine(fid=held.fid, time=held.time, restored=1, bantime=held.bantime, **counted)
