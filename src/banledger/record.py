@@ -240,7 +240,7 @@ def _opening(line: BanLine) -> dict[str, Any]:
         "failures": line.failures,
         "users": tried(line.users, restored=bool(line.restored)),
         "matches": line.matches,
-        "bantime": _bounded(line.bantime),
+        "bantime": bounded(line.bantime),
         # fail2ban counts the restoring itself as one more ban.
         "bancount": line.bancount - 1 if line.restored and line.bancount else line.bancount,
     }
@@ -305,7 +305,7 @@ def _merge_prolong(ban: Ban, line: ProlongLine) -> Ban:
     seen = _moment(line)
     latest = last_begun(ban) if ban.origin == LIVE else _NEVER_SEEN
     known = moment_of(ban, "prolonged") or _NEVER_SEEN
-    term = {"bantime": _bounded(line.bantime), "bancount": line.bancount}
+    term = {"bantime": bounded(line.bantime), "bancount": line.bancount}
     ban = _first_seen(ban, seen)
     if seen < latest or seen < known or (seen == known and not _larger(term, ban)):
         return ban
@@ -393,7 +393,7 @@ def _walls(changes: dict[str, Any], order: tuple[tuple[str, float], ...] = ()) -
     return changes | walls | {"order": tuple(sorted(bent.items()))}
 
 
-def _bounded(bantime: int) -> int:
+def bounded(bantime: int) -> int:
     """Seconds up to 4,000 years: the end of a ban is still a date. Every time below zero means for ever."""
     return max(-1, min(bantime, _MAX_BANTIME))
 

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from banledger.model import StartLine, StopLine
+from banledger.model import HeldLine, StartLine, StopLine
 
 RUNNING, STOPPED, LEFT = "running", "stopped", "left"
 
@@ -35,7 +35,8 @@ class Source(Struct, frozen=True):
     since    when that began
     version  fail2ban's
     writer   who writes now, or wrote last; `past`: those before, each with its shift; `rival`: another that writes too
-    begun    when the writer started; `latest`: the last moment known; `shift`: what its orders are moved by
+    begun    since when the writer is the only one, mostly its start; `latest`: the last moment known
+    shift    what the writer's orders are moved by
     boot     id of the machine's boot; `epoch`: where on the timeline its clock began
     """
 
@@ -77,7 +78,7 @@ FIELDS = {
     "writer": "the action object that writes, or wrote last (see spool-format.md)",
     "past": "the writers before, newest last, each with its shift if it has one; the last 512",
     "rival": "a second writer that is heard at the same time: snapshots are then no evidence",
-    "begun": "when the writer started, on the source's timeline",
+    "begun": "since when the writer is the only one, on the source's timeline: mostly its start",
     "latest": "the last moment heard of, on the source's timeline; may lag by a minute",
     "shift": "seconds by which the writer's timeline is moved, so that it follows on the writers before",
     "boot": "id of the machine's boot",
@@ -134,6 +135,32 @@ def followed(source: Source, writer: str, order: float, seen: float) -> Source:
     return replace(source, state=RUNNING, since=seen, writer=writer, past=past, rival="", **begun)
 
 
+def resumed(source: Source, writer: str, order: float, seen: float) -> Source:
+    """The source with an earlier writer again, that goes on though the one after it stopped."""
+    shifts = source.shifts
+    alone = {"writer": writer, "shift": shifts.get(writer, 0.0), "past": _past(shifts, writer), "rival": ""}
+    return replace(source, state=RUNNING, since=seen, begun=order, latest=order, **alone)
+
+
+def without_rival(source: Source, line: StopLine) -> Source:
+    """The source with one writer alone: the other one has stopped."""
+    return replace(source, rival="", begun=max(source.begun, line.order))
+
+
+def alive(source: Source, line: HeldLine) -> Source:
+    """The source as its own writer's snapshot shows it: whoever takes one has not stopped."""
+    if source.state != STOPPED or line.as_of <= source.latest:
+        return source
+    return replace(source, state=RUNNING, since=line.seen)
+
+
+def outlived(source: Source, line: StartLine) -> Source:
+    """The source after the machine was started anew, as another jail's start shows; itself if it was not."""
+    if source.state != RUNNING or not source.boot or not line.boot or source.boot == line.boot:
+        return source
+    return replace(source, state=STOPPED, since=line.seen)
+
+
 def _past(shifts: dict[str, float], now: str) -> str:
     kept = [f"{writer}:{shift:.6f}" if shift else writer for writer, shift in shifts.items() if writer != now]
     return " ".join(kept[-_PAST:])
@@ -143,6 +170,8 @@ def stopped(source: Source, line: StopLine) -> Source:
     """The source without a writer; itself if the line is not its last writer's last word."""
     if line.writer != source.writer or line.order <= source.latest:
         return source
+    if source.rival:
+        return resumed(source, source.rival, line.order, line.seen)
     return replace(source, state=LEFT if line.left else STOPPED, since=line.seen, latest=line.order)
 
 

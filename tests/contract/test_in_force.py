@@ -202,6 +202,26 @@ def test_a_snapshot_cut_short_judges_what_its_parts_speak_of(ledger: Ledger) -> 
     assert in_force(ledger) == truth(jail)
 
 
+def test_a_snapshot_cut_short_judges_what_is_no_address_too(ledger: Ledger) -> None:
+    jail = Jail()
+    for n in range(20):
+        jail.ban(f"user {n}")
+    record(ledger, jail.lines)
+    jail.bans.clear()
+    jail.snapshot(parts=2)
+    record(ledger, jail.lines[-2:-1])
+    record(ledger, jail.lines[-1:])  # from another batch
+    assert in_force(ledger) == {}
+
+
+def test_a_term_beyond_every_calendar_is_amended_once(ledger: Ledger, jail: Jail) -> None:
+    jail.changes_unseen(A, 2**50)
+    jail.snapshot()
+    record(ledger, jail.lines)
+    jail.snapshot()
+    assert ledger.record(jail.lines[-1:], nowhere).amended == 0
+
+
 def test_a_snapshot_of_an_earlier_writer_is_no_evidence(ledger: Ledger, jail: Jail) -> None:
     jail.snapshot()
     (old,) = [line for line in jail.lines if isinstance(line, HeldLine)]
@@ -228,6 +248,66 @@ def test_snapshots_of_two_writers_at_once_are_ignored_and_that_is_said_once(ledg
     record(ledger, jail.lines)
     assert in_force(ledger).keys() == {A, B, C, "203.0.113.7", "203.0.113.8"}
     assert ledger.notices() == []
+
+
+def test_of_two_writers_at_once_the_one_that_stops_takes_only_its_own_bans_along(ledger: Ledger, jail: Jail) -> None:
+    first = jail.lines[0].writer
+    jail.restart(killed=True)
+    jail.ban("203.0.113.9")
+    goes_on: list[Event] = [ban(A, T0, jail.wall + seconds, restored=1, writer=first) for seconds in (100, 300)]
+    stops: list[Event] = [stop(jail.wall + 400, writer=first)]
+    snapshot = held((A, T0, -1, 1), as_of=jail.wall + 350, writer=first)
+    second_stops = stop(jail.wall + 200, writer=jail.lines[-1].writer)
+    story: list[Event] = [*jail.lines, goes_on[0], second_stops, goes_on[1]]
+    for lines in (story, story[3:], story):  # and read again
+        record(ledger, lines)
+        assert in_force(ledger).keys() == {A, B, C, "203.0.113.9"}
+    record(ledger, [snapshot])
+    assert in_force(ledger).keys() == {A}
+    for lines in (stops, story, stops):
+        record(ledger, lines)
+        assert in_force(ledger) == {}
+
+
+def test_after_a_second_writer_has_stopped_snapshots_count_again(ledger: Ledger, jail: Jail) -> None:
+    first = jail.lines[0].writer
+    jail.restart(killed=True)
+    rival: list[Event] = [ban("203.0.113.7", jail.wall + 100, writer=first), stop(jail.wall + 150, writer=first)]
+    record(ledger, [*jail.lines, *rival])
+    record(ledger, rival)
+    assert len(ledger.notices()) == 1
+    jail.passes(200)
+    jail.snapshot()
+    record(ledger, jail.lines)
+    assert in_force(ledger) == truth(jail)
+
+
+def test_a_writer_that_goes_on_though_the_last_one_stopped_is_heard(ledger: Ledger, jail: Jail) -> None:
+    first = jail.lines[0].writer
+    jail.restart(killed=True)
+    jail.passes(100)
+    jail.stop()
+    record(ledger, jail.lines)
+    assert in_force(ledger) == {}
+    record(ledger, [ban("203.0.113.7", jail.wall + 100, bantime=-1, writer=first)])
+    assert in_force(ledger).keys() == {A, B, C, "203.0.113.7"}
+
+
+def test_a_jail_that_is_gone_after_a_crash_of_the_machine_has_nobody_in_force(ledger: Ledger, jail: Jail) -> None:
+    record(ledger, jail.lines)
+    other = start(jail.wall + 5, writer="b", jail="other", boot="b1", clock=2000.0)
+    record(ledger, [other])
+    assert in_force(ledger).keys() == {A, B, C}
+    fresh = Ledger(ledger._engine, KEYS, "Europe/Berlin")
+    again = start(jail.wall + 100, writer="c", jail="other", boot="b2", clock=50.0)
+    record(fresh, [again])
+    assert in_force(fresh) == {}
+    record(fresh, [*jail.lines, other, again])
+    assert in_force(fresh) == {}
+    jail.passes(200)
+    jail.snapshot()  # another machine has that label, and its jail runs on
+    record(fresh, jail.lines)
+    assert in_force(fresh) == truth(jail)
 
 
 def test_a_label_that_changed_takes_its_bans_with_it_and_that_is_said_once(ledger: Ledger, jail: Jail) -> None:

@@ -26,6 +26,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import banledger
+from banledger.model import HeldLine, decode
 from tests.lines import T0
 
 SOURCE = Path(banledger.__file__).parent / "action" / "banledger.py"
@@ -1370,6 +1371,32 @@ def test_a_ban_that_became_longer_without_a_call_is_one_prolong(make: Make, spoo
     assert rounds() == []
 
 
+def test_a_longer_term_with_a_fraction_that_fail2ban_told_of_is_one_prolong(
+    make: Make, spool: Path, clock: list[float]
+) -> None:
+    jail = Jail()
+    longer: Any = Held("192.0.2.1")
+    jail.actions.banManager = [longer]
+    action = make(jail)
+    action.start()
+    clock[0] += 30
+    action._watch()
+    longer.setBanTime(700.5)
+    action.prolong(ticket("192.0.2.1", bantime=700))
+    for _ in range(12):
+        clock[0] += 5
+        action._watch()
+    assert kinds(spool) == ["start", "held", "prolong"]
+
+
+def test_memory_of_prolongs_is_bounded_where_no_snapshot_can_be_taken(make: Make, monkeypatch: Any) -> None:
+    monkeypatch.setattr(module.Snapshots, "TOLD_MAX", 10)
+    action = make()
+    for number in range(100):
+        action.prolong(ticket(f"192.0.2.{number}"))
+    assert len(action._snapshots._told) == 10
+
+
 def test_the_end_of_a_restored_ban_asks_for_no_snapshot(make: Make, spool: Path, clock: list[float]) -> None:
     jail = Jail()
     action = make(jail)
@@ -1397,12 +1424,49 @@ def test_a_list_of_bans_that_makes_no_sense_harms_nothing(
     assert len([one for one in caplog.records if "snapshot" in one.getMessage()]) == 1
 
 
-def test_a_fail2ban_without_a_list_of_bans_gets_no_snapshots(make: Make, spool: Path, hasty: None) -> None:
+def test_a_fail2ban_without_a_list_of_bans_gets_no_snapshots_and_that_is_said(
+    make: Make, spool: Path, hasty: None, caplog: pytest.LogCaptureFixture
+) -> None:
     jail = Jail()
     del jail.actions.banManager
     make(jail).start()
+    wait_for(lambda: "no snapshot" in caplog.text)
     time.sleep(0.1)
     assert kinds(spool) == ["start"]
+    assert len(caplog.records) == 1
+
+
+def test_a_snapshot_that_failed_once_is_taken_soon(
+    make: Make, spool: Path, hasty: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    jail = Jail()
+    jail.actions.banManager = [object()]
+    make(jail).start()
+    wait_for(lambda: "snapshot" in caplog.text)
+    jail.actions.banManager = [Held("192.0.2.1")]
+    wait_for(lambda: "held" in kinds(spool))
+
+
+def test_a_ticket_that_no_line_can_tell_of_costs_only_itself(make: Make, spool: Path, hasty: None) -> None:
+    jail = Jail()
+    jail.actions.banManager = [Held(""), Held("192.0.2.1", 0), Held("192.0.2.2", 1e12), Held("192.0.2.3", T0, 10**30)]
+    make(jail).start()
+    wait_for(lambda: "held" in kinds(spool))
+    (line,) = [line for line in read(spool) if line["kind"] == "held"]
+    assert line["bans"] == [["192.0.2.3", T0, 2**53 - 1, 2]]
+    assert isinstance(decode(json.dumps(line).encode()), HeldLine)
+
+
+def test_trouble_of_the_thread_that_stays_is_said_once(
+    make: Make, spool: Path, hasty: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    jail: Any = Jail()
+    make(jail).start()
+    wait_for(lambda: "held" in kinds(spool))
+    jail.actions.getBanTime = None
+    wait_for(lambda: "looking after" in caplog.text)
+    time.sleep(0.2)
+    assert len(caplog.records) == 1
 
 
 def test_a_segment_that_is_old_enough_is_left_to_the_reader(

@@ -70,6 +70,7 @@ _DEFAULTS = {"spool": "/var/spool/banledger", "server": "localhost", "matches": 
 _SIZES = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 _NUMBER_MAX = 1 << 53
+_TIME_END = 32503680000  # the year 3000
 _NAME_MAX = 4096  # characters of a fid, an address or a jail's name
 _SERVER_MAX = 255
 _USER_MAX = 256
@@ -131,6 +132,9 @@ class Action(object):
     def reban(self, aInfo):
         """Nothing: the firewall repairs a rule, nobody is banned anew."""
 
+    def consistencyCheck(self, *ignored):
+        """Nothing. fail2ban asks when an offender goes on though banned, some versions without asking if we can."""
+
     def flush(self):
         """True: spare us an `unban` for each live ticket; nobody is unbanned, the server or the action goes.
 
@@ -157,7 +161,10 @@ class Action(object):
 
     def _is_leaving(self):
         actions = self._jail.actions
-        return not getattr(actions, "active", True) or hasattr(actions, "_reload_actions")
+        leaving = not getattr(actions, "active", True) or hasattr(actions, "_reload_actions")
+        if leaving:
+            self._snapshots.begin()  # a reload that failed leaves its mark behind: then we stay, and the list is empty
+        return leaving
 
     def _begin(self, late=False):
         """Say that the jail is watched from now on. `late`: unless another thread did, or it has been stopped."""
@@ -187,6 +194,9 @@ class Action(object):
 
     def _watch(self):
         """Periodic work, in a thread of our own."""
+        if self._is_dropped():
+            self.stop()
+            return
         if self._late:
             self._begin(late=True)
         self._spool.look_after()
@@ -195,6 +205,14 @@ class Action(object):
         elif self._began:
             for info in self._snapshots.prolonged():
                 self._record("prolong", info)
+
+    def _is_dropped(self):
+        """Whether the jail has us no longer: `fail2ban-client set JAIL delaction` calls nothing."""
+        try:
+            actions = self._jail.actions
+            return all(actions[name] is not self for name in list(actions))
+        except Exception:  # a fail2ban that is other than we know, or a list that just changes
+            return False
 
     def _configure(self, options):
         """Take the options of jail.conf; one log line for each that makes no sense."""
@@ -222,7 +240,7 @@ class Action(object):
         if self._late:
             self._begin(late=True)
         restored = _number(info, "restored", 0)
-        bantime = _number(info, "bantime", 0)
+        bantime = _bantime(_get(info, "bantime"))
         if restored and kind == "ban":
             self._snapshots.note_restored()
         elif kind == "prolong":
@@ -495,14 +513,16 @@ class Spool(object):
 
     def _work(self):
         """The thread."""
-        done = False
+        done, said = False, ""
         while not done:
             self._wake.wait(self.RETRY_S)
             if not self._stopped:
                 try:
                     (self._watch or self.look_after)()
                 except Exception as error:
-                    self._news.append((logging.ERROR, "%r while looking after the spool", error))
+                    if repr(error) != said:  # once, not every few seconds
+                        said = repr(error)
+                        self._news.append((logging.ERROR, "%s while looking after the spool", said))
             with self._mutex:
                 done = self._stopped or not (self._watch or self._owes())
                 self._working = not done
@@ -644,8 +664,9 @@ class Snapshots(object):
     SETTLED_S = 30.0  # restored bans have stopped coming
     UNSETTLED_S = 900.0  # so long after a start it is no longer waited for the jail to be idle
     EVERY_S = 3600.0
-    AGAIN_S = 60.0  # after one that found no room
+    AGAIN_S = 60.0  # after one that failed or found no room
     LOOK_S = 30.0  # for bans that became longer
+    TOLD_MAX = 10000
     PART_BANS = 2000
     PART_BYTES = 255 << 10
     AT_ONCE = 250
@@ -672,12 +693,13 @@ class Snapshots(object):
         self._restored = _since_boot()
 
     def note_prolonged(self, who, bantime):
-        self._told.add((who, bantime))
+        if len(self._told) < self.TOLD_MAX:  # one that is missing here is told of twice
+            self._told.add((who, bantime))
 
     def prolonged(self):
         """What `Action.prolong` would be told of bans that became longer without it."""
         now = _since_boot()
-        if self._failed or self._taken is None or self._restored >= self._taken or now - self._looked < self.LOOK_S:
+        if self._taken is None or self._restored >= self._taken or now - self._looked < self.LOOK_S:
             return []
         self._looked = now
         try:
@@ -691,7 +713,7 @@ class Snapshots(object):
         bantime = self._jail.actions.getBanTime()
         terms, longer = {}, []
         for ticket in self._gently(list(self._jail.actions.banManager)):
-            own = ticket.getBanTime(bantime)
+            own = _bantime(ticket.getBanTime(bantime))
             if own != bantime:
                 terms[id(ticket)] = own
             if own != self._terms.get(id(ticket), bantime):
@@ -723,9 +745,9 @@ class Snapshots(object):
             if now - self._started < self.UNSETTLED_S and getattr(self._jail, "hasFailTickets", False):
                 return False
             return now - last >= self.SETTLED_S
-        return (
-            now - self._taken >= self.EVERY_S or not self._failed and self._bantime != self._jail.actions.getBanTime()
-        )
+        if self._bantime != self._jail.actions.getBanTime():
+            return True
+        return now - self._taken >= self.EVERY_S
 
     def take(self, labels):
         """Write a snapshot. One that can't be written whole is taken again later; its parts stand alone."""
@@ -734,7 +756,7 @@ class Snapshots(object):
             bantime = self._jail.actions.getBanTime()
             as_of, parts = self._read(bantime)
         except Exception as error:
-            self._taken = taken
+            self._not_before = taken + self.AGAIN_S
             self._fail(error)
             return
         self._failed = False
@@ -747,12 +769,11 @@ class Snapshots(object):
             self._taken, self._bantime = taken, bantime
 
     def _read(self, bantime):
-        """The moment, and the parts: none where the jail ends and has flushed its list, or is about to."""
+        """The moment, and the parts: none where the jail has flushed its list or is about to."""
         actions = self._jail.actions
-        manager = getattr(actions, "banManager", ())
         as_of = self._spool.moment()
-        tickets = list(manager)
-        return as_of, self._parts(tickets, bantime) if actions.active and manager != () else []
+        tickets = list(actions.banManager)
+        return as_of, self._parts(tickets, bantime) if actions.active else []
 
     def _parts(self, tickets, bantime):
         """The text of each part: a ticket is in the one that its id's checksum names."""
@@ -761,10 +782,12 @@ class Snapshots(object):
             parts = [[] for _ in range(count)]
             self._terms = {}
             for ticket in self._gently(tickets):
-                own = ticket.getBanTime(bantime)
+                own = _bantime(ticket.getBanTime(bantime))
                 if own != bantime:
                     self._terms[id(ticket)] = own
                 name, text = _entry(ticket, own)
+                if not text:
+                    continue
                 parts[binascii.crc32(name.encode("utf-8", "surrogatepass")) % count].append(text)
             texts = [",".join(part) for part in parts]
             if max(map(len, texts)) <= self.PART_BYTES or count > len(tickets):
@@ -773,9 +796,12 @@ class Snapshots(object):
 
 
 def _entry(ticket, bantime):
-    """A ticket's id, and the ticket as it stands in a snapshot."""
+    """A ticket's id, and the ticket as it stands in a snapshot: empty for one that no line can tell of."""
     name = _name(ticket.getID())
-    return name, "[%s,%d,%d,%d]" % (_QUOTE(name), round(ticket.getTime()), bantime, _bancount(ticket))
+    second = round(ticket.getTime())
+    if not name or not 0 < second < _TIME_END:
+        return name, ""
+    return name, "[%s,%d,%d,%d]" % (_QUOTE(name), second, bantime, _bancount(ticket))
 
 
 def _bancount(ticket):
@@ -920,6 +946,14 @@ def _number(info, key, default):
         return value if -_NUMBER_MAX < value < _NUMBER_MAX else default
     except Exception:
         return default
+
+
+def _bantime(value):
+    """Whole seconds; as many as a line can bear for a ban that outlasts them."""
+    try:
+        return max(1 - _NUMBER_MAX, min(int(value), _NUMBER_MAX - 1))
+    except Exception:
+        return 0
 
 
 def _users(info, restored):

@@ -31,8 +31,22 @@ from banledger.model import (
     StopLine,
     TicketLine,
 )
-from banledger.record import PENDING, RESTORED, Ban, EndedTicket, HeldTicket, last_begun, moment_of
-from banledger.source import LAG_S, Name, Source, followed, from_hash, started, stopped, to_hash
+from banledger.record import PENDING, RESTORED, Ban, EndedTicket, HeldTicket, bounded, last_begun, moment_of
+from banledger.source import (
+    LAG_S,
+    STOPPED,
+    Name,
+    Source,
+    alive,
+    followed,
+    from_hash,
+    outlived,
+    resumed,
+    started,
+    stopped,
+    to_hash,
+    without_rival,
+)
 from banledger.store import contents
 from banledger.store.engine import Engine, Repair
 from banledger.store.pages import pages
@@ -54,12 +68,15 @@ class Sources:
         self._saved: dict[Name, Source] = {}
         self._stopped: dict[str, StopLine] = {}  # by jail, what stopped while we looked on
         self._latest: dict[Name, float] = {}  # the last moment heard of
+        self._started: dict[str, StartLine] = {}  # by server, what started since that was looked at
         self.notices: list[str] = []
 
     def follow(self, lines: Sequence[Event]) -> list[Event]:
         """The lines, each in its place on its source's timeline; takes note of starts and stops."""
         self._learn({(line.server, line.jail) for line in lines if not isinstance(line, GapLine | NetworkLine)})
-        return [line if isinstance(line, GapLine | NetworkLine) else self._take(line) for line in lines]
+        placed = [line if isinstance(line, GapLine | NetworkLine) else self._take(line) for line in lines]
+        self._outlive()
+        return placed
 
     def save(self) -> None:
         """Put into the store what changed; the last moment heard of only now and then."""
@@ -88,6 +105,8 @@ class Sources:
             source = self._raise_latest(name)
             self._notice_label(source, line)
             self._known[name] = started(source, line)
+            if self._known[name].begun > source.begun:
+                self._started[line.server] = line
             return line
         shift = source.shift if line.writer == source.writer else source.shifts.get(line.writer, 0.0)
         if shift:
@@ -97,9 +116,22 @@ class Sources:
         elif isinstance(line, StopLine):
             self._known[name] = stopped(source, line)
             self._stopped[line.jail] = line
+        elif isinstance(line, HeldLine) and source.state == STOPPED:
+            self._known[name] = alive(source, line)
         elif source.writer and line.order > self._latest.get(name, 0.0):
             self._latest[name] = line.order
         return line
+
+    def _outlive(self) -> None:
+        """Stop what a crash of a server's machine left running: a jail that is gone since never starts again."""
+        for server, line in self._started.items():
+            tokens = self._engine.members(self._keys.sources)
+            keys = [self._keys.source(tok) for tok in tokens if tok.startswith(source_token(server, ""))]
+            found = [from_hash(fields, (server, fields.get("jail", ""))) for fields in self._engine.hashes(keys)]
+            names = {(server, source.jail) for source in found if source.boot not in ("", line.boot)}
+            self._learn(names)
+            self._known |= {name: outlived(self._known[name], line) for name in names}
+        self._started.clear()
 
     def _raise_latest(self, name: Name) -> Source:
         source = self._known[name]
@@ -112,7 +144,13 @@ class Sources:
         """A line of a writer that is not the source's last."""
         if isinstance(line, BanLine) and line.origin:  # an import, not an action
             return source
-        if not source.writer or not line.writer or source.rival or line.order <= source.begun + _RIVAL_S:
+        if not source.writer or not line.writer or line.order <= source.begun + _RIVAL_S:
+            return source
+        if isinstance(line, StopLine):
+            return without_rival(source, line) if line.writer == source.rival else source
+        if source.state == STOPPED and line.order > source.latest and line.writer in source.shifts:
+            return resumed(source, line.writer, line.order, line.seen)
+        if source.rival:
             return source
         if line.writer not in source.shifts:
             return followed(source, line.writer, line.order, line.seen)
@@ -227,7 +265,7 @@ class _Held(Struct, frozen=True, gc=False):
 def _held(snapshot: list[HeldLine]) -> Iterator[_Held]:
     for line in snapshot:
         for fid, time, bantime, bancount in line.bans:
-            yield _Held(canonical_address(fid) or fid, time, bantime, bancount)
+            yield _Held(canonical_address(fid) or fid, time, bounded(bantime), bancount)
 
 
 class _Listed:
@@ -249,9 +287,8 @@ class _Listed:
             return False
         if len(self._parts) == self._of:
             return True
-        # Only of an address it is known that fail2ban spells it so too.
-        spelled = canonical_address(ban.fid) == ban.fid
-        return spelled and crc32(ban.fid.encode()) % self._of in self._parts
+        # Of text with a backslash it is not known that fail2ban spells it so too: it may stand for bytes.
+        return "\\" not in ban.fid and crc32(ban.fid.encode()) % self._of in self._parts
 
 
 class _View:
