@@ -67,12 +67,12 @@ def _writer(
 ) -> Callable[[dict[str, Any]], None]:
     from pathlib import Path
 
+    from banledger.cli.environment import load
     from banledger.importer.segments import SegmentWriter
-    from banledger.settings import load
 
     directory = Path(load({"spool": spool, "config": config}).spool)
     waiting = "the spool is full: waiting for the recorder (banledger record)"
-    return stack.enter_context(SegmentWriter(directory, lambda: progress(waiting, 0, 0))).write
+    return stack.enter_context(SegmentWriter(directory, lambda: progress.say(waiting))).write
 
 
 def _say(summary: "Summary", *, dry_run: bool) -> None:
