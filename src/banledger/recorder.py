@@ -247,7 +247,8 @@ class Recorder:
         if kind not in self._troubles:
             self._troubles.add(kind)
             if isinstance(error, SpoolError) and self._spool.missing:
-                _log.error("no ban is recorded: there is no spool %s (%s)", self._spool.directory, error.hint)
+                missing = f"can't read the spool {self._spool.directory}: there is no such directory"
+                _log.error("%s, so no ban is recorded (%s)", missing, error.hint)
                 notifier.status(f"waiting: {error}")
                 return
             meanwhile = "no ban is recorded: there is no spool" if self._spool.missing else "bans wait in the spool"

@@ -16,7 +16,7 @@ _MEANT = {"UK": "GB", "EN": "GB", "EL": "GR", "JA": "JP", "KO": "KR", "SP": "ES"
 
 def unknown(ledger: LedgerReader, query: Query) -> Iterator[str]:
     """A line for each jail, server or country of the query that the ledger does not have; none for an empty ledger."""
-    if not ledger.days():
+    if not (query.jail or query.server or query.country) or not ledger.days():
         return
     for value in _absent(ledger, "country", tuple(code for code in query.country if code != PRIVATE)):
         yield _country(value)
