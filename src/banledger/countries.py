@@ -259,6 +259,10 @@ ZW Zimbabwe
 )
 
 
+ISO = frozenset(NAMES) - {"EU", "XK", "XX"}
+"""The codes that ISO 3166-1 gives to countries. The others in `NAMES` are used, but not for a country of its list."""
+
+
 def name_of(code: str) -> str:
     """The country's name, or the code itself if nobody knows it."""
     return NAMES.get(code, code)

@@ -27,6 +27,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from banledger.countries import ISO
 from banledger.identity import canonical_address, whole_second
 from banledger.model import BanLine, ProlongLine, TicketLine, UnbanLine
 from banledger.users import tried, whole
@@ -38,7 +39,6 @@ PENDING = "pending"
 _RANK = {LIVE: 0, RESTORED: 1, IMPORTED: 2, PENDING: 3}
 
 _PUBLIC = "public"
-_UNKNOWN = "XX"
 
 PROVEN, NONE = "proven", "none"
 WAITING, INHERITED, STALE = "waiting", "inherited", "stale"
@@ -297,8 +297,8 @@ def with_whole_users(ban: Ban) -> Ban:
 
 
 def is_country(text: str) -> bool:
-    """Whether an import may name this as a country: two letters, and not XX, which says that it doesn't know."""
-    return len(text) == 2 and text.isascii() and text.isalpha() and text.isupper() and text != _UNKNOWN
+    """Whether an import may name this as a country: a code of ISO 3166-1. Not so AP, EU, ZZ, or XX for unknown."""
+    return text in ISO
 
 
 def _merge_prolong(ban: Ban, line: ProlongLine) -> Ban:

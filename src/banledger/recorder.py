@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from banledger.clock import ClockWatch
-from banledger.errors import BanledgerError, StoreError
+from banledger.errors import BanledgerError, SpoolError, StoreError
 from banledger.notify import Notifier
 from banledger.record import Locate
 from banledger.spool import Spool
@@ -246,6 +246,11 @@ class Recorder:
         kind = error.hint or str(error)
         if kind not in self._troubles:
             self._troubles.add(kind)
+            if isinstance(error, SpoolError) and self._spool.missing:
+                missing = f"can't read the spool {self._spool.directory}: there is no such directory"
+                _log.error("%s, so no ban is recorded (%s)", missing, error.hint)
+                notifier.status(f"waiting: {error}")
+                return
             meanwhile = "no ban is recorded: there is no spool" if self._spool.missing else "bans wait in the spool"
             _log.error("%s; %s (%s)", error, meanwhile, error.hint or "it is tried again")
             notifier.status(f"waiting: {error}")

@@ -175,8 +175,8 @@ def test_bans_are_not_said_to_wait_in_a_spool_that_is_not_there(
     recorder.close()
     down, missing = (record.message for record in caplog.records)
     assert down == "the store is down; no ban is recorded: there is no spool (start it)"
-    assert missing.startswith(f"can't read the spool {nowhere_}: ")
-    assert "; no ban is recorded: there is no spool (systemd-tmpfiles --create makes it" in missing
+    hint = "systemd-tmpfiles --create makes it; or name another with --spool or BANLEDGER_SPOOL"
+    assert missing == (f"can't read the spool {nowhere_}: there is no such directory, so no ban is recorded ({hint})")
 
 
 @pytest.mark.parametrize("error", [LedgerNewer("newer"), NotALedger("not ours"), StoreError("too old")])

@@ -20,7 +20,7 @@ _TABLE = 50
 @click.command(name="bans")
 @options.filters
 @click.option(
-    "-n", "count", type=click.IntRange(0), help="How many at most. [default: 50; all of them with --json and --csv]"
+    "-n", "count", type=click.IntRange(1), help="How many at most. [default: 50; all of them with --json and --csv]"
 )
 @options.formats
 @options.store_options

@@ -36,13 +36,13 @@ def import_(url: str, server: str, dry_run: bool, spool: str | None, config: str
 
     _label(server)
     _keep_secret(url)
-    summary = ancestor.Summary()
+    summary, now = ancestor.Summary(), time.time()
     with ExitStack() as stack:
         source = stack.enter_context(ancestor.connect(url))
         progress = stack.enter_context(Progress())
         write = (lambda _: None) if dry_run else _writer(stack, spool, config, progress)
-        ancestor.import_bans(source, server, write, summary, progress)
-        ancestor.import_networks(source, server, write, summary, progress, time.time())
+        ancestor.import_bans(source, server, write, summary, progress, now)
+        ancestor.import_networks(source, server, write, summary, progress, now)
     _say(summary, dry_run=dry_run)
 
 
@@ -67,12 +67,12 @@ def _writer(
 ) -> Callable[[dict[str, Any]], None]:
     from pathlib import Path
 
+    from banledger.cli.environment import load
     from banledger.importer.segments import SegmentWriter
-    from banledger.settings import load
 
     directory = Path(load({"spool": spool, "config": config}).spool)
     waiting = "the spool is full: waiting for the recorder (banledger record)"
-    return stack.enter_context(SegmentWriter(directory, lambda: progress(waiting, 0, 0))).write
+    return stack.enter_context(SegmentWriter(directory, lambda: progress.say(waiting))).write
 
 
 def _say(summary: "Summary", *, dry_run: bool) -> None:
@@ -83,7 +83,7 @@ def _say(summary: "Summary", *, dry_run: bool) -> None:
     click.echo(f"{summary.written:,} {done}")
     if summary.without_country:
         click.echo(f"{summary.without_country:,} of them name no country: it is looked up as for any ban")
-    for reason, count in summary.skipped.most_common():
+    for reason, count in summary.skipped.most_common(20):
         click.echo(f"{count:,} skipped: {visible(reason)}")
     if summary.networks or summary.refused:
         click.echo(f"{_number(summary.networks, 'network')} of whois {done}")

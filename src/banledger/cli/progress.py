@@ -1,4 +1,4 @@
-"""Progress of long work on stderr: bars on a terminal, else a line when something new begins."""
+"""Progress of long work on stderr: bars on a terminal, else nothing, so that cron has no mail to send."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -14,7 +14,8 @@ class Progress:
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
         self._bars: Bars | None = None
-        self._tasks: dict[str, TaskID | None] = {}
+        self._tasks: dict[str, TaskID] = {}
+        self._said: set[str] = set()
 
     def __enter__(self) -> "Progress":
         return self
@@ -26,10 +27,6 @@ class Progress:
     def __call__(self, what: str, done: int, total: int) -> None:
         """So much of it is done."""
         if not self._terminal:
-            if what not in self._tasks:
-                self._tasks[what] = None
-                sys.stderr.write(f"{what} ...\n")
-                sys.stderr.flush()
             return
         if self._bars is None:
             self._bars = _bars()
@@ -38,6 +35,15 @@ class Progress:
         if task is None:
             task = self._tasks[what] = self._bars.add_task(what)
         self._bars.update(task, completed=done, total=total or None)
+
+    def say(self, what: str) -> None:
+        """Say once what the work waits for, also where there is no terminal."""
+        if self._terminal:
+            self(what, 0, 0)
+        elif what not in self._said:
+            self._said.add(what)
+            sys.stderr.write(f"{what}\n")
+            sys.stderr.flush()
 
 
 def _bars() -> "Bars":

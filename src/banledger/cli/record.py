@@ -16,7 +16,8 @@ from typing import ClassVar, TextIO
 import click
 
 from banledger import notify, settings
-from banledger.cli import lookups
+from banledger.cli import environment, lookups
+from banledger.cli.directory import check_directory
 from banledger.cli.options import store_options
 from banledger.errors import BanledgerError
 from banledger.recorder import Recorder
@@ -51,7 +52,7 @@ def record(once: bool, adopt: str | None, spool: str | None, **flags: str | None
     _log_to_stderr()
     _allow_many_files()
     collect_rarely()
-    chosen = settings.load(flags)
+    chosen = environment.load(flags)
     if adopt is not None:
         _adopt(chosen, adopt)
     elif once:
@@ -73,6 +74,7 @@ def collect_rarely() -> None:
 
 
 def _connect(chosen: Settings) -> Ledger:
+    check_directory(chosen.store)
     return open_to_write(chosen.store, chosen.prefix, chosen.timezone, access(chosen), chosen.machine)
 
 

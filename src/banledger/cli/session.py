@@ -17,7 +17,7 @@ _EVERY_S = 0.1
 @contextmanager
 def ledger(store: str | None, prefix: str | None, config: str | None) -> "Iterator[LedgerReader]":
     """The ledger that the settings name, closed at the end."""
-    from banledger.settings import load
+    from banledger.cli.environment import load
     from banledger.store.connect import access
     from banledger.store.ledger import open_to_read
 
@@ -38,13 +38,17 @@ def _warn(message: str) -> None:
 
 
 def query(reader: "LedgerReader", now: float, options: dict[str, Any], since: str | None = None) -> "Query":
-    """The question behind the options of `filters`; `since` where none of --since and --until is given."""
+    """The question behind the options of `filters`; `since` where none of --since and --until is given.
+
+    Says on stderr which jails, servers and countries the ledger does not have.
+    """
     from banledger.report.query import Query, addresses, countries, span, systems
+    from banledger.report.unknown import unknown
 
     start, end = options["since"], options["until"]
     if start is None and end is None:
         start = since
-    return Query(
+    made = Query(
         span=span(start, end, now, reader.zone),
         jail=options["jail"],
         country=countries(options["country"]),
@@ -53,6 +57,9 @@ def query(reader: "LedgerReader", now: float, options: dict[str, Any], since: st
         user=options["user"],
         asn=systems(options["asn"]),
     )
+    for line in unknown(reader, made):
+        _warn(line)
+    return made
 
 
 class Progress:

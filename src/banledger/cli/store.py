@@ -148,7 +148,7 @@ def rebuild(store: str | None, prefix: str | None, config: str | None) -> None:
 def _settings(flags: dict[str, str | None], password_file: str | None = None) -> "Settings":
     from msgspec.structs import replace
 
-    from banledger.settings import load
+    from banledger.cli.environment import load
 
     settings = load(flags)
     return replace(settings, password="", password_file=password_file) if password_file else settings
@@ -170,10 +170,12 @@ def _source(settings: "Settings") -> "Iterator[End]":
 @contextmanager
 def _target(settings: "Settings") -> "Iterator[Target]":
     """The bare engine: a recorder's `Ledger` would make the copy its own."""
+    from banledger.cli.directory import check_directory
     from banledger.keyspace import Keyspace
     from banledger.store import connect
     from banledger.store.copy import Target
 
+    check_directory(settings.store)
     keys = Keyspace(settings.prefix)
     engine = connect.writer(settings.store, keys, connect.access(settings))
     try:

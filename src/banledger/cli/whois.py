@@ -36,7 +36,7 @@ def whois(what: str, refresh: bool, as_json: bool, raw: bool, spool: str | None,
     """
     if as_json and raw:
         raise click.UsageError("--json and --raw exclude each other", click.get_current_context())
-    from banledger.settings import load
+    from banledger.cli.environment import load
 
     chosen = load({"spool": spool, **flags})
     now = time.time()
@@ -52,12 +52,18 @@ def _address(what: str) -> str:
     from banledger.block import block
     from banledger.enrich.offline import locate
     from banledger.errors import QuestionError
+    from banledger.network import SHORTEST
     from banledger.report.query import addresses
     from banledger.special import described, embedded
 
     (asked,) = addresses((what,))
+    there = block(asked)
+    if there.prefix < SHORTEST[there.version]:
+        raise QuestionError(
+            f"{asked} is too large: no registry has a network of that size",
+            hint=f"ask about an address, or a network from /{SHORTEST[there.version]} on",
+        )
     if locate(asked).scope != "public":
-        there = block(asked)
         hint = f"banledger whois {inside}" if (inside := embedded(there)) else "no registry knows whose it is"
         raise QuestionError(f"{asked} is special: {described(there) or 'private or reserved'}", hint=hint)
     return asked

@@ -5,15 +5,16 @@
     cidr:<cidr>   a pickled dictionary of `ipwhois` about a network; nothing is unpickled (`plain_pickle`)
 
 A ban's id is computed from server, jail, address and second, as every ban's, so importing twice imports once. Nothing
-in the source is changed. Everything in it is taken for hostile: it lay in a store on the network.
+in the source is changed. Everything in it is taken for hostile: it lay in a store on the network. So the source is
+asked how large a value is before the value is fetched, a reason that something is left out is one of a few, and one
+key never stops the rest.
 """
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import isfinite
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from banledger.errors import SettingsError, StoreUnavailable
 from banledger.identity import canonical_address
@@ -24,26 +25,37 @@ from banledger.network import line_of
 from banledger.record import is_country
 from banledger.settings import without_password
 
-_NID = re.compile(rb"f2b:[0-9a-z]{10}")
+if TYPE_CHECKING:
+    import redis
+
+_BANS = "f2b:" + 10 * "[0-9a-z]"
+_NETWORKS = "cidr:*"
 _AT_ONCE = 1000
-_LATEST = 32_503_680_000  # the year 3000
-_JAIL_MAX = 4096
+_AHEAD_S = 366 * 86_400.0
+_REASONS_MOST = 100
+_OTHER = "for other reasons"
+_FIELDS = {b"jail": 4096, b"ip": 256, b"timestamp": 64, b"country": 64}
+"""The fields of a ban and how many bytes each may have."""
+_TYPES = {b"hash", b"set", b"string", b"list", b"zset", b"stream"}
 
 Write: TypeAlias = Callable[[dict[str, Any]], None]
 Progress: TypeAlias = Callable[[str, int, int], None]
+Command: TypeAlias = tuple[bytes | str | int, ...]
+Fields: TypeAlias = Mapping[bytes, bytes | None]
+"""A ban's hash; None for a value that is too long."""
 
 
 class Source(Protocol):
-    """What is asked of the ancestor's store: commands of Redis with their replies as bytes (redis-py does)."""
+    """What is asked of the ancestor's store: commands of Redis, with replies as bytes as redis-py has them."""
 
     def scan(self, cursor: int, match: str, count: int) -> tuple[int, list[bytes]]: ...
-    def type(self, key: bytes) -> bytes: ...
-    def hgetall(self, key: bytes) -> Mapping[bytes, bytes]: ...
-    def get(self, key: bytes) -> bytes | None: ...
+    def ask(self, commands: Sequence[Command]) -> list[Any]:
+        """The replies in order; None also where a key holds what the command does not work on."""
+        ...
 
 
 class Summary:
-    """What was found and done. `skipped` and `refused` count reasons."""
+    """What was found and done. `skipped` and `refused` count reasons, which are few whatever the source holds."""
 
     def __init__(self) -> None:
         self.found = self.written = self.without_country = self.networks = 0
@@ -51,73 +63,150 @@ class Summary:
         self.refused: Counter[str] = Counter()
 
 
-def import_bans(source: Source, server: str, write: Write, summary: Summary, progress: Progress) -> None:
-    """Every ban of the source as a line of `server`, handed to `write`; counted in `summary`."""
-    for key in _keys(source, "f2b:*"):
-        if not _NID.fullmatch(key) or source.type(key) != b"hash":
-            continue  # a set: an address, a jail, a day, a country
-        summary.found += 1
-        progress("bans", summary.found, 0)
-        try:
-            line = ban_line(source.hgetall(key), server)
-        except ValueError as error:
-            summary.skipped[str(error)] += 1
-            continue
-        summary.without_country += "country" not in line
-        write(line)
-        summary.written += 1
+def _count(reasons: Counter[str], reason: str) -> None:
+    reasons[reason if reason in reasons or len(reasons) < _REASONS_MOST else _OTHER] += 1
 
 
-def ban_line(fields: Mapping[bytes, bytes], server: str) -> dict[str, Any]:
+# Bans.
+
+
+def import_bans(source: Source, server: str, write: Write, summary: Summary, progress: Progress, now: float) -> None:
+    """Every ban of the source as a line of `server`, handed to `write`; counted in `summary` (UTC epoch `now`)."""
+    for page in _pages(source, _BANS):  # sets are the ancestor's indexes, some with names as long as a nid
+        for fields in _hashes(source, _of_type(source, page, b"hash", summary.skipped, besides=b"set")):
+            summary.found += 1
+            progress("bans", summary.found, 0)
+            try:
+                line = ban_line(fields, server, now)
+            except ValueError as error:
+                _count(summary.skipped, str(error))
+                continue
+            summary.without_country += "country" not in line
+            write(line)
+            summary.written += 1
+
+
+def _of_type(
+    source: Source, page: Sequence[bytes], wanted: bytes, reasons: Counter[str], besides: bytes = b""
+) -> list[bytes]:
+    """The keys of a page that hold the type that is wanted. Those of others are counted, but for `besides`."""
+    types = source.ask([("TYPE", key) for key in page])
+    for type_ in types:
+        if type_ not in (wanted, besides, b"none"):
+            _count(reasons, f"its key holds a {type_.decode()}" if type_ in _TYPES else "its key holds another type")
+    return [key for key, type_ in zip(page, types, strict=True) if type_ == wanted]
+
+
+def _hashes(source: Source, keys: Sequence[bytes]) -> Iterator[Fields]:
+    """The fields of each; what is too long is not fetched."""
+    places = [(key, name) for key in keys for name in _FIELDS]
+    sizes = source.ask([("HSTRLEN", *place) for place in places])
+    small = [(size or 0) <= _FIELDS[name] for (_, name), size in zip(places, sizes, strict=True)]
+    values = iter(source.ask([("HGET", *place) for place, fits in zip(places, small, strict=True) if fits]))
+    fields = iter([(next(values) or b"") if fits else None for fits in small])
+    for _ in keys:
+        yield {name: next(fields) for name in _FIELDS}
+
+
+def ban_line(fields: Fields, server: str, now: float) -> dict[str, Any]:
     """The line of the spool for a ban's hash. Raises ValueError with the reason why there is none."""
-    jail = fields.get(b"jail", b"").decode("utf-8", "surrogateescape")
-    if not jail or len(jail) > _JAIL_MAX:
+    jail = _text(fields, b"jail")
+    if not jail:
         raise ValueError("it names no jail")
-    address = canonical_address(fields.get(b"ip", b"").decode("utf-8", "replace"))
+    if not jail.isprintable():
+        raise ValueError("its jail has characters that can't be printed")
+    address = canonical_address(_text(fields, b"ip"))
     if address is None:
         raise ValueError("its ip is no address")
-    moment = _moment(fields.get(b"timestamp", b""))
+    moment = _moment(_text(fields, b"timestamp"), now)
     line = {"v": VERSION, "kind": "ban", "seen": moment, "server": server, "jail": jail, "fid": address}
-    country = fields.get(b"country", b"").decode("ascii", "replace").strip().upper()
+    country = (fields.get(b"country") or b"").decode("ascii", "replace").strip().upper()
     return line | {"time": moment, "origin": "import"} | ({"country": country} if is_country(country) else {})
 
 
-def _moment(text: bytes) -> float:
+def _text(fields: Fields, name: bytes) -> str:
+    """The text of a field; empty where there is none. Raises ValueError if it is too long, or no UTF-8."""
+    value = fields.get(name, b"")
+    if value is None or len(value) > _FIELDS[name]:
+        raise ValueError(f"its {name.decode()} is too long")
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"its {name.decode()} is not UTF-8") from None
+
+
+def _moment(text: str, now: float) -> float:
     try:
         moment = float(text)
     except ValueError:
         raise ValueError("its timestamp is no number") from None
-    if not isfinite(moment) or not 1 <= moment < _LATEST:
+    if not isfinite(moment) or moment < 1:
         raise ValueError("its timestamp is no moment of ours")
+    if moment > now + _AHEAD_S:
+        raise ValueError("its timestamp is more than a year ahead")
     return round(moment, 6)
+
+
+# Networks.
 
 
 def import_networks(
     source: Source, server: str, write: Write, summary: Summary, progress: Progress, now: float
 ) -> None:
     """What the source remembers of networks, likewise; what can't be read is counted in `summary`."""
-    for key in _keys(source, "cidr:*"):
-        if source.type(key) != b"string":
-            continue
-        try:
-            plain = plain_pickle.loads(source.get(key) or b"")
-            record = network_of(key.removeprefix(b"cidr:").decode("utf-8", "replace"), plain)
-        except (plain_pickle.NotPlain, ValueError) as error:
-            summary.refused[str(error)] += 1
-            continue
-        write(line_of(record, about="", seen=now, server=server, writer="import"))
-        summary.networks += 1
-        progress("networks", summary.networks, 0)
+    for page in _pages(source, _NETWORKS):
+        for key in _of_type(source, page, b"string", summary.refused):
+            try:
+                line = _network_line(source, key, server, now)
+            except (plain_pickle.NotPlain, ValueError) as error:
+                _count(summary.refused, str(error))
+                continue
+            write(line)
+            summary.networks += 1
+            progress("networks", summary.networks, 0)
 
 
-def _keys(source: Source, pattern: str) -> Iterator[bytes]:
+def _network_line(source: Source, key: bytes, server: str, now: float) -> dict[str, Any]:
+    """The line of the spool for what a key holds. One byte too many is fetched at most."""
+    (value,) = source.ask([("GETRANGE", key, 0, plain_pickle.MAX_BYTES)])
+    plain = plain_pickle.loads(value or b"")
+    record = network_of(key.removeprefix(b"cidr:").decode("utf-8", "replace"), plain, now)
+    return line_of(record, about="", seen=now, server=server, writer="import")
+
+
+def _pages(source: Source, pattern: str) -> Iterator[list[bytes]]:
     """Every key that matches; SCAN may name one twice, which is harmless."""
     cursor = 0
     while True:
         cursor, page = source.scan(cursor, match=pattern, count=_AT_ONCE)
-        yield from page
+        if page:
+            yield page
         if not int(cursor):
             return
+
+
+class _Client:
+    """A connection to a server. See `Source`."""
+
+    def __init__(self, client: "redis.Redis") -> None:
+        self._client = client
+
+    def scan(self, cursor: int, match: str, count: int) -> tuple[int, list[bytes]]:
+        return self._client.scan(cursor, match=match, count=count)  # type: ignore[return-value]  # maybe awaitable
+
+    def ask(self, commands: Sequence[Command]) -> list[Any]:
+        pipeline = self._client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+        return [_reply(reply) for reply in pipeline.execute(raise_on_error=False)]
+
+
+def _reply(reply: object) -> object:
+    if isinstance(reply, Exception):
+        if str(reply).startswith("WRONGTYPE"):
+            return None
+        raise reply
+    return reply
 
 
 @contextmanager
@@ -132,7 +221,7 @@ def connect(url: str) -> Iterator[Source]:
     except ValueError as error:
         raise SettingsError(f"the URL makes no sense: {error}", hint="redis://host:6379/0") from error
     try:
-        yield client  # type: ignore[misc]  # redis-py's replies may be awaitable, say its types
+        yield _Client(client)
     except (redis.RedisError, OSError) as error:
         trouble = translate(error, without_password(url), secret="BANLEDGER_IMPORT_URL")  # noqa: S106
         raise StoreUnavailable(f"can't read the source: {trouble}", hint=trouble.hint) from error

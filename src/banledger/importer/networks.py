@@ -1,48 +1,136 @@
-"""What the ancestor remembered of a network: `ipwhois` dictionaries, read into values of ours. Pure."""
+"""What the ancestor remembered of a network: `ipwhois` dictionaries, read into values of ours. Pure.
+
+A record is filed under the network that its own answer names, not under the key that it lay at: whoever may write
+keys would otherwise say of any network whose it is. The key counts only where the answer names no network.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from banledger.block import block
-from banledger.enrich.codes import country_code
+from banledger.block import Block, block, blocks_between
+from banledger.clock import is_future
+from banledger.enrich.jcard import text
 from banledger.identity import canonical_address
-from banledger.network import Network
+from banledger.network import MOST_CIDRS, SHORTEST, Network, smallest_around
+from banledger.record import is_country
 
 SOURCE = "import"
 
 _UPDATED = "%Y-%m-%dT%H:%M:%SZ"
-_TEXT_MAX = 256
+_CIDR_MAX = 64
+_LISTED_MAX = 8192
 _ASN_MAX = 2**32 - 1
 _RAW_MAX = 256 << 10
 _REGISTRIES = {"ripencc": "ripe"}
 
+Fields = Mapping[Any, Any]
 
-def network_of(cidr: str, found: object) -> Network:
-    """The record in an `ipwhois` RDAP dictionary kept for `cidr`. Raises ValueError with the reason."""
-    network = canonical_address(cidr)
-    if network is None:
+
+def network_of(key: str, found: object, now: float) -> Network:
+    """The record in an `ipwhois` RDAP dictionary that lay at the key `cidr:<key>`; UTC epoch `now`.
+
+    Raises ValueError with the reason, which is one of a few.
+    """
+    filed = _block(key)
+    if filed is None:
         raise ValueError("its key names no network")
     if not isinstance(found, Mapping):
         raise ValueError("it is no dictionary")
     details = found.get("network")
     details = details if isinstance(details, Mapping) else {}
-    registry = _text(found.get("asn_registry")) or ""
-    raw = json.dumps(found, separators=(",", ":"), default=str).encode()
+    registry = text(found.get("asn_registry")) or ""
     return Network(
-        cidrs=(block(network).cidr,),
+        cidrs=tuple(one.cidr for one in _cidrs(details, found.get("query"), filed)),
         source=SOURCE,
         registry=_REGISTRIES.get(registry, registry),
-        fetched=_moment(found.get("updated")),
-        handle=_text(details.get("handle")),
-        name=_text(details.get("name")),
+        fetched=_moment(found.get("updated"), now),
+        handle=text(details.get("handle")),
+        name=text(details.get("name")),
         country=_country(details.get("country")) or _country(found.get("asn_country_code")),
-        org=_text(found.get("asn_description")),
+        org=text(found.get("asn_description")),
         abuse=next(_abuse(found.get("objects")), None),
         asn=_asn(found.get("asn")),
-        raw=raw if len(raw) <= _RAW_MAX else b"",
+        raw=_whole(found),
     )
+
+
+# The network.
+
+
+def _cidrs(details: Fields, query: object, filed: Block) -> list[Block]:
+    """The CIDRs that the answer names, in order, or the one of its key if it names none. Raises ValueError."""
+    asked = None if query is None else _block(query)
+    if query is not None and asked is None:
+        raise ValueError("it does not say which address was asked about")
+    blocks = _without_inner(_listed(details) or _between(details) or [filed])
+    own = smallest_around(asked or filed, blocks)
+    if asked is not None and own is None:
+        raise ValueError("its network does not hold the address that was asked about")
+    if any(one.prefix < SHORTEST[one.version] for one in blocks):
+        raise ValueError("its network is larger than any that registries give")
+    first = [own] if own else []
+    return sorted([*first, *(one for one in blocks if one != own)][:MOST_CIDRS], key=_order)
+
+
+def _listed(details: Fields) -> list[Block]:
+    """Of the field `cidr`: networks with a comma between. Raises ValueError if one is none."""
+    listed = details.get("cidr")
+    if not isinstance(listed, str) or not listed.strip():
+        return []
+    blocks = [_block(one) for one in listed[: _LISTED_MAX + 1].split(",")]
+    if len(listed) > _LISTED_MAX or None in blocks:
+        raise ValueError("its network is none")
+    return [one for one in blocks if one is not None]
+
+
+def _between(details: Fields) -> list[Block]:
+    """From its first to its last address. Raises ValueError if that is no range."""
+    first, last = _block(details.get("start_address")), _block(details.get("end_address"))
+    if first is None or last is None:
+        return []
+    if first.host_bits or last.host_bits or first.version != last.version or last.first < first.first:
+        raise ValueError("its network is none")
+    return list(blocks_between(first.text, last.text))
+
+
+def _without_inner(blocks: list[Block]) -> list[Block]:
+    """Those that lie in no other, each once, in order."""
+    kept: list[Block] = []
+    for one in sorted(blocks, key=_order):
+        if not (kept and kept[-1].covers(one)):
+            kept.append(one)
+    return kept
+
+
+def _order(one: Block) -> tuple[int, int, int]:
+    return one.version, one.first, one.prefix
+
+
+def _block(value: object) -> Block | None:
+    """The address or network in a text."""
+    if not isinstance(value, str) or len(value) > _CIDR_MAX:
+        return None
+    canonical = canonical_address(value.strip())
+    return block(canonical) if canonical else None
+
+
+# The rest.
+
+
+def _whole(found: Fields) -> bytes:
+    """The whole answer as JSON; empty if it is too large, or can't be written so. It stops at the limit."""
+    pieces, size = [], 0
+    try:
+        for piece in json.JSONEncoder(separators=(",", ":"), allow_nan=False).iterencode(found):
+            pieces.append(piece)
+            size += len(piece)
+            if size > _RAW_MAX:
+                return b""
+    except (TypeError, ValueError):
+        return b""
+    return "".join(pieces).encode("ascii")
 
 
 def _abuse(objects: object) -> Iterator[str]:
@@ -52,27 +140,24 @@ def _abuse(objects: object) -> Iterator[str]:
             contact: Any = one.get("contact")
             emails = contact.get("email") if isinstance(contact, Mapping) else None
             for email in emails if isinstance(emails, list | tuple) else ():
-                if isinstance(email, Mapping) and (text := _text(email.get("value"))) and "@" in text:
-                    yield text
-
-
-def _text(value: object) -> str | None:
-    return value.strip()[:_TEXT_MAX] or None if isinstance(value, str) else None
+                if isinstance(email, Mapping) and (mailbox := text(email.get("value"))) and "@" in mailbox:
+                    yield mailbox
 
 
 def _country(value: object) -> str | None:
-    return country_code(value.strip().upper()) if isinstance(value, str) else None
+    code = value.strip().upper() if isinstance(value, str) else ""
+    return code if is_country(code) else None
 
 
 def _asn(value: object) -> int | None:
     """`ipwhois` keeps it as text; several, for a network announced twice, stand beside each other: the first."""
-    first = (value.split() or [""])[0] if isinstance(value, str) else ""
+    first = (value[:256].split() or [""])[0] if isinstance(value, str) else ""
     if not (first.isascii() and first.isdecimal() and len(first) <= 10):
         return None
     return int(first) if 0 < int(first) <= _ASN_MAX else None
 
 
-def _moment(value: object) -> int:
+def _moment(value: object, now: float) -> int:
     if not isinstance(value, str):
         raise ValueError("it does not say when it was fetched")
     try:
@@ -81,4 +166,6 @@ def _moment(value: object) -> int:
         raise ValueError("when it was fetched is no date") from None
     if moment < 1:
         raise ValueError("when it was fetched is no date")
+    if is_future(moment, now):
+        raise ValueError("it was fetched in the future")
     return moment

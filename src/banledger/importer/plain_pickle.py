@@ -3,9 +3,11 @@
 Theory of operation. Python's own unpickler is a machine that imports and calls what its input names. This is another
 one, that knows only the opcodes with which protocols 2 to 5 write dictionaries, lists, tuples, text, numbers, booleans
 and None. Any other is refused by name, so there is no way to a module, a class or a call. What is left to do harm with
-is size: input, steps and depth have limits, whole numbers 64 bits, only text can be a key (its hash is salted), and
-what has been memoized may be used again if it is no container, so that what comes out is a tree no larger than the
-input, never a graph that unfolds to billions of leaves or loops.
+is size: input, steps and depth have limits, whole numbers 64 bits, and only text can be a key (its hash is salted).
+
+A pickle may use a memoized value again, and again inside what it is used in: few bytes unfold to billions of leaves.
+In memory the value is there once, but whoever walks over it meets it each time. So each value is measured once, with
+all that it unfolds to, and what unfolds to more than `MAX_UNFOLDED` is refused, as is what contains itself.
 """
 
 import struct
@@ -15,7 +17,9 @@ from typing import Any, TypeAlias
 MAX_BYTES = 1 << 20
 _MAX_STEPS = 100_000
 _MAX_DEPTH = 32
-_CONTAINERS = (dict, list, tuple)
+
+MAX_UNFOLDED = 4 << 20
+"""Values, and characters of text, that a walk over the result meets."""
 
 Plain: TypeAlias = "dict[str, Plain] | list[Plain] | tuple[Plain, ...] | str | int | float | bool | None"
 
@@ -27,12 +31,12 @@ class NotPlain(Exception):
 def loads(data: bytes) -> Plain:
     """The plain data in a pickle. Raises NotPlain, nothing else."""
     if len(data) > MAX_BYTES:
-        raise NotPlain(f"{len(data):,} bytes are too many")
+        raise NotPlain(f"it has more than {MAX_BYTES:,} bytes")
     try:
         value = _Machine(data).run()
     except (IndexError, struct.error) as error:
         raise NotPlain("it is cut off or makes no sense") from error
-    _measure(value)
+    _Measure().size(value)
     return value
 
 
@@ -121,10 +125,7 @@ class _Machine:
     def recall(self, place: int) -> None:
         if place not in self._memo:
             raise NotPlain("it recalls what it has not memoized")
-        value = self._memo[place]
-        if isinstance(value, _CONTAINERS):
-            raise NotPlain("it uses a container twice")
-        self.push(value)
+        self.push(self._memo[place])
 
     def since_mark(self) -> list[Any]:
         for place in range(len(self._stack) - 1, -1, -1):
@@ -191,14 +192,41 @@ _STEPS: dict[int, Callable[[_Machine], None]] = {
 }
 
 
-def _measure(value: Plain) -> None:
-    """Refuse what is nested too deep. What comes here is a tree."""
-    level: list[Any] = [value]
-    for _ in range(_MAX_DEPTH):
-        below: list[Any] = []
-        for item in level:
-            below += item.values() if isinstance(item, dict) else item if isinstance(item, list | tuple) else ()
-        if not below:
-            return
-        level = below
-    raise NotPlain("it is nested too deep")
+class _Measure:
+    """Measures values that may be used several times: each container once, with what it unfolds to."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[int, int]] = {}  # size and height, by id
+        self._open: set[int] = set()
+
+    def size(self, value: Plain) -> int:
+        """How many values and characters a walk over it meets. Raises NotPlain for too many, or nested too deep."""
+        return self._measured(value, 0)[0]
+
+    def _measured(self, value: Plain, depth: int) -> tuple[int, int]:
+        if isinstance(value, str):
+            return 1 + len(value), 0
+        if not isinstance(value, dict | list | tuple):
+            return 1, 0
+        size, height = self._known.get(id(value)) or self._container(value, depth)
+        if depth + height > _MAX_DEPTH:
+            raise NotPlain("it is nested too deep")
+        return size, height
+
+    def _container(self, value: "dict[str, Plain] | list[Plain] | tuple[Plain, ...]", depth: int) -> tuple[int, int]:
+        if id(value) in self._open:
+            raise NotPlain("it contains itself")
+        if depth >= _MAX_DEPTH:
+            raise NotPlain("it is nested too deep")
+        self._open.add(id(value))
+        size, height = 1, 0
+        if isinstance(value, dict):
+            size += sum(map(len, value))
+        for item in value.values() if isinstance(value, dict) else value:
+            below, under = self._measured(item, depth + 1)
+            size, height = size + below, max(height, under + 1)
+            if size > MAX_UNFOLDED:
+                raise NotPlain("it unfolds to too much")
+        self._open.remove(id(value))
+        self._known[id(value)] = size, height
+        return size, height

@@ -11,6 +11,7 @@ from banledger.errors import QuestionError
 from banledger.keyspace import DAY, text_of, token
 from banledger.record import Ban
 from banledger.report import ranked, tallied
+from banledger.report.natural import natural
 from banledger.report.query import Query, Span
 from banledger.report.walk import Progress, days_of, silent, walk
 from banledger.store.reader import Gap, LedgerReader
@@ -38,7 +39,7 @@ class Day(Struct, frozen=True):
 
 
 class Top(Struct, frozen=True):
-    """The values of a dimension with most bans, most first, equals by name backwards.
+    """The values of a dimension with most bans, most first, equals in natural order (`natural`).
 
     `total` counts the bans that were asked about; `distinct` all values there are, None where nobody counted.
     """
@@ -168,7 +169,8 @@ def _top_of(table: Mapping[str, int], dimension: str, query: Query, total: int, 
 
 
 def _counts(rows: list[tuple[str, int]]) -> tuple[Count, ...]:
-    return tuple(Count(text_of(tok), bans) for tok, bans in rows)
+    counted = [Count(text_of(tok), bans) for tok, bans in rows]
+    return tuple(sorted(counted, key=lambda row: (-row.bans, natural(row.name))))
 
 
 def _walked(ledger: LedgerReader, query: Query, count: int, progress: Progress) -> _Facts:

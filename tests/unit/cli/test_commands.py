@@ -1,16 +1,23 @@
+import csv
+import io
 import json
 import os
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import click
 import pytest
+from rich.cells import cell_len
 
 from banledger import __version__
 from banledger.cli import COMMANDS, commands, run
+from banledger.settings import TABLE
+from tests.lines import ban
 from tests.unit.cli.conftest import Run
+from tests.unit.report.conftest import write
 
 
 def _all_commands() -> list[tuple[str, ...]]:
@@ -110,6 +117,10 @@ def test_no_control_character_reaches_stdout(banledger: Run) -> None:
         (("report", "--nope"), 2, "no such option '--nope'"),
         (("top",), 2, "missing argument 'DIMENSION'"),
         (("top", "ip", "-n", "0"), 2, "invalid value for '-n'"),
+        (("bans", "-n", "0"), 2, "invalid value for '-n': 0 is not in the range x>=1"),
+        (("store", "copy", "x.db", "x.db"), 2, "FROM and TO are the same"),
+        (("record", "--once", "--store", "/nonexistent/l.db"), 5, "there is no directory /nonexistent for the ledger"),
+        (("store", "copy", "x.db", "/nonexistent/l.db"), 4, "there is no ledger at"),
         (("report", "--prefix", "a b"), 3, "prefix must be"),
         (("report", "--store", "/nonexistent/ledger.db"), 4, "there is no ledger at"),
         (("report", "--prefix", "other"), 4, "there is no ledger with the prefix other"),
@@ -121,6 +132,85 @@ def test_errors_are_two_lines_and_a_code(banledger: Run, words: tuple[str, ...],
     first, second = err.splitlines()
     assert (got, out) == (code, "")
     assert first.startswith(f"error: {message}") and second.startswith("hint: ")
+
+
+@pytest.mark.parametrize("words", [("bans",), ("top", "ip"), ("report",), ("bans", "--json"), ("top", "ip", "--csv")])
+def test_a_mistyped_jail_or_country_does_not_look_like_peace(banledger: Run, words: tuple[str, ...]) -> None:
+    code, _, err = banledger(*words, "--jail", "sshdd", "--country", "UK")
+    assert code == 0
+    assert err == (
+        "warning: no such country 'UK'; did you mean 'GB' (United Kingdom)?\n"
+        "warning: no such jail 'sshdd'; did you mean 'sshd'?\n"
+    )
+    assert banledger(*words, "--jail", "sshd")[2] == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("BANLEDGER_STROE", "there is no such setting; did you mean BANLEDGER_STORE?"),
+        ("BANLEDGER_WHOIS_ENABLE", "there is no such setting; did you mean BANLEDGER_WHOIS_ENABLED?"),
+        ("BANLEDGER_store", "there is no such setting; did you mean BANLEDGER_STORE?"),
+        ("BANLEDGER_QQQ\x1b", "there is no such setting"),
+    ],
+)
+def test_a_variable_that_nothing_reads_is_named_once(
+    banledger: Run, monkeypatch: pytest.MonkeyPatch, name: str, said: str
+) -> None:
+    monkeypatch.setenv(name, "x")
+    for words in (("report",), ("record", "--once"), ("store", "check"), ("kv", "PING")):
+        _, _, err = banledger(*words)
+        shown = name.replace("\x1b", "\\x1b")
+        assert err.count("warning:") == 1 and err.startswith(f"warning: {shown} is not read: {said}\n")
+
+
+def test_variables_of_ours_are_not_warned_about(banledger: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*(setting.variable for setting in TABLE), "BANLEDGER_CONFIG", "BANLEDGER_IMPORT_URL"):
+        if name != "BANLEDGER_STORE":
+            monkeypatch.setenv(name, "")
+    assert "warning" not in banledger("report")[2]
+
+
+def test_csv_has_true_and_false_as_json_has_them(banledger: Run) -> None:
+    _, out, _ = banledger("bans", "--csv")
+    _, lines, _ = banledger("bans", "--json")
+    states = [json.dumps(json.loads(line)["in_force"]) for line in lines.splitlines()]
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [row["in_force"] for row in rows] == states and "false" in states
+
+
+def test_equals_stand_in_the_order_of_their_addresses(tmp_path: Path, banledger: Run) -> None:
+    addresses = ["9.0.0.1", "10.1.0.1", "100.64.0.1", "192.0.2.2", "192.0.2.10", "2001:db8::1"]
+    now = int(time.time())
+    write(
+        tmp_path / "l.db", [*(ban(one, now - 9) for one in addresses[::-1]), *(ban("8.0.0.9", now - n) for n in (5, 6))]
+    )
+    for words in (("top", "ip"), ("top", "ip", "--since", "all"), ("top", "ip", "--jail", "sshd"), ("report",)):
+        found = json.loads(banledger(*words, "--json", "--store", str(tmp_path / "l.db"))[1])
+        rows = found.get("rows") or found["addresses"]
+        assert [row["name"] for row in rows] == ["8.0.0.9", *addresses]
+
+
+def test_the_id_is_shown_at_80_columns(banledger: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = banledger("bans", "-n", "9")
+    ids = [json.loads(line)["id"] for line in banledger("bans", "--json", "-n", "9")[1].splitlines()]
+    head, *lines = out.splitlines()
+    assert head.split() == ["time", "jail", "address", "from", "state", "id"]
+    assert [line.split()[-1] for line in lines] == ids and max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("columns", ["40", "1", "0"])
+@pytest.mark.parametrize(
+    "words", [("report",), ("bans",), ("top", "ip"), ("top", "country"), ("show", "192.0.2.1"), ("show", "10.0.0.1")]
+)
+def test_a_narrow_terminal_breaks_nothing(
+    banledger: Run, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    code, out, err = banledger(*words)
+    assert (code, err) == (0, "")
+    assert max(map(cell_len, out.splitlines())) <= 40
 
 
 def test_a_bug_is_a_traceback(banledger: Run, monkeypatch: pytest.MonkeyPatch) -> None:

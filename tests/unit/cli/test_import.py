@@ -7,6 +7,7 @@ import pytest
 
 from banledger.cli import commands
 from banledger.cli.import_ import import_
+from banledger.cli.progress import Progress
 from tests.unit.cli.conftest import Run
 
 
@@ -37,3 +38,11 @@ def test_errors_are_two_lines_and_a_code(
     assert (got, out) == (code, "")
     first, _ = err.splitlines()
     assert first.startswith(f"error: {message}")
+
+
+def test_what_an_import_waits_for_is_said_once_also_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress() as progress:
+        for _ in range(3):
+            progress("bans", 1, 0)
+            progress.say("the spool is full")
+    assert capsys.readouterr().err == "the spool is full\n"

@@ -31,7 +31,7 @@ PRINTING = (
 )  # fmt: skip
 """Commands that print something without a server or a fail2ban."""
 
-TALKING = ("store check", "report --since soon", "nope", "record --once --spool /nonexistent")
+TALKING = ("bans --jail sshdd", "report --since soon", "nope", "record --once --spool /nonexistent")
 """Commands that say something on stderr."""
 
 ELSEWHERE = {

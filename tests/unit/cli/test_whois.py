@@ -127,6 +127,18 @@ def test_refresh_asks_again_and_says_why_it_could_not(banledger: Run, registries
         assert (code, out) == (10, "") and f"error: {said}" in err.replace("asking about 115.209.121.31 ...\n", "")
 
 
+@pytest.mark.parametrize(("network", "least"), [("0.0.0.0/0", 8), ("::/0", 16), ("8.0.0.0/7", 8), ("2400::/12", 16)])
+def test_a_network_that_is_too_large_for_a_registry_is_refused_with_what_to_ask(
+    banledger: Run, registries: Registries, network: str, least: int
+) -> None:
+    code, out, err = banledger("whois", network)
+    assert (code, out, registries.asked) == (2, "", [])
+    assert err == (
+        f"error: {network} is too large: no registry has a network of that size\n"
+        f"hint: ask about an address, or a network from /{least} on\n"
+    )
+
+
 @pytest.mark.parametrize("address", ["10.0.0.1", "192.0.2.1", "fe80::1", "127.0.0.1", "224.0.0.1", "nonsense"])
 def test_private_addresses_are_never_asked_about(banledger: Run, registries: Registries, address: str) -> None:
     code, _, err = banledger("whois", address)

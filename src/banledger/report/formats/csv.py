@@ -62,5 +62,12 @@ def show(answer: Shown, zone: ZoneInfo, now: float, stopped: Stopped = NONE_STOP
 
 def _line(cells: Iterable[object]) -> str:
     out = StringIO()
-    csv.writer(out, lineterminator="").writerow([cell(value) if isinstance(value, str) else value for value in cells])
+    csv.writer(out, lineterminator="").writerow([_cell(value) for value in cells])
     return out.getvalue()
+
+
+def _cell(value: object) -> object:
+    """`true` and `false` are as in JSON."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return cell(value) if isinstance(value, str) else value

@@ -37,8 +37,8 @@ def bans(answer: Sequence[Ban], zone: ZoneInfo, now: float, screen: Screen, stop
     if not answer:
         screen.print(Text("No bans."))
         return
-    table = {name: [_cell(ban, name, zone, state_of(ban, now, stopped)) for ban in answer] for name in _COLUMNS}
-    widths = _fitting(table, screen.width)
+    states = [state_of(ban, now, stopped) for ban in answer]
+    table, widths = _laid_out(answer, states, zone, screen.width)
     grid = Table.grid(padding=(0, 2, 0, 0))
     for name, width in widths.items():
         right = name == "failures"
@@ -57,33 +57,56 @@ def bans(answer: Sequence[Ban], zone: ZoneInfo, now: float, screen: Screen, stop
 
 _COLUMNS = ("time", "server", "jail", "address", "from", "failures", "state", "users", "id")
 _WIDEST = {"address": 43, "jail": 24, "server": 20, "users": 30}
-_DROPPED = ("users", "failures", "server", "id", "from", "state")
-"""What goes first where room is short."""
+_BY_WEIGHT = ("time", "address", "jail", "state", "from", "id", "server", "failures", "users")
+"""Columns by importance: each is shown if there is room left for it."""
+_GAP = 2
+_Columns = dict[str, list[Text]]
 
 
-def _fitting(table: dict[str, list[Text]], room: int) -> dict[str, int]:
-    """The columns to show, each with its width."""
-    widths = {
-        name: min(max(len(name), *(cell.cell_len for cell in cells)), _WIDEST.get(name, room))
-        for name, cells in table.items()
-        if name != "server" or len({cell.plain for cell in cells}) > 1
-    }
-    for name in _DROPPED:
-        if sum(widths.values()) + 2 * len(widths) - 2 > room:
-            widths.pop(name, None)
-    return widths
+def _laid_out(
+    answer: Sequence[Ban], states: Sequence[State], zone: ZoneInfo, room: int
+) -> tuple[_Columns, dict[str, int]]:
+    """The cells, and the width of each column to show. Moments are short where there is no room for the id else.
+
+    An id is what `show` needs to tell all about a ban.
+    """
+    for brief in (False, True):
+        cells = {
+            name: [_cell(ban, name, zone, state, brief=brief) for ban, state in zip(answer, states, strict=True)]
+            for name in _COLUMNS
+        }
+        widths = _fitting(cells, room)
+        if "id" in widths:
+            break
+    return cells, widths
 
 
-def _cell(ban: Ban, name: str, zone: ZoneInfo, state: State) -> Text:
+def _fitting(table: _Columns, room: int) -> dict[str, int]:
+    """The columns to show, each with its width; the address is cut where even it has no room."""
+    left = room + _GAP
+    widths: dict[str, int] = {}
+    for name in _BY_WEIGHT:
+        cells = table[name]
+        width = min(max(len(name), *(cell.cell_len for cell in cells)), _WIDEST.get(name, room))
+        if name == "address":
+            width = max(len(name), min(width, left - _GAP))
+        if width + _GAP > left or (name == "server" and len({cell.plain for cell in cells}) == 1):
+            continue
+        widths[name] = width
+        left -= width + _GAP
+    return {name: widths[name] for name in _COLUMNS if name in widths}
+
+
+def _cell(ban: Ban, name: str, zone: ZoneInfo, state: State, *, brief: bool) -> Text:
     match name:
         case "time":
-            return Text(short(ban.time, zone))
+            return Text(short(ban.time, zone)[: -3 if brief else None])
         case "address":
             return Text(visible(ban.ip or ban.fid), style="bold")
         case "from":
             return Text(_from(ban), style="cyan")
         case "state":
-            return Text(_brief(state, zone), style=_STYLES[state.standing])
+            return Text(_word(state) if brief else _brief(state, zone), style=_STYLES[state.standing])
         case "users":
             return Text(visible(", ".join(ban.users)))
         case _:
@@ -106,13 +129,27 @@ def _kind(address: str | None) -> str:
     return described(block(address)) if address else ""
 
 
+_WORDS = {
+    Standing.UNTIL: "banned",
+    Standing.FOR_EVER: "for ever",
+    Standing.RAN_OUT: "ran out",
+    Standing.LIFTED: "lifted",
+    Standing.ENDED: "gone",
+    Standing.STOPPED: "stopped",
+}
+
+
+def _word(state: State) -> str:
+    return _WORDS[state.standing]
+
+
 def _brief(state: State, zone: ZoneInfo) -> str:
     if state.at is None:
         return "for ever"
-    words = {Standing.UNTIL: "until", Standing.RAN_OUT: "ran out", Standing.LIFTED: "lifted", Standing.ENDED: "gone"}
     if state.standing is Standing.STOPPED:
         return str(state.standing)
-    return f"{words[state.standing]} {short(state.at, zone)[:-3]}"
+    word = "until" if state.standing is Standing.UNTIL else _word(state)
+    return f"{word} {short(state.at, zone)[:-3]}"
 
 
 def state_text(state: State, zone: ZoneInfo) -> str:

@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 
 from banledger.report.formats.chart import ASCII, Glyphs, glyphs_for
 
-_NARROWEST, _WIDEST, _NO_TERMINAL = 60, 200, 100
+_NARROWEST, _WIDEST, _NO_TERMINAL = 40, 200, 100
 
 
 class Screen:

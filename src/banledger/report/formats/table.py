@@ -29,6 +29,7 @@ _NOUNS = {
 }  # fmt: skip
 _WHOIS = dict.fromkeys(("network", "asn", "org"), ": whois has not answered, or nobody asks")
 _BESIDE = 92  # from this width on sections stand beside each other
+_HOURS_WIDE = 48  # two columns an hour
 _GAPS_SHOWN = 3
 
 
@@ -227,7 +228,7 @@ def _label(dimension: str, row: Count) -> Text:
 
 
 def _hours(hours: Sequence[int], screen: Screen) -> Text:
-    width = 2 if screen.width < _BESIDE else 3
+    width = 1 if screen.width < _HOURS_WIDE else 2 if screen.width < _BESIDE else 3
     text = Text("Hours of the day", style="bold")
     text.append("\n" + chart.strip(hours, width, screen.glyphs).rstrip(), style="not bold red")
     marks = "".join(f"{hour:02d}".ljust(width * 3) for hour in range(0, 24, 3)).rstrip()

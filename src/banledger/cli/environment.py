@@ -1,0 +1,47 @@
+"""The settings of a command, and a word about variables that nothing reads."""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from banledger.settings import Settings
+
+_NOT_SETTINGS = ("BANLEDGER_CONFIG", "BANLEDGER_IMPORT_URL", "BANLEDGER_FAIL2BAN")
+
+
+def load(flags: Mapping[str, str | None]) -> "Settings":
+    """See `settings.load`. Says on stderr which variables of ours have a wrong name."""
+    from banledger import settings
+
+    for line in misnamed(os.environ):
+        click.echo(f"warning: {line}", err=True)
+    return settings.load(flags)
+
+
+def misnamed(environment: Mapping[str, str]) -> Iterator[str]:
+    """A line for each variable that begins like ours and is none, with the nearest right name."""
+    from banledger.settings import ENVIRONMENT, TABLE
+
+    known = [*(setting.variable for setting in TABLE), *_NOT_SETTINGS]
+    for name in sorted(environment):
+        if name.startswith(ENVIRONMENT) and name not in known:
+            yield f"{_visible(name)} is not read: there is no such setting{_nearest(name, known)}"
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    from difflib import get_close_matches
+
+    from banledger.settings import ENVIRONMENT
+
+    ends = [one.removeprefix(ENVIRONMENT) for one in known]
+    near = get_close_matches(name.removeprefix(ENVIRONMENT).upper(), ends, n=1)
+    return f"; did you mean {ENVIRONMENT}{near[0]}?" if near else ""
+
+
+def _visible(name: str) -> str:
+    from banledger.report.formats.escape import visible
+
+    return visible(name)

@@ -1,0 +1,19 @@
+"""The order in which people look for equals: addresses and numbers by value, text by letters. Pure."""
+
+import re
+
+from banledger.block import block
+from banledger.identity import canonical_address
+
+_NUMBER = re.compile(r"([0-9]{1,18})")
+
+Key = tuple[int, tuple[int, int, int], tuple[tuple[int, int, str], ...], str]
+
+
+def natural(name: str) -> Key:
+    """A key to sort by: addresses and networks first, those of IPv4 before those of IPv6; `a2` before `a10`."""
+    if canonical := canonical_address(name):
+        there = block(canonical)
+        return 0, (there.version, there.first, there.prefix), (), name
+    words = tuple((0, int(word), "") if word.isdecimal() else (1, 0, word) for word in _NUMBER.split(name.casefold()))
+    return 1, (0, 0, 0), words, name

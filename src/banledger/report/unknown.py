@@ -1,0 +1,55 @@
+"""Values of filters that the ledger has never seen. Without a word about them a typing error looks like peace."""
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from itertools import islice
+
+from banledger.countries import NAMES, name_of
+from banledger.keyspace import text_of
+from banledger.report.query import PRIVATE, Query
+from banledger.report.walk import token_of
+from banledger.store.reader import LedgerReader
+
+_LOOKED_AT = 1000  # names to choose from
+_MEANT = {"UK": "GB", "EN": "GB", "EL": "GR", "JA": "JP", "KO": "KR", "SP": "ES"}
+
+
+def unknown(ledger: LedgerReader, query: Query) -> Iterator[str]:
+    """A line for each jail, server or country of the query that the ledger does not have; none for an empty ledger."""
+    if not (query.jail or query.server or query.country) or not ledger.days():
+        return
+    for value in _absent(ledger, "country", tuple(code for code in query.country if code != PRIVATE)):
+        yield _country(value)
+    for dimension, values in (("jail", query.jail), ("server", query.server)):
+        absent = _absent(ledger, dimension, values)
+        known = _known(ledger, dimension) if absent else set()
+        for value in absent:
+            if value not in known:  # a jail that runs, and has not banned anybody yet
+                yield f"no such {dimension} {value!r}{_nearest(value, known)}"
+
+
+def _absent(ledger: LedgerReader, dimension: str, values: tuple[str, ...]) -> list[str]:
+    """Those of the values that no ban has."""
+    toks = [token_of(dimension, value) for value in values]
+    return [value for value, size in zip(values, ledger.sizes(dimension, toks), strict=True) if not size]
+
+
+def _known(ledger: LedgerReader, dimension: str) -> set[str]:
+    """The names that bans have, and those of jails and servers that the ledger knows without any."""
+    engine, keys = ledger.store(), ledger.keys
+    sources = engine.hashes([keys.source(tok) for tok in islice(engine.members(keys.sources), _LOOKED_AT)])
+    names = {text_of(tok) for tok, _ in islice(ledger.ranked(dimension), _LOOKED_AT)}
+    return names | {fields[dimension] for fields in sources if dimension in fields}
+
+
+def _nearest(value: str, known: set[str]) -> str:
+    folded = {name.casefold(): name for name in sorted(known)}
+    near = get_close_matches(value.casefold(), folded, n=1)
+    return f"; did you mean {folded[near[0]]!r}?" if near else ""
+
+
+def _country(code: str) -> str:
+    if code in NAMES:
+        return f"no ban from {code} ({name_of(code)}) in the ledger"
+    meant = _MEANT.get(code)
+    return f"no such country {code!r}" + (f"; did you mean {meant!r} ({name_of(meant)})?" if meant else "")
