@@ -125,8 +125,7 @@ class Spool:
         self._segments.clear()
 
     def begin_anew(self, *, alone: bool) -> None:
-        """Another recorder may have read from the spool meanwhile: forget what was read. `alone`: none can now."""
-        self.close()
+        """Another recorder may have recorded lines meanwhile: no number is missed. `alone`: none can from now on."""
         self._next_seq.clear()
         self._missing, self._suspected, self._reported = [], [], []
         self.rollback()

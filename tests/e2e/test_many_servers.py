@@ -1,6 +1,7 @@
 """Several machines, each with its own fail2ban, spool and recorder, and one ledger."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -117,6 +118,98 @@ def test_two_servers_that_ban_an_address_in_the_same_second_make_two_bans_and_se
     ledger = open_to_read(redis_server.url, "bans")
     assert list(check(ledger.store(), ledger.keys)) == []
     ledger.close()
+
+
+def test_a_refused_label_holds_back_only_its_own_lines(
+    machines: tuple[Machine, Machine], redis_server: StoreServer
+) -> None:
+    one, two = machines
+    one.ban("192.0.2.1")
+    assert one.run("--once") == 0
+    two.start()
+    two.ban("192.0.2.2")
+    two.wait_for(TAKEN)
+    two.label = "web2"
+    two.ban("192.0.2.3")
+    wait_for(lambda: one.recorded() == ["192.0.2.1", "192.0.2.3"])
+    two.label = "web1"
+    two.ban("192.0.2.4")
+    assert two.run("--adopt", "web1") == 0
+    wait_for(lambda: len(one.recorded()) == 4)
+    two.wait_for("recording again: server label 'web1'")
+    two.assert_said("does not keep an append-only file", TAKEN, "recording again")
+
+
+def test_of_two_clones_with_identical_disks_one_goes_on_and_both_journals_name_both(
+    redis_server: StoreServer, tmp_path: Path
+) -> None:
+    one = Machine(tmp_path, redis_server, "one", "web1")
+    one.configure(machine="same")
+    service = one.start()
+    one.write(10)
+    wait_for(lambda: len(one.recorded()) == 10)
+    service.kill()
+    service.wait()
+    one.ban("192.0.2.1")
+    two = Machine(tmp_path, redis_server, "two", "web1")
+    two.configure(machine="same")
+    for folder in (one.spool, one.state):
+        shutil.copytree(folder, two.spool.parent / folder.name, dirs_exist_ok=True)
+    one.said.write_text("")
+    first = one.start()
+    wait_for(lambda: len(one.recorded()) == 11, 5)  # a restart waits for nobody
+    second = two.start()
+    two.wait_for("is recorded by another recorder")
+    two.ban("192.0.2.2")
+    one.ban("192.0.2.3")
+    wait_for(lambda: len(one.recorded()) == 12)
+    one.wait_for("is borne by another recorder", seconds=40)
+    for machine in (one, two):
+        assert f"pid {first.pid})" in machine.text and f"pid {second.pid})" in machine.text
+        assert "may have become one" in machine.text
+    assert "192.0.2.2" not in one.recorded()
+    first.terminate()  # it gives the label back
+    wait_for(lambda: len(one.recorded()) == 13)
+    two.wait_for("recording again: server label 'web1'")
+    for machine in (one, two):
+        machine.close()
+
+
+def test_containers_without_a_machine_id_are_told_apart(redis_server: StoreServer, tmp_path: Path) -> None:
+    """As where /etc/machine-id is empty: no name is given, and none is found."""
+    hidden = "from banledger import settings; settings.machine_id.__code__ = (lambda: '').__code__; "
+    program = hidden + "import sys; sys.argv[0] = 'banledger'; from banledger.__main__ import main; main()"
+    both = [Machine(tmp_path, redis_server, name, "web1") for name in ("one", "two")]
+    for machine in both:
+        machine.configure()
+        machine.program = ["-c", program]
+        machine.start()
+        machine.ban("192.0.2.1")
+        wait_for(lambda: len(both[0].recorded()) == 1)
+    both[1].wait_for("is recorded by another recorder")
+    assert redis_server.cli("HGET", "bans:meta", "server:web1") == "nameless"
+    for machine in both:
+        machine.close()
+
+
+def test_a_second_recorder_of_a_spool_is_refused_by_name_and_waits_for_the_first(
+    redis_server: StoreServer, tmp_path: Path
+) -> None:
+    one = Machine(tmp_path, redis_server, "one", "web1")
+    first = one.start()
+    one.ban("192.0.2.1")
+    wait_for(lambda: len(one.recorded()) == 1)
+    assert one.run("--once") == 7
+    assert f"another recorder reads the spool {one.spool}" in one.text and f"pid {first.pid})" in one.text
+    assert "systemctl stop banledger" in one.text
+    one.start()
+    one.wait_for("another recorder reads the spool", times=2)
+    first.kill()
+    first.wait()
+    one.ban("192.0.2.2")
+    wait_for(lambda: len(one.recorded()) == 2)
+    one.wait_for("recording again")
+    one.close()
 
 
 def test_a_machine_has_a_name_of_its_own_unless_it_is_given_one(redis_server: StoreServer, tmp_path: Path) -> None:
