@@ -427,7 +427,7 @@ META_FIELDS = {
     "ledger": "16 hexadecimal digits, drawn when the ledger is made, that tell it from others; a copy has the same",
     "made_by": "the version that made it; absent in a copy that no recorder has written to",
     "server:<label>": "on a Redis or Valkey: the machine whose bans bear that label (`machine`, or a hash of its "
-    "machine-id); the label is percent-encoded as in keys",
+    "machine-id, or `nameless`); the label is percent-encoded as in keys",
 }
 """The fields of the ledger's own hash."""
 
