@@ -120,6 +120,7 @@ class Recorder:
         self._rest_until = self._rest_s = 0.0
         self._whois_troubles: set[str] = set()
         self._troubles: set[str] = set()
+        self._told: list[str] = []
 
     def open(self) -> Ledger:
         """The ledger, opened where it is not. Raises StoreError."""
@@ -294,9 +295,18 @@ class Recorder:
                 wait = min(2 * wait, _LONGEST_WAIT_S)
             else:
                 self._out_of_trouble(notifier)
+                self._tell_held_back(notifier)
                 wait = _FIRST_WAIT_S
                 if done.lines < self._batch:
                     until.wait(_POLL_S)
+
+    def _tell_held_back(self, notifier: Notifier) -> None:
+        """Keep the service manager's status true."""
+        labels = sorted(self._labels.refused)
+        if labels != self._told:
+            self._told = labels
+            but = f"; held back: server label {', '.join(map(repr, labels))}" if labels else ""
+            notifier.status(f"recording{but}")
 
     def _may_be_mended(self, error: BanledgerError) -> bool:
         """Whether somebody may mend it while we wait: what is wrong with the store, or was right when we started."""
@@ -314,5 +324,6 @@ class Recorder:
     def _out_of_trouble(self, notifier: Notifier) -> None:
         if self._troubles:
             self._troubles.clear()
+            self._told = []
             _log.warning("recording again")
             notifier.status("recording")

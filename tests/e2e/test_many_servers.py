@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from banledger.store.check import check
 from banledger.store.ledger import open_to_read
+from tests.lines import ban, encode
 from tests.servers import StoreServer
 
 from .conftest import wait_for
@@ -42,6 +44,13 @@ def answer(server: StoreServer, *words: str) -> str:
     """What a command says about the ledger, as JSON."""
     command = [sys.executable, "-m", "banledger", *words, "--store", server.url, "--json"]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def status(manager: socket.socket) -> str:
+    """What the service manager is told next."""
+    while not (said := manager.recv(4096)).startswith(b"STATUS="):
+        pass
+    return said.removeprefix(b"STATUS=").decode().strip()
 
 
 def test_a_label_of_another_machine_is_refused_by_name_until_it_is_adopted(
@@ -126,9 +135,13 @@ def test_a_refused_label_holds_back_only_its_own_lines(
     one, two = machines
     one.ban("192.0.2.1")
     assert one.run("--once") == 0
-    two.start()
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.bind(str(two.state / "notify"))
+    manager.settimeout(20)
+    two.start(NOTIFY_SOCKET=str(two.state / "notify"))
     two.ban("192.0.2.2")
     two.wait_for(TAKEN)
+    assert status(manager) == "recording; held back: server label 'web1'"
     two.label = "web2"
     two.ban("192.0.2.3")
     wait_for(lambda: one.recorded() == ["192.0.2.1", "192.0.2.3"])
@@ -137,7 +150,23 @@ def test_a_refused_label_holds_back_only_its_own_lines(
     assert two.run("--adopt", "web1") == 0
     wait_for(lambda: len(one.recorded()) == 4)
     two.wait_for("recording again: server label 'web1'")
+    assert status(manager) == "recording"
+    manager.close()
     two.assert_said("does not keep an append-only file", TAKEN, "recording again")
+
+
+def test_what_was_imported_neither_claims_nor_checks_a_label(
+    machines: tuple[Machine, Machine], redis_server: StoreServer
+) -> None:
+    one, two = machines
+    one.ban("192.0.2.1")
+    assert one.run("--once") == 0
+    for label in ("web1", "old1"):
+        two.writer.seq += 1
+        two.writer.raw(encode(ban(f"{label}.example", seq=two.writer.seq, server=label, origin="import")))
+    assert two.run("--once") == 0
+    assert one.recorded() == ["192.0.2.1", "old1.example", "web1.example"]
+    assert redis_server.cli("HEXISTS", "bans:meta", "server:old1") == "0"
 
 
 def test_of_two_clones_with_identical_disks_one_goes_on_and_both_journals_name_both(

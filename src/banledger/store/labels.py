@@ -62,7 +62,9 @@ class LabelTable:
     def claim(self, labels: Iterable[str]) -> set[str]:
         """Give this machine each label that no machine has; those that are this machine's then."""
         wanted = {_OWNER + token(label): label for label in labels}
-        meta = self._engine.claim(self._keys.meta, dict.fromkeys(wanted, self._machine))
+        meta = self._engine.hashes([self._keys.meta])[0]
+        if missing := [field for field in wanted if field not in meta]:
+            meta = self._engine.claim(self._keys.meta, dict.fromkeys(missing, self._machine))
         return {label for field, label in wanted.items() if meta.get(field) == self._machine}
 
     def adopt(self, label: str, place: str = "", name: str = "") -> None:

@@ -9,6 +9,7 @@ recorder that was killed then has to wait until its own lease has run out.
 import hashlib
 import logging
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +17,7 @@ KEPT = 16
 """How many nonces of a lease are kept: a store that went back may bring an older one again."""
 
 _LONGEST_FILE = 4096
+_NONCE = re.compile("[0-9a-f]{1,32}")
 
 _log = logging.getLogger("banledger")
 
@@ -38,7 +40,7 @@ class Nonces:
         return self._known[lease]
 
     def add(self, lease: str, nonce: str) -> None:
-        """Keep another one; it is on disk when this returns, if that is possible."""
+        """Keep another one (hexadecimal digits); it is on disk when this returns, if that is possible."""
         self._known[lease] = (*(one for one in self.of(lease) if one != nonce), nonce)[-KEPT:]
         if self._directory is None:
             return
@@ -57,7 +59,8 @@ class Nonces:
         if self._directory is None:
             return ()
         with suppress(OSError, UnicodeDecodeError), _path(self._directory, lease).open("rb") as file:
-            return tuple(file.read(_LONGEST_FILE).decode("ascii").split()[-KEPT:])
+            words = file.read(_LONGEST_FILE).decode("ascii").split()
+            return tuple(word for word in words if _NONCE.fullmatch(word))[-KEPT:]
         return ()
 
     def _write(self, directory: Path, lease: str) -> None:
