@@ -175,6 +175,12 @@ class ReferenceEngine:
         have |= {"holder": wanted.holder, "until": wanted.until}
         return wanted
 
+    def exchange(self, key: str, field: str, among: Sequence[str], fields: Hash, otherwise: Hash) -> Hash:
+        before = dict(self.store.hashes.get(key, {}))
+        if change := fields if before.get(field, "") in among else otherwise:
+            self.store.hashes[key] = before | change
+        return before
+
     def due(self, key: str, until: float, count: int) -> list[str]:
         scores = self.store.sorted.get(key, {})
         return [member for score, member in sorted((s, m) for m, s in scores.items()) if score <= until][:count]

@@ -9,9 +9,10 @@
     │   ├── LedgerNewer                     made by a newer banledger
     │   ├── LedgerOlder                     made by an older banledger, to be brought up to date
     │   ├── StoreUnavailable       exit 5   down, full or busy: worth another try (`retryable`)
-    │   ├── LabelTaken             exit 5   another machine's bans bear our server label (`retryable`)
+    │   ├── LabelTaken             exit 5   another recorder's bans bear our server label (`retryable`)
     │   └── LedgerLocked           exit 6   another recorder writes to it
-    ├── SpoolError                 exit 7   the spool directory can't be read
+    ├── SpoolError                 exit 7   the spool directory can't be read (`retryable`)
+    │   └── SpoolLocked                     another recorder reads it (`retryable`)
     ├── MissingFail2ban            exit 8   no fail2ban-server to run (demo)
     ├── LedgerFaulty               exit 9   the ledger has faults: what was derived is not what the bans say
     ├── LookupFailed               exit 10  no registry told whose a network is (`retryable`)
@@ -75,7 +76,7 @@ class StoreUnavailable(StoreError):
 
 
 class LabelTaken(StoreUnavailable):
-    """Another machine's bans bear our server label."""
+    """Another recorder's bans bear our server label."""
 
 
 class LedgerLocked(StoreError):
@@ -89,6 +90,10 @@ class SpoolError(BanledgerError):
 
     exit_code = 7
     retryable = True
+
+
+class SpoolLocked(SpoolError):
+    """Another recorder reads the spool."""
 
 
 class MissingFail2ban(BanledgerError):

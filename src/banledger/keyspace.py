@@ -233,6 +233,10 @@ class Keyspace:
         """What is known of one jail of one server, by its token. See `source_token`."""
         return f"{self.prefix}:source:{tok}"
 
+    def label(self, tok: str) -> str:
+        """The lease on a server label, by its token: which recorder records its bans."""
+        return f"{self.prefix}:label:{tok}"
+
     def active_of(self, tok: str) -> str:
         """The bans of a source that were not lifted, by the time they run out."""
         return f"{self.prefix}:active:{tok}"
@@ -423,7 +427,7 @@ META_FIELDS = {
     "ledger": "16 hexadecimal digits, drawn when the ledger is made, that tell it from others; a copy has the same",
     "made_by": "the version that made it; absent in a copy that no recorder has written to",
     "server:<label>": "on a Redis or Valkey: the machine whose bans bear that label (`machine`, or a hash of its "
-    "machine-id); the label is percent-encoded as in keys",
+    "machine-id, or `nameless`); the label is percent-encoded as in keys",
 }
 """The fields of the ledger's own hash."""
 
@@ -471,6 +475,11 @@ def describe(prefix: str = "bans") -> list[tuple[str, str, str]]:
             f"{prefix}:lookups",
             "hash",
             "who asks the registries (holder, until), and which want to be left alone",
+        ),
+        (
+            f"{prefix}:label:<server>",
+            "hash",
+            "on a Redis or Valkey: which recorder has the label (nonce, recorder, last), which wants it (rival)",
         ),
         (f"{prefix}:months", "set", "the months (YYMM) that have keys"),
         (f"{prefix}:meta", "hash", "what the ledger is: its layout, time zone …"),

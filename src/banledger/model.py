@@ -153,6 +153,15 @@ class Unknown(Line, frozen=True):
 
 Event: TypeAlias = BanLine | ProlongLine | UnbanLine | StartLine | StopLine | HeldLine | GapLine | NetworkLine
 
+
+def bears_label(event: Event) -> bool:
+    """Whether an event is of a fail2ban of this machine, so that its server label is this machine's.
+
+    What was imported bears the label of a server of the past; a network is nobody's.
+    """
+    return not (isinstance(event, NetworkLine) or (isinstance(event, BanLine) and event.origin))
+
+
 _KINDS = frozenset(event.__struct_config__.tag for event in get_args(Event))
 
 

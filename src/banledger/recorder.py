@@ -1,8 +1,9 @@
 """The recorder: from the spool to the ledger, over and over.
 
-    spool.read ──► ledger.record ──► spool.commit ──► whois.step
-                        │ fails
-                        └─► spool.rollback, wait, again
+    labels.take ──► spool.read ──► ledger.record ──► spool.commit ──► whois.step
+                        │               │ fails
+      lines of labels that others       └─► spool.rollback, wait, again
+      record are left in the spool
 
 `step` does it once, with a clock of the caller's; `run` is the service's loop around it. Whatever goes wrong that may
 mend itself is said once, when it begins and when it ends; the bans wait in the spool meanwhile, if there is one.
@@ -17,10 +18,14 @@ from contextlib import suppress
 from typing import Protocol
 
 from banledger.clock import ClockWatch
-from banledger.errors import BanledgerError, SpoolError, StoreError
+from banledger.errors import BanledgerError, LabelTaken, SpoolError, StoreError
+from banledger.model import Event, bears_label
 from banledger.notify import Notifier
 from banledger.record import Locate
 from banledger.spool import Spool
+from banledger.spool_lock import NAME as LOCK
+from banledger.spool_lock import SpoolLock
+from banledger.store.labels import Labels
 from banledger.store.ledger import Ledger, Recorded
 
 BATCH = 2000
@@ -80,6 +85,8 @@ class Recorder:
     `keep`: leave segments in the spool as long as the store may still lose what it was given.
     `patient`: `run` waits for whatever may be wrong with the store, also for what only a person can mend.
     `watch`: judges the wall clock; None: a new one.
+    `labels`: which server labels this recorder may record into a ledger that it shares.
+    `lock`: of the spool; None: a new one.
     """
 
     def __init__(
@@ -93,6 +100,8 @@ class Recorder:
         keep: bool = True,
         patient: bool = False,
         watch: ClockWatch | None = None,
+        labels: Labels | None = None,
+        lock: SpoolLock | None = None,
     ) -> None:
         self._spool = spool
         self._connect = connect
@@ -104,10 +113,14 @@ class Recorder:
         self._identity = ""
         self._ledger: Ledger | None = None
         self._watch = watch or ClockWatch()
+        self._labels = labels or Labels(elapsed=self._watch.elapsed)
+        self._lock = lock or SpoolLock(spool.directory)
+        self._unlocked = False
         self._tidy_at = 0.0
         self._rest_until = self._rest_s = 0.0
         self._whois_troubles: set[str] = set()
         self._troubles: set[str] = set()
+        self._told: list[str] = []
 
     def open(self) -> Ledger:
         """The ledger, opened where it is not. Raises StoreError."""
@@ -126,9 +139,13 @@ class Recorder:
     def close(self) -> None:
         """Let go of spool and ledger."""
         self._spool.close()
+        self._lock.release()
         if self._whois is not None:
             self._whois.close()
         if self._ledger is not None:
+            if self._ledger.labels is not None:
+                with suppress(StoreError):
+                    self._labels.give_back(self._ledger.labels)
             if self._whois is not None:
                 with suppress(StoreError):
                     self._whois.leave(self._ledger)
@@ -179,7 +196,11 @@ class Recorder:
         self._watch.see(now)
         try:
             ledger = self.open()
-            lines = self._spool.read(self._watch.elapsed(), self._batch)
+            self._lock_spool()
+            if self._labels.due and ledger.lost():
+                self._go_back()
+                return Recorded()
+            lines = self._read(ledger)
             done = ledger.record(lines, self._locate, now) if lines else Recorded()
             if self._watch.elapsed() >= self._tidy_at:
                 if ledger.lost():
@@ -198,6 +219,47 @@ class Recorder:
         for notice in ledger.notices():
             _log.warning("%s", notice)
         return done
+
+    def _lock_spool(self) -> None:
+        """Keep other recorders off. Where that can't be, missing lines may be recorded by them: no gap is believed."""
+        if self._lock.held:
+            return
+        alone = self._lock.hold()
+        self._spool.begin_anew(alone=alone)
+        if not alone and not self._spool.missing and not self._unlocked:
+            self._unlocked = True
+            _log.warning(
+                "can't make %s: lines that vanish are not noticed; see to it that no other recorder reads that spool",
+                self._spool.directory / LOCK,
+            )
+
+    def _read(self, ledger: Ledger) -> list[Event]:
+        """The next lines, without those of labels that another recorder records: they stay in the spool."""
+        if ledger.labels is None:
+            return self._spool.read(self._watch.elapsed(), self._batch)
+        if self._labels.due:
+            self._labels.take(ledger.labels)
+        while True:
+            self._hold_back()
+            lines = self._spool.read(self._watch.elapsed(), self._batch)
+            new = self._labels.new(ledger.labels, {line.server for line in lines if bears_label(line)})
+            if not new:
+                return lines
+            self._spool.rollback()
+            self._labels.take(ledger.labels, new)
+
+    def _hold_back(self) -> None:
+        """Keep what others record in the spool; say so."""
+        self._spool.hold_back(self._labels.refused)
+        for level, text in self._labels.notices():
+            _log.log(level, "%s", text)
+
+    @property
+    def held_back(self) -> LabelTaken | None:
+        """Why some lines are left in the spool."""
+        for refusal in self._labels.refused.values():
+            return LabelTaken(refusal.message, hint=refusal.hint)
+        return None
 
     def _go_back(self) -> None:
         """Nobody knows what the store still has of the last moments: begin with it anew."""
@@ -233,9 +295,18 @@ class Recorder:
                 wait = min(2 * wait, _LONGEST_WAIT_S)
             else:
                 self._out_of_trouble(notifier)
+                self._tell_held_back(notifier)
                 wait = _FIRST_WAIT_S
                 if done.lines < self._batch:
                     until.wait(_POLL_S)
+
+    def _tell_held_back(self, notifier: Notifier) -> None:
+        """Keep the service manager's status true."""
+        labels = sorted(self._labels.refused)
+        if labels != self._told:
+            self._told = labels
+            but = f"; held back: server label {', '.join(map(repr, labels))}" if labels else ""
+            notifier.status(f"recording{but}")
 
     def _may_be_mended(self, error: BanledgerError) -> bool:
         """Whether somebody may mend it while we wait: what is wrong with the store, or was right when we started."""
@@ -258,5 +329,6 @@ class Recorder:
     def _out_of_trouble(self, notifier: Notifier) -> None:
         if self._troubles:
             self._troubles.clear()
+            self._told = []
             _log.warning("recording again")
             notifier.status("recording")

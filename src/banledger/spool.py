@@ -16,6 +16,7 @@ import os
 import re
 import stat
 from collections import deque
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from banledger.errors import SpoolError
-from banledger.model import VERSION, Event, GapLine, Line, Undecodable, Unknown, decode
+from banledger.model import VERSION, Event, GapLine, Line, Undecodable, Unknown, bears_label, decode
 
 REJECTED = "rejected"
 """The folder inside the spool for lines that can't be understood."""
@@ -56,6 +57,7 @@ class _Segment:
         self.offset = self.committed = 0
         self.skipping = False  # inside a line too long to be one
         self.live = False  # its writer holds the lock
+        self.passed = False  # has lines of labels that are held back
         self.gone = False  # its name is no longer in the directory
         self.finished: float | None = None  # when it was read to the end, and nobody wrote to it any more
         self.marks = deque([(0.0, 0)])  # (moment, committed) of the past, as far as it may have to be read again
@@ -100,6 +102,11 @@ class Spool:
         self._skipped = 0
         self._unknown_kinds: set[str] = set()
         self._passed_any = False
+        self._held_back: frozenset[str] = frozenset()
+        self._held_names: set[str] = set()
+        self._passed = 0
+        self.alone = True
+        """Whether nobody else removes segments; else missing numbers are no gap."""
         self.skipped = 0
         """Lines of unknown kinds that were committed."""
 
@@ -117,6 +124,13 @@ class Spool:
             os.close(segment.fd)
         self._segments.clear()
 
+    def begin_anew(self, *, alone: bool) -> None:
+        """Another recorder may have recorded lines meanwhile: no number is missed. `alone`: none can from now on."""
+        self._next_seq.clear()
+        self._missing, self._suspected, self._reported = [], [], []
+        self.rollback()
+        self.alone = alone
+
     def read(self, now: float, limit: int) -> list[Event]:
         """The next lines, about `limit` at most. Repeats them after `rollback` or a restart.
 
@@ -126,7 +140,9 @@ class Spool:
         self._bytes = 0
         try:
             self._scan()
-            self._reported, self._suspected, self._missing = self._suspected, self._missing, []
+            found, self._suspected = self._suspected, self._missing
+            self._missing = [missing for missing in found if missing.gap.server in self._held_back]
+            self._reported = [missing for missing in found if missing.gap.server not in self._held_back]
             events: list[Event] = [missing.gap for missing in self._reported]
             for segment in self._segments.values():
                 if self._full(events, limit):
@@ -144,16 +160,36 @@ class Spool:
         return self._taken(events) >= limit or self._bytes >= _BYTES_AT_ONCE
 
     def _taken(self, events: list[Event]) -> int:
-        return len(events) + len(self._rejected) + self._skipped
+        return len(events) + len(self._rejected) + self._skipped + self._passed
 
     @property
     def doubtful(self) -> bool:
         """Whether the next `read` may have more to say though this one found no event."""
-        return bool(self._missing or self._suspected or self._passed_any)
+        waiting = (missing.gap.server not in self._held_back for missing in (*self._missing, *self._suspected))
+        return self._passed_any or any(waiting)
+
+    def hold_back(self, labels: Collection[str]) -> None:
+        """From now on, keep the lines of these server labels (and of no others) in the spool, and read the rest.
+
+        Lines of labels that are held back no longer are read again, with all that stands in their segments. What was
+        read and not committed must be rolled back.
+        """
+        released = self._held_back - set(labels)
+        self._held_back = frozenset(labels)
+        if not released:
+            return
+        self._kept -= self._held_names
+        self._held_names.clear()
+        for segment in self._segments.values():
+            if segment.passed:
+                segment.offset = segment.committed = 0
+                segment.marks = deque([(0.0, 0)])
+                segment.passed, segment.finished = False, None
 
     def commit(self) -> int:
         """All that was read is safe: set aside what was no event, remove what is finished. How many were removed."""
-        self._passed_any = bool(self._rejected or self._skipped)
+        self._passed_any = bool(self._rejected or self._skipped or self._passed)
+        self._passed = 0
         self._set_all_aside()
         self.skipped += self._skipped
         self._skipped = 0
@@ -175,7 +211,7 @@ class Spool:
     def rollback(self) -> None:
         """What was read is not in the ledger: read it again."""
         self._rejected.clear()
-        self._skipped = 0
+        self._skipped = self._passed = 0
         self._missing += self._reported
         self._reported = []
         for segment in self._segments.values():
@@ -284,6 +320,9 @@ class Spool:
         self._follow(segment.writer, event)
         if isinstance(event, Unknown):
             self._skip_kind(event.kind)
+        elif event.server in self._held_back and bears_label(event):
+            self._passed += 1
+            segment.passed = True
         else:
             force_setattr(event, "writer", segment.writer)
             self._bytes += len(line)
@@ -329,7 +368,7 @@ class Spool:
         self._suspected = [lines for lines in self._suspected if not lines.hold(writer, event.seq)]
         self._missing = [lines for lines in self._missing if not lines.hold(writer, event.seq)]
         expected, since = self._next_seq.get(writer, (event.seq, 0.0))
-        if event.seq > expected:
+        if event.seq > expected and self.alone:
             lost = event.seq - expected
             gap = GapLine(
                 v=VERSION,
@@ -371,7 +410,9 @@ class Spool:
         """Forget a finished segment and, unless something in it must wait, remove it."""
         del self._segments[segment.name]
         try:
-            if segment.kept:
+            if segment.passed:
+                self._held_names.add(segment.name)
+            if segment.kept or segment.passed:
                 self._kept.add(segment.name)
                 return 0
             path = self.directory / segment.name

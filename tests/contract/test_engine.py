@@ -238,3 +238,16 @@ def test_a_lease_is_one_holders_until_it_is_given_back_or_taken_unchanged(engine
 def test_a_lease_that_makes_no_sense_is_free(engine: Engine, free: Hash) -> None:
     engine.assign("bans:lookups", free)
     assert engine.lease("bans:lookups", Held("b", "70"), Held()) == Held("b", "70")
+
+
+def test_fields_are_exchanged_only_where_one_has_an_expected_value(engine: Engine) -> None:
+    key, (one, two, other) = "bans:label:web1", ({"nonce": "1", "last": ""}, {"nonce": "2"}, {"rival": "é"})
+    assert engine.exchange(key, "nonce", ["9"], one, {}) == {}
+    assert engine.hashes([key]) == [{}]
+    assert engine.exchange(key, "nonce", ["9", ""], one, other) == {}
+    assert engine.exchange(key, "nonce", ["", "9"], two, other) == {"nonce": "1", "last": ""}
+    assert engine.exchange(key, "nonce", ["0", "1"], two, other) == {"nonce": "1", "last": "", "rival": "é"}
+    assert engine.exchange(key, "nonce", [], two, {}) == {"nonce": "2", "last": "", "rival": "é"}
+    engine.assign(key, {"nonce": ""})
+    assert engine.exchange(key, "nonce", [""], one, other)["nonce"] == ""
+    assert engine.hashes([key]) == [{"nonce": "1", "last": "", "rival": "é"}]

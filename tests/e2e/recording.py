@@ -32,12 +32,15 @@ class Recording:
         self.reach = reach or f"redis://127.0.0.1:{server.port}/0?timeout={TIMEOUT_S}"
         self.spool = folder / "spool"
         self.spool.mkdir()
+        self.state = folder / "state"
+        self.state.mkdir()
         self.writer = Writer(self.spool)
         self.config = folder / "banledger.toml"
         self.said = folder / "said"
         self.said.touch()
         self.secrets = {server.password} if server.password else set()
         self.label = "web1"
+        self.program = ["-m", "banledger"]
         self.written: list[str] = []
         self.services: list[subprocess.Popen[bytes]] = []
         self.configure()
@@ -54,9 +57,9 @@ class Recording:
     def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[bytes]":
         """The service, with the settings file."""
         with self.said.open("ab") as said:
-            command = [sys.executable, "-m", "banledger", "record", "--config", str(self.config), *arguments]
+            command = [sys.executable, *self.program, "record", "--config", str(self.config), *arguments]
             known = {name: value for name, value in os.environ.items() if not name.startswith("BANLEDGER_")}
-            known["BANLEDGER_WHOIS_ENABLED"] = "false"
+            known |= {"BANLEDGER_WHOIS_ENABLED": "false", "STATE_DIRECTORY": str(self.state)}
             service = subprocess.Popen(command, stdout=said, stderr=said, env=known | environment)
         self.services.append(service)
         return service

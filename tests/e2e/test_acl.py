@@ -139,7 +139,8 @@ def write_all_sorts(store: str, addresses: int = 1500) -> None:
         whois_of_all_sorts(ledger)
         ledger.record([start(T0 - 5.0), held(("10.0.0.1", T0, -1, 1), as_of=T0 + 700.0), stop(T0 + 800.0)], nowhere)
         ledger.tidy(T0 + 1e9)
-        ledger.adopt("web1")
+        assert ledger.labels is not None
+        ledger.labels.adopt("web1")
         assert not ledger.lost()
     open_to_write(store, "bans", "UTC", access).close()
 

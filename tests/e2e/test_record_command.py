@@ -1,6 +1,7 @@
 """`banledger record` as a process, in good times and bad."""
 
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -347,7 +348,7 @@ def test_it_tells_the_service_manager_how_it_fares(place: Place) -> None:
         assert manager.recv(4096).startswith(b"READY=1\n")
         assert manager.recv(4096) == b"WATCHDOG=1"
         assert manager.recv(4096) == b"WATCHDOG=1"
-        place.spool.rmdir()
+        shutil.rmtree(place.spool)
         while not (status := manager.recv(4096)).startswith(b"STATUS="):
             assert status == b"WATCHDOG=1"
         assert status.startswith(b"STATUS=waiting: can't read the spool")

@@ -46,7 +46,10 @@ def recorder(stage: Stage, *more: str) -> subprocess.Popen[bytes]:
     """`banledger record` on the stage's spool."""
     program = ["tests.whois_recorder", stage.registries] if stage.registries else ["banledger"]
     command = [sys.executable, "-m", *program, "record", "--spool", str(stage.spool), "--store", stage.store]
-    environment = os.environ | ({"BANLEDGER_WHOIS_ENABLED": "true"} if stage.registries else {})
+    state = stage.spool.with_name("state")  # as the unit gives it one
+    state.mkdir(exist_ok=True)
+    environment = os.environ | {"STATE_DIRECTORY": str(state)}
+    environment |= {"BANLEDGER_WHOIS_ENABLED": "true"} if stage.registries else {}
     return subprocess.Popen(
         [*command, *more], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=ROOT, env=environment
     )

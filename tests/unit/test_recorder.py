@@ -88,8 +88,8 @@ def test_draining_goes_on_over_batches_of_unknown_kinds(tmp_path: Path, spool: P
     made = Recorder(Spool(spool), lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere, batch=10)
     done = made.drain(NOW)
     assert (done.new, done.gaps, made.skipped) == (1, 0, 36)
-    assert list(spool.iterdir()) == []
     made.close()
+    assert list(spool.iterdir()) == []
 
 
 def test_a_second_recorder_is_refused_by_name(recorder: Recorder, tmp_path: Path) -> None:

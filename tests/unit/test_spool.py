@@ -409,3 +409,97 @@ def test_names_that_are_refused_do_not_keep_others_out(writer: Writer, spool: Sp
         (tmp_path / f"{number:013d}-abcdef09-1.jsonl").symlink_to(tmp_path / "nowhere")
     writer.write("a")
     assert step(spool) == ["a"]
+
+
+# Labels of other recorders.
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Iterator[Writer]:
+    """A writer of another jail."""
+    made = Writer(tmp_path, "12345678")
+    yield made
+    made.close()
+
+
+def lines(writer: Writer, *labels: str, origin: str = "") -> None:
+    """A ban each, of servers of these labels."""
+    for label in labels:
+        writer.seq += 1
+        writer.raw(
+            encode(ban(f"{label}-{writer.seq}", seq=writer.seq, seen=T0 + writer.seq, server=label, origin=origin))
+        )
+
+
+def test_a_label_that_is_held_back_keeps_its_own_lines_and_no_others(
+    spool: Spool, writer: Writer, second: Writer
+) -> None:
+    lines(writer, "web1", "web2", "web1")
+    lines(second, "web2", "web2")
+    for one in (writer, second):
+        one.close()
+    spool.hold_back({"web1"})
+    assert sorted(fids(spool.read(NOW, 99))) == ["web2-1", "web2-2", "web2-2"]
+    spool.commit()
+    assert (writer.path.exists(), second.path.exists()) == (True, False)
+    assert not spool.read(NOW + 1, 99)
+    spool.commit()
+    spool.hold_back(set())
+    assert fids(spool.read(NOW + 2, 99)) == ["web1-1", "web2-2", "web1-3"]
+    spool.commit()
+    assert not writer.path.exists()
+
+
+def test_a_label_that_is_released_while_its_segment_is_written_comes_whole(spool: Spool, writer: Writer) -> None:
+    spool.hold_back({"web1"})
+    lines(writer, "web1", "web1")
+    assert spool.read(NOW, 99) == []
+    spool.commit()
+    lines(writer, "web1")
+    spool.hold_back({"web9"})
+    assert fids(spool.read(NOW + 1, 99)) == ["web1-1", "web1-2", "web1-3"]
+
+
+def test_lines_that_are_held_back_take_part_in_the_limit_of_a_read(spool: Spool, writer: Writer) -> None:
+    lines(writer, *["web1"] * 25, "web2")
+    writer.close()
+    spool.hold_back({"web1"})
+    found = []
+    for moment in range(4):
+        found.append(fids(spool.read(NOW + moment, 10)))
+        spool.commit()
+        assert spool.doubtful == (moment < 3)
+    assert found == [[], [], ["web2-26"], []]
+
+
+def test_what_was_imported_is_not_held_back(spool: Spool, writer: Writer) -> None:
+    lines(writer, "web1", origin="import")
+    spool.hold_back({"web1"})
+    assert fids(spool.read(NOW, 99)) == ["web1-1"]
+
+
+def test_a_gap_of_a_label_that_is_held_back_waits_with_it(spool: Spool, writer: Writer) -> None:
+    lines(writer, "web1")
+    writer.seq += 3
+    lines(writer, "web1")
+    writer.close()
+    spool.hold_back({"web1"})
+    for moment in range(5):
+        assert spool.read(NOW + moment, 99) == []
+        spool.commit()
+    assert not spool.doubtful
+    spool.hold_back(set())
+    events = []
+    for moment in range(5, 9):
+        events += spool.read(NOW + moment, 99)
+        spool.commit()
+    assert [event.bans for event in events if isinstance(event, GapLine)] == [3]
+
+
+def test_numbers_that_another_recorder_may_have_taken_are_no_gap(spool: Spool, writer: Writer) -> None:
+    spool.begin_anew(alone=False)
+    lines(writer, "web1")
+    writer.seq += 3
+    lines(writer, "web1")
+    events = [event for moment in range(4) for event in spool.read(NOW + moment, 99)]
+    assert fids(events) == ["web1-1", "web1-5"]

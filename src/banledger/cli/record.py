@@ -16,15 +16,19 @@ from typing import ClassVar, TextIO
 import click
 
 from banledger import notify, settings
-from banledger.cli import environment, lookups
+from banledger.cli import environment, lookups, place
 from banledger.cli.directory import check_directory
 from banledger.cli.options import store_options
+from banledger.clock import ClockWatch
 from banledger.errors import BanledgerError
 from banledger.recorder import Recorder
 from banledger.settings import Settings
 from banledger.spool import Spool
+from banledger.spool_lock import SpoolLock
 from banledger.store.connect import access, is_server
+from banledger.store.labels import Labels
 from banledger.store.ledger import Ledger, Recorded, open_to_write
+from banledger.store.nonces import Nonces
 from banledger.streams import ReaderGone
 
 _log = logging.getLogger("banledger")
@@ -56,7 +60,7 @@ def record(once: bool, adopt: str | None, spool: str | None, **flags: str | None
     if adopt is not None:
         _adopt(chosen, adopt)
     elif once:
-        _say(*_drain(chosen))
+        _drain(chosen)
     else:
         _serve(chosen, flags)
 
@@ -80,6 +84,7 @@ def _connect(chosen: Settings) -> Ledger:
 
 def _recorder(chosen: Settings, *, keep: bool = True) -> Recorder:
     known = lookups.places(chosen)
+    watch, name = ClockWatch(), place.recorder_name()
     return Recorder(
         Spool(Path(chosen.spool)),
         lambda: _connect(chosen),
@@ -87,14 +92,19 @@ def _recorder(chosen: Settings, *, keep: bool = True) -> Recorder:
         whois=lookups.whois(chosen, known),
         keep=keep,
         patient=is_server(chosen.store),
+        watch=watch,
+        labels=Labels(name, place.place_of(chosen.spool), chosen.spool, Nonces(place.state("labels")), watch.elapsed),
+        lock=SpoolLock(Path(chosen.spool), name),
     )
 
 
-def _drain(chosen: Settings) -> tuple[Recorded, int]:
-    """What was recorded, and how many lines of unknown kinds were skipped."""
+def _drain(chosen: Settings) -> None:
+    """Record what is there and say so. Raises LabelTaken if something had to be left."""
     recorder = _recorder(chosen, keep=False)
     try:
-        return recorder.drain(time.time()), recorder.skipped
+        _say(recorder.drain(time.time()), recorder.skipped)
+        if (reason := recorder.held_back) is not None:
+            raise reason
     finally:
         recorder.close()
 
@@ -102,7 +112,8 @@ def _drain(chosen: Settings) -> tuple[Recorded, int]:
 def _adopt(chosen: Settings, label: str) -> None:
     ledger = _connect(chosen)
     try:
-        ledger.adopt(label)
+        if ledger.labels is not None:
+            ledger.labels.adopt(label, place.place_of(chosen.spool), place.recorder_name())
     finally:
         ledger.close()
 

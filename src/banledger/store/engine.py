@@ -176,6 +176,13 @@ class Engine(Reader, Protocol):
         """
         ...
 
+    def exchange(self, key: str, field: str, among: Sequence[str], fields: Hash, otherwise: Hash) -> Hash:
+        """Compare and set, at once: if the hash's `field` is one of `among`, the hash gets `fields`, else `otherwise`.
+
+        An empty text in `among` stands for a field that is empty or absent. Returns the hash as it was before.
+        """
+        ...
+
     def due(self, key: str, until: float, count: int) -> list[str]:
         """Up to `count` members of a sorted set with a score of at most `until`, lowest first."""
         ...

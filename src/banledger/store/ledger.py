@@ -15,9 +15,9 @@ from msgspec import Struct
 from msgspec.structs import astuple, replace
 
 from banledger import __version__
-from banledger.errors import LabelTaken, StoreError, StoreUnavailable
+from banledger.errors import StoreError, StoreUnavailable
 from banledger.identity import ban_id
-from banledger.keyspace import LAYOUT, Change, Keyspace, token
+from banledger.keyspace import LAYOUT, Change, Keyspace
 from banledger.model import BanLine, Event, GapLine, HeldLine, NetworkLine, TicketLine
 from banledger.network import of_line
 from banledger.record import (
@@ -35,13 +35,13 @@ from banledger.settings import machine_id, machine_zone
 from banledger.store import connect
 from banledger.store.connect import Access
 from banledger.store.engine import Applied, Conflict, Engine, Outcome, Reader
+from banledger.store.labels import NAMELESS, LabelTable
 from banledger.store.networks import Networks
 from banledger.store.reader import LedgerReader, read_ban, remains, zone_of
 from banledger.store.sources import Sources
 
 _ROUNDS = 20
 _AT_ONCE = 500
-_LABEL = "server:"
 
 _log = logging.getLogger("banledger")
 
@@ -97,6 +97,8 @@ class Ledger(LedgerReader):
     `timezone`: IANA name of the zone of a new ledger; empty: this machine's. Raises SettingsError if that is unknown.
     `damaged`: its `meta` was gone, though not all of it; a new one was made.
     `machine`: what tells this machine from others that share the store; empty: its machine-id.
+
+    `record` takes whatever label a line bears: see `labels`.
     """
 
     def __init__(self, engine: Engine, keyspace: Keyspace, timezone: str, machine: str = "") -> None:
@@ -120,8 +122,7 @@ class Ledger(LedgerReader):
         self.shared = engine.shared
         self.replay_s = engine.replay_s
         self._calendar = _calendar(self.zone)
-        self._machine = (machine or machine_id()) if engine.shared else ""
-        self._labels: set[str] = set()
+        self._machine = machine or machine_id() or NAMELESS
         self._sources = Sources(engine, keyspace)
         engine.settle()
 
@@ -139,30 +140,14 @@ class Ledger(LedgerReader):
         """Warnings for the log about the store's own settings. Logged once, at the start."""
         return self._engine.cautions()
 
-    def adopt(self, label: str) -> None:
-        """From now on this machine's bans may bear the label, whichever machine's it was."""
-        if self._machine:
-            self._engine.assign(self.keys.meta, {_LABEL + token(label): self._machine})
+    @cached_property
+    def labels(self) -> LabelTable | None:
+        """Which recorder may record which label; None: the store has one recorder only."""
+        return LabelTable(self._engine, self.keys, self.identity, self._machine) if self.shared else None
 
     def lost(self) -> bool:
-        """Whether the ledger is gone from the store. Notices, too, if another machine adopted a label of ours."""
-        meta = self._engine.hashes([self.keys.meta])[0]
-        self._labels = {label for label in self._labels if meta.get(_LABEL + token(label)) == self._machine}
-        return meta.get("ledger") != self.identity
-
-    def _bind(self, labels: set[str]) -> None:
-        """Make sure that nobody else's bans bear these labels. Raises LabelTaken."""
-        if not self._machine or labels <= self._labels:
-            return
-        meta = self._engine.claim(self.keys.meta, {_LABEL + token(label): self._machine for label in labels})
-        for label in sorted(labels):
-            if meta[_LABEL + token(label)] != self._machine:
-                raise LabelTaken(
-                    f"server label {label!r} belongs to another machine of this ledger",
-                    hint="give each fail2ban a label of its own (server=… in jail.d); if this machine takes the"
-                    f" other's place: banledger record --adopt {label}",
-                )
-        self._labels |= labels
+        """Whether the ledger is gone from the store."""
+        return self._engine.hashes([self.keys.meta])[0].get("ledger") != self.identity
 
     def record(self, lines: Iterable[Event], locate: Locate, now: float = 0.0) -> Recorded:
         """Record what the lines say, exactly once however often they come (UTC epoch `now`; 0: the clock's).
@@ -175,7 +160,6 @@ class Ledger(LedgerReader):
         networks: list[NetworkLine] = []
         held: list[HeldLine] = []
         taken = list(lines)
-        self._bind({line.server for line in taken if not isinstance(line, NetworkLine)})
         for line in self._sources.follow(taken):
             if isinstance(line, TicketLine):
                 tickets.append(line)

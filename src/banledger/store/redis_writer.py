@@ -62,6 +62,7 @@ class RedisEngine(RedisReader):
         self._apply = Script("apply.lua")
         self._finish = Script("finish.lua")
         self._lease = Script("lease.lua")
+        self._exchange = Script("exchange.lua")
         self._writer = os.urandom(6).hex()
         self._tokens = count()
 
@@ -217,6 +218,11 @@ class RedisEngine(RedisReader):
         """See Engine.lease."""
         words = (wanted.holder, wanted.until, seen.holder, seen.until)
         return Held(*self._run([self._lease.call([key], _pack(words))])[0])
+
+    def exchange(self, key: str, field: str, among: Sequence[str], fields: Hash, otherwise: Hash) -> Hash:
+        """See Engine.exchange."""
+        words = (field, among, *([part for pair in change.items() for part in pair] for change in (fields, otherwise)))
+        return _pairs(self._run([self._exchange.call([key], _pack(words))])[0])
 
     def mend(self, repair: Repair) -> None:
         """See Engine.mend."""

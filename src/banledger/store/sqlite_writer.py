@@ -163,6 +163,15 @@ class SqliteEngine(SqliteReader):
             self._put_hashes([(key, have | {"holder": wanted.holder, "until": wanted.until})])
         return wanted
 
+    def exchange(self, key: str, field: str, among: Sequence[str], fields: Hash, otherwise: Hash) -> Hash:
+        """See Engine.exchange."""
+        with self._transaction():
+            have = self.hashes([key])[0]
+            if changed := fields if have.get(field, "") in among else otherwise:
+                self._name({key: HASH})
+                self._put_hashes([(key, have | changed)])
+        return have
+
     def due(self, key: str, until: float, count: int) -> list[str]:
         """See Engine.due."""
         with translated(self.path):

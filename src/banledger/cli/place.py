@@ -1,0 +1,53 @@
+"""Where this recorder runs: its name for people, what tells it from a clone, and where it keeps what must stay."""
+
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_STATE = "/var/lib/banledger"
+_LONGEST_HOST = 64
+_ANYWHERE = (
+    (socket.AF_INET, "192.0.2.1"),
+    (socket.AF_INET6, "2001:db8::1"),
+)  # documentation addresses: choosing a route to one sends nothing
+
+
+def recorder_name() -> str:
+    """Host, address, boot and process of this recorder. Clones often differ in no more than the last three."""
+    return f"{_host()} ({', '.join([*_address(), *_boot(), f'pid {os.getpid()}'])})"
+
+
+def place_of(spool: str) -> str:
+    """What the recorder of a spool has in common with a command that is run beside it, and seldom with a clone.
+
+    Not the boot: the service's sandbox hides it.
+    """
+    return " ".join([_host(), *_address(), os.path.realpath(spool)])
+
+
+def state(folder: str) -> Path | None:
+    """A directory to keep things in across restarts, perhaps not made yet; None: there is no place for it."""
+    home = os.environ.get("STATE_DIRECTORY", "").partition(":")[0] or _STATE  # systemd.exec(5)
+    return Path(home, folder) if Path(home).is_dir() else None
+
+
+def _host() -> str:
+    name = socket.gethostname()[:_LONGEST_HOST]
+    return name if name.isascii() and name.isprintable() else "host"
+
+
+def _boot() -> list[str]:
+    with suppress(OSError):
+        return ["boot " + _BOOT.read_text(encoding="ascii")[:8]]
+    return []
+
+
+def _address() -> list[str]:
+    """This host's address on its way out, if there is one."""
+    for family, anywhere in _ANYWHERE:
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((anywhere, 9))
+            return [str(probe.getsockname()[0])]
+    return []

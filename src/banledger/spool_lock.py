@@ -1,0 +1,133 @@
+"""The lock on a spool: one recorder reads it.
+
+Theory of operation. Segments are removed when they are recorded. A second recorder of the same spool would see numbers
+missing that the first one recorded, and take them for lost. So a recorder holds a lock (flock) on a file inside the
+spool while it reads. Members of the spool's group may remove that file or put another in its place, but not open it
+(mode 0600): a file of anybody who may not run a recorder is replaced, and the holder looks at every step whether the
+name is still that of its own file. The kernel releases the lock of a recorder that was killed; its file is used again.
+"""
+
+import fcntl
+import grp
+import os
+import pwd
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from banledger.errors import SpoolLocked
+
+NAME = ".recorder"
+"""The lock's file in the spool."""
+
+_TRIES = 5
+_OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_LONGEST_NAME = 100
+
+
+class SpoolLock:
+    """The lock on one spool. Used by one thread."""
+
+    def __init__(self, directory: Path, name: str = "") -> None:
+        """`name`: ours, for a person who is refused."""
+        self._directory = directory
+        self._path = directory / NAME
+        self._name = name
+        self._fd = -1
+
+    @property
+    def held(self) -> bool:
+        """Whether we have it still: its file may have been removed."""
+        return self._fd >= 0 and self._is_at_its_name(self._fd)
+
+    def hold(self) -> bool:
+        """Take the lock, or make sure that it is still ours. False where this directory can have none.
+
+        Raises SpoolLocked if another recorder has it.
+        """
+        if self.held:
+            return True
+        self._let_go()
+        try:
+            for _ in range(_TRIES):
+                if self._take():
+                    return True
+        except OSError:
+            pass  # there is no spool, or we may not write to it
+        return False
+
+    def release(self) -> None:
+        """Let another recorder read."""
+        if self.held:
+            with suppress(OSError):
+                self._path.unlink()  # while it is locked: whoever waits for it sees that it is gone
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _take(self) -> bool:
+        """One try; whether we have the lock. Raises SpoolLocked, OSError."""
+        folder = self._directory.stat()
+        trusted = {0, os.geteuid(), folder.st_uid, _service_of(folder.st_gid)}
+        with suppress(FileNotFoundError):
+            there = self._path.lstat()
+            if not stat.S_ISREG(there.st_mode) or there.st_uid not in trusted or there.st_mode & 0o077:
+                self._put_aside(there)
+        try:
+            fd = os.open(self._path, _OPEN | os.O_CREAT, 0o600)
+        except PermissionError as error:
+            if not self._path.exists():
+                raise
+            raise self._locked(f"a process of user {self._path.lstat().st_uid}") from error
+        self._fd = self._locked_by_us(fd, folder.st_gid)
+        return self._fd >= 0
+
+    def _locked_by_us(self, fd: int, group: int) -> int:
+        """The descriptor, locked and at its name; -1: try again. Closes it unless it is returned."""
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise self._locked(os.pread(fd, _LONGEST_NAME, 0).decode("utf-8", "replace")) from error
+            if self._is_at_its_name(fd):
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, self._name.encode()[:_LONGEST_NAME], 0)
+                if os.geteuid() == 0 and (service := _service_of(group)) >= 0:
+                    os.fchown(fd, service, -1)  # a person's `record --once` that is killed must not keep it out
+                kept, fd = fd, -1
+                return kept
+            return -1
+        finally:
+            if fd >= 0:
+                os.close(fd)
+
+    def _put_aside(self, there: os.stat_result) -> None:
+        """What stands at the name and is no lock of a recorder."""
+        if stat.S_ISDIR(there.st_mode):
+            self._path.rename(self._path.with_name(f"{NAME}-{os.urandom(4).hex()}"))
+        else:
+            self._path.unlink(missing_ok=True)
+
+    def _is_at_its_name(self, fd: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(fd), self._path.lstat())
+        except OSError:
+            return False
+
+    def _locked(self, name: str) -> SpoolLocked:
+        return SpoolLocked(
+            f"another recorder reads the spool {self._directory}: {name!r}",
+            hint="the service records what is there; to do it by hand, first: systemctl stop banledger."
+            f" If no recorder runs, remove {self._path}",
+        )
+
+
+def _service_of(group: int) -> int:
+    """The user of the same name as the spool's group, whose recorder reads it; -1: there is none."""
+    try:
+        return pwd.getpwnam(grp.getgrgid(group).gr_name).pw_uid
+    except KeyError:
+        return -1
