@@ -6,16 +6,16 @@ writer's timeline begins before the end of an earlier one's, it is shifted: two 
 runs since then, others so that the later one follows. So orders of one source always compare.
 """
 
-from math import isfinite
 from typing import TypeAlias
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
+from banledger import fields as read
 from banledger.model import StartLine, StopLine
 
 RUNNING, STOPPED, LEFT = "running", "stopped", "left"
+_STATES = frozenset((RUNNING, STOPPED, LEFT))
 
 _STEP_S = 1.0  # timelines of one boot that differ by less are not put right
 _PAST = 32
@@ -77,13 +77,49 @@ FIELDS = {
 
 
 def from_hash(fields: dict[str, str], name: Name) -> Source:
-    """The source of a hash; one of which nothing is known where the hash makes no sense."""
+    """The source of a hash; one of which nothing is known where the hash is damaged."""
     try:
-        source = msgspec.convert(fields | {"server": name[0], "jail": name[1]}, Source, strict=False)
-        moments = (source.since, source.begun, source.latest, source.epoch, *source.shifts.values())
-    except ValueError:
+        return parsed(fields, name)
+    except read.Damaged:
         return Source(*name)
-    return source if all(map(isfinite, moments)) else Source(*name)
+
+
+def parsed(fields: dict[str, str], name: Name) -> Source:
+    """The source of a hash. Raises `fields.Damaged`, a ValueError."""
+    if read.UNREADABLE in fields:
+        raise read.Damaged("", fields[read.UNREADABLE])
+    for part, text in zip(("server", "jail"), name, strict=True):
+        if fields.get(part, text) != text:
+            raise read.Damaged(part, "is another source's")
+    words = {field: read.word(fields, field) or "" for field in ("writer", "rival", "boot")}
+    moments = {
+        field: read.moment(fields, field, -read.YEAR_3000) if field in fields else 0.0
+        for field in ("since", "begun", "latest", "shift", "epoch")
+    }
+    return Source(
+        server=name[0],
+        jail=name[1],
+        state=read.one_of(fields, "state", _STATES) if "state" in fields else "",
+        version=read.text(fields, "version", 256) or "",
+        past=_read_past(fields),
+        writer=words["writer"],
+        rival=words["rival"],
+        boot=words["boot"],
+        since=moments["since"],
+        begun=moments["begun"],
+        latest=moments["latest"],
+        shift=moments["shift"],
+        epoch=moments["epoch"],
+    )
+
+
+def _read_past(fields: dict[str, str]) -> str:
+    """The writers before, each with a shift that is a number."""
+    text = read.text(fields, "past", 64 * 1024) or ""
+    for one in text.split():
+        _, _, shift = one.partition(":")
+        read.moment({"past": shift or "0"}, "past", -read.YEAR_3000)
+    return text
 
 
 def to_hash(source: Source) -> dict[str, str]:
