@@ -41,7 +41,7 @@ class ReferenceEngine:
         """Apply the changes; yields before every step."""
         for change in changes:
             yield
-            have = self.store.hashes.get(change.key, {})
+            (have,) = self.hashes([change.key])
             if not _holds(change.guard, have):
                 outcomes.append(Conflict(dict(have)))
                 continue

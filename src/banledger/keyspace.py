@@ -65,6 +65,16 @@ def source_token(server: str, jail: str) -> str:
     return f"{token(server)}|{token(jail)}"
 
 
+def is_source_token(tok: str) -> bool:
+    """Whether this has the form of a source's token."""
+    parts = tok.split("|")
+    return (
+        len(parts) == 2
+        and all(len(part.encode("utf-8", "surrogatepass")) <= _TOKEN_MAX for part in parts)
+        and all(char in "%~" or _plain(char) for part in parts for char in part)
+    )
+
+
 _Get: TypeAlias = Callable[[Ban], str | None]
 
 # What a set by this name holds, and from which value of a ban its keys are made. A new index is one line here.

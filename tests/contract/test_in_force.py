@@ -203,7 +203,7 @@ def test_a_list_of_active_bans_that_lost_some_is_completed_by_the_next_snapshot(
 
 def test_a_ban_whose_id_another_one_took_is_not_ended(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     import banledger.identity
-import banledger.store.ledger
+    import banledger.store.ledger
     import banledger.store.sources
 
     def colliding(server: str, jail: str, _fid: str, second: int, salt: int = 0) -> str:

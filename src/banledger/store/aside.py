@@ -38,10 +38,10 @@ def line_of(member: str) -> TicketLine | None:
         return None
 
 
-def waiting(reader: Reader, keys: Keyspace) -> Iterator[list[TicketLine]]:
-    """All lines that are set aside, in pages. What is rubbish there is left out."""
+def waiting(reader: Reader, keys: Keyspace) -> Iterator[dict[str, TicketLine]]:
+    """All lines that are set aside, by their text, in pages. What is rubbish there is left out."""
     for page in pages(reader.members(keys.aside)):
-        yield [line for line in map(line_of, page) if line is not None]
+        yield {member: line for member in page if (line := line_of(member)) is not None}
 
 
 class Aside:
@@ -70,6 +70,6 @@ class Aside:
         elif len(self._said) == _SAID + 1:
             self.notices.append("more hashes are damaged: banledger store check names them all")
 
-    def drop(self, lines: Iterable[TicketLine]) -> None:
+    def drop(self, texts: Iterable[str]) -> None:
         """These are recorded."""
-        self._engine.mend(Repair(leaves=[(self._keys.aside, text_of(line)) for line in lines]))
+        self._engine.mend(Repair(leaves=[(self._keys.aside, text) for text in texts]))

@@ -13,7 +13,7 @@ from math import inf
 from msgspec import Struct
 
 from banledger.fields import YEAR_3000, Damaged
-from banledger.keyspace import DAY, DIMENSIONS, Keyspace, source_token
+from banledger.keyspace import DAY, DIMENSIONS, Keyspace, is_source_token, source_token
 from banledger.record import PENDING, Ban, from_hash, is_own, with_whole_users
 from banledger.store import contents
 from banledger.store.aside import line_of
@@ -222,7 +222,8 @@ def _check_sources(reader: Reader, keys: Keyspace, outside: _Outside) -> Iterato
     head = keys.source("")
     hashed = {key.removeprefix(head) for key in reader.keys(head + "*")}
     listed = set(reader.members(keys.sources))
-    wanted = outside.sources | hashed | (listed - contents.sources(reader, keys))
+    unknown = {tok for tok in listed - contents.sources(reader, keys) if is_source_token(tok)}  # a crash left them
+    wanted = outside.sources | hashed | unknown
     yield from _compare_set(reader, keys.sources, wanted)
 
 

@@ -333,12 +333,11 @@ class Ledger(LedgerReader):
         """Record the lines set aside whose ban can be read again; how many lines."""
         done = 0
         for lines in waiting(self._engine, self.keys):
-            about = {line: self.keys.ban(_id(subject_of(line), 0)) for line in lines}
+            about = {text: self.keys.ban(_id(subject_of(line), 0)) for text, line in lines.items()}
             hashes = dict(zip(about.values(), self._engine.hashes(list(about.values())), strict=True))
-            sound = [line for line, key in about.items() if not isinstance(read_ban(key, hashes[key]), Damaged)]
-            before = self._record_bans(sound, locate)
-            if not before.aside:  # a damaged hash under a salted id would set them aside again
-                self._aside.drop(sound)
+            sound = [text for text, key in about.items() if not isinstance(read_ban(key, hashes[key]), Damaged)]
+            if sound and not self._record_bans([lines[text] for text in sound], locate).aside:
+                self._aside.drop(sound)  # else one has a damaged hash under a salted id
                 done += len(sound)
         return done
 

@@ -36,7 +36,8 @@ _EXISTS = (
 )
 _CARD = (
     "CASE kind WHEN 'tally' THEN (SELECT count(*) FROM tally WHERE tally.key = key.id)"
-    " WHEN 'ranking' THEN (SELECT count(*) FROM ranking WHERE ranking.key = key.id) ELSE max(CAST(card AS INTEGER), 0) END"
+    " WHEN 'ranking' THEN (SELECT count(*) FROM ranking WHERE ranking.key = key.id)"
+    " ELSE max(CAST(card AS INTEGER), 0) END"
 )
 
 # Numbers stand before text, and text before bytes, whatever a column's type: these hide what no writer put there.
@@ -45,6 +46,12 @@ _NUMBER = "score < ''"
 
 _PAGE = 1000
 _MOST_HASH = 16 << 20  # bytes: more than any line of a spool
+
+# The fields of a hash; text: why they can't be read; NULL: there are none.
+_FIELDS = (
+    f"CASE WHEN kind <> 'hash' THEN iif({_EXISTS}, 'holds no hash', NULL)"
+    f" WHEN length(fields) > {_MOST_HASH} THEN 'is too long to be read' ELSE CAST(fields AS BLOB) END"
+)
 
 _TABLE_OF = {SET: "member", TALLY: "tally", RANKING: "ranking"}
 _REDIS_KIND = {HASH: "hash", SET: "set", TALLY: "zset", RANKING: "zset"}
@@ -89,8 +96,8 @@ class SqliteReader:
             for page in pages(keys, _PAGE):
                 found.update(
                     self._db.execute(
-                        f"SELECT name, iif(length(fields) <= {_MOST_HASH}, CAST(fields AS BLOB), NULL)"
-                        " FROM json_each(?) JOIN key ON name = value JOIN hash ON hash.key = key.id",
+                        f"SELECT name, {_FIELDS} FROM json_each(?) JOIN key ON name = value"
+                        " LEFT JOIN hash ON hash.key = key.id",
                         (as_json(page),),
                     )
                 )
@@ -217,8 +224,10 @@ class SqliteReader:
 
 
 def _hash(fields: object) -> Hash:
-    """A hash as its row has it."""
+    """A hash as its row has it; see `_FIELDS`."""
+    if fields is None:
+        return {}
     try:
-        return _hash_decoder.decode(fields) if isinstance(fields, bytes) else {UNREADABLE: "is too long to be read"}
+        return _hash_decoder.decode(fields) if isinstance(fields, bytes) else {UNREADABLE: str(fields)}
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {UNREADABLE: "holds no hash"}

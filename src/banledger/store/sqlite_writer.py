@@ -231,7 +231,8 @@ class SqliteEngine(SqliteReader):
             (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM key").fetchone()
             self._numbers.update(zip(unknown, range(last + 1, last + 1 + len(unknown)), strict=True))
             self._db.executemany(
-                "INSERT INTO key VALUES (?, ?, ?, ?)",
+                "INSERT INTO key VALUES (?, ?, ?, ?) ON CONFLICT (name)"
+                " DO UPDATE SET id = excluded.id, kind = excluded.kind, card = excluded.card",  # somebody's rubbish
                 [(self._numbers[key], key, kinds[key], kinds[key] == HASH) for key in unknown],
             )
 
