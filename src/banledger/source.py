@@ -117,7 +117,8 @@ def _read_past(fields: dict[str, str]) -> str:
     """The writers before, each with a shift that is a number."""
     text = read.text(fields, "past", 64 * 1024) or ""
     for one in text.split():
-        _, _, shift = one.partition(":")
+        writer, _, shift = one.partition(":")
+        read.word({"past": writer}, "past")
         read.moment({"past": shift or "0"}, "past", -read.YEAR_3000)
     return text
 

@@ -266,6 +266,8 @@ def gap_from_hash(fields: dict[str, str]) -> Gap:
 
 def parsed_meta(fields: dict[str, str]) -> None:
     """Raises `fields.Damaged` if the ledger's own hash makes no sense."""
+    if fields:
+        read.whole(fields, "layout")
     if fields and not _IDENTITY.fullmatch(read.required(fields, "ledger")):
         raise Damaged("ledger", "is not 16 hexadecimal digits")
     read.word(fields, "made_by")
