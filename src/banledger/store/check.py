@@ -314,6 +314,8 @@ def _explain(reader: Reader, keys: Keyspace, dimensions: list[str], progress: Pr
             wanted = sets.get(key, _Sketch())
             if actual != wanted:
                 yield Fault(key, f"has {actual.size:,} members, its bans are {wanted.size:,}, or they are others")
+            else:
+                yield from _compare_size(key, reader.cards([key])[0], actual.size)
         ranked = {key.removeprefix(head): float(sketch.size) for key, sketch in sets.items() if key.startswith(head)}
         yield from _compare(keys.top(dimension), ranked, dict(contents.entries(reader, keys.top(dimension))))
 

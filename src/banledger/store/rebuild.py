@@ -181,12 +181,11 @@ class _Rebuild:
         """Take off a list of active bans what is not, or is another source's."""
         for page in pages(list(contents.entries(self._engine, key)), _AT_ONCE):
             hashes = self._engine.hashes([self._keys.ban(id_) for id_, _ in page])
-            gone = [
-                Mark(key, id_, None)
-                for (id_, _), fields in zip(page, hashes, strict=True)
-                if not _in_force(self._keys, key, id_, fields)
+            wanted = [
+                _active_score(self._keys, key, id_, fields) for (id_, _), fields in zip(page, hashes, strict=True)
             ]
-            self._mend_marks(gone)
+            pairs = zip(page, wanted, strict=True)
+            self._mend_marks([Mark(key, id_, score) for (id_, have), score in pairs if score != have])
 
     # Means.
 
@@ -244,9 +243,10 @@ def _belongs(keys: Keyspace, key: str, id_: str, fields: dict[str, str]) -> bool
         return False
 
 
-def _in_force(keys: Keyspace, key: str, id_: str, fields: dict[str, str]) -> bool:
+def _active_score(keys: Keyspace, key: str, id_: str, fields: dict[str, str]) -> float | None:
+    """The score of an entry of a list of active bans; None: it does not belong there."""
     try:
         ban = from_hash(id_, fields)
     except (ValueError, KeyError):
-        return False
-    return ban.open and ban.origin != PENDING and keys.active(ban.server, ban.jail) == key
+        return None
+    return ban.expires if ban.open and ban.origin != PENDING and keys.active(ban.server, ban.jail) == key else None
