@@ -81,6 +81,6 @@ def test_a_huge_value_is_left_out_of_a_table_and_a_long_one_is_cut(banledger: Ru
     code, out, err = banledger("show", "192.0.2.1", "-n", "3")
     assert code == 0 and len(out) < 100_000 and "more characters" in out, out + err
     write(f"UPDATE hash SET fields = {field} WHERE key IN (SELECT id FROM key WHERE name GLOB '*:ban:*')",
-          f'"org":"{"x" * 10_000_000}","jail"')  # fmt: skip
+          f'"ended_because":"{"x" * 10_000_000}","jail"')  # fmt: skip
     code, out, err = banledger("show", "192.0.2.1")
     assert code == 0 and len(out) < 1000 and "warning: left out" in err
