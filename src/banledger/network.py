@@ -245,7 +245,7 @@ def from_hash(fields: dict[str, str]) -> Network:
     return Network(
         cidrs=cidrs,
         source=read.word(fields, "source") or read.required(fields, "source"),
-        registry=read.word(fields, "registry") or read.required(fields, "registry"),
+        registry=read.required(fields, "registry") and (read.word(fields, "registry") or ""),  # of an import: empty
         fetched=read.moment(fields, "fetched"),
         asn=read.whole_or_none(fields, "asn"),
         remarks=read.texts(fields, "remarks"),

@@ -37,6 +37,7 @@ from banledger.store.rebuild import rebuild
 from tests.contract.conftest import KEYS, standing_of
 from tests.lines import T0, ban, gap, held, prolong, start, unban
 from tests.reference import ReferenceEngine, Store
+from tests.world import NETWORKS, Clock, World, desk
 
 NOW = T0 + 3600.0
 ROWS = describe()
@@ -233,6 +234,12 @@ def run_all(engine: Engine, key: str) -> None:
             with suppress(BanledgerError):
                 for text in command():
                     assert text.replace("\n", "").isprintable(), text[:200]
+    with suppress(BanledgerError):
+        ledger = Ledger(engine, KEYS, "", "a-machine")
+        one_whois = desk(World(NETWORKS, Clock(NOW))).whois
+        for _ in range(5):
+            with suppress(BanledgerError):
+                one_whois.step(ledger, NOW)
     with suppress(BanledgerError):
         one = End(engine, KEYS)
         other = Target(ReferenceEngine(Store(), standing_of), KEYS)
