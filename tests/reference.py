@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import count
 
+from banledger.fields import UNREADABLE, count_of
 from banledger.keyspace import Change, Ranking, Standing
 from banledger.store.engine import Applied, Conflict, Hash, Held, Outcome, Repair, Scored
 
@@ -40,7 +41,7 @@ class ReferenceEngine:
         """Apply the changes; yields before every step."""
         for change in changes:
             yield
-            have = self.store.hashes.get(change.key, {})
+            (have,) = self.hashes([change.key])
             if not _holds(change.guard, have):
                 outcomes.append(Conflict(dict(have)))
                 continue
@@ -163,6 +164,8 @@ class ReferenceEngine:
 
     def replace(self, hashes: Mapping[str, Hash]) -> None:
         for key, fields in hashes.items():
+            self.store.sets.pop(key, None)
+            self.store.sorted.pop(key, None)
             self.store.hashes[key] = dict(fields)
             if not fields:
                 del self.store.hashes[key]
@@ -186,7 +189,8 @@ class ReferenceEngine:
         return [member for score, member in sorted((s, m) for m, s in scores.items()) if score <= until][:count]
 
     def hashes(self, keys: Sequence[str]) -> list[Hash]:
-        return [dict(self.store.hashes.get(key, {})) for key in keys]
+        odd = {UNREADABLE: "holds no hash"}
+        return [dict(self.store.hashes.get(key, odd if self.kind(key) != "none" else {})) for key in keys]
 
     def members(self, key: str) -> Iterator[str]:
         return iter(sorted(self.store.sets.get(key, ())))
@@ -198,7 +202,7 @@ class ReferenceEngine:
         total: dict[str, int] = {}
         for key in keys:
             for member, score in self.store.sorted.get(key, {}).items():
-                total[member] = total.get(member, 0) + int(score)
+                total[member] = total.get(member, 0) + count_of(score)
         return total
 
     def scores(self, keys: Sequence[str], members: Sequence[str]) -> list[list[float | None]]:
@@ -217,6 +221,12 @@ class ReferenceEngine:
         return (
             "hash" if key in store.hashes else "set" if key in store.sets else "zset" if key in store.sorted else "none"
         )
+
+    def kinds(self, keys: Sequence[str]) -> list[str]:
+        return [self.kind(key) for key in keys]
+
+    def sweep(self) -> int:
+        return 0
 
     def keys(self, pattern: str) -> Iterator[str]:
         store = self.store

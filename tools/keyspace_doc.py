@@ -3,7 +3,7 @@
 import sys
 
 from banledger import network, source
-from banledger.keyspace import LAYOUT, META_FIELDS, describe
+from banledger.keyspace import GAP_FIELDS, LAYOUT, META_FIELDS, describe
 from banledger.record import FIELDS
 
 TEXT = """\
@@ -48,6 +48,10 @@ and 32 hexadecimal digits of their SHA-256. The hash of the ban has them in full
 
 All moments are UTC epoch seconds.
 
+## The hash of a gap
+
+{gap}
+
 ## The hash of a network
 
 {network}
@@ -73,6 +77,8 @@ may lie elsewhere in it.
   when the recorder starts again.
 - A ranking's score is the size of its set. Tallies are the number of ids with that value in the day's set.
 - Records with `origin` `pending` stand in no set and count nowhere.
+- What makes no sense is left out of every answer, named by `banledger store check` and mended by `banledger store
+  rebuild`. A hash of which nobody can tell which ban or gap it was goes to `bans:quarantine:…`, where nothing reads it.
 - New fields and new kinds of keys may come with any version; a change of meaning changes the layout's number, and an
   older banledger refuses a newer layout.
 """
@@ -86,14 +92,15 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 def document() -> str:
     """The whole page."""
     keys = [(f"`{key}`", kind, what.replace("|", "\\|")) for key, kind, what in describe()]
-    fields, network_fields, cell_fields, source_fields, meta_fields = (
+    fields, gap_fields, network_fields, cell_fields, source_fields, meta_fields = (
         [(f"`{name}`", what) for name, what in some.items()]
-        for some in (FIELDS, network.FIELDS, network.CELL_FIELDS, source.FIELDS, META_FIELDS)
+        for some in (FIELDS, GAP_FIELDS, network.FIELDS, network.CELL_FIELDS, source.FIELDS, META_FIELDS)
     )
     return TEXT.format(
         layout=LAYOUT,
         keys=_table(("key", "type", "holds"), keys),
         fields=_table(("field", "holds"), fields),
+        gap=_table(("field", "holds"), gap_fields),
         network=_table(("field", "holds"), network_fields),
         cell=_table(("field", "holds"), cell_fields),
         source=_table(("field", "holds"), source_fields),

@@ -12,6 +12,7 @@ same id, so recording it twice is harmless. 20 characters that sort by time:
 import hashlib
 import ipaddress
 import socket
+from datetime import UTC, datetime
 from functools import lru_cache
 from time import gmtime, strftime
 
@@ -94,6 +95,19 @@ def _day_digits(day: int) -> str:
     return strftime("%y%m%d", gmtime(day * _DAY_S))
 
 
+def second_of(id_: str) -> int | None:
+    """The UTC epoch second that an id begins with, from 1969 to 2068; None if it is no id."""
+    if not is_ban_id(id_):
+        return None
+    try:
+        day = datetime.strptime(id_[:6], "%y%m%d").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    second = _DIGITS.index(id_[6]) * 32**3 + _DIGITS.index(id_[7]) * 32**2
+    second += _DIGITS.index(id_[8]) * 32 + _DIGITS.index(id_[9])
+    return int(day.timestamp()) + second if second < _DAY_S else None
+
+
 def is_ban_id(text: str) -> bool:
     """Whether `text` has the form of a ban's id."""
-    return len(text) == ID_LENGTH and text[:6].isdecimal() and set(text[6:]) <= set(_DIGITS)
+    return len(text) == ID_LENGTH and text[:6].isascii() and text[:6].isdecimal() and set(text[6:]) <= set(_DIGITS)

@@ -8,6 +8,7 @@ counted up. Outside text in a key is a *token*: percent-encoded, bounded, revers
 """
 
 import hashlib
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from operator import attrgetter
@@ -16,6 +17,7 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
+from banledger import fields as read
 from banledger.identity import ban_id
 from banledger.model import GapLine
 from banledger.record import PENDING, Ban, from_hash, to_hash
@@ -61,6 +63,16 @@ def text_of(tok: str) -> str:
 def source_token(server: str, jail: str) -> str:
     """One jail of one server, as part of a key and as a member of the set of all."""
     return f"{token(server)}|{token(jail)}"
+
+
+def is_source_token(tok: str) -> bool:
+    """Whether this has the form of a source's token."""
+    parts = tok.split("|")
+    return (
+        len(parts) == 2
+        and all(len(part.encode("utf-8", "surrogatepass")) <= _TOKEN_MAX for part in parts)
+        and all(char in "%~" or _plain(char) for part in parts for char in part)
+    )
 
 
 _Get: TypeAlias = Callable[[Ban], str | None]
@@ -171,6 +183,7 @@ class Keyspace:
         self.networks = f"{prefix}:whois"
         self.cells = f"{prefix}:cells"
         self.lookups = f"{prefix}:lookups"
+        self.aside = f"{prefix}:aside"
         self._top = {name: f"{prefix}:top:{name}" for name in (*DIMENSIONS, DAY)}
         self.active = lru_cache(maxsize=1024)(self._make_active)
         self._ranking = lru_cache(maxsize=8192)(self._make_ranking)
@@ -208,6 +221,10 @@ class Keyspace:
     def waiting(self, month: str) -> str:
         """Bans of that month that wait for whois, by their time."""
         return f"{self.prefix}:{{{month}}}:waiting"
+
+    def quarantine(self, key: str) -> str:
+        """Where a rebuild puts a hash of which nobody can tell which ban it was."""
+        return f"{self.prefix}:quarantine:{key.removeprefix(self.prefix + ':')}"
 
     def network(self, cidr: str) -> str:
         """What a registry said of a network."""
@@ -356,7 +373,7 @@ class Keyspace:
         return self.standing(from_hash(id_, fields))
 
     def _gap_standing(self, id_: str, fields: dict[str, str]) -> Standing:
-        return Standing(id_, marks=(Mark(self.gaps, id_, float(fields["seen"])),))
+        return Standing(id_, marks=(Mark(self.gaps, id_, read.moment(fields, "seen")),))
 
     def _day_sets(self, ban: Ban) -> tuple[str, ...]:
         return () if ban.origin == PENDING else (self.day(ban.id[:4], ban.day),)
@@ -432,6 +449,50 @@ META_FIELDS = {
 """The fields of the ledger's own hash."""
 
 
+GAP_FIELDS = {
+    "server": "label of the server",
+    "jail": "jail of the line that told of it",
+    "since": "when the writer could last write, UTC epoch seconds",
+    "seen": "when it could again, UTC epoch seconds",
+    "bans": "bans that were lost",
+    "others": "other events that were lost",
+    "reason": "why",
+}
+"""Every field of a gap's hash and what it holds."""
+
+
+class KindOfKey(Struct, frozen=True):
+    """A kind of key: its first words (`ban`, `top` …) and what it holds, in Redis's words."""
+
+    word: str
+    holds: str
+
+
+def kinds_of_keys(prefix: str = "bans") -> Callable[[str], KindOfKey | None]:
+    """A function that tells the kind of a key; None: none that this version knows."""
+    rows = describe(prefix)
+    kinds = [KindOfKey(_word(key, prefix), holds.replace("sorted set", "zset")) for key, holds, _ in rows]
+    patterns = re.compile("|".join(f"({_pattern(key)})" for key, _, _ in rows), re.DOTALL)
+
+    def kind(key: str) -> KindOfKey | None:
+        found = patterns.fullmatch(key)
+        return kinds[found.lastindex - 1] if found and found.lastindex else None
+
+    return kind
+
+
+def _word(key: str, prefix: str) -> str:
+    return key.removeprefix(f"{prefix}:").removeprefix("{YYMM}:").partition(":<")[0]
+
+
+def _pattern(key: str) -> str:
+    """A row of the table as a regular expression."""
+    parts = re.split(r"(<[^>]*>(?:\|<[^>]*>)?|YYMM)", key)
+    return "".join(
+        "[0-9]{4}" if part == "YYMM" else ".+" if part.startswith("<") else re.escape(part) for part in parts
+    )
+
+
 def describe(prefix: str = "bans") -> list[tuple[str, str, str]]:
     """(key, type, what it holds) of every kind of key: the table of `docs/keyspace.md`."""
     month = f"{prefix}:{{YYMM}}"
@@ -480,6 +541,12 @@ def describe(prefix: str = "bans") -> list[tuple[str, str, str]]:
             f"{prefix}:label:<server>",
             "hash",
             "on a Redis or Valkey: which recorder has the label (nonce, recorder, last), which wants it (rival)",
+        ),
+        (f"{prefix}:aside", "set", "lines (JSON) about bans whose hash is damaged; recorded when that is mended"),
+        (
+            f"{prefix}:quarantine:<key>",
+            "hash",
+            "a damaged hash that a rebuild took away, under its key without the prefix",
         ),
         (f"{prefix}:months", "set", "the months (YYMM) that have keys"),
         (f"{prefix}:meta", "hash", "what the ledger is: its layout, time zone …"),

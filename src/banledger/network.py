@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from banledger import fields as read
 from banledger.block import Block, block
 from banledger.clock import AHEAD_S, left_s
 from banledger.identity import canonical_address
@@ -216,7 +217,6 @@ FIELDS = {
 """Every field of a network's hash and what it holds. Absent values have no field."""
 
 _TEXTS = ("handle", "name", "country", "org", "abuse", "registered", "changed")
-_texts = msgspec.json.Decoder(tuple[str, ...])
 
 
 def to_hash(network: Network, *, raw: bool = True) -> dict[str, str]:
@@ -238,18 +238,27 @@ def to_hash(network: Network, *, raw: bool = True) -> dict[str, str]:
 
 
 def from_hash(fields: dict[str, str]) -> Network:
-    """The network whose hash has `fields`. Raises ValueError or KeyError if they are no network's."""
-    values: dict[str, Any] = {name: fields.get(name) for name in _TEXTS}
+    """The network whose hash has `fields`. Raises `fields.Damaged`, a ValueError, if they are no network's."""
+    cidrs = tuple(read.required(fields, "cidrs").split(" ", MOST_CIDRS))
+    if not all(map(read.is_cidr, cidrs)):
+        raise read.Damaged("cidrs", "are no networks")
     return Network(
-        cidrs=tuple(fields["cidrs"].split(" ")),
-        source=fields["source"],
-        registry=fields["registry"],
-        fetched=float(fields["fetched"]),
-        asn=int(fields["asn"]) if "asn" in fields else None,
-        remarks=_texts.decode(fields["remarks"]) if "remarks" in fields else (),
-        raw=unpacked(fields["raw"]) if "raw" in fields else b"",
-        **values,
+        cidrs=cidrs,
+        source=read.word(fields, "source") or read.required(fields, "source"),
+        registry=read.required(fields, "registry") and (read.word(fields, "registry") or ""),  # of an import: empty
+        fetched=read.moment(fields, "fetched"),
+        asn=read.whole_or_none(fields, "asn"),
+        remarks=read.texts(fields, "remarks"),
+        raw=_raw(fields) if "raw" in fields else b"",
+        **{name: read.text(fields, name) for name in _TEXTS},
     )
+
+
+def _raw(fields: dict[str, str]) -> bytes:
+    try:
+        return unpacked(read.required(fields, "raw"))
+    except ValueError as error:
+        raise read.Damaged("raw", "is no compressed answer") from error
 
 
 # The hash of a cell.
@@ -265,6 +274,8 @@ CELL_FIELDS = {
 }
 """Every field of a cell's hash and what it holds. Absent values have no field."""
 
+_OUTCOMES = frozenset(map(str, Outcome))
+
 
 def cell_to_hash(cell: Cell) -> dict[str, str]:
     """The cell's hash."""
@@ -276,16 +287,16 @@ def cell_to_hash(cell: Cell) -> dict[str, str]:
 
 
 def cell_from_hash(cidr: str, fields: dict[str, str]) -> Cell:
-    """The cell whose hash has `fields`. Raises ValueError or KeyError if they are no cell's."""
+    """The cell whose hash has `fields`. Raises `fields.Damaged`, a ValueError, if they are no cell's."""
     return Cell(
         cidr=cidr,
-        asked=float(fields["asked"]),
-        result=Outcome(fields["result"]),
-        network=fields.get("network"),
-        asn=int(fields["asn"]) if "asn" in fields else None,
-        until=float(fields.get("until", 0)),
-        tries=int(fields.get("tries", 0)),
-        problem=fields.get("problem", ""),
+        asked=read.moment(fields, "asked"),
+        result=Outcome(read.one_of(fields, "result", _OUTCOMES)),
+        network=read.cidr(fields, "network"),
+        asn=read.whole_or_none(fields, "asn"),
+        until=read.moment(fields, "until") if "until" in fields else 0.0,
+        tries=read.whole(fields, "tries") if "tries" in fields else 0,
+        problem=read.text(fields, "problem") or "",
     )
 
 

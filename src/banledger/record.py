@@ -27,15 +27,21 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from banledger import fields as read
+from banledger import identity
+from banledger.block import block
 from banledger.countries import ISO
 from banledger.identity import canonical_address, whole_second
 from banledger.model import BanLine, ProlongLine, TicketLine, UnbanLine
+from banledger.special import kind_of
 from banledger.users import tried, whole
 
 LIVE = "live"
 IMPORTED = "import"
 RESTORED = "restored"
 PENDING = "pending"
+_WHOIS = frozenset(("proven", "none", "waiting", "inherited", "stale"))
+_NEEDED = frozenset(("server", "jail", "fid", "ip"))
 _RANK = {LIVE: 0, RESTORED: 1, IMPORTED: 2, PENDING: 3}
 
 _PUBLIC = "public"
@@ -51,6 +57,13 @@ _BASE = ("seen", "failures", "users", "matches")
 _TERM = ("bantime", "bancount")
 
 _MAX_BANTIME = 2**37
+_SALTS = 4  # ids that a ban may have: two bans never met in one yet
+
+SCOPES = frozenset(("public", "private", "none"))
+"""What `scope` may be."""
+
+Local: TypeAlias = Callable[[int], tuple[str, int]]
+"""Tells the local day (YYYY-MM-DD) and hour of a UTC epoch second."""
 
 
 class Subject(Struct, frozen=True, gc=False, cache_hash=True):
@@ -475,8 +488,6 @@ _place_of = attrgetter(*_PLACE)
 _amended_of = attrgetter(*_AMENDED)
 _NEVER = (None,) * len(_AMENDED)
 _json = msgspec.json.encode
-_texts = msgspec.json.Decoder(tuple[str, ...])
-_orders = msgspec.json.Decoder(dict[str, float])
 
 
 def to_hash(ban: Ban) -> dict[str, str]:
@@ -519,17 +530,101 @@ def to_hash(ban: Ban) -> dict[str, str]:
 
 
 def from_hash(ban_id: str, fields: dict[str, str]) -> Ban:
-    """The ban whose hash has `fields`. Raises ValueError or KeyError if they are no ban's."""
-    values: dict[str, Any] = {name: fields[name] for name in _TEXT}
-    values |= {name: fields.get(name) for name in _PLACE}
-    values["asn"] = int(fields["asn"]) if "asn" in fields else None
-    values |= {name: int(fields[name]) for name in _WHOLE}
-    if not 0 <= values["hour"] < 24:
-        raise ValueError(f"no day has an hour {values['hour']}")
-    values |= {name: float(fields[name]) if name in fields else None for name in _AMENDED}
-    values |= {name: _texts.decode(fields[name]) if name in fields else () for name in _LIST}
-    values["ended_because"] = fields.get("ended_because")
-    values["order"] = tuple(sorted(_orders.decode(fields["order"]).items())) if "order" in fields else ()
+    """The ban whose hash has `fields`. Raises `fields.Damaged`, a ValueError, if they are no ban's."""
+    time = read.whole(fields, "time", most=read.YEAR_3000)
+    bantime = read.whole(fields, "bantime", -read.MOST_NUMBER, _MAX_BANTIME)
+    if (expires := fields.get("expires")) not in (None, FOR_EVER if bantime < 0 else str(time + bantime)):
+        raise read.Damaged("expires", f"does not follow from time and bantime ({len(expires or '')} characters)")
+    ip = read.address(fields, "ip")
     return Ban(
-        id=ban_id, ip=fields.get("ip"), fid=fields.get("fid") or fields["ip"], seen=float(fields["seen"]), **values
+        id=ban_id,
+        server=read.required(fields, "server"),
+        jail=read.required(fields, "jail"),
+        fid=read.text(fields, "fid") or ip or read.required(fields, "fid"),
+        time=time,
+        day=read.day(fields, "day", time),
+        hour=read.whole(fields, "hour", most=23),
+        ip=ip,
+        scope=read.one_of(fields, "scope", SCOPES),
+        country=read.country(fields, "country"),
+        country_from=read.word(fields, "country_from"),
+        network=read.cidr(fields, "network"),
+        asn=read.whole_or_none(fields, "asn"),
+        org=read.text(fields, "org"),
+        whois=read.one_of(fields, "whois", _WHOIS) if "whois" in fields else None,
+        located=read.country(fields, "located"),
+        located_from=read.text(fields, "located_from", 256),
+        origin=read.one_of(fields, "origin", _RANK),
+        seen=read.moment(fields, "seen"),
+        failures=read.whole(fields, "failures"),
+        bantime=bantime,
+        bancount=read.whole(fields, "bancount"),
+        users=read.texts(fields, "users"),
+        matches=read.texts(fields, "matches"),
+        **{name: read.moment(fields, name) if name in fields else None for name in _AMENDED},
+        ended_because=read.text(fields, "ended_because", 256),
+        order=read.moments(fields, "order", _MOMENTS) if "order" in fields else (),
     )
+
+
+def repaired(ban_id: str, fields: dict[str, str], local: Local) -> dict[str, str] | None:
+    """The hash with damaged fields dropped, or made again from the others; None: nobody can tell which ban it was.
+
+    Fields unknown here stay. `local` tells the day and hour of a UTC epoch second.
+    """
+    left = dict(fields)
+    for _ in range(len(FIELDS) + 1):
+        try:
+            ban = from_hash(ban_id, left)
+        except read.Damaged as error:
+            known = _again(ban_id, error.field, left, local)
+            needed = error.field in _NEEDED and not (error.field == "ip" and "fid" in left)
+            if known is None and (needed or error.field not in left):
+                return None
+            left.pop(error.field, None)
+            left |= {} if known is None else {error.field: known}
+            continue
+        return left if is_own(ban) else _with_own_time(ban_id, left, local)
+    return None
+
+
+def is_own(ban: Ban) -> bool:
+    """Whether the id is this ban's, as computed from what never changes."""
+    return any(identity.ban_id(ban.server, ban.jail, ban.fid, ban.time, salt) == ban.id for salt in range(_SALTS))
+
+
+def _with_own_time(id_: str, fields: dict[str, str], local: Local) -> dict[str, str] | None:
+    """The hash with the time that its id tells, if that is what was wrong."""
+    time = identity.second_of(id_)
+    if time is None or fields["time"] == str(time):
+        return None
+    day, hour = local(time)
+    left = fields | {"time": str(time), "day": day, "hour": str(hour)}
+    left.pop("expires", None)
+    ban = from_hash(id_, left)
+    return left | {"expires": to_hash(ban)["expires"]} if is_own(ban) else None
+
+
+def _again(id_: str, name: str, fields: dict[str, str], local: Local) -> str | None:
+    """A field that every ban has, made from the others; None: it can't be, or need not be there."""
+    second = identity.second_of(id_)
+    time = fields["time"] if fields.get("time", "").isdecimal() and len(fields["time"]) < 12 else str(second)
+    if second is None:
+        return None
+    if name in ("time", "seen"):
+        return str(second) if name == "time" else f"{float(time):.6f}"
+    if name in ("day", "hour"):
+        return str(local(int(time))[name == "hour"])
+    if name == "bantime":
+        return _bantime_of(fields.get("expires", ""), int(time))
+    if name == "scope":
+        address = fields.get("ip")
+        return "none" if address is None else "private" if kind_of(block(address)) else _PUBLIC
+    return {"failures": "0", "bancount": "0", "origin": LIVE}.get(name)
+
+
+def _bantime_of(expires: str, time: int) -> str:
+    """What led to `expires`; 0 where that makes no sense either."""
+    if expires == FOR_EVER:
+        return "-1"
+    return str(max(0, min(int(expires) - time, _MAX_BANTIME))) if expires.isdecimal() and len(expires) < 16 else "0"

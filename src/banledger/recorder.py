@@ -206,6 +206,7 @@ class Recorder:
                 if ledger.lost():
                     self._go_back()
                     return Recorded()
+                ledger.record_aside(self._locate)
                 if self._watch.settled:
                     ledger.tidy(now)
                 self._tidy_at = self._watch.elapsed() + _TIDY_S

@@ -7,16 +7,16 @@ runs since then, others so that the later one follows. So orders of one source a
 """
 
 from functools import lru_cache
-from math import isfinite
 from typing import TypeAlias
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
+from banledger import fields as read
 from banledger.model import HeldLine, StartLine, StopLine
 
 RUNNING, STOPPED, LEFT = "running", "stopped", "left"
+_STATES = frozenset((RUNNING, STOPPED, LEFT))
 
 LAG_S = 60.0
 """`latest` is saved so often, and at every stop: as a hash has it, it may be behind by so much."""
@@ -88,13 +88,50 @@ FIELDS = {
 
 
 def from_hash(fields: dict[str, str], name: Name) -> Source:
-    """The source of a hash; one of which nothing is known where the hash makes no sense."""
+    """The source of a hash; one of which nothing is known where the hash is damaged."""
     try:
-        source = msgspec.convert(fields | {"server": name[0], "jail": name[1]}, Source, strict=False)
-        moments = (source.since, source.begun, source.latest, source.epoch, *source.shifts.values())
-    except ValueError:
+        return parsed(fields, name)
+    except read.Damaged:
         return Source(*name)
-    return source if all(map(isfinite, moments)) else Source(*name)
+
+
+def parsed(fields: dict[str, str], name: Name) -> Source:
+    """The source of a hash. Raises `fields.Damaged`, a ValueError."""
+    if read.UNREADABLE in fields:
+        raise read.Damaged("", fields[read.UNREADABLE])
+    for part, text in zip(("server", "jail"), name, strict=True):
+        if fields.get(part, text) != text:
+            raise read.Damaged(part, "is another source's")
+    words = {field: read.word(fields, field) or "" for field in ("writer", "rival", "boot")}
+    moments = {
+        field: read.moment(fields, field, -read.YEAR_3000) if field in fields else 0.0
+        for field in ("since", "begun", "latest", "shift", "epoch")
+    }
+    return Source(
+        server=name[0],
+        jail=name[1],
+        state=read.one_of(fields, "state", _STATES) if "state" in fields else "",
+        version=read.text(fields, "version", 256) or "",
+        past=_read_past(fields),
+        writer=words["writer"],
+        rival=words["rival"],
+        boot=words["boot"],
+        since=moments["since"],
+        begun=moments["begun"],
+        latest=moments["latest"],
+        shift=moments["shift"],
+        epoch=moments["epoch"],
+    )
+
+
+def _read_past(fields: dict[str, str]) -> str:
+    """The writers before, each with a shift that is a number."""
+    text = read.text(fields, "past", 64 * 1024) or ""
+    for one in text.split():
+        writer, _, shift = one.partition(":")
+        read.word({"past": writer}, "past")
+        read.moment({"past": shift or "0"}, "past", -read.YEAR_3000)
+    return text
 
 
 def to_hash(source: Source) -> dict[str, str]:

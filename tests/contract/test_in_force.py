@@ -347,12 +347,14 @@ def test_a_list_of_active_bans_that_lost_some_is_completed_by_the_next_snapshot(
 @pytest.fixture
 def colliding(monkeypatch: pytest.MonkeyPatch) -> None:
     """All bans of a second have the same id."""
+    import banledger.identity
     import banledger.store.ledger
     import banledger.store.sources
 
     def colliding(server: str, jail: str, _fid: str, second: int, salt: int = 0) -> str:
         return ban_id(server, jail, "", second, salt)
 
+    monkeypatch.setattr(banledger.identity, "ban_id", colliding)
     monkeypatch.setattr(banledger.store.ledger, "ban_id", colliding)
     monkeypatch.setattr(banledger.store.sources, "ban_id", colliding)
 

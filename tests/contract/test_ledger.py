@@ -153,7 +153,8 @@ def test_names_from_outside_do_no_harm(ledger: Ledger, name: str) -> None:
 
 def test_two_bans_whose_ids_collide_are_two_bans(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     real = "2611231234567890abcd"
-    monkeypatch.setattr("banledger.store.ledger.ban_id", lambda *parts: real[:-1] + str(parts[-1]))
+    for module in ("banledger.store.ledger", "banledger.identity"):
+        monkeypatch.setattr(f"{module}.ban_id", lambda *parts: real[:-1] + str(parts[-1]))
     assert ledger.record([ban(), ban("192.0.2.2")], nowhere).new == 2
     assert ledger.record([ban("192.0.2.3")], nowhere).new == 1
     assert ledger.record([ban(), ban("192.0.2.2"), ban("192.0.2.3")], nowhere) == Recorded(lines=3, known=3)

@@ -242,11 +242,14 @@ def test_an_interrupted_rebuild_is_gone_on_with(engine: Engine, ledger: Ledger, 
     assert dump(engine) == before
 
 
-def test_a_hash_that_is_no_ban_stays_out_and_is_counted(engine: Engine, ledger: Ledger) -> None:
+def test_a_hash_that_is_no_ban_goes_to_quarantine(engine: Engine, ledger: Ledger) -> None:
     ledger.record(LINES, nowhere)
-    engine.assign(KEYS.ban("2611230f4k7q2m5x9ctz"), {"colour": "red"})
+    key = KEYS.ban("2611230f4k7q2m5x9ctz")
+    engine.assign(key, {"colour": "red"})
+    assert [fault.key for fault in check(engine, KEYS)] == [key]
     assert rebuild(engine, KEYS, 0.0).unreadable == 1
-    assert ["is no ban" in fault.what for fault in check(engine, KEYS)] == [True]
+    assert engine.hashes([key, KEYS.quarantine(key)]) == [{}, {"colour": "red"}]
+    assert list(check(engine, KEYS)) == []
 
 
 # User names that earlier versions recorded as the text of a list

@@ -1,10 +1,13 @@
 """Whatever happens to the server: bans wait, one line says why, and all are recorded once when it is over."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from banledger.clock import ClockWatch
 from banledger.errors import StoreUnavailable
@@ -454,3 +457,35 @@ def test_a_server_that_does_not_tell_its_set_up_is_used_without_a_word(
     recording.assert_said()
     with pytest.raises(ServerError):
         server.cli("INFO", user="keeper", password="k33per-s3cret")
+
+
+# Rubbish.
+
+
+def test_a_damaged_hash_and_rubbish_in_an_outbox_stop_nothing_and_a_rebuild_brings_back_what_waited(
+    redis_7: Flavour, private_server: MakeServer, record: Record
+) -> None:
+    server = private_server(redis_7)
+    recording = record(server)
+    recording.write(3)
+    assert recording.run("--once") == 0
+    client = redis.Redis(port=server.port, decode_responses=True)
+    (key,) = [key for key in client.scan_iter("bans:{2611}:ban:*") if client.hget(key, "ip") == "10.0.0.1"]
+    client.hset(key, "failures", "x")
+    client.hset("bans:{2611}:outbox", "rubbish", "[")
+    recording.start()
+    recording.wait_for("set aside in bans:{2611}:outbox")
+    recording.ban("10.0.0.1")
+    recording.write(3)
+    recording.wait_for("lines about it are set aside", times=1)
+    wait_for(lambda: len(recording.recorded()) == 5)
+    assert recording.text.count("is damaged: failures") == 1
+    recording.services[-1].terminate()
+    assert recording.services[-1].wait(timeout=30) == 0
+    command = [sys.executable, "-m", "banledger", "store", "rebuild", "--config", str(recording.config)]
+    assert subprocess.run(command, timeout=60, check=False).returncode == 0
+    assert client.scard("bans:aside") > 0
+    recording.start()
+    wait_for(lambda: client.scard("bans:aside") == 0)
+    recording.assert_whole()
+    client.close()

@@ -16,6 +16,7 @@ LAYERS = (
         "model",
         "identity",
         "block",
+        "fields",
         "countries",
         "settings",
         "users",

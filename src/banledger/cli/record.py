@@ -120,6 +120,7 @@ def _adopt(chosen: Settings, label: str) -> None:
 
 def _say(done: Recorded, skipped: int) -> None:
     more = f", {done.networks} networks" if done.networks else ""
+    more += f", {done.aside} lines set aside: their bans' hashes are damaged" if done.aside else ""
     more += f", {skipped} lines of unknown kinds skipped" if skipped else ""
     click.echo(f"{done.new} new bans, {done.amended} amended, {done.known} lines known before, {done.gaps} gaps{more}")
 

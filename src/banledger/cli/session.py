@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +27,17 @@ def ledger(store: str | None, prefix: str | None, config: str | None) -> "Iterat
         _warn(f"the ledger's time zone {reader.unknown_zone} is unknown on this machine: dates and times are UTC's")
     try:
         yield reader
+        _warn_of_damage(reader.damaged_keys)
     finally:
         reader.close()
+
+
+def _warn_of_damage(keys: "Mapping[str, str]") -> None:
+    """One line, whatever was left out of the answer."""
+    if keys:
+        key, why = next(iter(keys.items()))
+        more = f", and {len(keys) - 1} more" if len(keys) > 1 else ""
+        _warn(f"left out: {key} is damaged: {why}{more} (banledger store check names all, store rebuild mends it)")
 
 
 def _warn(message: str) -> None:

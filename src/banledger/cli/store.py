@@ -192,7 +192,9 @@ def _copied(done: "Copied") -> str:
 
 
 def _rebuilt(done: "Rebuilt") -> str:
-    unreadable = f"; {done.unreadable:,} hashes are no bans" if done.unreadable else ""
+    unreadable = f"; {_number(done.unreadable, 'damaged key')} put into quarantine" if done.unreadable else ""
+    unreadable += f"; {_number(done.repaired, 'damaged hash', 'es')} mended" if done.repaired else ""
+    unreadable += f"; {_number(done.removed, 'key')} of rubbish removed" if done.removed else ""
     mended = f"; user names of {_number(done.mended, 'restored ban')} mended" if done.mended else ""
     return f"made anew from {_number(done.bans, 'ban')} and {_number(done.gaps, 'gap')}{unreadable}{mended}"
 
@@ -204,5 +206,5 @@ def _print(lines: Iterable[str]) -> None:
         sys.stdout.write(visible(line) + "\n")
 
 
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+def _number(count: int, noun: str, plural: str = "s") -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else plural)

@@ -138,7 +138,7 @@ def _parts(asked: Block) -> Iterator[str]:
 def _ranked_inside(ledger: LedgerReader, asked: Block, progress: Progress) -> Iterator[str]:
     total = ledger.distinct("ip")
     for number, (tok, _) in enumerate(ledger.ranked("ip"), 1):
-        if asked.covers(block(tok)):
+        if canonical_address(tok[:64]) == tok and asked.covers(block(tok)):
             yield tok
         if number % _SAID_EVERY == 0:
             progress(number, total)

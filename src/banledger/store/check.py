@@ -12,12 +12,16 @@ from math import inf
 
 from msgspec import Struct
 
-from banledger.keyspace import DAY, DIMENSIONS, Keyspace, source_token
-from banledger.record import PENDING, Ban, from_hash, with_whole_users
+from banledger.fields import YEAR_3000, Damaged
+from banledger.keyspace import DAY, DIMENSIONS, Keyspace, is_source_token, source_token
+from banledger.record import PENDING, Ban, from_hash, is_own, with_whole_users
 from banledger.store import contents
+from banledger.store.aside import line_of
 from banledger.store.contents import Progress, silent
 from banledger.store.engine import Reader
 from banledger.store.pages import pages
+from banledger.store.reader import gap_from_hash
+from banledger.store.sound import damage, heads
 
 _MOD = 1 << 64
 
@@ -134,15 +138,19 @@ def check(reader: Reader, keys: Keyspace, now: float = inf, progress: Progress =
 
     Bans that run out after `now` (UTC epoch) must be on the list of active ones.
     """
+    hidden = contents.misshapen(reader, keys)
+    for key, holds in hidden.items():
+        yield Fault(key, f"holds a {holds}, which is another kind of thing")
+    reader = contents.Without(reader, hidden) if hidden else reader
+    yield from _check_hashes(reader, keys)
     outside = _Outside(reader, keys, now)
     listed = set(reader.members(keys.months))
     months = contents.months(reader, keys)
     for done, month in enumerate(months):
         progress("months", done, len(months))
-        if month not in listed:
-            yield Fault(keys.months, f"lacks {month!r}")
         yield from _check_month(reader, keys, month, outside)
     progress("months", len(months), len(months))
+    yield from _compare_set(reader, keys.months, {month for month in listed | set(months) if contents.is_month(month)})
     broken = []
     for dimension in DIMENSIONS:
         actual, ranking = _Sketch(), _Differences(keys.top(dimension))
@@ -156,11 +164,57 @@ def check(reader: Reader, keys: Keyspace, now: float = inf, progress: Progress =
     yield from outside.active_faults()
     yield from _check_sources(reader, keys, outside)
     yield from _compare(keys.gaps, outside.gaps, dict(contents.entries(reader, keys.gaps)))
-    for index, key in contents.indexes(keys).items():
-        listed_there = dict.fromkeys((member for member, _ in contents.entries(reader, index)), 0.0)
-        head = key("")
-        hashed = {name.removeprefix(head): 0.0 for name in reader.keys(head + "*")}
-        yield from _compare(index, hashed, listed_there)
+    for index, hash_of in contents.indexes(keys).items():
+        listed_there = dict(contents.entries(reader, index))
+        hashed = {name.removeprefix(hash_of("")) for name in reader.keys(hash_of("") + "*")}
+        moments = {name: score for name, score in listed_there.items() if 0 <= score < YEAR_3000}
+        yield from _compare(index, {name: moments.get(name, 0.0) for name in hashed}, listed_there)
+    yield from _check_sizes(reader, keys)
+    if strange := sum(line_of(member) is None for member in reader.members(keys.aside)):
+        yield Fault(keys.aside, f"has {strange:,} members that are no lines")
+
+
+def _check_hashes(reader: Reader, keys: Keyspace) -> Iterator[Fault]:
+    """Hashes that are no month's: of networks, cells, sources, look-ups, the ledger."""
+    for word, head in heads(keys).items():
+        for page in pages(reader.keys(head + "*")):
+            for name, fields in zip(page, reader.hashes(page), strict=True):
+                if fields:
+                    yield from _damaged(name, damage(word, name.removeprefix(head), fields))
+    lookups, meta = reader.hashes([keys.lookups, keys.meta])
+    yield from _damaged(keys.lookups, damage("lookups", "", lookups))
+    yield from _damaged(keys.meta, damage("meta", "", meta))
+
+
+def _damaged(key: str, error: Damaged | None) -> Iterator[Fault]:
+    if error is not None:
+        yield Fault(key, f"is damaged: {error}")
+
+
+def _check_sizes(reader: Reader, keys: Keyspace) -> Iterator[Fault]:
+    """Sorted sets outside the months that say that they have more, or fewer, than can be read."""
+    tops = [keys.top(dimension) for dimension in (*DIMENSIONS, DAY)]
+    active = [keys.active_of(tok) for tok in contents.sources(reader, keys)]
+    named = [*tops, *active, keys.gaps, keys.networks, keys.cells]
+    for key, card in zip(named, reader.cards(named), strict=True):
+        yield from _compare_size(key, card, sum(1 for _ in contents.entries(reader, key)))
+
+
+def _compare_size(key: str, card: int, size: int) -> Iterator[Fault]:
+    if card != size:
+        yield Fault(key, f"says that it has {card:,} members and has {size:,} that can be read")
+
+
+def _compare_scores(reader: Reader, key: str, expected: dict[str, float]) -> Iterator[Fault]:
+    actual = dict(contents.entries(reader, key))
+    faults = list(_compare(key, expected, actual))
+    yield from faults or _compare_size(key, reader.cards([key])[0], len(actual))
+
+
+def _compare_set(reader: Reader, key: str, expected: set[str]) -> Iterator[Fault]:
+    actual = dict.fromkeys(reader.members(key), 0.0)
+    faults = list(_compare(key, dict.fromkeys(expected, 0.0), actual))
+    yield from faults or _compare_size(key, reader.cards([key])[0], len(actual))
 
 
 def _check_sources(reader: Reader, keys: Keyspace, outside: _Outside) -> Iterator[Fault]:
@@ -168,8 +222,9 @@ def _check_sources(reader: Reader, keys: Keyspace, outside: _Outside) -> Iterato
     head = keys.source("")
     hashed = {key.removeprefix(head) for key in reader.keys(head + "*")}
     listed = set(reader.members(keys.sources))
-    wanted = outside.sources | hashed | (listed - contents.sources(reader, keys))
-    yield from _compare(keys.sources, dict.fromkeys(wanted, 0.0), dict.fromkeys(listed, 0.0))
+    unknown = {tok for tok in listed - contents.sources(reader, keys) if is_source_token(tok)}  # a crash left them
+    wanted = outside.sources | hashed | unknown
+    yield from _compare_set(reader, keys.sources, wanted)
 
 
 def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) -> Iterator[Fault]:
@@ -178,13 +233,12 @@ def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) 
     tallies: dict[str, Counter[str]] = defaultdict(Counter)
     marks: dict[str, dict[str, float]] = {keys.pending(month): {}, keys.waiting(month): {}}
     for id_, fields in contents.hashes(reader, there["ban"]):
-        try:
-            ban = from_hash(id_, fields)
-        except (ValueError, KeyError) as error:
-            yield Fault(keys.ban(id_), f"is no ban: {error!r}")
+        if error := damage("ban", id_, fields):
+            yield from _damaged(keys.ban(id_), error)
             continue
+        ban = from_hash(id_, fields)
         for mark in keys.marks(ban):
-            marks[mark.key][id_] = 0.0
+            marks[mark.key][id_] = mark.score or 0.0
         if ban.origin == PENDING:
             continue
         outside.add(ban)
@@ -194,15 +248,20 @@ def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) 
         for key, member in keys.tallies(ban):
             tallies[key][member] += 1
     for id_, fields in contents.hashes(reader, there["gap"]):
-        outside.gaps[id_] = float(fields["seen"])
+        try:
+            outside.gaps[id_] = gap_from_hash(fields).seen
+        except Damaged as error:
+            yield Fault(keys.gap(id_), f"is damaged: {error}")
     for key in days.keys() | set(there["day"]):
-        yield from _compare(key, dict.fromkeys(days[key], 0.0), dict.fromkeys(reader.members(key), 0.0))
+        yield from _compare_set(reader, key, days[key])
     for key in tallies.keys() | set(there["count"]):
-        yield from _compare(key, dict(tallies[key]), dict(reader.tally([key])))
+        yield from _compare_scores(reader, key, dict(tallies[key].items()))
     for key, wanted in marks.items():
-        yield from _compare(key, wanted, {id_: 0.0 for id_, _ in contents.entries(reader, key)})
+        yield from _compare_scores(reader, key, wanted)
     for key in there["outbox"]:
-        yield Fault(key, "holds work that a crash left; the recorder settles it when it starts")
+        wrong = damage("outbox", "", reader.hashes([key])[0])
+        left = "holds work that a crash left; the recorder settles it when it starts"
+        yield Fault(key, f"is damaged: a field {wrong}" if wrong else left)
 
 
 def _check_sets(
@@ -255,6 +314,8 @@ def _explain(reader: Reader, keys: Keyspace, dimensions: list[str], progress: Pr
             wanted = sets.get(key, _Sketch())
             if actual != wanted:
                 yield Fault(key, f"has {actual.size:,} members, its bans are {wanted.size:,}, or they are others")
+            else:
+                yield from _compare_size(key, reader.cards([key])[0], actual.size)
         ranked = {key.removeprefix(head): float(sketch.size) for key, sketch in sets.items() if key.startswith(head)}
         yield from _compare(keys.top(dimension), ranked, dict(contents.entries(reader, keys.top(dimension))))
 
@@ -262,8 +323,10 @@ def _explain(reader: Reader, keys: Keyspace, dimensions: list[str], progress: Pr
 def _bans(reader: Reader, listed: list[str]) -> Iterator[Ban]:
     for id_, fields in contents.hashes(reader, listed):
         try:
-            yield from_hash(id_, fields)
-        except (ValueError, KeyError):
+            ban = from_hash(id_, fields)
+            if is_own(ban):
+                yield ban
+        except Damaged:
             continue  # said before
 
 

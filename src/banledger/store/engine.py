@@ -10,6 +10,8 @@ Durability  When `apply` returns, its changes survive the death of the process a
             to, of the machine.
 Repetition  The same change applied twice conflicts the second time; a batch replayed after any failure leaves what
             applying it once would have left.
+Rubbish     What others put there is read as if absent, but for hashes (see `Reader.hashes`) and, where the store
+            minds it, keys of another kind: an error that names the key. Scores may be any number.
 Errors      Only `StoreError` and its children. After a `retryable` one: close it, open it again, and go on.
 """
 
@@ -80,7 +82,10 @@ class Reader(Protocol):
     adds_up: int
 
     def hashes(self, keys: Sequence[str]) -> list[Hash]:
-        """Each key's hash, in the order asked; empty where there is none."""
+        """Each key's hash, in the order asked; empty where there is none.
+
+        One that can't be read, or a key that holds something else, has the one field `fields.UNREADABLE`: why.
+        """
         ...
 
     def members(self, key: str) -> Iterator[str]:
@@ -108,7 +113,11 @@ class Reader(Protocol):
         ...
 
     def kind(self, key: str) -> str:
-        """What the key holds, in Redis's words: hash, set, zset or none."""
+        """See `kinds`."""
+        ...
+
+    def kinds(self, keys: Sequence[str]) -> list[str]:
+        """What each key holds, in Redis's words: hash, set, zset or none; or what no ledger has."""
         ...
 
     def keys(self, pattern: str) -> Iterator[str]:
@@ -145,6 +154,10 @@ class Engine(Reader, Protocol):
         """Carry out what a crash left undone; how many changes that were. Called before the first `apply`."""
         ...
 
+    def sweep(self) -> int:
+        """Take away entries that no engine can have written (in SQLite's tables: not text, not a number); how many."""
+        ...
+
     def mend(self, repair: Repair) -> None:
         """Make it so, whatever was there before. Asks no hash and guards nothing: for who alone writes.
 
@@ -165,7 +178,7 @@ class Engine(Reader, Protocol):
         ...
 
     def replace(self, hashes: Mapping[str, Hash]) -> None:
-        """Each key becomes exactly that hash; an empty one is gone."""
+        """Each key becomes exactly that hash, whatever it held; an empty one is gone."""
         ...
 
     def lease(self, key: str, wanted: Held, seen: Held) -> Held:

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property, lru_cache, reduce
@@ -16,6 +16,7 @@ from msgspec.structs import astuple, replace
 
 from banledger import __version__
 from banledger.errors import StoreError, StoreUnavailable
+from banledger.fields import Damaged
 from banledger.identity import ban_id
 from banledger.keyspace import LAYOUT, Change, Keyspace
 from banledger.model import BanLine, Event, GapLine, HeldLine, NetworkLine, TicketLine
@@ -33,6 +34,7 @@ from banledger.record import (
 )
 from banledger.settings import machine_id, machine_zone
 from banledger.store import connect
+from banledger.store.aside import Aside, waiting
 from banledger.store.connect import Access
 from banledger.store.engine import Applied, Conflict, Engine, Outcome, Reader
 from banledger.store.labels import NAMELESS, LabelTable
@@ -50,7 +52,10 @@ _Made = TypeVar("_Made")
 
 
 class Recorded(Struct, frozen=True):
-    """What a batch did: lines read, bans that are new, that changed, that stayed as they were, gaps, networks."""
+    """What a batch did: lines read, bans that are new, that changed, that stayed as they were, gaps, networks.
+
+    `aside`: lines that wait because the hash of their ban is damaged (see `store.aside`).
+    """
 
     lines: int = 0
     new: int = 0
@@ -58,6 +63,7 @@ class Recorded(Struct, frozen=True):
     known: int = 0
     gaps: int = 0
     networks: int = 0
+    aside: int = 0
 
     def __add__(self, other: "Recorded") -> "Recorded":
         return Recorded(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
@@ -121,9 +127,10 @@ class Ledger(LedgerReader):
         self.identity = meta["ledger"]
         self.shared = engine.shared
         self.replay_s = engine.replay_s
-        self._calendar = _calendar(self.zone)
+        self._calendar = calendar(self.zone)
         self._machine = machine or machine_id() or NAMELESS
         self._sources = Sources(engine, keyspace)
+        self._aside = Aside(engine, keyspace)
         engine.settle()
 
     @cached_property
@@ -133,7 +140,8 @@ class Ledger(LedgerReader):
 
     def notices(self) -> list[str]:
         """Warnings for the log about the lines recorded since the last call."""
-        notices, self._sources.notices = self._sources.notices, []
+        notices = self._sources.notices + self._aside.notices
+        self._sources.notices, self._aside.notices = [], []
         return notices
 
     def cautions(self) -> list[str]:
@@ -182,11 +190,17 @@ class Ledger(LedgerReader):
         about: dict[Subject, list[TicketLine]] = {}
         for line in lines:
             about.setdefault(subject_of(line), []).append(line)
-        new = amended = known = 0
+        new = amended = known = aside = 0
         salts = dict.fromkeys(about, 0)
-        have: dict[Subject, Ban | None] = {subject: None for subject, lines in about.items() if _is_news(lines)}
+        have: dict[Subject, Ban | Damaged | None] = {
+            subject: None for subject, lines in about.items() if _is_news(lines)
+        }
         for _ in range(_ROUNDS):
             ids = self._look_up(salts, have)
+            for subject, id_ in list(ids.items()):
+                if isinstance(error := have[subject], Damaged):
+                    aside += self._aside.put(self.keys.ban(id_), error, about[subject])
+                    del salts[subject], ids[subject]
             changes: dict[Subject, Change] = {}
             outcomes = self._apply(self._merged(ids, have, about, locate, changes), {id_[:4] for id_ in ids.values()})
             for subject in ids.keys() - changes.keys():
@@ -200,13 +214,13 @@ class Ledger(LedgerReader):
                     new += change.guard is None
                     amended += change.guard is not None
             if not salts:
-                return Recorded(new=new, amended=amended, known=known)
+                return Recorded(new=new, amended=amended, known=known, aside=aside)
         raise StoreUnavailable("the ledger keeps changing under the recorder", hint="it is tried again")
 
     def _merged(
         self,
         ids: dict[Subject, str],
-        have: dict[Subject, Ban | None],
+        have: Mapping[Subject, Ban | Damaged | None],
         about: dict[Subject, list[TicketLine]],
         locate: Locate,
         changes: dict[Subject, Change],
@@ -214,12 +228,12 @@ class Ledger(LedgerReader):
         """The changes that the lines make, one by one, so that an engine may begin with them; also in `changes`."""
         for subject, id_ in ids.items():
             old, lines = have[subject], about[subject]
-            ban = reduce(merge, lines, old) if old else self._begin(subject, id_, lines, locate)
+            ban = reduce(merge, lines, old) if isinstance(old, Ban) else self._begin(subject, id_, lines, locate)
             if ban is not old:
-                change = changes[subject] = self.keys.change(old, ban)
+                change = changes[subject] = self.keys.change(old if isinstance(old, Ban) else None, ban)
                 yield change
 
-    def _look_up(self, salts: dict[Subject, int], have: dict[Subject, Ban | None]) -> dict[Subject, str]:
+    def _look_up(self, salts: dict[Subject, int], have: dict[Subject, Ban | Damaged | None]) -> dict[Subject, str]:
         """The id of each subject, the first that is no other ban's; completes `have` with what the ledger has."""
         ids: dict[Subject, str] = {}
         owners: dict[str, Subject] = {}
@@ -227,8 +241,8 @@ class Ledger(LedgerReader):
         while left:
             ids |= {subject: _id(subject, salts[subject]) for subject in left}
             unknown = [subject for subject in left if subject not in have]
-            have |= zip(unknown, self.bans([ids[subject] for subject in unknown]), strict=True)
-            owners |= {ids[subject]: subject for subject in left if (ban := have[subject]) and ban.subject == subject}
+            have |= zip(unknown, self.bans_or_damage([ids[subject] for subject in unknown]), strict=True)
+            owners |= {ids[subject]: subject for subject in left if _subject(have[subject]) == subject}
             left = [subject for subject in salts if owners.setdefault(ids[subject], _owner(subject, have)) != subject]
             for subject in left:  # another ban has this id
                 salts[subject] += 1
@@ -268,7 +282,8 @@ class Ledger(LedgerReader):
             if ids := self._overdue(self.keys.waiting(month), before, excess):
                 bans = [ban for ban in self.bans(ids) if ban is not None and ban.waits]
                 self._apply([self.keys.change(ban, _given_up(ban, locate)) for ban in bans])
-                return bool(bans)
+                if bans:
+                    return True
         return False
 
     def _overdue(self, key: str, before: float, excess: int) -> list[str]:
@@ -295,6 +310,18 @@ class Ledger(LedgerReader):
             self._engine.enlist(self.keys.months, sorted(new))
             self._months |= new
         return self._engine.apply(changes)
+
+    def record_aside(self, locate: Locate) -> int:
+        """Record the lines set aside whose ban can be read again; how many lines."""
+        done = 0
+        for lines in waiting(self._engine, self.keys):
+            about = {text: self.keys.ban(_id(subject_of(line), 0)) for text, line in lines.items()}
+            hashes = dict(zip(about.values(), self._engine.hashes(list(about.values())), strict=True))
+            sound = [text for text, key in about.items() if not isinstance(read_ban(key, hashes[key]), Damaged)]
+            if sound and not self._record_bans([lines[text] for text in sound], locate).aside:
+                self._aside.drop(sound)  # else one has a damaged hash under a salted id
+                done += len(sound)
+        return done
 
     def tidy(self, now: float) -> int:
         """Forget amendments whose ban never came; how many. `now` (UTC epoch) must come from a settled clock."""
@@ -324,10 +351,13 @@ def _is_news(lines: list[TicketLine]) -> bool:
     return any(isinstance(line, BanLine) and not line.restored for line in lines)
 
 
-def _owner(subject: Subject, have: dict[Subject, Ban | None]) -> Subject:
+def _owner(subject: Subject, have: Mapping[Subject, Ban | Damaged | None]) -> Subject:
     """The ban that has the subject's id: the one that the ledger has there, else the first that asks."""
-    ban = have[subject]
-    return ban.subject if ban else subject
+    return _subject(have[subject]) or subject
+
+
+def _subject(there: Ban | Damaged | None) -> Subject | None:
+    return there.subject if isinstance(there, Ban) else None
 
 
 def _id(subject: Subject, salt: int) -> str:
@@ -340,7 +370,7 @@ def _given_up(ban: Ban, locate: Locate) -> Ban:
     return replace(given_up, whois=None) if given_up.waits else given_up
 
 
-def _calendar(zone: ZoneInfo) -> Callable[[int], tuple[str, int]]:
+def calendar(zone: ZoneInfo) -> Callable[[int], tuple[str, int]]:
     """The local day (YYYY-MM-DD) and hour of a UTC epoch second. Zones move by quarters of an hour."""
 
     @lru_cache(maxsize=4096)

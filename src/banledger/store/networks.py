@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from banledger.block import block
 from banledger.clock import is_future
-from banledger.identity import canonical_address
+from banledger.fields import UNREADABLE, Damaged, is_cidr, moment, text
 from banledger.keyspace import Keyspace, Mark, token
 from banledger.network import (
     LONGEST_PAUSE_S,
@@ -24,7 +24,7 @@ from banledger.network import (
 from banledger.store.engine import Engine, Hash, Held, Reader, Repair, Scored
 
 _PAUSE, _LENGTH = "pause:", "length:"
-_NUMBER = re.compile(r"\d+(\.\d+)?")
+_NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 
 
 class NetworksReader:
@@ -66,7 +66,7 @@ class NetworksReader:
     def pauses(self) -> dict[str, Pause]:
         """Which registries want to be left alone, and how long."""
         fields = self._reader.hashes([self._keys.lookups])[0]
-        numbers = {name: float(text) for name, text in fields.items() if _NUMBER.fullmatch(text)}
+        numbers = {name: float(number) for name, number in fields.items() if _NUMBER.fullmatch(number)}
         names = [name.removeprefix(_PAUSE) for name in numbers if name.startswith(_PAUSE)]
         return {name: Pause(numbers[_PAUSE + name], numbers.get(_LENGTH + name, LONGEST_PAUSE_S)) for name in names}
 
@@ -147,19 +147,41 @@ def _newer(have: float, moment: float, now: float) -> bool:
 
 def _network(cidr: str, fields: Hash) -> Network | None:
     try:
-        network = from_hash(fields) if "gone" not in fields and fields else None
-        return network if network and cidr in network.cidrs and _are_networks(network.cidrs) else None
-    except (ValueError, KeyError):
+        return parsed_network(cidr, fields) if fields else None
+    except Damaged:
         return None
-
-
-def _are_networks(cidrs: Sequence[str]) -> bool:
-    known = [(cidr, canonical_address(cidr)) for cidr in cidrs]
-    return all(address is not None and block(address).cidr == cidr for cidr, address in known)
 
 
 def _cell(cidr: str, fields: Hash) -> Cell | None:
     try:
-        return cell_from_hash(cidr, fields) if fields and _are_networks([cidr]) else None
-    except (ValueError, KeyError):
+        return parsed_cell(cidr, fields) if fields else None
+    except Damaged:
         return None
+
+
+def parsed_network(cidr: str, fields: Hash) -> Network | None:
+    """The network at a CIDR; None: it is one no more. Raises `fields.Damaged`."""
+    if "gone" in fields:
+        moment(fields, "gone")
+        return None
+    network = from_hash(fields)
+    if cidr not in network.cidrs:
+        raise Damaged("cidrs", "are not those of its key")
+    return network
+
+
+def parsed_cell(cidr: str, fields: Hash) -> Cell:
+    """What came of asking about a cell. Raises `fields.Damaged`."""
+    if not is_cidr(cidr):
+        raise Damaged("", "is no cell's key")
+    return cell_from_hash(cidr, fields)
+
+
+def parsed_lookups(fields: Hash) -> None:
+    """Raises `fields.Damaged` if the hash of look-ups makes no sense."""
+    if UNREADABLE in fields:
+        raise Damaged("", fields[UNREADABLE])
+    for name in fields:
+        if name == "until" or name.startswith((_PAUSE, _LENGTH)):
+            moment({name[:80]: fields[name]}, name[:80])
+    text(fields, "holder", 256)

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 from msgspec import Struct
 
+from banledger.fields import Damaged
 from banledger.keyspace import STANDING_FIELDS, Change, Keyspace, Mark, Ranking, Standing
 from banledger.store.engine import Hash
 from banledger.store.pages import pages
@@ -66,8 +67,11 @@ class Task(Struct, frozen=True):
 
 
 def entries_of(value: str) -> tuple[Entry, ...]:
-    """What a field of the outbox holds; nothing where it only says that another is in doubt."""
-    return _entries.decode(value) if value else ()
+    """What a field of the outbox holds; nothing where it says that another is in doubt. Raises `fields.Damaged`."""
+    try:
+        return _entries.decode(value) if value else ()
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        raise Damaged("", "holds no work of a recorder") from None
 
 
 def work_of(change: Change) -> Work:

@@ -1,21 +1,25 @@
 """The ledger, to read: questions in words of the domain, over any engine."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
 
+from banledger import fields as read
 from banledger.errors import LedgerMissing, LedgerNewer, LedgerOlder, NotALedger, SettingsError
+from banledger.fields import Damaged
 from banledger.keyspace import DAY, DIMENSIONS, LAYOUT, Keyspace
 from banledger.record import Ban, from_hash
 from banledger.source import STOPPED, Source
-from banledger.source import from_hash as source_from_hash
-from banledger.store.engine import Reader, Scored
+from banledger.source import parsed as parsed_source
+from banledger.store.engine import Reader
 from banledger.store.networks import NetworksReader
 
 _AT_ONCE = 500
-_RESTORE = "restore a copy of the ledger"
+_IDENTITY = re.compile("[0-9a-f]{16}")
+_NOTED = 100  # damaged keys
 
 
 class Gap(Struct, frozen=True):
@@ -50,6 +54,7 @@ class LedgerReader:
     """A ledger to read. Raises LedgerMissing, LedgerOlder, LedgerNewer, NotALedger when made over the wrong store.
 
     zone         its time zone; UTC where this machine does not know that
+    damaged_keys hashes that were left out of answers because they make no sense, and why
     unknown_zone the name of its time zone if this machine does not know it, else empty. The days of recorded bans are
                  in the ledger and stay right; dates and times of day that are computed from `zone` are UTC's
     """
@@ -57,6 +62,7 @@ class LedgerReader:
     def __init__(self, engine: Reader, keyspace: Keyspace) -> None:
         self._reader = engine
         self.keys = keyspace
+        self.damaged_keys: dict[str, str] = {}
         meta = engine.hashes([keyspace.meta])[0]
         if not meta and remains(engine, keyspace):
             raise NotALedger(
@@ -82,15 +88,16 @@ class LedgerReader:
         return NetworksReader(self._reader, self.keys)
 
     def _check(self, meta: dict[str, str]) -> None:
-        layout = meta.get("layout", "")
-        if not layout.isdecimal() or "timezone" not in meta:
-            raise NotALedger(f"{self.keys.meta} is not banledger's", hint="choose another prefix")
-        if int(layout) < LAYOUT:
+        try:
+            layout, _ = read.whole(meta, "layout"), read.required(meta, "timezone")
+        except read.Damaged as error:
+            raise NotALedger(f"{self.keys.meta} is not banledger's: {error}", hint="choose another prefix") from error
+        if layout < LAYOUT:
             raise LedgerOlder(
                 f"the ledger has layout {layout}, this banledger works with {LAYOUT}",
                 hint="stop the recorder, and bring it up to date: banledger store rebuild",
             )
-        if int(layout) > LAYOUT:
+        if layout > LAYOUT:
             raise LedgerNewer(
                 f"the ledger has layout {layout}, this banledger knows {LAYOUT}", hint="upgrade banledger"
             )
@@ -104,9 +111,21 @@ class LedgerReader:
         return self._reader
 
     def bans(self, ids: Sequence[str]) -> list[Ban | None]:
-        """The ban of each id, None where there is none."""
+        """The ban of each id, None where there is none, or its hash is damaged (see `damaged_keys`)."""
+        return [ban if isinstance(ban, Ban) else None for ban in self.bans_or_damage(ids)]
+
+    def bans_or_damage(self, ids: Sequence[str]) -> list[Ban | Damaged | None]:
+        """The same, with what is wrong with hashes that are no bans."""
         hashes = self._reader.hashes([self.keys.ban(id_) for id_ in ids])
-        return [read_ban(id_, fields) for id_, fields in zip(ids, hashes, strict=True)]
+        found = [read_ban(id_, fields) for id_, fields in zip(ids, hashes, strict=True)]
+        for id_, ban in zip(ids, found, strict=True):
+            if isinstance(ban, Damaged):
+                self._note(self.keys.ban(id_), ban)
+        return found
+
+    def _note(self, key: str, error: Damaged) -> None:
+        if len(self.damaged_keys) < _NOTED:
+            self.damaged_keys[key] = str(error)
 
     def ids(self, dimension: str, tok: str) -> Iterator[str]:
         """The ids of all bans with that value (a token) of a dimension, in no order."""
@@ -122,14 +141,13 @@ class LedgerReader:
 
     def days(self) -> dict[str, int]:
         """Bans on every local day that has any, oldest first."""
-        pages = self.ranked(DAY)
-        return {day: int(count) for day, count in sorted(pages)}
+        return {day: count for day, count in sorted(self.ranked(DAY)) if read.day_number(day) is not None}
 
-    def ranked(self, dimension: str) -> Iterator[Scored]:
+    def ranked(self, dimension: str) -> Iterator[tuple[str, int]]:
         """Values of a dimension (tokens) with their number of bans of all time, most first, fetched in pages."""
         start = 0
         while page := self._reader.ranking(self.keys.top(dimension), start, _AT_ONCE):
-            yield from page
+            yield from [(tok, bans) for tok, score in page if (bans := read.count_of(score)) > 0]
             start += len(page)
 
     def distinct(self, dimension: str) -> int:
@@ -177,8 +195,15 @@ class LedgerReader:
         """What is known of each source. Read once."""
         listed = sorted(self._reader.members(self.keys.sources))
         hashes = self._reader.hashes([self.keys.source(tok) for tok in listed])
-        named = ((fields.get("server", ""), fields.get("jail", "")) for fields in hashes)
-        return {tok: source_from_hash(fields, name) for tok, fields, name in zip(listed, hashes, named, strict=True)}
+        return {tok: self._source(tok, fields) for tok, fields in zip(listed, hashes, strict=True)}
+
+    def _source(self, tok: str, fields: dict[str, str]) -> Source:
+        name = fields.get("server", ""), fields.get("jail", "")
+        try:
+            return parsed_source(fields, name)
+        except Damaged as error:
+            self._note(self.keys.source(tok), error)
+            return Source(*name)
 
     def waiting(self) -> int:
         """How many bans wait for whois."""
@@ -197,32 +222,59 @@ class LedgerReader:
     def gaps(self) -> list[Gap]:
         """Every gap, newest first."""
         ids = [id_ for id_, _ in self._reader.ranking(self.keys.gaps, 0, 10_000)]
-        return [_gap(fields) for fields in self._reader.hashes([self.keys.gap(id_) for id_ in ids]) if fields]
+        keys = [self.keys.gap(id_) for id_ in ids]
+        return [
+            gap for key, fields in zip(keys, self._reader.hashes(keys), strict=True) if (gap := self._gap(key, fields))
+        ]
+
+    def _gap(self, key: str, fields: dict[str, str]) -> Gap | None:
+        try:
+            return gap_from_hash(fields) if fields else None
+        except Damaged as error:
+            self._note(key, error)
+            return None
 
 
 def _added(rows: Sequence[Sequence[float | None]]) -> list[int]:
     if len(rows) == 1:
-        return [int(score or 0) for score in rows[0]]
-    return [int(sum(score or 0 for score in column)) for column in zip(*rows, strict=True)]
+        return [read.count_of(score or 0) for score in rows[0]]
+    return [sum(read.count_of(score or 0) for score in column) for column in zip(*rows, strict=True)]
 
 
-def read_ban(id_: str, fields: dict[str, str]) -> Ban | None:
-    """The ban of a hash, None where there is none. Raises NotALedger for one that is no ban's."""
+def read_ban(id_: str, fields: dict[str, str]) -> Ban | Damaged | None:
+    """The ban of a hash, None where there is none; what is wrong with one that is no ban's."""
     if not fields:
         return None
     try:
         return from_hash(id_, fields)
-    except (ValueError, KeyError) as error:
-        raise NotALedger(f"the ledger is damaged: the hash of {id_} is no ban's ({error})", hint=_RESTORE) from error
+    except Damaged as error:
+        return error
 
 
-def _gap(fields: dict[str, str]) -> Gap:
+def gap_from_hash(fields: dict[str, str]) -> Gap:
+    """The gap whose hash has `fields`. Raises `fields.Damaged`."""
     return Gap(
-        fields["server"],
-        fields["jail"],
-        float(fields["since"]),
-        float(fields["seen"]),
-        int(fields["bans"]),
-        int(fields["others"]),
-        fields["reason"],
+        read.required(fields, "server"),
+        read.required(fields, "jail"),
+        read.moment(fields, "since"),
+        read.moment(fields, "seen"),
+        read.whole(fields, "bans"),
+        read.whole(fields, "others"),
+        read.required(fields, "reason"),
     )
+
+
+def parsed_meta(fields: dict[str, str]) -> None:
+    """Raises `fields.Damaged` if the ledger's own hash makes no sense."""
+    if fields:
+        read.whole(fields, "layout")
+    if fields and not _IDENTITY.fullmatch(read.required(fields, "ledger")):
+        raise Damaged("ledger", "is not 16 hexadecimal digits")
+    read.word(fields, "made_by")
+    for name in fields:
+        if name.startswith("server:"):
+            read.word({name[:80]: fields[name]}, name[:80])
+    try:
+        zone_of(read.required(fields, "timezone")) if fields else None
+    except SettingsError:
+        raise Damaged("timezone", "is unknown on this machine") from None

@@ -6,8 +6,8 @@ than before, and doing it again goes on. Month by month what lives in the month'
 are put into the sets outside; these are counted, and only a set that is larger than its count is looked through for
 ids that don't belong there. Memory: the ids of one month, and a counter for each set.
 
-One thing is mended in hashes: user names of restored bans that earlier versions recorded as the text of a list (see
-`users`). It is done before anything is derived from them.
+Hashes are mended before anything is derived from them (see `mending`): those that are damaged, and user names of
+restored bans that earlier versions recorded as the text of a list (see `users`).
 
 Nobody else may write to the ledger.
 """
@@ -17,34 +17,48 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
+from banledger.fields import YEAR_3000
 from banledger.keyspace import DAY, DIMENSIONS, LAYOUT, Keyspace, Mark, source_token
 from banledger.record import PENDING, Ban, from_hash, to_hash, with_whole_users
 from banledger.store import contents
 from banledger.store.contents import Progress, silent
 from banledger.store.engine import Engine, Hash, Repair
+from banledger.store.mending import Mending
 from banledger.store.pages import pages
+from banledger.store.reader import gap_from_hash
 
 _AT_ONCE = 10_000
 
 
 class Rebuilt(Struct, frozen=True):
-    """How many hashes it was made from, how many were no bans and stayed out, and in how many the users were mended."""
+    """How many hashes it was made from, in how many the users were mended, and what became of damaged keys.
+
+    unreadable  damaged hashes that could not be mended and are in quarantine now
+    repaired    damaged hashes that lost a field, or had it made anew
+    removed     other keys that held what they can't, or rubbish in an outbox or among lines set aside
+    """
 
     bans: int
     gaps: int
     unreadable: int
     mended: int = 0
+    repaired: int = 0
+    removed: int = 0
 
 
 def rebuild(engine: Engine, keys: Keyspace, now: float, progress: Progress = silent) -> Rebuilt:
     """Mend all that follows from the hashes (UTC epoch `now`). Raises StoreError; may be repeated after any failure."""
+    mending = Mending(engine, keys)
+    mending.shapes()
     engine.settle()
+    mending.hashes()
     work = _Rebuild(engine, keys, now, progress)
     work.months()
     for dimension in DIMENSIONS:
         work.dimension(dimension)
     work.rankings()
-    return Rebuilt(work.bans, len(work.gaps), work.unreadable, work.mended)
+    mending.outboxes()
+    return Rebuilt(work.bans, len(work.gaps), mending.quarantined, work.mended, mending.repaired, mending.removed)
 
 
 class _Rebuild:
@@ -59,7 +73,7 @@ class _Rebuild:
         self._sources: set[str] = set()
         self._days: Counter[str] = Counter()
         self.gaps: dict[str, float] = {}
-        self.bans = self.unreadable = self.mended = 0
+        self.bans = self.mended = 0
 
     # Month by month.
 
@@ -83,11 +97,11 @@ class _Rebuild:
             self._sources |= {source_token(ban.server, ban.jail) for ban in page}
             self._join(recorded)
         for id_, fields in contents.hashes(self._engine, there["gap"]):
-            self.gaps[id_] = float(fields["seen"])
+            self.gaps[id_] = gap_from_hash(fields).seen
         for key in slot.days.keys() | set(there["day"]):
             self._set(key, slot.days[key])
         for key in slot.tallies.keys() | set(there["count"]):
-            marks = _differences(key, slot.tallies[key], dict(self._engine.tally([key])))
+            marks = _differences(key, slot.tallies[key], dict(contents.entries(self._engine, key)))
             self._mend_marks(marks, tallies=True)
         for key in (self._keys.pending(month), self._keys.waiting(month)):
             self._scores(key, slot.marks[key])
@@ -95,10 +109,7 @@ class _Rebuild:
 
     def _bans(self, listed: list[str]) -> Iterator[Ban]:
         for id_, fields in contents.hashes(self._engine, listed):
-            try:
-                yield from_hash(id_, fields)
-            except (ValueError, KeyError):
-                self.unreadable += 1
+            yield from_hash(id_, fields)
 
     def _with_whole_users(self, bans: list[Ban]) -> list[Ban]:
         """The bans with their users mended, in their hashes too."""
@@ -156,7 +167,8 @@ class _Rebuild:
         for index, key in contents.indexes(self._keys).items():
             listed = dict(contents.entries(self._engine, index))
             there = [name.removeprefix(key("")) for name in self._engine.keys(key("") + "*")]
-            self._scores(index, {member: listed.get(member, self._now) for member in there})
+            moments = {member: score for member, score in listed.items() if 0 <= score < YEAR_3000}
+            self._scores(index, {member: moments.get(member, self._now) for member in there})
         found = contents.sources(self._engine, self._keys)
         for tok in found:
             self._active(self._keys.active_of(tok))
@@ -169,12 +181,11 @@ class _Rebuild:
         """Take off a list of active bans what is not, or is another source's."""
         for page in pages(list(contents.entries(self._engine, key)), _AT_ONCE):
             hashes = self._engine.hashes([self._keys.ban(id_) for id_, _ in page])
-            gone = [
-                Mark(key, id_, None)
-                for (id_, _), fields in zip(page, hashes, strict=True)
-                if not _in_force(self._keys, key, id_, fields)
+            wanted = [
+                _active_score(self._keys, key, id_, fields) for (id_, _), fields in zip(page, hashes, strict=True)
             ]
-            self._mend_marks(gone)
+            pairs = zip(page, wanted, strict=True)
+            self._mend_marks([Mark(key, id_, score) for (id_, have), score in pairs if score != have])
 
     # Means.
 
@@ -232,9 +243,10 @@ def _belongs(keys: Keyspace, key: str, id_: str, fields: dict[str, str]) -> bool
         return False
 
 
-def _in_force(keys: Keyspace, key: str, id_: str, fields: dict[str, str]) -> bool:
+def _active_score(keys: Keyspace, key: str, id_: str, fields: dict[str, str]) -> float | None:
+    """The score of an entry of a list of active bans; None: it does not belong there."""
     try:
         ban = from_hash(id_, fields)
     except (ValueError, KeyError):
-        return False
-    return ban.open and ban.origin != PENDING and keys.active(ban.server, ban.jail) == key
+        return None
+    return ban.expires if ban.open and ban.origin != PENDING and keys.active(ban.server, ban.jail) == key else None

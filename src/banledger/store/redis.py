@@ -11,6 +11,7 @@ import redis
 from msgspec import Struct
 from redis import exceptions
 
+from banledger.fields import UNREADABLE, count_of
 from banledger.keyspace import is_sorted_set
 from banledger.store.engine import Hash, Scored
 from banledger.store.outside import Command
@@ -43,11 +44,14 @@ class RedisReader:
         with self._translated(_named(command)):
             return self._client.execute_command(*command)  # type: ignore[no-untyped-call]
 
-    def calls(self, commands: Sequence[Command]) -> list[Any]:
-        """Several commands in one round trip, their plain replies. Raises for the first that failed."""
-        return self._ask(in_parts(commands))
+    def calls(self, commands: Sequence[Command], instead: Any = None) -> list[Any]:
+        """Several commands in one round trip, their plain replies. Raises for the first that failed.
 
-    def _ask(self, parts: Iterable["Part"]) -> list[Any]:
+        `instead`: the reply where a key holds something else; None: that raises too.
+        """
+        return self._ask(in_parts(commands), instead)
+
+    def _ask(self, parts: Iterable["Part"], instead: Any = None) -> list[Any]:
         """The same with commands that may have been packed beforehand."""
         replies: list[Any] = []
         rest = iter(parts)
@@ -58,8 +62,10 @@ class RedisReader:
                     self._send(connection, part.packed)
                     commands += part.commands
                 answers = self._receive(connection, len(commands))
-            for command, answer in zip(commands, answers, strict=True):
-                if isinstance(answer, exceptions.RedisError):
+            for at, (command, answer) in enumerate(zip(commands, answers, strict=True)):
+                if instead is not None and is_of_another_kind(answer):
+                    answers[at] = instead
+                elif isinstance(answer, exceptions.RedisError):
                     raise translate(answer, self._where, _named(command)) from answer
             replies += answers
         return replies
@@ -97,7 +103,11 @@ class RedisReader:
 
     def hashes(self, keys: Sequence[str]) -> list[Hash]:
         """See Reader.hashes."""
-        return [reply for page in pages(keys, _PAGE) for reply in self.calls([("HGETALL", key) for key in page])]
+        return [
+            dict(reply)
+            for page in pages(keys, _PAGE)
+            for reply in self.calls([("HGETALL", key) for key in page], {UNREADABLE: "holds no hash"})
+        ]
 
     def members(self, key: str) -> Iterator[str]:
         """See Reader.members."""
@@ -129,7 +139,7 @@ class RedisReader:
         ]
         for reply in self.calls(unions):
             for member, score in reply:
-                total[member] += int(score)
+                total[member] += count_of(float(score))
         return dict(total)
 
     def _tally_by_name(self, keys: Sequence[str]) -> dict[str, int]:
@@ -153,7 +163,7 @@ class RedisReader:
             for names, fewer, more in replies[4::5]:
                 total.update(names)
                 for member, score in chain(fewer, more):
-                    total[member] += int(score) - 1
+                    total[member] += count_of(float(score)) - 1
         return dict(total)
 
     def scores(self, keys: Sequence[str], members: Sequence[str]) -> list[list[float | None]]:
@@ -180,6 +190,10 @@ class RedisReader:
     def kind(self, key: str) -> str:
         """See Reader.kind."""
         return str(self.call("TYPE", key))
+
+    def kinds(self, keys: Sequence[str]) -> list[str]:
+        """See Reader.kinds."""
+        return [str(reply) for page in pages(keys, _PAGE) for reply in self.calls([("TYPE", key) for key in page])]
 
     def keys(self, pattern: str) -> Iterator[str]:
         """See Reader.keys."""
@@ -226,6 +240,11 @@ def _reply(connection: "AbstractConnection") -> Any:
         return connection.read_response()
     except exceptions.ResponseError as error:
         return error
+
+
+def is_of_another_kind(reply: object) -> bool:
+    """Whether a server refused because the key holds something else."""
+    return isinstance(reply, exceptions.ResponseError) and str(reply).startswith("WRONGTYPE")
 
 
 def _slot(key: str) -> str:

@@ -25,6 +25,7 @@ from msgspec import Struct
 from redis import exceptions
 
 from banledger.errors import StoreError
+from banledger.fields import Damaged
 from banledger.keyspace import Change, Keyspace, Ranking
 from banledger.store.engine import Applied, Conflict, Hash, Held, Outcome, Repair
 from banledger.store.lua import Call, Script
@@ -65,10 +66,15 @@ class RedisEngine(RedisReader):
         self._exchange = Script("exchange.lua")
         self._writer = os.urandom(6).hex()
         self._tokens = count()
+        self._left: dict[str, str] = {}  # what is set aside in outboxes, by key and field
 
     def cautions(self) -> list[str]:
         """See Engine.cautions."""
-        return cautions(self)
+        return [*cautions(self), *outbox_cautions(self._left)]
+
+    def sweep(self) -> int:
+        """See Engine.sweep. A server knows text and numbers only."""
+        return 0
 
     def apply(self, changes: Iterable[Change]) -> list[Outcome]:
         """See Engine.apply. Whatever comes is sent a page at a time, so that the server works while we do."""
@@ -139,22 +145,42 @@ class RedisEngine(RedisReader):
             while True:
                 cursor, page = self.call("HSCAN", outbox, cursor, "COUNT", _PAGE)
                 pairs = page.items() if isinstance(page, dict) else zip(page[::2], page[1::2], strict=True)
-                left = [(month, token, entries) for token, value in pairs if (entries := entries_of(value))]
-                self._follow(self._again(left), doubt=True)
-                done += sum(len(entries) for _, _, entries in left)
+                left = [
+                    (month, token, entries)
+                    for token, value in pairs
+                    if (entries := self._entries(outbox, token, value))
+                ]
+                tasks = self._again(left)
+                self._follow(tasks, doubt=True)
+                done += sum(len(task.work) for task in tasks)
                 if cursor in ("0", 0):
                     break
         return done
 
+    def _entries(self, outbox: str, token: str, value: str) -> Sequence[Entry]:
+        """What a field of an outbox holds; nothing, and it stays there, if that is no work of ours."""
+        try:
+            entries = entries_of(value)
+        except Damaged as error:
+            self._left[outbox] = f"field {token[:64]!r} {error}"
+            return ()
+        head = outbox.removesuffix("outbox")
+        if strange := [entry.key for entry in entries if not entry.key.startswith(head)]:
+            self._left[outbox] = f"field {token[:64]!r} is about {strange[0][:128]!r}"
+            return ()
+        return entries
+
     def _again(self, left: Iterable[tuple[str, str, Sequence[Entry]]]) -> list[Task]:
-        """Work derived from the hashes as they are now."""
-        return [
-            Task(slot, token, [
-                work_again(self._keyspace, entry, fields)
-                for entry, fields in zip(entries, self.hashes([entry.key for entry in entries]), strict=True)
-            ])
-            for slot, token, entries in left
-        ]  # fmt: skip
+        """Work derived from the hashes as they are now. What is about a damaged one stays in the outbox."""
+        tasks = []
+        for slot, token, entries in left:
+            hashes = self.hashes([entry.key for entry in entries])
+            try:
+                pairs = zip(entries, hashes, strict=True)
+                tasks.append(Task(slot, token, [work_again(self._keyspace, entry, fields) for entry, fields in pairs]))
+            except Damaged as error:
+                self._left[self._keyspace.outbox(slot)] = f"field {token[:64]!r} is about a damaged hash: {error}"
+        return tasks
 
     def _follow(self, tasks: list[Task], expected: "_Consequence | None" = None, *, doubt: bool = False) -> None:
         """Make what stands outside true, until no hash changed meanwhile. `doubt`: whether one may have already."""
@@ -294,6 +320,14 @@ def cautions(reader: RedisReader) -> list[str]:
     if facts.get("aof_enabled") == "0":
         found.append("the store does not keep an append-only file: a crash loses what came since its last snapshot")
     return found
+
+
+def outbox_cautions(left: Mapping[str, str]) -> list[str]:
+    """What was set aside in outboxes."""
+    return [
+        f"set aside in {key}: {what}; banledger store check names it, store rebuild removes it"
+        for key, what in left.items()
+    ]
 
 
 def _facts(reader: RedisReader, section: str) -> dict[str, str]:

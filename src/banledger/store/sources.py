@@ -17,6 +17,7 @@ from zlib import crc32
 from msgspec import Struct
 from msgspec.structs import replace
 
+from banledger.fields import Damaged
 from banledger.identity import ban_id, canonical_address
 from banledger.keyspace import Keyspace, Mark, source_token
 from banledger.model import (
@@ -218,6 +219,8 @@ class Sources:
         for page in pages(doubtful.items(), _AT_ONCE):
             lost = []
             for (id_, held), ban in zip(page, self._bans([id_ for id_, _ in page]), strict=True):
+                if isinstance(ban, Damaged):  # every snapshot would say the same of it
+                    continue
                 if ban is None or ban.origin == PENDING or (ban.fid, ban.time) != (held.fid, held.time):
                     yield view.restored(held)
                     continue
@@ -231,9 +234,9 @@ class Sources:
                 self._engine.mend(Repair(marks=lost))
 
     def _paged(self, ids: Sequence[str]) -> Iterator[Ban]:
-        return (ban for page in pages(ids, _AT_ONCE) for ban in self._bans(page) if ban is not None)
+        return (ban for page in pages(ids, _AT_ONCE) for ban in self._bans(page) if isinstance(ban, Ban))
 
-    def _bans(self, ids: Sequence[str]) -> list[Ban | None]:
+    def _bans(self, ids: Sequence[str]) -> list[Ban | Damaged | None]:
         hashes = self._engine.hashes([self._keys.ban(id_) for id_ in ids])
         return [read_ban(id_, fields) for id_, fields in zip(ids, hashes, strict=True)]
 

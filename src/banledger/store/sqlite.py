@@ -13,6 +13,7 @@ from urllib.parse import quote
 import msgspec
 
 from banledger.errors import LedgerMissing
+from banledger.fields import UNREADABLE, count_of
 from banledger.store.engine import Hash, Scored
 from banledger.store.pages import pages
 from banledger.store.sqlite_file import (
@@ -31,14 +32,26 @@ from banledger.store.sqlite_file import (
 # `card` is the size of a set, 1 for a hash; sorted sets are counted when somebody asks.
 _EXISTS = (
     "CASE kind WHEN 'tally' THEN EXISTS (SELECT 1 FROM tally WHERE tally.key = key.id)"
-    " WHEN 'ranking' THEN EXISTS (SELECT 1 FROM ranking WHERE ranking.key = key.id) ELSE card > 0 END"
+    " WHEN 'ranking' THEN EXISTS (SELECT 1 FROM ranking WHERE ranking.key = key.id) ELSE card <> 0 END"
 )
 _CARD = (
     "CASE kind WHEN 'tally' THEN (SELECT count(*) FROM tally WHERE tally.key = key.id)"
-    " WHEN 'ranking' THEN (SELECT count(*) FROM ranking WHERE ranking.key = key.id) ELSE card END"
+    " WHEN 'ranking' THEN (SELECT count(*) FROM ranking WHERE ranking.key = key.id)"
+    " ELSE max(CAST(card AS INTEGER), 0) END"
 )
 
+# Numbers stand before text, and text before bytes, whatever a column's type: these hide what no writer put there.
+_TEXT = "member < x''"
+_NUMBER = "score < ''"
+
 _PAGE = 1000
+_MOST_HASH = 16 << 20  # bytes: more than any line of a spool
+
+# The fields of a hash; text: why they can't be read; NULL: there are none.
+_FIELDS = (
+    f"CASE WHEN kind <> 'hash' THEN iif({_EXISTS}, 'holds no hash', NULL)"
+    f" WHEN length(fields) > {_MOST_HASH} THEN 'is too long to be read' ELSE CAST(fields AS BLOB) END"
+)
 
 _TABLE_OF = {SET: "member", TALLY: "tally", RANKING: "ranking"}
 _REDIS_KIND = {HASH: "hash", SET: "set", TALLY: "zset", RANKING: "zset"}
@@ -78,16 +91,17 @@ class SqliteReader:
 
     def hashes(self, keys: Sequence[str]) -> list[Hash]:
         """See Reader.hashes."""
-        found: dict[str, bytes] = {}
+        found: dict[str, object] = {}
         with translated(self.path):
             for page in pages(keys, _PAGE):
                 found.update(
                     self._db.execute(
-                        "SELECT name, fields FROM json_each(?) JOIN key ON name = value JOIN hash ON hash.key = key.id",
+                        f"SELECT name, {_FIELDS} FROM json_each(?) JOIN key ON name = value"
+                        " LEFT JOIN hash ON hash.key = key.id",
                         (as_json(page),),
                     )
                 )
-            return [_hash_decoder.decode(found[key]) if key in found else {} for key in keys]
+        return [_hash(found[key]) if key in found else {} for key in keys]
 
     def members(self, key: str) -> Iterator[str]:
         """See Reader.members."""
@@ -95,7 +109,7 @@ class SqliteReader:
         with translated(self.path):
             while page := self._db.execute(
                 "SELECT member FROM member WHERE key = (SELECT id FROM key WHERE name = ?) AND member > ?"
-                " ORDER BY member LIMIT ?",
+                f" AND {_TEXT} ORDER BY member LIMIT ?",
                 (key, last, _PAGE),
             ).fetchall():
                 yield from (member for (member,) in page)
@@ -120,17 +134,18 @@ class SqliteReader:
         listed = (as_json(keys),)
         with translated(self.path):
             for (members,) in self._db.execute(
-                "SELECT (SELECT group_concat(member, '\n') FROM tally WHERE tally.key = key.id)"
+                "SELECT (SELECT group_concat(member, '\n') FROM tally WHERE tally.key = key.id"
+                f" AND {_TEXT} AND {_NUMBER})"
                 " FROM json_each(?) JOIN key ON name = value",
                 listed,
             ):
                 total.update(members.split("\n") if members is not None else ())
-            for member, more in self._db.execute(
-                "SELECT member, score - 1 FROM json_each(?) JOIN key ON name = value JOIN tally ON tally.key = key.id"
-                " WHERE score <> 1",
+            for member, score in self._db.execute(
+                "SELECT member, score FROM json_each(?) JOIN key ON name = value JOIN tally ON tally.key = key.id"
+                f" WHERE score <> 1 AND {_TEXT} AND {_NUMBER}",
                 listed,
             ):
-                total[member] += more
+                total[member] += count_of(score) - 1
         return total
 
     def scores(self, keys: Sequence[str], members: Sequence[str]) -> list[list[float | None]]:
@@ -142,6 +157,7 @@ class SqliteReader:
                     score
                     for (score,) in self._db.execute(
                         f"SELECT score FROM json_each(?) LEFT JOIN {table} ON {table}.key = ? AND member = value"
+                        f" AND {_NUMBER}"
                         " ORDER BY json_each.key",
                         (wanted, number),
                     )
@@ -160,7 +176,8 @@ class SqliteReader:
         with translated(self.path):
             number, table = self._sorted_set(key)
             return self._db.execute(
-                f"SELECT member, score FROM {table} WHERE key = ? ORDER BY score DESC, member DESC LIMIT ? OFFSET ?",
+                f"SELECT member, score FROM {table} WHERE key = ? AND {_TEXT} AND {_NUMBER}"
+                " ORDER BY score DESC, member DESC LIMIT ? OFFSET ?",
                 (number, count, start),
             ).fetchall()
 
@@ -171,22 +188,46 @@ class SqliteReader:
 
     def _above(self, key: str, least: float) -> int:
         number, table = self._sorted_set(key)
-        row = self._db.execute(f"SELECT count(*) FROM {table} WHERE key = ? AND score >= ?", (number, least))
+        row = self._db.execute(
+            f"SELECT count(*) FROM {table} WHERE key = ? AND score >= ? AND {_NUMBER}", (number, least)
+        )
         return int(row.fetchone()[0])
 
     def kind(self, key: str) -> str:
         """See Reader.kind."""
+        return self.kinds([key])[0]
+
+    def kinds(self, keys: Sequence[str]) -> list[str]:
+        """See Reader.kinds."""
+        found: dict[str, object] = {}
         with translated(self.path):
-            row = self._db.execute(f"SELECT kind FROM key WHERE name = ? AND {_EXISTS}", (key,)).fetchone()
-        return _REDIS_KIND[row[0]] if row else "none"
+            for page in pages(keys, _PAGE):
+                found.update(
+                    self._db.execute(
+                        f"SELECT name, kind FROM json_each(?) JOIN key ON name = value WHERE {_EXISTS}",
+                        (as_json(page),),
+                    )
+                )
+        return [_REDIS_KIND.get(str(found[key]), "unknown") if key in found else "none" for key in keys]
 
     def keys(self, pattern: str) -> Iterator[str]:
         """See Reader.keys."""
         last = 0
         with translated(self.path):
             while page := self._db.execute(
-                f"SELECT id, name FROM key WHERE name GLOB ? AND id > ? AND {_EXISTS} ORDER BY id LIMIT ?",
+                f"SELECT id, name FROM key WHERE name GLOB ? AND name < x'' AND id > ? AND {_EXISTS}"
+                " ORDER BY id LIMIT ?",
                 (pattern, last, _PAGE),
             ).fetchall():
                 yield from (name for _, name in page)
                 last = beyond(last, page[-1][0], self.path)
+
+
+def _hash(fields: object) -> Hash:
+    """A hash as its row has it; see `_FIELDS`."""
+    if fields is None:
+        return {}
+    try:
+        return _hash_decoder.decode(fields) if isinstance(fields, bytes) else {UNREADABLE: str(fields)}
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {UNREADABLE: "holds no hash"}

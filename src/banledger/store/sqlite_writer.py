@@ -94,6 +94,17 @@ class SqliteEngine(SqliteReader):
         """See Engine.settle. A transaction leaves nothing undone."""
         return 0
 
+    def sweep(self) -> int:
+        """See Engine.sweep."""
+        with self._transaction():
+            gone = sum(
+                self._db.execute(f"DELETE FROM {table} WHERE member >= x''{score}").rowcount
+                for table, score in (("member", ""), ("tally", " OR score >= ''"), ("ranking", " OR score >= ''"))
+            )
+            gone += self._db.execute("DELETE FROM key WHERE name >= x''").rowcount
+            self._numbers.clear()
+        return gone
+
     def apply(self, changes: Iterable[Change]) -> list[Outcome]:
         """See Engine.apply. All changes that do not conflict are one transaction."""
         if not (changes := list(changes)):
@@ -217,16 +228,28 @@ class SqliteEngine(SqliteReader):
             self._numbers.clear()
         unknown = [key for key in kinds if key not in self._numbers]
         for page in pages([key for key in unknown if key not in fresh], 5000):
-            found = self._db.execute("SELECT name, key.id FROM json_each(?) JOIN key ON name = value", (as_json(page),))
-            self._numbers.update(found)
+            found = self._db.execute(
+                "SELECT name, key.id, kind FROM json_each(?) JOIN key ON name = value", (as_json(page),)
+            )
+            for name, number, kind in found.fetchall():
+                self._numbers[name] = number
+                if kind != kinds[name]:
+                    self._turn_into(number, kinds[name])
         unknown = [key for key in unknown if key not in self._numbers]
         if unknown:
             (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM key").fetchone()
             self._numbers.update(zip(unknown, range(last + 1, last + 1 + len(unknown)), strict=True))
             self._db.executemany(
-                "INSERT INTO key VALUES (?, ?, ?, ?)",
+                "INSERT INTO key VALUES (?, ?, ?, ?) ON CONFLICT (name)"
+                " DO UPDATE SET id = excluded.id, kind = excluded.kind, card = excluded.card",  # somebody's rubbish
                 [(self._numbers[key], key, kinds[key], kinds[key] == HASH) for key in unknown],
             )
+
+    def _turn_into(self, number: int, kind: str) -> None:
+        """A key that somebody made something else: what it held is of no use."""
+        for table in ("hash", "member", "tally", "ranking"):
+            self._db.execute(f"DELETE FROM {table} WHERE key = ?", (number,))
+        self._db.execute("UPDATE key SET kind = ?, card = ? WHERE id = ?", (kind, kind == HASH, number))
 
     def _put_hashes(self, hashes: list[tuple[str, Hash]]) -> None:
         self._db.executemany(

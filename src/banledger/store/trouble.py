@@ -46,7 +46,8 @@ _TROUBLES: tuple[tuple[str | type[Exception], str, str], ...] = (
     # It does not do what it is told.
     ("(?i)^unknown (redis )?command", "does not know a command",
      "{command} is renamed or disabled there, and needed: see its rename-command"),
-    ("^WRONGTYPE", "holds something else at a key of the ledger", "remove that key, or choose another prefix"),
+    ("^WRONGTYPE", "holds something else at a key of the ledger",
+     "banledger store check names every such key, banledger store rebuild mends the ledger"),
     ("^MISCONF", "can't write to its disk and takes nothing more", "see its log"),
     ("^NOREPLICAS", "has fewer replicas than it wants", "see its min-replicas-to-write"),
     ("^BUSY ", "is busy with a script of another program", "it is tried again; SCRIPT KILL ends the script"),

@@ -12,8 +12,14 @@ _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 _FORMULA = frozenset("=+-@\t\r")
 
 
-def visible(text: str) -> str:
-    """`text` on one line, with nothing in it that does more than print."""
+MOST_SHOWN = 4096
+"""Characters of one value that are shown to people."""
+
+
+def visible(text: str, most: int = MOST_SHOWN) -> str:
+    """`text` on one line, with nothing in it that does more than print; what is longer than `most` is cut, and said."""
+    if len(text) > most:
+        return f"{visible(text[:most], most)}... ({len(text) - most:,} more characters)"
     if text.isascii() and text.isprintable():
         return text
     return "".join(char if _prints(char) else _escape(char) for char in text)
@@ -33,4 +39,4 @@ def _escape(char: str) -> str:
 def cell(text: str) -> str:
     """`text` as a cell of CSV: visible, and no formula."""
     guard = "'" if text[:1] in _FORMULA else ""
-    return guard + visible(text)
+    return guard + visible(text, len(text))

@@ -21,6 +21,7 @@ from banledger.report.whois import AROUND, Known
 from banledger.special import described, kind_of
 
 _REMARKS = 8
+_MATCHES = 100
 _DETAILED = 5  # up to so many bans are shown with all that is known
 _STYLES = {
     Standing.UNTIL: "red",
@@ -108,7 +109,7 @@ def _cell(ban: Ban, name: str, zone: ZoneInfo, state: State, *, brief: bool) -> 
         case "state":
             return Text(_word(state) if brief else _brief(state, zone), style=_STYLES[state.standing])
         case "users":
-            return Text(visible(", ".join(ban.users)))
+            return Text(visible(", ".join(ban.users[:_MATCHES])))
         case _:
             return Text(visible(str(getattr(ban, name))))
 
@@ -258,8 +259,10 @@ def _details(ban: Ban, zone: ZoneInfo, state: State) -> Table:
     grid.add_row(Text("state"), Text(state_text(state, zone), style=_STYLES[state.standing]))
     for name, value in _known(ban, zone, state):
         grid.add_row(Text(name), Text(visible(value)))
-    for number, line in enumerate(ban.matches):
+    for number, line in enumerate(ban.matches[:_MATCHES]):
         grid.add_row(Text("" if number else "matches"), Text(visible(line)))
+    if len(ban.matches) > _MATCHES:
+        grid.add_row(Text(), Text(f"and {len(ban.matches) - _MATCHES:,} more (--json has them all)"))
     return grid
 
 
@@ -280,7 +283,7 @@ def _known(ban: Ban, zone: ZoneInfo, state: State) -> list[tuple[str, str]]:
         ("failures", str(ban.failures)),
         ("bantime", duration(ban.bantime)),
         ("bancount", str(ban.bancount)),
-        ("users", ", ".join(ban.users)),
+        ("users", ", ".join(ban.users[:_MATCHES])),
         ("origin", ban.origin),
         ("ended", (ban.ended_because or "") if state.standing is Standing.ENDED else ""),
     ]

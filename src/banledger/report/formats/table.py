@@ -186,7 +186,7 @@ def _sections(tops: Sequence[Top], screen: Screen) -> list[Text]:
 def _ranked(answer: Top, glyphs: Glyphs, width: int) -> list[Text]:
     """A title and a line a value: name, bans, share, bar."""
     bars = max(8, width // 4)
-    most = max((row.bans for row in answer.rows), default=1)
+    most = max((1, *(row.bans for row in answer.rows)))
     bans = [f"{row.bans:,}" for row in answer.rows]
     shares = [f"{100 * row.bans / max(1, answer.total):.1f} %" for row in answer.rows]
     counts, parts = (max(map(len, column), default=0) for column in (bans, shares))

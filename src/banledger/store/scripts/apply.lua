@@ -35,11 +35,17 @@ local function holds(key, guard)
     return guard == false and not exists
   end
   for name, value in pairs(guard) do
-    if call('HGET', key, name) ~= value then
+    if redis.pcall('HGET', key, name) ~= value then
       return false
     end
   end
   return true
+end
+
+-- A hash as it is; of a key that holds something else one field that says so (the name is empty).
+local function hash_at(key)
+  local there = redis.pcall('HGETALL', key)
+  return there.err and { '', 'holds no hash' } or there
 end
 
 local function doubt_others(outbox, entry)
@@ -66,7 +72,7 @@ for number, change in ipairs(changes) do
   local key = KEYS[change[1]]
   guarded = guarded or change[2]
   if not holds(key, change[2]) then
-    conflicts[#conflicts + 1] = { number, call('HGETALL', key) }
+    conflicts[#conflicts + 1] = { number, hash_at(key) }
   end
 end
 if conflicts[1] then

@@ -17,7 +17,10 @@ local function same(key, state)
   if not state then
     return call('EXISTS', key) == 0
   end
-  local have = call('HMGET', key, unpack(fields))
+  local have = redis.pcall('HMGET', key, unpack(fields))
+  if have.err then
+    return false
+  end
   for at = 1, #fields do
     if have[at] ~= (state[at] or false) then
       return false

@@ -1,0 +1,60 @@
+"""What each kind of hash must be: one parser a kind, by the first words of its key. See `keyspace.kinds_of_keys`."""
+
+from collections.abc import Callable, Mapping
+
+from banledger.fields import Damaged
+from banledger.keyspace import Keyspace, source_token
+from banledger.record import from_hash, is_own
+from banledger.source import parsed as parsed_source
+from banledger.store.engine import Hash
+from banledger.store.networks import parsed_cell, parsed_lookups, parsed_network
+from banledger.store.outside import entries_of
+from banledger.store.reader import gap_from_hash, parsed_meta
+
+
+def _ban(id_: str, fields: Hash) -> None:
+    if not is_own(from_hash(id_, fields)):
+        raise Damaged("", "the id is another ban's (server, jail, ip, fid or time)")
+
+
+def _gap(_id: str, fields: Hash) -> None:
+    gap_from_hash(fields)
+
+
+def _source(tok: str, fields: Hash) -> None:
+    name = fields.get("server", ""), fields.get("jail", "")
+    parsed_source(fields, name)
+    if source_token(*name) != tok:
+        raise Damaged("", "server or jail are not those of its key")
+
+
+def _outbox(_: str, fields: Hash) -> None:
+    for value in fields.values():
+        entries_of(value)
+
+
+PARSERS: Mapping[str, Callable[[str, Hash], object]] = {
+    "ban": _ban,
+    "gap": _gap,
+    "outbox": _outbox,
+    "source": _source,
+    "whois": parsed_network,
+    "cell": parsed_cell,
+    "lookups": lambda _, fields: parsed_lookups(fields),
+    "meta": lambda _, fields: parsed_meta(fields),
+}
+"""A function of (what stands behind the words in the key, fields) that raises Damaged if they make no sense."""
+
+
+def damage(word: str, name: str, fields: Hash) -> Damaged | None:
+    """What is wrong with a hash of that kind; None: nothing."""
+    try:
+        PARSERS[word](name, fields)
+    except Damaged as error:
+        return error
+    return None
+
+
+def heads(keys: Keyspace) -> dict[str, str]:
+    """The kinds of hashes outside months of which there are many, with what their keys begin with."""
+    return {"whois": keys.network(""), "cell": keys.cell(""), "source": keys.source("")}

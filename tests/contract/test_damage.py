@@ -1,0 +1,145 @@
+"""One damaged hash stops nothing else: its lines wait, a rebuild mends it, then they are recorded. On all engines."""
+
+from collections.abc import Callable
+
+import pytest
+
+from banledger.keyspace import Mark
+from banledger.model import Event
+from banledger.store.check import check
+from banledger.store.engine import Engine, Repair
+from banledger.store.ledger import Ledger, Recorded
+from banledger.store.rebuild import rebuild
+from tests.contract.conftest import KEYS
+from tests.lines import T0, ban, gap, held, nowhere, start, unban
+
+OTHER = ban("192.0.2.2")
+
+
+def key_of(ledger: Ledger, address: str) -> str:
+    (id_,) = ledger.ids("ip", address)
+    return KEYS.ban(id_)
+
+
+def faults(engine: Engine) -> dict[str, str]:
+    return {fault.key: fault.what for fault in check(engine, KEYS)}
+
+
+@pytest.fixture
+def key(ledger: Ledger) -> str:
+    """The hash of a recorded ban."""
+    ledger.record([ban(users=("root",), matches=("a line",)), ban("192.0.2.9")], nowhere)
+    return key_of(ledger, "192.0.2.1")
+
+
+@pytest.mark.parametrize(
+    ("field", "rubbish"),
+    [("failures", "x"), ("bantime", "9" * 400), ("users", "[root"), ("day", "soon"), ("country", "\x1b[2J"),
+     ("seen", "inf"), ("origin", ""), ("time", "-1"), ("scope", "é"), ("expires", "nan"), ("hour", "99")],
+)  # fmt: skip
+def test_lines_of_a_damaged_ban_wait_and_are_recorded_after_a_rebuild(
+    engine: Engine, ledger: Ledger, key: str, field: str, rubbish: str
+) -> None:
+    engine.assign(key, {field: rubbish})
+    lines: list[Event] = [unban(seen=T0 + 60), OTHER]
+    assert ledger.record(lines, nowhere) == Recorded(lines=2, new=1, aside=1)
+    (notice,) = ledger.notices()
+    assert notice.startswith(f"{key} is damaged: ") and notice.isprintable()
+    ledger.record(lines, nowhere)
+    assert ledger.notices() == []
+    assert engine.hashes([key])[0][field] == rubbish
+    assert faults(engine)[key].startswith("is damaged: ")
+    assert ledger.record_aside(nowhere) == 0
+
+    done = rebuild(engine, KEYS, 0.0)
+    assert (done.repaired, done.unreadable) == (1, 0)
+    assert faults(engine) == {}
+    assert ledger.record_aside(nowhere) == 1
+    assert list(engine.members(KEYS.aside)) == []
+    (mended,) = ledger.bans([key.rpartition(":")[2]])
+    assert mended is not None and mended.unbanned == T0 + 60 and mended.matches == ("a line",)
+    assert faults(engine) == {}
+
+
+@pytest.mark.parametrize(("field", "rubbish"), [("jail", "other"), ("server", "x" * (3 << 20)), ("ip", "1.2.3.4.5")])
+def test_a_hash_of_which_nobody_can_tell_what_it_was_goes_to_quarantine(
+    engine: Engine, ledger: Ledger, key: str, field: str, rubbish: str
+) -> None:
+    engine.assign(key, {field: rubbish})
+    assert key in faults(engine)
+    assert rebuild(engine, KEYS, 0.0).unreadable == 1
+    assert faults(engine) == {}
+    assert engine.hashes([KEYS.quarantine(key)])[0][field] == rubbish
+    assert ledger.record([ban(users=("root",))], nowhere).new == 1
+    assert faults(engine) == {}
+
+
+def test_a_key_of_another_kind_where_a_ban_should_be_sets_its_lines_aside_or_is_overwritten(
+    engine: Engine, ledger: Ledger, key: str
+) -> None:
+    engine.replace({key: {}})
+    engine.enlist(key, ["rubbish"])
+    assert key in faults(engine)
+    done = ledger.record([ban(users=("root",)), OTHER], nowhere)
+    assert done.new + done.aside == 2
+    rebuild(engine, KEYS, 0.0)
+    ledger.record_aside(nowhere)
+    assert faults(engine) == {}
+    assert ledger.days() == {"2026-11-23": 3}
+
+
+def test_snapshots_say_nothing_of_a_damaged_ban(engine: Engine, ledger: Ledger) -> None:
+    ledger.record([start(T0 - 9), ban(writer="a", bantime=-1)], nowhere)
+    engine.assign(key_of(ledger, "192.0.2.1"), {"failures": "x"})
+    for number in range(3):
+        snapshot = held(("192.0.2.1", T0, 600, 1), as_of=T0 + 60.0 * number + 30)
+        assert ledger.record([snapshot], nowhere) == Recorded(lines=1)
+    assert list(engine.members(KEYS.aside)) == []
+
+
+def test_a_damaged_gap_is_left_out_named_and_mended(engine: Engine, ledger: Ledger) -> None:
+    ledger.record([gap(), gap(T0 + 60)], nowhere)
+    (key, *_) = engine.keys("bans:{2611}:gap:*")
+    fields = engine.hashes([key])[0]
+    del fields["since"]
+    engine.replace({key: fields})
+    assert len(ledger.gaps()) == 1 and list(ledger.damaged_keys) == [key]
+    assert faults(engine)[key] == "is damaged: since is missing"
+    rebuild(engine, KEYS, 0.0)
+    assert len(ledger.gaps()) == 2 and faults(engine) == {}
+
+
+def test_rubbish_in_an_outbox_is_set_aside_said_named_and_removed(open_engine: Callable[[], Engine]) -> None:
+    engine = open_engine()
+    Ledger(engine, KEYS, "UTC").record([ban()], nowhere)
+    outbox = KEYS.outbox("2611")
+    rubbish = {
+        "a:1": "{",
+        "b:2": '[["other:key",[[null]]]]',
+        "c:3": "[" * 5000,
+        "d:4": '[["bans:{2611}:ban:x",[["?"]]]]',
+    }
+    engine.assign(outbox, rubbish)
+    engine.close()
+    engine = open_engine()
+    ledger = Ledger(engine, KEYS, "UTC")
+    said = [caution for caution in ledger.cautions() if outbox in caution]
+    assert len(said) == engine.shared
+    assert ledger.record([OTHER], nowhere).new == 1
+    assert outbox in faults(engine)
+    rebuild(engine, KEYS, 0.0)
+    assert faults(engine) == {}
+    assert len(list(ledger.ids("jail", "sshd"))) == 2
+
+
+def test_scores_and_members_that_are_rubbish_are_left_out_named_and_removed(engine: Engine, ledger: Ledger) -> None:
+    ledger.record([ban()], nowhere)
+    inf = float("inf")
+    top = [Mark(KEYS.top("day"), day, 5.0) for day in ("soon", "9999-12-31", "2026-02-30", "\x1b[2J", "0001-01-01")]
+    top += [Mark(KEYS.top("jail"), "\x1b[2J", 2.0), Mark(KEYS.top("country"), "DE", inf), Mark(KEYS.gaps, "x", inf)]
+    engine.mend(Repair(marks=top, joins=[(KEYS.months, "*"), (KEYS.sources, "\x1b")]))
+    assert ledger.days() == {"2026-11-23": 1}
+    assert dict(ledger.ranked("country")) == {}
+    assert faults(engine).keys() >= {mark.key for mark in top} | {KEYS.months, KEYS.sources}
+    rebuild(engine, KEYS, 0.0)
+    assert faults(engine) == {}

@@ -1,0 +1,86 @@
+"""Rubbish written straight into the tables of an embedded ledger, as the command line meets it."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.conftest import Run
+
+Write = Callable[..., None]
+
+_KEY = "WHERE key"
+_AT = "WHERE key = (SELECT id FROM key WHERE name ="
+
+READING = (
+    ("report",), ("top", "hour"), ("report", "--since", "all", "--json"), ("top", "jail"), ("top", "ip", "--csv"),
+    ("bans",),    ("bans", "--json"), ("show", "192.0.2.0/24"), ("show", "192.0.2.1", "--json"), ("whois", "9.9.9.9"),
+    ("kv", "--no-raw", "KEYS", "*"), ("store", "check", "--json"), ("record", "--once"),
+)  # fmt: skip
+
+
+@pytest.fixture
+def write(store: Path) -> Write:
+    """Runs a statement on the ledger's file."""
+
+    def run(statement: str, *values: object) -> None:
+        with closing(sqlite3.connect(store, isolation_level=None)) as database:
+            assert database.execute(statement, values).rowcount > 0
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        (f"UPDATE hash SET fields = x'ff00' {_KEY} IN (SELECT id FROM key WHERE name GLOB '*:ban:*')", ":ban:"),
+        (f"UPDATE hash SET fields = 7 {_KEY} IN (SELECT id FROM key WHERE name GLOB '*:gap:*')", ":gap:"),
+        (f"UPDATE hash SET fields = zeroblob(20000000) {_KEY} = (SELECT max(key) FROM hash)", "bans:"),
+        (f"UPDATE member SET member = x'1b5b' {_AT} 'bans:sources') AND member GLOB '*sshd'", "bans:sources"),
+        ("UPDATE tally SET score = 'x'", ":count:"),
+        ("UPDATE tally SET score = 9e999", ":count:"),
+        (f"UPDATE ranking SET score = 'x' {_AT} 'bans:top:day')", "bans:top:day"),
+        ("UPDATE ranking SET score = -9e999", "bans:top:"),
+        (f"UPDATE ranking SET member = x'00ff' {_AT} 'bans:gaps')", "bans:gaps"),
+        ("UPDATE key SET kind = 'odd' WHERE name = 'bans:top:jail'", "bans:top:jail"),
+        ("UPDATE key SET card = 'many' WHERE name GLOB 'bans:jail:*'", "bans:jail:"),
+        ("UPDATE key SET kind = 'set' WHERE name GLOB '*:ban:*'", ":ban:"),
+    ],
+)
+def test_rubbish_in_the_tables_is_named_stops_nothing_and_is_mended(
+    banledger: Run, write: Write, tmp_path: Path, statement: str, named: str
+) -> None:
+    (tmp_path / "spool").mkdir()
+    write(statement)
+    keys = [fault["key"] for fault in json.loads(banledger("store", "check", "--json")[1])["faults"]]
+    assert any(named in key for key in keys), keys
+    for arguments in READING:
+        more = ("--spool", str(tmp_path / "spool")) if arguments[0] in ("record", "whois") else ()
+        _, out, err = banledger(*arguments, *more)
+        assert (out + err).replace("\n", "").isprintable()
+        assert "Traceback" not in err
+    banledger("store", "rebuild")
+    assert banledger("store", "check")[:2] == (0, "the ledger is whole\n")
+
+
+def test_a_command_says_in_one_line_what_it_left_out(banledger: Run, write: Write) -> None:
+    write("UPDATE hash SET fields = '{\"x\":\"1\"}' WHERE key = (SELECT max(id) FROM key WHERE name GLOB '*:gap:*')")
+    code, _, err = banledger("report")
+    assert code == 0
+    (line,) = err.splitlines()
+    assert line.startswith("warning: left out: bans:{") and "store check names all" in line
+
+
+def test_a_huge_value_is_left_out_of_a_table_and_a_long_one_is_cut(banledger: Run, write: Write) -> None:
+    field = "CAST(replace(CAST(fields AS TEXT), '\"jail\"', ?) AS BLOB)"
+    write(f"UPDATE hash SET fields = {field} WHERE key IN (SELECT id FROM key WHERE name GLOB '*:ban:*')",
+          f'"matches":{json.dumps(json.dumps(["x" * 1_000_000]))},"jail"')  # fmt: skip
+    code, out, err = banledger("show", "192.0.2.1", "-n", "3")
+    assert code == 0 and len(out) < 100_000 and "more characters" in out, out + err
+    write(f"UPDATE hash SET fields = {field} WHERE key IN (SELECT id FROM key WHERE name GLOB '*:ban:*')",
+          f'"ended_because":"{"x" * 10_000_000}","jail"')  # fmt: skip
+    code, out, err = banledger("show", "192.0.2.1")
+    assert code == 0 and len(out) < 1000 and "warning: left out" in err
