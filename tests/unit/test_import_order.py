@@ -26,7 +26,7 @@ LAYERS = (
         "fail2ban",
         "special",
     },
-    {"spool", "enrich", "store"},
+    {"directory", "quarantine", "spool", "enrich", "store"},
     {"recorder", "whois", "report", "importer", "notify", "demonstration"},
     {"cli", "__main__", "streams"},
 )
