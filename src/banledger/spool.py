@@ -25,7 +25,7 @@ from msgspec.structs import force_setattr
 
 from banledger.directory import SEGMENT, Directory
 from banledger.errors import SpoolError
-from banledger.model import VERSION, Event, GapLine, Line, Undecodable, Unknown, decode
+from banledger.model import VERSION, Event, GapLine, HeldLine, Line, Undecodable, Unknown, decode
 from banledger.quarantine import REJECTED, Rejected, set_aside
 
 __all__ = ["REJECTED", "Spool"]
@@ -35,6 +35,7 @@ _FRESH_S = 60  # how long an empty segment is left to its writer, from when it i
 _CHUNK = 1 << 20
 _OPEN_AT_ONCE = 64
 _BYTES_AT_ONCE = 16 << 20
+_HELD_AT_ONCE = 20_000
 _REJECTED_BYTES = 16 << 10
 _KINDS_SAID = 100
 _VANISHED = "lines vanished from the spool; at most so many bans"
@@ -84,6 +85,7 @@ class Spool:
         self.keep_s = keep_s
         self._now = 0.0
         self._bytes = 0  # of the lines of this read
+        self._held = 0  # bans in snapshots of this read
         self._segments: dict[int, _Segment] = {}  # by inode
         self._kept: set[tuple[str, int]] = set()
         self._rejected: list[Rejected] = []
@@ -119,7 +121,7 @@ class Spool:
         `now`: seconds that never go back, from any zero. The wall clock may jump, and decides nothing here.
         """
         self._now = now
-        self._bytes = 0
+        self._bytes = self._held = 0
         try:
             self._scan()
             self._reported, self._suspected, self._missing = self._suspected, self._missing, []
@@ -136,8 +138,8 @@ class Spool:
         return events
 
     def _full(self, events: list[Event], limit: int) -> bool:
-        """Lines that are no events take time and memory too."""
-        return self._taken(events) >= limit or self._bytes >= _BYTES_AT_ONCE
+        """Lines that are no events take time and memory too, and each ban in a snapshot may become an event."""
+        return self._taken(events) >= limit or self._bytes >= _BYTES_AT_ONCE or self._held >= _HELD_AT_ONCE
 
     def _taken(self, events: list[Event]) -> int:
         return len(events) + len(self._rejected) + self._skipped
@@ -282,6 +284,8 @@ class Spool:
             self._skip_kind(event.kind)
         else:
             force_setattr(event, "writer", segment.writer)
+            if isinstance(event, HeldLine):
+                self._held += len(event.bans)
             events.append(event)
 
     def _skip_kind(self, kind: str) -> None:
