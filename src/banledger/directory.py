@@ -19,7 +19,7 @@ from pathlib import Path
 SEGMENT = re.compile(r"[0-9]{13}-([0-9a-f]{8})-([0-9]{1,9})\.jsonl")
 """A segment's name: milliseconds, writer, number."""
 
-NAMES_PER_S = 40_000
+NAMES_PER_S = 20_000
 _FEW = 2000  # so many names are looked at each time
 _SAY_EVERY_S = 3600.0
 _PATIENCE_S = 10.0  # its writer opens a segment to the group a moment after it made it
