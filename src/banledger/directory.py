@@ -21,6 +21,7 @@ SEGMENT = re.compile(r"[0-9]{13}-([0-9a-f]{8})-([0-9]{1,9})\.jsonl")
 
 NAMES_PER_S = 20_000
 _FEW = 2000  # so many names are looked at each time
+_MOST = 2_000_000  # so many at all: a look must end, also while somebody adds names
 _SAY_EVERY_S = 3600.0
 _PATIENCE_S = 10.0  # its writer opens a segment to the group a moment after it made it
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -64,6 +65,8 @@ class Directory:
         with os.scandir(fd) as entries:
             for entry in entries:
                 names += 1
+                if names > _MOST:
+                    break
                 if not SEGMENT.fullmatch(entry.name):
                     continue
                 if entry.name in known:

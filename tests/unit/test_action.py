@@ -675,6 +675,34 @@ def test_a_call_looks_at_few_files_and_our_thread_at_all(
     assert caplog.text.count("banledger: ") == 1
 
 
+def test_a_count_that_never_ends_is_given_up_and_what_is_held_written_before(
+    make: Make, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.Spool, "RETRY_S", 0.02)
+    monkeypatch.setattr(module.Spool, "COUNT_S", 0.05)
+    monkeypatch.setattr(module.Spool, "REST", 0)
+    for number in range(module.Spool.LOOK_NAMES + 1):
+        (spool / f"n{number}").touch()
+    scan = module._scan
+
+    @contextlib.contextmanager
+    def endless(directory: int) -> Iterator[Iterator[os.DirEntry[str]]]:
+        with scan(directory) as found:
+            yield itertools.cycle(found)
+
+    monkeypatch.setattr(module, "_scan", endless)
+    action = make()
+    action.start()
+    action.ban(ticket("192.0.2.1"))
+    hidden = spool.rename(spool.with_name("hidden"))
+    action._spool._look_due = 0.0
+    action.ban(ticket("192.0.2.2"))
+    hidden.rename(spool)
+    wait_for(lambda: not held(action))
+    assert [line["fid"] for line in read(spool) if line["kind"] == "ban"] == ["192.0.2.1", "192.0.2.2"]
+    assert action._spool._crowded
+
+
 def test_a_segment_is_locked_before_the_group_may_open_it(
     make: Make, spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,13 @@ def test_looks_over_a_large_directory_are_rare_and_that_is_said_once(
     assert caplog.messages == ["2500 files are in the spool: new bans are noticed every 2 s"]
 
 
+def test_a_look_ends(tmp_path: Path, opened: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST", 10)
+    for number in range(20):
+        (tmp_path / f"{number:013d}-abcdef01-1.jsonl").touch()
+    assert len(Directory(tmp_path).look(opened, 0, ()) or ()) == 10
+
+
 def test_a_segment_with_a_second_link_is_refused_when_it_is_opened_too(tmp_path: Path, opened: int) -> None:
     looks = Directory(tmp_path)
     (tmp_path / NAME).touch()

@@ -246,6 +246,7 @@ class Spool(object):
     OPEN_S = 60.0  # a segment of that age is left to the reader, so that recorded lines don't lie there for long
     MANY = 1000  # unless so many segments are there, which nobody reads: their number is bounded too
     LOOK_NAMES = 1500  # names that a call of fail2ban looks at; where there are more, our thread counts
+    COUNT_S = 10.0  # that our thread may take for a count
     REST = 50  # times as long as a look or count took, until the next
     CLOCK_STEP_US = 10 * 1000 * 1000  # a clock put back by less is not believed
 
@@ -357,15 +358,15 @@ class Spool(object):
             return True
 
     def look_after(self):
-        """Count the spool where calls can't; write what is held if possible; leave a segment that is old enough."""
-        if self._crowded and time.monotonic() >= self._count_due:
-            self._count_slowly()
+        """Write what is held if possible; leave a segment that is old enough; count the spool where calls can't."""
         with self._mutex:
             if not self._stopped and self._owes():
                 self._try(self._catch_up)
             old = _since_boot() - self._segment.made >= self.OPEN_S
             if old and not self._owes() and self._segments <= self.MANY:
                 self._segment.retire()
+        if self._crowded and time.monotonic() >= self._count_due:
+            self._count_slowly()
         self._tell()
 
     def _tick(self):
@@ -558,14 +559,11 @@ class Spool(object):
             self._news.append((logging.WARNING, what if self._thin else "spool %r has room again", self._path))
 
     def _take_count(self, count, written_since):
-        """Believe a count of the directory; of an incomplete one only that it is no less."""
+        """Go by a count of the directory; one that is not whole says the least that there is."""
+        self._used, self._segments = count["bytes"] + written_since, count["segments"]
         self._crowded = not count["whole"]
-        if count["whole"]:
-            self._used, self._segments = count["bytes"] + written_since, count["segments"]
-        else:
-            self._used, self._segments = max(self._used, count["bytes"]), max(self._segments, count["segments"])
-            if not self._stopped:
-                self._work_on()
+        if self._crowded and not self._stopped:
+            self._work_on()
         if count["foreign"] and not self._said_foreign:
             self._said_foreign = True
             what = "ignoring files in spool %r that are not ours, such as %.100r"
@@ -587,7 +585,7 @@ class Spool(object):
         try:
             directory = _open_directory(path)
             try:
-                count = _count(directory, None)
+                count = _count(directory, None, began + self.COUNT_S)
             finally:
                 os.close(directory)
         except (OSError, ValueError):
@@ -597,7 +595,7 @@ class Spool(object):
             self._count_due = now + self.REST * (now - began)
             if path == self._path:
                 self._take_count(count, self._written - before)
-                self._crowded = count["names"] > self.LOOK_NAMES
+                self._crowded = self._crowded or count["names"] > self.LOOK_NAMES
                 self._look_due = 0.0
 
 
@@ -845,9 +843,10 @@ def _verify(fd, shown, forbidden, last=False):
         raise OSError(errno.EPERM, "%r may be written to by others (mode %o)" % (shown, info.st_mode & 0o7777))
 
 
-def _count(directory, most):
-    """The segments of trusted owners in a directory and their bytes. `most`: names to look at; None: all, slowly.
+def _count(directory, most, until=0.0):
+    """The segments of trusted owners in a directory and their bytes.
 
+    `most`: names to look at. None: all, slowly, but no longer than `until` by the monotonic clock.
     A file of several names counts once. `foreign` is the name of something that is no such file, `whole` whether all
     was looked at.
     """
@@ -861,6 +860,9 @@ def _count(directory, most):
                 break
             count["names"] += 1
             if most is None and count["names"] % _NAMES_AT_ONCE == 0:
+                if time.monotonic() > until:
+                    count["whole"] = False
+                    break
                 time.sleep(_PAUSE_S)  # bans go first
             if not _SEGMENT.match(entry.name):
                 continue
