@@ -263,15 +263,53 @@ def test_a_live_segment_that_is_renamed_all_the_time_is_read_once(machine: Machi
     assert machine.gaps() == 0
 
 
-def test_a_segment_renamed_before_the_service_sees_it_is_its_writers_still(machine: Machine) -> None:
+def test_a_live_segment_that_is_hidden_is_read_to_its_end(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.record()
     action = machine.action()
     action.ban(ticket("192.0.2.1"))
-    machine.neighbour("os.rename(os.listdir()[0], '1000000000000-0badbad0-9.jsonl')")
-    machine.record()
     wait_for(lambda: machine.recorded() == ["192.0.2.1"])
+    machine.neighbour("os.rename(os.listdir()[0], 'hidden')")
+    time.sleep(0.5)
+    action.ban(ticket("192.0.2.2"))
+    wait_for(lambda: machine.recorded() == ["192.0.2.1", "192.0.2.2"])
+    monkeypatch.setattr(module.Segment, "ROTATE_BYTES", 100)
+    action.ban(ticket("192.0.2.3"))
+    wait_for(lambda: len(machine.recorded()) == 3)
+    time.sleep(0.5)
+    assert machine.gaps() == 0
+
+
+def test_a_segment_renamed_before_the_service_sees_it_is_its_writers_still(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action = machine.action()
+    action.ban(ticket("192.0.2.1"))
+    (first,) = machine.spool.iterdir()
+    monkeypatch.setattr(module.Segment, "ROTATE_BYTES", 100)
+    action.ban(ticket("192.0.2.2"))
+    machine.neighbour(
+        f"(name,) = set(os.listdir()) - {{{first.name!r}}}\nos.rename(name, '1000000000000-0badbad0-1.jsonl')"
+    )
+    machine.record()
+    wait_for(lambda: machine.recorded() == ["192.0.2.1", "192.0.2.2"])
     action.stop()
     wait_for(lambda: not list(machine.spool.iterdir()))
+    time.sleep(0.5)  # a gap is believed only when the next look brings no line of it
     assert machine.gaps() == 0
+
+
+def test_a_reader_of_the_ledger_can_not_enter_the_spool(machine: Machine) -> None:
+    machine.action().ban(ticket("192.0.2.1"))
+    said = subprocess.run(
+        ["ls", machine.spool],
+        env={"LC_ALL": "C", "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        user=NEIGHBOUR,
+        group=NEIGHBOUR,
+        extra_groups=[RECORDER],
+    )
+    assert said.returncode != 0 and "Permission denied" in said.stderr
 
 
 LOCK = """
