@@ -256,6 +256,7 @@ class Spool(object):
         self._path = _DEFAULTS["spool"]
         self._max = _DEFAULTS["spool_max"]
         self._segment = Segment(self._note_vanished)
+        self._signature = ',"writer":"%s","seq":' % self._segment.writer
         self._last_us = 0
         self._last_at = 0
         self._epoch_us = None  # where the clock since boot began, by the wall clock of our first moment
@@ -413,12 +414,12 @@ class Spool(object):
             self._look()
         if matches and self._room_thin < len(body) + len(matches):
             matches = ""
-        line = '{"v":%d,"kind":"%s","seen":%s%s,"writer":"%s","seq":%d%s%s}\n' % (
+        line = '{"v":%d,"kind":"%s","seen":%s%s%s%d%s%s}\n' % (
             VERSION,
             kind,
             _seconds(us),
             "" if at == us else ',"at":' + _seconds(at),
-            self._segment.writer,
+            self._signature,
             self._seq + 1,
             body,
             matches,
