@@ -20,7 +20,8 @@ from banledger.cli import commands
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROGRAMS = {"banledger", "make", "jq", "redis-cli", "valkey-cli", "sqlite3", "ACL"} | {
-    *("adduser", "apt", "apt-get", "chmod", "chown", "cp", "deluser", "du", "fail2ban-client", "install", "journalctl"),
+    *("adduser", "apt", "apt-get", "chmod", "chown", "cp", "delgroup", "deluser", "du"),
+    *("fail2ban-client", "getent", "install", "journalctl"),
     *("kill", "nano", "pip", "python", "python3", "rm", "runuser", "sed", "sudo", "systemctl", "systemd-sysusers"),
     *("systemd-tmpfiles", "timeout", "umask"),
 }

@@ -109,7 +109,10 @@ class HeldLine(Line, frozen=True, tag_field="kind", tag="held"):
     as_of: Moment
     part: Count = 0
     parts: Annotated[int, Meta(ge=1, le=2**31)] = 1
-    bans: tuple[tuple[Label, Annotated[int, Meta(ge=1, lt=32_503_680_000)], Seconds, Count], ...] = ()
+    bans: Annotated[
+        tuple[tuple[Label, Annotated[int, Meta(ge=1, lt=32_503_680_000)], Seconds, Count], ...],
+        Meta(max_length=1 << 15),
+    ] = ()
 
 
 class GapLine(Line, frozen=True, tag_field="kind", tag="gap"):

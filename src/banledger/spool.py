@@ -5,12 +5,13 @@ still write to. `read` hands out the next lines of all segments; when they are s
 marks on, and removes segments that are read to the end and whose lock can be had. No position is kept on disk: after
 a restart what is left is read again, which is harmless because ids are computed and merging is idempotent.
 
-Nothing here trusts the directory: only regular files with one link and an expected owner are opened, never through a
-link, never waiting; a line of any length takes bounded memory.
+Nothing here trusts the directory (`directory.py`): whoever may write to it may rename segments, link to them and hold
+locks on them. So an open segment is known by its inode, not its name; lines say who wrote them, since a name may lie;
+and a segment whose writer went on in another one is finished though somebody holds its lock. A line of any length takes
+bounded memory, and so do all lines of one `read`.
 """
 
 import fcntl
-import hashlib
 import logging
 import os
 import re
@@ -23,20 +24,20 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
+from banledger.directory import SEGMENT, Directory
 from banledger.errors import SpoolError
-from banledger.model import VERSION, Event, GapLine, Line, Undecodable, Unknown, bears_label, decode
+from banledger.model import VERSION, Event, GapLine, HeldLine, Line, Undecodable, Unknown, bears_label, decode
+from banledger.quarantine import REJECTED, Rejected, set_aside
 
-REJECTED = "rejected"
-"""The folder inside the spool for lines that can't be understood."""
+__all__ = ["REJECTED", "Spool"]
 
-_SEGMENT = re.compile(r"\d{13}-([0-9a-f]{8})-(\d{1,9})\.jsonl")
+_WRITER = re.compile(r"[0-9a-f]{8}")
 _FRESH_S = 60  # how long an empty segment is left to its writer, from when it is first seen
 _CHUNK = 1 << 20
 _OPEN_AT_ONCE = 64
 _BYTES_AT_ONCE = 16 << 20
-_REJECTED_FILES = 1000
+_HELD_AT_ONCE = 20_000
 _REJECTED_BYTES = 16 << 10
-_REJECTED_SAID = 5
 _KINDS_SAID = 100
 _VANISHED = "lines vanished from the spool; at most so many bans"
 
@@ -51,23 +52,17 @@ class _Segment:
 
     def __init__(self, name: str, writer: str, fd: int, opened: float) -> None:
         self.name = name
-        self.writer = writer
+        self.writer = writer  # by its name, until a line says
+        self.seq = 0  # the last number of a line that says who wrote it
         self.fd = fd
         self.opened = opened
         self.offset = self.committed = 0
         self.skipping = False  # inside a line too long to be one
         self.live = False  # its writer holds the lock
         self.passed = False  # has lines of labels that are held back
-        self.gone = False  # its name is no longer in the directory
         self.finished: float | None = None  # when it was read to the end, and nobody wrote to it any more
         self.marks = deque([(0.0, 0)])  # (moment, committed) of the past, as far as it may have to be read again
         self.kept = False  # holds something that must wait
-
-
-class _Rejected(Struct, frozen=True):
-    line: bytes
-    reason: str
-    segment: _Segment
 
 
 class _Missing(Struct, frozen=True):
@@ -88,14 +83,17 @@ class Spool:
     def __init__(self, directory: Path, *, keep_s: float = 0.0) -> None:
         """`keep_s`: how long to keep what was committed, so that `rewind` can go back so far."""
         self.directory = directory
+        self._directory = Directory(directory)
         self.keep_s = keep_s
         self._now = 0.0
         self._bytes = 0  # of the lines of this read
-        self._segments: dict[str, _Segment] = {}
-        self._refused: set[str] = set()
-        self._kept: set[str] = set()
-        self._rejected: list[_Rejected] = []
+        self._held = 0  # bans in snapshots of this read
+        self._segments: dict[int, _Segment] = {}  # by inode
+        self._kept: set[tuple[str, int]] = set()
+        self._rejected: list[Rejected] = []
+        self._rejected_in: list[_Segment] = []
         self._next_seq: dict[str, tuple[int, float]] = {}
+        self._written: dict[str, int] = {}  # the last number of each writer, by lines that say who wrote them
         self._missing: list[_Missing] = []
         self._suspected: list[_Missing] = []
         self._reported: list[_Missing] = []
@@ -103,7 +101,7 @@ class Spool:
         self._unknown_kinds: set[str] = set()
         self._passed_any = False
         self._held_back: frozenset[str] = frozenset()
-        self._held_names: set[str] = set()
+        self._held_segments: set[tuple[str, int]] = set()
         self._passed = 0
         self.alone = True
         """Whether nobody else removes segments; else missing numbers are no gap."""
@@ -132,12 +130,12 @@ class Spool:
         self.alone = alone
 
     def read(self, now: float, limit: int) -> list[Event]:
-        """The next lines, about `limit` at most. Repeats them after `rollback` or a restart.
+        """The next lines, about `limit` or 16 MiB at most. Repeats them after `rollback` or a restart.
 
         `now`: seconds that never go back, from any zero. The wall clock may jump, and decides nothing here.
         """
         self._now = now
-        self._bytes = 0
+        self._bytes = self._held = 0
         try:
             self._scan()
             found, self._suspected = self._suspected, self._missing
@@ -156,8 +154,8 @@ class Spool:
         return events
 
     def _full(self, events: list[Event], limit: int) -> bool:
-        """Lines that are no events take time and memory too."""
-        return self._taken(events) >= limit or self._bytes >= _BYTES_AT_ONCE
+        """Lines that are no events take time and memory too, and each ban in a snapshot may become an event."""
+        return self._taken(events) >= limit or self._bytes >= _BYTES_AT_ONCE or self._held >= _HELD_AT_ONCE
 
     def _taken(self, events: list[Event]) -> int:
         return len(events) + len(self._rejected) + self._skipped + self._passed
@@ -178,8 +176,8 @@ class Spool:
         self._held_back = frozenset(labels)
         if not released:
             return
-        self._kept -= self._held_names
-        self._held_names.clear()
+        self._kept -= self._held_segments
+        self._held_segments.clear()
         for segment in self._segments.values():
             if segment.passed:
                 segment.offset = segment.committed = 0
@@ -188,18 +186,18 @@ class Spool:
 
     def commit(self) -> int:
         """All that was read is safe: set aside what was no event, remove what is finished. How many were removed."""
-        self._passed_any = bool(self._rejected or self._skipped or self._passed)
+        self._passed_any = bool(self._rejected or self._skipped or self._passed or self._bytes >= _BYTES_AT_ONCE)
         self._passed = 0
         self._set_all_aside()
         self.skipped += self._skipped
         self._skipped = 0
         self._reported = []
-        removed = 0
-        for segment in list(self._segments.values()):
+        finished = []
+        for inode, segment in self._segments.items():
             self._mark(segment)
             if segment.finished is not None and self._now - segment.finished >= self.keep_s:
-                removed += self._dismiss(segment)
-        return removed
+                finished.append(inode)
+        return self._dismiss(finished) if finished else 0
 
     def _mark(self, segment: _Segment) -> None:
         if segment.committed != segment.offset:
@@ -211,6 +209,7 @@ class Spool:
     def rollback(self) -> None:
         """What was read is not in the ledger: read it again."""
         self._rejected.clear()
+        self._rejected_in.clear()
         self._skipped = self._passed = 0
         self._missing += self._reported
         self._reported = []
@@ -229,41 +228,33 @@ class Spool:
 
     def _scan(self) -> None:
         """Open new segments, oldest first and a writer's in their order."""
-        names = set(os.listdir(self.directory))  # noqa: PTH208  # ten times a second
-        new = sorted(name for name in names - self._segments.keys() - self._kept if _SEGMENT.fullmatch(name))
-        backlog = sum(not segment.live and segment.finished is None for segment in self._segments.values())
-        for name in new:
-            if backlog >= _OPEN_AT_ONCE:
-                break
-            backlog += self._open(name)
-        for segment in self._segments.values():
-            segment.gone = segment.name not in names
-        self._refused &= names
-        self._kept &= names
+        with self._directory.opened() as directory:
+            names = {segment.name: inode for inode, segment in self._segments.items()}
+            found = self._directory.look(directory, self._now, names)
+            if found is None:
+                return
+            backlog = sum(not segment.live and segment.finished is None for segment in self._segments.values())
+            self._kept &= found.items()
+            for name in sorted(found.keys() - names.keys()):
+                if known := self._segments.get(found[name]):
+                    known.name = name if known.name not in found else known.name  # renamed
+                elif (name, found[name]) not in self._kept and backlog < _OPEN_AT_ONCE:
+                    backlog += self._open(directory, name)
 
-    def _open(self, name: str) -> bool:
-        try:
-            fd = os.open(self.directory / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except FileNotFoundError:
+    def _open(self, directory: int, name: str) -> bool:
+        fd = self._directory.open_segment(directory, name, self._now)
+        if fd is None:
             return False
-        except OSError as error:
-            self._refuse(name, str(error.strerror))
-            return False
-        if fault := _fault(os.fstat(fd), self.directory):
+        inode = os.fstat(fd).st_ino
+        if inode in self._segments:
             os.close(fd)
-            self._refuse(name, fault)
             return False
-        match = _SEGMENT.fullmatch(name)
-        assert match is not None  # noqa: S101  # _scan chose it by this pattern
+        match = SEGMENT.fullmatch(name)
+        assert match is not None  # noqa: S101  # the directory found it by this pattern
         if match[2] == "1":
             self._next_seq.setdefault(match[1], (1, 0.0))
-        self._segments[name] = _Segment(name, match[1], fd, self._now)
+        self._segments[inode] = _Segment(name, match[1], fd, self._now)
         return True
-
-    def _refuse(self, name: str, reason: str) -> None:
-        if name not in self._refused:
-            self._refused.add(name)
-            _log.warning("left alone in the spool: %r (%s)", name, reason)
 
     def _read_segment(self, segment: _Segment, now: float, limit: int, events: list[Event]) -> None:
         if segment.finished is not None:
@@ -271,7 +262,8 @@ class Spool:
         status = os.fstat(segment.fd)
         if status.st_size != segment.offset:
             self._read_lines(segment, limit, events)
-        if self._full(events, limit) or not (segment.gone or self._may_finish(segment, status, now)):
+        deleted = not status.st_nlink
+        if self._full(events, limit) or not (deleted or self._may_finish(segment, status, now)):
             return
         # Nobody writes to it any more: whatever came since is the last of it.
         self._read_lines(segment, limit, events)
@@ -285,8 +277,9 @@ class Spool:
         try:
             fcntl.flock(segment.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            segment.live = True
-            return False
+            # Whoever may read a segment can lock it. Its writer is done with it if it went on in another one.
+            segment.live = not 0 < segment.seq < self._written.get(segment.writer, 0)
+            return not segment.live
         segment.live = False
         return True
 
@@ -312,11 +305,16 @@ class Spool:
                     break
 
     def _take(self, segment: _Segment, line: bytes, events: list[Event]) -> None:
+        self._bytes += len(line)
         try:
             event = decode(line)
         except Undecodable as error:
             self._not_an_event(segment, line, error)
             return
+        if _WRITER.fullmatch(event.writer):
+            segment.writer = event.writer
+            segment.seq = event.seq
+            self._written[event.writer] = max(event.seq, self._written.get(event.writer, 0))
         self._follow(segment.writer, event)
         if isinstance(event, Unknown):
             self._skip_kind(event.kind)
@@ -325,7 +323,8 @@ class Spool:
             segment.passed = True
         else:
             force_setattr(event, "writer", segment.writer)
-            self._bytes += len(line)
+            if isinstance(event, HeldLine):
+                self._held += len(event.bans)
             events.append(event)
 
     def _skip_kind(self, kind: str) -> None:
@@ -337,7 +336,7 @@ class Spool:
 
     def _not_an_event(self, segment: _Segment, line: bytes, error: Undecodable) -> None:
         if not error.newer:
-            self._rejected.append(_Rejected(line[:_REJECTED_BYTES], str(error), segment))
+            self._reject(segment, line, str(error))
             return
         self._next_seq.pop(segment.writer, None)
         if not segment.kept:
@@ -352,16 +351,21 @@ class Spool:
     def _skip_long(self, segment: _Segment, chunk: bytes) -> None:
         """A line longer than any event: pass over it, keep its beginning."""
         if not segment.skipping:
-            self._rejected.append(_Rejected(chunk[:_REJECTED_BYTES], "line too long", segment))
+            self._reject(segment, chunk, "line too long")
         segment.skipping = True
         segment.offset += len(chunk)
+        self._bytes += len(chunk)
 
     def _read_fragment(self, segment: _Segment) -> None:
         """What stands behind the last newline of a finished segment was torn off."""
         rest = os.pread(segment.fd, _CHUNK, segment.offset)
         segment.offset += len(rest)
         if rest and not segment.skipping:
-            self._rejected.append(_Rejected(rest[:_REJECTED_BYTES], "torn line", segment))
+            self._reject(segment, rest, "torn line")
+
+    def _reject(self, segment: _Segment, line: bytes, reason: str) -> None:
+        self._rejected.append(Rejected(line[:_REJECTED_BYTES], reason, segment.name))
+        self._rejected_in.append(segment)
 
     def _follow(self, writer: str, event: Line) -> None:
         """Notice line numbers that are not there. Believed only if the next scan does not bring them."""
@@ -383,6 +387,7 @@ class Spool:
             self._missing.append(_Missing(writer, expected, gap))
         if len(self._next_seq) > 10_000:
             self._next_seq.clear()
+            self._written.clear()
         if event.seq >= expected:
             self._next_seq[writer] = (event.seq + 1, event.seen)
 
@@ -390,64 +395,43 @@ class Spool:
         """Keep what was no event, in a folder that can't grow for ever."""
         if not self._rejected:
             return
-        folder = self.directory / REJECTED
-        for rejected in self._rejected[:_REJECTED_SAID]:
-            _log.warning("set aside from %r: %r (see %s)", rejected.segment.name, rejected.reason, folder)
-        if len(self._rejected) > _REJECTED_SAID:
-            _log.warning("set aside: %d lines more", len(self._rejected) - _REJECTED_SAID)
         try:
-            folder.mkdir(mode=0o750, exist_ok=True)
-            room = _REJECTED_FILES - sum(1 for _ in folder.iterdir())
-            for rejected in self._rejected:
-                room -= room > 0 and _write_once(folder, rejected)
+            with self._directory.opened() as directory:
+                set_aside(directory, self._rejected)
         except OSError as error:
-            _log.error("can't set lines aside in %s (%s): they stay in the spool", folder, error.strerror)
-            for rejected in self._rejected:
-                rejected.segment.kept = True
+            _log.error("can't set lines aside in %s (%s): they stay in the spool", REJECTED, error.strerror)
+            for segment in self._rejected_in:
+                segment.kept = True
         self._rejected.clear()
+        self._rejected_in.clear()
 
-    def _dismiss(self, segment: _Segment) -> int:
-        """Forget a finished segment and, unless something in it must wait, remove it."""
-        del self._segments[segment.name]
+    def _dismiss(self, finished: list[int]) -> int:
+        """Forget finished segments and, unless something in them must wait, remove them. How many are gone."""
+        try:
+            with self._directory.opened() as directory:
+                return sum([self._dismiss_one(directory, inode) for inode in finished])
+        except FileNotFoundError:  # the directory went with all that was in it
+            for inode in finished:
+                os.close(self._segments.pop(inode).fd)
+            return len(finished)
+        except OSError:  # the next `read` says so
+            return 0
+
+    def _dismiss_one(self, directory: int, inode: int) -> bool:
+        segment = self._segments.pop(inode)
         try:
             if segment.passed:
-                self._held_names.add(segment.name)
+                self._held_segments.add((segment.name, inode))
             if segment.kept or segment.passed:
-                self._kept.add(segment.name)
-                return 0
-            path = self.directory / segment.name
+                self._kept.add((segment.name, inode))
+                return False
             with suppress(FileNotFoundError):
-                if os.path.samestat(os.lstat(path), os.fstat(segment.fd)):
-                    path.unlink()
-            return 1
+                if os.stat(segment.name, dir_fd=directory, follow_symlinks=False).st_ino == inode:
+                    os.unlink(segment.name, dir_fd=directory)
+            return True
         except OSError as error:
-            self._kept.add(segment.name)
+            self._kept.add((segment.name, inode))
             _log.error("can't remove %r from the spool: %s", segment.name, error.strerror)
-            return 0
+            return False
         finally:
             os.close(segment.fd)
-
-
-def _write_once(folder: Path, rejected: _Rejected) -> bool:
-    """Keep a line under its hash, whole or not at all. False if it is there already; raises OSError."""
-    path = folder / hashlib.sha256(rejected.line).hexdigest()[:32]
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
-    except FileExistsError:
-        return False
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(b"reason: " + rejected.reason.encode("utf-8", "replace") + b"\n\n" + rejected.line)
-    except OSError:
-        path.unlink(missing_ok=True)
-        raise
-    return True
-
-
-def _fault(status: os.stat_result, directory: Path) -> str:
-    """Why this is no segment that we should read, or nothing."""
-    if not stat.S_ISREG(status.st_mode):
-        return "not a regular file"
-    if status.st_nlink > 1:
-        return "has several links"
-    return "" if status.st_uid in (0, os.geteuid(), directory.stat().st_uid) else "foreign owner"

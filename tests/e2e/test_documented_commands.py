@@ -82,7 +82,10 @@ STAND_INS = {
     'exec /usr/bin/install "$@"',
     "runuser": '[ "$1" = -u ] && [ "$3" = -- ]; shift 3; exec "$@"',
 } | dict.fromkeys(
-    ("adduser", "apt", "apt-get", "deluser", "fail2ban-client", "journalctl", "nano", "systemctl", "systemd-tmpfiles"),
+    (
+        *("adduser", "apt", "apt-get", "delgroup", "deluser", "fail2ban-client", "getent", "journalctl", "nano"),
+        *("systemctl", "systemd-tmpfiles"),
+    ),
     "exit 0",
 )
 """The system's users, packages and services are not ours to change; who has no jq gets one that does what we need."""

@@ -277,12 +277,15 @@ def test_upgrading_brings_what_is_new_and_restarts_what_it_must(wheel: Path, tmp
     machine = make_machine(wheel, tmp_path)
     placed = [
         machine.root / "etc/systemd/system/banledger.service",
+        machine.root / "etc/sysusers.d/banledger.conf",
+        machine.root / "etc/tmpfiles.d/banledger.conf",
         machine.root / "etc/fail2ban/action.d/banledger.py",
     ]
     new = [path.read_bytes() for path in placed]
     for path in placed:
         path.write_text("of an older version")
-    restart = ["systemctl daemon-reload", "systemctl restart banledger"]
+    prepare = ["systemd-sysusers banledger.conf", "systemd-tmpfiles --create banledger.conf"]
+    restart = [*prepare, "systemctl daemon-reload", "systemctl restart banledger"]
 
     assert machine.run(*commands("Upgrading")) == [*restart, "systemctl restart fail2ban"]
     assert [path.read_bytes() for path in placed] == new

@@ -169,6 +169,8 @@ def test_a_ban_is_one_line_with_every_field(make: Make, spool: Path) -> None:
     make().ban(ticket("session-7", ip="192.0.2.1", **{"F-*": {"users": {"root", "bob"}, "user": "root"}}))
     [line] = read(spool)
     assert before - 0.001 <= line.pop("seen") <= time.time()
+    [segment] = spool.iterdir()
+    assert line.pop("writer") == segment.name.split("-")[1]
     assert line == {
         "v": 1,
         "kind": "ban",
@@ -190,7 +192,7 @@ def test_fields_that_say_nothing_are_left_out(make: Make, spool: Path) -> None:
     make().ban(ticket(matches="", **{"F-*": None}))
     [line] = read(spool)
     assert set(line) == {
-        *("v", "kind", "seen", "seq", "server", "jail", "fid", "time", "failures", "bantime", "bancount"),
+        *("v", "kind", "seen", "writer", "seq", "server", "jail", "fid", "time", "failures", "bantime", "bancount"),
     }
 
 
@@ -577,7 +579,7 @@ def test_a_planted_name_is_passed_over(
 ) -> None:
     action = make()
     monkeypatch.setattr(module.time, "time", lambda: 1763870000.0)
-    trap = spool / f"1763870000000-{action._spool._segment._writer}-1.jsonl"
+    trap = spool / f"1763870000000-{action._spool._segment.writer}-1.jsonl"
     target = tmp_path / "precious"
     target.write_text("precious")
     if plant == "symlink":
@@ -602,6 +604,138 @@ def test_foreign_files_in_the_spool_harm_nothing(make: Make, spool: Path) -> Non
     make().ban(ticket())
     [segment] = spool.glob("*-*-1.jsonl")
     assert len(segment.read_bytes().splitlines()) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file away")
+def test_only_segments_of_trusted_owners_count_towards_the_limit(
+    make: Make, spool: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("notes.txt", "notes.jsonl", "1763870000000-abcdef01-1.jsonl", "1763870000000-abcdef01-2.jsonl"):
+        (spool / name).touch()
+        os.truncate(spool / name, 513 << 20)
+    os.chown(spool / "1763870000000-abcdef01-1.jsonl", 65534, -1)
+    os.chown(spool / "1763870000000-abcdef01-2.jsonl", 65534, -1)
+    (spool / "1763870000000-abcdef01-3.jsonl").symlink_to(spool / "notes.txt")
+    action = make()
+    for number in range(20):
+        action._spool._look_due = 0.0
+        action.ban(ticket(f"192.0.2.{number}"))
+    assert held(action) == 0
+    lines = (spool / action_segment(action)).read_bytes().splitlines()
+    assert ["matches" in json.loads(line) for line in lines] == [True] * 20
+    assert caplog.text.count("banledger: ") == caplog.text.count("ignoring files in spool") == 1
+
+
+def test_a_segment_with_many_links_counts_once(make: Make, spool: Path) -> None:
+    first = spool / "1763870000000-abcdef01-1.jsonl"
+    first.write_bytes(b"x" * 900)
+    for number in range(2, 50):
+        os.link(first, spool / f"1763870000000-abcdef01-{number}.jsonl")
+    action = make(spool_max="10000")
+    action.ban(ticket())
+    assert held(action) == 0
+    assert action._spool._used < 2000
+
+
+def test_a_call_looks_at_few_files_and_our_thread_at_all(
+    make: Make, spool: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module.Spool, "RETRY_S", 0.02)
+    monkeypatch.setattr(module, "_PAUSE_S", 0.0)
+    for number in range(9_000):
+        (spool / f"{number:013d}-abcdef01-1.jsonl").write_bytes(b"x")
+    for number in range(2_000):
+        (spool / f"n{number}").touch()
+    looked: dict[int, int] = {}
+    scan = module._scan
+
+    @contextlib.contextmanager
+    def counted(directory: int) -> Iterator[Iterator[os.DirEntry[str]]]:
+        def entries(found: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+            for entry in found:
+                looked[threading.get_ident()] = looked.get(threading.get_ident(), 0) + 1
+                yield entry
+
+        with scan(directory) as found:
+            yield entries(found)
+
+    monkeypatch.setattr(module, "_scan", counted)
+    action = make(spool_max="20000")
+    for number in range(10):
+        action._spool._look_due = 0.0
+        action.ban(ticket(f"192.0.2.{number}", matches=""))
+    assert looked[threading.get_ident()] <= module.Spool.LOOK_NAMES + 1
+    wait_for(lambda: action._spool._segments == 9_001)
+    assert action._spool._used == sum(path.stat().st_size for path in spool.glob("*.jsonl"))
+    assert looked[threading.get_ident()] <= module.Spool.LOOK_NAMES + 1
+    wait_for(lambda: "2000 files in spool" in caplog.text)
+    for path in spool.glob("0*.jsonl"):
+        path.unlink()
+    action._spool._count_due = 0.0
+    wait_for(lambda: action._spool._segments == 1)
+    assert caplog.text.count("banledger: ") == 1
+
+
+def test_a_count_that_never_ends_is_given_up_and_what_is_held_written_before(
+    make: Make, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.Spool, "RETRY_S", 0.02)
+    monkeypatch.setattr(module.Spool, "COUNT_S", 0.05)
+    monkeypatch.setattr(module.Spool, "REST", 0)
+    for number in range(module.Spool.LOOK_NAMES + 1):
+        (spool / f"n{number}").touch()
+    scan = module._scan
+
+    @contextlib.contextmanager
+    def endless(directory: int) -> Iterator[Iterator[os.DirEntry[str]]]:
+        with scan(directory) as found:
+            yield itertools.cycle(found)
+
+    monkeypatch.setattr(module, "_scan", endless)
+    action = make()
+    action.start()
+    action.ban(ticket("192.0.2.1"))
+    hidden = spool.rename(spool.with_name("hidden"))
+    action._spool._look_due = 0.0
+    action.ban(ticket("192.0.2.2"))
+    hidden.rename(spool)
+    wait_for(lambda: not held(action))
+    assert [line["fid"] for line in read(spool) if line["kind"] == "ban"] == ["192.0.2.1", "192.0.2.2"]
+    assert action._spool._crowded
+
+
+def test_a_segment_is_locked_before_the_group_may_open_it(
+    make: Make, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[int] = []
+    flock = fcntl.flock
+
+    def watch(fd: int, operation: int) -> None:
+        modes.append(stat.S_IMODE(os.fstat(fd).st_mode))
+        flock(fd, operation)
+
+    monkeypatch.setattr(module.fcntl, "flock", watch)
+    make().ban(ticket())
+    assert modes == [0o600]
+
+
+def test_names_that_are_taken_beforehand_do_not_stop_it(
+    make: Make, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action = make()
+    monkeypatch.setattr(module.time, "time", lambda: 1763870000.0)
+    for number in range(1, 50):
+        (spool / f"1763870000000-{action._spool._segment.writer}-{number}.jsonl").touch()
+    monkeypatch.setattr(module.os, "urandom", lambda count: b"\x12\x34"[:count])
+    action.ban(ticket())
+    monkeypatch.undo()
+    assert held(action) == 0
+    assert [path.name for path in spool.iterdir() if path.stat().st_size] == [action_segment(action)]
+
+
+def action_segment(action: Any) -> str:
+    """The name of the segment that it writes to."""
+    return Path(os.readlink(f"/proc/self/fd/{action._spool._segment._fd}")).name
 
 
 def test_after_a_short_write_no_fragment_stands_before_the_next_line(
@@ -779,10 +913,11 @@ def test_no_descriptor_is_left_open(make: Make, spool: Path) -> None:
 
 
 def test_near_the_limit_the_matches_go_first(make: Make, spool: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (spool / "other.jsonl").write_bytes(b"x" * 9500 + b"\n")
+    other = spool / "1763870000000-abcdef01-1.jsonl"
+    other.write_bytes(b"x" * 9500 + b"\n")
     action = make(spool_max="10000")
     action.ban(ticket())
-    (spool / "other.jsonl").unlink()
+    other.unlink()
     [line] = read(spool)
     assert "matches" not in line
     assert "users" in line
@@ -843,6 +978,7 @@ def test_memory_is_bounded_and_the_loss_becomes_one_gap_line(
     assert before <= gap.pop("since") <= gap.pop("seen")
     reason = gap.pop("reason")
     assert reason.endswith("No such file or directory")
+    assert gap.pop("writer") == lines[0]["writer"]
     assert gap == {
         "v": 1,
         "kind": "gap",
@@ -1070,7 +1206,7 @@ def test_a_start_and_a_stop_say_who_watches_and_since_when(make: Make, spool: Pa
     jail.actions.active = False
     action.stop()
     started, stopped = read(spool)
-    assert started.keys() == {"v", "kind", "seen", "seq", "server", "jail", "version", "boot", "clock"}
+    assert started.keys() == {"v", "kind", "seen", "writer", "seq", "server", "jail", "version", "boot", "clock"}
     assert started["boot"] == Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
     assert 0 <= time.clock_gettime(time.CLOCK_BOOTTIME) - started["clock"] < 60
     assert {name: stopped[name] for name in ("kind", "server", "jail")} == {
@@ -1292,7 +1428,7 @@ def test_a_snapshot_never_takes_the_room_of_bans_and_is_tried_again(
 
     monkeypatch.setattr(module.Snapshots, "_read", counted)
     action = make(jail, spool_max="40000")
-    other = spool / "other.jsonl"
+    other = spool / "1600000000000-0badbad0-1.jsonl"  # of another writer
     other.write_bytes(b"x" * 33_000)
     action.start()
     for _ in range(12):  # a minute, and two minutes, after the first
@@ -1316,7 +1452,7 @@ def test_a_snapshot_waits_until_held_bans_are_written(
     action = make(jail, spool_max="40000")
     action.start()
     jail.actions.banManager = [Held("192.0.2.1")]
-    other = spool / "other.jsonl"
+    other = spool / "1600000000000-0badbad0-1.jsonl"  # of another writer
     other.write_bytes(b"x" * 40_000)
     action._spool._look_due = 0.0
     clock[0] += 30

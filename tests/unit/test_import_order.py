@@ -27,7 +27,7 @@ LAYERS = (
         "fail2ban",
         "special",
     },
-    {"spool", "spool_lock", "enrich", "store"},
+    {"directory", "quarantine", "spool", "spool_lock", "enrich", "store"},
     {"recorder", "whois", "report", "importer", "notify", "demonstration"},
     {"cli", "__main__", "streams"},
 )

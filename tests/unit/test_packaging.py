@@ -104,16 +104,30 @@ def test_sysusers_makes_a_user_that_can_not_log_in(machine: Path) -> None:
     assert "banledger:" in (machine / "etc/group").read_text()
 
 
+def test_the_service_alone_is_in_the_group_that_may_write_to_the_spool(machine: Path) -> None:
+    needs("systemd-sysusers")
+
+    run("systemd-sysusers", f"--root={machine}", "banledger.conf")
+
+    groups = dict(line.split(":", 1) for line in (machine / "etc/group").read_text().splitlines())
+    (spool,) = (
+        line.split() for line in (TREE / "etc/tmpfiles.d/banledger.conf").read_text().splitlines() if line[0] != "#"
+    )
+    assert spool[4] == "banledger-spool"
+    assert groups["banledger-spool"].split(":")[2] == "banledger"
+    assert groups["banledger-spool"].split(":")[1] != groups["banledger"].split(":")[1]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
 def test_tmpfiles_makes_a_spool_that_root_fills_and_the_group_empties(machine: Path) -> None:
     needs("systemd-tmpfiles")
     (machine / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\nbanledger:x:987:986::/:/bin/false\n")
-    (machine / "etc/group").write_text("root:x:0:\nbanledger:x:986:\n")
+    (machine / "etc/group").write_text("root:x:0:\nbanledger:x:986:\nbanledger-spool:x:985:banledger\n")
 
     run("systemd-tmpfiles", f"--root={machine}", "--create", "banledger.conf")
 
     status = (machine / "var/spool/banledger").stat()
-    assert (oct(status.st_mode), status.st_uid, status.st_gid) == ("0o42770", 0, 986)
+    assert (oct(status.st_mode), status.st_uid, status.st_gid) == ("0o42770", 0, 985)
 
 
 # The jails

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from banledger.errors import SpoolError
 from banledger.model import BanLine, Event, GapLine
 from banledger.spool import REJECTED, Spool
-from tests.lines import T0, ban, encode
+from tests.lines import T0, ban, encode, held
 
 NOW = 4_000_000_000.0
 """A moment, for wall clocks and elapsed time alike."""
@@ -503,3 +503,115 @@ def test_numbers_that_another_recorder_may_have_taken_are_no_gap(spool: Spool, w
     lines(writer, "web1")
     events = [event for moment in range(4) for event in spool.read(NOW + moment, 99)]
     assert fids(events) == ["web1-1", "web1-5"]
+
+
+def test_a_renamed_segment_is_read_on_and_removed_under_its_new_name(
+    writer: Writer, spool: Spool, tmp_path: Path
+) -> None:
+    writer.write("a")
+    assert step(spool) == ["a"]
+    writer.path.rename(tmp_path / "1700000000009-0badbad0-1.jsonl")
+    writer.write("b")
+    assert step(spool) == ["b"]
+    (tmp_path / "1700000000009-0badbad0-1.jsonl").rename(tmp_path / "hidden")
+    writer.write("c")
+    assert step(spool) == ["c"]
+    (tmp_path / "hidden").rename(tmp_path / "1700000000008-0badbad0-2.jsonl")
+    writer.write("d")
+    writer.close()
+    assert step(spool) == ["d"]
+    assert [event for _ in range(3) for event in spool.read(NOW, 10)] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def signed(writer: Writer, *fids: str) -> None:
+    """Bans as the action writes them: each says who wrote it."""
+    for fid in fids:
+        writer.seq += 1
+        writer.raw(encode(ban(fid, seq=writer.seq, seen=T0 + writer.seq, writer=writer.name)))
+
+
+def test_lines_say_who_wrote_them_whatever_their_segment_is_called(
+    writer: Writer, spool: Spool, tmp_path: Path
+) -> None:
+    signed(writer, "a")
+    writer.rotate()
+    signed(writer, "b")
+    writer.path.rename(tmp_path / "1600000000000-0badbad0-1.jsonl")
+    writer.rotate()
+    signed(writer, "c")
+    read = spool.read(NOW, 10)
+    assert sorted(fids(read)) == ["a", "b", "c"]
+    assert {event.writer for event in read} == {"abcdef01"}
+    assert [event for _ in range(3) for event in spool.read(NOW, 10)] == []
+
+
+@pytest.mark.parametrize("name", ["", "two words", "a:b", "x" * 500_000, "ABCDEF01"])
+def test_a_writer_that_is_none_is_taken_from_the_name(writer: Writer, spool: Spool, name: str) -> None:
+    writer.raw(encode(ban("a", seq=1, writer=name)))
+    assert [event.writer for event in spool.read(NOW, 10)] == ["abcdef01"]
+
+
+def test_a_lock_of_somebody_else_keeps_only_the_last_segment_of_a_writer(writer: Writer, spool: Spool) -> None:
+    signed(writer, "a")
+    first = writer.path
+    somebody = os.open(first, os.O_RDONLY)
+    writer.rotate()
+    fcntl.flock(somebody, fcntl.LOCK_SH)
+    assert step(spool) == ["a"]
+    assert step(spool) == [] and first.exists()
+    signed(writer, "b")
+    assert step(spool) == ["b"]
+    step(spool)
+    assert not first.exists() and writer.path.exists()
+    os.close(somebody)
+
+
+def test_a_live_segment_is_not_taken_for_left_when_another_writer_goes_on(
+    writer: Writer, spool: Spool, tmp_path: Path
+) -> None:
+    other = Writer(tmp_path, "abcdef02")
+    signed(writer, "a")
+    signed(other, "b", "c", "d")
+    for _ in range(3):
+        step(spool)
+    assert writer.path.exists() and other.path.exists()
+    other.close()
+
+
+def test_lines_are_not_set_aside_through_a_link(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / REJECTED).symlink_to(outside)
+    writer.raw(b"garbage\n")
+    writer.write("a")
+    writer.close()
+    assert step(spool) == ["a"]
+    assert list(outside.iterdir()) == [] and writer.path.exists()
+
+
+def test_a_folder_that_others_may_write_to_takes_no_lines(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+    (tmp_path / REJECTED).mkdir()
+    (tmp_path / REJECTED).chmod(0o770)
+    writer.raw(b"garbage\n")
+    writer.close()
+    assert step(spool) == []
+    assert list((tmp_path / REJECTED).iterdir()) == [] and writer.path.exists()
+
+
+def test_snapshots_of_many_bans_are_read_a_few_at_a_time(writer: Writer, spool: Spool) -> None:
+    for number in range(5):
+        writer.raw(encode(held(*((f"{n}", T0, 60, 1) for n in range(15_000)), seq=number + 1)))
+    assert [len(spool.read(NOW, 100)) for _ in range(4) if spool.commit() or True] == [2, 2, 1, 0]
+
+
+def test_garbage_of_any_size_is_read_in_bounded_pieces(writer: Writer, spool: Spool) -> None:
+    for _ in range(40):
+        writer.raw(b"x" * 1_000_000 + b"\n")
+    writer.write("a")
+    writer.close()
+    steps = 0
+    while step(spool) != ["a"]:
+        assert spool.doubtful
+        steps += 1
+    assert steps == 2

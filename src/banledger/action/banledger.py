@@ -36,8 +36,9 @@ with the wall clock and runs with the clock since boot, so lines of one writer a
 
 Trust. The server may be root, and the group that reads the spool may write to it. So the directory is
 opened step by step from `/`, no link followed, each step owned by root or by us; files are made with
-O_EXCL, and used only while they have exactly one link. The reader deletes a file only when it gets the lock
-that we hold on it.
+O_EXCL, and used only while they have exactly one link. The lock is taken before the group may open the file. Only
+segments of trusted owners count towards the limits. A directory with many files is counted by our own thread, a little
+at a time; a call of fail2ban looks at `Spool.LOOK_NAMES` names at most.
 
 What the server asks for, that is not obvious: `_prolongable` and `banEpoch` are read unguarded (without
 `banEpoch` the jail fails to repair its firewall rules); an action without both `reload` and
@@ -83,6 +84,10 @@ _ESCAPE = r"\\(?:[\\'nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U00(?:0[0-9a-f]|10)[0-9a-f]{
 _LISTED = re.compile(  # one text of a list as `repr` writes it, and what follows
     r"""(?:'([^'\\]*(?:%s[^'\\]*)*)'|"([^"\\]*(?:%s[^"\\]*)*)")(, |\]\Z)""" % (_ESCAPE, _ESCAPE)
 )
+
+_SEGMENT = re.compile(r"[0-9]{13}-[0-9a-f]{8}-[0-9]{1,9}\.jsonl\Z")
+_NAMES_AT_ONCE = 100
+_PAUSE_S = 0.002
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -271,6 +276,9 @@ class Spool(object):
     LOOK_S = 1.0
     OPEN_S = 60.0  # a segment of that age is left to the reader, so that recorded lines don't lie there for long
     MANY = 1000  # unless so many segments are there, which nobody reads: their number is bounded too
+    LOOK_NAMES = 1500  # names that a call of fail2ban looks at; where there are more, our thread counts
+    COUNT_S = 10.0  # that our thread may take for a count
+    REST = 50  # times as long as a look or count took, until the next
     CLOCK_STEP_US = 10 * 1000 * 1000  # a clock put back by less is not believed
 
     def __init__(self):
@@ -279,11 +287,18 @@ class Spool(object):
         self._path = _DEFAULTS["spool"]
         self._max = _DEFAULTS["spool_max"]
         self._segment = Segment(self._note_vanished)
+        self._signature = ',"writer":"%s","seq":' % self._segment.writer
         self._last_us = 0
         self._last_at = 0
         self._epoch_us = None  # where the clock since boot began, by the wall clock of our first moment
         self._seq = 0
-        self._segments = 0  # in the directory, as of the last look
+        self._segments = 0  # in the directory, as of the last count
+        self._used = 0  # bytes of them, and of what we wrote since
+        self._written = 0  # bytes that we ever wrote
+        self._crowded = False  # there are more names than a call of fail2ban may look at
+        self._count_due = 0.0
+        self._said_foreign = False
+        self._said_many = False
         self._look_due = 0.0
         self._where = None  # (device, inode) of the directory
         self._room = 0  # bytes to the hard limit, as of the last look
@@ -312,6 +327,7 @@ class Spool(object):
                 self._segment.retire()
                 self._path = path
                 self._where = None
+                self._forget_count()
 
     def start(self):
         """Look at the directory now, so that a mistake shows at the start and not at the first ban."""
@@ -374,13 +390,15 @@ class Spool(object):
             return True
 
     def look_after(self):
-        """Write what is held if that is possible; leave a segment that is old enough."""
+        """Write what is held if possible; leave a segment that is old enough; count the spool where calls can't."""
         with self._mutex:
             if not self._stopped and self._owes():
                 self._try(self._catch_up)
             old = _since_boot() - self._segment.made >= self.OPEN_S
             if old and not self._owes() and self._segments <= self.MANY:
                 self._segment.retire()
+        if self._crowded and time.monotonic() >= self._count_due:
+            self._count_slowly()
         self._tell()
 
     def _tick(self):
@@ -427,11 +445,12 @@ class Spool(object):
             self._look()
         if matches and self._room_thin < len(body) + len(matches):
             matches = ""
-        line = '{"v":%d,"kind":"%s","seen":%s%s,"seq":%d%s%s}\n' % (
+        line = '{"v":%d,"kind":"%s","seen":%s%s%s%d%s%s}\n' % (
             VERSION,
             kind,
             _seconds(us),
             "" if at == us else ',"at":' + _seconds(at),
+            self._signature,
             self._seq + 1,
             body,
             matches,
@@ -441,6 +460,8 @@ class Spool(object):
             raise OSError(errno.ENOSPC, self._full)
         self._segment.append(self._path, data)
         self._seq += 1
+        self._written += len(data)
+        self._used += len(data)
         self._room -= len(data)
         self._room_thin -= len(data)
 
@@ -524,7 +545,7 @@ class Spool(object):
                         said = repr(error)
                         self._news.append((logging.ERROR, "%s while looking after the spool", said))
             with self._mutex:
-                done = self._stopped or not (self._watch or self._owes())
+                done = self._stopped or not (self._watch or self._owes() or self._crowded)
                 self._working = not done
             self._tell()
 
@@ -546,16 +567,19 @@ class Spool(object):
             if (info.st_dev, info.st_ino) != self._where:
                 self._segment.retire()
                 self._where = (info.st_dev, info.st_ino)
+                self._forget_count()
             self._measure(directory)
         finally:
             os.close(directory)
         now = time.monotonic()
-        self._look_due = now + max(self.LOOK_S, 50 * (now - began))
+        self._look_due = now + max(self.LOOK_S, self.REST * (now - began))
 
     def _measure(self, directory):
+        """How much room there is, by what the segments take as of the last count."""
+        if not self._crowded:
+            self._take_count(_count(directory, self.LOOK_NAMES), 0)
         disk = os.fstatvfs(directory)
-        sizes = list(_sizes(directory))
-        used, self._segments = sum(sizes), len(sizes)
+        used = self._used
         total, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
         if not total:  # a file system that doesn't say
             total = free = 1 << 60
@@ -568,6 +592,46 @@ class Spool(object):
             what = "little room for spool %r: bans are recorded without their matched lines"
             self._news.append((logging.WARNING, what if self._thin else "spool %r has room again", self._path))
 
+    def _take_count(self, count, written_since):
+        """Go by a count of the directory; one that is not whole says the least that there is."""
+        self._used, self._segments = count["bytes"] + written_since, count["segments"]
+        self._crowded = not count["whole"]
+        if self._crowded and not self._stopped:
+            self._work_on()
+        if count["foreign"] and not self._said_foreign:
+            self._said_foreign = True
+            what = "ignoring files in spool %r that are not ours, such as %.100r"
+            self._news.append((logging.WARNING, what, self._path, count["foreign"]))
+        if count["names"] - count["segments"] > self.LOOK_NAMES and not self._said_many:
+            self._said_many = True
+            what = "%d files in spool %r are no segments: remove them"
+            self._news.append((logging.WARNING, what, count["names"] - count["segments"], self._path))
+
+    def _forget_count(self):
+        self._used = self._segments = 0
+        self._crowded = False
+
+    def _count_slowly(self):
+        """Count a directory of many names, without the mutex and without keeping fail2ban's threads waiting."""
+        with self._mutex:
+            path, before = self._path, self._written
+        began = time.monotonic()
+        try:
+            directory = _open_directory(path)
+            try:
+                count = _count(directory, None, began + self.COUNT_S)
+            finally:
+                os.close(directory)
+        except (OSError, ValueError):
+            return  # the next event says what is wrong
+        now = time.monotonic()
+        with self._mutex:
+            self._count_due = now + self.REST * (now - began)
+            if path == self._path:
+                self._take_count(count, self._written - before)
+                self._crowded = self._crowded or count["names"] > self.LOOK_NAMES
+                self._look_due = 0.0
+
 
 class Segment(object):
     """The file being written, ours as long as we hold its lock. See docs/spool-format.md."""
@@ -577,7 +641,7 @@ class Segment(object):
 
     def __init__(self, on_vanished):
         self._on_vanished = on_vanished
-        self._writer = "%08x" % int.from_bytes(os.urandom(4), "big")
+        self.writer = "%08x" % int.from_bytes(os.urandom(4), "big")
         self._count = 0
         self._fd = None
         self.made = 0.0  # when, by the clock since boot
@@ -627,9 +691,11 @@ class Segment(object):
             self.retire()
 
     def _create(self, path):
+        """A new segment. The last try has a number that nobody can have foreseen and taken."""
         directory = _open_directory(path)
         try:
             for chance in range(self.TRIES, 0, -1):
+                self._count += 1 if chance > 1 else 1 + int.from_bytes(os.urandom(2), "big")
                 try:
                     return self._create_in(directory)
                 except OSError:
@@ -639,13 +705,13 @@ class Segment(object):
             os.close(directory)
 
     def _create_in(self, directory):
-        self._count += 1
-        name = "%013d-%s-%d.jsonl" % (int(time.time() * 1000), self._writer, self._count)
+        """One try: open to us alone, locked, then open to the group, which so can't take the lock before us."""
+        name = "%013d-%s-%d.jsonl" % (int(time.time() * 1000), self.writer, self._count)
         flags = os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(name, flags, 0o600, dir_fd=directory)
         try:
-            os.fchmod(fd, 0o640)
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.fchmod(fd, 0o640)
         except OSError:
             os.close(fd)
             os.unlink(name, dir_fd=directory)
@@ -880,14 +946,48 @@ def _verify(fd, shown, forbidden, last=False):
         raise OSError(errno.EPERM, "%r may be written to by others (mode %o)" % (shown, info.st_mode & 0o7777))
 
 
-def _sizes(directory):
-    """Bytes of each segment in the directory, whoever writes it."""
-    for name in os.listdir(directory):
-        if name.endswith(".jsonl"):
+def _count(directory, most, until=0.0):
+    """The segments of trusted owners in a directory and their bytes.
+
+    `most`: names to look at. None: all, slowly, but no longer than `until` by the monotonic clock.
+    A file of several names counts once. `foreign` is the name of something that is no such file, `whole` whether all
+    was looked at.
+    """
+    count = {"bytes": 0, "segments": 0, "names": 0, "foreign": "", "whole": True}
+    trusted = (0, os.geteuid(), os.fstat(directory).st_uid)
+    linked = set()
+    with _scan(directory) as entries:
+        for entry in entries:
+            if count["names"] == most:
+                count["whole"] = False
+                break
+            count["names"] += 1
+            if most is None and count["names"] % _NAMES_AT_ONCE == 0:
+                if time.monotonic() > until:
+                    count["whole"] = False
+                    break
+                time.sleep(_PAUSE_S)  # bans go first
+            if not _SEGMENT.match(entry.name):
+                continue
             try:
-                yield os.stat(name, dir_fd=directory, follow_symlinks=False).st_size
+                info = os.stat(entry.name, dir_fd=directory, follow_symlinks=False)
             except OSError:  # the reader was done with it
-                pass
+                continue
+            if info.st_uid not in trusted or not stat.S_ISREG(info.st_mode):
+                count["foreign"] = entry.name
+            elif info.st_ino not in linked:
+                count["bytes"] += info.st_size
+                count["segments"] += 1
+                if info.st_nlink > 1:
+                    linked.add(info.st_ino)
+    return count
+
+
+def _scan(directory):
+    """The entries of a directory that is open, one after the other."""
+    if os.scandir in os.supports_fd:
+        return os.scandir(directory)
+    return os.scandir("/proc/self/fd/%d" % directory)  # Python 3.6
 
 
 def _why(error):

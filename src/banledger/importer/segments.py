@@ -98,8 +98,8 @@ class SegmentWriter:
         name = f"{time.time_ns() // 1_000_000:013d}-{self._writer}-{self._count}.jsonl"
         fd = os.open(name, _SEGMENT, 0o600, dir_fd=directory)
         try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # before the group can
             os.fchmod(fd, 0o640)
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(fd)
             os.unlink(name, dir_fd=directory)
@@ -113,12 +113,15 @@ class SegmentWriter:
 
 
 def _bytes_in(directory: int) -> int:
+    """Of files that are named like segments and have a trusted owner; others' don't count."""
     total = 0
+    owners = (0, os.geteuid(), os.fstat(directory).st_uid)
     with os.scandir(directory) as entries:
         for entry in entries:
             if entry.name.endswith(".jsonl"):
                 try:
-                    total += entry.stat(follow_symlinks=False).st_size
+                    status = entry.stat(follow_symlinks=False)
+                    total += status.st_size if stat.S_ISREG(status.st_mode) and status.st_uid in owners else 0
                 except FileNotFoundError:
                     continue  # the recorder was done with it
     return total

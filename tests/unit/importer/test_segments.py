@@ -101,3 +101,17 @@ def test_a_link_is_not_followed(directory: Path, tmp_path: Path) -> None:
 def test_a_missing_directory_is_a_clear_error(tmp_path: Path) -> None:
     with SegmentWriter(tmp_path / "no") as writer, pytest.raises(SpoolError, match="No such file"):
         writer.write(line())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
+def test_files_of_strangers_do_not_make_it_wait(directory: Path) -> None:
+    name = directory / "1795410932152-e14b8482-1.jsonl"
+    name.write_bytes(b"x" * 2000)
+    os.chown(name, 65534, -1)
+    (directory / "1795410932152-e14b8482-2.jsonl").mkdir()
+
+    def waiting() -> None:
+        raise AssertionError("it waits")
+
+    with SegmentWriter(directory, waiting, backlog=1000) as writer:
+        writer.write(line())
