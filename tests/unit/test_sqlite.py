@@ -537,8 +537,8 @@ def _die(engine: SqliteEngine) -> None:
     """Let go as a killed process does: nothing said, nothing committed."""
     assert isinstance(engine._db, _Dying)
     engine._db.real.close()
-    os.close(engine._lock)
-    engine._lock = -1
+    engine._let_go()
+    engine._lock.close()
 
 
 def _changes(path: Path) -> list[Change]:

@@ -1,21 +1,20 @@
 """The embedded engine: a batch is one transaction, so nothing is ever left half done.
 
-The writer's last act is to let a read-only connection outlive it: so `-wal` and `-shm` stay, and a reader that may
-not create them can always open the ledger.
+A read-only connection, the keeper, is open as long as the writer and closed after it. So SQLite never takes the writer
+for the last one and leaves `-wal` and `-shm` where they are: a reader that may not create them can always open the
+ledger, and what another program put in their place is not deleted.
 """
 
-import fcntl
-import os
+import logging
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
 
-from banledger.errors import LedgerLocked, StoreUnavailable
 from banledger.keyspace import Change
 from banledger.store.engine import Applied, Conflict, Hash, Held, Outcome, Repair
 from banledger.store.pages import pages
@@ -28,16 +27,19 @@ from banledger.store.sqlite_file import (
     TALLY,
     as_json,
     connect,
-    file_at,
+    forget_index,
     is_there,
-    lock_beside,
     open_for_writing,
-    open_or_make,
+    set_wal_aside,
     translated,
 )
+from banledger.store.sqlite_held import HeldFiles
+from banledger.store.sqlite_lock import WriterLock, take
 
 _NUMBERS_KEPT = 16_384
+_LARGE_WAL = 256 << 20
 _encode = msgspec.json.encode
+_log = logging.getLogger("banledger")
 
 
 def open_writer(path: Path) -> "SqliteEngine":
@@ -46,19 +48,18 @@ def open_writer(path: Path) -> "SqliteEngine":
     Raises LedgerLocked if another process writes to it, NotALedger, StoreUnavailable.
     """
     is_there(path)
-    lock = open_or_make(lock_beside(path), path)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise LedgerLocked(
-            f"another recorder writes to {path}", hint="systemctl status banledger; stop it first"
-        ) from error
+    lock = take(path)
+    opened: list[sqlite3.Connection] = []
     try:
         with translated(path):
-            return SqliteEngine(open_for_writing(path), path, lock)
+            opened.append(writer := open_for_writing(path, lock))
+            opened.append(keeper := connect(f"file:{quote(str(path.absolute()))}?mode=ro"))
+            keeper.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        return SqliteEngine(writer, keeper, path, lock)
     except BaseException:
-        os.close(lock)
+        for connection in opened:
+            connection.close()
+        lock.close()
         raise
 
 
@@ -68,23 +69,51 @@ class SqliteEngine(SqliteReader):
     shared = False
     replay_s = 0.0
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, lock: int) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, keeper: sqlite3.Connection, path: Path, lock: WriterLock
+    ) -> None:
         super().__init__(connection, path)
+        self._keeper = keeper
+        self._files = HeldFiles(path, lock.path, lock.database)
         self._lock = lock
         self._numbers: dict[str, int] = {}
-        self._file = file_at(path)
+        self._failed = self._wal_is_large = self._closed = False
 
     def close(self) -> None:
-        """See Reader.close. Leaves `-wal` and `-shm` behind for readers that can't make them."""
-        if self._lock < 0:
+        """See Reader.close. Leaves all that was recorded in the database itself, and an empty `-wal` and `-shm`."""
+        if self._closed:
             return
-        with suppress(sqlite3.Error), closing(connect(f"file:{quote(str(self.path.absolute()))}?mode=ro")) as keeper:
-            keeper.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")  # so that the file alone is a good copy
-            self._db.close()
+        disturbance = self._files.disturbance()
+        if disturbance is None or disturbance.save:
+            self._empty_wal()
+        self._let_go()
+        if disturbance:
+            if disturbance.stale:
+                set_wal_aside(self._lock.path)
+            forget_index(self._lock.path)
+        self._lock.close()
+
+    def _let_go(self) -> None:
+        self._closed = True
         self._db.close()
-        os.close(self._lock)
-        self._lock = -1
+        self._keeper.close()
+        self._files.close()
+
+    def _empty_wal(self) -> None:
+        """Copy what `-wal` holds into the database, so that the file alone is a good copy."""
+        try:
+            _, written, copied = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            trouble = "" if 0 <= written == copied else "another process reads it, or holds a lock (lslocks)"
+        except sqlite3.Error as error:
+            trouble = str(error)
+        if trouble and not self._failed:
+            _log.warning("a part of %s is still in %s-wal: %s; the two belong together", self.path, self.path, trouble)
+
+    def hashes(self, keys: Sequence[str]) -> list[Hash]:
+        """See Reader.hashes."""
+        if not self._db.in_transaction:
+            self._files.check()
+        return super().hashes(keys)
 
     def cautions(self) -> list[str]:
         """See Engine.cautions."""
@@ -175,10 +204,8 @@ class SqliteEngine(SqliteReader):
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        if file_at(self.path) != self._file:
-            raise StoreUnavailable(
-                f"the ledger at {self.path} was moved or deleted", hint="a new one is made; or put it back"
-            )
+        self._files.check()
+        self._failed = True
         with translated(self.path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -188,7 +215,23 @@ class SqliteEngine(SqliteReader):
                 self._numbers.clear()
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
+                self._files.note()
                 raise
+        self._failed = False
+        self._watch_wal(self._files.note())
+        self._files.check()  # what went into a deleted `-wal` is not recorded
+
+    def _watch_wal(self, size: int) -> None:
+        """Log once that `-wal` grows (bytes): SQLite can't start it over while a reader's transaction is open."""
+        large = size > _LARGE_WAL
+        if large and not self._wal_is_large:
+            _log.warning(
+                "%s-wal has grown to %s MiB: a process keeps a transaction or a lock open (lslocks shows it);"
+                " it shrinks when that ends",
+                self.path,
+                size >> 20,
+            )
+        self._wal_is_large = large
 
     def _write(self, accepted: list[tuple[Change, Hash]]) -> None:
         """Everything that the changes hold, coalesced so that each row is written once."""
