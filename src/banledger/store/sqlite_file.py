@@ -111,7 +111,7 @@ def _say_created(path: Path, signs: list[str]) -> None:
 
 
 def set_wal_aside(path: Path) -> None:
-    """Rename a `-wal` that does not belong to what is at `path`, unless it is empty. Raises StoreUnavailable."""
+    """Rename a `-wal` that does not belong to what is at `path`, unless it is empty."""
     wal, old = beside(path, "-wal"), beside(path, "-wal.old")
     try:
         if wal.stat().st_size:
@@ -120,7 +120,7 @@ def set_wal_aside(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise StoreUnavailable(f"can't set {wal} aside: {error.strerror}", hint=_WHO_MAY) from error
+        _log.error("can't set %s aside, which belongs to another ledger: %s", wal, error.strerror)
 
 
 def forget_index(path: Path) -> None:

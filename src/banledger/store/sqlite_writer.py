@@ -1,15 +1,8 @@
-"""The embedded engine: a batch is one transaction, so nothing is ever left half done.
+"""The embedded engine: a batch is one transaction, so nothing is ever left half done."""
 
-A read-only connection, the keeper, is open as long as the writer and closed after it. So SQLite never takes the writer
-for the last one and leaves `-wal` and `-shm` where they are: a reader that may not create them can always open the
-ledger, and what another program put in their place is not deleted.
-"""
-
-import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,7 +11,6 @@ import msgspec
 from banledger.keyspace import Change
 from banledger.store.engine import Applied, Conflict, Hash, Held, Outcome, Repair
 from banledger.store.pages import pages
-from banledger.store.sqlite import SqliteReader
 from banledger.store.sqlite_batch import Batch
 from banledger.store.sqlite_file import (
     HASH,
@@ -27,19 +19,15 @@ from banledger.store.sqlite_file import (
     TALLY,
     as_json,
     connect,
-    forget_index,
     is_there,
     open_for_writing,
-    set_wal_aside,
     translated,
 )
-from banledger.store.sqlite_held import HeldFiles
-from banledger.store.sqlite_lock import WriterLock, take
+from banledger.store.sqlite_lock import take
+from banledger.store.sqlite_transactions import Transactions
 
 _NUMBERS_KEPT = 16_384
-_LARGE_WAL = 256 << 20
 _encode = msgspec.json.encode
-_log = logging.getLogger("banledger")
 
 
 def open_writer(path: Path) -> "SqliteEngine":
@@ -54,7 +42,7 @@ def open_writer(path: Path) -> "SqliteEngine":
         with translated(path):
             opened.append(writer := open_for_writing(path, lock))
             opened.append(keeper := connect(f"file:{quote(str(path.absolute()))}?mode=ro"))
-            keeper.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            keeper.execute("SELECT count(*) FROM sqlite_master").fetchone()  # it has no lock before
         return SqliteEngine(writer, keeper, path, lock)
     except BaseException:
         for connection in opened:
@@ -63,57 +51,11 @@ def open_writer(path: Path) -> "SqliteEngine":
         raise
 
 
-class SqliteEngine(SqliteReader):
+class SqliteEngine(Transactions):
     """See `engine.Engine`. The only writer of its file."""
 
     shared = False
     replay_s = 0.0
-
-    def __init__(
-        self, connection: sqlite3.Connection, keeper: sqlite3.Connection, path: Path, lock: WriterLock
-    ) -> None:
-        super().__init__(connection, path)
-        self._keeper = keeper
-        self._files = HeldFiles(path, lock.path, lock.database)
-        self._lock = lock
-        self._numbers: dict[str, int] = {}
-        self._failed = self._wal_is_large = self._closed = False
-
-    def close(self) -> None:
-        """See Reader.close. Leaves all that was recorded in the database itself, and an empty `-wal` and `-shm`."""
-        if self._closed:
-            return
-        disturbance = self._files.disturbance()
-        if disturbance is None or disturbance.save:
-            self._empty_wal()
-        self._let_go()
-        if disturbance:
-            if disturbance.stale:
-                set_wal_aside(self._lock.path)
-            forget_index(self._lock.path)
-        self._lock.close()
-
-    def _let_go(self) -> None:
-        self._closed = True
-        self._db.close()
-        self._keeper.close()
-        self._files.close()
-
-    def _empty_wal(self) -> None:
-        """Copy what `-wal` holds into the database, so that the file alone is a good copy."""
-        try:
-            _, written, copied = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            trouble = "" if 0 <= written == copied else "another process reads it, or holds a lock (lslocks)"
-        except sqlite3.Error as error:
-            trouble = str(error)
-        if trouble and not self._failed:
-            _log.warning("a part of %s is still in %s-wal: %s; the two belong together", self.path, self.path, trouble)
-
-    def hashes(self, keys: Sequence[str]) -> list[Hash]:
-        """See Reader.hashes."""
-        if not self._db.in_transaction:
-            self._files.check()
-        return super().hashes(keys)
 
     def cautions(self) -> list[str]:
         """See Engine.cautions."""
@@ -201,37 +143,6 @@ class SqliteEngine(SqliteReader):
                 (number, until, count),
             )
             return [member for (member,) in rows]
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._files.check()
-        self._failed = True
-        with translated(self.path):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._numbers.clear()
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                self._files.note()
-                raise
-        self._failed = False
-        self._watch_wal(self._files.note())
-        self._files.check()  # what went into a deleted `-wal` is not recorded
-
-    def _watch_wal(self, size: int) -> None:
-        """Log once that `-wal` grows (bytes): SQLite can't start it over while a reader's transaction is open."""
-        large = size > _LARGE_WAL
-        if large and not self._wal_is_large:
-            _log.warning(
-                "%s-wal has grown to %s MiB: a process keeps a transaction or a lock open (lslocks shows it);"
-                " it shrinks when that ends",
-                self.path,
-                size >> 20,
-            )
-        self._wal_is_large = large
 
     def _write(self, accepted: list[tuple[Change, Hash]]) -> None:
         """Everything that the changes hold, coalesced so that each row is written once."""
