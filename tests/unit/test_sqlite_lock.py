@@ -236,6 +236,16 @@ def test_a_lock_of_a_neighbour_on_the_index_makes_the_service_wait_and_not_end(
 
 
 @needs_root
+def test_an_index_that_a_neighbour_keeps_from_being_made_is_something_to_wait_for(served: Path) -> None:
+    index = served.with_name("ledger.db-shm")
+    os.truncate(index, 0)
+    with neighbour(read_locked(index)) as became:
+        assert became == "done"
+        refuses(open_writer, served, StoreUnavailable, 5, "locking protocol")
+    assert bans_in(written(served, ban("10.9.9.9"))) == 51
+
+
+@needs_root
 def test_a_member_of_the_group_can_read_what_a_clean_stop_left(served: Path) -> None:
     assert served.with_name("ledger.db-wal").stat().st_size == 0
     with neighbour(lambda: bans_in(served)) as became:
