@@ -442,6 +442,32 @@ def test_a_damaged_ledger_ends_it_with_a_word_and_the_bans_stay_in_the_spool(pla
     assert writer.path.exists()
 
 
+def test_a_wal_that_is_deleted_under_the_service_costs_no_ban_and_two_lines(place: Place, writer: Writer) -> None:
+    service = place.start()
+    writer.write("192.0.2.1")
+    wait_for(lambda: place.bans() == 1)
+    place.store.with_name("ledger.db-wal").unlink()
+    writer.write("192.0.2.2")
+    service.wait_for("recording again")
+    wait_for(lambda: place.bans() == 2)
+    assert service.stop() == 0
+    assert place.store.with_name("ledger.db-wal").stat().st_size == 0
+    trouble = [line for line in service.text.splitlines() if "created" not in line]
+    assert [line.split()[1] for line in trouble] == ["recording", f"{place.store}-wal", "recording", "stopped"]
+    assert "ledger.db-wal was moved or deleted; bans wait in the spool" in service.text
+
+
+def test_a_stopped_service_leaves_all_of_the_ledger_in_one_file(place: Place, writer: Writer) -> None:
+    service = place.start()
+    writer.write(*(f"192.0.2.{n}" for n in range(20)))
+    wait_for(lambda: place.bans() == 20)
+    assert place.store.with_name("ledger.db-wal").stat().st_size > 0
+    assert service.stop() == 0
+    for end in ("-wal", "-shm", ".lock"):
+        place.store.with_name(f"ledger.db{end}").unlink()
+    assert place.bans() == 20
+
+
 def test_a_hangup_after_the_order_to_stop_does_not_take_it_back(place: Place, tmp_path: Path) -> None:
     service = place.start("--spool", str(tmp_path / "none"), "--store", str(place.store))
     service.wait_for("can't read the spool")

@@ -204,7 +204,8 @@ def _translate(error: sqlite3.Error, path: Path) -> StoreError:
         return StoreUnavailable(f"can't open {path}: {error}", hint=_WHO_MAY)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL):
         return StoreUnavailable(
-            f"can't use {path} now: {error}", hint="lslocks shows which process holds a lock; it is tried again"
+            f"can't use {path} now: {error}",
+            hint="a process holds a lock on it (lslocks shows which); it is tried again",
         )
     if code == sqlite3.SQLITE_IOERR:
         return StoreUnavailable(f"can't use {path} now: {error}", hint="check the disk; it is tried again")
