@@ -274,6 +274,8 @@ def test_record_once_of_root_does_not_lock_the_service_out(service_folder: Path,
     writer.close()
     command = [sys.executable, "-m", "banledger", "record", "--once", "--store", str(path)]
     subprocess.run([*command, "--spool", str(tmp_path / "spool")], check=True, umask=0o077, capture_output=True)
+    with neighbour(lambda: bans_in(path)) as became:
+        assert became == "done"
     assert as_user(GROUP, lambda: bans_in(written(path, ban("10.9.9.9")))) == "2"
 
 

@@ -27,6 +27,7 @@ from banledger.errors import LedgerLocked, StoreUnavailable
 _BYTE = 0x4000_0400  # SQLite locks the 512 bytes from 0x4000_0000 on
 _FLOCK = "@hhqqi4x"  # struct flock: type, whence, start, length, pid
 _TAKEN = (errno.EAGAIN, errno.EACCES)
+_TRIES = 10
 
 _held: set[tuple[int, int]] = set()  # the databases that this process has locked
 
@@ -99,15 +100,19 @@ def _open_database(real: Path, path: Path) -> tuple[int, bool]:
 
 def _lock_byte(database: int, path: Path) -> None:
     wanted = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, _BYTE, 1, 0)
-    try:
-        fcntl.fcntl(database, fcntl.F_OFD_SETLK, wanted)
-    except OSError as error:
-        if error.errno not in _TAKEN:
-            return  # there are no such locks here
-        holder = struct.unpack(_FLOCK, fcntl.fcntl(database, fcntl.F_OFD_GETLK, wanted))
-        if holder[0] == fcntl.F_WRLCK:
-            raise _taken(path) from error
-        _log.warning("a process that only reads %s locked it, which is ignored; lslocks shows which", path)
+    for _ in range(_TRIES):  # the holder may let go before it is looked at
+        try:
+            fcntl.fcntl(database, fcntl.F_OFD_SETLK, wanted)
+            return
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                return  # there are no such locks here
+            holder = struct.unpack(_FLOCK, fcntl.fcntl(database, fcntl.F_OFD_GETLK, wanted))[0]
+            if holder == fcntl.F_WRLCK:
+                raise _taken(path) from error
+        if holder == fcntl.F_RDLCK:
+            break
+    _log.warning("a process that only reads %s locked it, which is ignored; lslocks shows which", path)
 
 
 def _taken(path: Path) -> LedgerLocked:
@@ -126,7 +131,9 @@ def _open_or_make(file: Path, ledger: Path, mode: int) -> tuple[int, bool]:
         raise StoreUnavailable(
             f"can't write {file.name} for {ledger}: {error.strerror}", hint=_who_may(file, error)
         ) from error
-    _give(made, file.parent)
+    if _give(made, file.parent):
+        with suppress(OSError):
+            os.fchmod(made, mode)  # whatever root's umask is
     return made, True
 
 
@@ -151,12 +158,14 @@ def _close_to_others(lock: int, folder: Path) -> None:
                 os.fchmod(lock, 0o600)
 
 
-def _give(file: int, folder: Path) -> None:
-    """What root makes belongs to the folder's owner: the service must be able to write to it."""
-    if os.geteuid() == 0:
-        owner = folder.stat()
-        with suppress(OSError):
-            os.fchown(file, owner.st_uid, owner.st_gid)
+def _give(file: int, folder: Path) -> bool:
+    """What root makes belongs to the folder's owner, the service. Whether that is another user."""
+    owner = folder.stat()
+    if os.geteuid() or not owner.st_uid:
+        return False
+    with suppress(OSError):
+        os.fchown(file, owner.st_uid, owner.st_gid)
+    return True
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
