@@ -86,9 +86,21 @@ def test_what_a_deleted_wal_held_is_not_lost(path: Path) -> None:
     goes_on(path, 80)
 
 
+def test_what_a_deleted_wal_held_is_not_lost_beside_a_reader_in_a_transaction(path: Path) -> None:
+    ledger = opened(path)
+    with reader(path, "BEGIN", "SELECT count(*) FROM key"):
+        ledger.record(LATER, nowhere)
+        beside(path, "-wal").unlink()
+        notices(ledger, "ledger.db-wal was moved or deleted")
+        ledger.close()
+        goes_on(path, 80)
+    _assert_whole(path)
+
+
 def test_a_wal_that_is_deleted_before_the_stop_is_not_lost_either(path: Path) -> None:
     with recording(path):
         beside(path, "-wal").unlink()
+    assert beside(path, "-wal").stat().st_size == 0  # for readers that may not make it
     goes_on(path, 80)
 
 

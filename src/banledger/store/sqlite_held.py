@@ -8,7 +8,9 @@ transaction and compared before the next one. Sizes and contents are the writer'
 not.
 """
 
+import logging
 import os
+import stat
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
@@ -19,6 +21,9 @@ from banledger.errors import LedgerChanged, StoreUnavailable
 
 _HEADER, _WAL_HEADER, _FRAME_HEADER = 100, 32, 24  # bytes: https://sqlite.org/fileformat2.html
 _MAGIC = b"SQLite format 3\0"
+_CHUNK = 1 << 20
+
+_log = logging.getLogger("banledger")
 
 
 class State(Enum):
@@ -36,12 +41,14 @@ class Disturbance(Struct, frozen=True):
     what, hint  in words
     save        what `-wal` holds is whole and belongs to the database that is open: copy it there
     stale       what lies at the name of `-wal` does not belong to what lies at the name of the database
+    put_back    the `-wal` that is open does, but has lost its name: give it back what could not be copied
     """
 
     what: str
     hint: str
     save: bool
     stale: bool
+    put_back: bool
 
 
 _WHAT = {
@@ -76,7 +83,8 @@ def judge(path: Path, database: State, wal: State, index: State, *, checkpointed
     end, state = touched[0], states[touched[0]]
     save = State.WRITTEN not in (database, wal)
     stale = wal is State.REPLACED if database is State.SAME else wal is State.SAME and not checkpointed
-    return Disturbance(_WHAT[state].format(f"{path}{end}"), _HINTS[end][state], save, stale)
+    put_back = database is State.SAME and wal in (State.GONE, State.REPLACED)
+    return Disturbance(_WHAT[state].format(f"{path}{end}"), _HINTS[end][state], save, stale, put_back)
 
 
 class HeldFiles:
@@ -101,6 +109,23 @@ class HeldFiles:
         self._database_was = _look(self._database, _HEADER)
         self._wal_was = _look(self._wal, _WAL_HEADER)
         return self._wal_was[0]
+
+    def put_wal_back(self) -> None:
+        """A copy of the open `-wal` under its name, for what a reader's transaction keeps out of the database."""
+        status = os.fstat(self._wal)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            copy = os.open(self._wal_path, flags, stat.S_IMODE(status.st_mode))
+            try:
+                if os.geteuid() == 0:
+                    os.fchown(copy, status.st_uid, status.st_gid)
+                for offset in range(0, status.st_size, _CHUNK):
+                    os.write(copy, os.pread(self._wal, _CHUNK, offset))
+                os.fsync(copy)
+            finally:
+                os.close(copy)
+        except OSError as error:
+            _log.error("can't write %s again: %s", self._wal_path, error.strerror)
 
     def close(self) -> None:
         """Look no more."""

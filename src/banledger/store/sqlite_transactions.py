@@ -14,7 +14,7 @@ from pathlib import Path
 from banledger.store.engine import Hash
 from banledger.store.sqlite import SqliteReader
 from banledger.store.sqlite_file import forget_index, set_wal_aside, translated
-from banledger.store.sqlite_held import HeldFiles
+from banledger.store.sqlite_held import Disturbance, HeldFiles
 from banledger.store.sqlite_lock import WriterLock
 
 _LARGE_WAL = 256 << 20
@@ -43,18 +43,21 @@ class Transactions(SqliteReader):
         disturbance = self._files.disturbance()
         if disturbance is None or disturbance.save:
             self._empty_wal()
-        self._let_go()
-        if disturbance:
-            if disturbance.stale:
-                set_wal_aside(self._lock.path)
-            forget_index(self._lock.path)
-        self._lock.close()
-
-    def _let_go(self) -> None:
         self._closed = True
         self._db.close()
         self._keeper.close()
+        if disturbance:
+            self._put_in_order(disturbance)
         self._files.close()
+        self._lock.close()
+
+    def _put_in_order(self, disturbance: Disturbance) -> None:
+        """Leave nothing that SQLite would take for what it is not."""
+        if disturbance.stale:
+            set_wal_aside(self._lock.path)
+        if disturbance.put_back:
+            self._files.put_wal_back()
+        forget_index(self._lock.path)
 
     def _empty_wal(self) -> None:
         """Copy what `-wal` holds into the database, so that the file alone is a good copy."""
