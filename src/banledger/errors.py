@@ -9,6 +9,7 @@
     │   ├── LedgerNewer                     made by a newer banledger
     │   ├── LedgerOlder                     made by an older banledger, to be brought up to date
     │   ├── StoreUnavailable       exit 5   down, full or busy: worth another try (`retryable`)
+    │   ├── LedgerChanged          exit 5   its files were moved, deleted or overwritten while open (`retryable`)
     │   ├── LabelTaken             exit 5   another recorder's bans bear our server label (`retryable`)
     │   └── LedgerLocked           exit 6   another recorder writes to it
     ├── SpoolError                 exit 7   the spool directory can't be read (`retryable`)
@@ -73,6 +74,10 @@ class StoreUnavailable(StoreError):
 
     exit_code = 5
     retryable = True
+
+
+class LedgerChanged(StoreUnavailable):
+    """Another program moved, deleted or overwrote the ledger's files while they were open. Open it anew."""
 
 
 class LabelTaken(StoreUnavailable):

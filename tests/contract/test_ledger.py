@@ -210,7 +210,7 @@ def test_any_order_repetition_and_batching_leaves_the_same_ledger(orders: tuple[
 
 
 @given(_batches)
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)  # it waits for the disk
 def test_the_embedded_engine_holds_what_the_reference_holds(batches: list[list[Event]]) -> None:
     _, model = fresh()
     with TemporaryDirectory() as folder:

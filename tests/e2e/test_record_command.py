@@ -238,7 +238,8 @@ def test_it_records_when_the_reader_of_its_log_goes_away(place: Place, writer: W
 
 def test_once_on_an_empty_spool_makes_an_empty_ledger_and_says_so(place: Place) -> None:
     code, said = place.run(*place.options, "--once")
-    assert (code, said) == (0, "0 new bans, 0 amended, 0 lines known before, 0 gaps\n")
+    created = f"banledger: created ledger {place.store}\n"
+    assert (code, said) == (0, f"{created}0 new bans, 0 amended, 0 lines known before, 0 gaps\n")
     assert place.store.exists()
     assert place.bans() == 0
 
@@ -252,6 +253,7 @@ def test_once_counts_lines_of_unknown_kinds_and_says_each_kind_once(place: Place
     assert (code, said.splitlines()) == (
         0,
         [
+            f"banledger: created ledger {place.store}",
             "banledger: skipping lines of unknown kind 'begin': upgrade banledger",
             "banledger: skipping lines of unknown kind 'hold': upgrade banledger",
             "1 new bans, 0 amended, 0 lines known before, 0 gaps, 3 lines of unknown kinds skipped",
@@ -262,7 +264,7 @@ def test_once_counts_lines_of_unknown_kinds_and_says_each_kind_once(place: Place
 
 def test_once_says_what_it_did_and_leaves_a_live_segment_to_its_writer(place: Place, writer: Writer) -> None:
     writer.write("192.0.2.1", "192.0.2.2")
-    assert place.run(*place.options, "--once")[1].startswith("2 new bans, ")
+    assert "\n2 new bans, " in place.run(*place.options, "--once")[1]
     assert writer.path.exists()
     writer.close()
     assert "2 lines known before" in place.run(*place.options, "--once")[1]
@@ -439,6 +441,32 @@ def test_a_damaged_ledger_ends_it_with_a_word_and_the_bans_stay_in_the_spool(pla
     assert f"{place.store} is no ledger, or damaged" in error_of(said)[0]
     assert "restore a copy" in error_of(said)[1]
     assert writer.path.exists()
+
+
+def test_a_wal_that_is_deleted_under_the_service_costs_no_ban_and_two_lines(place: Place, writer: Writer) -> None:
+    service = place.start()
+    writer.write("192.0.2.1")
+    wait_for(lambda: place.bans() == 1)
+    place.store.with_name("ledger.db-wal").unlink()
+    writer.write("192.0.2.2")
+    service.wait_for("recording again")
+    wait_for(lambda: place.bans() == 2)
+    assert service.stop() == 0
+    assert place.store.with_name("ledger.db-wal").stat().st_size == 0
+    trouble = [line for line in service.text.splitlines() if "created" not in line]
+    assert [line.split()[1] for line in trouble] == ["recording", f"{place.store}-wal", "recording", "stopped"]
+    assert "ledger.db-wal was moved or deleted; bans wait in the spool" in service.text
+
+
+def test_a_stopped_service_leaves_all_of_the_ledger_in_one_file(place: Place, writer: Writer) -> None:
+    service = place.start()
+    writer.write(*(f"192.0.2.{n}" for n in range(20)))
+    wait_for(lambda: place.bans() == 20)
+    assert place.store.with_name("ledger.db-wal").stat().st_size > 0
+    assert service.stop() == 0
+    for end in ("-wal", "-shm", ".lock"):
+        place.store.with_name(f"ledger.db{end}").unlink()
+    assert place.bans() == 20
 
 
 def test_a_hangup_after_the_order_to_stop_does_not_take_it_back(place: Place, tmp_path: Path) -> None:

@@ -537,8 +537,10 @@ def _die(engine: SqliteEngine) -> None:
     """Let go as a killed process does: nothing said, nothing committed."""
     assert isinstance(engine._db, _Dying)
     engine._db.real.close()
-    os.close(engine._lock)
-    engine._lock = -1
+    engine._keeper.close()
+    engine._files.close()
+    engine._lock.close()
+    engine._closed = True
 
 
 def _changes(path: Path) -> list[Change]:

@@ -1,9 +1,11 @@
-"""The file of an embedded ledger: found, made, checked, and the lock beside it named; and SQLite's errors in our words.
+"""The file of an embedded ledger: found, made, checked; and SQLite's errors in our words.
 
 SQLite before 3.51.3 can corrupt a WAL file when two connections write or checkpoint at once. So there is one writer,
-under a lock on a file beside the ledger; readers open `mode=ro`, which is refused a checkpoint.
+under a lock (`sqlite_lock`); readers open `mode=ro`, which is refused a checkpoint.
 """
 
+import fcntl
+import logging
 import os
 import sqlite3
 import stat
@@ -22,6 +24,8 @@ from banledger.errors import (
     StoreError,
     StoreUnavailable,
 )
+from banledger.store.sqlite_held import beside, check_length
+from banledger.store.sqlite_lock import WriterLock
 
 _SCHEMA = """
 CREATE TABLE key (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, card INTEGER NOT NULL);
@@ -42,6 +46,11 @@ _CHECKPOINT_PAGES = 4000
 
 _WHO_MAY = "check its owner and mode; members of its group may read it"
 
+_INDEX_HEADER = 96  # bytes at the beginning of `-shm`: https://sqlite.org/walformat.html
+_INDEX_WRITE_LOCK = 120
+
+_log = logging.getLogger("banledger")
+
 _Place = TypeVar("_Place", int, str)
 
 
@@ -58,35 +67,11 @@ def is_there(path: Path) -> bool:
     return True
 
 
-def file_at(path: Path) -> tuple[int, int] | None:
-    """What tells this file from another under the same name; None: there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def lock_beside(path: Path) -> Path:
-    """One lock a file, by whichever name or link it is opened."""
-    real = Path(os.path.realpath(path))
-    return real.with_name(real.name + ".lock")
-
-
-def open_or_make(file: Path, ledger: Path) -> int:
-    """A file, made where it is not. Raises StoreUnavailable, which names the ledger."""
-    try:
-        return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    except OSError as error:
-        raise StoreUnavailable(
-            f"can't write {file.name} for {ledger}: {error.strerror}", hint="check the folder and who owns it"
-        ) from error
-
-
-def open_for_writing(path: Path) -> sqlite3.Connection:
-    """The ledger, made where it is not. For who holds its lock. Raises NotALedger, StoreUnavailable."""
-    if not path.exists():
-        os.close(open_or_make(path, path))
+def open_for_writing(path: Path, lock: WriterLock) -> sqlite3.Connection:
+    """The ledger, made where it is not. For the holder of its lock. Raises NotALedger, StoreUnavailable."""
+    signs = _signs_of_another(lock) if os.fstat(lock.database).st_size == 0 else []
+    if not check_length(lock.path, lock.database):
+        raise _damaged(path, "a part of it is missing")
     connection = connect(f"file:{quote(str(path.absolute()))}?mode=rw")
     try:
         check_header(connection, path, may_be_empty=True)
@@ -102,10 +87,58 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
                 f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID};"
                 f" PRAGMA user_version = {_FILE_LAYOUT}; COMMIT;"
             )
+            _say_created(path, signs)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _signs_of_another(lock: WriterLock) -> list[str]:
+    """What speaks for it that a ledger was here before. SQLite would delete its `-wal`: it is set aside."""
+    signs = [] if lock.made else ["the file was empty"]
+    if beside(lock.path, "-wal").exists():
+        signs.append(f"{beside(lock.path, '-wal')} was left behind")
+        set_wal_aside(lock.path)
+    return signs
+
+
+def _say_created(path: Path, signs: list[str]) -> None:
+    if signs:
+        _log.warning("created ledger %s; there may have been one before: %s", path, ", ".join(signs))
+    else:
+        _log.info("created ledger %s", path)
+
+
+def set_wal_aside(path: Path) -> None:
+    """Rename a `-wal` that does not belong to what is at `path`, unless it is empty."""
+    wal, old = beside(path, "-wal"), beside(path, "-wal.old")
+    try:
+        if wal.stat().st_size:
+            wal.rename(old)
+            _log.warning("set %s aside as %s: it belongs to another ledger, or to an earlier state of it", wal, old)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        _log.error("can't set %s aside, which belongs to another ledger: %s", wal, error.strerror)
+
+
+def forget_index(path: Path) -> None:
+    """Let SQLite make the index of `-wal` (`-shm`) anew from what `-wal` holds, whose checksums it verifies then.
+
+    While a reader keeps the index open, SQLite trusts it. For when no connection of this process has the file open.
+    """
+    try:
+        index = os.open(beside(path, "-shm"), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return
+    try:
+        fcntl.lockf(index, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _INDEX_WRITE_LOCK)
+        os.pwrite(index, bytes(_INDEX_HEADER), 0)
+    except OSError as error:
+        _log.warning("can't reset %s: %s", beside(path, "-shm"), error.strerror)
+    finally:
+        os.close(index)
 
 
 def connect(uri: str) -> sqlite3.Connection:
@@ -169,6 +202,11 @@ def _translate(error: sqlite3.Error, path: Path) -> StoreError:
         return _damaged(path, error)
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY):
         return StoreUnavailable(f"can't open {path}: {error}", hint=_WHO_MAY)
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR):
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL):
+        return StoreUnavailable(
+            f"can't use {path} now: {error}",
+            hint="a process holds a lock on it (lslocks shows which); it is tried again",
+        )
+    if code == sqlite3.SQLITE_IOERR:
         return StoreUnavailable(f"can't use {path} now: {error}", hint="check the disk; it is tried again")
     return StoreError(f"{path}: {error}", hint="the file may be damaged: restore a copy")

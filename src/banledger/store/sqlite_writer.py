@@ -1,25 +1,16 @@
-"""The embedded engine: a batch is one transaction, so nothing is ever left half done.
+"""The embedded engine: a batch is one transaction, so nothing is ever left half done."""
 
-The writer's last act is to let a read-only connection outlive it: so `-wal` and `-shm` stay, and a reader that may
-not create them can always open the ledger.
-"""
-
-import fcntl
-import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
 
-from banledger.errors import LedgerLocked, StoreUnavailable
 from banledger.keyspace import Change
 from banledger.store.engine import Applied, Conflict, Hash, Held, Outcome, Repair
 from banledger.store.pages import pages
-from banledger.store.sqlite import SqliteReader
 from banledger.store.sqlite_batch import Batch
 from banledger.store.sqlite_file import (
     HASH,
@@ -28,13 +19,12 @@ from banledger.store.sqlite_file import (
     TALLY,
     as_json,
     connect,
-    file_at,
     is_there,
-    lock_beside,
     open_for_writing,
-    open_or_make,
     translated,
 )
+from banledger.store.sqlite_lock import take
+from banledger.store.sqlite_transactions import Transactions
 
 _NUMBERS_KEPT = 16_384
 _encode = msgspec.json.encode
@@ -46,45 +36,26 @@ def open_writer(path: Path) -> "SqliteEngine":
     Raises LedgerLocked if another process writes to it, NotALedger, StoreUnavailable.
     """
     is_there(path)
-    lock = open_or_make(lock_beside(path), path)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise LedgerLocked(
-            f"another recorder writes to {path}", hint="systemctl status banledger; stop it first"
-        ) from error
+    lock = take(path)
+    opened: list[sqlite3.Connection] = []
     try:
         with translated(path):
-            return SqliteEngine(open_for_writing(path), path, lock)
+            opened.append(writer := open_for_writing(path, lock))
+            opened.append(keeper := connect(f"file:{quote(str(path.absolute()))}?mode=ro"))
+            keeper.execute("SELECT count(*) FROM sqlite_master").fetchone()  # it has no lock before
+        return SqliteEngine(writer, keeper, path, lock)
     except BaseException:
-        os.close(lock)
+        for connection in opened:
+            connection.close()
+        lock.close()
         raise
 
 
-class SqliteEngine(SqliteReader):
+class SqliteEngine(Transactions):
     """See `engine.Engine`. The only writer of its file."""
 
     shared = False
     replay_s = 0.0
-
-    def __init__(self, connection: sqlite3.Connection, path: Path, lock: int) -> None:
-        super().__init__(connection, path)
-        self._lock = lock
-        self._numbers: dict[str, int] = {}
-        self._file = file_at(path)
-
-    def close(self) -> None:
-        """See Reader.close. Leaves `-wal` and `-shm` behind for readers that can't make them."""
-        if self._lock < 0:
-            return
-        with suppress(sqlite3.Error), closing(connect(f"file:{quote(str(self.path.absolute()))}?mode=ro")) as keeper:
-            keeper.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")  # so that the file alone is a good copy
-            self._db.close()
-        self._db.close()
-        os.close(self._lock)
-        self._lock = -1
 
     def cautions(self) -> list[str]:
         """See Engine.cautions."""
@@ -192,23 +163,6 @@ class SqliteEngine(SqliteReader):
                 (number, until, count),
             )
             return [member for (member,) in rows]
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        if file_at(self.path) != self._file:
-            raise StoreUnavailable(
-                f"the ledger at {self.path} was moved or deleted", hint="a new one is made; or put it back"
-            )
-        with translated(self.path):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._numbers.clear()
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
 
     def _write(self, accepted: list[tuple[Change, Hash]]) -> None:
         """Everything that the changes hold, coalesced so that each row is written once."""
