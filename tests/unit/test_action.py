@@ -1467,7 +1467,7 @@ def test_a_snapshot_waits_until_held_bans_are_written(
 
 def kinds_of(spool: Path, action: Any) -> list[str]:
     """The same of the action's own segments."""
-    writer = action._spool._segment._writer
+    writer = action._spool._segment.writer
     texts = [path.read_text() for path in sorted(spool.glob(f"*-{writer}-*.jsonl"))]
     return [json.loads(line)["kind"] for text in texts for line in text.splitlines()]
 
