@@ -209,6 +209,7 @@ def test_a_ban_whose_id_another_one_took_is_not_ended(ledger: Ledger, monkeypatc
     def colliding(server: str, jail: str, _fid: str, second: int, salt: int = 0) -> str:
         return ban_id(server, jail, "", second, salt)
 
+    monkeypatch.setattr(banledger.identity, "ban_id", colliding)
     monkeypatch.setattr(banledger.store.ledger, "ban_id", colliding)
     monkeypatch.setattr(banledger.store.sources, "ban_id", colliding)
     jail = Jail()
