@@ -17,7 +17,7 @@ _AT = "WHERE key = (SELECT id FROM key WHERE name ="
 
 READING = (
     ("report",), ("top", "hour"), ("report", "--since", "all", "--json"), ("top", "jail"), ("top", "ip", "--csv"),
-    ("bans",),    ("bans", "--json"), ("show", "192.0.2.0/24"), ("show", "192.0.2.1", "--json"), ("whois", "9.9.9.9"),
+    ("bans",), ("bans", "--json"), ("show", "192.0.2.0/24"), ("show", "192.0.2.1", "--json"), ("whois", "9.9.9.9"),
     ("kv", "--no-raw", "KEYS", "*"), ("store", "check", "--json"), ("record", "--once"),
 )  # fmt: skip
 
