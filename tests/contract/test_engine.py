@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from banledger.keyspace import Change, Mark
-from banledger.store.engine import Applied, Conflict, Engine, Hash, Held, Repair
+from banledger.store.engine import Advance, Applied, Conflict, Engine, Hash, Held, Repair
 from tests.contract.conftest import standing_of
 
 SLOT = "bans:{2611}:"
@@ -238,3 +238,25 @@ def test_a_lease_is_one_holders_until_it_is_given_back_or_taken_unchanged(engine
 def test_a_lease_that_makes_no_sense_is_free(engine: Engine, free: Hash) -> None:
     engine.assign("bans:lookups", free)
     assert engine.lease("bans:lookups", Held("b", "70"), Held()) == Held("b", "70")
+
+
+KEY = "bans:position:web1"
+
+
+def test_an_advance_only_raises_and_takes_away_what_is_named(engine: Engine) -> None:
+    engine.advance([Advance(KEY, {"a": "10 x", "b": "7"})])
+    engine.advance([Advance(KEY, {"a": "9 y", "b": "12", "c": "1"})])
+    assert engine.hashes([KEY]) == [{"a": "10 x", "b": "12", "c": "1"}]
+    engine.advance([Advance(KEY, {}, ("a", "b", "d"))])
+    assert engine.hashes([KEY]) == [{"c": "1"}]
+    engine.advance([Advance(KEY, {}, ("c",))])
+    assert engine.kind(KEY) == "none"
+
+
+def test_an_advance_comes_with_changes_that_apply_and_not_with_conflicts(engine: Engine) -> None:
+    engine.apply([change()], [Advance(KEY, {"a": "1"})])
+    assert engine.hashes([KEY]) == [{"a": "1"}]
+    engine.apply([change(), change(key=B)], [Advance(KEY, {"a": "2"})])
+    assert engine.hashes([KEY]) == [{"a": "1"}]
+    engine.apply([], [Advance(KEY, {"a": "3"})])
+    assert engine.hashes([KEY]) == [{"a": "1"}]

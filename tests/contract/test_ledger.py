@@ -207,7 +207,7 @@ def test_any_order_repetition_and_batching_leaves_the_same_ledger(orders: tuple[
 
 
 @given(_batches)
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_the_embedded_engine_holds_what_the_reference_holds(batches: list[list[Event]]) -> None:
     _, model = fresh()
     with TemporaryDirectory() as folder:
@@ -228,7 +228,7 @@ class _Dying(ReferenceEngine):
 
     left = 0
 
-    def apply(self, changes):  # type: ignore[no-untyped-def]
+    def apply(self, changes, advances=()):  # type: ignore[no-untyped-def]
         outcomes: list[Outcome] = []
         for _ in self.steps(changes, outcomes):
             self.left -= 1

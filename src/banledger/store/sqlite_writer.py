@@ -17,7 +17,7 @@ import msgspec
 
 from banledger.errors import LedgerLocked, StoreUnavailable
 from banledger.keyspace import Change
-from banledger.store.engine import Applied, Conflict, Hash, Held, Outcome, Repair
+from banledger.store.engine import Advance, Applied, Conflict, Hash, Held, Outcome, Repair
 from banledger.store.pages import pages
 from banledger.store.sqlite import SqliteReader
 from banledger.store.sqlite_batch import Batch
@@ -90,11 +90,15 @@ class SqliteEngine(SqliteReader):
         """See Engine.cautions."""
         return []
 
+    def incarnation(self) -> str:
+        """See Engine.incarnation."""
+        return ""
+
     def settle(self) -> int:
         """See Engine.settle. A transaction leaves nothing undone."""
         return 0
 
-    def apply(self, changes: Iterable[Change]) -> list[Outcome]:
+    def apply(self, changes: Iterable[Change], advances: Sequence[Advance] = ()) -> list[Outcome]:
         """See Engine.apply. All changes that do not conflict are one transaction."""
         if not (changes := list(changes)):
             return []
@@ -110,6 +114,8 @@ class SqliteEngine(SqliteReader):
                     outcomes.append(Conflict(have))
             if accepted:
                 self._write(accepted)
+            if len(accepted) == len(changes):
+                self._put_advances(advances)
         return outcomes
 
     def mend(self, repair: Repair) -> None:
@@ -151,6 +157,24 @@ class SqliteEngine(SqliteReader):
             self._name(dict.fromkeys(hashes, HASH))
             self._put_hashes([(key, fields) for key, fields in hashes.items() if fields])
             self._drop_hashes([key for key, fields in hashes.items() if not fields])
+
+    def advance(self, advances: Sequence[Advance]) -> None:
+        """See Engine.advance."""
+        with self._transaction():
+            self._put_advances(advances)
+
+    def _put_advances(self, advances: Sequence[Advance]) -> None:
+        for one in advances:
+            have = self.hashes([one.key])[0]
+            kept = {name: value for name, value in have.items() if name not in one.gone}
+            raised = {name: new for name, new in one.raised.items() if _number(new) > _number(have.get(name, ""))}
+            if (fields := kept | raised) == have:
+                continue
+            self._name({one.key: HASH})
+            if fields:
+                self._put_hashes([(one.key, fields)])
+            else:
+                self._drop_hashes([one.key])
 
     def lease(self, key: str, wanted: Held, seen: Held) -> Held:
         """See Engine.lease."""
@@ -286,6 +310,12 @@ class SqliteEngine(SqliteReader):
             f"DELETE FROM {table} WHERE key = ? AND member = ?",
             [(number, member) for number, member, score in rows if score is None],
         )
+
+
+def _number(value: str) -> int:
+    """The whole number that a value begins with; -1: none."""
+    head = value.partition(" ")[0]
+    return int(head) if head.isascii() and head.isdecimal() else -1
 
 
 def _holds(guard: dict[str, str | None] | None, have: Hash) -> bool:
