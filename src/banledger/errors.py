@@ -10,6 +10,7 @@
     │   ├── LedgerOlder                     made by an older banledger, to be brought up to date
     │   ├── StoreUnavailable       exit 5   down, full or busy: worth another try (`retryable`)
     │   ├── LabelTaken             exit 5   another machine's bans bear our server label (`retryable`)
+    │   ├── RebuildRunning         exit 5   `store rebuild` is at work (`retryable`)
     │   └── LedgerLocked           exit 6   another recorder writes to it
     ├── SpoolError                 exit 7   the spool directory can't be read
     ├── MissingFail2ban            exit 8   no fail2ban-server to run (demo)
@@ -76,6 +77,10 @@ class StoreUnavailable(StoreError):
 
 class LabelTaken(StoreUnavailable):
     """Another machine's bans bear our server label."""
+
+
+class RebuildRunning(StoreUnavailable):
+    """A rebuild is at work: nobody else may write, or rebuild, meanwhile."""
 
 
 class LedgerLocked(StoreError):

@@ -17,11 +17,14 @@ from contextlib import suppress
 from typing import Protocol
 
 from banledger.clock import ClockWatch
-from banledger.errors import BanledgerError, StoreError
+from banledger.errors import BanledgerError, RebuildRunning, StoreError
+from banledger.memory import Memory
 from banledger.notify import Notifier
 from banledger.record import Locate
+from banledger.replay import Replay
 from banledger.spool import Spool
 from banledger.store.ledger import Ledger, Recorded
+from banledger.store.rebuilding import PACE, Gate, Pace
 
 BATCH = 2000
 """Lines that go into the ledger in one step."""
@@ -36,6 +39,8 @@ _DAMAGED = (
     "the ledger has lost %s: the store evicted it, or somebody deleted it; it was made anew, recording goes on"
     " (docs/stores.md, 'When keys are gone', says how to mend the rest)"
 )
+
+_WAITING = "waiting: rebuild in progress"
 
 _log = logging.getLogger("banledger")
 
@@ -79,7 +84,7 @@ class Recorder:
     `whois`: what goes on in the background. Its troubles are its own: it rests a while, and bans are recorded.
     `keep`: leave segments in the spool as long as the store may still lose what it was given.
     `patient`: `run` waits for whatever may be wrong with the store, also for what only a person can mend.
-    `watch`: judges the wall clock; None: a new one.
+    `watch`: judges the wall clock; None: a new one. `memory`: what is remembered of the store; None: nothing yet.
     """
 
     def __init__(
@@ -93,6 +98,8 @@ class Recorder:
         keep: bool = True,
         patient: bool = False,
         watch: ClockWatch | None = None,
+        memory: Memory | None = None,
+        pace: Pace = PACE,
     ) -> None:
         self._spool = spool
         self._connect = connect
@@ -104,6 +111,8 @@ class Recorder:
         self._identity = ""
         self._ledger: Ledger | None = None
         self._watch = watch or ClockWatch()
+        self._replay = Replay(spool, memory or Memory())
+        self._gate = Gate(self._watch.elapsed, pace)
         self._tidy_at = 0.0
         self._rest_until = self._rest_s = 0.0
         self._whois_troubles: set[str] = set()
@@ -116,10 +125,10 @@ class Recorder:
             self._spool.keep_s = ledger.replay_s if self._keep else 0.0
             for caution in ledger.cautions() if not self._identity else ():
                 _log.warning("%s", caution)
+            self._gate.reopen()
             if ledger.damaged:
                 _log.error(_DAMAGED, ledger.keys.meta)
-            elif self._identity not in ("", ledger.identity):
-                _log.error("the store came back without the ledger: what it held is gone; recording into a new one")
+            self._replay.opened(ledger)
             self._identity = ledger.identity
         return self._ledger
 
@@ -129,9 +138,12 @@ class Recorder:
         if self._whois is not None:
             self._whois.close()
         if self._ledger is not None:
-            if self._whois is not None:
-                with suppress(StoreError):
+            with suppress(StoreError):
+                if self._whois is not None:
                     self._whois.leave(self._ledger)
+            with suppress(StoreError):
+                if self._ledger.shared:
+                    self._gate.leave(self._ledger.signs)
             self._ledger.close()
             self._ledger = None
 
@@ -146,7 +158,14 @@ class Recorder:
         Raises StoreError or SpoolError, after which it may be called again.
         """
         done = self._move(now)
-        if self._whois is not None and self._ledger is not None and self._watch.elapsed() >= self._rest_until:
+        if self._gate.closed or self._ledger is None:
+            return done
+        try:
+            self._replay.step(self._ledger)
+        except StoreError:
+            self._go_back()
+            raise
+        if self._whois is not None and self._watch.elapsed() >= self._rest_until:
             try:
                 self._whois.step(self._ledger, now)
                 self._rest_s = 0.0
@@ -179,8 +198,10 @@ class Recorder:
         self._watch.see(now)
         try:
             ledger = self.open()
+            if ledger.shared and self._waits_for_rebuild(ledger):
+                return Recorded()
             lines = self._spool.read(self._watch.elapsed(), self._batch)
-            done = ledger.record(lines, self._locate, now) if lines else Recorded()
+            done = self._replay.record(ledger, lines, self._locate, now)
             if self._watch.elapsed() >= self._tidy_at:
                 if ledger.lost():
                     self._go_back()
@@ -195,13 +216,24 @@ class Recorder:
             self._spool.rollback()
             raise
         self._spool.commit()
+        self._replay.committed(ledger)
         for notice in ledger.notices():
             _log.warning("%s", notice)
         return done
 
+    def _waits_for_rebuild(self, ledger: Ledger) -> bool:
+        """Whether a rebuild is at work. The ledger is opened anew after it: what we know of its keys may be old."""
+        waited = self._gate.closed
+        if self._gate.look(ledger.signs) != waited:
+            _log.warning("%s", "rebuild finished; recording again" if waited else _WAITING)
+            if waited:
+                self._ledger = None
+                ledger.close()
+        return waited or self._gate.closed
+
     def _go_back(self) -> None:
         """Nobody knows what the store still has of the last moments: begin with it anew."""
-        self._spool.rewind()
+        self._replay.lost_connection()
         if self._ledger is not None:
             self._ledger.close()
             self._ledger = None
@@ -213,13 +245,15 @@ class Recorder:
             pass
         while True:
             done = self._move(now)
+            if self._gate.closed:
+                raise RebuildRunning("a rebuild of the ledger is in progress", hint="try again when it has ended")
             total += done
             if not done.lines and not self._spool.doubtful:
                 return total
 
     def run(self, until: Until, notifier: Notifier) -> None:
         """Move until told to stop. Returns then; raises what can't mend itself."""
-        wait = _FIRST_WAIT_S
+        wait, waiting = _FIRST_WAIT_S, False
         notifier.ready("recording")
         while not until.stopped:
             notifier.alive()
@@ -233,9 +267,15 @@ class Recorder:
                 wait = min(2 * wait, _LONGEST_WAIT_S)
             else:
                 self._out_of_trouble(notifier)
+                waiting = self._say_waiting(notifier, waiting)
                 wait = _FIRST_WAIT_S
                 if done.lines < self._batch:
                     until.wait(_POLL_S)
+
+    def _say_waiting(self, notifier: Notifier, said: bool) -> bool:
+        if self._gate.closed != said:
+            notifier.status(_WAITING if self._gate.closed else "recording")
+        return self._gate.closed
 
     def _may_be_mended(self, error: BanledgerError) -> bool:
         """Whether somebody may mend it while we wait: what is wrong with the store, or was right when we started."""

@@ -100,9 +100,9 @@ class Recording:
 
     @property
     def lines(self) -> list[str]:
-        """The same line by line, without the start and the end."""
+        """The same line by line, without the start, the end, and that all is well after the server restarted."""
         said = [line.removeprefix("banledger: ") for line in self.text.splitlines()]
-        return [line for line in said if not line.startswith(("recording from", "stopped"))]
+        return [line for line in said if not line.startswith(("recording from", "stopped", "the server restarted: "))]
 
     def wait_for(self, words: str, times: int = 1, seconds: float = 20) -> None:
         """Until it was said so often."""

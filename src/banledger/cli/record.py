@@ -19,6 +19,7 @@ from banledger import notify, settings
 from banledger.cli import lookups
 from banledger.cli.options import store_options
 from banledger.errors import BanledgerError
+from banledger.memory import FILE, Memory
 from banledger.recorder import Recorder
 from banledger.settings import Settings
 from banledger.spool import Spool
@@ -85,7 +86,15 @@ def _recorder(chosen: Settings, *, keep: bool = True) -> Recorder:
         whois=lookups.whois(chosen, known),
         keep=keep,
         patient=is_server(chosen.store),
+        memory=_memory(chosen),
     )
+
+
+def _memory(chosen: Settings) -> Memory:
+    """What is remembered of that store; over restarts too where the service manager gave us a directory."""
+    state = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]  # systemd.exec(5)
+    store = f"{settings.without_password(chosen.store)}#{chosen.prefix}"
+    return Memory(Path(state) / FILE if state else None, store)
 
 
 def _drain(chosen: Settings) -> tuple[Recorded, int]:
