@@ -10,7 +10,7 @@ from itertools import count
 
 from banledger.fields import UNREADABLE, count_of
 from banledger.keyspace import Change, Ranking, Standing
-from banledger.store.engine import Applied, Conflict, Hash, Held, Outcome, Repair, Scored
+from banledger.store.engine import Advance, Applied, Conflict, Hash, Held, Outcome, Repair, Scored
 
 
 class Store:
@@ -127,11 +127,25 @@ class ReferenceEngine:
 
     # The contract.
 
-    def apply(self, changes: Iterable[Change]) -> list[Outcome]:
+    def apply(self, changes: Iterable[Change], advances: Sequence[Advance] = ()) -> list[Outcome]:
         outcomes: list[Outcome] = []
         for _ in self.steps(changes, outcomes):
             pass
+        if outcomes and all(isinstance(outcome, Applied) for outcome in outcomes):
+            self.advance(advances)
         return outcomes
+
+    def incarnation(self) -> str:
+        return ""
+
+    def advance(self, advances: Sequence[Advance]) -> None:
+        for one in advances:
+            have = self.store.hashes.pop(one.key, {})
+            for name, value in one.raised.items():
+                if int(value.split()[0]) > int((have.get(name) or "-1").split()[0]):
+                    have[name] = value
+            if left := {name: value for name, value in have.items() if name not in one.gone}:
+                self.store.hashes[one.key] = left
 
     def cautions(self) -> list[str]:
         return []

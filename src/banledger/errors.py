@@ -11,6 +11,7 @@
     │   ├── StoreUnavailable       exit 5   down, full or busy: worth another try (`retryable`)
     │   ├── LedgerChanged          exit 5   its files were moved, deleted or overwritten while open (`retryable`)
     │   ├── LabelTaken             exit 5   another recorder's bans bear our server label (`retryable`)
+    │   ├── RebuildRunning         exit 5   `store rebuild` is at work (`retryable`)
     │   └── LedgerLocked           exit 6   another recorder writes to it
     ├── SpoolError                 exit 7   the spool directory can't be read (`retryable`)
     │   └── SpoolLocked                     another recorder reads it (`retryable`)
@@ -82,6 +83,10 @@ class LedgerChanged(StoreUnavailable):
 
 class LabelTaken(StoreUnavailable):
     """Another recorder's bans bear our server label."""
+
+
+class RebuildRunning(StoreUnavailable):
+    """A rebuild is at work: nobody else may write, or rebuild, meanwhile."""
 
 
 class LedgerLocked(StoreError):

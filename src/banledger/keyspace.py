@@ -184,6 +184,8 @@ class Keyspace:
         self.cells = f"{prefix}:cells"
         self.lookups = f"{prefix}:lookups"
         self.aside = f"{prefix}:aside"
+        self.rebuild = f"{prefix}:rebuild"
+        self.recorders = f"{prefix}:recorders"
         self._top = {name: f"{prefix}:top:{name}" for name in (*DIMENSIONS, DAY)}
         self.active = lru_cache(maxsize=1024)(self._make_active)
         self._ranking = lru_cache(maxsize=8192)(self._make_ranking)
@@ -209,6 +211,10 @@ class Keyspace:
     def count(self, month: str, day: str, dimension: str) -> str:
         """The tally of a local day by a dimension, for bans whose UTC month is `month`."""
         return f"{self.prefix}:{{{month}}}:count:{day}:{dimension}"
+
+    def tallies_of(self, month: str, day: str) -> list[str]:
+        """Every tally of a local day, for bans whose UTC month is `month`."""
+        return list(self._counts_of(month, day).values())
 
     def counts(self, day: str, dimension: str) -> tuple[str, ...]:
         """All tallies of one local day by a dimension."""
@@ -253,6 +259,10 @@ class Keyspace:
     def label(self, tok: str) -> str:
         """The lease on a server label, by its token: which recorder records its bans."""
         return f"{self.prefix}:label:{tok}"
+
+    def position(self, server: str) -> str:
+        """How far the lines of a server's writers are recorded. See `position`."""
+        return f"{self.prefix}:position:{token(server)}"
 
     def active_of(self, tok: str) -> str:
         """The bans of a source that were not lifted, by the time they run out."""
@@ -361,6 +371,27 @@ class Keyspace:
             guard=None,
             fields=fields,
             after=self._gap_standing(id_, fields),
+        )
+
+    def assertion(self, ban: Ban) -> Change:
+        """A change that leaves the ban as it is, and puts it again wherever it must stand."""
+        had = to_hash(ban)
+        return Change(
+            slot=ban.id[:4],
+            key=self.ban(ban.id),
+            guard={name: had.get(name) for name in _GUARDED},
+            fields={},
+            joins=self._day_sets(ban),
+            marks=self.marks(ban),
+            before=Standing(ban.id),
+            after=self.standing(ban),
+        )
+
+    def gap_assertion(self, key: str, fields: dict[str, str]) -> Change:
+        """The same of a gap."""
+        id_ = key.rpartition(":")[2]
+        return Change(
+            slot=id_[:4], key=key, guard={"seen": fields["seen"]}, fields={}, after=self._gap_standing(id_, fields)
         )
 
     def standing_of(self, key: str, fields: dict[str, str]) -> Standing:
@@ -547,6 +578,17 @@ def describe(prefix: str = "bans") -> list[tuple[str, str, str]]:
             f"{prefix}:quarantine:<key>",
             "hash",
             "a damaged hash that a rebuild took away, under its key without the prefix",
+        ),
+        (
+            f"{prefix}:position:<server>",
+            "hash",
+            "how far the lines of each writer are recorded: its highest and lowest line number, when, and its jail",
+        ),
+        (f"{prefix}:rebuild", "hash", "on a Redis or Valkey: which `store rebuild` is at work (holder, until)"),
+        (
+            f"{prefix}:recorders",
+            "hash",
+            "on a Redis or Valkey: the recorders that are alive, and which rebuild they wait for",
         ),
         (f"{prefix}:months", "set", "the months (YYMM) that have keys"),
         (f"{prefix}:meta", "hash", "what the ledger is: its layout, time zone …"),

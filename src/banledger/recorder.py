@@ -18,15 +18,18 @@ from contextlib import suppress
 from typing import Protocol
 
 from banledger.clock import ClockWatch
-from banledger.errors import BanledgerError, LabelTaken, SpoolError, StoreError
+from banledger.errors import BanledgerError, LabelTaken, RebuildRunning, SpoolError, StoreError
+from banledger.memory import Memory
 from banledger.model import Event, bears_label
 from banledger.notify import Notifier
 from banledger.record import Locate
+from banledger.replay import Replay
 from banledger.spool import Spool
 from banledger.spool_lock import NAME as LOCK
 from banledger.spool_lock import SpoolLock
 from banledger.store.labels import Labels
 from banledger.store.ledger import Ledger, Recorded
+from banledger.store.rebuilding import PACE, Gate, Pace
 
 BATCH = 2000
 """Lines that go into the ledger in one step."""
@@ -41,6 +44,8 @@ _DAMAGED = (
     "the ledger has lost %s: the store evicted it, or somebody deleted it; it was made anew, recording goes on"
     " (docs/stores.md, 'When keys are gone', says how to mend the rest)"
 )
+
+_WAITING = "waiting: rebuild in progress"
 
 _log = logging.getLogger("banledger")
 
@@ -87,6 +92,7 @@ class Recorder:
     `watch`: judges the wall clock; None: a new one.
     `labels`: which server labels this recorder may record into a ledger that it shares.
     `lock`: of the spool; None: a new one.
+    `memory`: what is remembered of the store; None: nothing yet.
     """
 
     def __init__(
@@ -102,6 +108,8 @@ class Recorder:
         watch: ClockWatch | None = None,
         labels: Labels | None = None,
         lock: SpoolLock | None = None,
+        memory: Memory | None = None,
+        pace: Pace = PACE,
     ) -> None:
         self._spool = spool
         self._connect = connect
@@ -116,11 +124,13 @@ class Recorder:
         self._labels = labels or Labels(elapsed=self._watch.elapsed)
         self._lock = lock or SpoolLock(spool.directory)
         self._unlocked = False
+        self._replay = Replay(spool, memory or Memory())
+        self._gate = Gate(self._watch.elapsed, pace)
         self._tidy_at = 0.0
         self._rest_until = self._rest_s = 0.0
         self._whois_troubles: set[str] = set()
         self._troubles: set[str] = set()
-        self._told: list[str] = []
+        self._told = "recording"
 
     def open(self) -> Ledger:
         """The ledger, opened where it is not. Raises StoreError."""
@@ -129,10 +139,10 @@ class Recorder:
             self._spool.keep_s = ledger.replay_s if self._keep else 0.0
             for caution in ledger.cautions() if not self._identity else ():
                 _log.warning("%s", caution)
+            self._gate.reopen()
             if ledger.damaged:
                 _log.error(_DAMAGED, ledger.keys.meta)
-            elif self._identity not in ("", ledger.identity):
-                _log.error("the store came back without the ledger: what it held is gone; recording into a new one")
+            self._replay.opened(ledger)
             self._identity = ledger.identity
         return self._ledger
 
@@ -146,9 +156,12 @@ class Recorder:
             if self._ledger.labels is not None:
                 with suppress(StoreError):
                     self._labels.give_back(self._ledger.labels)
-            if self._whois is not None:
-                with suppress(StoreError):
+            with suppress(StoreError):
+                if self._whois is not None:
                     self._whois.leave(self._ledger)
+            with suppress(StoreError):
+                if self._ledger.shared:
+                    self._gate.leave(self._ledger.signs)
             self._ledger.close()
             self._ledger = None
 
@@ -163,7 +176,14 @@ class Recorder:
         Raises StoreError or SpoolError, after which it may be called again.
         """
         done = self._move(now)
-        if self._whois is not None and self._ledger is not None and self._watch.elapsed() >= self._rest_until:
+        if self._gate.closed or self._ledger is None:
+            return done
+        try:
+            self._replay.step(self._ledger)
+        except StoreError:
+            self._go_back()
+            raise
+        if self._whois is not None and self._watch.elapsed() >= self._rest_until:
             try:
                 self._whois.step(self._ledger, now)
                 self._rest_s = 0.0
@@ -196,12 +216,14 @@ class Recorder:
         self._watch.see(now)
         try:
             ledger = self.open()
+            if ledger.shared and self._waits_for_rebuild(ledger):
+                return Recorded()
             self._lock_spool()
             if self._labels.due and ledger.lost():
                 self._go_back()
                 return Recorded()
             lines = self._read(ledger)
-            done = ledger.record(lines, self._locate, now) if lines else Recorded()
+            done = self._replay.record(ledger, lines, self._locate, now)
             if self._watch.elapsed() >= self._tidy_at:
                 if ledger.lost():
                     self._go_back()
@@ -217,6 +239,7 @@ class Recorder:
             self._spool.rollback()
             raise
         self._spool.commit()
+        self._replay.committed(ledger)
         for notice in ledger.notices():
             _log.warning("%s", notice)
         return done
@@ -227,6 +250,8 @@ class Recorder:
             return
         alone = self._lock.hold()
         self._spool.begin_anew(alone=alone)
+        if self._ledger is not None:
+            self._replay.opened(self._ledger)
         if not alone and not self._spool.missing and not self._unlocked:
             self._unlocked = True
             _log.warning(
@@ -262,9 +287,19 @@ class Recorder:
             return LabelTaken(refusal.message, hint=refusal.hint)
         return None
 
+    def _waits_for_rebuild(self, ledger: Ledger) -> bool:
+        """Whether a rebuild is at work. The ledger is opened anew after it: what we know of its keys may be old."""
+        waited = self._gate.closed
+        if self._gate.look(ledger.signs) != waited:
+            _log.warning("%s", "rebuild finished; recording again" if waited else _WAITING)
+            if waited:
+                self._ledger = None
+                ledger.close()
+        return waited or self._gate.closed
+
     def _go_back(self) -> None:
         """Nobody knows what the store still has of the last moments: begin with it anew."""
-        self._spool.rewind()
+        self._replay.lost_connection()
         if self._ledger is not None:
             self._ledger.close()
             self._ledger = None
@@ -276,6 +311,8 @@ class Recorder:
             pass
         while True:
             done = self._move(now)
+            if self._gate.closed:
+                raise RebuildRunning("a rebuild of the ledger is in progress", hint="try again when it has ended")
             total += done
             if not done.lines and not self._spool.doubtful:
                 return total
@@ -296,18 +333,19 @@ class Recorder:
                 wait = min(2 * wait, _LONGEST_WAIT_S)
             else:
                 self._out_of_trouble(notifier)
-                self._tell_held_back(notifier)
+                self._tell(notifier)
                 wait = _FIRST_WAIT_S
                 if done.lines < self._batch:
                     until.wait(_POLL_S)
 
-    def _tell_held_back(self, notifier: Notifier) -> None:
+    def _tell(self, notifier: Notifier) -> None:
         """Keep the service manager's status true."""
         labels = sorted(self._labels.refused)
-        if labels != self._told:
-            self._told = labels
-            but = f"; held back: server label {', '.join(map(repr, labels))}" if labels else ""
-            notifier.status(f"recording{but}")
+        but = f"; held back: server label {', '.join(map(repr, labels))}" if labels else ""
+        status = _WAITING if self._gate.closed else f"recording{but}"
+        if status != self._told:
+            self._told = status
+            notifier.status(status)
 
     def _may_be_mended(self, error: BanledgerError) -> bool:
         """Whether somebody may mend it while we wait: what is wrong with the store, or was right when we started."""
@@ -330,6 +368,6 @@ class Recorder:
     def _out_of_trouble(self, notifier: Notifier) -> None:
         if self._troubles:
             self._troubles.clear()
-            self._told = []
+            self._told = "recording"
             _log.warning("recording again")
             notifier.status("recording")

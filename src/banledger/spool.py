@@ -17,7 +17,7 @@ import os
 import re
 import stat
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from msgspec.structs import force_setattr
 from banledger.directory import SEGMENT, Directory
 from banledger.errors import SpoolError
 from banledger.model import VERSION, Event, GapLine, HeldLine, Line, Undecodable, Unknown, bears_label, decode
+from banledger.position import Loss, Position
 from banledger.quarantine import REJECTED, Rejected, set_aside
 
 __all__ = ["REJECTED", "Spool"]
@@ -39,6 +40,7 @@ _BYTES_AT_ONCE = 16 << 20
 _HELD_AT_ONCE = 20_000
 _REJECTED_BYTES = 16 << 10
 _KINDS_SAID = 100
+_WENT_BACK = "the store went back, and the spool holds these lines no longer; at most so many bans"
 _VANISHED = "lines vanished from the spool; at most so many bans"
 
 _log = logging.getLogger("banledger")
@@ -94,6 +96,10 @@ class Spool:
         self._rejected_in: list[_Segment] = []
         self._next_seq: dict[str, tuple[int, float]] = {}
         self._written: dict[str, int] = {}  # the last number of each writer, by lines that say who wrote them
+        self._about: dict[str, tuple[str, str, int]] = {}  # by writer: server, jail, first line number
+        self._followed: dict[str, tuple[int, float] | None] = {}  # what was next of whom since the last commit
+        self._lost: dict[str, Loss] = {}  # by writer; as far as the spool doesn't hold it, a gap
+        self._unopened = self._caught_up = False
         self._missing: list[_Missing] = []
         self._suspected: list[_Missing] = []
         self._reported: list[_Missing] = []
@@ -124,9 +130,12 @@ class Spool:
 
     def begin_anew(self, *, alone: bool) -> None:
         """Another recorder may have recorded lines meanwhile: no number is missed. `alone`: none can from now on."""
-        self._next_seq.clear()
-        self._missing, self._suspected, self._reported = [], [], []
         self.rollback()
+        self._next_seq.clear()
+        self._about.clear()
+        self._followed.clear()
+        self._lost.clear()
+        self._missing, self._suspected, self._reported = [], [], []
         self.alone = alone
 
     def read(self, now: float, limit: int) -> list[Event]:
@@ -141,11 +150,16 @@ class Spool:
             found, self._suspected = self._suspected, self._missing
             self._missing = [missing for missing in found if missing.gap.server in self._held_back]
             self._reported = [missing for missing in found if missing.gap.server not in self._held_back]
+            for missing in self._reported:
+                self._note(missing.writer)
             events: list[Event] = [missing.gap for missing in self._reported]
             for segment in self._segments.values():
                 if self._full(events, limit):
                     break
                 self._read_segment(segment, now, limit, events)
+            self._caught_up = not (self._unopened or self._full(events, limit))
+            if self._caught_up:
+                self._miss_the_lost()
         except OSError as error:
             raise SpoolError(
                 f"can't read the spool {self.directory}: {error.strerror}",
@@ -164,7 +178,7 @@ class Spool:
     def doubtful(self) -> bool:
         """Whether the next `read` may have more to say though this one found no event."""
         waiting = (missing.gap.server not in self._held_back for missing in (*self._missing, *self._suspected))
-        return self._passed_any or any(waiting)
+        return self._passed_any or bool(self._lost) or any(waiting)
 
     def hold_back(self, labels: Collection[str]) -> None:
         """From now on, keep the lines of these server labels (and of no others) in the spool, and read the rest.
@@ -184,6 +198,30 @@ class Spool:
                 segment.marks = deque([(0.0, 0)])
                 segment.passed, segment.finished = False, None
 
+    @property
+    def caught_up(self) -> bool:
+        """Whether the last `read` left nothing."""
+        return self._caught_up
+
+    def positions(self) -> list[Position]:
+        """How far the lines of each writer are read since the last commit: whatever is below was handed out."""
+        return [position for writer in sorted(self._followed) if (position := self._position(writer)) is not None]
+
+    def _position(self, writer: str) -> Position | None:
+        if writer not in self._next_seq or writer not in self._about:
+            return None
+        following, seen = self._next_seq[writer]
+        server, jail, first = self._about[writer]
+        unsure = [missing.first for missing in (*self._missing, *self._suspected) if missing.writer == writer]
+        last = min([following, *unsure]) - 1
+        return Position(server, writer, jail, first, last, seen) if last >= first else None
+
+    def expect(self, positions: Iterable[Position]) -> None:
+        """The store has recorded so much: of a writer that was not read yet, the next line must follow on that."""
+        for position in positions:
+            self._next_seq.setdefault(position.writer, (position.last + 1, position.seen))
+            self._about.setdefault(position.writer, (position.server, position.jail, position.first))
+
     def commit(self) -> int:
         """All that was read is safe: set aside what was no event, remove what is finished. How many were removed."""
         self._passed_any = bool(self._rejected or self._skipped or self._passed or self._bytes >= _BYTES_AT_ONCE)
@@ -192,6 +230,9 @@ class Spool:
         self.skipped += self._skipped
         self._skipped = 0
         self._reported = []
+        self._followed.clear()
+        if self._caught_up:
+            self._lost.clear()
         finished = []
         for inode, segment in self._segments.items():
             self._mark(segment)
@@ -213,10 +254,32 @@ class Spool:
         self._skipped = self._passed = 0
         self._missing += self._reported
         self._reported = []
+        self._unfollow()
         for segment in self._segments.values():
             segment.offset = segment.committed
             segment.finished = None
             segment.skipping = False
+
+    def _note(self, writer: str) -> None:
+        self._followed.setdefault(writer, self._next_seq.get(writer))
+
+    def _unfollow(self) -> None:
+        """Expect of each writer what was expected at the last commit; what is missing will be noticed again."""
+        for writer, following in self._followed.items():
+            if following is None:
+                self._next_seq.pop(writer, None)
+                self._about.pop(writer, None)
+            else:
+                self._next_seq[writer] = following
+        self._missing, self._suspected = (
+            [lines for lines in several if not self._is_read_again(lines)]
+            for several in (self._missing, self._suspected)
+        )
+        self._followed.clear()
+
+    def _is_read_again(self, lines: _Missing) -> bool:
+        following = self._followed.get(lines.writer)
+        return lines.writer in self._followed and (following is None or lines.first >= following[0])
 
     def rewind(self) -> None:
         """What was committed in the last `keep_s` seconds may be lost after all: read it again."""
@@ -226,20 +289,49 @@ class Spool:
                 segment.marks.pop()
             segment.offset = segment.committed = segment.marks[-1][1]
 
+    def reread(self, losses: Iterable[Loss]) -> None:
+        """The store lost lines: read again all that is there. What is not, of these, becomes a gap."""
+        self.rollback()
+        for segment in self._segments.values():
+            segment.offset = segment.committed = 0
+            segment.marks = deque([(0.0, 0)])
+        for loss in losses:
+            known = loss.known
+            self._lost[known.writer] = loss
+            self._next_seq[known.writer] = (loss.first, loss.since)
+            self._about[known.writer] = (known.server, known.jail, known.first)
+        self._missing = [missing for missing in self._missing if missing.writer not in self._lost]
+        self._suspected = [missing for missing in self._suspected if missing.writer not in self._lost]
+
+    def _miss_the_lost(self) -> None:
+        """All was read that is there: what is still expected of the lines that the store lost does not come."""
+        for writer, loss in self._lost.items():
+            known, (expected, since) = loss.known, self._next_seq.get(writer, (loss.first, loss.since))
+            if expected <= known.last:
+                self._note(writer)
+                self._miss(writer, expected, known.last, known, since)
+                self._next_seq[writer] = (known.last + 1, known.seen)
+
     def _scan(self) -> None:
         """Open new segments, oldest first and a writer's in their order."""
         with self._directory.opened() as directory:
             names = {segment.name: inode for inode, segment in self._segments.items()}
             found = self._directory.look(directory, self._now, names)
             if found is None:
+                self._unopened = True
                 return
             backlog = sum(not segment.live and segment.finished is None for segment in self._segments.values())
             self._kept &= found.items()
+            self._unopened = False
             for name in sorted(found.keys() - names.keys()):
                 if known := self._segments.get(found[name]):
                     known.name = name if known.name not in found else known.name  # renamed
-                elif (name, found[name]) not in self._kept and backlog < _OPEN_AT_ONCE:
+                elif (name, found[name]) in self._kept:
+                    continue
+                elif backlog < _OPEN_AT_ONCE:
                     backlog += self._open(directory, name)
+                else:
+                    self._unopened = True
 
     def _open(self, directory: int, name: str) -> bool:
         fd = self._directory.open_segment(directory, name, self._now)
@@ -338,6 +430,7 @@ class Spool:
         if not error.newer:
             self._reject(segment, line, str(error))
             return
+        self._note(segment.writer)
         self._next_seq.pop(segment.writer, None)
         if not segment.kept:
             segment.kept = True
@@ -371,25 +464,32 @@ class Spool:
         """Notice line numbers that are not there. Believed only if the next scan does not bring them."""
         self._suspected = [lines for lines in self._suspected if not lines.hold(writer, event.seq)]
         self._missing = [lines for lines in self._missing if not lines.hold(writer, event.seq)]
+        self._note(writer)
         expected, since = self._next_seq.get(writer, (event.seq, 0.0))
         if event.seq > expected and self.alone:
-            lost = event.seq - expected
-            gap = GapLine(
-                v=VERSION,
-                seen=event.seen,
-                seq=event.seq - 1,
-                server=event.server,
-                jail=event.jail,
-                since=since or event.seen,
-                bans=lost,
-                reason=f"{_VANISHED} (writer {writer})",
-            )
-            self._missing.append(_Missing(writer, expected, gap))
+            self._miss(writer, expected, event.seq - 1, event, since)
         if len(self._next_seq) > 10_000:
             self._next_seq.clear()
             self._written.clear()
+            self._about.clear()
         if event.seq >= expected:
             self._next_seq[writer] = (event.seq + 1, event.seen)
+        self._about.setdefault(writer, (event.server, event.jail, min(expected, event.seq)))
+
+    def _miss(self, writer: str, first: int, last: int, about: Line | Position, since: float) -> None:
+        """Lines `first` to `last` of a writer are not there."""
+        reason = _WENT_BACK if writer in self._lost else _VANISHED
+        gap = GapLine(
+            v=VERSION,
+            seen=about.seen,
+            seq=last,
+            server=about.server,
+            jail=about.jail,
+            since=since or about.seen,
+            bans=last - first + 1,
+            reason=f"{reason} (writer {writer})",
+        )
+        self._missing.append(_Missing(writer, first, gap))
 
     def _set_all_aside(self) -> None:
         """Keep what was no event, in a folder that can't grow for ever."""

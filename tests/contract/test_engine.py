@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from banledger.keyspace import Change, Mark
-from banledger.store.engine import Applied, Conflict, Engine, Hash, Held, Repair
+from banledger.store.engine import Advance, Applied, Conflict, Engine, Hash, Held, Repair
 from tests.contract.conftest import standing_of
 
 SLOT = "bans:{2611}:"
@@ -251,3 +251,25 @@ def test_fields_are_exchanged_only_where_one_has_an_expected_value(engine: Engin
     engine.assign(key, {"nonce": ""})
     assert engine.exchange(key, "nonce", [""], one, other)["nonce"] == ""
     assert engine.hashes([key]) == [{"nonce": "1", "last": "", "rival": "é"}]
+
+
+KEY = "bans:position:web1"
+
+
+def test_an_advance_only_raises_and_takes_away_what_is_named(engine: Engine) -> None:
+    engine.advance([Advance(KEY, {"a": "10 x", "b": "7"})])
+    engine.advance([Advance(KEY, {"a": "9 y", "b": "12", "c": "1"})])
+    assert engine.hashes([KEY]) == [{"a": "10 x", "b": "12", "c": "1"}]
+    engine.advance([Advance(KEY, {}, ("a", "b", "d"))])
+    assert engine.hashes([KEY]) == [{"c": "1"}]
+    engine.advance([Advance(KEY, {}, ("c",))])
+    assert engine.kind(KEY) == "none"
+
+
+def test_an_advance_comes_with_changes_that_apply_and_not_with_conflicts(engine: Engine) -> None:
+    engine.apply([change()], [Advance(KEY, {"a": "1"})])
+    assert engine.hashes([KEY]) == [{"a": "1"}]
+    engine.apply([change(), change(key=B)], [Advance(KEY, {"a": "2"})])
+    assert engine.hashes([KEY]) == [{"a": "1"}]
+    engine.apply([], [Advance(KEY, {"a": "3"})])
+    assert engine.hashes([KEY]) == [{"a": "1"}]

@@ -231,7 +231,7 @@ class _Dying(ReferenceEngine):
 
     left = 0
 
-    def apply(self, changes):  # type: ignore[no-untyped-def]
+    def apply(self, changes, advances=()):  # type: ignore[no-untyped-def]
         outcomes: list[Outcome] = []
         for _ in self.steps(changes, outcomes):
             self.left -= 1

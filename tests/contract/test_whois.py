@@ -717,7 +717,7 @@ class _Mortal(ReferenceEngine):
         if self.left < 0:
             raise _Crash
 
-    def apply(self, changes):  # type: ignore[no-untyped-def]
+    def apply(self, changes, advances=()):  # type: ignore[no-untyped-def]
         outcomes: list[Outcome] = []
         for _ in self.steps(changes, outcomes):
             self._tick()

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 from banledger.errors import StoreError
@@ -103,9 +104,9 @@ class Recording:
 
     @property
     def lines(self) -> list[str]:
-        """The same line by line, without the start and the end."""
+        """The same line by line, without the start, the end, and that all is well after the server restarted."""
         said = [line.removeprefix("banledger: ") for line in self.text.splitlines()]
-        return [line for line in said if not line.startswith(("recording from", "stopped"))]
+        return [line for line in said if not line.startswith(("recording from", "stopped", "the server restarted: "))]
 
     def wait_for(self, words: str, times: int = 1, seconds: float = 20) -> None:
         """Until it was said so often."""
@@ -132,7 +133,8 @@ class Recording:
         self.wait_until_recorded(seconds)
         assert Counter(self.recorded()) == Counter(self.written)
         ledger = open_to_read(self.server.url, "bans", Access(self.server.password or ""))
-        wait_for(lambda: ledger.store().kind("bans:{2611}:outbox") == "none")  # a batch's last step
+        with suppress(AssertionError):  # what is replayed is written once more, in steps
+            wait_for(lambda: not any(check(ledger.store(), ledger.keys)))
         assert list(check(ledger.store(), ledger.keys)) == []
         ledger.close()
 

@@ -316,7 +316,7 @@ def test_a_reader_who_writes_is_told_what_is_missing_and_nothing_is_written(
     for words, right in (
         (("record", "--once"), "hsetnx"),
         (("record", "--adopt", "web1"), "hsetnx"),
-        (("store", "rebuild"), "hscan"),
+        (("store", "rebuild"), "evalsha"),
     ):
         code, _, said = banledger(store, *words)
         assert code == 5, (words, said)

@@ -24,11 +24,12 @@ LAYERS = (
         "network",
         "source",
         "keyspace",
+        "position",
         "fail2ban",
         "special",
     },
     {"directory", "quarantine", "spool", "spool_lock", "enrich", "store"},
-    {"recorder", "whois", "report", "importer", "notify", "demonstration"},
+    {"recorder", "replay", "memory", "whois", "report", "importer", "notify", "demonstration"},
     {"cli", "__main__", "streams"},
 )
 ALONE = {"action", "demo"}  # they import nothing of ours: a file for fail2ban's interpreter, and data

@@ -271,8 +271,8 @@ def test_a_ledger_that_is_taken_away_is_noticed_before_anything_is_lost(
     writer.write("192.0.2.2")
     with pytest.raises(StoreUnavailable, match="moved or deleted"):
         recorder.step(NOW)
-    assert recorder.step(NOW).new == 1
-    assert reader().distinct("ip") == 1
+    assert recorder.step(NOW).new == 2  # the first is still in the spool
+    assert reader().distinct("ip") == 2
 
 
 class _Sick:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from banledger.model import Event
 from banledger.recorder import Recorder
 from banledger.spool import Spool
 from banledger.store.check import check
-from banledger.store.engine import Applied, Outcome
+from banledger.store.engine import Advance, Applied, Outcome
 from banledger.store.ledger import Ledger, open_to_read, open_to_write
 from banledger.store.sqlite import open_reader
 from banledger.store.sqlite_writer import SqliteEngine, open_writer
@@ -550,9 +550,9 @@ def _changes(path: Path) -> list[Change]:
     applied: list[Change] = []
     apply = engine.apply
 
-    def watched(changes: Iterable[Change]) -> list[Outcome]:
+    def watched(changes: Iterable[Change], advances: Sequence[Advance] = ()) -> list[Outcome]:
         changes = list(changes)
-        outcomes = apply(changes)
+        outcomes = apply(changes, advances)
         applied.extend(change for change, outcome in zip(changes, outcomes, strict=True) if outcome == Applied())
         return outcomes
 

@@ -21,6 +21,7 @@ from banledger.cli.directory import check_directory
 from banledger.cli.options import store_options
 from banledger.clock import ClockWatch
 from banledger.errors import BanledgerError
+from banledger.memory import FILE, Memory
 from banledger.recorder import Recorder
 from banledger.settings import Settings
 from banledger.spool import Spool
@@ -95,7 +96,15 @@ def _recorder(chosen: Settings, *, keep: bool = True) -> Recorder:
         watch=watch,
         labels=Labels(name, place.place_of(chosen.spool), chosen.spool, Nonces(place.state("labels")), watch.elapsed),
         lock=SpoolLock(Path(chosen.spool), name),
+        memory=_memory(chosen),
     )
+
+
+def _memory(chosen: Settings) -> Memory:
+    """What is remembered of that store; over restarts too where the service manager gave us a directory."""
+    state = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]  # systemd.exec(5)
+    store = f"{settings.without_password(chosen.store)}#{chosen.prefix}"
+    return Memory(Path(state) / FILE if state else None, store)
 
 
 def _drain(chosen: Settings) -> None:

@@ -16,6 +16,7 @@ from banledger.errors import LedgerFaulty, LedgerOlder
 if TYPE_CHECKING:
     from banledger.settings import Settings
     from banledger.store.copy import Copied, End, Target
+    from banledger.store.engine import Engine
     from banledger.store.rebuild import Rebuilt
 
 _STOP = "stop the recorder and look again"
@@ -122,9 +123,9 @@ def rebuild(store: str | None, prefix: str | None, config: str | None) -> None:
 
     Mends one thing in the bans: user names that earlier versions recorded as one, "['root', 'pi']".
 
-    Stop the recorder first (bans wait in the spool): an embedded ledger refuses while it runs, on a server nobody
-    can tell. Readers are served meanwhile. It may be interrupted and run again. Ends with a check; exit code 9 if
-    faults are left.
+    An embedded ledger refuses while its recorder runs: stop that first (bans wait in the spool). On a server recorders
+    wait by themselves, and a second rebuild is refused. Readers are served meanwhile. It may be interrupted and run
+    again. Ends with a check; exit code 9 if faults are left.
 
     \b
     Example:
@@ -136,9 +137,11 @@ def rebuild(store: str | None, prefix: str | None, config: str | None) -> None:
     with _target(settings) as ledger, Progress() as progress:
         from banledger.store.check import check as faults
         from banledger.store.rebuild import rebuild as rebuilding
+        from banledger.store.rebuilding import alone
 
-        done = rebuilding(ledger.engine, ledger.keys, time.time(), progress)
-        left = [f"{fault.key} {fault.what}" for fault in faults(ledger.engine, ledger.keys, time.time(), progress)]
+        with alone(ledger.engine, lambda: _engine(settings), ledger.keys, progress) as watched:
+            done = rebuilding(ledger.engine, ledger.keys, time.time(), watched)
+            left = [f"{fault.key} {fault.what}" for fault in faults(ledger.engine, ledger.keys, time.time(), watched)]
     click.echo(_rebuilt(done))
     _print(left)
     if left:
@@ -172,16 +175,21 @@ def _target(settings: "Settings") -> "Iterator[Target]":
     """The bare engine: a recorder's `Ledger` would make the copy its own."""
     from banledger.cli.directory import check_directory
     from banledger.keyspace import Keyspace
-    from banledger.store import connect
     from banledger.store.copy import Target
 
     check_directory(settings.store)
-    keys = Keyspace(settings.prefix)
-    engine = connect.writer(settings.store, keys, connect.access(settings))
+    engine = _engine(settings)
     try:
-        yield Target(engine, keys)
+        yield Target(engine, Keyspace(settings.prefix))
     finally:
         engine.close()
+
+
+def _engine(settings: "Settings") -> "Engine":
+    from banledger.keyspace import Keyspace
+    from banledger.store import connect
+
+    return connect.writer(settings.store, Keyspace(settings.prefix), connect.access(settings))
 
 
 def _copied(done: "Copied") -> str:

@@ -73,6 +73,18 @@ class Repair(Struct, frozen=True):
     marks: Sequence[Mark] = ()
 
 
+class Advance(Struct, frozen=True):
+    """Fields of a hash whose values begin with a whole number that only grows.
+
+    raised  each gets its value, unless it has that number, or a higher one, already
+    gone    fields that are taken away
+    """
+
+    key: str
+    raised: Hash
+    gone: tuple[str, ...] = ()
+
+
 class Reader(Protocol):
     """What can be asked of a store. Absent keys are empty, never an error.
 
@@ -139,14 +151,19 @@ class Engine(Reader, Protocol):
     shared: bool
     replay_s: float
 
+    def incarnation(self) -> str:
+        """Which run of the server this is; empty: not known, or there is no server."""
+        ...
+
     def cautions(self) -> list[str]:
         """What in the store's own set-up endangers a ledger, in words for the log. Said once, at the start."""
         ...
 
-    def apply(self, changes: Iterable[Change]) -> list[Outcome]:
+    def apply(self, changes: Iterable[Change], advances: Sequence[Advance] = ()) -> list[Outcome]:
         """Apply each change (all of different keys) or say why not, in the order given.
 
         They may be made while they are taken, without use of the engine: it may apply the first by then.
+        `advances` are made after them, or with them, if there is any change and none conflicts.
         """
         ...
 
@@ -179,6 +196,10 @@ class Engine(Reader, Protocol):
 
     def replace(self, hashes: Mapping[str, Hash]) -> None:
         """Each key becomes exactly that hash, whatever it held; an empty one is gone."""
+        ...
+
+    def advance(self, advances: Sequence[Advance]) -> None:
+        """Make these."""
         ...
 
     def lease(self, key: str, wanted: Held, seen: Held) -> Held:

@@ -35,7 +35,7 @@ IDLE_S = 86_400.0
 NAMELESS = "nameless"
 """The name of a machine that has none: containers often have no machine-id."""
 
-_OWNER = "server:"
+OWNER = "server:"
 _LONGEST_NAME = 200
 _NAMES_SAID = 20
 _MET = "bans that both recorded may have become one"
@@ -61,7 +61,7 @@ class LabelTable:
 
     def claim(self, labels: Iterable[str]) -> set[str]:
         """Give this machine each label that no machine has; those that are this machine's then."""
-        wanted = {_OWNER + token(label): label for label in labels}
+        wanted = {OWNER + token(label): label for label in labels}
         meta = self._engine.hashes([self._keys.meta])[0]
         if missing := [field for field in wanted if field not in meta]:
             meta = self._engine.claim(self._keys.meta, dict.fromkeys(missing, self._machine))
@@ -69,7 +69,7 @@ class LabelTable:
 
     def adopt(self, label: str, place: str = "", name: str = "") -> None:
         """Give the label to this machine, and its lease to the recorder of that place; `name`: ours, for people."""
-        self._engine.assign(self._keys.meta, {_OWNER + token(label): self._machine})
+        self._engine.assign(self._keys.meta, {OWNER + token(label): self._machine})
         self._engine.assign(self._keys.label(token(label)), {"nonce": _adoption(place), "recorder": name})
 
     def exchange(self, label: str, among: Iterable[str], fields: Hash, otherwise: Hash) -> Hash:

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property, lru_cache, reduce
@@ -18,9 +18,10 @@ from banledger import __version__
 from banledger.errors import StoreError, StoreUnavailable
 from banledger.fields import Damaged
 from banledger.identity import ban_id
-from banledger.keyspace import LAYOUT, Change, Keyspace
+from banledger.keyspace import LAYOUT, Change, Keyspace, text_of
 from banledger.model import BanLine, Event, GapLine, HeldLine, NetworkLine, TicketLine
 from banledger.network import of_line
+from banledger.position import Position, Writer
 from banledger.record import (
     PENDING,
     Ban,
@@ -36,10 +37,12 @@ from banledger.settings import machine_id, machine_zone
 from banledger.store import connect
 from banledger.store.aside import Aside, waiting
 from banledger.store.connect import Access
-from banledger.store.engine import Applied, Conflict, Engine, Outcome, Reader
-from banledger.store.labels import NAMELESS, LabelTable
+from banledger.store.engine import Advance, Applied, Conflict, Engine, Hash, Outcome, Reader
+from banledger.store.labels import NAMELESS, OWNER, LabelTable
 from banledger.store.networks import Networks
+from banledger.store.positions import StoredPositions
 from banledger.store.reader import LedgerReader, read_ban, remains, zone_of
+from banledger.store.rebuilding import Signs
 from banledger.store.sources import Sources
 
 _ROUNDS = 20
@@ -105,6 +108,8 @@ class Ledger(LedgerReader):
     `machine`: what tells this machine from others that share the store; empty: its machine-id.
 
     `record` takes whatever label a line bears: see `labels`.
+    `reassert`: whether bans that need no change are put again wherever they must stand, because the store may have lost
+    that; `touched` collects their months and local days.
     """
 
     def __init__(self, engine: Engine, keyspace: Keyspace, timezone: str, machine: str = "") -> None:
@@ -131,12 +136,36 @@ class Ledger(LedgerReader):
         self._machine = machine or machine_id() or NAMELESS
         self._sources = Sources(engine, keyspace)
         self._aside = Aside(engine, keyspace)
+        self._mine = {text_of(name.removeprefix(OWNER)) for name in meta if self._owns(meta, name)}
+        self._positions = StoredPositions(engine, keyspace)
+        self._carried: list[Advance] = []
+        self.reassert = False
+        self.touched: set[tuple[str, str]] = set()
         engine.settle()
 
     @cached_property
     def networks(self) -> Networks:
         """What registries said, to read and to write."""
         return Networks(self._engine, self.keys)
+
+    def _owns(self, meta: Hash, name: str) -> bool:
+        return bool(self._machine) and name.startswith(OWNER) and meta[name] == self._machine
+
+    def positions(self, servers: Iterable[str] = ()) -> dict[Writer, Position]:
+        """What the store has recorded of the writers of these servers, and of all that are known as this machine's."""
+        mine = self._mine
+        if not self.shared:
+            mine = {text_of(source.partition("|")[0]) for source in self._engine.members(self.keys.sources)}
+        return self._positions.read(mine.union(servers))
+
+    def incarnation(self) -> str:
+        """Which run of the server this is; empty: not known, or there is no server."""
+        return self._engine.incarnation()
+
+    @cached_property
+    def signs(self) -> Signs:
+        """Of a rebuild, and of recorders that are alive."""
+        return Signs(self._engine, self.keys)
 
     def notices(self) -> list[str]:
         """Warnings for the log about the lines recorded since the last call."""
@@ -157,10 +186,18 @@ class Ledger(LedgerReader):
         """Whether the ledger is gone from the store."""
         return self._engine.hashes([self.keys.meta])[0].get("ledger") != self.identity
 
-    def record(self, lines: Iterable[Event], locate: Locate, now: float = 0.0) -> Recorded:
+    def record(
+        self,
+        lines: Iterable[Event],
+        locate: Locate,
+        now: float = 0.0,
+        positions: Sequence[Position] = (),
+        forgotten: Sequence[Position] = (),
+    ) -> Recorded:
         """Record what the lines say, exactly once however often they come (UTC epoch `now`; 0: the clock's).
 
-        `locate` tells where an address is.
+        `locate` tells where an address is. `positions`: how far lines are recorded then; `forgotten`: those that are
+        followed no longer.
         """
         now = now or time.time()
         tickets: list[TicketLine] = []
@@ -178,11 +215,18 @@ class Ledger(LedgerReader):
             elif isinstance(line, HeldLine):
                 held.append(line)
         learned = self._record_networks(networks, now)
+        gaps_recorded = self._record_gaps(gaps)
+        advances = self._positions.advances(positions, forgotten)
+        self._carried = [] if held else advances
         done = self._record_bans(tickets, locate)
-        done += Recorded(lines=len(taken), gaps=self._record_gaps(gaps), networks=learned)
+        done += Recorded(lines=len(taken), gaps=gaps_recorded, networks=learned)
         for snapshot in self._sources.snapshots(held):
             done += self._record_bans(self._sources.judge(snapshot), locate)
         self._sources.save()
+        if advances and (held or self._carried):
+            self._engine.advance(advances)
+        self._carried = []
+        self._positions.written(positions)
         return done
 
     def _record_bans(self, lines: list[TicketLine], locate: Locate) -> Recorded:
@@ -212,7 +256,8 @@ class Ledger(LedgerReader):
                 else:
                     del salts[subject]
                     new += change.guard is None
-                    amended += change.guard is not None
+                    amended += bool(change.guard and (change.fields or change.drop))
+                    known += bool(change.guard and not (change.fields or change.drop))
             if not salts:
                 return Recorded(new=new, amended=amended, known=known, aside=aside)
         raise StoreUnavailable("the ledger keeps changing under the recorder", hint="it is tried again")
@@ -232,6 +277,11 @@ class Ledger(LedgerReader):
             if ban is not old:
                 change = changes[subject] = self.keys.change(old if isinstance(old, Ban) else None, ban)
                 yield change
+            elif self.reassert:
+                change = changes[subject] = self.keys.assertion(ban)
+                yield change
+            if self.reassert:
+                self.touched.add((ban.id[:4], ban.day))
 
     def _look_up(self, salts: dict[Subject, int], have: dict[Subject, Ban | Damaged | None]) -> dict[Subject, str]:
         """The id of each subject, the first that is no other ban's; completes `have` with what the ledger has."""
@@ -299,7 +349,15 @@ class Ledger(LedgerReader):
 
     def _record_gaps(self, gaps: list[GapLine]) -> int:
         changes = {change.key: change for change in map(self.keys.gap_change, gaps)}
-        return sum(isinstance(outcome, Applied) for outcome in self._apply(list(changes.values())))
+        outcomes = self._apply(list(changes.values()))
+        if self.reassert:
+            there = [
+                (key, outcome.current)
+                for key, outcome in zip(changes, outcomes, strict=True)
+                if isinstance(outcome, Conflict)
+            ]
+            self._apply([self.keys.gap_assertion(key, fields) for key, fields in there])
+        return sum(isinstance(outcome, Applied) for outcome in outcomes)
 
     def _apply(self, changes: Iterable[Change], months: set[str] | None = None) -> list[Outcome]:
         """`months`: the slots that the changes may have; None: they are looked up in the changes."""
@@ -309,7 +367,10 @@ class Ledger(LedgerReader):
         if new := months - self._months:
             self._engine.enlist(self.keys.months, sorted(new))
             self._months |= new
-        return self._engine.apply(changes)
+        outcomes = self._engine.apply(changes, self._carried)
+        if outcomes and all(isinstance(outcome, Applied) for outcome in outcomes):
+            self._carried = []
+        return outcomes
 
     def record_aside(self, locate: Locate) -> int:
         """Record the lines set aside whose ban can be read again; how many lines."""

@@ -27,7 +27,7 @@ from redis import exceptions
 from banledger.errors import StoreError
 from banledger.fields import Damaged
 from banledger.keyspace import Change, Keyspace, Ranking
-from banledger.store.engine import Applied, Conflict, Hash, Held, Outcome, Repair
+from banledger.store.engine import Advance, Applied, Conflict, Hash, Held, Outcome, Repair
 from banledger.store.lua import Call, Script
 from banledger.store.outside import (
     Entry,
@@ -64,6 +64,7 @@ class RedisEngine(RedisReader):
         self._finish = Script("finish.lua")
         self._lease = Script("lease.lua")
         self._exchange = Script("exchange.lua")
+        self._advance = Script("advance.lua")
         self._writer = os.urandom(6).hex()
         self._tokens = count()
         self._left: dict[str, str] = {}  # what is set aside in outboxes, by key and field
@@ -76,7 +77,14 @@ class RedisEngine(RedisReader):
         """See Engine.sweep. A server knows text and numbers only."""
         return 0
 
-    def apply(self, changes: Iterable[Change]) -> list[Outcome]:
+    def incarnation(self) -> str:
+        """See Engine.incarnation."""
+        try:
+            return _facts(self, "server").get("run_id", "")
+        except StoreError:  # INFO may be renamed or forbidden
+            return ""
+
+    def apply(self, changes: Iterable[Change], advances: Sequence[Advance] = ()) -> list[Outcome]:
         """See Engine.apply. Whatever comes is sent a page at a time, so that the server works while we do."""
         outcomes: dict[str, Outcome] = {}
         filling: dict[str, list[Change]] = defaultdict(list)
@@ -97,7 +105,8 @@ class RedisEngine(RedisReader):
         tasks: list[Task] = []
         for done, reply in zip(sent, replies, strict=True):
             tasks += self._inside(done, self._reply(done.script, reply), outcomes)
-        self._follow(tasks, None if any(replies) else expected)
+        clean = all(outcome is _applied for outcome in outcomes.values())
+        self._follow(tasks, None if any(replies) else expected, advances if clean else ())
         return list(outcomes.values())
 
     def _page(self, changes: list[Change]) -> "_Page":
@@ -182,12 +191,19 @@ class RedisEngine(RedisReader):
                 self._left[self._keyspace.outbox(slot)] = f"field {token[:64]!r} is about a damaged hash: {error}"
         return tasks
 
-    def _follow(self, tasks: list[Task], expected: "_Consequence | None" = None, *, doubt: bool = False) -> None:
+    def _follow(
+        self,
+        tasks: list[Task],
+        expected: "_Consequence | None" = None,
+        advances: Sequence[Advance] = (),
+        *,
+        doubt: bool = False,
+    ) -> None:
         """Make what stands outside true, until no hash changed meanwhile. `doubt`: whether one may have already."""
         while tasks:
             self._make_true(expected or _Consequence(tasks))
-            tasks = self._again(self._finished(tasks, doubt=doubt))
-            expected, doubt = None, True
+            tasks = self._again(self._finished(tasks, advances, doubt=doubt))
+            expected, advances, doubt = None, (), True
 
     def _make_true(self, wanted: "_Consequence") -> None:
         """Put ids where they belong, and give each ranked member the size of its sets.
@@ -204,16 +220,29 @@ class RedisEngine(RedisReader):
             rankings, sizes = [rankings[at] for at in moved], [again[at] for at in moved]
             sources = _sources(rankings)
 
-    def _finished(self, tasks: list[Task], *, doubt: bool) -> list[tuple[str, str, Sequence[Entry]]]:
+    def _finished(
+        self, tasks: list[Task], advances: Sequence[Advance] = (), *, doubt: bool
+    ) -> list[tuple[str, str, Sequence[Entry]]]:
         """Take what is done out of the outbox; what must be done again. `doubt`: look at the hashes at once."""
         if not tasks:
             return []
         calls = [finish_arguments(self._keyspace.outbox(task.slot), task, doubt=doubt) for task in tasks]
-        replies = self._run([self._finish.call(*call) for call in calls])
+        scripts = [self._finish.call(*call) for call in calls] + self._advances(advances)
+        replies = self._run(scripts)[: len(tasks)]
         if not doubt:
             return self._finished([task for task, reply in zip(tasks, replies, strict=True) if reply], doubt=True)
         return [
             (task.slot, task.token, task.changed(reply)) for task, reply in zip(tasks, replies, strict=True) if reply
+        ]
+
+    def advance(self, advances: Sequence[Advance]) -> None:
+        """See Engine.advance."""
+        self._run(self._advances(advances))
+
+    def _advances(self, advances: Sequence[Advance]) -> list[Call]:
+        return [
+            self._advance.call([one.key], _pack(([part for pair in one.raised.items() for part in pair], one.gone)))
+            for one in advances
         ]
 
     def enlist(self, key: str, members: Sequence[str]) -> None:

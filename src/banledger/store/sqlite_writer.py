@@ -9,7 +9,7 @@ from urllib.parse import quote
 import msgspec
 
 from banledger.keyspace import Change
-from banledger.store.engine import Applied, Conflict, Hash, Held, Outcome, Repair
+from banledger.store.engine import Advance, Applied, Conflict, Hash, Held, Outcome, Repair
 from banledger.store.pages import pages
 from banledger.store.sqlite_batch import Batch
 from banledger.store.sqlite_file import (
@@ -61,6 +61,10 @@ class SqliteEngine(Transactions):
         """See Engine.cautions."""
         return []
 
+    def incarnation(self) -> str:
+        """See Engine.incarnation."""
+        return ""
+
     def settle(self) -> int:
         """See Engine.settle. A transaction leaves nothing undone."""
         return 0
@@ -76,7 +80,7 @@ class SqliteEngine(Transactions):
             self._numbers.clear()
         return gone
 
-    def apply(self, changes: Iterable[Change]) -> list[Outcome]:
+    def apply(self, changes: Iterable[Change], advances: Sequence[Advance] = ()) -> list[Outcome]:
         """See Engine.apply. All changes that do not conflict are one transaction."""
         if not (changes := list(changes)):
             return []
@@ -92,6 +96,8 @@ class SqliteEngine(Transactions):
                     outcomes.append(Conflict(have))
             if accepted:
                 self._write(accepted)
+            if len(accepted) == len(changes):
+                self._put_advances(advances)
         return outcomes
 
     def mend(self, repair: Repair) -> None:
@@ -133,6 +139,24 @@ class SqliteEngine(Transactions):
             self._name(dict.fromkeys(hashes, HASH))
             self._put_hashes([(key, fields) for key, fields in hashes.items() if fields])
             self._drop_hashes([key for key, fields in hashes.items() if not fields])
+
+    def advance(self, advances: Sequence[Advance]) -> None:
+        """See Engine.advance."""
+        with self._transaction():
+            self._put_advances(advances)
+
+    def _put_advances(self, advances: Sequence[Advance]) -> None:
+        for one in advances:
+            have = self.hashes([one.key])[0]
+            kept = {name: value for name, value in have.items() if name not in one.gone}
+            raised = {name: new for name, new in one.raised.items() if _number(new) > _number(have.get(name, ""))}
+            if (fields := kept | raised) == have:
+                continue
+            self._name({one.key: HASH})
+            if fields:
+                self._put_hashes([(one.key, fields)])
+            else:
+                self._drop_hashes([one.key])
 
     def lease(self, key: str, wanted: Held, seen: Held) -> Held:
         """See Engine.lease."""
@@ -272,6 +296,12 @@ class SqliteEngine(Transactions):
             f"DELETE FROM {table} WHERE key = ? AND member = ?",
             [(number, member) for number, member, score in rows if score is None],
         )
+
+
+def _number(value: str) -> int:
+    """The whole number that a value begins with; -1: none."""
+    head = value.partition(" ")[0]
+    return int(head) if head.isascii() and head.isdecimal() else -1
 
 
 def _holds(guard: dict[str, str | None] | None, have: Hash) -> bool:
