@@ -142,7 +142,7 @@ class ReferenceEngine:
         for one in advances:
             have = self.store.hashes.pop(one.key, {})
             for name, value in one.raised.items():
-                if int(value.split()[0]) > int((have.get(name) or "-1").split()[0]):
+                if _number(value) > _number(have.get(name, "")):
                     have[name] = value
             if left := {name: value for name, value in have.items() if name not in one.gone}:
                 self.store.hashes[one.key] = left
@@ -254,3 +254,9 @@ def _holds(guard: dict[str, str | None] | None, have: Hash) -> bool:
     if guard is None:
         return not have
     return bool(have) and all(have.get(name) == value for name, value in guard.items())
+
+
+def _number(value: str) -> int:
+    """The whole number that a value begins with; -1: none."""
+    head = value.partition(" ")[0]
+    return int(head) if head.isascii() and head.isdecimal() else -1

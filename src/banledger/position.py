@@ -6,6 +6,7 @@ recorder remembers it too: a store with a lower one *went back*, and the lines b
 spool still holds them.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
@@ -13,8 +14,14 @@ from typing import TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+UNKNOWN = "unknown"
+"""The text of a position that was damaged: nothing of that writer is taken for lost. The next batch replaces it."""
+
 KEPT = 8
 """Writers of one jail that are followed; the latest."""
+
+WRITER = re.compile(r"[\x21-\x7e]{1,64}")
+"""The name of a writer."""
 
 _MOST = 1 << 53
 _LATEST = 32_503_680_000  # the year 3000
@@ -66,14 +73,14 @@ def from_text(server: str, writer: str, text: str) -> Position | None:
     return made if 0 <= made.first <= made.last < _MOST and 0 <= made.seen < _LATEST else None
 
 
-def losses(known: Iterable[Position], there: Mapping[Writer, Position]) -> list[Loss]:
-    """What a store lost that has the positions `there`, and had those that are `known`."""
+def losses(known: Iterable[Position], there: Mapping[Writer, Position | None]) -> list[Loss]:
+    """What a store lost that has the positions `there` (None: damaged), and had those that are `known`."""
     found = []
     for position in known:
         had = there.get(position.key)
-        if had is None:
+        if position.key not in there:
             found.append(Loss(position, position.first))
-        elif had.last < position.last:
+        elif had is not None and had.last < position.last:
             found.append(Loss(position, had.last + 1, had.seen))
     return found
 

@@ -45,10 +45,11 @@ class Replay:
         lost = losses(known, there)
         if lost and same:
             _log.error(_WENT_BACK, sum(loss.known.last - loss.first + 1 for loss in lost))
-        self._spool.expect(there.values())
+        recorded = [position for position in there.values() if position is not None]
+        self._spool.expect(recorded)
         if lost:
             self._spool.reread(lost)
-        known.adopt(there.values())
+        known.adopt(recorded)
         self._incarnation = ledger.incarnation()
         self._restarted |= memory.incarnation not in ("", self._incarnation)
         self.active |= bool(lost) or self._restarted

@@ -20,6 +20,7 @@ from banledger.identity import canonical_address
 from banledger.keyspace import Mark, describe, kinds_of_keys
 from banledger.model import Event
 from banledger.network import Cell, Network, Outcome, Pause
+from banledger.position import Position
 from banledger.record import Place
 from banledger.report import show, stats, walk, whois
 from banledger.report.formats import csv, json, listing, redis_cli, table
@@ -31,9 +32,11 @@ from banledger.store.check import check
 from banledger.store.commands import execute
 from banledger.store.copy import End, Target, copy, verify
 from banledger.store.engine import Engine, Hash, Held, Reader, Repair
+from banledger.store.labels import LabelTable
 from banledger.store.ledger import Ledger
 from banledger.store.reader import LedgerReader
 from banledger.store.rebuild import rebuild
+from banledger.store.rebuilding import Signs
 from tests.contract.conftest import KEYS, standing_of
 from tests.lines import T0, ban, gap, held, prolong, start, unban
 from tests.reference import ReferenceEngine, Store
@@ -68,6 +71,8 @@ FREE = {
     "cell": {"problem"},
     "source": {"version"},
     "lookups": {"holder"},
+    "rebuild": {"holder"},
+    "label": {"recorder", "rival"},
 }
 SCORES = (inf, -inf, -1.0, 2.0**60, 1e300)
 
@@ -99,7 +104,13 @@ def sample(engine: Engine) -> None:
         start(T0 + 100.0, writer="0b"),
         held(("5.5.5.5", T0, 7200, 2), as_of=T0 + 101.0, writer="0b"),
     ]
-    ledger.record(lines, place, NOW)
+    ledger.record(
+        lines, place, NOW, [Position("web1", "0a", "sshd", 1, 9, T0), Position("web1", "0b", "sshd", 1, 2, T0)]
+    )
+    LabelTable(engine, KEYS, ledger.identity, "a-machine").adopt("web1", "here", "a recorder")
+    signs = Signs(engine, KEYS)
+    signs.lease(Held("one", "0"), Held())
+    signs.beat("0123456789ab", "7 one")
     network = Network(
         cidrs=("5.5.5.0/24",), source="rdap", registry="ripe", fetched=T0, handle="H", name="N", country="DE", org="O",
         abuse="a@b.example", asn=64500, registered="2020-01-01", changed="2021-01-01", remarks=("r",), raw=b"{}",

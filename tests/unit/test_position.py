@@ -59,3 +59,9 @@ def test_what_a_store_knows_of_other_writers_is_older_than_our_own() -> None:
     known = Positions([position(9)])
     known.adopt([position(3), position(1, writer="b", seen=2.0), position(1, writer="a", seen=1.0)])
     assert [(one.writer, one.last) for one in known] == [("a", 1), ("b", 1), ("abcdef01", 9)]
+
+
+def test_a_damaged_position_is_not_taken_for_a_loss() -> None:
+    known = Position("web1", "0a", "sshd", 1, 9, 1.0)
+    assert losses([known], {known.key: None}) == []
+    assert [loss.first for loss in losses([known], {})] == [1]

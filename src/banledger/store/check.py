@@ -21,7 +21,7 @@ from banledger.store.contents import Progress, silent
 from banledger.store.engine import Reader
 from banledger.store.pages import pages
 from banledger.store.reader import gap_from_hash
-from banledger.store.sound import damage, heads
+from banledger.store.sound import damage, heads, singles
 
 _MOD = 1 << 64
 
@@ -181,9 +181,10 @@ def _check_hashes(reader: Reader, keys: Keyspace) -> Iterator[Fault]:
             for name, fields in zip(page, reader.hashes(page), strict=True):
                 if fields:
                     yield from _damaged(name, damage(word, name.removeprefix(head), fields))
-    lookups, meta = reader.hashes([keys.lookups, keys.meta])
-    yield from _damaged(keys.lookups, damage("lookups", "", lookups))
-    yield from _damaged(keys.meta, damage("meta", "", meta))
+    for word, key in (singles(keys) | {"meta": keys.meta}).items():
+        fields = reader.hashes([key])[0]
+        if fields or word == "meta":
+            yield from _damaged(key, damage(word, "", fields))
 
 
 def _damaged(key: str, error: Damaged | None) -> Iterator[Fault]:

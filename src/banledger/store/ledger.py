@@ -151,8 +151,11 @@ class Ledger(LedgerReader):
     def _owns(self, meta: Hash, name: str) -> bool:
         return bool(self._machine) and name.startswith(OWNER) and meta[name] == self._machine
 
-    def positions(self, servers: Iterable[str] = ()) -> dict[Writer, Position]:
-        """What the store has recorded of the writers of these servers, and of all that are known as this machine's."""
+    def positions(self, servers: Iterable[str] = ()) -> dict[Writer, Position | None]:
+        """What the store has recorded of the writers of these servers, and of all that are known as this machine's.
+
+        None: that position is damaged.
+        """
         mine = self._mine
         if not self.shared:
             mine = {text_of(source.partition("|")[0]) for source in self._engine.members(self.keys.sources)}

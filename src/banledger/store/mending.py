@@ -14,6 +14,7 @@ from banledger import __version__
 from banledger.errors import SettingsError
 from banledger.identity import second_of
 from banledger.keyspace import Keyspace, kinds_of_keys
+from banledger.position import UNKNOWN, WRITER
 from banledger.record import Local, repaired
 from banledger.store import contents
 from banledger.store.aside import line_of
@@ -21,7 +22,7 @@ from banledger.store.engine import Engine, Hash, Repair
 from banledger.store.ledger import calendar
 from banledger.store.pages import pages
 from banledger.store.reader import zone_of
-from banledger.store.sound import damage, heads
+from banledger.store.sound import damage, heads, singles
 
 _KEPT = frozenset(("ban", "gap"))
 
@@ -60,13 +61,25 @@ class Mending:
                 self._gap(key, fields)
         for word, head in heads(self._keys).items():
             for key, fields in self._read(self._engine.keys(head + "*")):
-                if fields and damage(word, key.removeprefix(head), fields):
+                if word == "position":
+                    self._position(key, fields)
+                elif fields and damage(word, key.removeprefix(head), fields):
                     self._remove([key])
-        if damage("lookups", "", self._engine.hashes([self._keys.lookups])[0]):
-            self._remove([self._keys.lookups])
+        for word, key in singles(self._keys).items():
+            fields = self._engine.hashes([key])[0]
+            if fields and damage(word, "", fields):
+                self._remove([key])
         strange = [member for member in self._engine.members(self._keys.aside) if line_of(member) is None]
         self._engine.mend(Repair(leaves=[(self._keys.aside, member) for member in strange]))
         self.removed += len(strange)
+
+    def _position(self, key: str, fields: Hash) -> None:
+        """A position that is damaged, or missing, must not look like a store that went back."""
+        left = {writer: text for writer, text in fields.items() if WRITER.fullmatch(writer)}
+        unknown = {writer: UNKNOWN for writer, text in left.items() if damage("position", "", {writer: text})}
+        if left | unknown != fields:
+            self._engine.replace({key: left | unknown})
+            self.repaired += 1
 
     def outboxes(self) -> None:
         """All is made anew: nothing is left to be done."""

@@ -16,14 +16,13 @@ class StoredPositions:
         self._keys = keys
         self._there: dict[Writer, int] = {}
 
-    def read(self, servers: Iterable[str]) -> dict[Writer, Position]:
-        """Those of the writers of these servers. Raises StoreError."""
+    def read(self, servers: Iterable[str]) -> dict[Writer, Position | None]:
+        """Those of the writers of these servers; None for a damaged one. Raises StoreError."""
         names = sorted(servers)
-        found: dict[Writer, Position] = {}
+        found: dict[Writer, Position | None] = {}
         for server, fields in zip(names, self._engine.hashes(list(map(self._keys.position, names))), strict=True):
-            there = (from_text(server, writer, text) for writer, text in fields.items())
-            found |= {position.key: position for position in there if position is not None}
-        self._there |= {key: position.last for key, position in found.items()}
+            found |= {(server, writer): from_text(server, writer, text) for writer, text in fields.items()}
+        self._there |= {key: position.last for key, position in found.items() if position is not None}
         return found
 
     def advances(self, positions: Sequence[Position], forgotten: Sequence[Position]) -> list[Advance]:

@@ -1,15 +1,21 @@
 """What each kind of hash must be: one parser a kind, by the first words of its key. See `keyspace.kinds_of_keys`."""
 
+import re
 from collections.abc import Callable, Mapping
 
+from banledger import fields as read
 from banledger.fields import Damaged
 from banledger.keyspace import Keyspace, source_token
+from banledger.position import UNKNOWN, WRITER, from_text
 from banledger.record import from_hash, is_own
 from banledger.source import parsed as parsed_source
 from banledger.store.engine import Hash
 from banledger.store.networks import parsed_cell, parsed_lookups, parsed_network
 from banledger.store.outside import entries_of
 from banledger.store.reader import gap_from_hash, parsed_meta
+
+_SIGN = re.compile(r"\d{1,20} [\x21-\x7e]{0,64}")
+_NONCE_MAX = 512
 
 
 def _ban(id_: str, fields: Hash) -> None:
@@ -33,6 +39,27 @@ def _outbox(_: str, fields: Hash) -> None:
         entries_of(value)
 
 
+def _position(_server: str, fields: Hash) -> None:
+    for writer, text in fields.items():
+        if not WRITER.fullmatch(writer):
+            raise Damaged("", "has a field that is no writer")
+        if text != UNKNOWN and from_text("", writer, text) is None:
+            raise Damaged(writer, "is no position")
+
+
+def _label(_server: str, fields: Hash) -> None:
+    for name in ("nonce", "last"):
+        if len(value := fields.get(name, "")) > _NONCE_MAX or not value.isprintable():
+            raise Damaged(name, "is no nonce")
+    for name in ("recorder", "rival"):
+        read.text(fields, name)
+
+
+def _recorders(_: str, fields: Hash) -> None:
+    if not all(_SIGN.fullmatch(sign) for sign in fields.values()):
+        raise Damaged("", "has a field that is no sign of a recorder")
+
+
 PARSERS: Mapping[str, Callable[[str, Hash], object]] = {
     "ban": _ban,
     "gap": _gap,
@@ -42,6 +69,10 @@ PARSERS: Mapping[str, Callable[[str, Hash], object]] = {
     "cell": parsed_cell,
     "lookups": lambda _, fields: parsed_lookups(fields),
     "meta": lambda _, fields: parsed_meta(fields),
+    "position": _position,
+    "label": _label,
+    "rebuild": lambda _, fields: parsed_lookups(fields),
+    "recorders": _recorders,
 }
 """A function of (what stands behind the words in the key, fields) that raises Damaged if they make no sense."""
 
@@ -57,4 +88,15 @@ def damage(word: str, name: str, fields: Hash) -> Damaged | None:
 
 def heads(keys: Keyspace) -> dict[str, str]:
     """The kinds of hashes outside months of which there are many, with what their keys begin with."""
-    return {"whois": keys.network(""), "cell": keys.cell(""), "source": keys.source("")}
+    return {
+        "whois": keys.network(""),
+        "cell": keys.cell(""),
+        "source": keys.source(""),
+        "label": keys.label(""),
+        "position": keys.position(""),
+    }
+
+
+def singles(keys: Keyspace) -> dict[str, str]:
+    """The hashes of which there is one, by kind; the ledger's own is not among them."""
+    return {"lookups": keys.lookups, "rebuild": keys.rebuild, "recorders": keys.recorders}
