@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from banledger.fail2ban import PrivateServer, action_line
+from banledger.demo.fail2ban import PrivateServer, action_line
 
 EMPTY = '''
 class Action(object):

@@ -25,13 +25,13 @@ from pathlib import Path
 import iptocc
 import msgspec
 
-from banledger.enrich.places import offline_only
-from banledger.identity import ban_id
-from banledger.model import BanLine, decode
-from banledger.record import subject_of
-from banledger.recorder import BATCH, Recorder
-from banledger.spool import Spool
-from banledger.store.ledger import open_to_read, open_to_write
+from banledger.ledger.ban import subject_of
+from banledger.ledger.ids import ban_id
+from banledger.ledger.writer import open_to_read, open_to_write
+from banledger.service.recorder import BATCH, Recorder
+from banledger.spool.events import BanLine, decode
+from banledger.spool.reader import Spool
+from banledger.whois.locate import offline_only
 
 YEAR_S = 365 * 86_400
 SEGMENT = 1 << 20
@@ -193,11 +193,11 @@ def resident_mb(pid: int) -> float:
 def serve(folder: Path, store: Path, registries: str = "") -> tuple[list[float], float, float]:
     """Delays from a ban's write until a report sees it; idle CPU in percent; resident MB of the running service.
 
-    `registries`: how those of whois behave, see `tests.whois_recorder`; empty: nobody is asked.
+    `registries`: how those of whois behave, see `tests.support.whois_recorder`; empty: nobody is asked.
     """
     spool = folder / "live"
     spool.mkdir()
-    program = ["tests.whois_recorder", registries] if registries else ["banledger"]
+    program = ["tests.support.whois_recorder", registries] if registries else ["banledger"]
     child = subprocess.Popen(
         [sys.executable, "-m", *program, "record", "--spool", str(spool), "--store", str(store)],
         stderr=subprocess.DEVNULL,

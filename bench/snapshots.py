@@ -18,12 +18,12 @@ from importlib.resources import files
 from pathlib import Path
 from statistics import median
 
-from banledger.fail2ban import locate
-from banledger.record import Place
-from banledger.recorder import Recorder
+from banledger.demo.fail2ban import locate
+from banledger.ledger.ban import Place
+from banledger.ledger.writer import Ledger, open_to_write
 from banledger.report.show import state_of
-from banledger.spool import Spool
-from banledger.store.ledger import Ledger, open_to_write
+from banledger.service.recorder import Recorder
+from banledger.spool.reader import Spool
 
 INSIDE = r"""
 import importlib.machinery, json, sys, time

@@ -26,20 +26,20 @@ from typing import Any
 
 import msgspec
 from redis import Redis
-from tests.servers import Flavour, StoreServer, flavours
+from tests.support.servers import Flavour, StoreServer, flavours
 
 from banledger.cli.record import collect_rarely
-from banledger.enrich.places import offline_only
-from banledger.keyspace import DAY, Keyspace, Mark
-from banledger.model import BanLine, decode
-from banledger.record import Ban, subject_of, to_hash
-from banledger.recorder import BATCH
+from banledger.ledger.ban import Ban, subject_of, to_hash
+from banledger.ledger.keys import DAY, Keyspace, Mark
+from banledger.ledger.reader import LedgerReader
+from banledger.ledger.writer import Ledger, _id, open_to_read, open_to_write
 from banledger.report import ranked
 from banledger.report.query import Query, span
-from banledger.report.stats import report
-from banledger.store.engine import Repair
-from banledger.store.ledger import Ledger, _id, open_to_read, open_to_write
-from banledger.store.reader import LedgerReader
+from banledger.report.summary import report
+from banledger.service.recorder import BATCH
+from banledger.spool.events import BanLine, decode
+from banledger.stores.api import Repair
+from banledger.whois.locate import offline_only
 from bench.ledger import lines
 
 YEAR = 1_000_000  # bans of the year that batches are cut from

@@ -20,15 +20,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from banledger.block import Block, block
-from banledger.enrich import offline
-from banledger.enrich.cache import Cache
-from banledger.enrich.cidr import Table
-from banledger.enrich.places import Places, alike
-from banledger.network import Cell, Network, Outcome, cell_of
-from banledger.record import INHERITED, PROVEN, WAITS
-from banledger.store.ledger import open_to_write
-from banledger.store.pages import pages
+from banledger.geo import registered as offline
+from banledger.ledger.ban import INHERITED, PROVEN, WAITS
+from banledger.ledger.network import Cell, Network, Outcome, cell_of
+from banledger.ledger.writer import open_to_write
+from banledger.net.prefix import Block, block
+from banledger.net.prefix_table import Table
+from banledger.stores.pages import pages
+from banledger.whois.cache import Cache
+from banledger.whois.locate import Places, alike
 from bench.ledger import cpu_seconds, resident_mb, serve
 
 ROOT = Path(__file__).parents[1]

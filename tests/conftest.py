@@ -1,4 +1,4 @@
-"""Servers for every test that wants one (see `tests/servers.py`)."""
+"""Servers for every test that wants one (see `tests/support/servers.py`)."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import pytest
 from hypothesis import settings
 
-from tests.servers import NAMES, Certificates, Flavour, StoreServer, flavour_named, make_certificates
+from tests.support.servers import NAMES, Certificates, Flavour, StoreServer, flavour_named, make_certificates
 
 # No test reaches beyond this machine: who wants registries sets some up, and says so.
 os.environ["BANLEDGER_WHOIS_ENABLED"] = "false"

@@ -3,8 +3,8 @@
 import sys
 
 from banledger import __version__
+from banledger.cli.streams import guard
 from banledger.errors import OutputError
-from banledger.streams import guard
 
 
 def main() -> None:
@@ -12,7 +12,7 @@ def main() -> None:
     guard()
     if sys.argv[1:] in (["--version"], ["-V"]):
         sys.exit(_version())
-    from banledger.cli import run
+    from banledger.cli.main import run
 
     sys.exit(run(sys.argv[1:]))
 
@@ -22,7 +22,7 @@ def _version() -> int:
         sys.stdout.write(f"banledger {__version__}\n")
         sys.stdout.flush()
     except OutputError as error:
-        from banledger.cli import tell
+        from banledger.cli.main import tell
 
         return tell(error)
     return 0

@@ -6,13 +6,13 @@ from typing import TypeAlias
 
 import pytest
 
-from banledger.keyspace import Keyspace, Mark, Ranking, Standing
-from banledger.store.connect import Access, writer
-from banledger.store.engine import Engine, Hash, Reader
-from banledger.store.ledger import Ledger
-from banledger.store.sqlite_writer import SqliteEngine, open_writer
-from tests.reference import ReferenceEngine, Store
-from tests.servers import NAMES, flavour_named
+from banledger.ledger.keys import Keyspace, Mark, Ranking, Standing
+from banledger.ledger.writer import Ledger
+from banledger.stores.api import Engine, Hash, Reader
+from banledger.stores.connect import Access, writer
+from banledger.stores.sqlite.engine import SqliteEngine, open_writer
+from tests.support.reference import ReferenceEngine, Store
+from tests.support.servers import NAMES, flavour_named
 
 KEYS = Keyspace("bans")
 

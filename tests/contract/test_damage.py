@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import pytest
 
-from banledger.keyspace import Mark
-from banledger.model import Event
-from banledger.store.check import check
-from banledger.store.engine import Engine, Repair
-from banledger.store.ledger import Ledger, Recorded
-from banledger.store.rebuild import rebuild
+from banledger.ledger.check import check
+from banledger.ledger.keys import Mark
+from banledger.ledger.rebuild import rebuild
+from banledger.ledger.writer import Ledger, Recorded
+from banledger.spool.events import Event
+from banledger.stores.api import Engine, Repair
 from tests.contract.conftest import KEYS
-from tests.lines import T0, ban, gap, held, nowhere, start, unban
+from tests.support.lines import T0, ban, gap, held, nowhere, start, unban
 
 OTHER = ban("192.0.2.2")
 

@@ -1,11 +1,11 @@
-"""What every engine owes (see `store/engine.py`)."""
+"""What every engine owes (see `stores/api.py`)."""
 
 from collections.abc import Callable
 
 import pytest
 
-from banledger.keyspace import Change, Mark
-from banledger.store.engine import Advance, Applied, Conflict, Engine, Hash, Held, Repair
+from banledger.ledger.keys import Change, Mark
+from banledger.stores.api import Advance, Applied, Conflict, Engine, Hash, Held, Repair
 from tests.contract.conftest import standing_of
 
 SLOT = "bans:{2611}:"

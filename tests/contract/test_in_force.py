@@ -8,17 +8,17 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from banledger.identity import ban_id
-from banledger.keyspace import Mark, source_token
-from banledger.model import BanLine, Event, HeldLine, StartLine
+from banledger.ledger.check import check
+from banledger.ledger.ids import ban_id
+from banledger.ledger.keys import Mark, source_token
+from banledger.ledger.writer import Ledger
 from banledger.report.show import state_of
-from banledger.store.check import check
-from banledger.store.engine import Repair
-from banledger.store.ledger import Ledger
+from banledger.spool.events import BanLine, Event, HeldLine, StartLine
+from banledger.stores.api import Repair
 from tests.contract.conftest import KEYS
-from tests.jail import Jail
-from tests.lines import T0, ban, held, nowhere, start, stop
-from tests.reference import ReferenceEngine, Store
+from tests.support.jail import Jail
+from tests.support.lines import T0, ban, held, nowhere, start, stop
+from tests.support.reference import ReferenceEngine, Store
 
 A, B, C = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 
@@ -347,16 +347,16 @@ def test_a_list_of_active_bans_that_lost_some_is_completed_by_the_next_snapshot(
 @pytest.fixture
 def colliding(monkeypatch: pytest.MonkeyPatch) -> None:
     """All bans of a second have the same id."""
-    import banledger.identity
-    import banledger.store.ledger
-    import banledger.store.sources
+    import banledger.ledger.ids
+    import banledger.ledger.sources
+    import banledger.ledger.writer
 
     def colliding(server: str, jail: str, _fid: str, second: int, salt: int = 0) -> str:
         return ban_id(server, jail, "", second, salt)
 
-    monkeypatch.setattr(banledger.identity, "ban_id", colliding)
-    monkeypatch.setattr(banledger.store.ledger, "ban_id", colliding)
-    monkeypatch.setattr(banledger.store.sources, "ban_id", colliding)
+    monkeypatch.setattr(banledger.ledger.ids, "ban_id", colliding)
+    monkeypatch.setattr(banledger.ledger.writer, "ban_id", colliding)
+    monkeypatch.setattr(banledger.ledger.sources, "ban_id", colliding)
 
 
 @pytest.mark.parametrize("terms", [(-1, -1), (86_400, -1)])

@@ -11,17 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from banledger.errors import LedgerMissing, LedgerNewer, NotALedger, SettingsError
-from banledger.keyspace import META_FIELDS, PENDING_KEPT_S, Keyspace, source_token, token
-from banledger.model import BanLine, Event, ProlongLine, UnbanLine
-from banledger.record import subject_of
-from banledger.store.check import check
-from banledger.store.engine import Engine, Outcome
-from banledger.store.ledger import Ledger, Recorded
-from banledger.store.reader import LedgerReader
-from banledger.store.sqlite_writer import open_writer
+from banledger.ledger.ban import subject_of
+from banledger.ledger.check import check
+from banledger.ledger.keys import META_FIELDS, PENDING_KEPT_S, Keyspace, source_token, token
+from banledger.ledger.reader import LedgerReader
+from banledger.ledger.writer import Ledger, Recorded
+from banledger.spool.events import BanLine, Event, ProlongLine, UnbanLine
+from banledger.stores.api import Engine, Outcome
+from banledger.stores.sqlite.engine import open_writer
 from tests.contract.conftest import KEYS, dump, stable
-from tests.lines import T0, ban, events, gap, held, nowhere, prolong, ticket_lines, unban
-from tests.reference import ReferenceEngine, Store
+from tests.support.lines import T0, ban, events, gap, held, nowhere, prolong, ticket_lines, unban
+from tests.support.reference import ReferenceEngine, Store
 
 Ticket: TypeAlias = BanLine | ProlongLine | UnbanLine
 
@@ -153,7 +153,7 @@ def test_names_from_outside_do_no_harm(ledger: Ledger, name: str) -> None:
 
 def test_two_bans_whose_ids_collide_are_two_bans(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     real = "2611231234567890abcd"
-    for module in ("banledger.store.ledger", "banledger.identity"):
+    for module in ("banledger.ledger.writer", "banledger.ledger.ids"):
         monkeypatch.setattr(f"{module}.ban_id", lambda *parts: real[:-1] + str(parts[-1]))
     assert ledger.record([ban(), ban("192.0.2.2")], nowhere).new == 2
     assert ledger.record([ban("192.0.2.3")], nowhere).new == 1
@@ -276,9 +276,9 @@ def test_two_recorders_at_once_leave_what_one_would(one: list[Ticket], two: list
 
 def _steps_of(ledger: Ledger, store: Store, lines: list[Ticket]):  # type: ignore[no-untyped-def]
     """What `Ledger.record` does for single lines, with a chance for others to act between any two steps."""
-    from banledger.record import merge
-    from banledger.store.engine import Conflict
-    from banledger.store.ledger import _id
+    from banledger.ledger.ban import merge
+    from banledger.ledger.writer import _id
+    from banledger.stores.api import Conflict
 
     engine = ReferenceEngine(store, KEYS.standing_of)
     for line in lines:

@@ -1,7 +1,7 @@
-"""What `Engine.mend` owes (see `store/engine.py`)."""
+"""What `Engine.mend` owes (see `stores/api.py`)."""
 
-from banledger.keyspace import Mark
-from banledger.store.engine import Engine, Repair
+from banledger.ledger.keys import Mark
+from banledger.stores.api import Engine, Repair
 from tests.contract.conftest import dump
 from tests.contract.test_engine import COUNT, SLOT, change
 

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from banledger.model import Event
-from banledger.store.check import check
-from banledger.store.connect import Access, _client
-from banledger.store.ledger import Ledger
-from banledger.store.redis_writer import RedisEngine
+from banledger.ledger.check import check
+from banledger.ledger.writer import Ledger
+from banledger.spool.events import Event
+from banledger.stores.connect import Access, _client
+from banledger.stores.redis.engine import RedisEngine
 from tests.contract.conftest import KEYS, dump
 from tests.contract.test_ledger import fresh
-from tests.lines import ban, events, nowhere, prolong, unban
-from tests.servers import StoreServer
-from tests.world import ADDRESSES, Clock, live, wrong
+from tests.support.lines import ban, events, nowhere, prolong, unban
+from tests.support.servers import StoreServer
+from tests.support.world import ADDRESSES, Clock, live, wrong
 
 
 class Crash(BaseException):

@@ -15,32 +15,33 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from banledger.errors import BanledgerError
-from banledger.fields import MOST_TEXT
-from banledger.identity import canonical_address
-from banledger.keyspace import Mark, describe, kinds_of_keys
-from banledger.model import Event
-from banledger.network import Cell, Network, Outcome, Pause
-from banledger.position import Position
-from banledger.record import Place
-from banledger.report import show, stats, walk, whois
+from banledger.ledger.aside import text_of
+from banledger.ledger.ban import Place
+from banledger.ledger.check import check
+from banledger.ledger.copy import End, Target, copy, verify
+from banledger.ledger.ids import canonical_address
+from banledger.ledger.keys import Mark, describe, kinds_of_keys
+from banledger.ledger.labels import LabelTable
+from banledger.ledger.network import Cell, Network, Outcome, Pause
+from banledger.ledger.reader import LedgerReader
+from banledger.ledger.rebuild import rebuild
+from banledger.ledger.rebuilding import Signs
+from banledger.ledger.writer import Ledger
+from banledger.report import show, walk, whois
+from banledger.report import summary as stats
 from banledger.report.formats import csv, json, listing, redis_cli, table
 from banledger.report.formats.escape import visible
 from banledger.report.formats.screen import Screen
 from banledger.report.query import Query, Span
-from banledger.store.aside import text_of
-from banledger.store.check import check
-from banledger.store.commands import execute
-from banledger.store.copy import End, Target, copy, verify
-from banledger.store.engine import Engine, Hash, Held, Reader, Repair
-from banledger.store.labels import LabelTable
-from banledger.store.ledger import Ledger
-from banledger.store.reader import LedgerReader
-from banledger.store.rebuild import rebuild
-from banledger.store.rebuilding import Signs
+from banledger.spool.events import Event
+from banledger.spool.position import Position
+from banledger.stores.api import Engine, Hash, Held, Reader, Repair
+from banledger.stores.commands import execute
+from banledger.stores.fields import MOST_TEXT
 from tests.contract.conftest import KEYS, standing_of
-from tests.lines import T0, ban, gap, held, prolong, start, unban
-from tests.reference import ReferenceEngine, Store
-from tests.world import NETWORKS, Clock, World, desk
+from tests.support.lines import T0, ban, gap, held, prolong, start, unban
+from tests.support.reference import ReferenceEngine, Store
+from tests.support.world import NETWORKS, Clock, World, desk
 
 NOW = T0 + 3600.0
 ROWS = describe()

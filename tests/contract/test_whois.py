@@ -11,18 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from banledger.errors import StoreUnavailable
-from banledger.keyspace import Mark, token
-from banledger.model import BanLine, NetworkLine
-from banledger.network import Answer, Cell, Network, Pause, packed
-from banledger.network import Outcome as Came
-from banledger.record import Ban
-from banledger.store.check import check
-from banledger.store.engine import Engine, Outcome, Repair
-from banledger.store.ledger import Ledger
+from banledger.ledger.ban import Ban
+from banledger.ledger.check import check
+from banledger.ledger.keys import Mark, token
+from banledger.ledger.network import Answer, Cell, Network, Pause, packed
+from banledger.ledger.network import Outcome as Came
+from banledger.ledger.writer import Ledger
+from banledger.spool.events import BanLine, NetworkLine
+from banledger.stores.api import Engine, Outcome, Repair
 from tests.contract.conftest import KEYS, dump
-from tests.lines import T0, ban, nowhere
-from tests.reference import ReferenceEngine, Store
-from tests.world import DAY_S, Clock, Desk, World, desk
+from tests.support.lines import T0, ban, nowhere
+from tests.support.reference import ReferenceEngine, Store
+from tests.support.world import DAY_S, Clock, Desk, World, desk
 
 NETWORKS = {
     "198.51.0.0/16": ("DE", "Alpha", 64500),
@@ -267,7 +267,7 @@ def test_the_queue_is_bounded_and_the_newest_come_first(ledger: Ledger, world: W
 def test_where_the_newest_can_not_be_asked_about_older_ones_are(
     ledger: Ledger, world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("banledger.whois._PAGE", 10)
+    monkeypatch.setattr("banledger.whois.worker._PAGE", 10)
     one = desk(world)
     world.down = True
     ledger.record([ban(f"5.51.{n}.1", T0 + n) for n in range(100, 130)], one.places.locate)
@@ -337,7 +337,7 @@ def test_bans_of_the_last_days_that_nobody_asked_about_are_asked_about_later(
 def test_no_more_of_them_wait_than_may(
     ledger: Ledger, world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("banledger.whois._AMENDED", 5)
+    monkeypatch.setattr("banledger.whois.worker._AMENDED", 5)
     silent = desk(world, ask=False)
     lines = [ban(f"5.51.{n}.1", clock.now - n * DAY_S / 10) for n in range(60)]
     ledger.record(lines, silent.places.locate)
@@ -443,7 +443,7 @@ def test_older_knowledge_takes_no_newer_ones_place(ledger: Ledger, world: World,
 def test_a_flood_is_given_up_page_by_page(
     ledger: Ledger, world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("banledger.store.ledger._AT_ONCE", 10)
+    monkeypatch.setattr("banledger.ledger.writer._AT_ONCE", 10)
     one = desk(world, most=5)
     ledger.record([ban(f"5.51.{n}.1", T0 + n) for n in range(40)], one.places.locate)
     one.whois.step(ledger, clock.now)

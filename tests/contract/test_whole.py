@@ -11,20 +11,20 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from banledger.errors import StoreError
-from banledger.keyspace import Keyspace, Mark, token
-from banledger.model import Event
-from banledger.network import Cell, Network, Outcome
-from banledger.store import contents
-from banledger.store.check import check
-from banledger.store.copy import Copied, End, Target, copy, verify
-from banledger.store.engine import Engine, Repair
-from banledger.store.ledger import Ledger
-from banledger.store.networks import NetworksReader
-from banledger.store.rebuild import Rebuilt, rebuild
-from banledger.store.sqlite_writer import open_writer
+from banledger.ledger import scan as contents
+from banledger.ledger.check import check
+from banledger.ledger.copy import Copied, End, Target, copy, verify
+from banledger.ledger.keys import Keyspace, Mark, token
+from banledger.ledger.network import Cell, Network, Outcome
+from banledger.ledger.networks import NetworksReader
+from banledger.ledger.rebuild import Rebuilt, rebuild
+from banledger.ledger.writer import Ledger
+from banledger.spool.events import Event
+from banledger.stores.api import Engine, Repair
+from banledger.stores.sqlite.engine import open_writer
 from tests.contract.conftest import KEYS, dump
-from tests.lines import T0, ban, events, gap, nowhere, unban
-from tests.reference import ReferenceEngine, Store
+from tests.support.lines import T0, ban, events, gap, nowhere, unban
+from tests.support.reference import ReferenceEngine, Store
 
 COPY = Keyspace("copy")
 LINES: list[Event] = [

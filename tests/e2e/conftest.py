@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from banledger.demo.fail2ban import Installation, Jails, PrivateServer, action_line, locate
 from banledger.errors import MissingFail2ban
-from banledger.fail2ban import Installation, Jails, PrivateServer, action_line, locate
-from tests.servers import StoreServer
+from tests.support.servers import StoreServer
 
 Line = dict[str, Any]
 
@@ -21,7 +21,7 @@ Line = dict[str, Any]
 class Stage:
     """A directory with a log, a spool, and the servers made on it. `keeper`: of the ledger, if it is not embedded.
 
-    `registries`: how those of whois behave (see `tests.whois_recorder`); empty: nobody is asked.
+    `registries`: how those of whois behave (see `tests.support.whois_recorder`); empty: nobody is asked.
     """
 
     directory: Path

@@ -9,12 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from banledger.errors import StoreError
-from banledger.store.check import check
-from banledger.store.connect import Access
-from banledger.store.ledger import open_to_read
-from tests.lines import T0, ban, encode
-from tests.servers import StoreServer
-from tests.unit.test_spool import Writer
+from banledger.ledger.check import check
+from banledger.ledger.writer import open_to_read
+from banledger.stores.connect import Access
+from tests.support.lines import T0, ban, encode
+from tests.support.servers import StoreServer
+from tests.unit.spool.test_reader import Writer
 
 from .conftest import wait_for
 

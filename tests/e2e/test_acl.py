@@ -14,19 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from banledger.cli import run
+from banledger.cli.main import run
 from banledger.errors import StoreError
-from banledger.network import Pause
+from banledger.ledger.check import check
+from banledger.ledger.network import Pause
+from banledger.ledger.writer import Ledger, open_to_read, open_to_write
 from banledger.report.query import Query
-from banledger.store.check import check
-from banledger.store.commands import COMMANDS
-from banledger.store.connect import Access
-from banledger.store.ledger import Ledger, open_to_read, open_to_write
+from banledger.stores.commands import COMMANDS
+from banledger.stores.connect import Access
 from tests.conftest import MakeServer
-from tests.lines import T0, ban, encode, gap, held, nowhere, prolong, start, stop, unban
-from tests.servers import Flavour, ServerError, StoreServer
-from tests.unit.test_spool import Writer
-from tests.world import Clock, Desk, World, desk
+from tests.support.lines import T0, ban, encode, gap, held, nowhere, prolong, start, stop, unban
+from tests.support.servers import Flavour, ServerError, StoreServer
+from tests.support.world import Clock, Desk, World, desk
+from tests.unit.spool.test_reader import Writer
 
 from .test_demo import Theatre, theatre  # noqa: F401  a fixture
 from .test_import import ancestor_keys
@@ -367,7 +367,6 @@ def test_a_socket_that_may_not_be_opened_is_no_server_that_is_down(server: Store
 
 def said_to_nobody(store: str) -> str:
     """Why user `nobody` can't read a ledger; asked in a child, as that user may not enter where our Python lies."""
-    import banledger.store.redis  # noqa: F401  # as long as we may
 
     readable, writable = os.pipe()
     if (child := os.fork()) == 0:

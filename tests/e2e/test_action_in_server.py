@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from banledger.demo.fail2ban import Installation, PrivateServer, unpacked
 from banledger.errors import BanledgerError
-from banledger.fail2ban import Installation, PrivateServer, unpacked
 
 from .conftest import Stage, wait_for
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from banledger.demonstration import place
-from banledger.fail2ban import Installation
-from banledger.store.check import check
-from banledger.store.ledger import open_to_read
-from banledger.store.reader import LedgerReader
+from banledger.demo import place
+from banledger.demo.fail2ban import Installation
+from banledger.ledger.check import check
+from banledger.ledger.reader import LedgerReader
+from banledger.ledger.writer import open_to_read
 from tests.conftest import MakeServer
-from tests.servers import flavour_named
+from tests.support.servers import flavour_named
 
 from .conftest import wait_for
 

@@ -18,17 +18,17 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeServer
-from tests.documented import PAGES, ROOT, Documented, all_commands, in_blocks, in_text, strangers
-from tests.lines import ban
-from tests.rdap_answers import network
-from tests.rdap_server import RdapServer
-from tests.servers import StoreServer, flavour_named
+from tests.support.documented import PAGES, ROOT, Documented, all_commands, in_blocks, in_text, strangers
+from tests.support.lines import ban
+from tests.support.rdap_answers import network
+from tests.support.rdap_server import RdapServer
+from tests.support.servers import StoreServer, flavour_named
 from tests.unit.report.conftest import write
 
 ADDRESS = "115.209.121.31"
 INSTALL = "tests/e2e/test_install.py"
 DEMO = "tests/e2e/test_demo.py"
-KEYSPACE = "tests/unit/test_keyspace.py::test_the_page_of_the_keyspace_is_what_the_code_says"
+KEYSPACE = "tests/unit/ledger/test_keys.py::test_the_page_of_the_keyspace_is_what_the_code_says"
 RECORD = "tests/e2e/test_record_command.py"
 ACL = "tests/e2e/test_acl.py"
 PAGES_RUN = "tests/unit/test_pages_run.py"

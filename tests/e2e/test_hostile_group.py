@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from banledger.errors import StoreError
-from banledger.store.ledger import open_to_read
-from tests.lines import T0, ban, encode
-from tests.unit.test_action import Jail, module, ticket
-from tests.unit.test_spool import Writer
+from banledger.ledger.writer import open_to_read
+from tests.support.lines import T0, ban, encode
+from tests.unit.action.test_action import Jail, module, ticket
+from tests.unit.spool.test_reader import Writer
 
 from .conftest import wait_for
 

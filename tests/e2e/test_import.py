@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import redis
 
-from banledger.store.check import check
-from banledger.store.ledger import open_to_read
-from tests.lines import T0
-from tests.servers import StoreServer
+from banledger.ledger.check import check
+from banledger.ledger.writer import open_to_read
+from tests.support.lines import T0
+from tests.support.servers import StoreServer
 from tests.unit.cli.test_streams import CLOSED, NO_SPACE, Terminal
 
 pytestmark = pytest.mark.e2e

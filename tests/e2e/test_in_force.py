@@ -11,14 +11,14 @@ from typing import TypeAlias
 import pytest
 
 import banledger
-from banledger.fail2ban import PrivateServer
-from banledger.record import Ban
-from banledger.recorder import Recorder
+from banledger.demo.fail2ban import PrivateServer
+from banledger.ledger.ban import Ban
+from banledger.ledger.check import check
+from banledger.ledger.writer import Ledger, open_to_read, open_to_write
 from banledger.report.show import state_of
-from banledger.spool import Spool
-from banledger.store.check import check
-from banledger.store.ledger import Ledger, open_to_read, open_to_write
-from tests.lines import nowhere
+from banledger.service.recorder import Recorder
+from banledger.spool.reader import Spool
+from tests.support.lines import nowhere
 
 from .conftest import Stage, wait_for
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from banledger import __version__
-from banledger.fail2ban import locate
-from tests.documented import in_section
+from banledger.demo.fail2ban import locate
+from tests.support.documented import in_section
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "install.md"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from banledger.store.check import check
-from banledger.store.ledger import open_to_read
-from tests.lines import ban, encode
-from tests.servers import StoreServer
+from banledger.ledger.check import check
+from banledger.ledger.writer import open_to_read
+from tests.support.lines import ban, encode
+from tests.support.servers import StoreServer
 
 from .conftest import wait_for
 from .recording import Recording
@@ -78,12 +78,12 @@ def test_the_machine_that_lost_its_label_notices_within_twenty_seconds(
 ) -> None:
     """Step by step."""
     from banledger.clock import ClockWatch
-    from banledger.recorder import Recorder
-    from banledger.spool import Spool
-    from banledger.store.ledger import open_to_write
-    from tests.lines import nowhere
-    from tests.unit.test_spool import NOW
-    from tests.world import Clock
+    from banledger.ledger.writer import open_to_write
+    from banledger.service.recorder import Recorder
+    from banledger.spool.reader import Spool
+    from tests.support.lines import nowhere
+    from tests.support.world import Clock
+    from tests.unit.spool.test_reader import NOW
 
     one, two = machines
     elapsed = Clock(0.0)

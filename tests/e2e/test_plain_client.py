@@ -10,12 +10,12 @@ from typing import TypeAlias
 
 import pytest
 
-from banledger.cli import run
-from banledger.model import Event
-from banledger.record import Place
-from banledger.store.ledger import Ledger, open_to_read, open_to_write
-from tests.lines import T0, ban, gap, unban
-from tests.servers import StoreServer, environment, missing
+from banledger.cli.main import run
+from banledger.ledger.ban import Place
+from banledger.ledger.writer import Ledger, open_to_read, open_to_write
+from banledger.spool.events import Event
+from tests.support.lines import T0, ban, gap, unban
+from tests.support.servers import StoreServer, environment, missing
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "docs/keyspace.md", "docs/stores.md")

@@ -11,12 +11,12 @@ from threading import Event, Thread
 import pytest
 
 from banledger.errors import RebuildRunning, StoreUnavailable
-from banledger.keyspace import Keyspace
-from banledger.store.connect import Access, writer
-from banledger.store.engine import Engine
-from banledger.store.rebuilding import Pace, alone
+from banledger.ledger.keys import Keyspace
+from banledger.ledger.rebuilding import Pace, alone
+from banledger.stores.api import Engine
+from banledger.stores.connect import Access, writer
 from tests.conftest import MakeServer
-from tests.servers import Flavour, StoreServer, flavour_named
+from tests.support.servers import Flavour, StoreServer, flavour_named
 
 from .recording import Recording
 

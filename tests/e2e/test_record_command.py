@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from banledger.errors import StoreError
-from banledger.store.ledger import open_to_read, open_to_write
-from tests.lines import ban, nowhere
-from tests.unit.test_spool import Writer
+from banledger.ledger.writer import open_to_read, open_to_write
+from tests.support.lines import ban, nowhere
+from tests.unit.spool.test_reader import Writer
 
 from .conftest import wait_for
 

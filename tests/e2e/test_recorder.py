@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from banledger.demo.fail2ban import PrivateServer
 from banledger.errors import LedgerMissing
-from banledger.fail2ban import PrivateServer
-from banledger.record import Ban
-from banledger.store.check import check
-from banledger.store.ledger import open_to_read
-from banledger.store.reader import LedgerReader
+from banledger.ledger.ban import Ban
+from banledger.ledger.check import check
+from banledger.ledger.reader import LedgerReader
+from banledger.ledger.writer import open_to_read
 from tests.conftest import MakeServer
-from tests.servers import StoreServer, flavour_named
+from tests.support.servers import StoreServer, flavour_named
 
 from .conftest import Stage, wait_for
 
@@ -44,7 +44,7 @@ def stage(request: pytest.FixtureRequest, stage: Stage, private_server: MakeServ
 
 def recorder(stage: Stage, *more: str) -> subprocess.Popen[bytes]:
     """`banledger record` on the stage's spool."""
-    program = ["tests.whois_recorder", stage.registries] if stage.registries else ["banledger"]
+    program = ["tests.support.whois_recorder", stage.registries] if stage.registries else ["banledger"]
     command = [sys.executable, "-m", *program, "record", "--spool", str(stage.spool), "--store", stage.store]
     state = stage.spool.with_name("state")  # as the unit gives it one
     state.mkdir(exist_ok=True)

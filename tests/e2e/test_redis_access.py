@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from banledger.errors import LedgerMissing, SettingsError, StoreError, StoreUnavailable
-from banledger.store.connect import Access
-from banledger.store.ledger import open_to_read, open_to_write
+from banledger.ledger.writer import open_to_read, open_to_write
+from banledger.stores.connect import Access
 from tests.conftest import MakeServer
-from tests.lines import ban, nowhere
-from tests.servers import Certificates, Flavour, StoreServer, flavour_named
+from tests.support.lines import ban, nowhere
+from tests.support.servers import Certificates, Flavour, StoreServer, flavour_named
 
 from .recording import Recording
 
@@ -193,7 +193,7 @@ def test_an_address_that_makes_no_sense_is_refused_without_showing_what_may_be_a
 
 def test_nothing_that_holds_a_secret_shows_it(recording: Recording) -> None:
     from banledger.settings import load
-    from banledger.store.connect import access, reader
+    from banledger.stores.connect import access, reader
 
     settings = load({}, {"BANLEDGER_STORE": recording.server.url, "BANLEDGER_PASSWORD": PASSWORD})
     engine = reader(settings.store, access(settings))

@@ -11,15 +11,15 @@ import redis
 
 from banledger.clock import ClockWatch
 from banledger.errors import StoreUnavailable
-from banledger.keyspace import LAYOUT
-from banledger.recorder import Recorder
-from banledger.spool import Spool
-from banledger.store.ledger import Ledger, open_to_write
+from banledger.ledger.keys import LAYOUT
+from banledger.ledger.writer import Ledger, open_to_write
+from banledger.service.recorder import Recorder
+from banledger.spool.reader import Spool
 from tests.conftest import MakeServer
-from tests.lines import nowhere
-from tests.servers import Flavour, ServerError, StoreServer, flavour_named
-from tests.unit.test_spool import NOW, Writer
-from tests.world import Clock
+from tests.support.lines import nowhere
+from tests.support.servers import Flavour, ServerError, StoreServer, flavour_named
+from tests.support.world import Clock
+from tests.unit.spool.test_reader import NOW, Writer
 
 from .conftest import wait_for
 from .recording import Recording

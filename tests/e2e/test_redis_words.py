@@ -14,14 +14,14 @@ from threading import Thread
 
 import pytest
 
-from banledger.cli import run
+from banledger.cli.main import run
 from banledger.errors import StoreError
-from banledger.store.check import check
-from banledger.store.connect import Access
-from banledger.store.ledger import open_to_read, open_to_write
+from banledger.ledger.check import check
+from banledger.ledger.writer import open_to_read, open_to_write
+from banledger.stores.connect import Access
 from tests.conftest import MakeServer
-from tests.lines import ban, nowhere
-from tests.servers import Certificates, Flavour, StoreServer, flavour_named
+from tests.support.lines import ban, nowhere
+from tests.support.servers import Certificates, Flavour, StoreServer, flavour_named
 
 from .recording import Recording
 from .test_acl import SECRET, USERS, allow, url, write_all_sorts

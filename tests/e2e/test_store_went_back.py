@@ -9,16 +9,16 @@ import pytest
 
 from banledger.clock import ClockWatch
 from banledger.errors import StoreUnavailable
-from banledger.memory import Memory
-from banledger.recorder import Recorder
-from banledger.spool import Spool
-from banledger.store.check import check
-from banledger.store.ledger import open_to_read, open_to_write
+from banledger.ledger.check import check
+from banledger.ledger.writer import open_to_read, open_to_write
+from banledger.service.memory import Memory
+from banledger.service.recorder import Recorder
+from banledger.spool.reader import Spool
 from tests.conftest import MakeServer
-from tests.lines import nowhere
-from tests.servers import NAMES, StoreServer, flavour_named
-from tests.unit.test_spool import NOW, Writer
-from tests.world import Clock
+from tests.support.lines import nowhere
+from tests.support.servers import NAMES, StoreServer, flavour_named
+from tests.support.world import Clock
+from tests.unit.spool.test_reader import NOW, Writer
 
 from .conftest import wait_for
 from .recording import Recording

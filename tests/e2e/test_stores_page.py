@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from banledger.settings import TABLE
-from banledger.store.connect import Access, _address, is_server
-from banledger.store.trouble import _TROUBLES
+from banledger.stores.connect import Access, _address, is_server
+from banledger.stores.redis.errors import _TROUBLES
 
 PAGE = (Path(__file__).parents[2] / "docs/stores.md").read_text()
 

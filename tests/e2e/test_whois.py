@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from banledger.errors import LedgerMissing
-from banledger.store.ledger import open_to_read
-from tests.rdap_answers import card, entity, network
-from tests.rdap_server import RdapServer
+from banledger.ledger.writer import open_to_read
+from tests.support.rdap_answers import card, entity, network
+from tests.support.rdap_server import RdapServer
 
 from .conftest import Stage, wait_for
 

@@ -4,22 +4,22 @@ from itertools import pairwise
 from pathlib import Path
 from random import Random
 
-from banledger.block import Block, block
 from banledger.clock import ClockWatch
-from banledger.enrich.bootstrap_refresh import Refreshed
-from banledger.enrich.cache import Cache
-from banledger.enrich.lookup import Lookup
-from banledger.enrich.pace import Pace
-from banledger.enrich.places import Places, alike
-from banledger.enrich.policy import Policy
-from banledger.model import BanLine
-from banledger.store.check import check
-from banledger.store.ledger import Ledger, open_to_write
-from banledger.whois import Whois
-from tests.lines import T0, ban
-from tests.rdap_answers import network
-from tests.rdap_server import RdapServer
-from tests.world import DAY_S, Clock, Patient
+from banledger.ledger.check import check
+from banledger.ledger.writer import Ledger, open_to_write
+from banledger.net.prefix import Block, block
+from banledger.spool.events import BanLine
+from banledger.whois.cache import Cache
+from banledger.whois.locate import Places, alike
+from banledger.whois.queue import Policy
+from banledger.whois.rdap.bootstrap_refresh import Refreshed
+from banledger.whois.rdap.client import Lookup
+from banledger.whois.throttle import Pace
+from banledger.whois.worker import Whois
+from tests.support.lines import T0, ban
+from tests.support.rdap_answers import network
+from tests.support.rdap_server import RdapServer
+from tests.support.world import DAY_S, Clock, Patient
 
 BANS, ADDRESSES, CELLS = 10_000, 8_000, 1_500
 START = T0 - T0 % 86_400

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from banledger.cli import commands
+from banledger.cli.main import commands
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

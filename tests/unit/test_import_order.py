@@ -45,7 +45,7 @@ class Import(NamedTuple):
 
 
 def module_name(path: Path, root: Path) -> str:
-    """`store/engine.py` is `store.engine`, `store/__init__.py` is `store`."""
+    """`stores/api.py` is `store.engine`, `store/__init__.py` is `store`."""
     parts = list(path.relative_to(root).with_suffix("").parts)
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -142,13 +142,13 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 @pytest.mark.parametrize(
     ("path", "text"),
     [
-        ("store/engine.py", "from banledger.report.query import Query"),
+        ("stores/api.py", "from banledger.report.query import Query"),
         ("keyspace.py", "def f():\n    from banledger import spool"),
         ("recorder.py", "import banledger.cli.record"),
-        ("errors.py", "from banledger.model import Event"),
+        ("errors.py", "from banledger.spool.events import Event"),
         ("action/banledger.py", "from banledger.errors import BanledgerError"),
         ("spool.py", "from .cli import record"),
-        ("store/sqlite.py", "from ..recorder import Recorder"),
+        ("stores/sqlite/reader.py", "from ..recorder import Recorder"),
         ("cli/record.py", "from banledger.action import banledger"),
     ],
 )

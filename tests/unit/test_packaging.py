@@ -16,7 +16,7 @@ import pytest
 
 import banledger
 from banledger import errors, settings
-from banledger.fail2ban import Installation, locate
+from banledger.demo.fail2ban import Installation, locate
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(banledger.__file__).parent

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from banledger.store.ledger import open_to_read, open_to_write
-from tests.lines import ban, nowhere
+from banledger.ledger.writer import open_to_read, open_to_write
+from tests.support.lines import ban, nowhere
 
 DOCS = Path(__file__).parents[2] / "docs"
 GROUP = str(os.getegid())

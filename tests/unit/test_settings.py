@@ -170,7 +170,7 @@ def test_the_machines_zone_is_what_tz_names(named: str, monkeypatch: pytest.Monk
 def test_without_a_name_in_tz_the_machines_zone_is_one_that_python_knows(
     named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from banledger.store.reader import zone_of
+    from banledger.ledger.reader import zone_of
 
     monkeypatch.setenv("TZ", named)
     assert zone_of(machine_zone()).key == machine_zone()

@@ -11,10 +11,10 @@ import pytest
 
 from banledger import settings
 from banledger.errors import SettingsError, StoreError
-from banledger.keyspace import Keyspace
-from banledger.store import connect
-from banledger.store.ledger import open_to_read, open_to_write
-from tests.lines import ban
+from banledger.ledger.keys import Keyspace
+from banledger.ledger.writer import open_to_read, open_to_write
+from banledger.stores import connect
+from tests.support.lines import ban
 from tests.unit.report.conftest import write
 
 NOW = int(time.time())

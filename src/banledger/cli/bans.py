@@ -11,7 +11,7 @@ import click
 from banledger.cli import options, session
 
 if TYPE_CHECKING:
-    from banledger.record import Ban
+    from banledger.ledger.ban import Ban
     from banledger.report.show import Stopped
 
 _TABLE = 50

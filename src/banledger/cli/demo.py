@@ -12,26 +12,26 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from banledger import fail2ban, settings
-from banledger.demonstration import authlog, place, replay
-from banledger.demonstration.signals import Pause, postponed
-from banledger.enrich.places import offline_only
+from banledger import settings
+from banledger.demo import authlog, fail2ban, place, replay
+from banledger.demo.fail2ban import Installation
+from banledger.demo.signals import Pause, postponed
 from banledger.errors import BanledgerError
-from banledger.fail2ban import Installation
-from banledger.keyspace import text_of
-from banledger.record import Ban
-from banledger.recorder import Recorder
-from banledger.report import stats
+from banledger.ledger.ban import Ban
+from banledger.ledger.keys import text_of
+from banledger.ledger.reader import LedgerReader
+from banledger.ledger.writer import Ledger, open_to_read, open_to_write
+from banledger.report import summary as stats
 from banledger.report.formats import redis_cli, table
 from banledger.report.formats.chart import ASCII
 from banledger.report.formats.screen import Screen
 from banledger.report.query import Query
+from banledger.service.recorder import Recorder
 from banledger.settings import Settings
-from banledger.spool import Spool
-from banledger.store.commands import execute
-from banledger.store.connect import access
-from banledger.store.ledger import Ledger, open_to_read, open_to_write
-from banledger.store.reader import LedgerReader
+from banledger.spool.reader import Spool
+from banledger.stores.commands import execute
+from banledger.stores.connect import access
+from banledger.whois.locate import offline_only
 
 _LISTED = 5  # of each in the report
 _MEMBERS = 3  # of a set

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from banledger.errors import StoreUnavailable
-from banledger.store.connect import is_server
+from banledger.stores.connect import is_server
 
 
 def check_directory(store: str) -> None:

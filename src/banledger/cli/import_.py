@@ -68,7 +68,7 @@ def _writer(
     from pathlib import Path
 
     from banledger.cli.environment import load
-    from banledger.importer.segments import SegmentWriter
+    from banledger.spool.writer import SegmentWriter
 
     directory = Path(load({"spool": spool, "config": config}).spool)
     waiting = "the spool is full: waiting for the recorder (banledger record)"

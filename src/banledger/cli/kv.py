@@ -32,7 +32,7 @@ def kv(words: tuple[str, ...], raw: bool | None, store: str | None, prefix: str 
       banledger kv HGETALL 'bans:{2611}:ban:2611230f4k7q2m5x9ctz'
     """
     with session.ledger(store, prefix, config) as reader:
-        from banledger.store.commands import Failure, execute
+        from banledger.stores.commands import Failure, execute
 
         reply = execute(reader.store(), words)
     from banledger.report.formats import redis_cli

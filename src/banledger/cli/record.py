@@ -15,22 +15,24 @@ from typing import ClassVar, TextIO
 
 import click
 
-from banledger import notify, settings
-from banledger.cli import environment, lookups, place
+from banledger import settings
+from banledger.cli import environment, place
 from banledger.cli.directory import check_directory
 from banledger.cli.options import store_options
+from banledger.cli.streams import ReaderGone
 from banledger.clock import ClockWatch
 from banledger.errors import BanledgerError
-from banledger.memory import FILE, Memory
-from banledger.recorder import Recorder
+from banledger.ledger.labels import Labels
+from banledger.ledger.nonces import Nonces
+from banledger.ledger.writer import Ledger, Recorded, open_to_write
+from banledger.service import systemd as notify
+from banledger.service import wiring as lookups
+from banledger.service.memory import FILE, Memory
+from banledger.service.recorder import Recorder
 from banledger.settings import Settings
-from banledger.spool import Spool
-from banledger.spool_lock import SpoolLock
-from banledger.store.connect import access, is_server
-from banledger.store.labels import Labels
-from banledger.store.ledger import Ledger, Recorded, open_to_write
-from banledger.store.nonces import Nonces
-from banledger.streams import ReaderGone
+from banledger.spool.lock import SpoolLock
+from banledger.spool.reader import Spool
+from banledger.stores.connect import access, is_server
 
 _log = logging.getLogger("banledger")
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from banledger.ledger.reader import LedgerReader
     from banledger.report.query import Query
-    from banledger.store.reader import LedgerReader
 
 _LEAST_S = 0.5  # silence before progress is shown
 _EVERY_S = 0.1
@@ -18,8 +18,8 @@ _EVERY_S = 0.1
 def ledger(store: str | None, prefix: str | None, config: str | None) -> "Iterator[LedgerReader]":
     """The ledger that the settings name, closed at the end."""
     from banledger.cli.environment import load
-    from banledger.store.connect import access
-    from banledger.store.ledger import open_to_read
+    from banledger.ledger.writer import open_to_read
+    from banledger.stores.connect import access
 
     settings = load({"store": store, "prefix": prefix, "config": config})
     reader = open_to_read(settings.store, settings.prefix, access(settings))

@@ -14,10 +14,10 @@ from banledger.cli.progress import Progress
 from banledger.errors import LedgerFaulty, LedgerOlder
 
 if TYPE_CHECKING:
+    from banledger.ledger.copy import Copied, End, Target
+    from banledger.ledger.rebuild import Rebuilt
     from banledger.settings import Settings
-    from banledger.store.copy import Copied, End, Target
-    from banledger.store.engine import Engine
-    from banledger.store.rebuild import Rebuilt
+    from banledger.stores.api import Engine
 
 _STOP = "stop the recorder and look again"
 
@@ -49,7 +49,7 @@ def check(as_json: bool, store: str | None, prefix: str | None, config: str | No
       banledger store check --json | jq -r '.faults[].key'
     """
     with session.ledger(store, prefix, config) as reader, Progress() as progress:
-        from banledger.store.check import check as faults
+        from banledger.ledger.check import check as faults
 
         found = [
             (fault.key, fault.what) for fault in faults(reader.store(), reader.keys, time.time(), progress=progress)
@@ -97,7 +97,7 @@ def copy(
       banledger store copy /var/lib/banledger/ledger.db redis://localhost/0
       banledger store copy redis://localhost/0 /backup/ledger.db
     """
-    from banledger.store import copy as copying
+    from banledger.ledger import copy as copying
 
     common = {"prefix": prefix, "config": config}
     if source == target and (to_prefix or prefix) == prefix:
@@ -135,9 +135,9 @@ def rebuild(store: str | None, prefix: str | None, config: str | None) -> None:
     with suppress(LedgerOlder), _source(settings):
         pass  # there is a ledger, and it is one
     with _target(settings) as ledger, Progress() as progress:
-        from banledger.store.check import check as faults
-        from banledger.store.rebuild import rebuild as rebuilding
-        from banledger.store.rebuilding import alone
+        from banledger.ledger.check import check as faults
+        from banledger.ledger.rebuild import rebuild as rebuilding
+        from banledger.ledger.rebuilding import alone
 
         with alone(ledger.engine, lambda: _engine(settings), ledger.keys, progress) as watched:
             done = rebuilding(ledger.engine, ledger.keys, time.time(), watched)
@@ -159,9 +159,9 @@ def _settings(flags: dict[str, str | None], password_file: str | None = None) ->
 
 @contextmanager
 def _source(settings: "Settings") -> "Iterator[End]":
-    from banledger.store.connect import access
-    from banledger.store.copy import End
-    from banledger.store.ledger import open_to_read
+    from banledger.ledger.copy import End
+    from banledger.ledger.writer import open_to_read
+    from banledger.stores.connect import access
 
     reader = open_to_read(settings.store, settings.prefix, access(settings))
     try:
@@ -174,8 +174,8 @@ def _source(settings: "Settings") -> "Iterator[End]":
 def _target(settings: "Settings") -> "Iterator[Target]":
     """The bare engine: a recorder's `Ledger` would make the copy its own."""
     from banledger.cli.directory import check_directory
-    from banledger.keyspace import Keyspace
-    from banledger.store.copy import Target
+    from banledger.ledger.copy import Target
+    from banledger.ledger.keys import Keyspace
 
     check_directory(settings.store)
     engine = _engine(settings)
@@ -186,8 +186,8 @@ def _target(settings: "Settings") -> "Iterator[Target]":
 
 
 def _engine(settings: "Settings") -> "Engine":
-    from banledger.keyspace import Keyspace
-    from banledger.store import connect
+    from banledger.ledger.keys import Keyspace
+    from banledger.stores import connect
 
     return connect.writer(settings.store, Keyspace(settings.prefix), connect.access(settings))
 

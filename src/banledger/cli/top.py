@@ -45,7 +45,7 @@ def top(
     form = options.one_format(as_json=as_json, as_csv=as_csv)
     now = time.time()
     with session.ledger(store, prefix, config) as reader:
-        from banledger.report import stats
+        from banledger.report import summary as stats
 
         query = session.query(reader, now, asked, since=_DEFAULT)
         with session.Progress() as progress:

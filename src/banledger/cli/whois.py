@@ -8,7 +8,7 @@ import click
 from banledger.cli import options
 
 if TYPE_CHECKING:
-    from banledger.network import Answer
+    from banledger.ledger.network import Answer
     from banledger.report.whois import Known
     from banledger.settings import Settings
 
@@ -49,12 +49,12 @@ def whois(what: str, refresh: bool, as_json: bool, raw: bool, spool: str | None,
 
 def _address(what: str) -> str:
     """The address or network in its one spelling, if it is one that registries know. Raises QuestionError."""
-    from banledger.block import block
-    from banledger.enrich.offline import locate
     from banledger.errors import QuestionError
-    from banledger.network import SHORTEST
+    from banledger.geo.registered import locate
+    from banledger.ledger.network import SHORTEST
+    from banledger.net.prefix import block
+    from banledger.net.special import described, embedded
     from banledger.report.query import addresses
-    from banledger.special import described, embedded
 
     (asked,) = addresses((what,))
     there = block(asked)
@@ -71,12 +71,12 @@ def _address(what: str) -> str:
 
 def _known(chosen: "Settings", asked: str, now: float) -> "Known":
     """What the ledger knows; nothing where there is none yet."""
-    from banledger.block import block
     from banledger.errors import LedgerMissing
-    from banledger.network import cell_of
+    from banledger.ledger.network import cell_of
+    from banledger.ledger.writer import open_to_read
+    from banledger.net.prefix import block
     from banledger.report.whois import Known, known
-    from banledger.store.connect import access
-    from banledger.store.ledger import open_to_read
+    from banledger.stores.connect import access
 
     try:
         reader = open_to_read(chosen.store, chosen.prefix, access(chosen))
@@ -91,7 +91,7 @@ def _known(chosen: "Settings", asked: str, now: float) -> "Known":
 def _ask(chosen: "Settings", known: "Known", now: float, *, refresh: bool) -> "Known":
     """Ask the registry; what was known already stands where it can't be asked, unless that was wanted."""
     from banledger.errors import LookupFailed
-    from banledger.network import Outcome
+    from banledger.ledger.network import Outcome
     from banledger.report.whois import answered
 
     answer = _answer(chosen, known, now) if chosen.whois_enabled else None
@@ -110,8 +110,8 @@ def _ask(chosen: "Settings", known: "Known", now: float, *, refresh: bool) -> "K
 
 def _answer(chosen: "Settings", known: "Known", now: float) -> "Answer":
     """What the registry says, unless it wants to be left alone."""
-    from banledger.cli.lookups import lookup
-    from banledger.network import Answer, Outcome
+    from banledger.ledger.network import Answer, Outcome
+    from banledger.service.wiring import lookup
 
     asks = lookup(chosen)
     registry = asks.registry_of(known.asked)
@@ -128,8 +128,8 @@ def _keep(chosen: "Settings", answer: "Answer") -> None:
     from pathlib import Path
 
     from banledger.errors import SpoolError
-    from banledger.importer.segments import SegmentWriter
-    from banledger.network import line_of
+    from banledger.ledger.network import line_of
+    from banledger.spool.writer import SegmentWriter
 
     assert answer.network is not None  # noqa: S101  # it is found
     spool = Path(chosen.spool)

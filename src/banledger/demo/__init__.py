@@ -1,1 +1,7 @@
-"""The demo's data: `auth.log.gz`, a real log of a server under attack. See NOTICE for where it is from."""
+"""The demo without its words: a real log through a real fail2ban into a ledger.
+
+demo/auth.log.gz ──► authlog.moved ──► replay.play ──► spool ──► the recorder ──► ledger
+                                            │
+                                 place.claimed, signals.postponed:
+                                 nothing outside, nothing left behind
+"""

@@ -17,13 +17,13 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from banledger.errors import SettingsError, StoreUnavailable
-from banledger.identity import canonical_address
 from banledger.importer import plain_pickle
 from banledger.importer.networks import network_of
-from banledger.model import VERSION
-from banledger.network import line_of
-from banledger.record import is_country
+from banledger.ledger.ban import is_country
+from banledger.ledger.ids import canonical_address
+from banledger.ledger.network import line_of
 from banledger.settings import without_password
+from banledger.spool.events import VERSION
 
 if TYPE_CHECKING:
     import redis
@@ -214,7 +214,7 @@ def connect(url: str) -> Iterator[Source]:
     """The source at a redis:// URL. Raises SettingsError, and StoreUnavailable for whatever goes wrong within."""
     import redis
 
-    from banledger.store.trouble import translate
+    from banledger.stores.redis.errors import translate
 
     try:
         client = redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=30)

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from banledger.block import Block, block, blocks_between
 from banledger.clock import is_future
-from banledger.enrich.jcard import text
-from banledger.identity import canonical_address
-from banledger.network import MOST_CIDRS, SHORTEST, Network, smallest_around
-from banledger.record import is_country
+from banledger.ledger.ban import is_country
+from banledger.ledger.ids import canonical_address
+from banledger.ledger.network import MOST_CIDRS, SHORTEST, Network, smallest_around
+from banledger.net.prefix import Block, block, blocks_between
+from banledger.whois.rdap.vcard import text
 
 SOURCE = "import"
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from banledger.block import block
-from banledger.record import Ban
+from banledger.ledger.ban import Ban
+from banledger.net.prefix import block
 from banledger.report.query import PRIVATE, Query
 
 

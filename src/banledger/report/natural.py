@@ -2,8 +2,8 @@
 
 import re
 
-from banledger.block import block
-from banledger.identity import canonical_address
+from banledger.ledger.ids import canonical_address
+from banledger.net.prefix import block
 
 _NUMBER = re.compile(r"([0-9]{1,18})")
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from heapq import nlargest
 from itertools import islice
 
-from banledger.store.reader import LedgerReader
+from banledger.ledger.reader import LedgerReader
 
 Row = tuple[str, int]
 """A value (token) and its bans."""

@@ -9,16 +9,16 @@ from typing import TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from banledger.block import Block, block
-from banledger.identity import canonical_address, is_ban_id
-from banledger.keyspace import token
-from banledger.network import Network
-from banledger.record import PENDING, Ban
+from banledger.ledger.ban import PENDING, Ban
+from banledger.ledger.ids import canonical_address, is_ban_id
+from banledger.ledger.keys import token
+from banledger.ledger.network import Network
+from banledger.ledger.reader import LedgerReader
+from banledger.net.prefix import Block, block
+from banledger.net.special import kind_of
 from banledger.report.walk import Progress, newest_first, silent
 from banledger.report.whois import named
-from banledger.special import kind_of
-from banledger.store.pages import pages
-from banledger.store.reader import LedgerReader
+from banledger.stores.pages import pages
 
 _PROBED = 4096  # addresses of a network that are asked for one by one
 _SAID_EVERY = 500  # bans

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from banledger.keyspace import DAY
+from banledger.ledger.keys import DAY
+from banledger.ledger.reader import LedgerReader
 from banledger.report.query import PRIVATE, Query
 from banledger.report.walk import token_of
-from banledger.store.reader import LedgerReader
 
 PAIR = "jail+country"
 _SINGLE = ("jail", "country", "server", "ip", "network", "asn", "org")  # a ban has at most one value of each

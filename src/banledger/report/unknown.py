@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from itertools import islice
 
-from banledger.countries import NAMES, name_of
-from banledger.keyspace import text_of
+from banledger.geo.countries import NAMES, name_of
+from banledger.ledger.keys import text_of
+from banledger.ledger.reader import LedgerReader
 from banledger.report.query import PRIVATE, Query
 from banledger.report.walk import token_of
-from banledger.store.reader import LedgerReader
 
 _LOOKED_AT = 1000  # names to choose from
 _MEANT = {"UK": "GB", "EN": "GB", "EL": "GR", "JA": "JP", "KO": "KR", "SP": "ES"}

@@ -10,12 +10,12 @@ from datetime import date, timedelta
 
 from msgspec import Struct
 
-from banledger.keyspace import token
-from banledger.record import Ban
+from banledger.ledger.ban import Ban
+from banledger.ledger.keys import token
+from banledger.ledger.reader import LedgerReader
 from banledger.report.match import matcher
 from banledger.report.query import PRIVATE, Query, Span
-from banledger.store.pages import pages
-from banledger.store.reader import LedgerReader
+from banledger.stores.pages import pages
 
 Progress = Callable[[int, int], None]
 """Told how many bans were looked at, and of how many."""

@@ -4,11 +4,11 @@ from math import inf
 
 from msgspec import Struct
 
-from banledger.block import Block, block
 from banledger.clock import is_fresh, left_s
-from banledger.network import Answer, Cell, Network, Outcome, Pause, cell_of, near_cells
-from banledger.record import INHERITED, NONE, PROVEN, STALE
-from banledger.store.networks import NetworksReader
+from banledger.ledger.ban import INHERITED, NONE, PROVEN, STALE
+from banledger.ledger.network import Answer, Cell, Network, Outcome, Pause, cell_of, near_cells
+from banledger.ledger.networks import NetworksReader
+from banledger.net.prefix import Block, block
 
 AROUND = "around"
 NAMED = (PROVEN, STALE, INHERITED)
@@ -53,7 +53,7 @@ def named(networks: NetworksReader, asked: str, now: float) -> bool:
 
 def _near(networks: NetworksReader, cell: Block, network: Network) -> Cell | None:
     """What proves the network near by; see `enrich.cache`."""
-    from banledger.enrich.places import alike  # with registry data that reports need not load
+    from banledger.whois.locate import alike
 
     same, near = alike(None), list(near_cells(cell))
     for other, found in zip(near, networks.cells([there.cidr for there in near]), strict=True):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from banledger.cli import run
-from tests.lines import ban, gap
+from banledger.cli.main import run
+from tests.support.lines import ban, gap
 from tests.unit.report.conftest import write
 
 Run = Callable[..., tuple[int, str, str]]

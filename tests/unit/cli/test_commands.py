@@ -13,9 +13,9 @@ import pytest
 from rich.cells import cell_len
 
 from banledger import __version__
-from banledger.cli import COMMANDS, commands, run
+from banledger.cli.main import COMMANDS, commands, run
 from banledger.settings import TABLE
-from tests.lines import ban
+from tests.support.lines import ban
 from tests.unit.cli.conftest import Run
 from tests.unit.report.conftest import write
 
@@ -214,7 +214,7 @@ def test_a_narrow_terminal_breaks_nothing(
 
 
 def test_a_bug_is_a_traceback(banledger: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("banledger.report.stats.report", lambda *_: 1 / 0)
+    monkeypatch.setattr("banledger.report.summary.report", lambda *_: 1 / 0)
 
     with pytest.raises(ZeroDivisionError):
         banledger("report")
@@ -224,7 +224,7 @@ def test_ctrl_c_is_quiet(banledger: Run, monkeypatch: pytest.MonkeyPatch) -> Non
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("banledger.report.stats.report", interrupted)
+    monkeypatch.setattr("banledger.report.summary.report", interrupted)
 
     assert banledger("report") == (130, "", "")
 

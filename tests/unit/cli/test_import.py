@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 import pytest
 
-from banledger.cli import commands
 from banledger.cli.import_ import import_
+from banledger.cli.main import commands
 from banledger.cli.progress import Progress
 from tests.unit.cli.conftest import Run
 

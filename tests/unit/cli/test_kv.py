@@ -3,8 +3,8 @@
 import pytest
 
 from banledger.report.formats.redis_cli import for_terminal, raw
-from banledger.store.commands import COMMANDS, Failure, Status, execute, score_text
-from tests.lines import T0, ban
+from banledger.stores.commands import COMMANDS, Failure, Status, execute, score_text
+from tests.support.lines import T0, ban
 from tests.unit.cli.conftest import Run
 from tests.unit.report.conftest import Make, make  # noqa: F401  a fixture
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from banledger.keyspace import Mark
-from banledger.store.engine import Repair
-from banledger.store.ledger import open_to_write
-from banledger.store.sqlite_writer import open_writer
-from tests.lines import ban, nowhere
+from banledger.ledger.keys import Mark
+from banledger.ledger.writer import open_to_write
+from banledger.stores.api import Repair
+from banledger.stores.sqlite.engine import open_writer
+from tests.support.lines import ban, nowhere
 from tests.unit.cli.conftest import Run
 from tests.unit.report.conftest import write
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import click
 import pytest
 
-from banledger.cli import commands
-from banledger.streams import ReaderGone, _Guarded
+from banledger.cli.main import commands
+from banledger.cli.streams import ReaderGone, _Guarded
 from tests.unit.cli.test_whois import ADDRESS, know
 
 PRINTING = (

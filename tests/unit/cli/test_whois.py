@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from banledger.cli import lookups
-from banledger.network import Answer, Cell, Network, Outcome, Pause
-from banledger.store.ledger import open_to_write
+from banledger.ledger.network import Answer, Cell, Network, Outcome, Pause
+from banledger.ledger.writer import open_to_write
+from banledger.service import wiring as lookups
+from tests.support.world import Registry
 from tests.unit.cli.conftest import Run
-from tests.world import Registry
 
 ADDRESS, CIDR = "115.209.121.31", "115.209.0.0/16"
 EVIL = "\x1b]0;owned\x07=1\u202e"

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banledger.importer.ancestor import Command, Summary, ban_line, import_bans, import_networks
-from banledger.model import BanLine, NetworkLine, decode
-from banledger.network import of_line
-from banledger.store.contents import silent
-from tests.lines import T0
+from banledger.ledger.network import of_line
+from banledger.ledger.scan import silent
+from banledger.spool.events import BanLine, NetworkLine, decode
+from tests.support.lines import T0
 from tests.unit.importer.test_networks import FOUND
 
 BAN = {b"jail": b"sshd", b"ip": b"192.0.2.1", b"country": b"CN", b"timestamp": str(T0).encode()}

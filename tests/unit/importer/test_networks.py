@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from banledger.countries import ISO
+from banledger.geo.countries import ISO
 from banledger.importer.networks import network_of
-from banledger.model import NetworkLine, decode
-from banledger.network import Network, line_of, of_line
+from banledger.ledger.network import Network, line_of, of_line
+from banledger.spool.events import NetworkLine, decode
 
 NOW = 1_795_500_000.0
 FOUND: dict[str, Any] = {

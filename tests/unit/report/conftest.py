@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from banledger.model import Event
-from banledger.record import Place
-from banledger.store.ledger import open_to_read, open_to_write
-from banledger.store.reader import LedgerReader
+from banledger.ledger.ban import Place
+from banledger.ledger.reader import LedgerReader
+from banledger.ledger.writer import open_to_read, open_to_write
+from banledger.spool.events import Event
 
 Make = Callable[[Iterable[Event]], LedgerReader]
 

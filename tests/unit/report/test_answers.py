@@ -12,15 +12,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from banledger.keyspace import text_of, token
-from banledger.record import Ban
-from banledger.report import ranked, stats
+from banledger.ledger.ban import Ban
+from banledger.ledger.keys import text_of, token
+from banledger.ledger.reader import LedgerReader
+from banledger.ledger.writer import open_to_read
+from banledger.report import ranked
+from banledger.report import summary as stats
 from banledger.report.natural import natural
 from banledger.report.query import Query, Span
 from banledger.report.walk import walk
-from banledger.store.ledger import open_to_read
-from banledger.store.reader import LedgerReader
-from tests.lines import T0, ban, gap
+from tests.support.lines import T0, ban, gap
 from tests.unit.report.conftest import Make, write
 
 _DAY = 86_400

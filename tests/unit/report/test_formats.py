@@ -10,8 +10,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from banledger.countries import NAMES, name_of
-from banledger.report import stats
+from banledger.geo.countries import NAMES, name_of
+from banledger.ledger.reader import LedgerReader
+from banledger.ledger.writer import open_to_read
+from banledger.report import summary as stats
 from banledger.report.formats import chart, csv, json, listing, table
 from banledger.report.formats.escape import cell, visible
 from banledger.report.formats.moment import duration
@@ -19,9 +21,7 @@ from banledger.report.formats.screen import Screen
 from banledger.report.query import Query, Span
 from banledger.report.show import show
 from banledger.report.walk import walk
-from banledger.store.ledger import open_to_read
-from banledger.store.reader import LedgerReader
-from tests.lines import T0, ban, gap
+from tests.support.lines import T0, ban, gap
 from tests.unit.report.conftest import Make, write
 
 BERLIN = ZoneInfo("Europe/Berlin")

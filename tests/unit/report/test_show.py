@@ -6,15 +6,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from banledger.enrich.places import offline_only
-from banledger.model import Event
-from banledger.network import Cell, Network, Outcome
+from banledger.ledger.network import Cell, Network, Outcome
+from banledger.ledger.writer import Ledger, open_to_write
 from banledger.report.formats import listing
 from banledger.report.formats.screen import Screen
 from banledger.report.show import Standing, show, state_of
 from banledger.report.whois import NAMED, known
-from banledger.store.ledger import Ledger, open_to_write
-from tests.lines import T0, ban, unban
+from banledger.spool.events import Event
+from banledger.whois.locate import offline_only
+from tests.support.lines import T0, ban, unban
 from tests.unit.report.conftest import Make
 
 UTC = ZoneInfo("UTC")

@@ -4,7 +4,7 @@ import pytest
 
 from banledger.report.query import Query
 from banledger.report.unknown import unknown
-from tests.lines import T0, ban, start
+from tests.support.lines import T0, ban, start
 from tests.unit.report.conftest import Make
 
 LINES = [ban("192.0.2.1", T0, jail="sshd", server="web1"), ban("203.0.113.1", T0 + 1, jail="nginx-http-auth")]

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator
 from io import StringIO
 from zoneinfo import ZoneInfo
 
-from banledger.countries import name_of
-from banledger.record import Ban
+from banledger.geo.countries import name_of
+from banledger.ledger.ban import Ban
 from banledger.report.formats.escape import cell
 from banledger.report.formats.json import ban_object
 from banledger.report.show import NONE_STOPPED, Shown, Stopped
-from banledger.report.stats import HOURS, Report, Top
+from banledger.report.summary import HOURS, Report, Top
 
 _BAN = (
     "id", "server", "jail", "ip", "fid", "scope", "country", "country_from", "network", "asn", "org", "located",

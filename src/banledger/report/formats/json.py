@@ -10,15 +10,15 @@ from math import isinf
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from banledger.countries import name_of
-from banledger.network import Network
-from banledger.record import Ban
+from banledger.geo.countries import name_of
+from banledger.ledger.ban import Ban
+from banledger.ledger.network import Network
+from banledger.ledger.reader import Gap
 from banledger.report.formats.moment import iso
 from banledger.report.query import Query
 from banledger.report.show import NONE_STOPPED, Shown, Stopped, state_of
-from banledger.report.stats import Report, Top
+from banledger.report.summary import Report, Top
 from banledger.report.whois import Known
-from banledger.store.reader import Gap
 
 
 def report(answer: Report) -> str:

@@ -8,17 +8,17 @@ from msgspec.structs import replace
 from rich.table import Table
 from rich.text import Text
 
-from banledger.block import block
-from banledger.countries import name_of
-from banledger.network import Network
-from banledger.record import Ban
+from banledger.geo.countries import name_of
+from banledger.ledger.ban import Ban
+from banledger.ledger.network import Network
+from banledger.net.prefix import block
+from banledger.net.special import described, kind_of
 from banledger.report.formats.chart import ASCII
 from banledger.report.formats.escape import visible
 from banledger.report.formats.moment import duration, short
 from banledger.report.formats.screen import Screen
 from banledger.report.show import NONE_STOPPED, Shown, Standing, State, Stopped, state_of
 from banledger.report.whois import AROUND, Known
-from banledger.special import described, kind_of
 
 _REMARKS = 8
 _MATCHES = 100

@@ -1,6 +1,6 @@
 """Replies as `redis-cli` prints them (its 7.0 `cliFormatReplyTTY` and `cliFormatReplyRaw`)."""
 
-from banledger.store.commands import Failure, Reply, Status
+from banledger.stores.commands import Failure, Reply, Status
 
 _NAMED = {0x5C: "\\\\", 0x22: '\\"', 0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x07: "\\a", 0x08: "\\b"}
 

@@ -8,15 +8,15 @@ from zoneinfo import ZoneInfo
 
 from rich.text import Text
 
-from banledger.countries import name_of
+from banledger.geo.countries import name_of
+from banledger.ledger.reader import Gap
 from banledger.report.formats import chart
 from banledger.report.formats.chart import Glyphs
 from banledger.report.formats.escape import visible
 from banledger.report.formats.moment import local
 from banledger.report.formats.screen import Screen
 from banledger.report.query import Query, Span
-from banledger.report.stats import Count, Report, Top
-from banledger.store.reader import Gap
+from banledger.report.summary import Count, Report, Top
 
 _TITLES = {
     "ip": "Addresses", "country": "Countries", "jail": "Jails", "server": "Servers", "user": "User names",

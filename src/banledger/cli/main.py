@@ -1,0 +1,154 @@
+"""The command line: one command a file, loaded when it is asked for.
+
+Rules of its voice. Data goes to stdout, talk to stderr. An error is `error: what` and `hint: what to do`, each one
+line, and an exit code of `errors.py`; what nobody foresaw is a traceback. A pipe that closes and Ctrl-C are quiet.
+What becomes of output that can't be written: see `banledger.cli.streams`.
+"""
+
+import atexit
+import gc
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from banledger import __version__
+from banledger.errors import BanledgerError
+
+_INTERRUPTED = 130
+
+COMMANDS = {
+    "record": "the service: take bans from the spool into the ledger",
+    "report": "what happened: totals, bans per day, who, from where, when",
+    "top": "the addresses, countries, jails, users ... with most bans",
+    "bans": "bans one by one, newest first",
+    "show": "everything about an address, a network or one ban",
+    "whois": "whose network an address is in, from the ledger or its registry",
+    "kv": "read the keys themselves, as redis-cli would",
+    "demo": "a fail2ban, attacks and a ledger, all temporary",
+    "store": "copy a ledger to another store, check it, rebuild it",
+    "import": "bring in the bans that another record holds",
+    "action": "about the fail2ban action",
+}
+"""Every command with its line in the help. Command `x` is the function `x` of `banledger.cli.x`."""
+
+_NAMES = {"import": "import_"}  # where the command's own is a word of Python's
+
+_HELP = """The record of every ban that fail2ban makes: who, when, by which jail, from where.
+
+\b
+Example:
+  banledger report                        the last 30 days
+  banledger top country --since 7d        who attacks most
+  banledger bans --jail sshd --country CN
+  banledger show 203.0.113.9
+
+\b
+Settings come from flags, then BANLEDGER_* in the environment (BANLEDGER_STORE,
+BANLEDGER_SPOOL, BANLEDGER_PREFIX, BANLEDGER_TIMEZONE), then
+/etc/banledger/banledger.toml (or --config, or BANLEDGER_CONFIG).
+
+\b
+Exit codes:
+  0    all is well
+  1    something a user can mend went wrong; `kv`: an error reply
+  2    a question or command line that makes no sense
+  3    wrong settings
+  4    the ledger can't be used: there is none, or it is not one
+  5    the ledger is down, full or busy; trying again may help
+  6    another recorder writes to the ledger
+  7    the spool can't be read
+  8    no fail2ban-server to run (demo)
+  9    the ledger has faults
+  10   no registry told whose a network is; trying again may help
+  11   the output can't be written
+  130  interrupted
+  141  the reader of the output went away
+"""
+
+
+class _Commands(click.Group):
+    """A group that imports a command when it is run, and none of them to list them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        name = _NAMES.get(cmd_name, cmd_name)
+        command = getattr(import_module(f"banledger.cli.{name}"), name)
+        assert isinstance(command, click.Command)  # noqa: S101
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=_Commands, help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(__version__, "-V", "--version", message="banledger %(version)s")
+def commands() -> None:
+    """All commands. See `run`."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command that the arguments name; the exit code. What it printed is written when this returns."""
+    atexit.register(gc.freeze)  # the interpreter ends sooner if it need not look at every object once more
+    try:
+        _invoke(list(arguments) or ["--help"])
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as error:
+        return _usage(error)
+    except BanledgerError as error:
+        return tell(error)
+    except (KeyboardInterrupt, click.Abort):
+        return _INTERRUPTED
+    return 0
+
+
+def _invoke(arguments: list[str]) -> None:
+    """Run it. Output that can't be written is an error of the command, also if that comes to light at its end."""
+    try:
+        if not _completes():
+            with commands.make_context("banledger", arguments) as context:
+                commands.invoke(context)
+    finally:
+        sys.stdout.flush()
+
+
+def _completes() -> bool:
+    """Whether a shell asked for completions (click's protocol); they are printed."""
+    if not (instruction := os.environ.get("_BANLEDGER_COMPLETE")):
+        return False
+    from click.shell_completion import shell_complete
+
+    shell_complete(commands, {}, "banledger", "_BANLEDGER_COMPLETE", instruction)
+    return True
+
+
+def _usage(error: click.ClickException) -> int:
+    context = getattr(error, "ctx", None)
+    message = " ".join(error.format_message().split())
+    first = message[:1] if message[1:2].isupper() else message[:1].lower()  # FROM is the name of an argument
+    _talk(first + message[1:].rstrip("."), f"{context.command_path if context else 'banledger'} --help")
+    return error.exit_code
+
+
+def tell(error: BanledgerError) -> int:
+    """Print an error; its exit code."""
+    _talk(str(error), error.hint)
+    return error.exit_code
+
+
+def _talk(message: str, hint: str) -> None:
+    from banledger.report.formats.escape import visible
+
+    click.echo(f"error: {visible(message)}", err=True)
+    if hint:
+        click.echo(f"hint: {visible(hint)}", err=True)

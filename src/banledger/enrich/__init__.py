@@ -1,1 +1,0 @@
-"""What is known of an offender's address besides the address."""

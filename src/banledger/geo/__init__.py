@@ -1,0 +1,1 @@
+"""Countries of addresses, from data on this machine."""

@@ -1,0 +1,233 @@
+"""Bring one ledger to the state of another, on any engines.
+
+Theory of operation. What is copied are hashes (`_WHAT`); all else follows from them as it does when they are recorded,
+so a copy is whole even if its source's sets are not. A hash that the copy lacks is put, one that differs is replaced:
+merging is for lines, and here both sides are what lines made. Amendments that the source has forgotten go; a *ban*
+that only the copy has is never taken away unless asked (`prune`): it would be lost for good.
+
+A copy is written to by nobody else. Its `meta` lacks `made_by` until a recorder opens it; from then on it has a life
+of its own and is refused as a target. Interrupted, it is gone on with by copying again: what is the same is skipped.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from banledger.errors import StoreError, StoreUnavailable
+from banledger.ledger import scan as contents
+from banledger.ledger.ban import PENDING, from_hash
+from banledger.ledger.check import StaleHash, check
+from banledger.ledger.keys import DIMENSIONS, Change, Keyspace, Mark
+from banledger.ledger.scan import Progress, silent
+from banledger.stores.api import Applied, Engine, Hash, Reader, Repair
+from banledger.stores.pages import pages
+
+_ROUNDS = 5
+_AT_ONCE = 2000
+_OWN = "made_by"  # the field of meta that a recorder gives to what it opens
+_SAME = ("ledger", "layout", "timezone")
+_MOD = 1 << 64
+
+
+class Copied(Struct, frozen=True):
+    """What was done: hashes put, replaced, the same already, taken away, and left out because they make no sense."""
+
+    new: int = 0
+    changed: int = 0
+    same: int = 0
+    removed: int = 0
+    unreadable: int = 0
+
+
+class End(Struct, frozen=True):
+    """One side of a copy."""
+
+    engine: Reader
+    keys: Keyspace
+
+
+class Target(Struct, frozen=True):
+    """The side that is written to."""
+
+    engine: Engine
+    keys: Keyspace
+
+
+def _ban_change(keys: Keyspace, id_: str, old: Hash, new: Hash) -> Change | None:
+    """From one ban's hash to another, fields unknown here included; from what is only the copy's, to nothing."""
+    have = from_hash(id_, old) if old else None
+    if not new:
+        return keys.removal(have) if have else None
+    return replace(
+        keys.change(have, from_hash(id_, new)),
+        fields={name: value for name, value in new.items() if old.get(name) != value},
+        drop=tuple(name for name in old if name not in new),
+    )
+
+
+def _gap_change(keys: Keyspace, id_: str, old: Hash, new: Hash) -> Change | None:
+    """Gaps never change."""
+    if old or not new:
+        return None
+    key = keys.gap(id_)
+    return Change(slot=id_[:4], key=key, guard=None, fields=new, after=keys.standing_of(key, new))
+
+
+# What is copied, by the word in its key behind the month: how to get from the hash that the copy has to the source's.
+_WHAT: dict[str, Callable[[Keyspace, str, Hash, Hash], Change | None]] = {"ban": _ban_change, "gap": _gap_change}
+
+
+def copy(source: End, target: Target, *, prune: bool = False, progress: Progress = silent) -> Copied:
+    """Bring `target` to the state of `source`. `prune`: bans that only the target has go too.
+
+    Raises StoreError if the target is no copy (see the module), or its time zone is another.
+    """
+    _claim(source, target)
+    target.engine.settle()
+    counts: Counter[str] = Counter()
+    months = contents.months(source.engine, source.keys)
+    for done, month in enumerate(months):
+        progress("copying months", done, len(months))
+        target.engine.enlist(target.keys.months, [month])
+        _copy_month(source, target, month, counts)
+    progress("copying months", len(months), len(months))
+    _copy_networks(source, target)
+    _copy_sources(source, target)
+    for month in contents.months(target.engine, target.keys):
+        _remove_from_month(source, target, month, counts, prune=prune)
+    return Copied(**counts)
+
+
+def _claim(source: End, target: Target) -> None:
+    meta = source.engine.hashes([source.keys.meta])[0]
+    have = target.engine.hashes([target.keys.meta])[0]
+    if _OWN in have:
+        raise StoreError(
+            "the target is a ledger of its own: a recorder has written to it",
+            hint="copy to another place or prefix, or remove it first if it is not needed",
+        )
+    if have and (differing := [name for name in _SAME if have.get(name) != meta.get(name)]):
+        raise StoreError(
+            f"the target is a copy of another ledger: not the same {', '.join(differing)}",
+            hint="copy to another place or prefix",
+        )
+    target.engine.assign(target.keys.meta, {name: value for name, value in meta.items() if name != _OWN})
+
+
+def _copy_month(source: End, target: Target, month: str, counts: Counter[str]) -> None:
+    listed = contents.of_month(source.engine, source.keys, month)
+    for what in _WHAT:
+        for page in pages(contents.hashes(source.engine, listed[what]), _AT_ONCE):
+            _write(target, what, dict(page), counts)
+
+
+def _copy_networks(source: End, target: Target) -> None:
+    """What registries said. Not counted: it is a cache, and what a copy lacks is asked for again."""
+    theirs = contents.indexes(target.keys).items()
+    for (index, key), (their_index, their_key) in zip(contents.indexes(source.keys).items(), theirs, strict=True):
+        for page in pages(contents.entries(source.engine, index)):
+            hashes = source.engine.hashes([key(cidr) for cidr, _ in page])
+            have = target.engine.hashes([their_key(cidr) for cidr, _ in page])
+            pairs = zip(page, hashes, have, strict=True)
+            target.engine.replace({their_key(cidr): new for (cidr, _), new, old in pairs if new != old})
+            target.engine.mend(Repair(marks=[Mark(their_index, cidr, score) for cidr, score in page]))
+
+
+def _copy_sources(source: End, target: Target) -> None:
+    """What is known of sources. Not counted."""
+    listed = set(source.engine.members(source.keys.sources))
+    for page in pages(sorted(listed | contents.sources(source.engine, source.keys))):
+        hashes = source.engine.hashes([source.keys.source(tok) for tok in page])
+        target.engine.enlist(target.keys.sources, page)
+        target.engine.replace({target.keys.source(tok): new for tok, new in zip(page, hashes, strict=True)})
+
+
+def _write(target: Target, what: str, wanted: dict[str, Hash], counts: Counter[str]) -> None:
+    """Make the copy's hashes `wanted` (empty: none); computed again where they changed meanwhile."""
+    for _ in range(_ROUNDS):
+        ids = list(wanted)
+        have = target.engine.hashes([_key(target.keys, what, id_) for id_ in ids])
+        changes: dict[str, tuple[str, Change]] = {}
+        for id_, old in zip(ids, have, strict=True):
+            done, change = _plan(target.keys, what, id_, old, wanted[id_])
+            if change is None:
+                counts[done] += 1
+                del wanted[id_]
+            else:
+                changes[id_] = done, change
+        outcomes = target.engine.apply([change for _, change in changes.values()]) if changes else []
+        for (id_, (done, _)), outcome in zip(changes.items(), outcomes, strict=True):
+            if isinstance(outcome, Applied):
+                counts[done] += 1
+                del wanted[id_]
+        if not wanted:
+            return
+    raise StoreUnavailable("somebody else writes to the target", hint="stop them and copy again")
+
+
+def _plan(keys: Keyspace, what: str, id_: str, old: Hash, new: Hash) -> tuple[str, Change | None]:
+    """What is to be done with a hash, as `Copied` counts it, and how."""
+    if old == new:
+        return "same", None
+    try:
+        change = _WHAT[what](keys, id_, old, new)
+    except (ValueError, KeyError):
+        return "unreadable", None
+    return ("same" if change is None else "new" if not old else "changed" if new else "removed"), change
+
+
+def _remove_from_month(source: End, target: Target, month: str, counts: Counter[str], *, prune: bool) -> None:
+    listed = contents.of_month(target.engine, target.keys, month)["ban"]
+    for page in pages(contents.hashes(target.engine, listed)):
+        there = source.engine.hashes([source.keys.ban(id_) for id_, _ in page])
+        gone = [id_ for (id_, old), new in zip(page, there, strict=True) if not new and (prune or _waits(old))]
+        if gone:
+            _write(target, "ban", {id_: {} for id_ in gone}, counts)
+
+
+def _waits(fields: Hash) -> bool:
+    return fields.get("origin") == PENDING
+
+
+def _key(keys: Keyspace, what: str, id_: str) -> str:
+    return f"{keys.prefix}:{{{id_[:4]}}}:{what}:{id_}"
+
+
+# Verification.
+
+
+def verify(source: End, target: Target, progress: Progress = silent) -> Iterator[str]:
+    """Where the copy is not what the source is, in words: hashes by month, values by dimension, faults of its own.
+
+    Differences that the source got meanwhile count; so nobody should write to it.
+    """
+    months = sorted({*contents.months(source.engine, source.keys), *contents.months(target.engine, target.keys)})
+    for done, month in enumerate(months):
+        progress("comparing months", done, len(months))
+        mine = contents.of_month(source.engine, source.keys, month)
+        theirs = contents.of_month(target.engine, target.keys, month)
+        for what in _WHAT:
+            one, other = _digest(source.engine, mine[what]), _digest(target.engine, theirs[what])
+            if one[0] != other[0]:
+                yield f"{month}: {one[0]:,} {what}s in the source, {other[0]:,} in the copy"
+            elif one != other:
+                yield f"{month}: a {what} of the copy is not as in the source"
+    for dimension in DIMENSIONS:
+        one_size = source.engine.cards([source.keys.top(dimension)])[0]
+        other_size = target.engine.cards([target.keys.top(dimension)])[0]
+        if one_size != other_size:
+            yield f"{dimension}: {one_size:,} values in the source, {other_size:,} in the copy"
+    for fault in check(target.engine, target.keys, progress=progress):
+        if not isinstance(fault, StaleHash):
+            yield f"{fault.key} {fault.what}"
+
+
+def _digest(reader: Reader, listed: list[str]) -> tuple[int, int]:
+    """How many hashes, and a fingerprint of them all in any order."""
+    size = mark = 0
+    for id_, fields in contents.hashes(reader, listed):
+        size += 1
+        mark = (mark + hash((id_, frozenset(fields.items())))) % _MOD
+    return size, mark

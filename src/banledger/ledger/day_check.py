@@ -1,0 +1,94 @@
+"""Are single days of a ledger whole? What a recorder looks at by itself after its server restarted.
+
+A server that lost power may come back with half of a transaction: a hash without its tallies. `check` reads all of a
+ledger, and nothing may write meanwhile; here a month's part of one local day is compared with its bans, and read again
+if another recorder wrote to it.
+"""
+
+from collections import Counter, defaultdict
+
+from banledger.ledger.ban import PENDING, from_hash
+from banledger.ledger.check import Fault
+from banledger.ledger.keys import Keyspace
+from banledger.stores.api import Reader
+
+MOST = 20_000
+"""Bans of one day that are looked at."""
+
+_TRIES = 5
+
+
+def day_faults(reader: Reader, keys: Keyspace, month: str, day: str) -> list[Fault] | None:
+    """What is wrong with the set and the tallies of a day in a month's slot. None: too many bans, or never at rest."""
+    listed, counts = keys.day(month, day), keys.tallies_of(month, day)
+    for _ in range(_TRIES):
+        if reader.cards([listed])[0] > MOST:
+            return None
+        ids, tallies = set(reader.members(listed)), [reader.tally([key]) for key in counts]
+        faults, wanted = _derive(reader, keys, listed, ids)
+        if (set(reader.members(listed)), [reader.tally([key]) for key in counts]) == (ids, tallies):
+            wrong = [key for key, tally in zip(counts, tallies, strict=True) if wanted[key] != tally]
+            return faults + [Fault(key, "is not what its bans say") for key in wrong]
+    return None
+
+
+def _derive(reader: Reader, keys: Keyspace, listed: str, ids: set[str]) -> tuple[list[Fault], dict[str, Counter[str]]]:
+    """What the bans of a day's set ask for; the ids in it that are no ban's of that day."""
+    faults: list[Fault] = []
+    wanted: dict[str, Counter[str]] = defaultdict(Counter)
+    names = sorted(ids)
+    for id_, fields in zip(names, reader.hashes([keys.ban(id_) for id_ in names]), strict=True):
+        try:
+            ban = from_hash(id_, fields)
+        except (ValueError, KeyError):
+            faults.append(Fault(listed, f"should not have {id_!r}"))
+            continue
+        if ban.origin == PENDING or keys.day(id_[:4], ban.day) != listed:
+            faults.append(Fault(listed, f"should not have {id_!r}"))
+            continue
+        for key, member in keys.tallies(ban):
+            wanted[key][member] += 1
+    return faults, wanted
+
+
+class DayCheck:
+    """Looks at days, one at each step."""
+
+    def __init__(self) -> None:
+        self._left: list[tuple[str, str]] = []
+        self._faults: list[Fault] = []
+        self._unknown = self._whole = 0
+        self.pending = False
+
+    def begin(self, days: set[tuple[str, str]]) -> None:
+        """Look at these months and local days."""
+        self._left, self._faults = sorted(days), []
+        self._unknown = self._whole = 0
+        self.pending = True
+
+    def step(self, reader: Reader, keys: Keyspace) -> str:
+        """Look at one; the finding in words for the log when that was the last. Raises StoreError."""
+        if self._left:
+            found = day_faults(reader, keys, *self._left[-1])
+            self._left.pop()
+            self._faults += found or []
+            self._unknown += found is None
+            self._whole += found == []
+        if self._left:
+            return ""
+        self.pending = False
+        return self._finding()
+
+    @property
+    def found_faults(self) -> bool:
+        """Whether the ledger is not whole."""
+        return bool(self._faults)
+
+    def _finding(self) -> str:
+        if self._faults:
+            first = self._faults[0]
+            return f"the ledger is not whole since the server restarted: {first.key} {first.what}"
+        if not (self._whole or self._unknown):
+            return "the server restarted: nothing was written to it lately"
+        unknown = f"; {self._unknown} too busy to look at: banledger store check" if self._unknown else ""
+        return f"the server restarted: days written to lately are whole ({self._whole} looked at{unknown})"

@@ -1,0 +1,261 @@
+"""The lease on each server label: which recorder records the bans that bear it.
+
+Theory of operation. A label belongs to a machine (its name in `meta`) and, of recorders whose machines have the same
+name, to one recorder: clones have everything in common, so it can't be a name that tells them apart. The lease is a
+nonce in the store. Its holder replaces it by a new one every `RENEW_S`, if it is still one of his own (compare and
+set); a recorder that finds a nonce that it did not draw knows that another one renewed the lease, and holds the label's
+bans back. Of two clones the first to renew goes on; each learns the other's name.
+
+Nonces are kept across restarts (`nonces`), so a restarted recorder goes on at once. A nonce that stays the same for
+`LEASE_S` of our own elapsed time has no living holder, and is replaced. No wall clock is read. A store that went back
+brings an older nonce of the holder, or none: neither is another recorder. A recorder that stops gives the lease back.
+
+Nothing is recorded under a lease that was last renewed more than `RENEW_S` ago, so two clones record both for no
+longer than that. A renewal is one round trip a label, and none a ban.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterable
+
+from msgspec import Struct
+
+from banledger.clock import elapsed_s
+from banledger.ledger.keys import Keyspace, token
+from banledger.ledger.nonces import Nonces
+from banledger.stores.api import Engine, Hash
+
+RENEW_S = 20.0
+LEASE_S = 60.0
+RETRY_S = 5.0
+"""How often a label that is held back is asked for again."""
+IDLE_S = 86_400.0
+"""A label that no line bore for so long is given back."""
+
+NAMELESS = "nameless"
+"""The name of a machine that has none: containers often have no machine-id."""
+
+OWNER = "server:"
+_LONGEST_NAME = 200
+_NAMES_SAID = 20
+_MET = "bans that both recorded may have become one"
+
+_Notice = tuple[int, str]
+
+
+class Refusal(Struct, frozen=True):
+    """Why a label's bans are held back, and what to do."""
+
+    message: str
+    hint: str
+
+
+class LabelTable:
+    """What the store knows of labels. `machine`: this machine's name. Raises StoreError."""
+
+    def __init__(self, engine: Engine, keys: Keyspace, ledger: str, machine: str) -> None:
+        self._engine = engine
+        self._keys = keys
+        self.ledger = ledger
+        self._machine = machine
+
+    def claim(self, labels: Iterable[str]) -> set[str]:
+        """Give this machine each label that no machine has; those that are this machine's then."""
+        wanted = {OWNER + token(label): label for label in labels}
+        meta = self._engine.hashes([self._keys.meta])[0]
+        if missing := [field for field in wanted if field not in meta]:
+            meta = self._engine.claim(self._keys.meta, dict.fromkeys(missing, self._machine))
+        return {label for field, label in wanted.items() if meta.get(field) == self._machine}
+
+    def adopt(self, label: str, place: str = "", name: str = "") -> None:
+        """Give the label to this machine, and its lease to the recorder of that place; `name`: ours, for people."""
+        self._engine.assign(self._keys.meta, {OWNER + token(label): self._machine})
+        self._engine.assign(self._keys.label(token(label)), {"nonce": _adoption(place), "recorder": name})
+
+    def exchange(self, label: str, among: Iterable[str], fields: Hash, otherwise: Hash) -> Hash:
+        """See Engine.exchange; the field is `nonce`."""
+        return self._engine.exchange(self._keys.label(token(label)), "nonce", [*among], fields, otherwise)
+
+
+class _Lease:
+    """What this recorder knows of one label's lease. Moments are elapsed time."""
+
+    def __init__(self) -> None:
+        self.due = 0.0
+        self.used = 0.0  # when a line bore the label
+        self.candidate = ""  # drawn, and not known to be in the store
+        self.doubtful = False  # it may be: the attempt failed
+        self.nonce = ""  # what we put into the store last
+        self.foreign = ""  # the other's nonce that we saw last
+        self.since = 0.0  # and when we saw it first
+        self.refusal: Refusal | None = None
+
+
+class Labels:
+    """The labels that one recorder may record. Used by one thread; outlives connections to the store.
+
+    me       the recorder's name for people: host, boot, process, address
+    place    what stays the same when the recorder is restarted and differs between clones, as far as that is known
+    spool    the spool it reads: another recorder on the same machine reads another one
+    elapsed  seconds that never go back
+    """
+
+    def __init__(
+        self,
+        me: str = "this recorder",
+        place: str = "",
+        spool: str = "",
+        nonces: Nonces | None = None,
+        elapsed: Callable[[], float] = elapsed_s,
+    ) -> None:
+        self._me = me[:_LONGEST_NAME]
+        self._adopted = _adoption(place)
+        self._spool = spool
+        self._nonces = nonces or Nonces()
+        self._elapsed = elapsed
+        self._ledger = ""
+        self._leases: dict[str, _Lease] = {}
+        self._rivals: set[str] = set()
+        self._notices: list[_Notice] = []
+
+    def new(self, table: LabelTable, labels: Iterable[str]) -> set[str]:
+        """Those of the labels of lines that were not asked for yet."""
+        self._see(table)
+        now, new = self._elapsed(), set()
+        for label in labels:
+            if label in self._leases:
+                self._leases[label].used = now
+            else:
+                new.add(label)
+        return new
+
+    @property
+    def refused(self) -> dict[str, Refusal]:
+        """Labels whose bans must be held back."""
+        return {label: lease.refusal for label, lease in self._leases.items() if lease.refusal}
+
+    @property
+    def due(self) -> bool:
+        """Whether a lease must be renewed before anything is recorded, or asked for again."""
+        return any(lease.due <= self._elapsed() for lease in self._leases.values())
+
+    def notices(self) -> list[_Notice]:
+        """What is to be logged since the last call: (level, text)."""
+        notices, self._notices = self._notices, []
+        return notices
+
+    def take(self, table: LabelTable, labels: Iterable[str] = ()) -> None:
+        """Ask for these labels, and renew every lease that is due. Raises StoreError."""
+        self._see(table)
+        now = self._elapsed()
+        for label in labels:
+            self._leases.setdefault(label, _Lease()).used = now
+        for label in [label for label, lease in self._leases.items() if now - lease.used >= IDLE_S]:
+            self._give_back(table, label)
+        due = sorted(label for label, lease in self._leases.items() if lease.due <= now)
+        ours = table.claim(due) if due else set()
+        for label in due:
+            if label in ours:
+                self._renew(table, label, now)
+            else:
+                self._refuse(label, now, _belongs(label))
+
+    def _see(self, table: LabelTable) -> None:
+        """Leases are of one ledger: forget them where it is another."""
+        if table.ledger != self._ledger:
+            self._ledger = table.ledger
+            self._leases.clear()
+
+    def give_back(self, table: LabelTable) -> None:
+        """Let any recorder take the labels at once. Raises StoreError."""
+        if table.ledger == self._ledger:
+            for label in list(self._leases):
+                self._give_back(table, label)
+
+    def _give_back(self, table: LabelTable, label: str) -> None:
+        if nonce := self._leases[label].nonce:
+            table.exchange(label, [nonce], {"nonce": "", "last": nonce}, {})
+        del self._leases[label]
+
+    def _renew(self, table: LabelTable, label: str, now: float) -> None:
+        lease, name = self._leases[label], f"{self._ledger}\n{label}\n{self._spool}"
+        if not lease.candidate:
+            lease.candidate = os.urandom(8).hex()
+            self._nonces.add(name, lease.candidate)
+        candidate = lease.candidate
+        ours = [one for one in self._nonces.of(name) if one != candidate or lease.doubtful]
+        silent = [lease.foreign] if lease.foreign and now - lease.since >= LEASE_S else []
+        among = ["", *ours, self._adopted, *silent]
+        wanted = {"nonce": candidate, "recorder": self._me, "rival": "", "last": ""}
+        lease.doubtful = True
+        there = table.exchange(label, among, wanted, {"rival": self._me})
+        lease.doubtful = False
+        found = there.get("nonce", "")
+        if found not in among:
+            self._found_another(label, found, there.get("recorder", ""), now)
+            return
+        lease.nonce, lease.candidate, lease.due = candidate, "", now + RENEW_S
+        self._say_taken(label, there, known=ours, silent=found in silent)
+        lease.foreign, lease.refusal = "", None
+        if found == candidate:  # the failed attempt had done it: redraw
+            self._renew(table, label, now)
+
+    def _found_another(self, label: str, nonce: str, name: str, now: float) -> None:
+        lease = self._leases[label]
+        if nonce != lease.foreign:
+            lease.foreign, lease.since = nonce, now
+        self._refuse(label, now, _renewed_by(label, _shown(name), self._me))
+
+    def _refuse(self, label: str, now: float, refusal: Refusal) -> None:
+        lease = self._leases[label]
+        lease.due, lease.nonce = now + RETRY_S, ""
+        if lease.refusal != refusal:
+            lease.refusal = refusal
+            self._notices.append(
+                (logging.ERROR, f"{refusal.message}; bans of this label wait in the spool ({refusal.hint})")
+            )
+
+    def _say_taken(self, label: str, there: Hash, *, known: list[str], silent: bool) -> None:
+        """Say what the lease tells of other recorders, and that a label is recorded again."""
+        name, rival = _shown(there.get("recorder", "")), there.get("rival", "")
+        if silent:
+            text = f"server label {label!r}: {name} did not renew its lease for a minute: {self._me!r} takes its place"
+            self._notices.append((logging.WARNING, text))
+        elif (last := there.get("last")) and known and last not in known:
+            text = f"server label {label!r} was recorded by {name} since {self._me!r} last recorded it: {_MET}"
+            self._notices.append((logging.ERROR, text))
+        elif rival and rival != self._me and rival not in self._rivals and len(self._rivals) < _NAMES_SAID:
+            self._rivals.add(rival)
+            text = (
+                f"server label {label!r} is borne by another recorder, {_shown(rival)}: it holds its bans back,"
+                f" {self._me!r} goes on; until now {_MET} (docs/stores.md, 'Several servers, one ledger')"
+            )
+            self._notices.append((logging.ERROR, text))
+        if self._leases[label].refusal:
+            self._notices.append((logging.WARNING, f"recording again: server label {label!r}"))
+
+
+def _adoption(place: str) -> str:
+    """The nonce that gives a lease to the recorder of that place."""
+    return f"for {place}" if place else ""
+
+
+def _belongs(label: str) -> Refusal:
+    return Refusal(
+        f"server label {label!r} belongs to another machine of this ledger",
+        "give each fail2ban a label of its own (server=… in jail.d); if this machine takes the other's place:"
+        f" banledger record --adopt {label}",
+    )
+
+
+def _renewed_by(label: str, name: str, me: str) -> Refusal:
+    return Refusal(
+        f"server label {label!r} is recorded by another recorder, {name}, not by {me!r}; until now {_MET}",
+        "give each fail2ban a label of its own (server=… in jail.d); if the other one is gone, wait a minute;"
+        f" if this one takes its place: banledger record --adopt {label}",
+    )
+
+
+def _shown(name: str) -> str:
+    """Another recorder's name, from the store, as it may be shown."""
+    return repr(name[:_LONGEST_NAME]) if name else "of unknown name"

@@ -1,0 +1,150 @@
+"""Take out of a ledger what makes no sense, so that the rest can be made anew from it. Used by `rebuild`.
+
+What can be mended is: a ban keeps all fields but the damaged one, which is dropped or made from the others. A ban or a
+gap of which nobody can tell what it was goes to quarantine, where nothing reads it. What is only a cache, or is made
+anew anyway, goes.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from zoneinfo import ZoneInfo
+
+from banledger import __version__
+from banledger.errors import SettingsError
+from banledger.ledger import scan as contents
+from banledger.ledger.aside import line_of
+from banledger.ledger.ban import Local, repaired
+from banledger.ledger.ids import second_of
+from banledger.ledger.keys import Keyspace, kinds_of_keys
+from banledger.ledger.reader import zone_of
+from banledger.ledger.sound import damage, heads, singles
+from banledger.ledger.writer import calendar
+from banledger.spool.position import UNKNOWN, WRITER
+from banledger.stores.api import Engine, Hash, Repair
+from banledger.stores.pages import pages
+
+_KEPT = frozenset(("ban", "gap"))
+
+
+class Mending:
+    """One run over a ledger that nobody else writes to.
+
+    repaired, quarantined, removed  how many keys (see `rebuild.Rebuilt`)
+    """
+
+    def __init__(self, engine: Engine, keys: Keyspace) -> None:
+        self._engine = engine
+        self._keys = keys
+        self.repaired = self.quarantined = self.removed = 0
+
+    def shapes(self) -> None:
+        """Keys that hold another kind of thing than theirs, and entries that no engine wrote."""
+        self.removed += self._engine.sweep()
+        kind_of = kinds_of_keys(self._keys.prefix)
+        for key, holds in contents.misshapen(self._engine, self._keys).items():
+            kind = kind_of(key)
+            if kind is not None and kind.word in _KEPT:
+                self._quarantine(key, self._as_hash(key, holds))
+            else:
+                self._remove([key])
+
+    def hashes(self) -> None:
+        """Hashes with damaged fields."""
+        self._meta()
+        local = calendar(self._zone())
+        for month in contents.months(self._engine, self._keys):
+            there = contents.of_month(self._engine, self._keys, month)
+            for key, fields in self._read(there["ban"]):
+                self._ban(key, fields, local)
+            for key, fields in self._read(there["gap"]):
+                self._gap(key, fields)
+        for word, head in heads(self._keys).items():
+            for key, fields in self._read(self._engine.keys(head + "*")):
+                if word == "position":
+                    self._position(key, fields)
+                elif fields and damage(word, key.removeprefix(head), fields):
+                    self._remove([key])
+        for word, key in singles(self._keys).items():
+            fields = self._engine.hashes([key])[0]
+            if fields and damage(word, "", fields):
+                self._remove([key])
+        strange = [member for member in self._engine.members(self._keys.aside) if line_of(member) is None]
+        self._engine.mend(Repair(leaves=[(self._keys.aside, member) for member in strange]))
+        self.removed += len(strange)
+
+    def _position(self, key: str, fields: Hash) -> None:
+        """A position that is damaged, or missing, must not look like a store that went back."""
+        left = {writer: text for writer, text in fields.items() if WRITER.fullmatch(writer)}
+        unknown = {writer: UNKNOWN for writer, text in left.items() if damage("position", "", {writer: text})}
+        if left | unknown != fields:
+            self._engine.replace({key: left | unknown})
+            self.repaired += 1
+
+    def outboxes(self) -> None:
+        """All is made anew: nothing is left to be done."""
+        months = contents.months(self._engine, self._keys)
+        outboxes = [self._keys.outbox(month) for month in months]
+        self._remove([key for key, fields in self._read(iter(outboxes)) if fields])
+
+    def _meta(self) -> None:
+        meta = self._engine.hashes([self._keys.meta])[0]
+        again = {"ledger": os.urandom(8).hex(), "made_by": f"banledger {__version__}"}
+        for name, value in again.items():
+            error = damage("meta", "", meta)
+            if error is not None and error.field == name:
+                self._engine.assign(self._keys.meta, {name: value})
+                meta |= {name: value}
+                self.repaired += 1
+
+    def _zone(self) -> ZoneInfo:
+        try:
+            return zone_of(self._engine.hashes([self._keys.meta])[0].get("timezone", "UTC"))
+        except SettingsError:
+            return zone_of("UTC")
+
+    def _read(self, listed: "Iterator[str] | list[str]") -> Iterator[tuple[str, Hash]]:
+        for page in pages(list(listed)):
+            yield from zip(page, self._engine.hashes(page), strict=True)
+
+    def _ban(self, key: str, fields: Hash, local: Local) -> None:
+        id_ = key.rpartition(":")[2]
+        if not fields or damage("ban", id_, fields) is None:
+            return
+        mended = repaired(id_, fields, local)
+        if mended is None:
+            self._quarantine(key, fields)
+        else:
+            self._engine.replace({key: mended})
+            self.repaired += 1
+
+    def _gap(self, key: str, fields: Hash) -> None:
+        again = {"bans": "0", "others": "0", "reason": ""}
+        second = second_of(key.rpartition(":")[2])
+        again |= {} if second is None else {"since": f"{second}.000000", "seen": f"{second}.000000"}
+        left = dict(fields)
+        while fields and (error := damage("gap", "", left)):
+            if (made := again.pop(error.field, None)) is None:
+                self._quarantine(key, fields)
+                return
+            left[error.field] = made
+        if left != fields:
+            self._engine.replace({key: left})
+            self.repaired += 1
+
+    def _as_hash(self, key: str, holds: str) -> Hash:
+        """What a key of another kind holds, as far as it can be read."""
+        if holds == "set":
+            return {"holds": holds, "members": json.dumps(list(self._engine.members(key)))}
+        if holds == "zset":
+            return {"holds": holds, "members": json.dumps(dict(contents.entries(self._engine, key)))}
+        return {"holds": holds}
+
+    def _quarantine(self, key: str, fields: Hash) -> None:
+        self._engine.replace({self._keys.quarantine(key): fields})
+        self._engine.replace({key: {}})
+        self.quarantined += 1
+
+    def _remove(self, listed: list[str]) -> None:
+        self._engine.replace({key: {} for key in listed})
+        self.removed += len(listed)

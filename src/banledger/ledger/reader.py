@@ -1,0 +1,280 @@
+"""The ledger, to read: questions in words of the domain, over any engine."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from msgspec import Struct
+
+from banledger.errors import LedgerMissing, LedgerNewer, LedgerOlder, NotALedger, SettingsError
+from banledger.ledger.ban import Ban, from_hash
+from banledger.ledger.keys import DAY, DIMENSIONS, LAYOUT, Keyspace
+from banledger.ledger.networks import NetworksReader
+from banledger.ledger.source import STOPPED, Source
+from banledger.ledger.source import parsed as parsed_source
+from banledger.stores import fields as read
+from banledger.stores.api import Reader
+from banledger.stores.fields import Damaged
+
+_AT_ONCE = 500
+_IDENTITY = re.compile("[0-9a-f]{16}")
+_NOTED = 100  # damaged keys
+
+
+class Gap(Struct, frozen=True):
+    """Events that a writer lost. Times are UTC epoch seconds."""
+
+    server: str
+    jail: str
+    since: float
+    seen: float
+    bans: int
+    others: int
+    reason: str
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """The time zone of that IANA name. Raises SettingsError."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise SettingsError(
+            f"unknown time zone: {name}",
+            hint="set timezone to an IANA name such as Europe/Berlin or UTC",
+        ) from error
+
+
+def remains(engine: Reader, keys: Keyspace) -> bool:
+    """Whether anything is left of a ledger whose `meta` is gone."""
+    return any(engine.cards([keys.months, *map(keys.top, DIMENSIONS)]))
+
+
+class LedgerReader:
+    """A ledger to read. Raises LedgerMissing, LedgerOlder, LedgerNewer, NotALedger when made over the wrong store.
+
+    zone         its time zone; UTC where this machine does not know that
+    damaged_keys hashes that were left out of answers because they make no sense, and why
+    unknown_zone the name of its time zone if this machine does not know it, else empty. The days of recorded bans are
+                 in the ledger and stay right; dates and times of day that are computed from `zone` are UTC's
+    """
+
+    def __init__(self, engine: Reader, keyspace: Keyspace) -> None:
+        self._reader = engine
+        self.keys = keyspace
+        self.damaged_keys: dict[str, str] = {}
+        meta = engine.hashes([keyspace.meta])[0]
+        if not meta and remains(engine, keyspace):
+            raise NotALedger(
+                f"the ledger with the prefix {keyspace.prefix} has lost {keyspace.meta}, though other keys are left:"
+                " the store evicted it, or somebody deleted it",
+                hint="docs/stores.md, 'When keys are gone', says how to mend it",
+            )
+        if not meta:
+            raise LedgerMissing(
+                f"there is no ledger with the prefix {keyspace.prefix} yet",
+                hint="start the recorder: banledger record",
+            )
+        self._check(meta)
+        self.unknown_zone = ""
+        try:
+            self.zone = zone_of(meta["timezone"])
+        except SettingsError:
+            self.zone, self.unknown_zone = zone_of("UTC"), meta["timezone"]
+
+    @cached_property
+    def networks(self) -> NetworksReader:
+        """What registries said."""
+        return NetworksReader(self._reader, self.keys)
+
+    def _check(self, meta: dict[str, str]) -> None:
+        try:
+            layout, _ = read.whole(meta, "layout"), read.required(meta, "timezone")
+        except read.Damaged as error:
+            raise NotALedger(f"{self.keys.meta} is not banledger's: {error}", hint="choose another prefix") from error
+        if layout < LAYOUT:
+            raise LedgerOlder(
+                f"the ledger has layout {layout}, this banledger works with {LAYOUT}",
+                hint="stop the recorder, and bring it up to date: banledger store rebuild",
+            )
+        if layout > LAYOUT:
+            raise LedgerNewer(
+                f"the ledger has layout {layout}, this banledger knows {LAYOUT}", hint="upgrade banledger"
+            )
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self._reader.close()
+
+    def store(self) -> Reader:
+        """The engine beneath, for who wants the keys themselves."""
+        return self._reader
+
+    def bans(self, ids: Sequence[str]) -> list[Ban | None]:
+        """The ban of each id, None where there is none, or its hash is damaged (see `damaged_keys`)."""
+        return [ban if isinstance(ban, Ban) else None for ban in self.bans_or_damage(ids)]
+
+    def bans_or_damage(self, ids: Sequence[str]) -> list[Ban | Damaged | None]:
+        """The same, with what is wrong with hashes that are no bans."""
+        hashes = self._reader.hashes([self.keys.ban(id_) for id_ in ids])
+        found = [read_ban(id_, fields) for id_, fields in zip(ids, hashes, strict=True)]
+        for id_, ban in zip(ids, found, strict=True):
+            if isinstance(ban, Damaged):
+                self._note(self.keys.ban(id_), ban)
+        return found
+
+    def _note(self, key: str, error: Damaged) -> None:
+        if len(self.damaged_keys) < _NOTED:
+            self.damaged_keys[key] = str(error)
+
+    def ids(self, dimension: str, tok: str) -> Iterator[str]:
+        """The ids of all bans with that value (a token) of a dimension, in no order."""
+        return self._reader.members(self.keys.members(dimension, tok))
+
+    def ids_of_day(self, day: str) -> list[str]:
+        """The ids of a local day's bans (YYYY-MM-DD), newest first."""
+        return sorted((id_ for key in self.keys.days(day) for id_ in self._reader.members(key)), reverse=True)
+
+    def sizes(self, dimension: str, toks: Sequence[str]) -> list[int]:
+        """How many bans each value of a dimension has, all time."""
+        return self._reader.cards([self.keys.members(dimension, tok) for tok in toks])
+
+    def days(self) -> dict[str, int]:
+        """Bans on every local day that has any, oldest first."""
+        return {day: count for day, count in sorted(self.ranked(DAY)) if read.day_number(day) is not None}
+
+    def ranked(self, dimension: str) -> Iterator[tuple[str, int]]:
+        """Values of a dimension (tokens) with their number of bans of all time, most first, fetched in pages."""
+        start = 0
+        while page := self._reader.ranking(self.keys.top(dimension), start, _AT_ONCE):
+            yield from [(tok, bans) for tok, score in page if (bans := read.count_of(score)) > 0]
+            start += len(page)
+
+    def distinct(self, dimension: str) -> int:
+        """How many values a dimension has, all time."""
+        return self._reader.cards([self.keys.top(dimension)])[0]
+
+    def tally(self, dimension: str, days: Iterable[str]) -> dict[str, int]:
+        """Bans by value of a dimension (tokens; also `hour` and `jail+country`) on these local days together."""
+        return self._reader.tally([key for day in days for key in self.keys.counts(day, dimension)])
+
+    def tally_of(self, dimension: str, toks: Sequence[str], days: Sequence[str]) -> list[list[int]]:
+        """For each day the bans of each of these values."""
+        keys = [self.keys.counts(day, dimension) for day in days]
+        scores = iter(self._reader.scores([key for several in keys for key in several], toks))
+        return [_added([next(scores) for _ in several]) for several in keys]
+
+    def distinct_on(self, dimension: str, days: Sequence[str]) -> list[int]:
+        """How many values a dimension has on each of these local days (at a month's edge: at most)."""
+        keys = [self.keys.counts(day, dimension) for day in days]
+        sizes = iter(self._reader.cards([key for several in keys for key in several]))
+        return [sum(next(sizes) for _ in several) for several in keys]
+
+    def leaders(self, dimension: str, day: str, count: int) -> list[str]:
+        """The values (tokens) with most bans on a local day: `count`, at a month's edge up to twice that."""
+        pages = [self._reader.ranking(key, 0, count) for key in self.keys.counts(day, dimension)]
+        return [tok for page in pages for tok, _ in page]
+
+    def at_least(self, dimension: str, bans: int) -> int:
+        """How many values of a dimension have at least so many bans, all time."""
+        return self._reader.above([self.keys.top(dimension)], bans)[0]
+
+    def banned_now(self, now: float) -> int:
+        """How many bans are in force. Those of a fail2ban or jail that stopped are not."""
+        running = [tok for tok, source in self._sources_by_token.items() if source.state != STOPPED]
+        return sum(self._reader.above([self.keys.active_of(tok) for tok in running], now))
+
+    @property
+    def stopped(self) -> dict[tuple[str, str], float]:
+        """The sources (server, jail) that stopped, and when (UTC epoch seconds)."""
+        sources = self._sources_by_token.values()
+        return {(source.server, source.jail): source.since for source in sources if source.state == STOPPED}
+
+    @cached_property
+    def _sources_by_token(self) -> dict[str, Source]:
+        """What is known of each source. Read once."""
+        listed = sorted(self._reader.members(self.keys.sources))
+        hashes = self._reader.hashes([self.keys.source(tok) for tok in listed])
+        return {tok: self._source(tok, fields) for tok, fields in zip(listed, hashes, strict=True)}
+
+    def _source(self, tok: str, fields: dict[str, str]) -> Source:
+        name = fields.get("server", ""), fields.get("jail", "")
+        try:
+            return parsed_source(fields, name)
+        except Damaged as error:
+            self._note(self.keys.source(tok), error)
+            return Source(*name)
+
+    def waiting(self) -> int:
+        """How many bans wait for whois."""
+        return sum(self._reader.cards([self.keys.waiting(month) for month in self._reader.members(self.keys.months)]))
+
+    def newest_waiting(self, start: int, count: int) -> list[str]:
+        """A page of the ids of bans that wait for whois, newest first."""
+        ids: list[str] = []
+        waiting = [self.keys.waiting(month) for month in sorted(self._reader.members(self.keys.months), reverse=True)]
+        for key, size in zip(waiting, self._reader.cards(waiting), strict=True):
+            if start < size and len(ids) < count:
+                ids += [id_ for id_, _ in self._reader.ranking(key, start, count - len(ids))]
+            start = max(0, start - size)
+        return ids
+
+    def gaps(self) -> list[Gap]:
+        """Every gap, newest first."""
+        ids = [id_ for id_, _ in self._reader.ranking(self.keys.gaps, 0, 10_000)]
+        keys = [self.keys.gap(id_) for id_ in ids]
+        return [
+            gap for key, fields in zip(keys, self._reader.hashes(keys), strict=True) if (gap := self._gap(key, fields))
+        ]
+
+    def _gap(self, key: str, fields: dict[str, str]) -> Gap | None:
+        try:
+            return gap_from_hash(fields) if fields else None
+        except Damaged as error:
+            self._note(key, error)
+            return None
+
+
+def _added(rows: Sequence[Sequence[float | None]]) -> list[int]:
+    if len(rows) == 1:
+        return [read.count_of(score or 0) for score in rows[0]]
+    return [sum(read.count_of(score or 0) for score in column) for column in zip(*rows, strict=True)]
+
+
+def read_ban(id_: str, fields: dict[str, str]) -> Ban | Damaged | None:
+    """The ban of a hash, None where there is none; what is wrong with one that is no ban's."""
+    if not fields:
+        return None
+    try:
+        return from_hash(id_, fields)
+    except Damaged as error:
+        return error
+
+
+def gap_from_hash(fields: dict[str, str]) -> Gap:
+    """The gap whose hash has `fields`. Raises `fields.Damaged`."""
+    return Gap(
+        read.required(fields, "server"),
+        read.required(fields, "jail"),
+        read.moment(fields, "since"),
+        read.moment(fields, "seen"),
+        read.whole(fields, "bans"),
+        read.whole(fields, "others"),
+        read.required(fields, "reason"),
+    )
+
+
+def parsed_meta(fields: dict[str, str]) -> None:
+    """Raises `fields.Damaged` if the ledger's own hash makes no sense."""
+    if fields:
+        read.whole(fields, "layout")
+    if fields and not _IDENTITY.fullmatch(read.required(fields, "ledger")):
+        raise Damaged("ledger", "is not 16 hexadecimal digits")
+    read.word(fields, "made_by")
+    for name in fields:
+        if name.startswith("server:"):
+            read.word({name[:80]: fields[name]}, name[:80])
+    try:
+        zone_of(read.required(fields, "timezone")) if fields else None
+    except SettingsError:
+        raise Damaged("timezone", "is unknown on this machine") from None

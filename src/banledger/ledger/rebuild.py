@@ -1,0 +1,252 @@
+"""Make everything but the hashes anew from them.
+
+Theory of operation. Nothing is emptied first: what is missing is put, what is wrong is set right, what no hash asks
+for is taken away, by `Engine.mend`. So readers are served meanwhile, an interruption leaves a ledger that is no worse
+than before, and doing it again goes on. Month by month what lives in the month's slot is compared and mended, and ids
+are put into the sets outside; these are counted, and only a set that is larger than its count is looked through for
+ids that don't belong there. Memory: the ids of one month, and a counter for each set.
+
+Hashes are mended before anything is derived from them (see `mending`): those that are damaged, and user names of
+restored bans that earlier versions recorded as the text of a list (see `users`).
+
+Nobody else may write to the ledger.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+
+from msgspec import Struct
+
+from banledger.ledger import scan as contents
+from banledger.ledger.ban import PENDING, Ban, from_hash, to_hash, with_whole_users
+from banledger.ledger.keys import DAY, DIMENSIONS, LAYOUT, Keyspace, Mark, source_token
+from banledger.ledger.mending import Mending
+from banledger.ledger.reader import gap_from_hash
+from banledger.ledger.scan import Progress, silent
+from banledger.stores.api import Engine, Hash, Repair
+from banledger.stores.fields import YEAR_3000
+from banledger.stores.pages import pages
+
+_AT_ONCE = 10_000
+
+
+class Rebuilt(Struct, frozen=True):
+    """How many hashes it was made from, in how many the users were mended, and what became of damaged keys.
+
+    unreadable  damaged hashes that could not be mended and are in quarantine now
+    repaired    damaged hashes that lost a field, or had it made anew
+    removed     other keys that held what they can't, or rubbish in an outbox or among lines set aside
+    """
+
+    bans: int
+    gaps: int
+    unreadable: int
+    mended: int = 0
+    repaired: int = 0
+    removed: int = 0
+
+
+def rebuild(engine: Engine, keys: Keyspace, now: float, progress: Progress = silent) -> Rebuilt:
+    """Mend all that follows from the hashes (UTC epoch `now`). Raises StoreError; may be repeated after any failure."""
+    mending = Mending(engine, keys)
+    mending.shapes()
+    engine.settle()
+    mending.hashes()
+    work = _Rebuild(engine, keys, now, progress)
+    work.months()
+    for dimension in DIMENSIONS:
+        work.dimension(dimension)
+    work.rankings()
+    mending.outboxes()
+    return Rebuilt(work.bans, len(work.gaps), mending.quarantined, work.mended, mending.repaired, mending.removed)
+
+
+class _Rebuild:
+    """One run. The counters are of what the hashes ask for."""
+
+    def __init__(self, engine: Engine, keys: Keyspace, now: float, progress: Progress) -> None:
+        self._engine = engine
+        self._keys = keys
+        self._now = now
+        self._progress = progress
+        self._sizes: Counter[str] = Counter()  # of sets outside, by key
+        self._sources: set[str] = set()
+        self._days: Counter[str] = Counter()
+        self.gaps: dict[str, float] = {}
+        self.bans = self.mended = 0
+
+    # Month by month.
+
+    def months(self) -> None:
+        """Everything in the months' slots, and every id into its sets outside."""
+        months = contents.months(self._engine, self._keys)
+        real = []
+        for done, month in enumerate(months):
+            self._progress("months", done, len(months))
+            if self._month(month):
+                real.append(month)
+        self._progress("months", len(months), len(months))
+        self._set(self._keys.months, set(real))
+
+    def _month(self, month: str) -> bool:
+        """One month; whether it has any hash."""
+        there = contents.of_month(self._engine, self._keys, month)
+        slot = _Slot(self._keys, month)
+        for page in pages(self._bans(there["ban"]), _AT_ONCE):
+            recorded = [ban for ban in self._with_whole_users(page) if not slot.add(ban)]
+            self._sources |= {source_token(ban.server, ban.jail) for ban in page}
+            self._join(recorded)
+        for id_, fields in contents.hashes(self._engine, there["gap"]):
+            self.gaps[id_] = gap_from_hash(fields).seen
+        for key in slot.days.keys() | set(there["day"]):
+            self._set(key, slot.days[key])
+        for key in slot.tallies.keys() | set(there["count"]):
+            marks = _differences(key, slot.tallies[key], dict(contents.entries(self._engine, key)))
+            self._mend_marks(marks, tallies=True)
+        for key in (self._keys.pending(month), self._keys.waiting(month)):
+            self._scores(key, slot.marks[key])
+        return bool(there["ban"] or there["gap"])
+
+    def _bans(self, listed: list[str]) -> Iterator[Ban]:
+        for id_, fields in contents.hashes(self._engine, listed):
+            yield from_hash(id_, fields)
+
+    def _with_whole_users(self, bans: list[Ban]) -> list[Ban]:
+        """The bans with their users mended, in their hashes too."""
+        mended = [with_whole_users(ban) for ban in bans]
+        changed = {self._keys.ban(new.id): new for new, old in zip(mended, bans, strict=True) if new is not old}
+        if changed:
+            hashes = zip(changed.items(), self._engine.hashes(list(changed)), strict=True)
+            self._engine.replace({key: _with_users_of(ban, fields) for (key, ban), fields in hashes})
+            self.mended += len(changed)
+        return mended
+
+    def _join(self, bans: list[Ban]) -> None:
+        joins: list[tuple[str, str]] = []
+        marks: list[Mark] = []
+        for ban in bans:
+            standing = self._keys.standing(ban)
+            joins += [(key, ban.id) for key in standing.sets]
+            marks += [mark for mark in standing.marks if mark.score is None or mark.score >= self._now]
+            self._days[ban.day] += 1
+        self._sizes.update(key for key, _ in joins)
+        self.bans += len(bans)
+        self._engine.mend(Repair(joins=joins, marks=marks))
+
+    # What lies outside.
+
+    def dimension(self, dimension: str) -> None:
+        """Take out of its sets what does not belong there, and give the ranking their sizes."""
+        head, top = self._keys.members(dimension, ""), self._keys.top(dimension)
+        ranked, done = self._engine.cards([top])[0], 0
+        for page in pages(self._engine.keys(head + "*")):
+            self._progress(dimension, done, ranked)
+            done += len(page)
+            for key, card in zip(page, self._engine.cards(page), strict=True):
+                if card != self._sizes[key]:
+                    self._sift(key)
+        sizes = {key.removeprefix(head): size for key, size in self._sizes.items() if size and key.startswith(head)}
+        self._scores(top, sizes)
+
+    def _sift(self, key: str) -> None:
+        for page in pages(self._engine.members(key), _AT_ONCE):
+            hashes = self._engine.hashes([self._keys.ban(id_) for id_ in page])
+            stays = [_belongs(self._keys, key, id_, fields) for id_, fields in zip(page, hashes, strict=True)]
+            pairs = [(key, id_) for id_ in page]
+            self._engine.mend(
+                Repair(
+                    [pair for pair, stay in zip(pairs, stays, strict=True) if stay],
+                    [pair for pair, stay in zip(pairs, stays, strict=True) if not stay],
+                )
+            )
+
+    def rankings(self) -> None:
+        """The ranking of days, the bans in force, the gaps."""
+        self._scores(self._keys.top(DAY), self._days)
+        self._scores(self._keys.gaps, self.gaps)
+        for index, key in contents.indexes(self._keys).items():
+            listed = dict(contents.entries(self._engine, index))
+            there = [name.removeprefix(key("")) for name in self._engine.keys(key("") + "*")]
+            moments = {member: score for member, score in listed.items() if 0 <= score < YEAR_3000}
+            self._scores(index, {member: moments.get(member, self._now) for member in there})
+        found = contents.sources(self._engine, self._keys)
+        for tok in found:
+            self._active(self._keys.active_of(tok))
+        self._active(f"{self._keys.prefix}:active")  # of layout 1
+        hashed = {tok for tok in found if self._engine.hashes([self._keys.source(tok)])[0]}
+        self._set(self._keys.sources, self._sources | hashed)
+        self._engine.assign(self._keys.meta, {"layout": str(LAYOUT)})
+
+    def _active(self, key: str) -> None:
+        """Take off a list of active bans what is not, or is another source's."""
+        for page in pages(list(contents.entries(self._engine, key)), _AT_ONCE):
+            hashes = self._engine.hashes([self._keys.ban(id_) for id_, _ in page])
+            wanted = [
+                _active_score(self._keys, key, id_, fields) for (id_, _), fields in zip(page, hashes, strict=True)
+            ]
+            pairs = zip(page, wanted, strict=True)
+            self._mend_marks([Mark(key, id_, score) for (id_, have), score in pairs if score != have])
+
+    # Means.
+
+    def _set(self, key: str, wanted: set[str]) -> None:
+        actual = set(self._engine.members(key))
+        if actual != wanted or self._engine.cards([key])[0] != len(wanted):
+            joins = [(key, member) for member in sorted(wanted)]
+            self._engine.mend(Repair(joins, [(key, member) for member in sorted(actual - wanted)]))
+
+    def _scores(self, key: str, wanted: Mapping[str, float]) -> None:
+        self._mend_marks(_differences(key, wanted, dict(contents.entries(self._engine, key))))
+
+    def _mend_marks(self, marks: list[Mark], *, tallies: bool = False) -> None:
+        for page in pages(marks, _AT_ONCE):
+            self._engine.mend(Repair(tallies=page) if tallies else Repair(marks=page))
+
+
+class _Slot:
+    """What the bans of a month ask for in its slot."""
+
+    def __init__(self, keys: Keyspace, month: str) -> None:
+        self._keys = keys
+        self._month = month
+        self.days: dict[str, set[str]] = defaultdict(set)
+        self.tallies: dict[str, Counter[str]] = defaultdict(Counter)
+        self.marks: dict[str, dict[str, float]] = defaultdict(dict)
+
+    def add(self, ban: Ban) -> bool:
+        """Take note of it. Whether it is only amendments that wait."""
+        for mark in self._keys.marks(ban):
+            self.marks[mark.key][mark.member] = mark.score or 0.0
+        if ban.origin == PENDING:
+            return True
+        self.days[self._keys.day(self._month, ban.day)].add(ban.id)
+        for key, member in self._keys.tallies(ban):
+            self.tallies[key][member] += 1
+        return False
+
+
+def _with_users_of(ban: Ban, fields: Hash) -> Hash:
+    """The hash with the ban's users; all else in it stays, also what a newer version put there."""
+    others = {name: value for name, value in fields.items() if name != "users"}
+    return others | {name: value for name, value in to_hash(ban).items() if name == "users"}
+
+
+def _differences(key: str, wanted: Mapping[str, float], actual: Mapping[str, float]) -> list[Mark]:
+    wrong = [Mark(key, name, float(score)) for name, score in wanted.items() if actual.get(name) != score]
+    return wrong + [Mark(key, name, None) for name in actual if name not in wanted]
+
+
+def _belongs(keys: Keyspace, key: str, id_: str, fields: dict[str, str]) -> bool:
+    try:
+        return key in keys.standing(from_hash(id_, fields)).sets
+    except (ValueError, KeyError):
+        return False
+
+
+def _active_score(keys: Keyspace, key: str, id_: str, fields: dict[str, str]) -> float | None:
+    """The score of an entry of a list of active bans; None: it does not belong there."""
+    try:
+        ban = from_hash(id_, fields)
+    except (ValueError, KeyError):
+        return None
+    return ban.expires if ban.open and ban.origin != PENDING and keys.active(ban.server, ban.jail) == key else None

@@ -1,0 +1,129 @@
+"""All that a ledger holds, in pages: for what must see every key (check, copy, rebuild)."""
+
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from typing import TypeAlias, TypeVar
+
+from banledger.ledger.keys import Keyspace, kinds_of_keys
+from banledger.stores.api import Hash, Reader, Scored
+from banledger.stores.pages import pages
+
+_AT_ONCE = 10_000
+
+_Found = TypeVar("_Found")
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is (0: not known)."""
+
+
+def silent(_what: str, _done: int, _total: int) -> None:
+    """A `Progress` for nobody."""
+
+
+def months(reader: Reader, keys: Keyspace) -> list[str]:
+    """Every month (YYMM) that has keys, oldest first, whether or not the ledger's list has it."""
+    found = {key.partition("{")[2].partition("}")[0] for key in reader.keys(f"{keys.prefix}:{{*")}
+    return sorted(month for month in found.union(reader.members(keys.months)) if is_month(month))
+
+
+def of_month(reader: Reader, keys: Keyspace, month: str) -> dict[str, list[str]]:
+    """The keys of a month by what they are: `ban`, `gap`, `day`, `count`, `pending`, `waiting`, `outbox`."""
+    found: dict[str, list[str]] = defaultdict(list)
+    head = f"{keys.prefix}:{{{month}}}:"
+    for key in reader.keys(head + "*"):
+        found[key.removeprefix(head).partition(":")[0]].append(key)
+    return found
+
+
+def hashes(reader: Reader, listed: Iterable[str]) -> Iterator[tuple[str, Hash]]:
+    """The id and the hash of each key; those that are gone meanwhile are left out."""
+    for page in pages(listed):
+        for key, fields in zip(page, reader.hashes(page), strict=True):
+            if fields:
+                yield key.rpartition(":")[2], fields
+
+
+def entries(reader: Reader, key: str) -> Iterator[Scored]:
+    """Every member of a sorted set with its score, highest first. Nothing may write to it meanwhile."""
+    start = 0
+    while page := reader.ranking(key, start, _AT_ONCE):
+        yield from page
+        start += len(page)
+
+
+def sources(reader: Reader, keys: Keyspace) -> set[str]:
+    """The tokens of all sources that have a hash or a list of active bans, whether or not the ledger's set has them."""
+    heads = keys.source(""), keys.active_of("")
+    return {key.removeprefix(head) for head in heads for key in reader.keys(head + "*")}
+
+
+def indexes(keys: Keyspace) -> dict[str, Callable[[str], str]]:
+    """Every index of hashes that lie in no month, with what makes a hash's key of its members."""
+    return {keys.networks: keys.network, keys.cells: keys.cell}
+
+
+def is_month(text: str) -> bool:
+    """Whether this is a month (YYMM)."""
+    return len(text) == 4 and text.isascii() and text.isdecimal() and 1 <= int(text[2:]) <= 12
+
+
+class Without:
+    """A reader that does not see some keys. See `engine.Reader`."""
+
+    def __init__(self, reader: Reader, hidden: Container[str]) -> None:
+        self._reader = reader
+        self._hidden = hidden
+        self.adds_up = reader.adds_up
+
+    def _seen(self, keys: Sequence[str]) -> list[str]:
+        return [key for key in keys if key not in self._hidden]
+
+    def _each(self, keys: Sequence[str], ask: Callable[[list[str]], list[_Found]], none: _Found) -> list[_Found]:
+        seen = self._seen(keys)
+        found = dict(zip(seen, ask(seen), strict=True))
+        return [found.get(key, none) for key in keys]
+
+    def hashes(self, keys: Sequence[str]) -> list[Hash]:
+        return self._each(keys, self._reader.hashes, {})
+
+    def members(self, key: str) -> Iterator[str]:
+        return iter(()) if key in self._hidden else self._reader.members(key)
+
+    def cards(self, keys: Sequence[str]) -> list[int]:
+        return self._each(keys, self._reader.cards, 0)
+
+    def tally(self, keys: Sequence[str]) -> dict[str, int]:
+        return self._reader.tally(seen) if (seen := self._seen(keys)) else {}
+
+    def scores(self, keys: Sequence[str], members: Sequence[str]) -> list[list[float | None]]:
+        return self._each(keys, lambda seen: self._reader.scores(seen, members), [None] * len(members))
+
+    def ranking(self, key: str, start: int, count: int) -> list[Scored]:
+        return [] if key in self._hidden else self._reader.ranking(key, start, count)
+
+    def above(self, keys: Sequence[str], least: float) -> list[int]:
+        return self._each(keys, lambda seen: self._reader.above(seen, least), 0)
+
+    def kind(self, key: str) -> str:
+        return self.kinds([key])[0]
+
+    def kinds(self, keys: Sequence[str]) -> list[str]:
+        return self._each(keys, self._reader.kinds, "none")
+
+    def keys(self, pattern: str) -> Iterator[str]:
+        return (key for key in self._reader.keys(pattern) if key not in self._hidden)
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+def misshapen(reader: Reader, keys: Keyspace) -> dict[str, str]:
+    """The keys of the ledger that hold another kind of thing than theirs, with what they hold (in Redis's words)."""
+    kind_of = kinds_of_keys(keys.prefix)
+    found: dict[str, str] = {}
+    for page in pages(reader.keys(f"{keys.prefix}:*"), _AT_ONCE):
+        for key, holds in zip(page, reader.kinds(page), strict=True):
+            kind = kind_of(key)
+            if kind is not None and holds not in (kind.holds, "none"):
+                found[key] = holds
+    return found

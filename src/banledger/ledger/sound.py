@@ -1,0 +1,102 @@
+"""What each kind of hash must be: one parser a kind, by the first words of its key. See `keyspace.kinds_of_keys`."""
+
+import re
+from collections.abc import Callable, Mapping
+
+from banledger.ledger.ban import from_hash, is_own
+from banledger.ledger.keys import Keyspace, source_token
+from banledger.ledger.networks import parsed_cell, parsed_lookups, parsed_network
+from banledger.ledger.reader import gap_from_hash, parsed_meta
+from banledger.ledger.source import parsed as parsed_source
+from banledger.spool.position import UNKNOWN, WRITER, from_text
+from banledger.stores import fields as read
+from banledger.stores.api import Hash
+from banledger.stores.fields import Damaged
+from banledger.stores.redis.outbox import entries_of
+
+_SIGN = re.compile(r"\d{1,20} [\x21-\x7e]{0,64}")
+_NONCE_MAX = 512
+
+
+def _ban(id_: str, fields: Hash) -> None:
+    if not is_own(from_hash(id_, fields)):
+        raise Damaged("", "the id is another ban's (server, jail, ip, fid or time)")
+
+
+def _gap(_id: str, fields: Hash) -> None:
+    gap_from_hash(fields)
+
+
+def _source(tok: str, fields: Hash) -> None:
+    name = fields.get("server", ""), fields.get("jail", "")
+    parsed_source(fields, name)
+    if source_token(*name) != tok:
+        raise Damaged("", "server or jail are not those of its key")
+
+
+def _outbox(_: str, fields: Hash) -> None:
+    for value in fields.values():
+        entries_of(value)
+
+
+def _position(_server: str, fields: Hash) -> None:
+    for writer, text in fields.items():
+        if not WRITER.fullmatch(writer):
+            raise Damaged("", "has a field that is no writer")
+        if text != UNKNOWN and from_text("", writer, text) is None:
+            raise Damaged(writer, "is no position")
+
+
+def _label(_server: str, fields: Hash) -> None:
+    for name in ("nonce", "last"):
+        if len(value := fields.get(name, "")) > _NONCE_MAX or not value.isprintable():
+            raise Damaged(name, "is no nonce")
+    for name in ("recorder", "rival"):
+        read.text(fields, name)
+
+
+def _recorders(_: str, fields: Hash) -> None:
+    if not all(_SIGN.fullmatch(sign) for sign in fields.values()):
+        raise Damaged("", "has a field that is no sign of a recorder")
+
+
+PARSERS: Mapping[str, Callable[[str, Hash], object]] = {
+    "ban": _ban,
+    "gap": _gap,
+    "outbox": _outbox,
+    "source": _source,
+    "whois": parsed_network,
+    "cell": parsed_cell,
+    "lookups": lambda _, fields: parsed_lookups(fields),
+    "meta": lambda _, fields: parsed_meta(fields),
+    "position": _position,
+    "label": _label,
+    "rebuild": lambda _, fields: parsed_lookups(fields),
+    "recorders": _recorders,
+}
+"""A function of (what stands behind the words in the key, fields) that raises Damaged if they make no sense."""
+
+
+def damage(word: str, name: str, fields: Hash) -> Damaged | None:
+    """What is wrong with a hash of that kind; None: nothing."""
+    try:
+        PARSERS[word](name, fields)
+    except Damaged as error:
+        return error
+    return None
+
+
+def heads(keys: Keyspace) -> dict[str, str]:
+    """The kinds of hashes outside months of which there are many, with what their keys begin with."""
+    return {
+        "whois": keys.network(""),
+        "cell": keys.cell(""),
+        "source": keys.source(""),
+        "label": keys.label(""),
+        "position": keys.position(""),
+    }
+
+
+def singles(keys: Keyspace) -> dict[str, str]:
+    """The hashes of which there is one, by kind; the ledger's own is not among them."""
+    return {"lookups": keys.lookups, "rebuild": keys.rebuild, "recorders": keys.recorders}

@@ -1,0 +1,231 @@
+"""Sources: what is known of one jail of one server, and of who writes its lines. Pure: no store, no clock.
+
+A *writer* is one action object, from its start to its stop; a *source* is one jail of one server, watched by one writer
+after the other. A line's place in time is its writer's own timeline (`Line.order`), which no clock step bends. Where a
+writer's timeline begins before the end of an earlier one's, it is shifted: two writers of one boot by the clock that
+runs since then, others so that the later one follows. So orders of one source always compare.
+"""
+
+from functools import lru_cache
+from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
+
+from banledger.spool.events import HeldLine, StartLine, StopLine
+from banledger.stores import fields as read
+
+RUNNING, STOPPED, LEFT = "running", "stopped", "left"
+_STATES = frozenset((RUNNING, STOPPED, LEFT))
+
+LAG_S = 60.0
+"""`latest` is saved so often, and at every stop: as a hash has it, it may be behind by so much."""
+
+_STEP_S = 1.0  # timelines of one boot that differ by less are not put right
+_PAST = 512  # writers remembered: as many restarts may be read again
+
+Name: TypeAlias = tuple[str, str]
+"""Server label and jail."""
+
+
+class Source(Struct, frozen=True):
+    """One jail of one server. Moments are seconds, `since` by the wall clock, the others on the source's timeline.
+
+    state    running, stopped, or left (the jail goes on, its bans are not seen any more); empty: no start was seen
+    since    when that began
+    version  fail2ban's
+    writer   who writes now, or wrote last; `past`: those before, each with its shift; `rival`: another that writes too
+    begun    since when the writer is the only one, mostly its start; `latest`: the last moment known
+    shift    what the writer's orders are moved by
+    boot     id of the machine's boot; `epoch`: where on the timeline its clock began
+    """
+
+    server: str
+    jail: str
+    state: str = ""
+    since: float = 0.0
+    version: str = ""
+    writer: str = ""
+    past: str = ""
+    rival: str = ""
+    begun: float = 0.0
+    latest: float = 0.0
+    shift: float = 0.0
+    boot: str = ""
+    epoch: float = 0.0
+
+    @property
+    def shifts(self) -> dict[str, float]:
+        """The shift of each writer that is remembered."""
+        past = _shifts(self.past)
+        return past | {self.writer: self.shift} if self.writer else past
+
+
+@lru_cache(maxsize=64)
+def _shifts(past: str) -> dict[str, float]:
+    """Read-only. A writer without a number has no shift."""
+    pairs = (word.partition(":") for word in past.split())
+    return {writer: float(shift or 0.0) for writer, _, shift in pairs}
+
+
+FIELDS = {
+    "server": "label of the server",
+    "jail": "jail",
+    "state": "`running`; `stopped` (fail2ban or the jail ended: none of its bans is in force); `left` (the jail "
+    "goes on without the action)",
+    "since": "when that began, UTC epoch seconds",
+    "version": "fail2ban's version",
+    "writer": "the action object that writes, or wrote last (see spool-format.md)",
+    "past": "the writers before, newest last, each with its shift if it has one; the last 512",
+    "rival": "a second writer that is heard at the same time: snapshots are then no evidence",
+    "begun": "since when the writer is the only one, on the source's timeline: mostly its start",
+    "latest": "the last moment heard of, on the source's timeline; may lag by a minute",
+    "shift": "seconds by which the writer's timeline is moved, so that it follows on the writers before",
+    "boot": "id of the machine's boot",
+    "epoch": "where on the timeline the clock of that boot began",
+}
+"""Every field of a source's hash and what it holds. Absent: empty or 0."""
+
+
+def from_hash(fields: dict[str, str], name: Name) -> Source:
+    """The source of a hash; one of which nothing is known where the hash is damaged."""
+    try:
+        return parsed(fields, name)
+    except read.Damaged:
+        return Source(*name)
+
+
+def parsed(fields: dict[str, str], name: Name) -> Source:
+    """The source of a hash. Raises `fields.Damaged`, a ValueError."""
+    if read.UNREADABLE in fields:
+        raise read.Damaged("", fields[read.UNREADABLE])
+    for part, text in zip(("server", "jail"), name, strict=True):
+        if fields.get(part, text) != text:
+            raise read.Damaged(part, "is another source's")
+    words = {field: read.word(fields, field) or "" for field in ("writer", "rival", "boot")}
+    moments = {
+        field: read.moment(fields, field, -read.YEAR_3000) if field in fields else 0.0
+        for field in ("since", "begun", "latest", "shift", "epoch")
+    }
+    return Source(
+        server=name[0],
+        jail=name[1],
+        state=read.one_of(fields, "state", _STATES) if "state" in fields else "",
+        version=read.text(fields, "version", 256) or "",
+        past=_read_past(fields),
+        writer=words["writer"],
+        rival=words["rival"],
+        boot=words["boot"],
+        since=moments["since"],
+        begun=moments["begun"],
+        latest=moments["latest"],
+        shift=moments["shift"],
+        epoch=moments["epoch"],
+    )
+
+
+def _read_past(fields: dict[str, str]) -> str:
+    """The writers before, each with a shift that is a number."""
+    text = read.text(fields, "past", 64 * 1024) or ""
+    for one in text.split():
+        writer, _, shift = one.partition(":")
+        read.word({"past": writer}, "past")
+        read.moment({"past": shift or "0"}, "past", -read.YEAR_3000)
+    return text
+
+
+def to_hash(source: Source) -> dict[str, str]:
+    return {name: str(value) for name, value in asdict(source).items() if value}
+
+
+def started(source: Source, line: StartLine) -> Source:
+    """The source with one more writer; itself if the line was read before."""
+    known = source.shifts
+    if line.writer in known and (line.writer != source.writer or line.order + source.shift <= source.latest):
+        return source
+    if (
+        _same_boot(source, line) and line.clock < source.begun - source.epoch
+    ):  # an earlier writer, read late: it does not take over
+        return replace(source, past=_past({line.writer: _boot_shift(source, line)} | known, source.writer))
+    shift = _shift(source, line)
+    order = line.order + shift
+    return replace(
+        source,
+        state=RUNNING,
+        since=line.seen,
+        version=line.version,
+        writer=line.writer,
+        past=_past(known, line.writer),
+        rival="",
+        begun=order,
+        latest=order,
+        shift=shift,
+        boot=line.boot,
+        epoch=order - line.clock if line.clock else 0.0,
+    )
+
+
+def followed(source: Source, writer: str, order: float, seen: float) -> Source:
+    """The source with a writer whose start was lost, as its line at `order` and `seen` shows."""
+    past = _past(source.shifts, writer)
+    begun = {"begun": order, "latest": order, "shift": 0.0, "boot": "", "epoch": 0.0}
+    return replace(source, state=RUNNING, since=seen, writer=writer, past=past, rival="", **begun)
+
+
+def resumed(source: Source, writer: str, order: float, seen: float) -> Source:
+    """The source with an earlier writer again, that goes on though the one after it stopped."""
+    shifts = source.shifts
+    alone = {"writer": writer, "shift": shifts.get(writer, 0.0), "past": _past(shifts, writer), "rival": ""}
+    return replace(source, state=RUNNING, since=seen, begun=order, latest=order, **alone)
+
+
+def without_rival(source: Source, line: StopLine) -> Source:
+    """The source with one writer alone: the other one has stopped."""
+    return replace(source, rival="", begun=max(source.begun, line.order))
+
+
+def alive(source: Source, line: HeldLine) -> Source:
+    """The source as its own writer's snapshot shows it: whoever takes one has not stopped."""
+    if source.state != STOPPED or line.as_of <= source.latest:
+        return source
+    return replace(source, state=RUNNING, since=line.seen)
+
+
+def outlived(source: Source, line: StartLine) -> Source:
+    """The source after the machine was started anew, as another jail's start shows; itself if it was not."""
+    if source.state != RUNNING or not source.boot or not line.boot or source.boot == line.boot:
+        return source
+    return replace(source, state=STOPPED, since=line.seen)
+
+
+def _past(shifts: dict[str, float], now: str) -> str:
+    kept = [f"{writer}:{shift:.6f}" if shift else writer for writer, shift in shifts.items() if writer != now]
+    return " ".join(kept[-_PAST:])
+
+
+def stopped(source: Source, line: StopLine) -> Source:
+    """The source without a writer; itself if the line is not its last writer's last word."""
+    if line.writer != source.writer or line.order <= source.latest:
+        return source
+    if source.rival:
+        return resumed(source, source.rival, line.order, line.seen)
+    return replace(source, state=LEFT if line.left else STOPPED, since=line.seen, latest=line.order)
+
+
+def _same_boot(source: Source, line: StartLine) -> bool:
+    return bool(line.boot and line.clock and line.boot == source.boot and source.epoch)
+
+
+def _shift(source: Source, line: StartLine) -> float:
+    """By how much a new writer's orders are moved, so that they follow on those of the writers before it."""
+    same_boot = _same_boot(source, line)
+    shift = _boot_shift(source, line) if same_boot else 0.0
+    latest = source.latest + (LAG_S if source.state == RUNNING and not same_boot else 0.0)
+    behind = latest - (line.order + shift)
+    return shift if behind < 0 else round(shift + behind + 0.001, 6)
+
+
+def _boot_shift(source: Source, line: StartLine) -> float:
+    """The same for one of this boot, by its clock."""
+    shift = source.epoch - (line.order - line.clock)
+    return round(shift, 6) if abs(shift) >= _STEP_S else 0.0

@@ -1,0 +1,277 @@
+"""Answers as values, and how they are found: from tallies and rankings where those know, else by a walk."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from banledger.errors import QuestionError
+from banledger.ledger.ban import Ban
+from banledger.ledger.keys import DAY, text_of, token
+from banledger.ledger.reader import Gap, LedgerReader
+from banledger.report import ranked, tallied
+from banledger.report.natural import natural
+from banledger.report.query import Query, Span
+from banledger.report.walk import Progress, days_of, silent, walk
+
+DIMENSIONS = ("ip", "country", "jail", "server", "user", "network", "asn", "org", "hour", "day", "id")
+"""What `top` can be asked for."""
+
+HOURS = tuple(f"{hour:02d}" for hour in range(24))
+
+
+class Count(Struct, frozen=True):
+    """A value of a dimension and how many bans have it. `owner`: of a network, as far as whois knows."""
+
+    name: str
+    bans: int
+    owner: str = ""
+
+
+class Day(Struct, frozen=True):
+    """A local day, its bans, and how many addresses and networks they are of."""
+
+    day: str
+    bans: int
+    offenders: int
+
+
+class Top(Struct, frozen=True):
+    """The values of a dimension with most bans, most first, equals in natural order (`natural`).
+
+    `total` counts the bans that were asked about; `distinct` all values there are, None where nobody counted.
+    """
+
+    dimension: str
+    query: Query
+    total: int
+    distinct: int | None
+    rows: tuple[Count, ...]
+
+
+class Report(Struct, frozen=True):
+    """What happened in a span.
+
+    total       bans that the query means; `all_time`: all bans of the ledger
+    since       the ledger's first day, None if it is empty
+    offenders   addresses and networks they are of, None where nobody counted
+    banned_now  bans in force, of the whole ledger; None if the query has filters
+    no_country  bans of private addresses, or of no address at all
+    days        every day of the span from the ledger's first one on
+    hours       bans by hour of the local day, 24 of them
+    networks    none where whois knows nothing
+    servers     only if there are several
+    waiting     bans of the whole ledger that wait for whois
+    gaps        events that were lost in the span, newest first
+    """
+
+    query: Query
+    timezone: str
+    total: int
+    all_time: int
+    since: str | None
+    offenders: int | None
+    banned_now: int | None
+    no_country: int
+    days: tuple[Day, ...]
+    hours: tuple[int, ...]
+    countries: Top
+    jails: Top
+    users: Top
+    addresses: Top
+    networks: Top
+    servers: Top | None
+    waiting: int
+    gaps: tuple[Gap, ...]
+
+
+def report(ledger: LedgerReader, query: Query, now: float, count: int = 10, progress: Progress = silent) -> Report:
+    """What happened in the query's span, with the `count` most of everything."""
+    if query.filters or not query.span.whole:
+        facts = _walked(ledger, query, count, progress)
+    else:
+        facts = _tallied(ledger, query, count)
+    everything = ledger.days()
+    return Report(
+        query=query,
+        timezone=str(ledger.zone),
+        total=facts.total,
+        all_time=sum(everything.values()),
+        since=next(iter(everything), None),
+        offenders=facts.offenders,
+        banned_now=None if query.filters else ledger.banned_now(now),
+        no_country=facts.no_country,
+        days=_calendar(facts.days, everything, query.span, now, ledger),
+        hours=facts.hours,
+        countries=facts.tops["country"],
+        jails=facts.tops["jail"],
+        users=facts.tops["user"],
+        addresses=facts.tops["ip"],
+        networks=_owned(ledger, facts.tops["network"]),
+        servers=facts.tops["server"] if (facts.tops["server"].distinct or 0) > 1 else None,
+        waiting=ledger.waiting(),
+        gaps=tuple(gap for gap in ledger.gaps() if _concerns(gap, query, ledger)),
+    )
+
+
+class _Facts(Struct, frozen=True):
+    """What both ways find out. days: bans and offenders of days that have any."""
+
+    total: int
+    offenders: int | None
+    no_country: int
+    days: dict[str, tuple[int, int]]
+    hours: tuple[int, ...]
+    tops: dict[str, Top]
+
+
+_REPORTED = ("country", "jail", "user", "ip", "network", "server")
+
+
+def _tallied(ledger: LedgerReader, query: Query, count: int) -> _Facts:
+    days = days_of(ledger, query.span)
+    total = sum(days.values())
+    countries = ranked.counts(ledger, "country", list(days))
+    tops = {name: _top_of_days(ledger, name, query, days, count) for name in _REPORTED if name != "country"}
+    tops["country"] = _top_of(countries, "country", query, total, count)
+    by_hour = ledger.tally("hour", days)
+    offenders = tallied.offenders(ledger, list(days))
+    return _Facts(
+        total=total,
+        offenders=tops["ip"].distinct,
+        no_country=max(0, total - sum(countries.values())),
+        days={day: (bans, offenders[day]) for day, bans in days.items()},
+        hours=tuple(by_hour.get(hour, 0) for hour in HOURS),
+        tops=tops,
+    )
+
+
+def _top_of_days(ledger: LedgerReader, dimension: str, query: Query, days: dict[str, int], count: int) -> Top:
+    rows, distinct = ranked.top(ledger, dimension, list(days), count)
+    return Top(dimension, query, sum(days.values()), distinct, _counts(rows))
+
+
+def _owned(ledger: LedgerReader, answer: Top) -> Top:
+    """The networks with their owners."""
+    records = ledger.networks.networks([row.name for row in answer.rows])
+    owners = [(record.org or record.name or "") if record else "" for record in records]
+    return replace(answer, rows=tuple(map(_own, answer.rows, owners)))
+
+
+def _own(row: Count, owner: str) -> Count:
+    return replace(row, owner=owner)
+
+
+def _top_of(table: Mapping[str, int], dimension: str, query: Query, total: int, count: int) -> Top:
+    return Top(dimension, query, total, len(table), _counts(ranked.best(table, count)))
+
+
+def _counts(rows: list[tuple[str, int]]) -> tuple[Count, ...]:
+    counted = [Count(text_of(tok), bans) for tok, bans in rows]
+    return tuple(sorted(counted, key=lambda row: (-row.bans, natural(row.name))))
+
+
+def _walked(ledger: LedgerReader, query: Query, count: int, progress: Progress) -> _Facts:
+    total = no_country = 0
+    hours = [0] * 24
+    days: Counter[str] = Counter()
+    offenders: defaultdict[str, set[str]] = defaultdict(set)
+    counters: dict[str, Counter[str]] = {name: Counter() for name in _REPORTED}
+    for ban in walk(ledger, query, progress=progress):
+        total += 1
+        no_country += ban.country is None
+        hours[ban.hour] += 1
+        days[ban.day] += 1
+        if ban.ip is not None:
+            offenders[ban.day].add(ban.ip)
+        for name, counter in counters.items():
+            counter.update(values_of(ban, name))
+    tops = {name: _top_of(counter, name, query, total, count) for name, counter in counters.items()}
+    return _Facts(
+        total=total,
+        offenders=len(counters["ip"]),
+        no_country=no_country,
+        days={day: (bans, len(offenders[day])) for day, bans in days.items()},
+        hours=tuple(hours),
+        tops=tops,
+    )
+
+
+def values_of(ban: Ban, dimension: str) -> tuple[str, ...]:
+    """The tokens that a ban has in a dimension of `DIMENSIONS`."""
+    if dimension == "user":
+        return tuple(token(user) for user in ban.users)
+    if dimension == "id":
+        return (token(ban.fid),) if ban.fid != ban.ip else ()
+    if dimension == "hour":
+        return (f"{ban.hour:02d}",)
+    value = getattr(ban, dimension)
+    if value is None:
+        return ()
+    return (token(str(value)),) if dimension in ("jail", "server", "org", "asn") else (value,)
+
+
+def _calendar(
+    days: dict[str, tuple[int, int]], everything: dict[str, int], span: Span, now: float, ledger: LedgerReader
+) -> tuple[Day, ...]:
+    """Every day of the span, from the ledger's first to today or its last, whichever is later."""
+    if not everything:
+        return ()
+    today = datetime.fromtimestamp(now, UTC).astimezone(ledger.zone).date().isoformat()
+    first = max(span.first or "", min(everything))
+    last = min(span.last or "9999", max(today, max(everything)))
+    day, made = date.fromisoformat(first), []
+    while (text := day.isoformat()) <= last:
+        made.append(Day(text, *days.get(text, (0, 0))))
+        day += timedelta(days=1)
+    return tuple(made)
+
+
+def _concerns(gap: Gap, query: Query, ledger: LedgerReader) -> bool:
+    start, end = (
+        datetime.fromtimestamp(moment, UTC).astimezone(ledger.zone).date().isoformat()
+        for moment in (gap.since, gap.seen)
+    )
+    span = query.span
+    return (
+        (span.last is None or start <= span.last)
+        and (span.first is None or end >= span.first)
+        and (span.since is None or gap.seen >= span.since)
+        and (span.until is None or gap.since < span.until)
+        and (not query.jail or gap.jail in query.jail)
+        and (not query.server or gap.server in query.server)
+    )
+
+
+def top(ledger: LedgerReader, dimension: str, query: Query, count: int = 20, progress: Progress = silent) -> Top:
+    """The `count` values of a dimension with most bans. Raises QuestionError for an unknown dimension."""
+    if dimension not in DIMENSIONS:
+        raise QuestionError(f"unknown dimension: {dimension}", hint=f"one of: {', '.join(DIMENSIONS)}")
+    answer = _top(ledger, dimension, query, count, progress)
+    return _owned(ledger, answer) if dimension == "network" else answer
+
+
+def _top(ledger: LedgerReader, dimension: str, query: Query, count: int, progress: Progress) -> Top:
+    if not query.span.whole:
+        return _top_by_walk(ledger, dimension, query, count, progress)
+    days = days_of(ledger, query.span)
+    if not query.filters:
+        if dimension == DAY:
+            return _top_of(days, DAY, query, sum(days.values()), count)
+        return _top_of_days(ledger, dimension, query, days, count)
+    found = tallied.counts(ledger, dimension, query, list(days))
+    if found is None:
+        return _top_by_walk(ledger, dimension, query, count, progress)
+    by_value, total = found
+    return _top_of(by_value, dimension, query, total, count)
+
+
+def _top_by_walk(ledger: LedgerReader, dimension: str, query: Query, count: int, progress: Progress) -> Top:
+    counter: Counter[str] = Counter()
+    total = 0
+    for ban in walk(ledger, query, progress=progress):
+        total += 1
+        counter.update(values_of(ban, dimension))
+    return _top_of(counter, dimension, query, total, count)

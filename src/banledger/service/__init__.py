@@ -1,0 +1,1 @@
+"""The service: the recorder, its wiring, systemd."""

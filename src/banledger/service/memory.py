@@ -1,0 +1,71 @@
+"""What a recorder remembers of a store, so that it notices when that went back: in memory, and in a file if it has one.
+
+The file is replaced at once and never synced: after a power cut it may be older, which only means that less is noticed.
+"""
+
+import logging
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from banledger.spool.position import Position, Positions
+
+FILE = "recorder.json"
+"""Its name in the service's state directory."""
+
+_log = logging.getLogger("banledger")
+
+
+class _Saved(Struct, frozen=True):
+    """What the file holds."""
+
+    store: str
+    ledger: str
+    incarnation: str
+    positions: tuple[Position, ...]
+
+
+class Memory:
+    """`store` names the store and the prefix: what is remembered of another one is not used.
+
+    ledger       the identity of the ledger; empty: not known
+    incarnation  which run of the server it was; empty: not known
+    """
+
+    def __init__(self, path: Path | None = None, store: str = "") -> None:
+        self._path = path
+        self._store = store
+        self._failed = False
+        saved = _read(path) if path else None
+        if saved is None or saved.store != store:
+            saved = _Saved(store, "", "", ())
+        self._saved = saved
+        self.ledger, self.incarnation = saved.ledger, saved.incarnation
+        self.positions = Positions(saved.positions)
+
+    def save(self) -> None:
+        """Put it into the file, if anything changed."""
+        now = _Saved(self._store, self.ledger, self.incarnation, tuple(self.positions))
+        if self._path is None or now == self._saved:
+            return
+        self._saved = now
+        beside = self._path.with_suffix(".new")
+        try:
+            fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+            with os.fdopen(fd, "wb") as file:
+                file.write(msgspec.json.encode(now))
+            beside.replace(self._path)
+            self._failed = False
+        except OSError as error:
+            if not self._failed:
+                _log.warning("can't write %s: %s", self._path, error.strerror)
+            self._failed = True
+
+
+def _read(path: Path) -> _Saved | None:
+    with suppress(OSError, msgspec.MsgspecError):
+        return msgspec.json.decode(path.read_bytes(), type=_Saved)
+    return None

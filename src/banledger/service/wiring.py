@@ -1,0 +1,66 @@
+"""Wiring of whois: from the settings to what asks, and what knows."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from banledger.clock import ClockWatch
+from banledger.settings import Settings, machine_id
+from banledger.whois.cache import Cache
+from banledger.whois.locate import Located, Places, alike
+from banledger.whois.pool import Nobody, Threads
+from banledger.whois.queue import Policy
+from banledger.whois.throttle import Pace
+from banledger.whois.worker import Whois
+
+if TYPE_CHECKING:
+    from banledger.whois.rdap.client import Lookup
+
+DAY_S = 86_400.0
+_THREADS = 8  # more than there are registries: one question for each at a time
+
+
+def places(chosen: Settings) -> Places:
+    """What is known of an address without asking."""
+    files = _files(chosen)
+    cache = Cache(chosen.whois_refresh_days * DAY_S, alike(files))
+    return Places(cache, files, time.time, ask=chosen.whois_enabled, backfill_s=chosen.whois_backfill_days * DAY_S)
+
+
+def _files(chosen: Settings) -> Callable[[str], Located] | None:
+    if not chosen.mmdb:
+        return None
+    from banledger.geo.mmdb import Files
+
+    return Files([Path(path) for path in chosen.mmdb.split(":") if path]).locate
+
+
+def whois(chosen: Settings, known: Places) -> Whois:
+    """What asks in the background, or only follows what is known."""
+    pace = Pace(time.monotonic, time.sleep)
+    policy = Policy(
+        f"{chosen.machine or machine_id()}:{os.urandom(4).hex()}",
+        chosen.whois_refresh_days * DAY_S,
+        chosen.whois_queue,
+        chosen.whois_backfill_days * DAY_S,
+    )
+    if not chosen.whois_enabled:
+        return Whois(known, Nobody(), None, pace, policy, ClockWatch())
+    asks = lookup(chosen, pace.take)
+    return Whois(known, Threads(asks.ask, _THREADS), asks.registry_of, pace, policy, ClockWatch())
+
+
+def lookup(chosen: Settings, take: Callable[[str, float], float] | None = None) -> "Lookup":
+    """What asks registries, and Cymru's DNS. `take`: see Lookup; without it, one person asks one question."""
+    from banledger.whois.cymru import Cymru
+    from banledger.whois.http.client import Transport
+    from banledger.whois.rdap.bootstrap_refresh import Refreshed
+    from banledger.whois.rdap.client import Lookup
+
+    get = Transport(contact=chosen.whois_contact, proxy=chosen.whois_proxy).get
+    state = os.environ.get("STATE_DIRECTORY", "")  # systemd.exec(5)
+    kept = Path(state.partition(":")[0]) / "bootstrap" if state else None
+    bootstrap = Refreshed(get if take else None, cache=kept)
+    return Lookup(get, bootstrap, origin=Cymru().ask if chosen.whois_asn else None, take=take)

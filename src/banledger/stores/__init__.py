@@ -1,0 +1,1 @@
+"""Key-value engines, and the contract that they keep. They know no ban."""

@@ -1,0 +1,251 @@
+"""A ledger on Redis or Valkey, to read: single-key commands, many to a round trip."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
+
+import hiredis
+import redis
+from msgspec import Struct
+from redis import exceptions
+
+from banledger.ledger.keys import is_sorted_set
+from banledger.stores.api import Hash, Scored
+from banledger.stores.fields import UNREADABLE, count_of
+from banledger.stores.pages import pages
+from banledger.stores.redis.errors import translate
+from banledger.stores.redis.outbox import Command
+
+if TYPE_CHECKING:
+    from redis.connection import AbstractConnection
+
+_PAGE = 1000
+_TALLIES = 8  # fetched at once: each may have a name for every address of a day
+_IN_FLIGHT = 10  # pages of commands whose replies nobody has read
+
+
+class RedisReader:
+    """See `engine.Reader`. `where` names the store in messages, without any secret."""
+
+    adds_up = 20_000
+
+    def __init__(self, client: "redis.Redis", where: str) -> None:
+        self._client = client
+        self._where = where
+
+    def close(self) -> None:
+        """See Reader.close."""
+        self._client.close()
+
+    def call(self, *command: str | bytes | float) -> Any:
+        """One command, its plain reply."""
+        with self._translated(_named(command)):
+            return self._client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    def calls(self, commands: Sequence[Command], instead: Any = None) -> list[Any]:
+        """Several commands in one round trip, their plain replies. Raises for the first that failed.
+
+        `instead`: the reply where a key holds something else; None: that raises too.
+        """
+        return self._ask(in_parts(commands), instead)
+
+    def _ask(self, parts: Iterable["Part"], instead: Any = None) -> list[Any]:
+        """The same with commands that may have been packed beforehand."""
+        replies: list[Any] = []
+        rest = iter(parts)
+        for first in rest:
+            commands: list[Command] = []
+            with self._connection() as connection:
+                for part in chain([first], islice(rest, _IN_FLIGHT - 1)):  # the server begins while we pack
+                    self._send(connection, part.packed)
+                    commands += part.commands
+                answers = self._receive(connection, len(commands))
+            for at, (command, answer) in enumerate(zip(commands, answers, strict=True)):
+                if instead is not None and is_of_another_kind(answer):
+                    answers[at] = instead
+                elif isinstance(answer, exceptions.RedisError):
+                    raise translate(answer, self._where, _named(command)) from answer
+            replies += answers
+        return replies
+
+    @contextmanager
+    def _connection(self) -> Iterator["AbstractConnection"]:
+        """A connection of our own. It is closed if anything goes wrong: there may be replies that nobody read."""
+        pool = self._client.connection_pool
+        with self._translated():
+            connection = pool.get_connection()
+        try:
+            yield connection
+        except BaseException:
+            connection.disconnect()  # type: ignore[no-untyped-call]
+            raise
+        finally:
+            pool.release(connection)
+
+    def _send(self, connection: "AbstractConnection", packed: bytes) -> None:
+        """Send without waiting for what it is answered."""
+        with self._translated():
+            connection.send_packed_command([packed])  # type: ignore[no-untyped-call]
+
+    def _receive(self, connection: "AbstractConnection", count: int) -> list[Any]:
+        """The replies to so many commands, in their order; errors of the server are among them."""
+        with self._translated():
+            return [_reply(connection) for _ in range(count)]
+
+    @contextmanager
+    def _translated(self, doing: str = "") -> Iterator[None]:
+        try:
+            yield
+        except (exceptions.RedisError, OSError) as error:
+            raise translate(error, self._where, doing) from error
+
+    def hashes(self, keys: Sequence[str]) -> list[Hash]:
+        """See Reader.hashes."""
+        return [
+            dict(reply)
+            for page in pages(keys, _PAGE)
+            for reply in self.calls([("HGETALL", key) for key in page], {UNREADABLE: "holds no hash"})
+        ]
+
+    def members(self, key: str) -> Iterator[str]:
+        """See Reader.members."""
+        if self.call("SCARD", key) <= _PAGE:
+            yield from self.call("SMEMBERS", key)
+            return
+        yield from self._scan("SSCAN", key)
+
+    def cards(self, keys: Sequence[str]) -> list[int]:
+        """See Reader.cards."""
+        return [
+            int(reply)
+            for page in pages(keys, _PAGE)
+            for reply in self.calls([("ZCARD" if is_sorted_set(key) else "SCARD", key) for key in page])
+        ]
+
+    def tally(self, keys: Sequence[str]) -> dict[str, int]:
+        """See Reader.tally. Most are ones: their names are enough; else the server adds up what lies in one slot."""
+        if len(keys) > 1:
+            sizes = self.calls([command for key in keys for command in (("ZCARD", key), ("ZCOUNT", key, 1, 1))])
+            if 2 * sum(sizes[1::2]) > sum(sizes[::2]):
+                return self._tally_by_name(keys)
+        slots: dict[str, list[str]] = defaultdict(list)
+        for key in keys:
+            slots[_slot(key)].append(key)
+        total: dict[str, int] = defaultdict(int)
+        unions: list[tuple[str | int, ...]] = [
+            ("ZUNION", len(several), *several, "WITHSCORES") for several in slots.values()
+        ]
+        for reply in self.calls(unions):
+            for member, score in reply:
+                total[member] += count_of(float(score))
+        return dict(total)
+
+    def _tally_by_name(self, keys: Sequence[str]) -> dict[str, int]:
+        """A name costs a third of a name with its score, and a server adds up several times as slowly as we do.
+
+        Each key is read at one moment.
+        """
+        total: Counter[str] = Counter()
+        for some in pages(keys, _TALLIES):
+            replies = self.calls([
+                command
+                for key in some
+                for command in (
+                    ("MULTI",),
+                    ("ZRANGE", key, 0, -1),
+                    ("ZRANGE", key, "-inf", "(1", "BYSCORE", "WITHSCORES"),
+                    ("ZRANGE", key, "(1", "+inf", "BYSCORE", "WITHSCORES"),
+                    ("EXEC",),
+                )
+            ])  # fmt: skip
+            for names, fewer, more in replies[4::5]:
+                total.update(names)
+                for member, score in chain(fewer, more):
+                    total[member] += count_of(float(score)) - 1
+        return dict(total)
+
+    def scores(self, keys: Sequence[str], members: Sequence[str]) -> list[list[float | None]]:
+        """See Reader.scores."""
+        if not members:
+            return [[] for _ in keys]
+        return self.calls([("ZMSCORE", key, *members) for key in keys])
+
+    def ranking(self, key: str, start: int, count: int) -> list[Scored]:
+        """See Reader.ranking."""
+        if count <= 0:
+            return []
+        reply = self.call("ZRANGE", key, start, start + count - 1, "REV", "WITHSCORES")
+        return [(member, float(score)) for member, score in reply]
+
+    def above(self, keys: Sequence[str], least: float) -> list[int]:
+        """See Reader.above."""
+        return [
+            int(reply)
+            for page in pages(keys, _PAGE)
+            for reply in self.calls([("ZCOUNT", key, least, "+inf") for key in page])
+        ]
+
+    def kind(self, key: str) -> str:
+        """See Reader.kind."""
+        return str(self.call("TYPE", key))
+
+    def kinds(self, keys: Sequence[str]) -> list[str]:
+        """See Reader.kinds."""
+        return [str(reply) for page in pages(keys, _PAGE) for reply in self.calls([("TYPE", key) for key in page])]
+
+    def keys(self, pattern: str) -> Iterator[str]:
+        """See Reader.keys."""
+        return self._scan("SCAN", "MATCH", pattern)
+
+    def _scan(self, command: str, *arguments: str) -> Iterator[str]:
+        """Every element of a scan once (a scan may repeat some)."""
+        key, more = (arguments[:1], arguments[1:]) if command != "SCAN" else ((), arguments)
+        seen: set[str] = set()
+        cursor = "0"
+        while True:
+            cursor, page = self.call(command, *key, cursor, *more, "COUNT", _PAGE)
+            new = [element for element in page if element not in seen]
+            seen.update(new)
+            yield from new
+            if cursor in ("0", 0):
+                return
+
+
+class Part(Struct, frozen=True, gc=False):
+    """Some commands, and how they are sent."""
+
+    commands: Sequence[Command]
+    packed: bytes
+
+
+def in_parts(commands: Sequence[Command]) -> Iterator[Part]:
+    """Each is packed when it is taken."""
+    return (Part(page, packed(page)) for page in pages(commands, _PAGE))
+
+
+def packed(commands: Iterable[Command]) -> bytes:
+    """Packed here: a pipeline of redis-py takes four times as long."""
+    return b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]
+
+
+def _named(command: Command) -> str:
+    """A command and its key, for a message."""
+    return " ".join(map(str, command[:1] if command[0] in ("SCAN", "ZUNION") else command[:2]))
+
+
+def _reply(connection: "AbstractConnection") -> Any:
+    try:
+        return connection.read_response()
+    except exceptions.ResponseError as error:
+        return error
+
+
+def is_of_another_kind(reply: object) -> bool:
+    """Whether a server refused because the key holds something else."""
+    return isinstance(reply, exceptions.ResponseError) and str(reply).startswith("WRONGTYPE")
+
+
+def _slot(key: str) -> str:
+    return key.partition("{")[2].partition("}")[0] or key

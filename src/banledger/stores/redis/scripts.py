@@ -1,0 +1,50 @@
+"""Lua scripts, as files of the package and as calls of a server."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+
+from msgspec import Struct
+
+from banledger.stores.redis.outbox import Command
+from banledger.stores.redis.reader import packed
+
+_LINE = re.compile(r"user_script: ?(\d+)")
+_CALL = re.compile(r"call\('(\w+)'")
+
+
+class Script:
+    """A Lua script of the package and its SHA-1, by which the server knows it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.text = files("banledger.stores.redis").joinpath(name).read_text(encoding="utf-8")
+        self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+    def call(self, keys: Sequence[str], argument: bytes) -> "Call":
+        """With these keys and this argument."""
+        return Call(self, (len(keys), *keys, argument))
+
+    def at(self, said: str) -> str:
+        """Where in the script an error arose, for a message: servers seldom name the command."""
+        line = _LINE.search(said)
+        command = _CALL.search(self.text.splitlines()[int(line[1]) - 1]) if line else None
+        return f"{command[1]} in {self.name}" if command else self.name
+
+
+class Call(Struct, frozen=True):
+    """A script and what it is called with."""
+
+    script: Script
+    words: Command
+
+    @property
+    def packed(self) -> bytes:
+        """As a command that names the script."""
+        return packed([("EVALSHA", self.script.digest, *self.words)])
+
+    @property
+    def long(self) -> Command:
+        """As a command that brings the script along."""
+        return ("EVAL", self.script.text, *self.words)

@@ -1,0 +1,310 @@
+"""The embedded engine: a batch is one transaction, so nothing is ever left half done."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+
+from banledger.ledger.keys import Change
+from banledger.stores.api import Advance, Applied, Conflict, Hash, Held, Outcome, Repair
+from banledger.stores.pages import pages
+from banledger.stores.sqlite.batch import Batch
+from banledger.stores.sqlite.file import (
+    HASH,
+    RANKING,
+    SET,
+    TALLY,
+    as_json,
+    connect,
+    is_there,
+    open_for_writing,
+    translated,
+)
+from banledger.stores.sqlite.lock import take
+from banledger.stores.sqlite.transactions import Transactions
+
+_NUMBERS_KEPT = 16_384
+_encode = msgspec.json.encode
+
+
+def open_writer(path: Path) -> "SqliteEngine":
+    """The ledger at `path`, to write; made if it does not exist.
+
+    Raises LedgerLocked if another process writes to it, NotALedger, StoreUnavailable.
+    """
+    is_there(path)
+    lock = take(path)
+    opened: list[sqlite3.Connection] = []
+    try:
+        with translated(path):
+            opened.append(writer := open_for_writing(path, lock))
+            opened.append(keeper := connect(f"file:{quote(str(path.absolute()))}?mode=ro"))
+            keeper.execute("SELECT count(*) FROM sqlite_master").fetchone()  # it has no lock before
+        return SqliteEngine(writer, keeper, path, lock)
+    except BaseException:
+        for connection in opened:
+            connection.close()
+        lock.close()
+        raise
+
+
+class SqliteEngine(Transactions):
+    """See `engine.Engine`. The only writer of its file."""
+
+    shared = False
+    replay_s = 0.0
+
+    def cautions(self) -> list[str]:
+        """See Engine.cautions."""
+        return []
+
+    def incarnation(self) -> str:
+        """See Engine.incarnation."""
+        return ""
+
+    def settle(self) -> int:
+        """See Engine.settle. A transaction leaves nothing undone."""
+        return 0
+
+    def sweep(self) -> int:
+        """See Engine.sweep."""
+        with self._transaction():
+            gone = sum(
+                self._db.execute(f"DELETE FROM {table} WHERE member >= x''{score}").rowcount
+                for table, score in (("member", ""), ("tally", " OR score >= ''"), ("ranking", " OR score >= ''"))
+            )
+            gone += self._db.execute("DELETE FROM key WHERE name >= x''").rowcount
+            self._numbers.clear()
+        return gone
+
+    def apply(self, changes: Iterable[Change], advances: Sequence[Advance] = ()) -> list[Outcome]:
+        """See Engine.apply. All changes that do not conflict are one transaction."""
+        if not (changes := list(changes)):
+            return []
+        with self._transaction():
+            current = self.hashes([change.key for change in changes])
+            outcomes: list[Outcome] = []
+            accepted: list[tuple[Change, Hash]] = []
+            for change, have in zip(changes, current, strict=True):
+                if _holds(change.guard, have):
+                    accepted.append((change, have))
+                    outcomes.append(Applied())
+                else:
+                    outcomes.append(Conflict(have))
+            if accepted:
+                self._write(accepted)
+            if len(accepted) == len(changes):
+                self._put_advances(advances)
+        return outcomes
+
+    def mend(self, repair: Repair) -> None:
+        """See Engine.mend. One transaction; the sizes of its sets are counted, not trusted."""
+        kinds = {key: SET for key, _ in (*repair.joins, *repair.leaves)}
+        kinds.update((mark.key, TALLY) for mark in repair.tallies)
+        kinds.update((mark.key, RANKING) for mark in repair.marks)
+        with self._transaction():
+            self._name(kinds)
+            self._db.executemany("INSERT OR IGNORE INTO member VALUES (?, ?)", self._numbered(repair.joins))
+            self._db.executemany("DELETE FROM member WHERE key = ? AND member = ?", self._numbered(repair.leaves))
+            self._recount(self._numbers[key] for key, kind in kinds.items() if kind == SET)
+            self._score({(mark.key, mark.member): mark.score for mark in repair.tallies}, "tally")
+            self._score({(mark.key, mark.member): mark.score for mark in repair.marks})
+
+    def enlist(self, key: str, members: Sequence[str]) -> None:
+        """See Engine.enlist."""
+        with self._transaction():
+            self._name({key: SET})
+            self._join([(key, member) for member in members])
+
+    def claim(self, key: str, fields: Hash) -> Hash:
+        """See Engine.claim."""
+        with self._transaction():
+            whole = fields | self.hashes([key])[0]
+            self._name({key: HASH})
+            self._put_hashes([(key, whole)])
+        return whole
+
+    def assign(self, key: str, fields: Hash) -> None:
+        """See Engine.assign."""
+        with self._transaction():
+            self._name({key: HASH})
+            self._put_hashes([(key, self.hashes([key])[0] | fields)])
+
+    def replace(self, hashes: Mapping[str, Hash]) -> None:
+        """See Engine.replace."""
+        with self._transaction():
+            self._name(dict.fromkeys(hashes, HASH))
+            self._put_hashes([(key, fields) for key, fields in hashes.items() if fields])
+            self._drop_hashes([key for key, fields in hashes.items() if not fields])
+
+    def advance(self, advances: Sequence[Advance]) -> None:
+        """See Engine.advance."""
+        with self._transaction():
+            self._put_advances(advances)
+
+    def _put_advances(self, advances: Sequence[Advance]) -> None:
+        for one in advances:
+            have = self.hashes([one.key])[0]
+            kept = {name: value for name, value in have.items() if name not in one.gone}
+            raised = {name: new for name, new in one.raised.items() if _number(new) > _number(have.get(name, ""))}
+            if (fields := kept | raised) == have:
+                continue
+            self._name({one.key: HASH})
+            if fields:
+                self._put_hashes([(one.key, fields)])
+            else:
+                self._drop_hashes([one.key])
+
+    def lease(self, key: str, wanted: Held, seen: Held) -> Held:
+        """See Engine.lease."""
+        with self._transaction():
+            have = self.hashes([key])[0]
+            held = Held(have.get("holder", ""), have.get("until", ""))
+            if not held.yields_to(wanted, seen):
+                return held
+            self._name({key: HASH})
+            self._put_hashes([(key, have | {"holder": wanted.holder, "until": wanted.until})])
+        return wanted
+
+    def exchange(self, key: str, field: str, among: Sequence[str], fields: Hash, otherwise: Hash) -> Hash:
+        """See Engine.exchange."""
+        with self._transaction():
+            have = self.hashes([key])[0]
+            if changed := fields if have.get(field, "") in among else otherwise:
+                self._name({key: HASH})
+                self._put_hashes([(key, have | changed)])
+        return have
+
+    def due(self, key: str, until: float, count: int) -> list[str]:
+        """See Engine.due."""
+        with translated(self.path):
+            number, table = self._sorted_set(key)
+            rows = self._db.execute(
+                f"SELECT member FROM {table} WHERE key = ? AND score <= ? ORDER BY score, member LIMIT ?",
+                (number, until, count),
+            )
+            return [member for (member,) in rows]
+
+    def _write(self, accepted: list[tuple[Change, Hash]]) -> None:
+        """Everything that the changes hold, coalesced so that each row is written once."""
+        batch = Batch(accepted)
+        self._name(batch.kinds(), batch.fresh)
+        self._put_hashes(batch.hashes)
+        self._join(batch.joins)
+        self._leave(batch.leaves)
+        self._count(batch.tallies)
+        self._score(batch.scores)
+        self._rank(batch.rankings)
+        self._drop_hashes(batch.removed)
+
+    def _name(self, kinds: dict[str, str], fresh: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+        """Give every key its number. `fresh` ones are known to have none yet."""
+        if len(self._numbers) > _NUMBERS_KEPT:
+            self._numbers.clear()
+        unknown = [key for key in kinds if key not in self._numbers]
+        for page in pages([key for key in unknown if key not in fresh], 5000):
+            found = self._db.execute(
+                "SELECT name, key.id, kind FROM json_each(?) JOIN key ON name = value", (as_json(page),)
+            )
+            for name, number, kind in found.fetchall():
+                self._numbers[name] = number
+                if kind != kinds[name]:
+                    self._turn_into(number, kinds[name])
+        unknown = [key for key in unknown if key not in self._numbers]
+        if unknown:
+            (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM key").fetchone()
+            self._numbers.update(zip(unknown, range(last + 1, last + 1 + len(unknown)), strict=True))
+            self._db.executemany(
+                "INSERT INTO key VALUES (?, ?, ?, ?) ON CONFLICT (name)"
+                " DO UPDATE SET id = excluded.id, kind = excluded.kind, card = excluded.card",  # somebody's rubbish
+                [(self._numbers[key], key, kinds[key], kinds[key] == HASH) for key in unknown],
+            )
+
+    def _turn_into(self, number: int, kind: str) -> None:
+        """A key that somebody made something else: what it held is of no use."""
+        for table in ("hash", "member", "tally", "ranking"):
+            self._db.execute(f"DELETE FROM {table} WHERE key = ?", (number,))
+        self._db.execute("UPDATE key SET kind = ?, card = ? WHERE id = ?", (kind, kind == HASH, number))
+
+    def _put_hashes(self, hashes: list[tuple[str, Hash]]) -> None:
+        self._db.executemany(
+            "INSERT OR REPLACE INTO hash (key, fields) VALUES (?, ?)",
+            [(self._numbers[key], _encode(fields)) for key, fields in hashes],
+        )
+
+    def _drop_hashes(self, keys: list[str]) -> None:
+        numbers = [(self._numbers.pop(key),) for key in keys]
+        self._db.executemany("DELETE FROM hash WHERE key = ?", numbers)
+        self._db.executemany("DELETE FROM key WHERE id = ?", numbers)
+
+    def _join(self, pairs: list[tuple[str, str]]) -> None:
+        self._resize("INSERT OR IGNORE INTO member VALUES (?, ?)", pairs, 1)
+
+    def _leave(self, pairs: list[tuple[str, str]]) -> None:
+        self._resize("DELETE FROM member WHERE key = ? AND member = ?", pairs, -1)
+
+    def _resize(self, statement: str, pairs: list[tuple[str, str]], step: int) -> None:
+        """Run the statement for every (key, member), and keep the size of each set."""
+        rows = self._numbered(pairs)
+        done = self._db.executemany(statement, rows).rowcount if rows else 0
+        sizes = Counter(number for number, _ in rows)
+        if done == len(rows):
+            changes = [(step * size, number) for number, size in sizes.items()]
+            self._db.executemany("UPDATE key SET card = card + ? WHERE id = ?", changes)
+        else:  # some were there, or gone, before: count
+            self._recount(sizes)
+
+    def _numbered(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[int, str]]:
+        return sorted({(self._numbers[key], member) for key, member in pairs})
+
+    def _recount(self, numbers: Iterable[int]) -> None:
+        recount = "UPDATE key SET card = (SELECT count(*) FROM member WHERE key = ?1) WHERE id = ?1"
+        self._db.executemany(recount, [(number,) for number in numbers])
+
+    def _count(self, deltas: dict[tuple[str, str], int]) -> None:
+        rows = sorted((self._numbers[key], member, delta) for (key, member), delta in deltas.items() if delta)
+        self._db.executemany(
+            "INSERT INTO tally VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET score = score + excluded.score", rows
+        )
+        fewer = [(number, member) for number, member, delta in rows if delta < 0]
+        self._db.executemany("DELETE FROM tally WHERE key = ? AND member = ? AND score = 0", fewer)
+
+    def _rank(self, rankings: dict[tuple[str, str], tuple[str, ...]]) -> None:
+        """Give each ranked member the size of its sets, as they are now."""
+        sources = list({source for several in rankings.values() for source in several})
+        cards: dict[str, int] = {}
+        for page in pages(sources, 5000):
+            cards.update(
+                self._db.execute("SELECT name, card FROM json_each(?) JOIN key ON name = value", (as_json(page),))
+            )
+        self._score(
+            {place: float(sum(cards.get(key, 0) for key in several)) or None for place, several in rankings.items()}
+        )
+
+    def _score(self, scores: dict[tuple[str, str], float | None], table: str = "ranking") -> None:
+        """Give members of sorted sets their score; None removes them."""
+        rows = [(self._numbers[key], member, score) for (key, member), score in scores.items()]
+        self._db.executemany(
+            f"INSERT INTO {table} VALUES (?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET score = excluded.score WHERE score <> excluded.score",
+            sorted((number, member, score) for number, member, score in rows if score is not None),
+        )
+        self._db.executemany(
+            f"DELETE FROM {table} WHERE key = ? AND member = ?",
+            [(number, member) for number, member, score in rows if score is None],
+        )
+
+
+def _number(value: str) -> int:
+    """The whole number that a value begins with; -1: none."""
+    head = value.partition(" ")[0]
+    return int(head) if head.isascii() and head.isdecimal() else -1
+
+
+def _holds(guard: dict[str, str | None] | None, have: Hash) -> bool:
+    if guard is None:
+        return not have
+    return bool(have) and all(have.get(name) == value for name, value in guard.items())

@@ -1,0 +1,1 @@
+"""Whois in the background: the queue, the workers, the cache by CIDR."""

@@ -1,0 +1,251 @@
+"""Who announces an address, asked of Team Cymru over DNS.
+
+    31.108.90.216.origin.asn.cymru.com. TXT "23028 | 216.90.108.0/24 | US | arin | 1998-09-25"
+
+The fields: AS numbers, announced prefix, and of the registry's delegation its country, the registry and the date
+(https://www.team-cymru.com/ip-asn-mapping). DNS is the way they want many questions to come; each one costs a
+datagram to the resolver of this machine. Answers are not signed: whatever they say is checked, nothing is believed
+that does not fit the address. An absent name means that nobody announces the address.
+"""
+
+import ipaddress
+import time
+from collections.abc import Callable, Sequence
+from datetime import date
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from banledger.ledger.ids import canonical_address
+from banledger.ledger.network import SHORTEST
+from banledger.net.codes import as_number, country_code
+from banledger.net.prefix import Block, block
+from banledger.net.special import kind_of
+from banledger.whois.http.guard import is_public
+
+if TYPE_CHECKING:
+    import dns.resolver
+
+RESOLV_CONF = "/etc/resolv.conf"
+
+_ZONES = {4: "origin.asn.cymru.com.", 6: "origin6.asn.cymru.com."}
+_REGISTRIES = {"arin": "arin", "ripencc": "ripe", "apnic": "apnic", "lacnic": "lacnic", "afrinic": "afrinic"}
+_TEXT_MOST = 512
+_TEXTS_MOST = 64
+
+_REST_S = 60.0
+_REST_MOST_S = 900.0
+
+
+class Origin(Struct, frozen=True):
+    """Who announces an address. Unknown values are None.
+
+    asn        autonomous system; the first one, if several announce the prefix
+    prefix     the announced network around the address, canonical CIDR; `parse` always knows it
+    country    ISO 3166 code of the registration
+    registry   `arin`, `ripe`, `apnic`, `lacnic`, `afrinic`
+    allocated  date of the registration, ISO 8601
+    """
+
+    asn: int | None = None
+    prefix: str | None = None
+    country: str | None = None
+    registry: str | None = None
+    allocated: str | None = None
+
+
+def question(address: str) -> str:
+    """The name to ask for (TXT), absolute; of a network: that of its first address. Raises OSError or ValueError."""
+    first = block(address)
+    if first.version == 4:
+        labels = [str(byte) for byte in first.first.to_bytes(4, "big")]
+    else:
+        labels = list(f"{first.first:032x}")
+    return ".".join([*reversed(labels), _ZONES[first.version]])
+
+
+def parse(texts: Sequence[bytes], address: str) -> Origin | None:
+    """What TXT answers (each one's strings joined) say of a canonical address: the longest prefix around it.
+
+    Of several equally long ones the lowest AS number, because answers come in any order. Text of any kind is safe;
+    an answer whose prefix does not hold the address is none. Raises OSError or ValueError for an address that is none.
+    """
+    asked = block(address)
+    found = [origin for text in texts[:_TEXTS_MOST] if (origin := _origin(text, asked))]
+    return max(found, key=_rank, default=None)
+
+
+def _rank(origin: Origin) -> tuple[int, bool, int]:
+    return block(origin.prefix).prefix if origin.prefix else 0, origin.asn is not None, -(origin.asn or 0)
+
+
+def _origin(text: bytes, asked: Block) -> Origin | None:
+    fields = [field.strip() for field in text[:_TEXT_MOST].decode("ascii", "replace").split("|")]
+    asns, prefix, country, registry, allocated = (*fields, *[""] * 5)[:5]
+    announced = _network(prefix)
+    if announced is None or not announced.covers(asked) or announced.prefix < SHORTEST[announced.version]:
+        return None
+    return Origin(
+        asn=next((asn for word in asns.split() if (asn := as_number(word))), None),
+        prefix=announced.cidr,
+        country=country_code(country),
+        registry=_REGISTRIES.get(registry),
+        allocated=_day(allocated),
+    )
+
+
+def _network(text: str) -> Block | None:
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return None
+    return Block(network.version, int(network.network_address), network.prefixlen)
+
+
+def _day(text: str) -> str | None:
+    try:
+        return text if date.fromisoformat(text).isoformat() == text else None
+    except ValueError:
+        return None
+
+
+class Cymru:
+    """Asks Team Cymru through a resolver. Any number of threads may ask.
+
+    nameservers  addresses of the resolvers to ask at `port`; None: those of `configuration` (resolv.conf(5)), which
+                 is read when first needed and again after trouble. ValueError for one that is no address
+    lifetime_s   an answer is there within so many seconds, or none; half of it may go by waiting for a turn
+    interval_s   from one question to the next, however many threads ask. A question is repeated once if no answer
+                 comes, and put to the next name server if one fails
+    clock        seconds from any zero that never go back; `sleep` waits for so many
+    """
+
+    def __init__(
+        self,
+        *,
+        nameservers: Sequence[str] | None = None,
+        port: int = 53,
+        lifetime_s: float = 5.0,
+        interval_s: float = 0.1,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        configuration: str = RESOLV_CONF,
+    ) -> None:
+        for server in nameservers or ():
+            ipaddress.ip_address(server)
+        self._nameservers = nameservers
+        self._port = port
+        self._lifetime_s = lifetime_s
+        self._configuration = configuration
+        self._pace = _Pace(interval_s, lifetime_s / 2, clock, sleep)
+        self._made: dns.resolver.Resolver | None = None
+
+    def ask(self, address: str) -> Origin | None:
+        """Who announces a canonical address, or the first one of a network.
+
+        None: nobody, nobody knows, no answer, or it is not the time to ask. Private and reserved addresses are
+        nobody else's business and never sent. Raises nothing, whatever DNS does.
+        """
+        asked = _public(address)
+        turn = self._pace.turn() if asked else None
+        if asked is None or turn is None:
+            return None
+        texts = self._texts(question(asked), self._lifetime_s - turn.waited_s)
+        if texts is None:
+            self._made = None
+            self._pace.failed(turn)
+            return None
+        self._pace.worked(turn)
+        return parse(texts, asked)
+
+    def _texts(self, name: str, lifetime_s: float) -> list[bytes] | None:
+        """The TXT answers of that name, none if there is no such name; None: the resolver did not do its work."""
+        import dns.exception  # slow to import, and many recorders never ask
+        import dns.resolver
+
+        try:
+            answer = self._resolver().resolve(name, "TXT", lifetime=lifetime_s, search=False)
+        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+            return []
+        except (dns.exception.DNSException, OSError, ValueError):
+            return None
+        return [b"".join(record.strings) for record in answer]
+
+    def _resolver(self) -> "dns.resolver.Resolver":
+        """Raises DNSException, OSError or ValueError if there is no usable resolv.conf(5)."""
+        import dns.resolver
+
+        if (made := self._made) is None:
+            made = dns.resolver.Resolver(self._configuration, configure=self._nameservers is None)
+            if self._nameservers is not None:
+                made.nameservers = list(self._nameservers)
+            made.port = self._port
+            made.timeout = self._lifetime_s / 2.5  # of one attempt: two fit in
+            self._made = made
+        return made
+
+
+def _public(text: str) -> str | None:
+    """The address, or the first one of the network, if it may be asked about."""
+    try:
+        asked = block(canonical_address(text) or "")
+        first = Block(asked.version, asked.first, asked.prefix + asked.host_bits).text
+    except (OSError, ValueError):
+        return None
+    return first if is_public(first) and not kind_of(asked) else None
+
+
+class _Turn(Struct, frozen=True):
+    """The leave to ask once. `waited_s`: how long it was waited for, `rests`: how many rests there were before."""
+
+    waited_s: float
+    rests: int
+
+
+class _Pace:
+    """When questions may be asked: one an interval, and none for a while after one failed.
+
+    The rest is 60 seconds, doubled up to 15 minutes as long as the first question after it fails too. Questions that
+    were on their way together count as one.
+    """
+
+    def __init__(
+        self, interval_s: float, patience_s: float, clock: Callable[[], float], sleep: Callable[[float], None]
+    ) -> None:
+        self._interval_s = interval_s
+        self._patience_s = patience_s
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = Lock()
+        self._next = clock()
+        self._awake = self._next
+        self._rest_s = 0.0
+        self._rests = 0
+
+    def turn(self) -> _Turn | None:
+        """Wait for a turn. None: it is a time of rest, or too many wait already."""
+        with self._lock:
+            now = self._clock()
+            at = max(now, self._next)
+            if now < self._awake or at - now > self._patience_s:
+                return None
+            self._next = at + self._interval_s
+        if at > now:
+            self._sleep(at - now)
+        with self._lock:
+            return None if self._clock() < self._awake else _Turn(at - now, self._rests)
+
+    def failed(self, turn: _Turn) -> None:
+        """No answer came, or a refusal."""
+        with self._lock:
+            if turn.rests == self._rests:
+                self._rests += 1
+                self._rest_s = min(max(2 * self._rest_s, _REST_S), _REST_MOST_S)
+                self._awake = self._clock() + self._rest_s
+
+    def worked(self, turn: _Turn) -> None:
+        """An answer came, if only that there is none."""
+        with self._lock:
+            if turn.rests == self._rests:
+                self._rest_s = 0.0

@@ -1,0 +1,1 @@
+"""One HTTPS request, with everything bounded."""

@@ -1,0 +1,230 @@
+"""One GET over https, with everything bounded: time (`watchdog`), bytes, and whom it talks to (`peer`).
+
+Redirects are not followed, nothing is tried twice, no connection is kept: there is one question a second.
+"""
+
+import http.client
+import os
+import re
+import socket
+import ssl
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+import urllib3
+from msgspec import Struct
+from urllib3.connection import HTTPSConnection
+from urllib3.response import BaseHTTPResponse
+
+from banledger import __version__
+from banledger.whois.http.guard import Resolve, is_public, resolve, resolve_within
+from banledger.whois.http.proxy import proxy_for
+from banledger.whois.http.url import Url, https_url
+from banledger.whois.http.watchdog import Watchdog
+
+BODY_MOST = 256 << 10
+"""Bytes of a body, unpacked."""
+
+RETRY_MOST_S = 7 * 86_400.0
+
+_CHUNK = 16 << 10
+_ADDRESSES_MOST = 6
+_TROUBLE = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError, LookupError, zlib.error)
+
+
+class TransportError(Exception):
+    """No response. The message says why, for people; it may hold a stranger's text."""
+
+
+class Response(Struct, frozen=True):
+    """What came back from `url`. body: unpacked; retry_after_s: 0 if it does not say; location: as it stands there."""
+
+    status: int
+    url: str
+    body: bytes
+    retry_after_s: float = 0.0
+    location: str | None = None
+
+
+class Transport:
+    """Asks over https. Any number of threads may ask.
+
+    contact     mail address or page for the User-Agent, so that people can complain
+    proxy       `http://[user:password@]host:port`; empty: HTTPS_PROXY and NO_PROXY of `environment`. It may stand in
+                a private network, and resolves the names of servers itself
+    ca          file of the authorities to trust, PEM; None: the system's
+    deadline_s  how long one response may take, from the first question to the resolver to its last byte
+    permitted   whether that address may be connected to, text; judged just before
+    clock       UTC epoch seconds, for dates in `Retry-After` of servers that do not say their own
+    """
+
+    def __init__(
+        self,
+        *,
+        contact: str = "",
+        proxy: str = "",
+        ca: Path | None = None,
+        deadline_s: float = 20.0,
+        permitted: Callable[[str], bool] = is_public,
+        resolve: Resolve = resolve,
+        clock: Callable[[], float] = time.time,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._agent = user_agent(contact)
+        self._proxy = proxy
+        self._trust = ssl.create_default_context(cafile=ca)
+        self._deadline_s = deadline_s
+        self._permitted = permitted
+        self._resolve = resolve
+        self._clock = clock
+        self._environment = environment
+
+    def get(self, url: str, accept: str, *, deadline_s: float | None = None) -> Response:
+        """The response to a GET for `accept` (a media type), whatever its status. Raises TransportError only."""
+        seconds = self._deadline_s if deadline_s is None else deadline_s
+        watchdog = Watchdog(seconds)
+        try:
+            where = https_url(url)
+            with watchdog:
+                return self._get(where, accept, watchdog)
+        except TransportError:
+            raise
+        except _TROUBLE as error:
+            why = f"no answer within {seconds:.3g} s" if watchdog.expired else _reason(error)
+            raise TransportError(f"{url}: {why}") from error
+
+    def _get(self, where: Url, accept: str, watchdog: Watchdog) -> Response:
+        connection = self._connection(where, watchdog)
+        try:
+            connection.request("GET", where.target, headers=self._headers(accept), preload_content=False)
+            with closing(connection.getresponse()) as response:
+                body = read_body(response)
+                watchdog.check()
+                return Response(
+                    response.status,
+                    str(where),
+                    body,
+                    retry_after_s(response.headers.get("Retry-After", ""), self._moment_of(response)),
+                    response.headers.get("Location"),
+                )
+        finally:
+            connection.close()
+
+    def _moment_of(self, response: BaseHTTPResponse) -> float:
+        """When a response was made, by the server's clock where it says so: ours may be wrong (UTC epoch)."""
+        try:
+            return parsedate_to_datetime(response.headers.get("Date", "")[:64]).timestamp()
+        except (ValueError, TypeError, IndexError, OverflowError):
+            return self._clock()
+
+    def _headers(self, accept: str) -> dict[str, str]:
+        return {"Accept": accept, "Accept-Encoding": "identity", "User-Agent": self._agent, "Connection": "close"}
+
+    def _connection(self, where: Url, watchdog: Watchdog) -> "_Connection":
+        proxy = proxy_for(where.host, self._proxy, self._environment)
+        if proxy is None:
+            place = Place(where.host, 443, self._permitted, self._resolve, watchdog)
+            return _Connection(place, where.host, ssl_context=self._trust)
+        place = Place(proxy.host, proxy.port, lambda _: True, self._resolve, watchdog)
+        connection = _Connection(place, proxy.host, proxy.port, ssl_context=self._trust)
+        connection.set_tunnel(where.host, 443, headers=proxy.headers)
+        return connection
+
+
+class Place(Struct, frozen=True):
+    """Where to connect to, and what is to be minded."""
+
+    host: str
+    port: int
+    permitted: Callable[[str], bool]
+    resolve: Resolve
+    watchdog: Watchdog
+
+    def connect(self) -> socket.socket:
+        """Connected to the first of its permitted addresses that answers. Raises OSError."""
+        found = resolve_within(self.watchdog.left_s, self.resolve, self.host, self.port)
+        permitted = [place for place in found if self.permitted(place[0])][:_ADDRESSES_MOST]
+        if not permitted:
+            raise OSError(f"{self.host} has no public address: {', '.join(place[0] for place in found[:3])}")
+        for number, place in enumerate(permitted):
+            self.watchdog.check()
+            left_s = self.watchdog.left_s
+            try:
+                connection = socket.create_connection(place, timeout=max(left_s / (len(permitted) - number), 0.01))
+            except OSError:
+                if number + 1 == len(permitted):
+                    raise
+                continue
+            connection.settimeout(max(self.watchdog.left_s, 0.01))
+            self.watchdog.watch(connection)
+            return connection
+        raise OSError("unreachable")
+
+
+class _Connection(HTTPSConnection):
+    """One that goes to the address that was judged; the certificate is still checked for the name."""
+
+    def __init__(self, place: Place, *words: Any, **options: Any) -> None:
+        super().__init__(*words, **options)
+        self._place = place
+
+    def _new_conn(self) -> socket.socket:
+        return self._place.connect()
+
+
+def user_agent(contact: str) -> str:
+    """Who we are."""
+    clean = re.sub(r"[^!-~]|[()\\]", "", contact)[:200]
+    return f"banledger/{__version__}" + (f" (+{clean})" if clean else "")
+
+
+# What comes back.
+
+
+def read_body(response: BaseHTTPResponse) -> bytes:
+    """The body, unpacked. Raises ValueError for one that is too large, or packed in a way we don't know."""
+    if int(response.headers.get("Content-Length", "0")[:20] or 0) > BODY_MOST:
+        raise ValueError("a body that is too large")
+    chunks, size = [], 0
+    while chunk := response.read(_CHUNK, decode_content=False):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > BODY_MOST:
+            raise ValueError("a body that is too large")
+    return unpacked(b"".join(chunks), response.headers.get("Content-Encoding", ""))
+
+
+def unpacked(body: bytes, encoding: str) -> bytes:
+    """The body without its content coding (RFC 9110, 8.4). Raises ValueError or zlib.error."""
+    coding = encoding.strip().lower()
+    if coding in ("", "identity"):
+        return body
+    if coding not in ("gzip", "x-gzip", "deflate"):
+        raise ValueError(f"a body packed as {encoding[:40]!r}")
+    machine = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    plain = machine.decompress(body, BODY_MOST)
+    if not machine.eof:
+        raise ValueError("a body that unfolds to too much, or not at all")
+    return plain
+
+
+def retry_after_s(text: str, now: float) -> float:
+    """How long a `Retry-After` asks to wait (RFC 9110, 10.2.3), seconds at UTC epoch `now`; 0 for what is none."""
+    text = text.strip()
+    if re.fullmatch(r"[0-9]{1,12}", text):
+        return min(float(text), RETRY_MOST_S)
+    try:
+        seconds = parsedate_to_datetime(text[:64]).timestamp() - now
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return 0.0
+    return min(max(seconds, 0.0), RETRY_MOST_S)
+
+
+def _reason(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return " ".join(f"{error or type(error).__name__}".split())[:300]

@@ -1,0 +1,37 @@
+"""The lease: which of the recorders that share a ledger may ask registries.
+
+Theory of operation. Clocks of recorders may differ by years, so none is compared with another. The holder writes the
+lease anew every `RENEW_S`. The others only watch whether it changes: one that stayed the same for `LEASE_S` of our own
+elapsed time has no living holder and is taken, provided that it is still the same then. `until` is for people, and for
+recorders of older versions.
+"""
+
+from collections.abc import Callable
+
+from banledger.ledger.networks import Networks
+from banledger.stores.api import Held
+
+LEASE_S = 60.0
+RENEW_S = LEASE_S / 3
+
+
+class Lease:
+    """One recorder's side of the lease. `elapsed`: seconds that never go back. Used by one thread."""
+
+    def __init__(self, holder: str, elapsed: Callable[[], float]) -> None:
+        self._holder = holder
+        self._elapsed = elapsed
+        self._seen = Held()
+        self._since = 0.0
+
+    def take(self, networks: Networks, now: float) -> bool:
+        """Take or renew it (UTC epoch `now`); whether it is ours for the next `RENEW_S`. Raises StoreError."""
+        unchanged = self._elapsed() - self._since >= LEASE_S
+        there = networks.lease(Held(self._holder, repr(now + LEASE_S)), self._seen if unchanged else Held())
+        if there != self._seen:
+            self._seen, self._since = there, self._elapsed()
+        return there.holder == self._holder
+
+    def give_back(self, networks: Networks) -> None:
+        """Let any other recorder take it at once. Raises StoreError."""
+        networks.lease(Held(self._holder, "0"), Held())

@@ -1,0 +1,127 @@
+"""Where an address is and whose: everything that is known without asking anybody, put together.
+
+    whois (what registries said, from the cache)   country, network, AS, organisation
+    iptocc (with the package)                      registered country, where whois knows none
+    the user's .mmdb files                         located country, AS and organisation where whois knows none
+
+A ban that is not answered by what is known *waits* (`whois` of its place): the look-up comes later and amends it.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Protocol
+
+from banledger.geo import registered as offline
+from banledger.ledger.ban import NONE, PROVEN, STALE, WAITING, Place
+from banledger.ledger.network import SHORTEST, cell_of
+from banledger.net.prefix import Block, block
+from banledger.whois.cache import Cache, Found
+
+FROM_WHOIS = "whois"
+
+
+class Located(Protocol):
+    """What a geolocation database says of an address. Absent values are None."""
+
+    @property
+    def country(self) -> str | None: ...
+    @property
+    def asn(self) -> int | None: ...
+    @property
+    def org(self) -> str | None: ...
+    @property
+    def source(self) -> str | None: ...
+
+
+def offline_only(address: str | None, _time: float) -> Place:
+    """A `record.Locate` that knows nothing but what comes with the package."""
+    return offline.locate(address)
+
+
+class Places:
+    """See the module. Used by one thread.
+
+    files        what looks an address up in the user's databases; None: there are none
+    ask          whether registries may be asked: else nothing waits
+    backfill_s   nobody asks about bans older than that
+
+    `ready`: whether the cache has all that the ledger knows; until then nothing of it is believed.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        files: Callable[[str], Located] | None,
+        clock: Callable[[], float],
+        *,
+        ask: bool,
+        backfill_s: float,
+    ) -> None:
+        self.cache = cache
+        self.ready = False
+        self._files = files
+        self._clock = clock
+        self._ask = ask
+        self._backfill_s = backfill_s
+
+    def locate(self, address: str | None, time: float) -> Place:
+        """The place of a canonical address or network, for a ban of that time (UTC epoch)."""
+        registered = offline.locate(address)
+        if address is None or registered.scope != "public":
+            return registered
+        located = self._files(address) if self._files else None
+        now = self._clock()
+        asks = self._ask and now - time < self._backfill_s
+        asked = block(address)
+        if asked.prefix < SHORTEST[asked.version]:
+            return _place(registered, located, None, None)
+        found = self._find(asked, now)
+        return _place(registered, located, found, _whois(found, asks=asks))
+
+    def found(self, address: str) -> Found:
+        """What the cache knows of a canonical address or network."""
+        return self._find(block(address), self._clock())
+
+    def _find(self, asked: Block, now: float) -> Found:
+        return self.cache.find(asked, now) if self.ready else Found(WAITING, cell_of(asked, None))
+
+
+def _whois(found: Found, *, asks: bool) -> str | None:
+    """The state of the ban: what it is to wait for, if anybody asks."""
+    if found.standing in (PROVEN, NONE) or asks:
+        return found.standing
+    return PROVEN if found.standing == STALE else None
+
+
+def _place(registered: Place, located: Located | None, found: Found | None, whois: str | None) -> Place:
+    known = found.known if found and whois not in (None, WAITING) else None
+    country, source = registered.country, registered.country_from
+    if known and known.country:
+        country, source = known.country, FROM_WHOIS
+    asn = found.asn if found and known else None
+    return Place(
+        registered.scope,
+        country,
+        source,
+        network=known.cidr if known else None,
+        asn=located.asn if asn is None and located else asn,
+        org=(known.org if known else None) or (located.org if located else None),
+        whois=whois,
+        located=located.country if located else None,
+        located_from=located.source if located and located.country else None,
+    )
+
+
+def alike(files: Callable[[str], Located] | None) -> Callable[[Block, Block], bool]:
+    """Whether offline data says the same of two blocks: registered country, and AS where that is known of both."""
+
+    @lru_cache(maxsize=8192)  # the same cells come again and again, and a file is slow to ask
+    def said(there: Block) -> tuple[str | None, int | None]:
+        text = there.at(there.prefix + there.host_bits).text
+        return offline.locate(text).country, files(text).asn if files else None
+
+    def same(one: Block, other: Block) -> bool:
+        (country, asn), (other_country, other_asn) = said(one), said(other)
+        return country == other_country and (asn == other_asn or None in (asn, other_asn))
+
+    return same

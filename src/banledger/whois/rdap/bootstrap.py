@@ -1,0 +1,145 @@
+"""Which registry is to be asked about an address: IANA's bootstrap files (RFC 9224). Pure.
+
+A dated copy comes with the package (`bootstrap/`); `bootstrap_refresh` looks for newer ones. National registries
+stand in no such file: the regional ones send us on to them.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+
+import msgspec
+from msgspec import Struct
+
+from banledger.net.prefix import Block, block
+from banledger.net.prefix_table import Table
+from banledger.whois.http.url import Url, https_url
+
+_NAMES = {
+    "rdap.arin.net": "arin",
+    "rdap.db.ripe.net": "ripe",
+    "rdap.apnic.net": "apnic",
+    "rdap.lacnic.net": "lacnic",
+    "rdap.afrinic.net": "afrinic",
+}
+_NATIONAL = (
+    "idnic.rdap.apnic.net",
+    "jpnic.rdap.apnic.net",
+    "krnic.rdap.apnic.net",
+    "twnic.rdap.apnic.net",
+    "rdap.nic.ad.jp",
+    "rdap.nic.br",
+    "rdap.registro.br",
+)
+_POLITE_S = 1.0
+_INTERVALS_S = {"lacnic": 6.0}  # 10 a minute
+_BYTES_MOST = 256 << 10
+_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)  # RFC 3339 in UTC: in order as texts
+
+
+class Registry(Struct, frozen=True):
+    """Who is asked. `urls`: where, each ending in a slash; `interval_s`: seconds between two questions at least."""
+
+    name: str
+    urls: tuple[str, ...]
+    interval_s: float
+
+
+def registry_at(host: str, urls: tuple[str, ...] = ()) -> Registry:
+    """The registry of that host; a national one is called as its host."""
+    name = _NAMES.get(host, host)
+    return Registry(name, urls, _INTERVALS_S.get(name, _POLITE_S))
+
+
+class Bootstrap:
+    """Registries by network. Nothing in it changes: any number of threads may ask.
+
+    published: dates of the IPv4 and the IPv6 file, RFC 3339
+    """
+
+    def __init__(self, registries: dict[Block, Registry], published: tuple[str, str]) -> None:
+        self.published = published
+        self._table: Table[Registry] = Table()
+        for network, registry in registries.items():
+            self._table.put(network, registry)
+        own = {https_url(url).host for registry in registries.values() for url in registry.urls}
+        self._hosts = frozenset(own | set(_NATIONAL))
+
+    def registry_of(self, address: str) -> Registry | None:
+        """Who has that canonical address or network, by longest match. OSError or ValueError if it is none."""
+        found = self._table.longest(block(address))
+        return found[1] if found else None
+
+    def hosts(self) -> frozenset[str]:
+        """Hosts that a registry may send us on to: all registries' own."""
+        return self._hosts
+
+    def permits(self, host: str) -> bool:
+        """Whether a registry may send us on to that host: one of `hosts`, or one below."""
+        return host in self._hosts or any(host.endswith(f".{registry}") for registry in self._hosts)
+
+
+def packaged() -> Bootstrap:
+    """The one that comes with the package."""
+    place = files("banledger.whois.rdap").joinpath("iana")
+    return parse_bootstrap(place.joinpath("ipv4.json").read_bytes(), place.joinpath("ipv6.json").read_bytes())
+
+
+class _File(Struct):
+    """RFC 9224, 3: services are pairs of networks and URLs."""
+
+    version: str
+    publication: str
+    services: list[tuple[list[str], list[str]]]
+
+
+_decoder = msgspec.json.Decoder(_File)
+
+
+def parse_bootstrap(ipv4: bytes, ipv6: bytes) -> Bootstrap:
+    """Of IANA's two files. Services without https are left out. Raises ValueError for anything that is not such."""
+    registries: dict[Block, Registry] = {}
+    published = []
+    for version, data in ((4, ipv4), (6, ipv6)):
+        file = _file(data)
+        published.append(file.publication)
+        here = dict(_registries(file, version))
+        if not here:
+            raise ValueError("a bootstrap file without registries")
+        registries |= here
+    return Bootstrap(registries, (published[0], published[1]))
+
+
+def _file(data: bytes) -> _File:
+    if len(data) > _BYTES_MOST:
+        raise ValueError(f"a bootstrap file of {len(data)} bytes")
+    try:
+        file = _decoder.decode(data)
+    except RecursionError as error:
+        raise ValueError("a bootstrap file nested too deep") from error
+    if file.version != "1.0":
+        raise ValueError("a bootstrap file of another version")
+    if not _DATE.fullmatch(file.publication):
+        raise ValueError("a bootstrap file without a date")
+    return file
+
+
+def _registries(file: _File, version: int) -> Iterator[tuple[Block, Registry]]:
+    for networks, urls in file.services:
+        secure = [_base(url) for url in urls if url.lower().startswith("https:")]
+        if not secure:
+            continue
+        registry = registry_at(secure[0].host, tuple(str(url) for url in secure))
+        for text in networks:
+            network = ipaddress.ip_network(text)
+            if network.version != version:
+                raise ValueError(f"a network of another IP version: {text}")
+            yield Block(version, int(network.network_address), network.prefixlen), registry
+
+
+def _base(text: str) -> Url:
+    url = https_url(text)
+    if "?" in url.target:
+        raise ValueError(f"not a base URL: {text}")
+    return url if url.target.endswith("/") else Url(url.host, url.target + "/")

@@ -1,0 +1,52 @@
+"""Whether single days are whole."""
+
+from pathlib import Path
+
+import pytest
+
+from banledger.ledger import day_check
+from banledger.ledger.day_check import DayCheck, day_faults
+from banledger.ledger.keys import Mark
+from banledger.ledger.writer import Ledger, open_to_write
+from banledger.stores.api import Repair
+from tests.support.lines import ban, nowhere
+
+DAY = ("2611", "2026-11-23")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    made = open_to_write(str(tmp_path / "ledger.db"), "bans", "UTC")
+    made.record([ban("192.0.2.1"), ban("192.0.2.2")], nowhere)
+    return made
+
+
+def test_a_whole_day_has_no_faults(ledger: Ledger) -> None:
+    assert day_faults(ledger.store(), ledger.keys, *DAY) == []
+
+
+def test_a_tally_that_is_not_what_its_bans_say_is_a_fault(ledger: Ledger) -> None:
+    key = ledger.keys.count(*DAY, "jail")
+    ledger._engine.mend(Repair(tallies=[Mark(key, "sshd", 1.0)]))
+    assert [fault.key for fault in day_faults(ledger.store(), ledger.keys, *DAY) or ()] == [key]
+
+
+def test_an_id_without_its_ban_is_a_fault(ledger: Ledger) -> None:
+    (id_, _) = sorted(ledger.ids_of_day(DAY[1]))
+    ledger._engine.replace({ledger.keys.ban(id_): {}})
+    assert ledger.keys.day(*DAY) in [fault.key for fault in day_faults(ledger.store(), ledger.keys, *DAY) or ()]
+
+
+def test_a_day_of_too_many_bans_is_left_to_the_command(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(day_check, "MOST", 1)
+    check = DayCheck()
+    check.begin({DAY})
+    assert "1 too busy to look at: banledger store check" in check.step(ledger.store(), ledger.keys)
+    assert not check.pending
+
+
+def test_one_day_is_looked_at_in_a_step(ledger: Ledger) -> None:
+    check = DayCheck()
+    check.begin({DAY, ("2611", "2026-11-24")})
+    assert (check.step(ledger.store(), ledger.keys), check.pending) == ("", True)
+    assert "2 looked at" in check.step(ledger.store(), ledger.keys)

@@ -1,0 +1,72 @@
+"""Ids and addresses."""
+
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from banledger.ledger.ids import ID_LENGTH, ban_id, canonical_address, is_ban_id, whole_second
+
+seconds = st.integers(946_684_800, 4_102_444_799)  # 2000 to 2099: two digits of year
+texts = st.text(max_size=30)
+
+
+def test_an_id_never_changes() -> None:
+    """Ledgers hold ids for years. If this fails, every ban would be recorded again under another id."""
+    assert ban_id("web1", "sshd", "192.0.2.1", 1_763_869_999) == "2511230dnf7gxphpka6m"
+    assert ban_id("web1", "sshd", "192.0.2.1", 1_763_869_999, salt=1) != "2511230dnf7gxphpka6m"
+
+
+@given(texts, texts, texts, seconds)
+def test_an_id_is_twenty_characters_that_begin_with_the_utc_day(server: str, jail: str, fid: str, second: int) -> None:
+    id_ = ban_id(server, jail, fid, second)
+    assert len(id_) == ID_LENGTH
+    assert is_ban_id(id_)
+
+
+@given(texts, seconds, seconds)
+def test_ids_sort_by_time(fid: str, first: int, second: int) -> None:
+    earlier, later = sorted((first, second))
+    if earlier < later:
+        assert ban_id("s", "j", fid, earlier) < ban_id("s", "j", fid, later)
+
+
+@given(texts, texts, texts, texts)
+def test_what_stands_on_either_side_of_a_boundary_matters(a: str, b: str, c: str, d: str) -> None:
+    if (a, b) != (c, d):
+        assert ban_id(a, b, "x", 1_763_869_999) != ban_id(c, d, "x", 1_763_869_999)
+
+
+@given(st.ip_addresses())
+def test_an_address_has_one_spelling(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+    canonical = canonical_address(str(address))
+    assert canonical is not None
+    assert canonical_address(canonical) == canonical
+    assert canonical_address(address.exploded) == canonical
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::FFFF:192.0.2.1", "192.0.2.1"),
+        ("2001:DB8::0", "2001:db8::"),
+        ("198.51.100.9/24", "198.51.100.0/24"),
+        ("198.51.100.9/32", "198.51.100.9"),
+        ("::ffff:198.51.100.0/120", "198.51.100.0/24"),
+        ("192.0.2.01", None),
+        ("fe80::1%eth0", None),
+        ("192.0.2.1\0", None),
+        ("alice", None),
+        ("a/b", None),
+        ("", None),
+    ],
+)
+def test_canonical_addresses(text: str, canonical: str | None) -> None:
+    assert canonical_address(text) == canonical
+
+
+@pytest.mark.parametrize(("time", "second"), [(10.4, 10), (10.5, 10), (11.5, 12), (10.6, 11)])
+def test_seconds_are_rounded_as_fail2bans_database_rounds(time: float, second: int) -> None:
+    assert whole_second(time) == second

@@ -1,0 +1,104 @@
+"""Keys, tokens, and the page that describes them."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from banledger.ledger.ban import FIELDS, Ban, merge, to_hash
+from banledger.ledger.keys import Keyspace, describe, months_of, text_of, token
+from tests.support.lines import T0, ban, prolong, unban
+from tests.unit.ledger.test_ban import BLANK
+
+ROOT = Path(__file__).parents[3]
+KEYS = Keyspace()
+
+anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+long = st.text(st.characters(exclude_categories=["Cs"]), min_size=129, max_size=400)
+
+
+@given(anything)
+def test_a_token_is_plain_and_gives_its_text_back(text: str) -> None:
+    tok = token(text)
+    assert tok.isprintable()
+    assert not set(tok) & set(" :{}|")
+    if "~" not in tok[-33:-31]:
+        assert text_of(tok) == text
+
+
+@given(long, long)
+def test_long_texts_are_cut_and_stay_distinct(one: str, other: str) -> None:
+    assert len(token(one).encode()) <= 128
+    assert (token(one) == token(other)) == (one == other)
+
+
+def test_surrogates_become_bytes() -> None:
+    assert token("\udc80") == "%ED%B2%80"
+
+
+@pytest.mark.parametrize(
+    ("day", "months"),
+    [
+        ("2026-11-23", ("2611",)),
+        ("2026-11-01", ("2610", "2611")),
+        ("2026-01-01", ("2512", "2601")),
+        ("2026-12-31", ("2612", "2701")),
+        ("2026-02-28", ("2602", "2603")),
+    ],
+)
+def test_a_day_at_a_months_edge_may_have_two_utc_months(day: str, months: tuple[str, ...]) -> None:
+    assert months_of(day) == months
+
+
+def test_what_is_atomic_lives_in_one_slot() -> None:
+    record = merge(BLANK, ban())
+    for have in (None, merge(BLANK, unban())):
+        change = KEYS.change(have, record)
+        inside = [change.key, *change.joins, *(m.key for m in change.marks), *(key for key, _, _ in change.tallies)]
+        assert {key.split(":")[1] for key in inside} == {"{" + change.slot + "}"}
+
+
+def test_a_change_that_moves_nothing_has_no_tallies_and_no_sets_to_move() -> None:
+    record = merge(BLANK, ban())
+    change = KEYS.change(record, merge(record, prolong()))
+    assert not change.tallies
+    assert not change.joins
+    assert change.before.sets == change.after.sets
+    assert set(change.fields) == {"bantime", "bancount", "expires", "prolonged"}
+
+
+def test_the_standing_derived_from_the_hash_is_that_of_the_ban() -> None:
+    record = merge(BLANK, ban(users=("root",)))
+    assert KEYS.standing_of(KEYS.ban(record.id), to_hash(record)) == KEYS.standing(record)
+    assert KEYS.standing_of(KEYS.ban(record.id), {}).sets == ()
+
+
+def _tool(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_the_keyspace_is_what_the_code_says() -> None:
+    assert (ROOT / "docs" / "keyspace.md").read_text() == _tool("keyspace_doc").document()
+
+
+def test_every_key_and_field_of_a_ban_is_described() -> None:
+    record: Ban = BLANK
+    for line in (ban("x", ip="192.0.2.1", users=("u",), matches=("m",)), prolong(), unban(seen=T0 + 9)):
+        record = merge(record, line)
+    assert to_hash(record).keys() <= FIELDS.keys()
+    kinds = {key.replace("YYMM", record.id[:4]) for key, _, _ in describe()}
+    change = KEYS.change(None, record)
+    for key in (change.key, *change.joins, *change.after.sets, *(key for key, _, _ in change.tallies)):
+        assert any(_fits(key, kind) for kind in kinds), key
+
+
+def _fits(key: str, kind: str) -> bool:
+    head, _, tail = kind.partition("<")
+    return key.startswith(head) and key.endswith(tail.partition(">")[2])

@@ -1,0 +1,160 @@
+"""One recorder reads a spool."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from banledger.errors import SpoolLocked
+from banledger.ledger.writer import open_to_write
+from banledger.service.recorder import Recorder
+from banledger.spool.lock import NAME, SpoolLock
+from banledger.spool.reader import Spool
+from tests.support.lines import nowhere
+from tests.unit.spool.test_reader import NOW, Writer
+
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make files of other owners")
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Iterator[SpoolLock]:
+    made = SpoolLock(tmp_path, "one")
+    yield made
+    made.release()
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[SpoolLock]:
+    made = SpoolLock(tmp_path, "two")
+    yield made
+    made.release()
+
+
+def test_a_second_recorder_is_told_the_name_of_the_first(lock: SpoolLock, other: SpoolLock, tmp_path: Path) -> None:
+    assert lock.hold() and lock.hold()
+    with pytest.raises(SpoolLocked, match=r"another recorder reads the spool .*: 'one'") as caught:
+        other.hold()
+    assert "systemctl stop banledger" in caught.value.hint
+    lock.release()
+    assert list(tmp_path.iterdir()) == []
+    assert other.hold()
+
+
+def test_a_recorder_that_was_killed_holds_nothing(lock: SpoolLock, tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib, time; from banledger.spool.lock import SpoolLock\n"
+        f"lock = SpoolLock(pathlib.Path({str(tmp_path)!r}), 'killed'); lock.hold(); print('held', flush=True)\n"
+        "time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None and child.stdout.readline() == b"held\n"
+        with pytest.raises(SpoolLocked, match="killed"):
+            lock.hold()
+        child.send_signal(signal.SIGKILL)
+    assert (tmp_path / NAME).exists()
+    assert lock.hold()
+
+
+def test_nobody_in_the_group_can_open_the_locks_file(lock: SpoolLock, tmp_path: Path) -> None:
+    lock.hold()
+    assert (tmp_path / NAME).stat().st_mode & 0o777 == 0o600
+
+
+def _readable(path: Path) -> None:
+    path.touch()
+    path.chmod(0o640)
+
+
+def _foreign(path: Path) -> None:
+    path.touch(0o600)
+    os.chown(path, 12345, 12345)
+
+
+def _link(path: Path) -> None:
+    path.symlink_to("elsewhere")
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+    (path / "file").touch()
+
+
+@pytest.mark.parametrize("plant", [_readable, pytest.param(_foreign, marks=AS_ROOT), _link, _folder, os.mkfifo])
+def test_what_a_member_of_the_group_puts_in_its_place_is_no_lock(
+    lock: SpoolLock, other: SpoolLock, tmp_path: Path, plant: "object"
+) -> None:
+    plant(tmp_path / NAME)  # type: ignore[operator]
+    if (tmp_path / NAME).is_file():
+        held = os.open(tmp_path / NAME, os.O_RDONLY)
+        fcntl.flock(held, fcntl.LOCK_EX)
+    assert lock.hold()
+    assert not (tmp_path / "elsewhere").exists()
+    with pytest.raises(SpoolLocked):
+        other.hold()
+
+
+def test_a_holder_whose_file_was_removed_notices(lock: SpoolLock, other: SpoolLock, tmp_path: Path) -> None:
+    lock.hold()
+    (tmp_path / NAME).unlink()
+    assert not lock.held
+    assert other.hold()
+    with pytest.raises(SpoolLocked, match="two"):
+        lock.hold()
+
+
+def test_a_spool_that_is_not_there_has_no_lock(tmp_path: Path) -> None:
+    assert not SpoolLock(tmp_path / "missing").hold()
+
+
+def recorder(spool: Path, store: Path) -> Recorder:
+    return Recorder(Spool(spool), lambda: open_to_write(str(store), "bans", "UTC"), nowhere)
+
+
+def test_two_recorders_of_a_spool_that_take_turns_find_no_false_gap(tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    writer = Writer(spool)
+    one, two = recorder(spool, tmp_path / "one.db"), recorder(spool, tmp_path / "two.db")
+    gaps = new = 0
+    for turn in range(6):
+        writer.write(*(f"10.0.{turn}.{number}" for number in range(5)))
+        writer.rotate()
+        first, second = (two, one) if turn % 2 else (one, two)
+        for moment in range(3):
+            done = first.step(NOW + turn + moment / 10)
+            gaps, new = gaps + done.gaps, new + done.new
+        with pytest.raises(SpoolLocked):
+            second.step(NOW + turn)
+        (spool / NAME).unlink()  # by somebody of the group: now the other one takes it
+    writer.close()
+    for made in (one, two):
+        made.close()
+    assert gaps == 0
+    assert new >= 30  # each reads what it has open to the end, into a ledger of its own
+
+
+def test_a_spool_that_can_have_no_lock_is_read_and_no_gap_is_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As on a read-only file system."""
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    writer = Writer(spool)
+    monkeypatch.setattr(SpoolLock, "hold", lambda _: False)
+    made = recorder(spool, tmp_path / "ledger.db")
+    writer.write("192.0.2.1")
+    assert made.step(NOW).new == 1
+    writer.seq += 5
+    writer.write("192.0.2.2")
+    done = [made.step(NOW + second) for second in range(1, 5)]
+    assert [one.gaps for one in done] == [0] * 4
+    writer.close()
+    made.step(NOW + 9)
+    assert not writer.path.exists()
+    made.close()
+    assert [record.message for record in caplog.records if "no other recorder" in record.message]

@@ -1,0 +1,617 @@
+"""Reading the spool: nothing lost, nothing invented, nothing trusted."""
+
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from banledger.errors import SpoolError
+from banledger.spool.events import BanLine, Event, GapLine
+from banledger.spool.reader import REJECTED, Spool
+from tests.support.lines import T0, ban, encode, held
+
+NOW = 4_000_000_000.0
+"""A moment, for wall clocks and elapsed time alike."""
+
+
+class Writer:
+    """Writes segments as the action does."""
+
+    def __init__(self, folder: Path, name: str = "abcdef01") -> None:
+        self.folder, self.name = folder, name
+        self.number = self.seq = 0
+        self.fd = -1
+        self.rotate()
+
+    def rotate(self) -> None:
+        """Close the segment and begin another."""
+        self.close()
+        self.number += 1
+        self.path = self.folder / f"{1_700_000_000_000 + self.number}-{self.name}-{self.number}.jsonl"
+        self.fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
+        fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def write(self, *fids: str) -> None:
+        """One ban each."""
+        for fid in fids:
+            self.seq += 1
+            self.raw(encode(ban(fid, seq=self.seq, seen=T0 + self.seq)))
+
+    def write_kind(self, *kinds: str) -> None:
+        """One line each of a kind that a later action writes."""
+        for kind in kinds:
+            self.seq += 1
+            common = {"v": 1, "kind": kind, "seen": T0 + self.seq, "seq": self.seq, "server": "web1", "jail": "sshd"}
+            self.raw(json.dumps(common).encode() + b"\n")
+
+    def raw(self, text: bytes) -> None:
+        """Anything."""
+        os.write(self.fd, text)
+
+    def close(self) -> None:
+        """Let go: the lock is free."""
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd = -1
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[Writer]:
+    """A writer in an empty spool."""
+    made = Writer(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    """The spool's reader."""
+    reader = Spool(tmp_path)
+    yield reader
+    reader.close()
+
+
+def fids(events: list[Event]) -> list[str]:
+    """What was banned, in order."""
+    return [event.fid for event in events if isinstance(event, BanLine)]
+
+
+def step(spool: Spool, limit: int = 100, now: float = NOW) -> list[str]:
+    """Read and commit."""
+    read = fids(spool.read(now, limit))
+    spool.commit()
+    return read
+
+
+def test_a_live_segment_is_read_as_it_grows_and_stays(writer: Writer, spool: Spool) -> None:
+    writer.write("a", "b")
+    assert step(spool) == ["a", "b"]
+    writer.write("c")
+    assert step(spool) == ["c"]
+    assert step(spool) == []
+    assert writer.path.exists()
+
+
+def test_a_finished_segment_is_removed_once_it_is_committed(writer: Writer, spool: Spool) -> None:
+    writer.write("a")
+    writer.close()
+    assert fids(spool.read(NOW, 100)) == ["a"]
+    assert writer.path.exists()
+    spool.commit()
+    assert not writer.path.exists()
+
+
+def test_what_was_rolled_back_is_read_again(writer: Writer, spool: Spool) -> None:
+    writer.write("a", "b")
+    assert fids(spool.read(NOW, 100)) == ["a", "b"]
+    spool.rollback()
+    assert step(spool) == ["a", "b"]
+
+
+def test_after_a_restart_what_is_left_is_read_again(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+    writer.write("a")
+    assert step(spool) == ["a"]
+    spool.close()
+    assert step(Spool(tmp_path)) == ["a"]
+
+
+def test_a_limit_stops_in_the_middle_and_goes_on_there(writer: Writer, spool: Spool) -> None:
+    writer.write("a", "b", "c")
+    writer.close()
+    assert [step(spool, 2), writer.path.exists()] == [["a", "b"], True]
+    assert [step(spool, 2), writer.path.exists()] == [["c"], False]
+
+
+def test_half_a_line_waits_for_its_other_half(writer: Writer, spool: Spool) -> None:
+    line = encode(ban("a"))
+    writer.raw(line[:20])
+    assert step(spool) == []
+    writer.raw(line[20:])
+    assert step(spool) == ["a"]
+
+
+def test_a_torn_last_line_is_set_aside(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+    writer.write("a")
+    writer.raw(b'{"v":1,"kind":"ba')
+    writer.close()
+    assert step(spool) == ["a"]
+    (kept,) = (tmp_path / REJECTED).iterdir()
+    assert kept.read_bytes() == b'reason: torn line\n\n{"v":1,"kind":"ba'
+    assert not writer.path.exists()
+
+
+def test_garbage_between_lines_is_set_aside_once(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+    writer.write("a")
+    writer.raw(b"\x00\xff garbage\n" * 3)
+    writer.write("b")
+    assert step(spool) == ["a", "b"]
+    spool.close()
+    assert step(Spool(tmp_path)) == ["a", "b"]
+    assert len(list((tmp_path / REJECTED).iterdir())) == 1
+
+
+def test_a_line_without_end_takes_bounded_memory_and_is_passed_over(
+    writer: Writer, spool: Spool, tmp_path: Path
+) -> None:
+    writer.raw(b"x" * 3_000_000)
+    assert step(spool) == []
+    writer.raw(b"x" * 10 + b"\n")
+    writer.write("a")
+    assert step(spool) == ["a"]
+    (kept,) = (tmp_path / REJECTED).iterdir()
+    assert kept.stat().st_size < 70_000
+
+
+def test_lines_of_a_newer_version_wait_in_their_segment(writer: Writer, spool: Spool) -> None:
+    writer.write("a")
+    writer.raw(b'{"v":2,"kind":"dance"}\n')
+    writer.write("b")
+    writer.close()
+    assert step(spool) == ["a", "b"]
+    assert step(spool) == []
+    assert writer.path.exists()
+
+
+def test_lines_of_unknown_kinds_are_skipped_and_their_numbers_followed(
+    writer: Writer, spool: Spool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer.write_kind("begin")
+    writer.write("a")
+    writer.write_kind("hold", "begin")
+    writer.write("b")
+    writer.write_kind("end")
+    writer.close()
+    with caplog.at_level(logging.WARNING, "banledger"):
+        assert step(spool) == ["a", "b"]
+    assert [event for _ in range(3) for event in spool.read(NOW, 10)] == []
+    assert (list(tmp_path.iterdir()), spool.skipped) == ([], 4)
+    said = [f"skipping lines of unknown kind {kind!r}: upgrade banledger" for kind in ("begin", "hold", "end")]
+    assert [record.getMessage() for record in caplog.records] == said
+
+
+def test_a_lost_line_beside_unknown_kinds_is_still_a_gap(writer: Writer, spool: Spool) -> None:
+    writer.write_kind("begin")
+    writer.seq += 2
+    writer.write_kind("end")
+    assert step(spool) == []
+    (gap,) = [event for _ in range(3) for event in spool.read(NOW, 10)]
+    assert isinstance(gap, GapLine) and (gap.bans, gap.seq) == (2, 3)
+
+
+def test_lines_of_unknown_kinds_count_as_work_and_once(writer: Writer, spool: Spool) -> None:
+    writer.write_kind(*["begin"] * 250)
+    writer.write("a")
+    spool.read(NOW, 100)
+    spool.rollback()
+    steps = []
+    for _ in range(3):
+        steps.append((step(spool, 100), spool.doubtful, spool.skipped))
+    assert steps == [([], True, 100), ([], True, 200), (["a"], True, 250)]
+    assert step(spool, 100) == [] and not spool.doubtful
+
+
+def test_kinds_without_end_do_not_fill_the_log(writer: Writer, spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
+    writer.write_kind(*(f"kind{number}" for number in range(300)))
+    assert step(spool, 1000) == []
+    assert (len(caplog.records), spool.skipped) == (100, 300)
+
+
+def test_an_unknown_kind_with_broken_common_fields_is_set_aside(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+    writer.raw(b'{"v":1,"kind":"begin","seen":5.5,"seq":-1,"server":"web1","jail":"sshd"}\n')
+    assert step(spool) == []
+    assert len(list((tmp_path / REJECTED).iterdir())) == 1
+
+
+def test_a_fresh_empty_segment_is_left_alone_for_a_minute(tmp_path: Path, spool: Spool) -> None:
+    path = tmp_path / "1700000000000-abcdef01-1.jsonl"
+    path.touch()
+    for moment in (1, 60):
+        spool.read(NOW + moment, 10)
+        spool.commit()
+        assert path.exists()
+    spool.read(NOW + 61, 10)
+    spool.commit()
+    assert not path.exists()
+
+
+def test_what_is_no_segment_is_never_opened(tmp_path: Path, spool: Spool) -> None:
+    outside = tmp_path / "outside"
+    outside.write_bytes(encode(ban("evil")))
+    (tmp_path / "1700000000000-abcdef01-1.jsonl").symlink_to(outside)
+    os.mkfifo(tmp_path / "1700000000000-abcdef01-2.jsonl")
+    (tmp_path / "1700000000000-abcdef01-3.jsonl").hardlink_to(outside)
+    (tmp_path / "1700000000000-abcdef01-4.jsonl").mkdir()
+    (tmp_path / "notes.txt").write_bytes(encode(ban("evil")))
+    assert step(spool) == []
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
+def test_a_strangers_file_is_not_read(tmp_path: Path, spool: Spool) -> None:
+    path = tmp_path / "1700000000000-abcdef01-1.jsonl"
+    path.write_bytes(encode(ban("evil")))
+    os.chown(path, 12345, 12345)
+    assert step(spool) == []
+
+
+def test_a_segment_that_vanishes_is_still_read_to_its_end(writer: Writer, spool: Spool) -> None:
+    writer.write("a")
+    assert step(spool) == ["a"]
+    writer.write("b")
+    writer.path.unlink()
+    assert step(spool) == ["b"]
+    assert step(spool) == []
+
+
+def test_lines_that_vanished_unread_are_reported_as_a_gap(writer: Writer, spool: Spool) -> None:
+    writer.write("a")
+    step(spool)
+    writer.rotate()
+    writer.write("b", "c")
+    writer.path.unlink()
+    writer.rotate()
+    writer.write("d")
+    assert step(spool) == ["d"]
+    gaps = [event for _ in range(3) for event in spool.read(NOW, 10)]
+    (gap,) = gaps
+    assert isinstance(gap, GapLine)
+    assert (gap.bans, gap.seq) == (2, 3)
+
+
+def test_lines_that_come_late_are_no_gap(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+    writer.write("a")
+    writer.rotate()
+    writer.write("b")
+    late = writer.path.rename(tmp_path / "late")
+    writer.rotate()
+    writer.write("c")
+    assert step(spool) == ["a", "c"]
+    late.rename(tmp_path / f"1700000000002-{writer.name}-2.jsonl")
+    assert step(spool) == ["b"]
+    assert not spool.doubtful
+    assert spool.read(NOW, 10) == []
+
+
+def test_more_live_segments_than_any_backlog_are_all_read(spool: Spool, tmp_path: Path) -> None:
+    writers = [Writer(tmp_path, f"{number:08x}") for number in range(150)]
+    for writer in writers:
+        writer.write("a")
+    assert len([fid for _ in range(5) for fid in step(spool, 1000)]) == 150
+    for writer in writers:
+        writer.close()
+
+
+def test_a_missing_directory_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(SpoolError, match="can't read the spool"):
+        Spool(tmp_path / "no").read(NOW, 10)
+
+
+def test_a_directory_that_is_made_again_is_read_again(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+    writer.write("a")
+    step(spool)
+    writer.path.unlink()
+    tmp_path.rmdir()
+    with pytest.raises(SpoolError):
+        spool.read(NOW, 10)
+    spool.rollback()
+    tmp_path.mkdir()
+    again = Writer(tmp_path, "abcdef02")
+    again.write("b")
+    assert step(spool) == ["b"]
+
+
+@given(
+    st.lists(
+        st.one_of(st.just(b""), st.binary(max_size=40), st.sampled_from([b"\n", b"{}\n", b'{"v":1}\n'])), max_size=8
+    ),
+    st.data(),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_garbage_and_any_truncation_leaves_the_good_lines(
+    tmp_path: Path, garbage: list[bytes], data: st.DataObject
+) -> None:
+    """Good lines that stand on their own come back in order, whatever stands between them and wherever it ends."""
+    folder = tmp_path / str(len(list(tmp_path.iterdir())))
+    folder.mkdir()
+    text, good = b"", []
+    for number, junk in enumerate(garbage):
+        line = encode(ban(str(number), seq=number + 1))
+        text += junk + (b"" if not junk or junk.endswith(b"\n") else b"\n") + line
+        good.append((len(text), str(number)))
+    cut = data.draw(st.integers(0, len(text)))
+    (folder / "1700000000000-abcdef01-1.jsonl").write_bytes(text[:cut])
+    spool = Spool(folder)
+    read: list[str] = []
+    for minutes in range(len(garbage) + 3):
+        read += step(spool, data.draw(st.integers(1, 4)), NOW + 60 * minutes)
+    assert read == [fid for end, fid in good if end <= cut]
+    assert [path.name for path in folder.iterdir() if path.name != REJECTED] == []
+
+
+def test_what_was_committed_lately_can_be_read_again(writer: Writer, tmp_path: Path) -> None:
+    spool = Spool(tmp_path, keep_s=100)
+    for moment, fid in ((1000, "a"), (1050, "b"), (1130, "c")):
+        writer.write(fid)
+        assert fids(spool.read(NOW + moment, 10)) == [fid]
+        spool.commit()
+    writer.close()
+    assert fids(spool.read(NOW + 1131, 10)) == []
+    spool.commit()
+    assert writer.path.exists()
+    spool.rewind()
+    assert fids(spool.read(NOW + 1140, 10)) == ["b", "c"]
+    spool.commit()
+    spool.read(NOW + 1239, 10)
+    spool.commit()
+    assert writer.path.exists()
+    spool.read(NOW + 1240, 10)
+    spool.commit()
+    assert not writer.path.exists()
+    spool.close()
+
+
+def test_lines_that_are_no_events_count_as_work(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+    writer.raw(b"".join(b"garbage %d\n" % number for number in range(250)))
+    writer.write("a")
+    writer.close()
+    steps = [step(spool, 100) for _ in range(4)]
+    assert steps == [[], [], ["a"], []]
+    assert len(list((tmp_path / REJECTED).iterdir())) == 250
+    assert not writer.path.exists()
+
+
+def test_where_lines_can_not_be_set_aside_their_segment_stays(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+    (tmp_path / REJECTED).write_text("in the way")
+    writer.raw(b"garbage\n")
+    writer.write("a")
+    writer.close()
+    assert step(spool) == ["a"]
+    assert writer.path.exists()
+
+
+def test_segments_whose_names_are_out_of_order_are_no_gap(spool: Spool, tmp_path: Path) -> None:
+    """The clock was put back between them."""
+    for moment, number, seqs in ((1_700_000_000_009, 1, range(1, 4)), (1_700_000_000_001, 2, range(4, 6))):
+        path = tmp_path / f"{moment}-abcdef01-{number}.jsonl"
+        path.write_bytes(b"".join(encode(ban(str(seq), seq=seq)) for seq in seqs))
+    assert sorted(step(spool)) == ["1", "2", "3", "4", "5"]
+    assert [event for _ in range(3) for event in spool.read(NOW, 10)] == []
+
+
+def test_names_that_are_refused_do_not_keep_others_out(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+    for number in range(70):
+        (tmp_path / f"{number:013d}-abcdef09-1.jsonl").symlink_to(tmp_path / "nowhere")
+    writer.write("a")
+    assert step(spool) == ["a"]
+
+
+# Labels of other recorders.
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Iterator[Writer]:
+    """A writer of another jail."""
+    made = Writer(tmp_path, "12345678")
+    yield made
+    made.close()
+
+
+def lines(writer: Writer, *labels: str, origin: str = "") -> None:
+    """A ban each, of servers of these labels."""
+    for label in labels:
+        writer.seq += 1
+        writer.raw(
+            encode(ban(f"{label}-{writer.seq}", seq=writer.seq, seen=T0 + writer.seq, server=label, origin=origin))
+        )
+
+
+def test_a_label_that_is_held_back_keeps_its_own_lines_and_no_others(
+    spool: Spool, writer: Writer, second: Writer
+) -> None:
+    lines(writer, "web1", "web2", "web1")
+    lines(second, "web2", "web2")
+    for one in (writer, second):
+        one.close()
+    spool.hold_back({"web1"})
+    assert sorted(fids(spool.read(NOW, 99))) == ["web2-1", "web2-2", "web2-2"]
+    spool.commit()
+    assert (writer.path.exists(), second.path.exists()) == (True, False)
+    assert not spool.read(NOW + 1, 99)
+    spool.commit()
+    spool.hold_back(set())
+    assert fids(spool.read(NOW + 2, 99)) == ["web1-1", "web2-2", "web1-3"]
+    spool.commit()
+    assert not writer.path.exists()
+
+
+def test_a_label_that_is_released_while_its_segment_is_written_comes_whole(spool: Spool, writer: Writer) -> None:
+    spool.hold_back({"web1"})
+    lines(writer, "web1", "web1")
+    assert spool.read(NOW, 99) == []
+    spool.commit()
+    lines(writer, "web1")
+    spool.hold_back({"web9"})
+    assert fids(spool.read(NOW + 1, 99)) == ["web1-1", "web1-2", "web1-3"]
+
+
+def test_lines_that_are_held_back_take_part_in_the_limit_of_a_read(spool: Spool, writer: Writer) -> None:
+    lines(writer, *["web1"] * 25, "web2")
+    writer.close()
+    spool.hold_back({"web1"})
+    found = []
+    for moment in range(4):
+        found.append(fids(spool.read(NOW + moment, 10)))
+        spool.commit()
+        assert spool.doubtful == (moment < 3)
+    assert found == [[], [], ["web2-26"], []]
+
+
+def test_what_was_imported_is_not_held_back(spool: Spool, writer: Writer) -> None:
+    lines(writer, "web1", origin="import")
+    spool.hold_back({"web1"})
+    assert fids(spool.read(NOW, 99)) == ["web1-1"]
+
+
+def test_a_gap_of_a_label_that_is_held_back_waits_with_it(spool: Spool, writer: Writer) -> None:
+    lines(writer, "web1")
+    writer.seq += 3
+    lines(writer, "web1")
+    writer.close()
+    spool.hold_back({"web1"})
+    for moment in range(5):
+        assert spool.read(NOW + moment, 99) == []
+        spool.commit()
+    assert not spool.doubtful
+    spool.hold_back(set())
+    events = []
+    for moment in range(5, 9):
+        events += spool.read(NOW + moment, 99)
+        spool.commit()
+    assert [event.bans for event in events if isinstance(event, GapLine)] == [3]
+
+
+def test_numbers_that_another_recorder_may_have_taken_are_no_gap(spool: Spool, writer: Writer) -> None:
+    spool.begin_anew(alone=False)
+    lines(writer, "web1")
+    writer.seq += 3
+    lines(writer, "web1")
+    events = [event for moment in range(4) for event in spool.read(NOW + moment, 99)]
+    assert fids(events) == ["web1-1", "web1-5"]
+
+
+def test_a_renamed_segment_is_read_on_and_removed_under_its_new_name(
+    writer: Writer, spool: Spool, tmp_path: Path
+) -> None:
+    writer.write("a")
+    assert step(spool) == ["a"]
+    writer.path.rename(tmp_path / "1700000000009-0badbad0-1.jsonl")
+    writer.write("b")
+    assert step(spool) == ["b"]
+    (tmp_path / "1700000000009-0badbad0-1.jsonl").rename(tmp_path / "hidden")
+    writer.write("c")
+    assert step(spool) == ["c"]
+    (tmp_path / "hidden").rename(tmp_path / "1700000000008-0badbad0-2.jsonl")
+    writer.write("d")
+    writer.close()
+    assert step(spool) == ["d"]
+    assert [event for _ in range(3) for event in spool.read(NOW, 10)] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def signed(writer: Writer, *fids: str) -> None:
+    """Bans as the action writes them: each says who wrote it."""
+    for fid in fids:
+        writer.seq += 1
+        writer.raw(encode(ban(fid, seq=writer.seq, seen=T0 + writer.seq, writer=writer.name)))
+
+
+def test_lines_say_who_wrote_them_whatever_their_segment_is_called(
+    writer: Writer, spool: Spool, tmp_path: Path
+) -> None:
+    signed(writer, "a")
+    writer.rotate()
+    signed(writer, "b")
+    writer.path.rename(tmp_path / "1600000000000-0badbad0-1.jsonl")
+    writer.rotate()
+    signed(writer, "c")
+    read = spool.read(NOW, 10)
+    assert sorted(fids(read)) == ["a", "b", "c"]
+    assert {event.writer for event in read} == {"abcdef01"}
+    assert [event for _ in range(3) for event in spool.read(NOW, 10)] == []
+
+
+@pytest.mark.parametrize("name", ["", "two words", "a:b", "x" * 500_000, "ABCDEF01"])
+def test_a_writer_that_is_none_is_taken_from_the_name(writer: Writer, spool: Spool, name: str) -> None:
+    writer.raw(encode(ban("a", seq=1, writer=name)))
+    assert [event.writer for event in spool.read(NOW, 10)] == ["abcdef01"]
+
+
+def test_a_lock_of_somebody_else_keeps_only_the_last_segment_of_a_writer(writer: Writer, spool: Spool) -> None:
+    signed(writer, "a")
+    first = writer.path
+    somebody = os.open(first, os.O_RDONLY)
+    writer.rotate()
+    fcntl.flock(somebody, fcntl.LOCK_SH)
+    assert step(spool) == ["a"]
+    assert step(spool) == [] and first.exists()
+    signed(writer, "b")
+    assert step(spool) == ["b"]
+    step(spool)
+    assert not first.exists() and writer.path.exists()
+    os.close(somebody)
+
+
+def test_a_live_segment_is_not_taken_for_left_when_another_writer_goes_on(
+    writer: Writer, spool: Spool, tmp_path: Path
+) -> None:
+    other = Writer(tmp_path, "abcdef02")
+    signed(writer, "a")
+    signed(other, "b", "c", "d")
+    for _ in range(3):
+        step(spool)
+    assert writer.path.exists() and other.path.exists()
+    other.close()
+
+
+def test_lines_are_not_set_aside_through_a_link(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / REJECTED).symlink_to(outside)
+    writer.raw(b"garbage\n")
+    writer.write("a")
+    writer.close()
+    assert step(spool) == ["a"]
+    assert list(outside.iterdir()) == [] and writer.path.exists()
+
+
+def test_a_folder_that_others_may_write_to_takes_no_lines(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+    (tmp_path / REJECTED).mkdir()
+    (tmp_path / REJECTED).chmod(0o770)
+    writer.raw(b"garbage\n")
+    writer.close()
+    assert step(spool) == []
+    assert list((tmp_path / REJECTED).iterdir()) == [] and writer.path.exists()
+
+
+def test_snapshots_of_many_bans_are_read_a_few_at_a_time(writer: Writer, spool: Spool) -> None:
+    for number in range(5):
+        writer.raw(encode(held(*((f"{n}", T0, 60, 1) for n in range(15_000)), seq=number + 1)))
+    assert [len(spool.read(NOW, 100)) for _ in range(4) if spool.commit() or True] == [2, 2, 1, 0]
+
+
+def test_garbage_of_any_size_is_read_in_bounded_pieces(writer: Writer, spool: Spool) -> None:
+    for _ in range(40):
+        writer.raw(b"x" * 1_000_000 + b"\n")
+    writer.write("a")
+    writer.close()
+    steps = 0
+    while step(spool) != ["a"]:
+        assert spool.doubtful
+        steps += 1
+    assert steps == 2

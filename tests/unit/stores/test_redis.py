@@ -1,0 +1,80 @@
+"""What the engine over a server decides without one."""
+
+import pytest
+from redis import exceptions
+
+from banledger.errors import StoreUnavailable
+from banledger.stores.redis.client import too_old
+from banledger.stores.redis.errors import translate
+
+
+@pytest.mark.parametrize(
+    ("server", "version"),
+    [
+        ("redis", "6.2.0"),
+        ("redis", "6.10"),
+        ("redis", "7.0.15"),
+        ("redis", "10.0.0"),
+        ("redis", "255.255.255"),
+        ("redis", "7"),
+        ("redis", "unstable"),
+        ("redis", ""),
+        ("valkey", "7.2.5"),
+        ("valkey", "8.0.0-rc1"),
+        ("valkey", "9.1.2"),
+        ("dragonfly", "1.2"),
+        ("None", "None"),
+    ],
+)
+def test_a_server_of_that_version_is_taken(server: str, version: str) -> None:
+    assert too_old(server, version) == ""
+
+
+@pytest.mark.parametrize(
+    ("server", "version", "words"),
+    [
+        ("redis", "6.0.16", "is Redis 6.0.16; it must be at least Redis 6.2"),
+        ("redis", "5.0.14", "is Redis 5.0.14; it must be at least Redis 6.2"),
+        ("redis", "6", "is Redis 6; it must be at least Redis 6.2"),
+        ("redis", "2.8", "is Redis 2.8; it must be at least Redis 6.2"),
+        ("valkey", "7.1.9", "is Valkey 7.1.9; it must be at least Valkey 7.2"),
+    ],
+)
+def test_an_older_one_is_refused_by_name(server: str, version: str, words: str) -> None:
+    assert too_old(server, version) == words
+
+
+_REPLIES = [
+    exceptions.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"),
+    exceptions.ResponseError("MISCONF Redis is configured to save RDB snapshots, but …"),
+    exceptions.ResponseError("NOREPLICAS Not enough good replicas to write."),
+    exceptions.NoPermissionError("User keeper has no permissions to run the 'sadd' command"),
+    exceptions.ReadOnlyError("You can't write against a read only replica."),
+    exceptions.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."),
+    exceptions.MovedError("1 127.0.0.1:7000"),
+    exceptions.BusyLoadingError("Redis is loading the dataset in memory"),
+    exceptions.ResponseError("ERR something new"),
+    exceptions.AuthenticationError("invalid username-password pair or user is disabled."),
+    exceptions.AuthenticationError("HELLO must be called with the client already authenticated, otherwise …"),
+    exceptions.TimeoutError("Timeout reading from socket"),
+    exceptions.ConnectionError("Connection closed by server."),
+    exceptions.ConnectionError("Error 1 connecting … [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"),
+]
+
+
+def test_every_error_of_a_server_may_pass_and_names_the_store() -> None:
+    for reply in _REPLIES:
+        error = translate(reply, "redis://store", "SADD bans:jail:sshd")
+        assert isinstance(error, StoreUnavailable) and error.retryable
+        assert str(error).startswith("redis://store ")
+
+
+def test_kinds_of_trouble_have_hints_of_their_own() -> None:
+    hints = [translate(reply, "redis://store").hint for reply in _REPLIES]
+    assert len(set(hints)) == len(hints), hints
+
+
+def test_what_a_command_was_about_is_named() -> None:
+    said = str(translate(_REPLIES[0], "redis://store", "SADD bans:jail:sshd"))
+    assert said.startswith("redis://store holds something else at a key of the ledger: ")
+    assert said.endswith("(SADD bans:jail:sshd)")

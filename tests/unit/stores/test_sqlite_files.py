@@ -1,0 +1,455 @@
+"""The embedded ledger's files, when another program deletes, replaces, cuts or overwrites them."""
+
+import logging
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
+
+import pytest
+
+from banledger.errors import LedgerChanged, NotALedger, StoreError
+from banledger.ledger.writer import Ledger, open_to_write
+from banledger.service.recorder import Recorder
+from banledger.spool.reader import Spool
+from banledger.stores.sqlite.held import State, judge
+from tests.support.lines import ban, nowhere
+from tests.unit.spool.test_reader import NOW, Writer
+from tests.unit.stores.test_sqlite import _assert_whole, bans_in, contents, written
+
+FIRST = [ban(f"192.0.2.{n}") for n in range(50)]
+LATER = [ban(f"198.51.100.{n}") for n in range(30)]
+LAST = [ban(f"203.0.113.{n}") for n in range(20)]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A ledger of 50 bans, closed."""
+    return written(tmp_path / "ledger.db", *FIRST)
+
+
+@pytest.fixture(autouse=True)
+def journal(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What is said."""
+    caplog.set_level(logging.INFO, logger="banledger")
+    return caplog
+
+
+def beside(path: Path, end: str) -> Path:
+    return path.with_name(path.name + end)
+
+
+def opened(path: Path) -> Ledger:
+    return open_to_write(str(path), "bans", "UTC")
+
+
+@contextmanager
+def recording(path: Path) -> Iterator[Ledger]:
+    """A ledger with 30 bans more, which are in its -wal alone."""
+    ledger = opened(path)
+    ledger.record(LATER, nowhere)
+    assert beside(path, "-wal").stat().st_size > 0
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def notices(ledger: Ledger, words: str) -> None:
+    """The next batch is refused, with these words and as something to try again."""
+    with pytest.raises(LedgerChanged, match=words) as caught:
+        ledger.record(LAST, nowhere)
+    assert caught.value.retryable
+    assert caught.value.hint
+
+
+def goes_on(path: Path, bans: int) -> None:
+    """The ledger can be opened, has so many bans, records the last ones, and is whole."""
+    assert bans_in(path) == bans
+    with closing(opened(path)) as ledger:
+        assert ledger.record(LAST, nowhere).new == len(LAST)
+    assert bans_in(path) == bans + len(LAST)
+    _assert_whole(path)
+
+
+# -wal
+
+
+def test_what_a_deleted_wal_held_is_not_lost(path: Path) -> None:
+    with recording(path) as ledger:
+        beside(path, "-wal").unlink()
+        notices(ledger, "ledger.db-wal was moved or deleted")
+    goes_on(path, 80)
+
+
+def test_what_a_deleted_wal_held_is_not_lost_beside_a_reader_in_a_transaction(path: Path) -> None:
+    ledger = opened(path)
+    with reader(path, "BEGIN", "SELECT count(*) FROM key"):
+        ledger.record(LATER, nowhere)
+        beside(path, "-wal").unlink()
+        notices(ledger, "ledger.db-wal was moved or deleted")
+        ledger.close()
+        goes_on(path, 80)
+    _assert_whole(path)
+
+
+def test_a_wal_that_is_deleted_before_the_stop_is_not_lost_either(path: Path) -> None:
+    with recording(path):
+        beside(path, "-wal").unlink()
+    assert beside(path, "-wal").stat().st_size == 0  # for readers that may not make it
+    goes_on(path, 80)
+
+
+def test_what_is_recorded_while_the_wal_is_deleted_is_not_said_to_be_recorded(path: Path) -> None:
+    with recording(path) as ledger:
+        engine = ledger._engine
+        with pytest.raises(LedgerChanged), engine._transaction():  # type: ignore[attr-defined]
+            beside(path, "-wal").unlink()
+    goes_on(path, 80)
+
+
+def test_reading_notices_too_so_that_an_idle_recorder_does(path: Path) -> None:
+    with recording(path) as ledger:
+        assert not ledger.lost()
+        beside(path, "-wal").unlink()
+        with pytest.raises(LedgerChanged):
+            ledger.lost()
+
+
+@pytest.mark.parametrize("kind", ["garbage", "older"])
+def test_a_file_in_the_place_of_the_wal_is_set_aside(path: Path, tmp_path: Path, kind: str) -> None:
+    wal = beside(path, "-wal")
+    with closing(opened(path)) as ledger:
+        ledger.record([ban("203.0.113.99")], nowhere)
+        shutil.copy(wal, tmp_path / "older")
+    (tmp_path / "garbage").write_bytes(random.Random(1).randbytes(50_000))
+    with recording(path) as ledger:
+        (tmp_path / kind).rename(wal)
+        notices(ledger, "another file took the place of .*ledger.db-wal")
+    assert beside(path, "-wal.old").stat().st_size > 0
+    goes_on(path, 81)
+
+
+def _garbage(wal: Path) -> None:
+    _overwrite(wal, random.Random(2).randbytes(wal.stat().st_size))
+
+
+def _garbage_at_the_beginning(wal: Path) -> None:
+    with wal.open("r+b") as file:
+        file.write(b"\xff" * 40)
+
+
+def _grown(wal: Path) -> None:
+    with wal.open("ab") as file:
+        file.write(random.Random(3).randbytes(9000))
+
+
+def _cut_short(wal: Path) -> None:
+    os.truncate(wal, wal.stat().st_size // 2)
+
+
+def _emptied(wal: Path) -> None:
+    os.truncate(wal, 0)
+
+
+def _overwrite(path: Path, content: bytes) -> None:
+    """Into the file that is there, as `cp` does."""
+    with path.open("r+b") as file:
+        file.truncate(0)
+        file.write(content)
+
+
+damages = pytest.mark.parametrize(
+    "damage", [_garbage, _garbage_at_the_beginning, _grown, _cut_short, _emptied], ids=lambda damage: damage.__name__
+)
+
+_READ = """
+import sqlite3, sys
+database = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True, isolation_level=None)
+for statement in sys.argv[2:]:
+    database.execute(statement).fetchone()
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def reader(path: Path, *statements: str) -> Iterator[None]:
+    """Another process that has the ledger open."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _READ, str(path), "SELECT count(*) FROM key", *statements],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"open\n"
+    try:
+        yield
+    finally:
+        process.communicate()
+
+
+@damages
+@pytest.mark.parametrize("read", [False, True], ids=["alone", "beside a reader"])
+def test_an_overwritten_wal_damages_nothing_that_the_database_holds(
+    path: Path, damage: Callable[[Path], None], read: bool
+) -> None:
+    with recording(path) as ledger, reader(path) if read else nullcontext():
+        damage(beside(path, "-wal"))
+        notices(ledger, "another program wrote to .*ledger.db-wal, or cut it")
+        ledger.close()
+        there = bans_in(path)
+        assert 50 <= there <= 80
+        goes_on(path, there)
+
+
+@damages
+def test_an_overwritten_wal_gives_a_reader_nothing_but_a_store_error(
+    path: Path, damage: Callable[[Path], None]
+) -> None:
+    with recording(path):
+        damage(beside(path, "-wal"))
+        try:
+            contents(path)
+        except StoreError as error:
+            assert str(path) in str(error)
+
+
+def test_a_deleted_index_is_made_anew(path: Path) -> None:
+    with recording(path) as ledger:
+        beside(path, "-shm").unlink()
+        notices(ledger, "ledger.db-shm was moved or deleted")
+    goes_on(path, 80)
+
+
+# The database
+
+
+@pytest.fixture
+def backup(path: Path, tmp_path: Path) -> Path:
+    """A copy of the ledger as it was with 50 bans."""
+    return Path(shutil.copy(path, tmp_path / "backup"))
+
+
+def test_a_backup_moved_over_the_ledger_is_not_mixed_with_the_wal_of_the_other(path: Path, backup: Path) -> None:
+    before = contents(path)
+    with recording(path) as ledger:
+        backup.rename(path)
+        notices(ledger, "another file took the place of .*ledger.db")
+    assert contents(path) == before
+    goes_on(path, 50)
+
+
+def test_a_ledger_that_is_moved_away_takes_all_its_bans_along(path: Path, tmp_path: Path) -> None:
+    with recording(path) as ledger:
+        path.rename(tmp_path / "away.db")
+        notices(ledger, "ledger.db was moved or deleted")
+    assert bans_in(Path(shutil.copy(tmp_path / "away.db", tmp_path / "alone.db"))) == 80
+    _assert_whole(tmp_path / "away.db")
+
+
+def test_a_backup_copied_into_the_ledger_is_not_mixed_with_the_wal_of_the_other(path: Path, backup: Path) -> None:
+    with closing(opened(path)) as ledger:
+        ledger.record(LATER[:10], nowhere)
+    before = contents(backup)
+    with recording(path) as ledger:
+        _overwrite(path, backup.read_bytes())
+        notices(ledger, "another program wrote to .*ledger.db, or cut it")
+    assert beside(path, "-wal.old").exists()
+    assert contents(path) == before
+    goes_on(path, 50)
+
+
+def test_a_stopped_copy_with_its_wal_may_be_put_in_place_while_it_runs(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
+    with recording(path) as ledger:
+        for end in ("", "-wal"):  # as a crash would leave it
+            shutil.copy(beside(path, end), tmp_path / "copy")
+        for end in ("", "-wal"):
+            (tmp_path / "copy" / f"ledger.db{end}").rename(beside(path, end))
+        notices(ledger, "another file took the place of .*ledger.db")
+    goes_on(path, 80)
+
+
+def test_a_ledger_cut_short_is_said_to_be_damaged_though_its_wal_is_there(path: Path) -> None:
+    with closing(opened(path)) as ledger:
+        ledger.record([ban(f"10.0.{n >> 8}.{n & 255}") for n in range(3000)], nowhere)
+    with recording(path) as ledger:
+        os.truncate(path, path.stat().st_size // 2)
+        notices(ledger, "another program wrote to .*ledger.db, or cut it")
+    with pytest.raises(NotALedger, match="damaged"):
+        opened(path)
+
+
+def test_a_crashed_ledger_cut_short_is_said_to_be_damaged_though_its_wal_is_there(path: Path, tmp_path: Path) -> None:
+    with closing(opened(path)) as ledger:
+        ledger.record([ban(f"10.0.{n >> 8}.{n & 255}") for n in range(3000)], nowhere)
+    (tmp_path / "crashed").mkdir()
+    with recording(path):
+        for end in ("", "-wal"):
+            shutil.copy(beside(path, end), tmp_path / "crashed")
+    os.truncate(tmp_path / "crashed" / "ledger.db", path.stat().st_size // 2)
+    with pytest.raises(NotALedger, match="a part of it is missing"):
+        opened(tmp_path / "crashed" / "ledger.db")
+
+
+def test_a_ledger_that_was_emptied_is_begun_anew_with_a_word(path: Path, journal: pytest.LogCaptureFixture) -> None:
+    with recording(path) as ledger:
+        os.truncate(path, 0)
+        notices(ledger, "another program wrote to .*ledger.db, or cut it")
+    with closing(opened(path)) as ledger:
+        assert ledger.record(LAST, nowhere).new == len(LAST)
+    assert f"created ledger {path}; there may have been one before: the file was empty" in journal.text
+
+
+# What another program may do
+
+
+@pytest.mark.parametrize("statement", ["PRAGMA wal_checkpoint", "PRAGMA wal_checkpoint(TRUNCATE)"])
+def test_a_checkpoint_of_another_program_loses_nothing(path: Path, statement: str) -> None:
+    with recording(path) as ledger:
+        ledger.record([ban(f"10.0.{n >> 8}.{n & 255}") for n in range(600)], nowhere)
+        program = f"import sqlite3; sqlite3.connect({str(path)!r}).execute({statement!r}).fetchall()"
+        subprocess.run([sys.executable, "-c", program], check=True)
+        try:
+            ledger.record(LATER, nowhere)
+        except LedgerChanged:
+            ledger.close()
+    assert not beside(path, "-wal.old").exists()
+    goes_on(path, 680)
+
+
+def test_readers_and_backups_disturb_nothing(path: Path, tmp_path: Path) -> None:
+    with recording(path) as ledger:
+        for number in range(60):
+            ledger.record([ban(f"10.1.{number}.{n}") for n in range(20)], nowhere)
+            if not number % 20:
+                with reader(path):
+                    contents(path)
+                subprocess.run(
+                    [sys.executable, "-c", f"import sqlite3; sqlite3.connect('file:{path}?mode=ro', uri=True)"
+                     f".backup(sqlite3.connect('{tmp_path}/backup{number}.db'))"],
+                    check=True,
+                )  # fmt: skip
+    goes_on(path, 1280)
+
+
+# The recorder
+
+
+def test_the_recorder_opens_the_ledger_anew_and_says_one_line_for_each_disturbance(path: Path, tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    writer = Writer(spool)
+    recorder = Recorder(Spool(spool), lambda: opened(path), nowhere)
+    for number, end in enumerate(("-wal", "-shm", "-wal")):
+        writer.write(f"10.2.0.{2 * number}")
+        assert recorder.step(NOW).new == 1
+        beside(path, end).unlink()
+        writer.write(f"10.2.0.{2 * number + 1}")
+        with pytest.raises(LedgerChanged):
+            recorder.step(NOW)
+        assert recorder.step(NOW).new == 1
+    recorder.close()
+    writer.close()
+    goes_on(path, 56)
+
+
+# A ledger is made
+
+
+def test_a_new_ledger_is_one_line(tmp_path: Path, journal: pytest.LogCaptureFixture) -> None:
+    path = written(tmp_path / "new.db")
+    written(path)
+    assert journal.text.count("created ledger") == 1
+    assert [record.levelname for record in journal.records] == ["INFO"]
+    assert journal.records[0].getMessage() == f"created ledger {path}"
+
+
+def test_a_new_ledger_beside_the_wal_of_another_says_so_and_keeps_it(
+    path: Path, tmp_path: Path, journal: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "crashed").mkdir()
+    with recording(path):
+        shutil.copy(beside(path, "-wal"), tmp_path / "crashed")
+    left = tmp_path / "crashed" / "ledger.db-wal"
+    content = left.read_bytes()
+    journal.clear()
+    written(tmp_path / "crashed" / "ledger.db")
+    assert f"there may have been one before: {left} was left behind" in journal.text
+    assert left.with_name("ledger.db-wal.old").read_bytes() == content
+
+
+def test_a_new_ledger_where_a_stopped_one_was_deleted_says_so(path: Path, journal: pytest.LogCaptureFixture) -> None:
+    path.unlink()
+    journal.clear()
+    written(path)
+    assert f"created ledger {path}; there may have been one before: {path}-wal was left behind" in journal.text
+    assert not beside(path, "-wal.old").exists()
+
+
+# A clean stop
+
+
+def test_a_stop_leaves_an_empty_wal(path: Path) -> None:
+    with recording(path):
+        pass
+    assert beside(path, "-wal").stat().st_size == 0
+    beside(path, "-wal").unlink()
+    beside(path, "-shm").unlink()
+    goes_on(path, 80)
+
+
+def test_a_stop_beside_a_reader_in_a_transaction_says_what_is_left_in_the_wal(
+    path: Path, journal: pytest.LogCaptureFixture
+) -> None:
+    ledger = opened(path)
+    with reader(path, "BEGIN", "SELECT count(*) FROM key"):
+        ledger.record(LATER, nowhere)
+        ledger.close()
+    assert f"a part of {path} is still in {path}-wal" in journal.text
+    assert bans_in(path) == 80
+    journal.clear()
+    with recording(path):
+        pass
+    assert journal.text == ""
+    assert beside(path, "-wal").stat().st_size == 0
+
+
+def test_a_wal_that_a_reader_keeps_growing_is_one_line_and_shrinks_when_the_reader_goes(
+    path: Path, journal: pytest.LogCaptureFixture
+) -> None:
+    ledger = opened(path)
+    engine = ledger._engine
+    with reader(path, "BEGIN", "SELECT count(*) FROM key"):
+        for number in range(80):
+            engine.replace({f"bans:test:{number % 2}": {"x": f"{number}" * 2_000_000}})
+    assert journal.text.count("ledger.db-wal has grown to") == 1
+    for _ in range(2):
+        engine.replace({"bans:test:0": {}, "bans:test:1": {}})
+        ledger.record(LATER, nowhere)
+    assert beside(path, "-wal").stat().st_size <= 64 << 20
+    ledger.close()
+    assert journal.text.count("ledger.db-wal has grown to") == 1
+
+
+# The rule
+
+
+@pytest.mark.parametrize("database", State)
+@pytest.mark.parametrize("wal", State)
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_nothing_is_copied_from_what_another_wrote_or_read_with_what_it_does_not_belong_to(
+    database: State, wal: State, checkpointed: bool
+) -> None:
+    found = judge(Path("/l"), database, wal, State.SAME, checkpointed=checkpointed)
+    if database is wal is State.SAME:
+        assert found is None
+        return
+    assert found is not None
+    assert not (found.save and State.WRITTEN in (database, wal))
+    assert not (found.stale and database is State.SAME and wal in (State.SAME, State.WRITTEN))
+    assert found.stale or not (wal is State.SAME and database in (State.REPLACED, State.GONE) and not checkpointed)
