@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 
 from banledger.demo.fail2ban import locate
-from banledger.ledger.ban import Place
+from banledger.geo.place import Place
 from banledger.ledger.writer import Ledger, open_to_write
 from banledger.report.show import state_of
 from banledger.service.recorder import Recorder

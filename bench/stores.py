@@ -30,7 +30,7 @@ from tests.support.servers import Flavour, StoreServer, flavours
 
 from banledger.cli.record import collect_rarely
 from banledger.ledger.ban import Ban, subject_of, to_hash
-from banledger.ledger.keys import DAY, Keyspace, Mark
+from banledger.ledger.keys import DAY, Keyspace
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.writer import Ledger, _id, open_to_read, open_to_write
 from banledger.report import ranked
@@ -39,6 +39,7 @@ from banledger.report.summary import report
 from banledger.service.recorder import BATCH
 from banledger.spool.events import BanLine, decode
 from banledger.stores.api import Repair
+from banledger.stores.change import Mark
 from banledger.whois.locate import offline_only
 from bench.ledger import lines
 

@@ -6,9 +6,10 @@ from typing import TypeAlias
 
 import pytest
 
-from banledger.ledger.keys import Keyspace, Mark, Ranking, Standing
+from banledger.ledger.keys import Keyspace
 from banledger.ledger.writer import Ledger
 from banledger.stores.api import Engine, Hash, Reader
+from banledger.stores.change import Mark, Ranking, Standing
 from banledger.stores.connect import Access, writer
 from banledger.stores.sqlite.engine import SqliteEngine, open_writer
 from tests.support.reference import ReferenceEngine, Store

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from banledger.ledger.check import check
-from banledger.ledger.keys import Mark
 from banledger.ledger.rebuild import rebuild
 from banledger.ledger.writer import Ledger, Recorded
 from banledger.spool.events import Event
 from banledger.stores.api import Engine, Repair
+from banledger.stores.change import Mark
 from tests.contract.conftest import KEYS
 from tests.support.lines import T0, ban, gap, held, nowhere, start, unban
 

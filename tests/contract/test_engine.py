@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from banledger.ledger.keys import Change, Mark
 from banledger.stores.api import Advance, Applied, Conflict, Engine, Hash, Held, Repair
+from banledger.stores.change import Change, Mark
 from tests.contract.conftest import standing_of
 
 SLOT = "bans:{2611}:"

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from banledger.ledger.check import check
 from banledger.ledger.ids import ban_id
-from banledger.ledger.keys import Mark, source_token
+from banledger.ledger.keys import source_token
 from banledger.ledger.writer import Ledger
 from banledger.report.show import state_of
 from banledger.spool.events import BanLine, Event, HeldLine, StartLine
 from banledger.stores.api import Repair
+from banledger.stores.change import Mark
 from tests.contract.conftest import KEYS
 from tests.support.jail import Jail
 from tests.support.lines import T0, ban, held, nowhere, start, stop

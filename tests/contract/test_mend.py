@@ -1,7 +1,7 @@
 """What `Engine.mend` owes (see `stores/api.py`)."""
 
-from banledger.ledger.keys import Mark
 from banledger.stores.api import Engine, Repair
+from banledger.stores.change import Mark
 from tests.contract.conftest import dump
 from tests.contract.test_engine import COUNT, SLOT, change
 

@@ -15,18 +15,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from banledger.errors import BanledgerError
+from banledger.geo.place import Place
 from banledger.ledger.aside import text_of
-from banledger.ledger.ban import Place
 from banledger.ledger.check import check
 from banledger.ledger.copy import End, Target, copy, verify
-from banledger.ledger.ids import canonical_address
-from banledger.ledger.keys import Mark, describe, kinds_of_keys
+from banledger.ledger.keys import describe, kinds_of_keys
 from banledger.ledger.labels import LabelTable
 from banledger.ledger.network import Cell, Network, Outcome, Pause
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.rebuild import rebuild
 from banledger.ledger.rebuilding import Signs
 from banledger.ledger.writer import Ledger
+from banledger.net.address import canonical_address
 from banledger.report import show, walk, whois
 from banledger.report import summary as stats
 from banledger.report.formats import csv, json, listing, redis_cli, table
@@ -36,6 +36,7 @@ from banledger.report.query import Query, Span
 from banledger.spool.events import Event
 from banledger.spool.position import Position
 from banledger.stores.api import Engine, Hash, Held, Reader, Repair
+from banledger.stores.change import Mark
 from banledger.stores.commands import execute
 from banledger.stores.fields import MOST_TEXT
 from tests.contract.conftest import KEYS, standing_of

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import pytest
 
 from banledger.cli.main import run
-from banledger.ledger.ban import Place
+from banledger.geo.place import Place
 from banledger.ledger.writer import Ledger, open_to_read, open_to_write
 from banledger.spool.events import Event
 from tests.support.lines import T0, ban, gap, unban

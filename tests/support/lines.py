@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from banledger.ledger.ban import EndedTicket, HeldTicket, Place
+from banledger.geo.place import Place
+from banledger.ledger.ban import EndedTicket, HeldTicket
 from banledger.spool.events import (
     BanLine,
     Event,

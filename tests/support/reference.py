@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import count
 
-from banledger.ledger.keys import Change, Ranking, Standing
 from banledger.stores.api import Advance, Applied, Conflict, Hash, Held, Outcome, Repair, Scored
+from banledger.stores.change import Change, Ranking, Standing
 from banledger.stores.fields import UNREADABLE, count_of
 
 

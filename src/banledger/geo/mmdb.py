@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from banledger.ledger.ids import canonical_address
+from banledger.net.address import canonical_address
 from banledger.net.codes import as_number, country_code
 from banledger.net.prefix import Block, block
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import iptocc
 
-from banledger.ledger.ban import Place
+from banledger.geo.place import Place
 from banledger.net.prefix import block
 from banledger.net.special import kind_of
 

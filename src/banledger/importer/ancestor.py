@@ -20,8 +20,8 @@ from banledger.errors import SettingsError, StoreUnavailable
 from banledger.importer import plain_pickle
 from banledger.importer.networks import network_of
 from banledger.ledger.ban import is_country
-from banledger.ledger.ids import canonical_address
 from banledger.ledger.network import line_of
+from banledger.net.address import canonical_address
 from banledger.settings import without_password
 from banledger.spool.events import VERSION
 

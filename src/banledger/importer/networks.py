@@ -11,8 +11,8 @@ from typing import Any
 
 from banledger.clock import is_future
 from banledger.ledger.ban import is_country
-from banledger.ledger.ids import canonical_address
 from banledger.ledger.network import MOST_CIDRS, SHORTEST, Network, smallest_around
+from banledger.net.address import canonical_address
 from banledger.net.prefix import Block, block, blocks_between
 from banledger.whois.rdap.vcard import text
 

@@ -28,9 +28,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from banledger.geo.countries import ISO
+from banledger.geo.place import Place
 from banledger.ledger import ids as identity
-from banledger.ledger.ids import canonical_address, whole_second
+from banledger.ledger.ids import whole_second
 from banledger.ledger.users import tried, whole
+from banledger.net.address import canonical_address
 from banledger.net.prefix import block
 from banledger.net.special import kind_of
 from banledger.spool.events import BanLine, ProlongLine, TicketLine, UnbanLine
@@ -90,29 +92,6 @@ class EndedTicket(TicketLine, frozen=True, tag="ended ticket"):
     """A snapshot shows that fail2ban does not hold the ban any more."""
 
     reason: str = ""
-
-
-class Place(Struct, frozen=True, gc=False):
-    """Where an address is. scope: public, private (or another special one) or none (no address).
-
-    country: ISO 3166 code or XX (unknown); None unless public. `country_from` names its source.
-    network (a CIDR), asn, org: whose it is, as far as that is known; `whois` how well: see FIELDS.
-    located: where a geolocation database sees it (ISO 3166), `located_from` which one.
-    """
-
-    scope: str
-    country: str | None = None
-    country_from: str | None = None
-    network: str | None = None
-    asn: int | None = None
-    org: str | None = None
-    whois: str | None = None
-    located: str | None = None
-    located_from: str | None = None
-
-
-Locate: TypeAlias = Callable[[str | None, float], Place]
-"""Tells where an address or network is (canonical; None: there is none), for a ban of that time (UTC epoch)."""
 
 
 class Ban(Struct, frozen=True, gc=False):

@@ -10,8 +10,6 @@ same id, so recording it twice is harmless. 20 characters that sort by time:
 """
 
 import hashlib
-import ipaddress
-import socket
 from datetime import UTC, datetime
 from functools import lru_cache
 from time import gmtime, strftime
@@ -22,38 +20,6 @@ ID_LENGTH = 20
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = tuple(a + b for a in _DIGITS for b in _DIGITS)
 _DAY_S = 86_400
-
-
-@lru_cache(maxsize=4096)
-def canonical_address(text: str) -> str | None:
-    """The one spelling of an address or network, or None if `text` is neither.
-
-    IPv4-mapped IPv6 folds to IPv4, a network of one address to the address, host bits are cleared.
-    """
-    try:
-        return socket.inet_ntop(socket.AF_INET, socket.inet_pton(socket.AF_INET, text))
-    except (OSError, ValueError):
-        pass
-    try:
-        if "/" not in text:
-            packed = socket.inet_pton(socket.AF_INET6, text)
-            if packed[:12] == b"\0" * 10 + b"\xff\xff":
-                return socket.inet_ntop(socket.AF_INET, packed[12:])
-            return socket.inet_ntop(socket.AF_INET6, packed)
-        return _canonical_network(text)
-    except (OSError, ValueError):
-        return None
-
-
-def _canonical_network(text: str) -> str:
-    network = ipaddress.ip_network(text, strict=False)
-    if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96:
-        mapped = network.network_address.ipv4_mapped
-        if mapped is not None:
-            network = ipaddress.ip_network((mapped, network.prefixlen - 96))
-    if network.prefixlen == network.max_prefixlen:
-        return str(network.network_address)
-    return str(network)
 
 
 def whole_second(ticket_time: float) -> int:

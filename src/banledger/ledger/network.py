@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from banledger.clock import AHEAD_S, left_s
-from banledger.ledger.ids import canonical_address
+from banledger.net.address import canonical_address
 from banledger.net.prefix import Block, block
 from banledger.spool.events import VERSION, NetworkLine
 from banledger.stores import fields as read

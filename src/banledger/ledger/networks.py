@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from banledger.clock import is_future
-from banledger.ledger.keys import Keyspace, Mark, token
+from banledger.ledger.keys import Keyspace, token
 from banledger.ledger.network import (
     LONGEST_PAUSE_S,
     Cell,
@@ -21,6 +21,7 @@ from banledger.ledger.network import (
 )
 from banledger.net.prefix import block
 from banledger.stores.api import Engine, Hash, Held, Reader, Repair, Scored
+from banledger.stores.change import Mark
 from banledger.stores.fields import UNREADABLE, Damaged, is_cidr, moment, text
 
 _PAUSE, _LENGTH = "pause:", "length:"

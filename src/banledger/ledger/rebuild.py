@@ -19,11 +19,12 @@ from msgspec import Struct
 
 from banledger.ledger import scan as contents
 from banledger.ledger.ban import PENDING, Ban, from_hash, to_hash, with_whole_users
-from banledger.ledger.keys import DAY, DIMENSIONS, LAYOUT, Keyspace, Mark, source_token
+from banledger.ledger.keys import DAY, DIMENSIONS, LAYOUT, Keyspace, source_token
 from banledger.ledger.mending import Mending
 from banledger.ledger.reader import gap_from_hash
 from banledger.ledger.scan import Progress, silent
 from banledger.stores.api import Engine, Hash, Repair
+from banledger.stores.change import Mark
 from banledger.stores.fields import YEAR_3000
 from banledger.stores.pages import pages
 

@@ -19,8 +19,8 @@ from msgspec.structs import replace
 
 from banledger.ledger import scan as contents
 from banledger.ledger.ban import PENDING, RESTORED, Ban, EndedTicket, HeldTicket, bounded, last_begun, moment_of
-from banledger.ledger.ids import ban_id, canonical_address
-from banledger.ledger.keys import Keyspace, Mark, source_token
+from banledger.ledger.ids import ban_id
+from banledger.ledger.keys import Keyspace, source_token
 from banledger.ledger.reader import read_ban
 from banledger.ledger.source import (
     LAG_S,
@@ -37,6 +37,7 @@ from banledger.ledger.source import (
     to_hash,
     without_rival,
 )
+from banledger.net.address import canonical_address
 from banledger.spool.events import (
     VERSION,
     BanLine,
@@ -50,6 +51,7 @@ from banledger.spool.events import (
     TicketLine,
 )
 from banledger.stores.api import Engine, Repair
+from banledger.stores.change import Mark
 from banledger.stores.fields import Damaged
 from banledger.stores.pages import pages
 

@@ -16,10 +16,11 @@ from msgspec.structs import astuple, replace
 
 from banledger import __version__
 from banledger.errors import StoreError, StoreUnavailable
+from banledger.geo.place import Locate
 from banledger.ledger.aside import Aside, waiting
-from banledger.ledger.ban import PENDING, Ban, Locate, Subject, address_of, begin, merge, place_at, subject_of
+from banledger.ledger.ban import PENDING, Ban, Subject, address_of, begin, merge, place_at, subject_of
 from banledger.ledger.ids import ban_id
-from banledger.ledger.keys import LAYOUT, Change, Keyspace, text_of
+from banledger.ledger.keys import LAYOUT, Keyspace, text_of
 from banledger.ledger.labels import NAMELESS, OWNER, LabelTable
 from banledger.ledger.network import of_line
 from banledger.ledger.networks import Networks
@@ -32,6 +33,7 @@ from banledger.spool.events import BanLine, Event, GapLine, HeldLine, NetworkLin
 from banledger.spool.position import Position, Writer
 from banledger.stores import connect
 from banledger.stores.api import Advance, Applied, Conflict, Engine, Hash, Outcome, Reader
+from banledger.stores.change import Change
 from banledger.stores.connect import Access
 from banledger.stores.fields import Damaged
 

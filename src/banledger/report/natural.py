@@ -2,7 +2,7 @@
 
 import re
 
-from banledger.ledger.ids import canonical_address
+from banledger.net.address import canonical_address
 from banledger.net.prefix import block
 
 _NUMBER = re.compile(r"([0-9]{1,18})")

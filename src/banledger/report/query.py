@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from banledger.errors import QuestionError
-from banledger.ledger.ids import canonical_address
+from banledger.net.address import canonical_address
 
 PRIVATE = "private"
 """Stands for a country where private and other special addresses are meant."""

@@ -10,10 +10,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from banledger.ledger.ban import PENDING, Ban
-from banledger.ledger.ids import canonical_address, is_ban_id
+from banledger.ledger.ids import is_ban_id
 from banledger.ledger.keys import token
 from banledger.ledger.network import Network
 from banledger.ledger.reader import LedgerReader
+from banledger.net.address import canonical_address
 from banledger.net.prefix import Block, block
 from banledger.net.special import kind_of
 from banledger.report.walk import Progress, newest_first, silent

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from banledger.clock import ClockWatch
 from banledger.errors import BanledgerError, LabelTaken, RebuildRunning, SpoolError, StoreError
-from banledger.ledger.ban import Locate
+from banledger.geo.place import Locate
 from banledger.ledger.labels import Labels
 from banledger.ledger.rebuilding import PACE, Gate, Pace
 from banledger.ledger.writer import Ledger, Recorded

@@ -7,7 +7,7 @@ wherever they must stand. If the server was restarted, the days that were touche
 
 import logging
 
-from banledger.ledger.ban import Locate
+from banledger.geo.place import Locate
 from banledger.ledger.day_check import DayCheck
 from banledger.ledger.writer import Ledger, Recorded
 from banledger.service.memory import Memory

@@ -20,7 +20,7 @@ from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
-from banledger.ledger.keys import Change, Mark
+from banledger.stores.change import Change, Mark
 
 Hash: TypeAlias = dict[str, str]
 Scored: TypeAlias = tuple[str, float]

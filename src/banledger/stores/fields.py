@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import msgspec
 
-from banledger.ledger.ids import canonical_address
+from banledger.net.address import canonical_address
 from banledger.net.prefix import block
 
 MOST_TEXT = 2 << 20

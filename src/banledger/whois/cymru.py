@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from banledger.ledger.ids import canonical_address
 from banledger.ledger.network import SHORTEST
+from banledger.net.address import canonical_address
 from banledger.net.codes import as_number, country_code
 from banledger.net.prefix import Block, block
 from banledger.net.special import kind_of

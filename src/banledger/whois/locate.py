@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import Protocol
 
 from banledger.geo import registered as offline
-from banledger.ledger.ban import NONE, PROVEN, STALE, WAITING, Place
+from banledger.geo.place import Place
+from banledger.ledger.ban import NONE, PROVEN, STALE, WAITING
 from banledger.ledger.network import SHORTEST, cell_of
 from banledger.net.prefix import Block, block
 from banledger.whois.cache import Cache, Found

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from banledger.ledger.keys import Mark
 from banledger.ledger.writer import open_to_write
 from banledger.stores.api import Repair
+from banledger.stores.change import Mark
 from banledger.stores.sqlite.engine import open_writer
 from tests.support.lines import ban, nowhere
 from tests.unit.cli.conftest import Run

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from banledger.geo.place import Place
 from banledger.geo.registered import NOWHERE, PRIVATE, SOURCE, UNKNOWN, locate
-from banledger.ledger.ban import Place
-from banledger.ledger.ids import canonical_address
+from banledger.net.address import canonical_address
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import pytest
 
 from banledger.ledger import day_check
 from banledger.ledger.day_check import DayCheck, day_faults
-from banledger.ledger.keys import Mark
 from banledger.ledger.writer import Ledger, open_to_write
 from banledger.stores.api import Repair
+from banledger.stores.change import Mark
 from tests.support.lines import ban, nowhere
 
 DAY = ("2611", "2026-11-23")

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banledger.ledger.ids import ID_LENGTH, ban_id, canonical_address, is_ban_id, whole_second
+from banledger.ledger.ids import ID_LENGTH, ban_id, is_ban_id, whole_second
+from banledger.net.address import canonical_address
 
 seconds = st.integers(946_684_800, 4_102_444_799)  # 2000 to 2099: two digits of year
 texts = st.text(max_size=30)

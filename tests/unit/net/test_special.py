@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banledger.geo import registered as offline
-from banledger.ledger.ids import canonical_address
+from banledger.net.address import canonical_address
 from banledger.net.prefix import block
 from banledger.net.special import described, embedded, kind_of
 from banledger.whois.cymru import Cymru

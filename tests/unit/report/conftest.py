@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from banledger.ledger.ban import Place
+from banledger.geo.place import Place
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.writer import open_to_read, open_to_write
 from banledger.spool.events import Event

@@ -25,12 +25,12 @@ from banledger.errors import (
     StoreUnavailable,
 )
 from banledger.ledger.check import check
-from banledger.ledger.keys import Change
 from banledger.ledger.writer import Ledger, open_to_read, open_to_write
 from banledger.service.recorder import Recorder
 from banledger.spool.events import Event
 from banledger.spool.reader import Spool
 from banledger.stores.api import Advance, Applied, Outcome
+from banledger.stores.change import Change
 from banledger.stores.sqlite.engine import SqliteEngine, open_writer
 from banledger.stores.sqlite.reader import open_reader
 from tests.contract.conftest import KEYS, dump

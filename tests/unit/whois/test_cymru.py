@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banledger.ledger.ids import canonical_address
+from banledger.net.address import canonical_address
 from banledger.whois.cymru import Cymru, Origin, parse, question
 from tests.support.dns_server import DnsServer, Misbehaviour
 

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from banledger.ledger.ban import Place
+from banledger.geo.place import Place
 from banledger.ledger.network import Cell, Network, Outcome
 from banledger.net.prefix import block
 from banledger.whois.cache import Cache

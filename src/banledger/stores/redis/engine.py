@@ -25,8 +25,9 @@ from msgspec import Struct
 from redis import exceptions
 
 from banledger.errors import StoreError
-from banledger.ledger.keys import Change, Keyspace, Ranking
+from banledger.ledger.keys import Keyspace
 from banledger.stores.api import Advance, Applied, Conflict, Hash, Held, Outcome, Repair
+from banledger.stores.change import Change, Ranking
 from banledger.stores.fields import Damaged
 from banledger.stores.pages import pages
 from banledger.stores.redis.errors import translate

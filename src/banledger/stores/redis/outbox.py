@@ -13,8 +13,9 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 from msgspec import Struct
 
-from banledger.ledger.keys import STANDING_FIELDS, Change, Keyspace, Mark, Ranking, Standing
+from banledger.ledger.keys import STANDING_FIELDS, Keyspace
 from banledger.stores.api import Hash
+from banledger.stores.change import Change, Mark, Ranking, Standing
 from banledger.stores.fields import Damaged
 from banledger.stores.pages import pages
 

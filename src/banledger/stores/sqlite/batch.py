@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 
-from banledger.ledger.keys import Change
 from banledger.stores.api import Hash
+from banledger.stores.change import Change
 from banledger.stores.sqlite.file import HASH, RANKING, SET, TALLY
 
 

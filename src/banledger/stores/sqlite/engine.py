@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from banledger.ledger.keys import Change
 from banledger.stores.api import Advance, Applied, Conflict, Hash, Held, Outcome, Repair
+from banledger.stores.change import Change
 from banledger.stores.pages import pages
 from banledger.stores.sqlite.batch import Batch
 from banledger.stores.sqlite.file import (

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from msgspec import structs
 
-from banledger.ledger.ids import canonical_address
 from banledger.ledger.network import SHORTEST, Answer, Network, Outcome
+from banledger.net.address import canonical_address
 from banledger.net.codes import country_code
 from banledger.net.prefix import Block, block
 from banledger.net.special import described

@@ -18,8 +18,8 @@ from itertools import islice
 
 import msgspec
 
-from banledger.ledger.ids import canonical_address
 from banledger.ledger.network import MOST_CIDRS, SHORTEST, Network
+from banledger.net.address import canonical_address
 from banledger.net.codes import country_code
 from banledger.net.prefix import Block, block, blocks_between
 from banledger.whois.rdap import vcard as jcard
