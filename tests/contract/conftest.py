@@ -1,6 +1,6 @@
 """Every engine, made anew for each test."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -93,8 +93,8 @@ def standing_of(key: str, fields: Hash) -> Standing:
 class _Toys(Keyspace):
     """A keyspace that knows toys too."""
 
-    def standing_of(self, key: str, fields: Hash) -> Standing:
-        return standing_of(key, fields)
+    def standing_of(self, key: str, fields: Mapping[str, str]) -> Standing:
+        return standing_of(key, dict(fields))
 
 
 def stable(key: str, fields: Hash) -> Hash:

@@ -54,7 +54,7 @@ def test_a_change_puts_the_hash_and_all_that_follows(engine: Engine) -> None:
     assert engine.apply([change(), change(key=B)]) == [Applied(), Applied()]
     assert engine.hashes([A]) == [FIRST]
     assert set(engine.members("bans:country:j")) == {"a", "b"}
-    assert engine.cards(["bans:country:j", "bans:top:country", COUNT]) == [2, 1, 1]
+    assert [*engine.cards(["bans:country:j"]), *engine.above(["bans:top:country", COUNT])] == [2, 1, 1]
     assert engine.ranking("bans:top:country", 0, 9) == [("j", 2.0)]
     assert engine.tally([COUNT]) == {"j": 2}
 
@@ -90,7 +90,7 @@ def test_a_guard_may_ask_for_values_and_for_absence(engine: Engine) -> None:
     engine.apply([change()])
     assert engine.apply([change(FIRST, {"y": "2"}, guard={"x": "1", "y": None})]) == [Applied()]
     assert engine.hashes([A]) == [{"y": "2"}]
-    assert engine.cards(["bans:country:j", "bans:top:country", COUNT]) == [0, 0, 0]
+    assert [*engine.cards(["bans:country:j"]), *engine.above(["bans:top:country", COUNT])] == [0, 0, 0]
 
 
 def test_one_conflict_in_a_batch_does_not_stop_the_others(engine: Engine) -> None:

@@ -98,9 +98,9 @@ def test_what_ran_out_long_ago_leaves_the_list_of_active_bans_with_a_snapshot_an
     assert ledger.banned_now(T0 + 1) == 2
     assert ledger.banned_now(T0 + 601) == 1
     ledger.tidy(T0 + 601 + 10 * 365 * 86_400)
-    assert ledger.store().cards(["bans:active:web1|sshd"]) == [2]
+    assert ledger.store().above(["bans:active:web1|sshd"]) == [2]
     ledger.record([held(("192.0.2.2", T0, -1, 1), as_of=T0 + 601 + 86_400)], nowhere)
-    assert ledger.store().cards(["bans:active:web1|sshd"]) == [1]
+    assert ledger.store().above(["bans:active:web1|sshd"]) == [1]
     assert faults(ledger) == []
 
 

@@ -222,7 +222,7 @@ def test_bans_that_ran_out_are_not_put_on_the_list_again(engine: Engine, ledger:
     ledger.tidy(T0 + 3600)
     _forget(engine, KEYS)
     rebuild(engine, KEYS, T0 + 3600.0)
-    assert sum(engine.cards([KEYS.active_of(tok) for tok in engine.members(KEYS.sources)])) == 2
+    assert sum(engine.above([KEYS.active_of(tok) for tok in engine.members(KEYS.sources)])) == 2
     assert list(check(engine, KEYS, T0 + 3600.0)) == []
 
 

@@ -7,6 +7,7 @@ something that a cluster does at once (a script in one slot, one command elsewhe
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import count
+from math import inf
 
 from banledger.stores.api import Advance, Applied, Conflict, Hash, Held, Outcome, Repair, Scored
 from banledger.stores.change import Change, Ranking, Standing
@@ -210,7 +211,7 @@ class ReferenceEngine:
         return iter(sorted(self.store.sets.get(key, ())))
 
     def cards(self, keys: Sequence[str]) -> list[int]:
-        return [len(self.store.sets.get(key, ())) or len(self.store.sorted.get(key, ())) for key in keys]
+        return [len(self.store.sets.get(key, ())) for key in keys]
 
     def tally(self, keys: Sequence[str]) -> dict[str, int]:
         total: dict[str, int] = {}
@@ -227,7 +228,7 @@ class ReferenceEngine:
         ordered = sorted(scores.items(), key=lambda pair: (pair[1], pair[0].encode()), reverse=True)
         return ordered[start : start + count]
 
-    def above(self, keys: Sequence[str], least: float) -> list[int]:
+    def above(self, keys: Sequence[str], least: float = -inf) -> list[int]:
         return [sum(score >= least for score in self.store.sorted.get(key, {}).values()) for key in keys]
 
     def kind(self, key: str) -> str:

@@ -1,4 +1,4 @@
-"""`python -m tests.support.whois_recorder HOW record …`: banledger with registries that behave in one way, and no network.
+"""`python -m tests.support.whois_recorder HOW record …`: banledger with registries that behave one way, and no network.
 
 HOW: prompt, slow (some seconds each), failing, or hanging (never an answer).
 """

@@ -19,7 +19,7 @@ can't matter whether the import or the ban itself came first. An amendment that 
 of arrival never matters.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
@@ -508,7 +508,7 @@ def to_hash(ban: Ban) -> dict[str, str]:
     return fields
 
 
-def from_hash(ban_id: str, fields: dict[str, str]) -> Ban:
+def from_hash(ban_id: str, fields: Mapping[str, str]) -> Ban:
     """The ban whose hash has `fields`. Raises `fields.Damaged`, a ValueError, if they are no ban's."""
     time = read.whole(fields, "time", most=read.YEAR_3000)
     bantime = read.whole(fields, "bantime", -read.MOST_NUMBER, _MAX_BANTIME)

@@ -197,7 +197,7 @@ def _check_sizes(reader: Reader, keys: Keyspace) -> Iterator[Fault]:
     tops = [keys.top(dimension) for dimension in (*DIMENSIONS, DAY)]
     active = [keys.active_of(tok) for tok in contents.sources(reader, keys)]
     named = [*tops, *active, keys.gaps, keys.networks, keys.cells]
-    for key, card in zip(named, reader.cards(named), strict=True):
+    for key, card in zip(named, reader.above(named), strict=True):
         yield from _compare_size(key, card, sum(1 for _ in contents.entries(reader, key)))
 
 
@@ -209,7 +209,7 @@ def _compare_size(key: str, card: int, size: int) -> Iterator[Fault]:
 def _compare_scores(reader: Reader, key: str, expected: dict[str, float]) -> Iterator[Fault]:
     actual = dict(contents.entries(reader, key))
     faults = list(_compare(key, expected, actual))
-    yield from faults or _compare_size(key, reader.cards([key])[0], len(actual))
+    yield from faults or _compare_size(key, reader.above([key])[0], len(actual))
 
 
 def _compare_set(reader: Reader, key: str, expected: set[str]) -> Iterator[Fault]:
@@ -270,7 +270,7 @@ def _check_sets(
 ) -> Iterator[Fault]:
     """A dimension's sets against their own sizes; what they hold goes into `actual`, what is not so into `ranking`."""
     head, top = keys.members(dimension, ""), keys.top(dimension)
-    ranked, done = reader.cards([top])[0], 0
+    ranked, done = reader.above([top])[0], 0
     for page in pages(reader.keys(head + "*")):
         progress(dimension, done, ranked)
         toks = [key.removeprefix(head) for key in page]

@@ -216,8 +216,8 @@ def verify(source: End, target: Target, progress: Progress = silent) -> Iterator
             elif one != other:
                 yield f"{month}: a {what} of the copy is not as in the source"
     for dimension in DIMENSIONS:
-        one_size = source.engine.cards([source.keys.top(dimension)])[0]
-        other_size = target.engine.cards([target.keys.top(dimension)])[0]
+        one_size = source.engine.above([source.keys.top(dimension)])[0]
+        other_size = target.engine.above([target.keys.top(dimension)])[0]
         if one_size != other_size:
             yield f"{dimension}: {one_size:,} values in the source, {other_size:,} in the copy"
     for fault in check(target.engine, target.keys, progress=progress):

@@ -9,7 +9,7 @@ counted up. Outside text in a key is a *token*: percent-encoded, bounded, revers
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from operator import attrgetter
 from typing import TypeAlias
@@ -122,6 +122,8 @@ STANDING_FIELDS = ("origin", "country", "network", "asn", "org", "users", "banti
 
 class Keyspace:
     """The keys under one prefix. Threads may share it."""
+
+    standing_fields = STANDING_FIELDS
 
     def __init__(self, prefix: str = "bans") -> None:
         self.prefix = prefix
@@ -343,7 +345,7 @@ class Keyspace:
             slot=id_[:4], key=key, guard={"seen": fields["seen"]}, fields={}, after=self._gap_standing(id_, fields)
         )
 
-    def standing_of(self, key: str, fields: dict[str, str]) -> Standing:
+    def standing_of(self, key: str, fields: Mapping[str, str]) -> Standing:
         """What must stand outside for the hash at `key` as it is now; for one that is gone, nothing."""
         id_ = key.rpartition(":")[2]
         if not fields:
@@ -352,7 +354,7 @@ class Keyspace:
             return self._gap_standing(id_, fields)
         return self.standing(from_hash(id_, fields))
 
-    def _gap_standing(self, id_: str, fields: dict[str, str]) -> Standing:
+    def _gap_standing(self, id_: str, fields: Mapping[str, str]) -> Standing:
         return Standing(id_, marks=(Mark(self.gaps, id_, read.moment(fields, "seen")),))
 
     def _day_sets(self, ban: Ban) -> tuple[str, ...]:
@@ -408,14 +410,6 @@ def _month(year: int, month: int) -> str:
     elif month == 13:
         year, month = year + 1, 1
     return f"{year % 100:02d}{month:02d}"
-
-
-def is_sorted_set(key: str) -> bool:
-    """Whether a key is a sorted set, by its name."""
-    _, *kind = key.split(":", 3)
-    if kind[:1] and kind[0].startswith("{"):
-        return kind[1:2] in (["count"], ["pending"], ["waiting"])
-    return kind[:1] in (["top"], ["active"], ["gaps"], ["cells"]) or kind == ["whois"]
 
 
 META_FIELDS = {

@@ -47,7 +47,7 @@ def zone_of(name: str) -> ZoneInfo:
 
 def remains(engine: Reader, keys: Keyspace) -> bool:
     """Whether anything is left of a ledger whose `meta` is gone."""
-    return any(engine.cards([keys.months, *map(keys.top, DIMENSIONS)]))
+    return any([*engine.cards([keys.months]), *engine.above([*map(keys.top, DIMENSIONS)])])
 
 
 class LedgerReader:
@@ -152,7 +152,7 @@ class LedgerReader:
 
     def distinct(self, dimension: str) -> int:
         """How many values a dimension has, all time."""
-        return self._reader.cards([self.keys.top(dimension)])[0]
+        return self._reader.above([self.keys.top(dimension)])[0]
 
     def tally(self, dimension: str, days: Iterable[str]) -> dict[str, int]:
         """Bans by value of a dimension (tokens; also `hour` and `jail+country`) on these local days together."""
@@ -165,10 +165,15 @@ class LedgerReader:
         return [_added([next(scores) for _ in several]) for several in keys]
 
     def distinct_on(self, dimension: str, days: Sequence[str]) -> list[int]:
-        """How many values a dimension has on each of these local days (at a month's edge: at most)."""
+        """How many values a dimension has on each of these local days."""
         keys = [self.keys.counts(day, dimension) for day in days]
-        sizes = iter(self._reader.cards([key for several in keys for key in several]))
-        return [sum(next(sizes) for _ in several) for several in keys]
+        sizes = iter(self._reader.above([key for several in keys for key in several]))
+        each_day = [[next(sizes) for _ in several] for several in keys]
+        # At a month's edge a day may have two tallies, and a value may stand in both.
+        return [
+            len(self.tally(dimension, [day])) if len(several) > 1 and all(several) else sum(several)
+            for day, several in zip(days, each_day, strict=True)
+        ]
 
     def leaders(self, dimension: str, day: str, count: int) -> list[str]:
         """The values (tokens) with most bans on a local day: `count`, at a month's edge up to twice that."""
@@ -207,13 +212,13 @@ class LedgerReader:
 
     def waiting(self) -> int:
         """How many bans wait for whois."""
-        return sum(self._reader.cards([self.keys.waiting(month) for month in self._reader.members(self.keys.months)]))
+        return sum(self._reader.above([self.keys.waiting(month) for month in self._reader.members(self.keys.months)]))
 
     def newest_waiting(self, start: int, count: int) -> list[str]:
         """A page of the ids of bans that wait for whois, newest first."""
         ids: list[str] = []
         waiting = [self.keys.waiting(month) for month in sorted(self._reader.members(self.keys.months), reverse=True)]
-        for key, size in zip(waiting, self._reader.cards(waiting), strict=True):
+        for key, size in zip(waiting, self._reader.above(waiting), strict=True):
             if start < size and len(ids) < count:
                 ids += [id_ for id_, _ in self._reader.ranking(key, start, count - len(ids))]
             start = max(0, start - size)

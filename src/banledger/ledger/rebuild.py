@@ -139,7 +139,7 @@ class _Rebuild:
     def dimension(self, dimension: str) -> None:
         """Take out of its sets what does not belong there, and give the ranking their sizes."""
         head, top = self._keys.members(dimension, ""), self._keys.top(dimension)
-        ranked, done = self._engine.cards([top])[0], 0
+        ranked, done = self._engine.above([top])[0], 0
         for page in pages(self._engine.keys(head + "*")):
             self._progress(dimension, done, ranked)
             done += len(page)

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from math import inf
 from typing import TypeAlias, TypeVar
 
 from banledger.ledger.keys import Keyspace, kinds_of_keys
@@ -101,7 +102,7 @@ class Without:
     def ranking(self, key: str, start: int, count: int) -> list[Scored]:
         return [] if key in self._hidden else self._reader.ranking(key, start, count)
 
-    def above(self, keys: Sequence[str], least: float) -> list[int]:
+    def above(self, keys: Sequence[str], least: float = -inf) -> list[int]:
         return self._each(keys, lambda seen: self._reader.above(seen, least), 0)
 
     def kind(self, key: str) -> str:

@@ -1,6 +1,6 @@
 """The sources of a ledger, and what their fail2ban says is in force.
 
-Theory of operation. `follow` keeps a hash for each source (see `banledger.ledger.source`): is it running, who writes; and puts
+Theory of operation. `follow` keeps a hash for each source (see `source`): is it running, who writes; and puts
 each line into its place on the source's timeline.
 
 A *snapshot* is what fail2ban held at one moment. `judge` compares it with what the ledger has in force for that source

@@ -13,13 +13,7 @@ _SINGLE = ("jail", "country", "server", "ip", "network", "asn", "org")  # a ban 
 
 def offenders(ledger: LedgerReader, days: Sequence[str]) -> dict[str, int]:
     """How many addresses and networks each of these local days has."""
-    found = dict(zip(days, ledger.distinct_on("ip", days), strict=True))
-    for day in days:
-        keys = ledger.keys.counts(day, "ip")
-        # At a month's edge a day may have two tallies, and an address may stand in both.
-        if len(keys) > 1 and min(ledger.store().cards(keys)) > 0:
-            found[day] = len(ledger.tally("ip", [day]))
-    return found
+    return dict(zip(days, ledger.distinct_on("ip", days), strict=True))
 
 
 def counts(

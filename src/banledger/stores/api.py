@@ -16,6 +16,7 @@ Errors      Only `StoreError` and its children. After a `retryable` one: close i
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import inf
 from typing import Protocol, TypeAlias
 
 from msgspec import Struct
@@ -105,7 +106,7 @@ class Reader(Protocol):
         ...
 
     def cards(self, keys: Sequence[str]) -> list[int]:
-        """How many members each set or sorted set has."""
+        """How many members each set has."""
         ...
 
     def tally(self, keys: Sequence[str]) -> dict[str, int]:
@@ -120,8 +121,8 @@ class Reader(Protocol):
         """A page of a sorted set, highest score first, equal scores by member backwards (as ZREVRANGE)."""
         ...
 
-    def above(self, keys: Sequence[str], least: float) -> list[int]:
-        """How many members of each sorted set have a score of at least `least`."""
+    def above(self, keys: Sequence[str], least: float = -inf) -> list[int]:
+        """How many members of each sorted set have a score of at least `least`: all, unless told."""
         ...
 
     def kind(self, key: str) -> str:

@@ -1,4 +1,10 @@
-"""What a write to a store consists of: the hash, and the entries that follow from it."""
+"""What a write to a store consists of: a hash, and the entries of other keys that follow from it. Pure.
+
+The ledger decides what follows from a hash; an engine that writes in several steps asks it by way of `Layout`.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -53,3 +59,25 @@ class Change(Struct, frozen=True, gc=False):
     before: Standing = Standing()
     after: Standing = Standing()
     gone: dict[str, str] = {}
+
+
+class Layout(Protocol):
+    """What an engine must know of the keys that it stores.
+
+    months           the key of the set of slots
+    standing_fields  fields of a hash that may change and that decide where it stands outside its slot
+    """
+
+    @property
+    def months(self) -> str: ...
+
+    @property
+    def standing_fields(self) -> tuple[str, ...]: ...
+
+    def outbox(self, slot: str) -> str:
+        """The key of what is still to be done outside a slot."""
+        ...
+
+    def standing_of(self, key: str, fields: Mapping[str, str]) -> Standing:
+        """What must stand outside for the hash at `key` as it is now; for one that is gone, nothing."""
+        ...

@@ -88,7 +88,7 @@ def _whole(text: str) -> int:
 
 
 def _by_rank(reader: Reader, words: Sequence[str], *, reverse: bool, with_scores: bool) -> Reply:
-    key, size = words[0], reader.cards([words[0]])[0]
+    key, size = words[0], reader.above([words[0]])[0]
     start, stop = _whole(words[1]), _whole(words[2])
     start = max(0, start + size if start < 0 else start)
     stop = min(size - 1, stop + size if stop < 0 else stop)
@@ -232,7 +232,7 @@ COMMANDS = {
     "ZREVRANGEBYSCORE": _Command(lambda r, w: _range_by_score(r, w, reverse=True), -4, "zset"),
     "ZSCORE": _Command(lambda r, w: _scores(r, w[0], w[1:])[0], 3, "zset"),
     "ZMSCORE": _Command(lambda r, w: _scores(r, w[0], w[1:]), -3, "zset"),
-    "ZCARD": _Command(lambda r, w: r.cards([w[0]])[0], 2, "zset"),
+    "ZCARD": _Command(lambda r, w: r.above([w[0]])[0], 2, "zset"),
     "ZCOUNT": _Command(_count, 4, "zset"),
     "TYPE": _Command(lambda r, w: Status(r.kind(w[0])), 2),
     "EXISTS": _Command(lambda r, w: sum(r.kind(key) != "none" for key in w), -2),

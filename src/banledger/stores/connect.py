@@ -15,9 +15,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from msgspec import Struct
 
 from banledger.errors import SettingsError
-from banledger.ledger.keys import Keyspace
 from banledger.settings import Settings, without_password
 from banledger.stores.api import Engine, Reader
+from banledger.stores.change import Layout
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -68,15 +68,15 @@ def reader(store: str, access: Access) -> Reader:
     return RedisReader(_client(store, access), without_password(store))
 
 
-def writer(store: str, keys: Keyspace, access: Access) -> Engine:
-    """The engine for a store, to write under the prefix of `keys`."""
+def writer(store: str, layout: Layout, access: Access) -> Engine:
+    """The engine for a store, to write keys of that layout."""
     if (path := _embedded(store)) is not None:
         from banledger.stores.sqlite.engine import open_writer
 
         return open_writer(path)
     from banledger.stores.redis.engine import RedisEngine
 
-    return RedisEngine(_client(store, access, once=True), without_password(store), keys)
+    return RedisEngine(_client(store, access, once=True), without_password(store), layout)
 
 
 def is_server(store: str) -> bool:

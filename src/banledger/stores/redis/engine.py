@@ -25,9 +25,8 @@ from msgspec import Struct
 from redis import exceptions
 
 from banledger.errors import StoreError
-from banledger.ledger.keys import Keyspace
 from banledger.stores.api import Advance, Applied, Conflict, Hash, Held, Outcome, Repair
-from banledger.stores.change import Change, Ranking
+from banledger.stores.change import Change, Layout, Ranking
 from banledger.stores.fields import Damaged
 from banledger.stores.pages import pages
 from banledger.stores.redis.errors import translate
@@ -58,9 +57,9 @@ class RedisEngine(RedisReader):
     shared = True
     replay_s = 120.0  # longer than a replica lags and a failover takes
 
-    def __init__(self, client: "redis.Redis", where: str, keys: Keyspace) -> None:
+    def __init__(self, client: "redis.Redis", where: str, layout: Layout) -> None:
         super().__init__(client, where)
-        self._keyspace = keys
+        self._layout = layout
         self._apply = Script("apply.lua")
         self._finish = Script("finish.lua")
         self._lease = Script("lease.lua")
@@ -112,8 +111,8 @@ class RedisEngine(RedisReader):
 
     def _page(self, changes: list[Change]) -> "_Page":
         slot = changes[0].slot
-        task = Task(slot, f"{self._writer}:{next(self._tokens)}", [work_of(change) for change in changes])
-        inside = Inside(self._keyspace.outbox(slot), task, changes)
+        task = Task(slot, f"{self._writer}:{next(self._tokens)}", [work_of(self._layout, change) for change in changes])
+        inside = Inside(self._layout.outbox(slot), task, changes)
         return _Page(changes, task, self._apply.call(inside.keys, inside.argument))
 
     def _inside(self, page: "_Page", reply: Any, outcomes: dict[str, Outcome]) -> list[Task]:
@@ -149,8 +148,8 @@ class RedisEngine(RedisReader):
     def settle(self) -> int:
         """See Engine.settle."""
         done = 0
-        for month in list(self.members(self._keyspace.months)):
-            outbox = self._keyspace.outbox(month)
+        for month in list(self.members(self._layout.months)):
+            outbox = self._layout.outbox(month)
             cursor = "0"
             while True:
                 cursor, page = self.call("HSCAN", outbox, cursor, "COUNT", _PAGE)
@@ -187,9 +186,9 @@ class RedisEngine(RedisReader):
             hashes = self.hashes([entry.key for entry in entries])
             try:
                 pairs = zip(entries, hashes, strict=True)
-                tasks.append(Task(slot, token, [work_again(self._keyspace, entry, fields) for entry, fields in pairs]))
+                tasks.append(Task(slot, token, [work_again(self._layout, entry, fields) for entry, fields in pairs]))
             except Damaged as error:
-                self._left[self._keyspace.outbox(slot)] = f"field {token[:64]!r} is about a damaged hash: {error}"
+                self._left[self._layout.outbox(slot)] = f"field {token[:64]!r} is about a damaged hash: {error}"
         return tasks
 
     def _follow(
@@ -227,7 +226,7 @@ class RedisEngine(RedisReader):
         """Take what is done out of the outbox; what must be done again. `doubt`: look at the hashes at once."""
         if not tasks:
             return []
-        calls = [finish_arguments(self._keyspace.outbox(task.slot), task, doubt=doubt) for task in tasks]
+        calls = [finish_arguments(self._layout, task, doubt=doubt) for task in tasks]
         scripts = [self._finish.call(*call) for call in calls] + self._advances(advances)
         replies = self._run(scripts)[: len(tasks)]
         if not doubt:

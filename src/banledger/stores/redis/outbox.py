@@ -13,9 +13,8 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 from msgspec import Struct
 
-from banledger.ledger.keys import STANDING_FIELDS, Keyspace
 from banledger.stores.api import Hash
-from banledger.stores.change import Change, Mark, Ranking, Standing
+from banledger.stores.change import Change, Layout, Mark, Ranking, Standing
 from banledger.stores.fields import Damaged
 from banledger.stores.pages import pages
 
@@ -23,7 +22,7 @@ Command: TypeAlias = tuple[str | bytes | int | float, ...]
 """A command's words."""
 
 State: TypeAlias = tuple[str | None, ...] | Hash
-"""The values of STANDING_FIELDS in their order; or all fields, of a hash that goes."""
+"""The values of `Layout.standing_fields` in their order; or all fields, of a hash that goes."""
 
 _Item = TypeVar("_Item")
 
@@ -75,20 +74,20 @@ def entries_of(value: str) -> tuple[Entry, ...]:
         raise Damaged("", "holds no work of a recorder") from None
 
 
-def work_of(change: Change) -> Work:
+def work_of(layout: Layout, change: Change) -> Work:
     """What follows from a change just applied, without reading its hash again."""
     before, after = change.before, change.after
     if change.guard is None:
-        state = _state(change.fields)
+        state = _state(layout, change.fields)
         return Work(Entry(change.key, (state,)), state, after, rankings=after.rankings)
     had = {name: value for name, value in change.guard.items() if value is not None}
     has = {name: value for name, value in had.items() if name not in change.drop} | change.fields
-    states = (change.gone,) if change.remove else (_state(had), _state(has))
+    states = (change.gone,) if change.remove else (_state(layout, had), _state(layout, has))
     marked = {(mark.key, mark.member) for mark in after.marks}
     moved = before.sets != after.sets or change.joins or change.leaves
     return Work(
         Entry(change.key, states),
-        None if change.remove else _state(has),
+        None if change.remove else _state(layout, has),
         after if moved else Standing(after.member, marks=after.marks),
         tuple(key for key in before.sets if key not in after.sets),
         tuple(dict.fromkeys((*before.rankings, *after.rankings))) if moved else (),
@@ -96,14 +95,14 @@ def work_of(change: Change) -> Work:
     )
 
 
-def work_again(keyspace: Keyspace, entry: Entry, fields: Hash) -> Work:
+def work_again(layout: Layout, entry: Entry, fields: Hash) -> Work:
     """What follows from a hash as it is now, whatever was made true of it before."""
-    standing = keyspace.standing_of(entry.key, fields)
-    once = [keyspace.standing_of(entry.key, fields | _fields(state)) for state in entry.states]
+    standing = layout.standing_of(entry.key, fields)
+    once = [layout.standing_of(entry.key, fields | _fields(layout, state)) for state in entry.states]
     marked = {(mark.key, mark.member) for mark in standing.marks}
     return Work(
         entry,
-        _state(fields) if fields else None,
+        _state(layout, fields) if fields else None,
         standing,
         tuple({key for each in once for key in each.sets} - set(standing.sets)),
         tuple({ranking for each in (standing, *once) for ranking in each.rankings}),
@@ -111,14 +110,14 @@ def work_again(keyspace: Keyspace, entry: Entry, fields: Hash) -> Work:
     )
 
 
-def _state(fields: Mapping[str, str]) -> tuple[str | None, ...]:
-    return tuple(map(fields.get, STANDING_FIELDS))
+def _state(layout: Layout, fields: Mapping[str, str]) -> tuple[str | None, ...]:
+    return tuple(map(fields.get, layout.standing_fields))
 
 
-def _fields(state: State) -> Hash:
+def _fields(layout: Layout, state: State) -> Hash:
     if isinstance(state, dict):
         return state
-    return {name: value for name, value in zip(STANDING_FIELDS, state, strict=False) if value is not None}
+    return {name: value for name, value in zip(layout.standing_fields, state, strict=False) if value is not None}
 
 
 class Inside:
@@ -182,12 +181,13 @@ class Inside:
         return number
 
 
-def finish_arguments(outbox: str, task: Task, *, doubt: bool) -> tuple[list[str], bytes]:
+def finish_arguments(layout: Layout, task: Task, *, doubt: bool) -> tuple[list[str], bytes]:
     """Keys and argument of finish.lua. `doubt`: the hashes are to be looked at."""
+    outbox = layout.outbox(task.slot)
     if not doubt:
         return [outbox], _pack((task.token, (), False))
     states = [_or_false(one.state) for one in task.work]
-    return [outbox, *[one.entry.key for one in task.work]], _pack((task.token, STANDING_FIELDS, states))
+    return [outbox, *[one.entry.key for one in task.work]], _pack((task.token, layout.standing_fields, states))
 
 
 class Outside:

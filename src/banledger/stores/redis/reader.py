@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import hiredis
@@ -11,7 +12,6 @@ import redis
 from msgspec import Struct
 from redis import exceptions
 
-from banledger.ledger.keys import is_sorted_set
 from banledger.stores.api import Hash, Scored
 from banledger.stores.fields import UNREADABLE, count_of
 from banledger.stores.pages import pages
@@ -118,11 +118,7 @@ class RedisReader:
 
     def cards(self, keys: Sequence[str]) -> list[int]:
         """See Reader.cards."""
-        return [
-            int(reply)
-            for page in pages(keys, _PAGE)
-            for reply in self.calls([("ZCARD" if is_sorted_set(key) else "SCARD", key) for key in page])
-        ]
+        return [int(reply) for page in pages(keys, _PAGE) for reply in self.calls([("SCARD", key) for key in page])]
 
     def tally(self, keys: Sequence[str]) -> dict[str, int]:
         """See Reader.tally. Most are ones: their names are enough; else the server adds up what lies in one slot."""
@@ -179,12 +175,14 @@ class RedisReader:
         reply = self.call("ZRANGE", key, start, start + count - 1, "REV", "WITHSCORES")
         return [(member, float(score)) for member, score in reply]
 
-    def above(self, keys: Sequence[str], least: float) -> list[int]:
+    def above(self, keys: Sequence[str], least: float = -inf) -> list[int]:
         """See Reader.above."""
         return [
             int(reply)
             for page in pages(keys, _PAGE)
-            for reply in self.calls([("ZCOUNT", key, least, "+inf") for key in page])
+            for reply in self.calls(
+                [("ZCOUNT", key, least, "+inf") if least > -inf else ("ZCARD", key) for key in page]
+            )
         ]
 
     def kind(self, key: str) -> str:

@@ -7,6 +7,7 @@ sorted sets that are only added up, `ranking` those that are read by rank and so
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from math import inf
 from pathlib import Path
 from urllib.parse import quote
 
@@ -117,15 +118,18 @@ class SqliteReader:
 
     def cards(self, keys: Sequence[str]) -> list[int]:
         """See Reader.cards."""
-        found: dict[str, int] = {}
         with translated(self.path):
-            for page in pages(keys, _PAGE):
-                found.update(
-                    self._db.execute(
-                        f"SELECT name, {_CARD} FROM json_each(?) JOIN key ON name = value",
-                        (as_json(page),),
-                    )
+            return self._cards(keys)
+
+    def _cards(self, keys: Sequence[str]) -> list[int]:
+        found: dict[str, int] = {}
+        for page in pages(keys, _PAGE):
+            found.update(
+                self._db.execute(
+                    f"SELECT name, {_CARD} FROM json_each(?) JOIN key ON name = value",
+                    (as_json(page),),
                 )
+            )
         return [found.get(key, 0) for key in keys]
 
     def tally(self, keys: Sequence[str]) -> dict[str, int]:
@@ -181,10 +185,10 @@ class SqliteReader:
                 (number, count, start),
             ).fetchall()
 
-    def above(self, keys: Sequence[str], least: float) -> list[int]:
+    def above(self, keys: Sequence[str], least: float = -inf) -> list[int]:
         """See Reader.above."""
         with translated(self.path):
-            return [self._above(key, least) for key in keys]
+            return self._cards(keys) if least == -inf else [self._above(key, least) for key in keys]
 
     def _above(self, key: str, least: float) -> int:
         number, table = self._sorted_set(key)
