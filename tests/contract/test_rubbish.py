@@ -27,7 +27,7 @@ from banledger.ledger.rebuild import rebuild
 from banledger.ledger.rebuilding import Signs
 from banledger.ledger.writer import Ledger
 from banledger.net.address import canonical_address
-from banledger.report import show, walk, whois
+from banledger.report import show, walk
 from banledger.report import summary as stats
 from banledger.report.formats import csv, json, listing, redis_cli, table
 from banledger.report.formats.escape import visible
@@ -39,6 +39,7 @@ from banledger.stores.api import Engine, Hash, Held, Reader, Repair
 from banledger.stores.change import Mark
 from banledger.stores.commands import execute
 from banledger.stores.fields import MOST_TEXT
+from banledger.whois.stored import known
 from tests.contract.conftest import KEYS, standing_of
 from tests.support.lines import T0, ban, gap, held, prolong, start, unban
 from tests.support.reference import ReferenceEngine, Store
@@ -225,9 +226,9 @@ def show_of(reader: LedgerReader, asked: str) -> list[str]:
 
 
 def whois_of(reader: LedgerReader, asked: str) -> list[str]:
-    known = whois.known(reader.networks, asked, NOW, 1e6)
-    printed = printed_by(lambda screen: listing.whois(known, NOW, screen))
-    return [*printed, json.whois(known, NOW), json.whole_answer(known), repr(reader.networks.pauses())]
+    answer = known(reader.networks, asked, NOW, 1e6)
+    printed = printed_by(lambda screen: listing.whois(answer, NOW, screen))
+    return [*printed, json.whois(answer, NOW), json.whole_answer(answer), repr(reader.networks.pauses())]
 
 
 def kv_of(reader: LedgerReader, words: list[str]) -> list[str]:

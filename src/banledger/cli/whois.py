@@ -9,8 +9,8 @@ from banledger.cli import options
 
 if TYPE_CHECKING:
     from banledger.ledger.network import Answer
-    from banledger.report.whois import Known
     from banledger.settings import Settings
+    from banledger.whois.stored import WhoisAnswer
 
 
 @click.command(name="whois")
@@ -69,30 +69,31 @@ def _address(what: str) -> str:
     return asked
 
 
-def _known(chosen: "Settings", asked: str, now: float) -> "Known":
+def _known(chosen: "Settings", asked: str, now: float) -> "WhoisAnswer":
     """What the ledger knows; nothing where there is none yet."""
     from banledger.errors import LedgerMissing
     from banledger.ledger.network import cell_of
     from banledger.ledger.writer import open_to_read
     from banledger.net.prefix import block
-    from banledger.report.whois import Known, known
+    from banledger.service.wiring import offline_alike
     from banledger.stores.connect import access
+    from banledger.whois.stored import WhoisAnswer, known
 
     try:
         reader = open_to_read(chosen.store, chosen.prefix, access(chosen))
     except LedgerMissing:
-        return Known(asked, "", cell_of(block(asked), None), None, None, {})
+        return WhoisAnswer(asked, "", cell_of(block(asked), None), None, None, {})
     try:
-        return known(reader.networks, asked, now, chosen.whois_refresh_days * 86_400.0)
+        return known(reader.networks, asked, now, chosen.whois_refresh_days * 86_400.0, offline_alike(chosen))
     finally:
         reader.close()
 
 
-def _ask(chosen: "Settings", known: "Known", now: float, *, refresh: bool) -> "Known":
+def _ask(chosen: "Settings", known: "WhoisAnswer", now: float, *, refresh: bool) -> "WhoisAnswer":
     """Ask the registry; what was known already stands where it can't be asked, unless that was wanted."""
     from banledger.errors import LookupFailed
     from banledger.ledger.network import Outcome
-    from banledger.report.whois import answered
+    from banledger.whois.stored import answered
 
     answer = _answer(chosen, known, now) if chosen.whois_enabled else None
     if answer is not None and answer.outcome is Outcome.FOUND:
@@ -108,7 +109,7 @@ def _ask(chosen: "Settings", known: "Known", now: float, *, refresh: bool) -> "K
     raise LookupFailed(f"{answer.registry or 'no registry'}: {limited}", hint="try again later")
 
 
-def _answer(chosen: "Settings", known: "Known", now: float) -> "Answer":
+def _answer(chosen: "Settings", known: "WhoisAnswer", now: float) -> "Answer":
     """What the registry says, unless it wants to be left alone."""
     from banledger.ledger.network import Answer, Outcome
     from banledger.service.wiring import lookup
@@ -143,7 +144,7 @@ def _keep(chosen: "Settings", answer: "Answer") -> None:
         click.echo(f"not kept for the ledger: {error}", err=True)
 
 
-def _print(known: "Known", now: float, form: str) -> None:
+def _print(known: "WhoisAnswer", now: float, form: str) -> None:
     if form == "json":
         from banledger.report.formats import json
 

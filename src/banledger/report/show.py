@@ -18,8 +18,8 @@ from banledger.net.address import canonical_address
 from banledger.net.prefix import Block, block
 from banledger.net.special import kind_of
 from banledger.report.walk import Progress, newest_first, silent
-from banledger.report.whois import named
 from banledger.stores.pages import pages
+from banledger.whois.stored import named
 
 _PROBED = 4096  # addresses of a network that are asked for one by one
 _SAID_EVERY = 500  # bans

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from banledger.clock import ClockWatch
+from banledger.net.prefix import Block
 from banledger.settings import Settings, machine_id
 from banledger.whois.cache import Cache
 from banledger.whois.locate import Located, Places, alike
@@ -27,6 +28,11 @@ def places(chosen: Settings) -> Places:
     files = _files(chosen)
     cache = Cache(chosen.whois_refresh_days * DAY_S, alike(files))
     return Places(cache, files, time.time, ask=chosen.whois_enabled, backfill_s=chosen.whois_backfill_days * DAY_S)
+
+
+def offline_alike(chosen: Settings) -> Callable[[Block, Block], bool]:
+    """Whether offline data, the user's databases included, says the same of two blocks."""
+    return alike(_files(chosen))
 
 
 def _files(chosen: Settings) -> Callable[[str], Located] | None:

@@ -16,7 +16,8 @@ from banledger.geo.place import Place
 from banledger.ledger.ban import NONE, PROVEN, STALE, WAITING
 from banledger.ledger.network import SHORTEST, cell_of
 from banledger.net.prefix import Block, block
-from banledger.whois.cache import Cache, Found
+from banledger.whois.cache import Cache
+from banledger.whois.rule import Knowledge
 
 FROM_WHOIS = "whois"
 
@@ -79,22 +80,22 @@ class Places:
         found = self._find(asked, now)
         return _place(registered, located, found, _whois(found, asks=asks))
 
-    def found(self, address: str) -> Found:
+    def found(self, address: str) -> Knowledge:
         """What the cache knows of a canonical address or network."""
         return self._find(block(address), self._clock())
 
-    def _find(self, asked: Block, now: float) -> Found:
-        return self.cache.find(asked, now) if self.ready else Found(WAITING, cell_of(asked, None))
+    def _find(self, asked: Block, now: float) -> Knowledge:
+        return self.cache.find(asked, now) if self.ready else Knowledge(WAITING, cell_of(asked, None))
 
 
-def _whois(found: Found, *, asks: bool) -> str | None:
+def _whois(found: Knowledge, *, asks: bool) -> str | None:
     """The state of the ban: what it is to wait for, if anybody asks."""
     if found.standing in (PROVEN, NONE) or asks:
         return found.standing
     return PROVEN if found.standing == STALE else None
 
 
-def _place(registered: Place, located: Located | None, found: Found | None, whois: str | None) -> Place:
+def _place(registered: Place, located: Located | None, found: Knowledge | None, whois: str | None) -> Place:
     known = found.known if found and whois not in (None, WAITING) else None
     country, source = registered.country, registered.country_from
     if known and known.country:

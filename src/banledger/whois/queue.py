@@ -7,7 +7,7 @@ from msgspec import Struct
 from banledger.ledger.ban import STALE
 from banledger.ledger.network import Answer, Cell, Outcome
 from banledger.net.prefix import Block
-from banledger.whois.cache import Found
+from banledger.whois.rule import Knowledge
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 900.0, 86_400.0
 
@@ -40,7 +40,7 @@ class Case(Struct, frozen=True):
     """What is to be asked: about which address, what was known of it, and the bans that wait for the answer."""
 
     address: str
-    found: Found
+    found: Knowledge
     bans: list[str]
 
 
@@ -50,7 +50,7 @@ class Cases:
     def __init__(self) -> None:
         self._cases: dict[str, dict[Block, Case]] = {}
 
-    def note(self, registry: str, id_: str, address: str, found: Found, most: int | None = None) -> None:
+    def note(self, registry: str, id_: str, address: str, found: Knowledge, most: int | None = None) -> None:
         """One more ban that waits; no more than `most` cells."""
         cases = self._cases.setdefault(registry, {})
         if most is None or len(cases) < most or found.cell in cases:
@@ -70,12 +70,12 @@ class Cases:
         return [name for name, cases in self._cases.items() if cases]
 
 
-def due(found: Found, now: float) -> bool:
+def due(found: Knowledge, now: float) -> bool:
     """Whether its cell may be asked about again. A moment farther away than any that we set is a clock's mistake."""
     return not 0 < found.until - now <= _LAST_RETRY_S
 
 
-def failed(found: Found, answer: Answer, now: float, wait_s: float = 0.0) -> Cell:
+def failed(found: Knowledge, answer: Answer, now: float, wait_s: float = 0.0) -> Cell:
     """A cell that could not be asked about. What was known of it before stands."""
     tries = found.tries + 1
     known = found.known if found.standing == STALE else None

@@ -11,9 +11,9 @@ from banledger.ledger.writer import Ledger, open_to_write
 from banledger.report.formats import listing
 from banledger.report.formats.screen import Screen
 from banledger.report.show import Standing, show, state_of
-from banledger.report.whois import NAMED, known
 from banledger.spool.events import Event
 from banledger.whois.locate import offline_only
+from banledger.whois.stored import NAMED, known
 from tests.support.lines import T0, ban, unban
 from tests.unit.report.conftest import Make
 

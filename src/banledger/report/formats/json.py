@@ -18,7 +18,7 @@ from banledger.report.formats.moment import iso
 from banledger.report.query import Query
 from banledger.report.show import NONE_STOPPED, Shown, Stopped, state_of
 from banledger.report.summary import Report, Top
-from banledger.report.whois import Known
+from banledger.whois.stored import WhoisAnswer
 
 
 def report(answer: Report) -> str:
@@ -119,7 +119,7 @@ def ban_object(ban: Ban, zone: ZoneInfo, now: float, stopped: Stopped = NONE_STO
     }
 
 
-def whois(answer: Known, now: float) -> str:
+def whois(answer: WhoisAnswer, now: float) -> str:
     """One object; `age_s`: since somebody asked about this cell."""
     result = answer.result
     return _pretty(
@@ -134,7 +134,7 @@ def whois(answer: Known, now: float) -> str:
     )
 
 
-def whole_answer(answer: Known) -> str:
+def whole_answer(answer: WhoisAnswer) -> str:
     """The registry's answer, laid out anew: in ASCII, whatever it holds."""
     raw = answer.network.raw if answer.network else b"null"
     try:

@@ -18,7 +18,7 @@ from banledger.report.formats.escape import visible
 from banledger.report.formats.moment import duration, short
 from banledger.report.formats.screen import Screen
 from banledger.report.show import NONE_STOPPED, Shown, Standing, State, Stopped, state_of
-from banledger.report.whois import AROUND, Known
+from banledger.whois.stored import AROUND, WhoisAnswer
 
 _REMARKS = 8
 _MATCHES = 100
@@ -211,7 +211,7 @@ def _summary(answer: Shown, zone: ZoneInfo, states: Sequence[State], screen: Scr
     return text
 
 
-def whois(answer: Known, now: float, screen: Screen) -> None:
+def whois(answer: WhoisAnswer, now: float, screen: Screen) -> None:
     """Print whose network an address is in, and how that is known."""
     network = answer.network
     if network is None:
@@ -232,7 +232,7 @@ def whois(answer: Known, now: float, screen: Screen) -> None:
     screen.print(text)
 
 
-def _source(answer: Known, network: Network, now: float) -> str:
+def _source(answer: WhoisAnswer, network: Network, now: float) -> str:
     result = answer.result
     by = f"by {visible(network.registry or network.source)} ({network.source})"
     if answer.standing == AROUND or result is None:
