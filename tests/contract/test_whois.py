@@ -268,7 +268,7 @@ def test_the_queue_is_bounded_and_the_newest_come_first(ledger: Ledger, world: W
 def test_where_the_newest_can_not_be_asked_about_older_ones_are(
     ledger: Ledger, world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("banledger.whois.worker._PAGE", 10)
+    monkeypatch.setattr("banledger.whois.queue.PAGE", 10)
     one = desk(world)
     world.down = True
     ledger.record([ban(f"5.51.{n}.1", T0 + n) for n in range(100, 130)], one.places.locate)

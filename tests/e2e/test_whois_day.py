@@ -14,7 +14,7 @@ from banledger.whois.locate import Places, alike
 from banledger.whois.queue import Policy
 from banledger.whois.rdap.bootstrap_refresh import Refreshed
 from banledger.whois.rdap.client import Lookup
-from banledger.whois.throttle import Pace
+from banledger.whois.throttle import Throttle
 from banledger.whois.worker import Whois
 from tests.support.lines import T0, ban
 from tests.support.rdap_answers import network
@@ -98,7 +98,7 @@ def test_a_day_of_ten_thousand_bans_is_answered_and_no_registry_is_asked_too_oft
     clock = Clock(float(START))
     with RdapServer(tmp_path, clock=clock) as server:
         owners = people(server)
-        pace = Pace(clock, clock.sleep)
+        pace = Throttle(clock, clock.sleep)
         lookup = Lookup(server.transport().get, Refreshed(), take=pace.take, clock=clock)
         places = Places(Cache(14 * DAY_S, alike(None)), None, clock, ask=True, backfill_s=30 * DAY_S)
         policy = Policy("one", 14 * DAY_S, 20_000, 30 * DAY_S)

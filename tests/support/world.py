@@ -12,8 +12,8 @@ from banledger.net.prefix import Block, block
 from banledger.spool.events import BanLine
 from banledger.whois.cache import Cache
 from banledger.whois.locate import Places, alike
-from banledger.whois.queue import Policy
-from banledger.whois.throttle import Pace
+from banledger.whois.queue import Policy, Question
+from banledger.whois.throttle import Throttle
 from banledger.whois.worker import Whois
 
 DAY_S = 86_400.0
@@ -99,19 +99,19 @@ class World:
 
 
 class Patient:
-    """An asker whose answers come when they are taken. See asker.Asker."""
+    """A pool whose answers come when they are taken. See pool.Pool."""
 
     def __init__(self, ask: Callable[[str], Answer]) -> None:
         self.ask = ask
-        self.questions: list[str] = []
+        self.questions: list[Question] = []
         self.closed = False
 
-    def submit(self, address: str) -> None:
-        self.questions.append(address)
+    def submit(self, question: Question) -> None:
+        self.questions.append(question)
 
-    def take(self) -> list[Answer]:
+    def take(self) -> list[tuple[Question, Answer]]:
         questions, self.questions = self.questions, []
-        return [self.ask(address) for address in questions]
+        return [(question, self.ask(question.address)) for question in questions]
 
     def close(self) -> None:
         self.closed = True
@@ -146,7 +146,7 @@ def desk(
     places = Places(cache, None, clock or world.clock, ask=ask, backfill_s=backfill_s)
     asker = Patient(world.ask)
     elapsed = Steady(world.clock)
-    pace = Pace(elapsed, world.clock.sleep)
+    pace = Throttle(elapsed, world.clock.sleep)
     policy = Policy(holder, refresh_s, most, backfill_s)
     whois = Whois(places, asker, world.registry_of if ask else None, pace, policy, ClockWatch(elapsed))
     return Desk(whois, places, cache, asker)

@@ -11,9 +11,9 @@ from banledger.net.prefix import Block
 from banledger.settings import Settings, machine_id
 from banledger.whois.cache import Cache
 from banledger.whois.locate import Located, Places, alike
-from banledger.whois.pool import Nobody, Threads
+from banledger.whois.pool import EmptyPool, ThreadPool
 from banledger.whois.queue import Policy
-from banledger.whois.throttle import Pace
+from banledger.whois.throttle import Throttle
 from banledger.whois.worker import Whois
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _files(chosen: Settings) -> Callable[[str], Located] | None:
 
 def whois(chosen: Settings, known: Places) -> Whois:
     """What asks in the background, or only follows what is known."""
-    pace = Pace(time.monotonic, time.sleep)
+    throttle = Throttle(time.monotonic, time.sleep)
     policy = Policy(
         f"{chosen.machine or machine_id()}:{os.urandom(4).hex()}",
         chosen.whois_refresh_days * DAY_S,
@@ -53,9 +53,9 @@ def whois(chosen: Settings, known: Places) -> Whois:
         chosen.whois_backfill_days * DAY_S,
     )
     if not chosen.whois_enabled:
-        return Whois(known, Nobody(), None, pace, policy, ClockWatch())
-    asks = lookup(chosen, pace.take)
-    return Whois(known, Threads(asks.ask, _THREADS), asks.registry_of, pace, policy, ClockWatch())
+        return Whois(known, EmptyPool(), None, throttle, policy, ClockWatch())
+    asks = lookup(chosen, throttle.take)
+    return Whois(known, ThreadPool(asks.ask, _THREADS), asks.registry_of, throttle, policy, ClockWatch())
 
 
 def lookup(chosen: Settings, take: Callable[[str, float], float] | None = None) -> "Lookup":

@@ -1,6 +1,6 @@
-"""Troubles with registries, as the journal has them: one line when one begins, one when it is over.
+"""Outages of registries in the journal: one line when one begins, one when it is over.
 
-A registry that answers now and then would fill a journal with its troubles, so the same one is said once a day at most.
+A registry that answers now and then would fill the journal, so each outage is logged once a day at most.
 """
 
 import logging
@@ -10,17 +10,17 @@ _SAID_AGAIN_S = 86_400.0
 _log = logging.getLogger("banledger")
 
 
-class Troubles:
-    """What is wrong with each registry, as far as it was said. Times: UTC epoch seconds. Used by one thread."""
+class Outages:
+    """Outages that were logged. Times: UTC epoch seconds. Used by one thread."""
 
     def __init__(self) -> None:
         self._current: set[str] = set()
         self._said: dict[tuple[str, str], float] = {}
 
     def limited(self, registry: str, pause_s: float, now: float) -> None:
-        """It wants to be left alone for so long."""
+        """It asked for a pause of so many seconds."""
         if self._is_news(registry, "limited", now):
-            _log.info("whois: %r asks for a pause of %d s", registry, pause_s)
+            _log.info("whois: rate limited by %r for %d s", registry, pause_s)
 
     def unreachable(self, registry: str, problem: str, now: float) -> None:
         """It does not answer, or not what was asked; `problem` is hostile text."""

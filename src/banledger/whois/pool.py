@@ -6,17 +6,18 @@ from threading import Thread
 from typing import Protocol
 
 from banledger.ledger.network import Answer, Outcome
+from banledger.whois.queue import Question
 
 
-class Asker(Protocol):
-    """Takes addresses, gives answers later. No method waits."""
+class Pool(Protocol):
+    """Takes questions, gives answers later. No method waits."""
 
-    def submit(self, address: str) -> None:
-        """Ask about a canonical address or network."""
+    def submit(self, question: Question) -> None:
+        """Ask it."""
         ...
 
-    def take(self) -> list[Answer]:
-        """The answers that have come since."""
+    def take(self) -> list[tuple[Question, Answer]]:
+        """The questions that were answered since, and their answers."""
         ...
 
     def close(self) -> None:
@@ -24,38 +25,38 @@ class Asker(Protocol):
         ...
 
 
-class Nobody:
-    """An Asker that has nobody to ask. See `Asker`."""
+class EmptyPool:
+    """A Pool without look-ups. See `Pool`."""
 
-    def submit(self, address: str) -> None:
-        """See Asker.submit."""
-        raise AssertionError(f"nobody is to be asked about {address}")
+    def submit(self, question: Question) -> None:
+        """See Pool.submit."""
+        raise AssertionError(f"nobody is to be asked about {question.address}")
 
-    def take(self) -> list[Answer]:
-        """See Asker.take."""
+    def take(self) -> list[tuple[Question, Answer]]:
+        """See Pool.take."""
         return []
 
     def close(self) -> None:
-        """See Asker.close."""
+        """See Pool.close."""
 
 
-class Threads:
-    """An Asker with daemon threads: a look-up that hangs keeps nobody from ending. See `Asker`."""
+class ThreadPool:
+    """A Pool of daemon threads: a look-up that hangs never delays the end of the process. See `Pool`."""
 
     def __init__(self, ask: Callable[[str], Answer], size: int) -> None:
         self._ask = ask
         self._size = size
-        self._questions: SimpleQueue[str | None] = SimpleQueue()
-        self._answers: SimpleQueue[Answer] = SimpleQueue()
+        self._questions: SimpleQueue[Question | None] = SimpleQueue()
+        self._answers: SimpleQueue[tuple[Question, Answer]] = SimpleQueue()
         for number in range(size):
             Thread(target=self._work, name=f"look-up {number}", daemon=True).start()
 
-    def submit(self, address: str) -> None:
-        """See Asker.submit."""
-        self._questions.put(address)
+    def submit(self, question: Question) -> None:
+        """See Pool.submit."""
+        self._questions.put(question)
 
-    def take(self) -> list[Answer]:
-        """See Asker.take."""
+    def take(self) -> list[tuple[Question, Answer]]:
+        """See Pool.take."""
         answers = []
         while True:
             try:
@@ -64,14 +65,15 @@ class Threads:
                 return answers
 
     def close(self) -> None:
-        """See Asker.close. A question that is being asked is forgotten when it is answered."""
+        """See Pool.close. A question that is being asked is forgotten when it is answered."""
         for _ in range(self._size):
             self._questions.put(None)
 
     def _work(self) -> None:
-        while (address := self._questions.get()) is not None:
+        while (question := self._questions.get()) is not None:
             try:
-                answer = self._ask(address)
+                answer = self._ask(question.address)
             except Exception as error:  # noqa: BLE001  # a bug must not end the thread, and is said
-                answer = Answer(address=address, registry="", outcome=Outcome.FAILED, problem=f"bug: {error!r}")
-            self._answers.put(answer)
+                problem = f"bug: {error!r}"
+                answer = Answer(address=question.address, registry="", outcome=Outcome.FAILED, problem=problem)
+            self._answers.put((question, answer))

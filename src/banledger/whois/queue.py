@@ -1,18 +1,34 @@
-"""What is to be asked, of whom, and when again: rules of whois. Pure."""
+"""Bans that wait for whois, and the questions that they make.
 
+Theory of operation. The queue is in the ledger: a ban that waits stands in its month's `waiting` set until whois has
+amended it. A look takes the page of the newest bans and one of the older pages in turn, and sorts them: bans that the
+cache can answer by now, cells that no registry has, and one question for each cell that may be asked about. Where a
+look was in vain, the next one waits for a new ban, or a while.
+"""
+
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from msgspec import Struct
 
-from banledger.ledger.ban import STALE
+from banledger.ledger.ban import STALE, WAITS
 from banledger.ledger.network import Answer, Cell, Outcome
+from banledger.ledger.writer import Ledger
 from banledger.net.prefix import Block
+from banledger.whois.locate import Places
 from banledger.whois.rule import Knowledge
 
+PAGE = 2000
+"""Bans that wait which are looked at at once."""
+
+_QUESTIONS = 200
+"""Questions to a registry that are noted from other pages than the first."""
+
+_LOOK_IN_VAIN_S = 60.0
 _FIRST_RETRY_S, _LAST_RETRY_S = 900.0, 86_400.0
 
 
-class Registry(Protocol):
+class AskedRegistry(Protocol):
     """Who is asked: its name, and the seconds between two questions."""
 
     @property
@@ -36,46 +52,181 @@ class Policy(Struct, frozen=True):
     backfill_s: float
 
 
-class Case(Struct, frozen=True):
-    """What is to be asked: about which address, what was known of it, and the bans that wait for the answer."""
+class Question(Struct, frozen=True):
+    """One look-up: whom to ask about which address, what was known of it, and the bans that wait for the answer."""
 
+    registry: AskedRegistry
     address: str
     found: Knowledge
     bans: list[str]
 
 
-class Cases:
-    """What is to be asked of each registry, by cell, in the order of the bans."""
+class Look(Struct, frozen=True):
+    """What waiting bans need.
 
-    def __init__(self) -> None:
-        self._cases: dict[str, dict[Block, Case]] = {}
+    known    ids of bans that the cache can answer by now
+    nobodys  cells that no registry has
+    whole    whether there is no older page that was not looked at
+    """
 
-    def note(self, registry: str, id_: str, address: str, found: Knowledge, most: int | None = None) -> None:
-        """One more ban that waits; no more than `most` cells."""
-        cases = self._cases.setdefault(registry, {})
-        if most is None or len(cases) < most or found.cell in cases:
-            cases.setdefault(found.cell, Case(address, found, [])).bans.append(id_)
+    known: list[str]
+    nobodys: list[Block]
+    whole: bool
 
-    def first(self, registry: str) -> Case | None:
-        """The first case of a registry."""
-        return next(iter(self._cases.get(registry, {}).values()), None)
 
-    def drop(self, registry: str) -> None:
-        """The first case is none any more."""
-        cases = self._cases[registry]
-        del cases[next(iter(cases))]
+class Queue:
+    """See the module. Used by one thread.
+
+    registry_of  who is to be asked about an address; None: nobody has it
+    is_paused    whether a registry (by name) is left alone
+    elapsed      seconds that never go back
+    """
+
+    def __init__(
+        self,
+        places: Places,
+        registry_of: Callable[[str], AskedRegistry | None] | None,
+        is_paused: Callable[[str], bool],
+        elapsed: Callable[[], float],
+    ) -> None:
+        self._places = places
+        self._registry_of = registry_of
+        self._is_paused = is_paused
+        self._elapsed = elapsed
+        self._head: list[str] = []
+        self._deep = PAGE
+        self._vain_until = 0.0
+        self._addresses: dict[str, str] = {}
+        self._newest: dict[str, dict[Block, Question]] = {}
+        self._others: dict[str, dict[Block, Question]] = {}
+
+    def clear(self) -> None:
+        """Forget everything: it is another ledger."""
+        self._head = []
+        self._addresses = {}
+        self._newest, self._others = {}, {}
+        self._vain_until = 0.0
+
+    def wake(self) -> None:
+        """Look again at the next turn, new bans or not."""
+        self._vain_until = 0.0
+
+    def has_news(self, ledger: Ledger) -> bool:
+        """Whether another look may find more than the last one."""
+        head = ledger.newest_waiting(0, 1)
+        if not head or (head == self._head and self._elapsed() < self._vain_until):
+            return False
+        self._head = head
+        return True
+
+    def look(self, ledger: Ledger, now: float, in_flight: Collection[Block]) -> Look:
+        """Sort the newest page and one of the older ones. `in_flight`: cells that are being asked about."""
+        ids = ledger.newest_waiting(0, PAGE)
+        self._addresses = self._addresses_of(ledger, ids, self._addresses)
+        self._newest = {}
+        found = self._sort(self._addresses, self._newest, None, in_flight, now)
+        if len(ids) < PAGE:
+            return Look(*found, whole=True)
+        ids = ledger.newest_waiting(self._deep, PAGE)
+        whole = len(ids) < PAGE
+        self._deep = PAGE if whole else self._deep + PAGE
+        older = self._sort(self._addresses_of(ledger, ids, {}), self._others, _QUESTIONS, in_flight, now)
+        return Look(found[0] + older[0], found[1] + older[1], whole)
+
+    def looked(self, *, in_vain: bool) -> None:
+        """Take note of what came of the look."""
+        self._vain_until = self._elapsed() + _LOOK_IN_VAIN_S if in_vain else 0.0
 
     def registries(self) -> list[str]:
-        """Those that have cases."""
-        return [name for name, cases in self._cases.items() if cases]
+        """Names of those that there are questions for."""
+        return [name for questions in (self._newest, self._others) for name, some in questions.items() if some]
+
+    def next(self, name: str, now: float, may_ask: Callable[[AskedRegistry], bool]) -> Question | None:
+        """The next question for a registry that is still one, if the registry may be asked now."""
+        for questions in (self._newest, self._others):
+            cells = questions.get(name, {})
+            for cell, question in list(cells.items()):
+                found = self._places.found(question.address)
+                still = found.standing in WAITS and is_due(found, now)
+                if still and not may_ask(question.registry):
+                    return None
+                del cells[cell]
+                if still:
+                    return question
+        return None
+
+    def answered(self, ids: Collection[str]) -> list[str]:
+        """Those of these bans, of the newest page, that wait no longer."""
+        return [
+            id_
+            for id_ in ids
+            if id_ in self._addresses and self._places.found(self._addresses[id_]).standing not in WAITS
+        ]
+
+    def _addresses_of(self, ledger: Ledger, ids: list[str], have: Mapping[str, str]) -> dict[str, str]:
+        new = [id_ for id_ in ids if id_ not in have]
+        found = {id_: ban.ip for id_, ban in zip(new, ledger.bans(new), strict=True) if ban is not None and ban.ip}
+        return {id_: address for id_ in ids if (address := have.get(id_) or found.get(id_))}
+
+    def _sort(
+        self,
+        addresses: Mapping[str, str],
+        questions: dict[str, dict[Block, Question]],
+        most: int | None,
+        in_flight: Collection[Block],
+        now: float,
+    ) -> tuple[list[str], list[Block]]:
+        """Note the questions of these bans, at most so many a registry; bans known by now, and cells of nobody."""
+        known: list[str] = []
+        nobodys: dict[Block, None] = {}
+        for id_, address in addresses.items():
+            found = self._places.found(address)
+            if found.standing not in WAITS:
+                known.append(id_)
+            elif self._registry_of and is_due(found, now) and found.cell not in in_flight:
+                registry = self._registry_of(address)
+                if registry is None:
+                    nobodys[found.cell] = None
+                elif not self._is_paused(registry.name):
+                    cells = questions.setdefault(registry.name, {})
+                    if most is None or len(cells) < most or found.cell in cells:
+                        cells.setdefault(found.cell, Question(registry, address, found, [])).bans.append(id_)
+        return known, list(nobodys)
 
 
-def due(found: Knowledge, now: float) -> bool:
+class Backfill:
+    """Bans of the last days that were recorded when nobody was to be asked. Used by one thread."""
+
+    def __init__(self, places: Places, policy: Policy) -> None:
+        self._places = places
+        self._policy = policy
+        self._ids: list[str] = []
+        self._days: list[str] = []
+
+    def begin(self, days: list[str]) -> None:
+        """Begin with these local days (YYYY-MM-DD), the newest at the end."""
+        self._ids, self._days = [], days
+
+    def __bool__(self) -> bool:
+        return bool(self._ids or self._days)
+
+    def enlist(self, ledger: Ledger, most: int) -> None:
+        """Let at most so many of them wait, newest first. Raises StoreError."""
+        if self._days and ledger.waiting() >= self._policy.most:
+            self.begin([])
+        if not self._ids and self._days:
+            self._ids = ledger.ids_of_day(self._days.pop())
+        some, self._ids = self._ids[:most], self._ids[most:]
+        unasked = [ban.id for ban in ledger.bans(some) if ban is not None and ban.whois is None and ban.country]
+        ledger.amend(unasked, self._places.locate)
+
+
+def is_due(found: Knowledge, now: float) -> bool:
     """Whether its cell may be asked about again. A moment farther away than any that we set is a clock's mistake."""
     return not 0 < found.until - now <= _LAST_RETRY_S
 
 
-def failed(found: Knowledge, answer: Answer, now: float, wait_s: float = 0.0) -> Cell:
+def failed_cell(found: Knowledge, answer: Answer, now: float, wait_s: float = 0.0) -> Cell:
     """A cell that could not be asked about. What was known of it before stands."""
     tries = found.tries + 1
     known = found.known if found.standing == STALE else None
@@ -85,12 +236,12 @@ def failed(found: Knowledge, answer: Answer, now: float, wait_s: float = 0.0) ->
         result=Outcome.FOUND if known else Outcome.FAILED,
         network=known.cidr if known else None,
         asn=found.asn if known else None,
-        until=now + (min(wait_s, _LAST_RETRY_S) or growing(_FIRST_RETRY_S, _LAST_RETRY_S, tries)),
+        until=now + (min(wait_s, _LAST_RETRY_S) or doubled(_FIRST_RETRY_S, _LAST_RETRY_S, tries)),
         tries=tries,
         problem=answer.problem,
     )
 
 
-def growing(first: float, last: float, number: int) -> float:
-    """Twice as long every time."""
+def doubled(first: float, last: float, number: int) -> float:
+    """`first`, doubled with each number after 1, at most `last`."""
     return min(last, first * 2.0 ** (min(number, 20) - 1))

@@ -1,10 +1,17 @@
-"""How often each registry may be asked, and which want to be left alone. Threads share it."""
+"""How often each registry may be asked, and which are paused. Threads share it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import Lock
 
+from banledger.ledger.network import LONGEST_PAUSE_S, Pause
+from banledger.whois.outages import Outages
+from banledger.whois.queue import doubled
 
-class Pace:
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 60.0, 3600.0
+_STRIKES = 3
+
+
+class Throttle:
     """Turns of each registry, at least its interval apart. `clock`: seconds that never go back."""
 
     def __init__(self, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
@@ -12,37 +19,37 @@ class Pace:
         self._sleep = sleep
         self._lock = Lock()
         self._next: dict[str, float] = {}
-        self._rests: dict[str, float] = {}
+        self._paused_until: dict[str, float] = {}
         self._begun = clock()
 
     def begin(self) -> None:
-        """From now on we ask: somebody else may just have done so, so every registry gets one interval of rest."""
+        """From now on we ask: another may just have asked, so each registry rests for one interval."""
         with self._lock:
             self._begun = self._clock()
 
-    def rest(self, registry: str, seconds: float) -> None:
+    def pause(self, registry: str, seconds: float) -> None:
         """From now on the registry is left alone for so long; 0: it no longer is."""
         with self._lock:
-            self._rests[registry] = self._clock() + seconds
+            self._paused_until[registry] = self._clock() + seconds
 
-    def rests(self, registry: str) -> bool:
+    def is_paused(self, registry: str) -> bool:
         """Whether the registry is left alone."""
-        return self._rests.get(registry, 0.0) > self._clock()
+        return self._paused_until.get(registry, 0.0) > self._clock()
 
     def try_take(self, registry: str, interval_s: float) -> bool:
         """Take the registry's turn if it has come; whether it has. Never waits."""
         with self._lock:
             now = self._clock()
-            if max(self._free_at(registry, interval_s), self._rests.get(registry, 0.0)) > now:
+            if max(self._free_at(registry, interval_s), self._paused_until.get(registry, 0.0)) > now:
                 return False
             self._next[registry] = now + interval_s
             return True
 
     def take(self, registry: str, interval_s: float) -> float:
-        """Wait for the registry's next turn. 0: it has come; else it is left alone for so many seconds yet."""
+        """Wait for the registry's next turn. 0: it has come; else the registry is paused for so many seconds yet."""
         with self._lock:
             now = self._clock()
-            if (left := self._rests.get(registry, 0.0) - now) > 0:
+            if (left := self._paused_until.get(registry, 0.0) - now) > 0:
                 return left
             turn = max(now, self._free_at(registry, interval_s))
             self._next[registry] = turn + interval_s
@@ -52,3 +59,56 @@ class Pace:
 
     def _free_at(self, registry: str, interval_s: float) -> float:
         return max(self._next.get(registry, 0.0), self._begun + interval_s)
+
+
+class Backoff:
+    """Failures of registries one after the other, and the pauses that follow. Used by one thread.
+
+    failures  of any registry, one after the other
+    """
+
+    def __init__(self, throttle: Throttle) -> None:
+        self.failures = 0
+        self._throttle = throttle
+        self._strikes: dict[str, int] = {}
+        self._applied: dict[str, Pause] = {}
+        self._outages = Outages()
+
+    def apply(self, pauses: Mapping[str, Pause], now: float) -> None:
+        """Honour pauses recorded by any recorder, each once: from then on elapsed time decides."""
+        for name, pause in pauses.items():
+            if self._applied.get(name) != pause and (left_s := pause.left_s(now)):
+                self._applied[name] = pause
+                self._throttle.pause(name, left_s)
+
+    def limited(self, name: str, retry_s: float, now: float) -> Pause:
+        """A registry asked for a pause of `retry_s` seconds (0: it did not say). For the other recorders."""
+        strikes = self._strike(name)
+        pause_s = min(retry_s or doubled(_FIRST_PAUSE_S, _LAST_PAUSE_S, strikes), LONGEST_PAUSE_S)
+        self._outages.limited(name, pause_s, now)
+        return self._pause(name, pause_s, now)
+
+    def failed(self, name: str, problem: str, now: float) -> Pause | None:
+        """A registry did not answer. A pause for the other recorders, if it happened too often."""
+        strikes = self._strike(name)
+        self.failures += 1
+        if strikes < _STRIKES:
+            return None
+        self._outages.unreachable(name, problem, now)
+        return self._pause(name, doubled(_FIRST_PAUSE_S, _LAST_PAUSE_S, strikes - _STRIKES + 1), now)
+
+    def answered(self, *names: str) -> None:
+        """These registries answered."""
+        self.failures = 0
+        for name in names:
+            self._strikes[name] = 0
+            self._outages.over(name)
+
+    def _strike(self, name: str) -> int:
+        self._strikes[name] = strikes = self._strikes.get(name, 0) + 1
+        return strikes
+
+    def _pause(self, name: str, seconds: float, now: float) -> Pause:
+        self._applied[name] = pause = Pause(now + seconds, seconds)
+        self._throttle.pause(name, seconds)
+        return pause

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from banledger.whois.outages import Troubles
+from banledger.whois.outages import Outages
 
 T0 = 1_795_400_000.0
 HOUR_S = 3600.0
@@ -17,12 +17,12 @@ def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 def test_trouble_is_said_when_it_begins_and_when_it_is_over(said: pytest.LogCaptureFixture) -> None:
-    troubles = Troubles()
-    troubles.over("ripe")
+    outages = Outages()
+    outages.over("ripe")
     for minute in range(100):
-        troubles.unreachable("ripe", "time out", T0 + minute * 60)
-    troubles.over("ripe")
-    troubles.over("ripe")
+        outages.unreachable("ripe", "time out", T0 + minute * 60)
+    outages.over("ripe")
+    outages.over("ripe")
     assert [record.getMessage() for record in said.records] == [
         "whois: no answer from 'ripe' ('time out'); bans are recorded, and it is asked again",
         "whois: 'ripe' answers again",
@@ -30,33 +30,33 @@ def test_trouble_is_said_when_it_begins_and_when_it_is_over(said: pytest.LogCapt
 
 
 def test_trouble_that_comes_and_goes_is_said_once_a_day(said: pytest.LogCaptureFixture) -> None:
-    troubles = Troubles()
+    outages = Outages()
     for hour in range(72):
-        troubles.limited("lacnic", 600.0, T0 + hour * HOUR_S)
-        troubles.over("lacnic")
+        outages.limited("lacnic", 600.0, T0 + hour * HOUR_S)
+        outages.over("lacnic")
     assert [record.getMessage() for record in said.records] == [
-        "whois: 'lacnic' asks for a pause of 600 s",
+        "whois: rate limited by 'lacnic' for 600 s",
         "whois: 'lacnic' answers again",
     ] * 3
 
 
 def test_an_outage_is_said_though_a_pause_was_a_moment_ago(said: pytest.LogCaptureFixture) -> None:
-    troubles = Troubles()
-    troubles.limited("ripe", 60.0, T0)
-    troubles.over("ripe")
-    troubles.unreachable("ripe", "down", T0 + 120)
-    troubles.unreachable("arin", "down", T0 + 120)
+    outages = Outages()
+    outages.limited("ripe", 60.0, T0)
+    outages.over("ripe")
+    outages.unreachable("ripe", "down", T0 + 120)
+    outages.unreachable("arin", "down", T0 + 120)
     assert ["'ripe'" in record.getMessage() for record in said.records] == [True, True, True, False]
 
 
 def test_what_a_registry_says_is_shown_bounded_and_harmless(said: pytest.LogCaptureFixture) -> None:
-    Troubles().unreachable("ripe", "\x1b[31m\n" * 1000, T0)
+    Outages().unreachable("ripe", "\x1b[31m\n" * 1000, T0)
     assert "\x1b" not in said.text and len(said.records[0].getMessage()) < 400
 
 
 def test_a_clock_put_back_silences_nothing_for_long(said: pytest.LogCaptureFixture) -> None:
-    troubles = Troubles()
-    troubles.limited("ripe", 60.0, T0)
-    troubles.over("ripe")
-    troubles.limited("ripe", 60.0, T0 - 10 * HOUR_S)
+    outages = Outages()
+    outages.limited("ripe", 60.0, T0)
+    outages.over("ripe")
+    outages.limited("ripe", 60.0, T0 - 10 * HOUR_S)
     assert len(said.records) == 3
