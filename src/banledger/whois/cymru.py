@@ -23,6 +23,8 @@ from banledger.net.codes import as_number, country_code
 from banledger.net.prefix import Block, block
 from banledger.net.special import kind_of
 from banledger.whois.http.guard import is_public
+from banledger.whois.queue import doubled
+from banledger.whois.throttle import Throttle
 
 if TYPE_CHECKING:
     import dns.resolver
@@ -34,8 +36,8 @@ _REGISTRIES = {"arin": "arin", "ripencc": "ripe", "apnic": "apnic", "lacnic": "l
 _TEXT_MOST = 512
 _TEXTS_MOST = 64
 
-_REST_S = 60.0
-_REST_MOST_S = 900.0
+_NAME = "cymru"
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 60.0, 900.0
 
 
 class Origin(Struct, frozen=True):
@@ -138,7 +140,11 @@ class Cymru:
         self._port = port
         self._lifetime_s = lifetime_s
         self._configuration = configuration
-        self._pace = _Pace(interval_s, lifetime_s / 2, clock, sleep)
+        self._interval_s = interval_s
+        self._clock = clock
+        self._throttle = Throttle(clock, sleep, rested=True)
+        self._lock = Lock()
+        self._pauses = self._failures = 0
         self._made: dns.resolver.Resolver | None = None
 
     def ask(self, address: str) -> Origin | None:
@@ -147,17 +153,27 @@ class Cymru:
         None: nobody, nobody knows, no answer, or it is not the time to ask. Private and reserved addresses are
         nobody else's business and never sent. Raises nothing, whatever DNS does.
         """
+        began = self._clock()
         asked = _public(address)
-        turn = self._pace.turn() if asked else None
-        if asked is None or turn is None:
+        if asked is None or self._throttle.take(_NAME, self._interval_s, self._lifetime_s / 2) > 0:
             return None
-        texts = self._texts(question(asked), self._lifetime_s - turn.waited_s)
-        if texts is None:
-            self._made = None
-            self._pace.failed(turn)
+        pauses = self._pauses
+        if self._throttle.is_paused(_NAME):
             return None
-        self._pace.worked(turn)
-        return parse(texts, asked)
+        texts = self._texts(question(asked), self._lifetime_s - (self._clock() - began))
+        self._note(pauses, failed=texts is None)
+        return None if texts is None else parse(texts, asked)
+
+    def _note(self, pauses: int, *, failed: bool) -> None:
+        """Pause after a failure, for longer each time. Questions that were on their way together count as one."""
+        with self._lock:
+            if pauses != self._pauses:
+                return
+            self._failures = self._failures + 1 if failed else 0
+            if failed:
+                self._made = None
+                self._pauses += 1
+                self._throttle.pause(_NAME, doubled(_FIRST_PAUSE_S, _LAST_PAUSE_S, self._failures))
 
     def _texts(self, name: str, lifetime_s: float) -> list[bytes] | None:
         """The TXT answers of that name, none if there is no such name; None: the resolver did not do its work."""
@@ -194,58 +210,3 @@ def _public(text: str) -> str | None:
     except (OSError, ValueError):
         return None
     return first if is_public(first) and not kind_of(asked) else None
-
-
-class _Turn(Struct, frozen=True):
-    """The leave to ask once. `waited_s`: how long it was waited for, `rests`: how many rests there were before."""
-
-    waited_s: float
-    rests: int
-
-
-class _Pace:
-    """When questions may be asked: one an interval, and none for a while after one failed.
-
-    The rest is 60 seconds, doubled up to 15 minutes as long as the first question after it fails too. Questions that
-    were on their way together count as one.
-    """
-
-    def __init__(
-        self, interval_s: float, patience_s: float, clock: Callable[[], float], sleep: Callable[[float], None]
-    ) -> None:
-        self._interval_s = interval_s
-        self._patience_s = patience_s
-        self._clock = clock
-        self._sleep = sleep
-        self._lock = Lock()
-        self._next = clock()
-        self._awake = self._next
-        self._rest_s = 0.0
-        self._rests = 0
-
-    def turn(self) -> _Turn | None:
-        """Wait for a turn. None: it is a time of rest, or too many wait already."""
-        with self._lock:
-            now = self._clock()
-            at = max(now, self._next)
-            if now < self._awake or at - now > self._patience_s:
-                return None
-            self._next = at + self._interval_s
-        if at > now:
-            self._sleep(at - now)
-        with self._lock:
-            return None if self._clock() < self._awake else _Turn(at - now, self._rests)
-
-    def failed(self, turn: _Turn) -> None:
-        """No answer came, or a refusal."""
-        with self._lock:
-            if turn.rests == self._rests:
-                self._rests += 1
-                self._rest_s = min(max(2 * self._rest_s, _REST_S), _REST_MOST_S)
-                self._awake = self._clock() + self._rest_s
-
-    def worked(self, turn: _Turn) -> None:
-        """An answer came, if only that there is none."""
-        with self._lock:
-            if turn.rests == self._rests:
-                self._rest_s = 0.0

@@ -1,6 +1,7 @@
 """How often each registry may be asked, and which are paused. Threads share it."""
 
 from collections.abc import Callable, Mapping
+from math import inf
 from threading import Lock
 
 from banledger.ledger.network import LONGEST_PAUSE_S, Pause
@@ -12,15 +13,18 @@ _STRIKES = 3
 
 
 class Throttle:
-    """Turns of each registry, at least its interval apart. `clock`: seconds that never go back."""
+    """Turns of each registry, at least its interval apart. `clock`: seconds that never go back.
 
-    def __init__(self, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+    Another process may have asked just before, so each registry rests for one interval first, unless `rested`.
+    """
+
+    def __init__(self, clock: Callable[[], float], sleep: Callable[[float], None], *, rested: bool = False) -> None:
         self._clock = clock
         self._sleep = sleep
         self._lock = Lock()
         self._next: dict[str, float] = {}
         self._paused_until: dict[str, float] = {}
-        self._begun = clock()
+        self._begun = -inf if rested else clock()
 
     def begin(self) -> None:
         """From now on we ask: another may just have asked, so each registry rests for one interval."""
@@ -45,13 +49,18 @@ class Throttle:
             self._next[registry] = now + interval_s
             return True
 
-    def take(self, registry: str, interval_s: float) -> float:
-        """Wait for the registry's next turn. 0: it has come; else the registry is paused for so many seconds yet."""
+    def take(self, registry: str, interval_s: float, patience_s: float = inf) -> float:
+        """Wait for the registry's next turn. 0: it has come; else it is that many seconds off.
+
+        It has not come if the registry is paused, or the turn is further off than `patience_s`.
+        """
         with self._lock:
             now = self._clock()
             if (left := self._paused_until.get(registry, 0.0) - now) > 0:
                 return left
             turn = max(now, self._free_at(registry, interval_s))
+            if turn - now > patience_s:
+                return turn - now
             self._next[registry] = turn + interval_s
         if turn > now:
             self._sleep(turn - now)
