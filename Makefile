@@ -6,7 +6,7 @@ BIN := .venv/bin
 JOBS ?= 2
 ARGS ?=
 SCRIPTS := tools/bootstrap tools/fetch-package tools/unpack-fail2ban tools/unpack-redis \
-	tools/debian-root tools/in-root tools/test-elsewhere .ci/run
+	tools/debian-root tools/in-root tools/test-elsewhere tools/commit-msg .ci/run
 BENCHES ?= $(sort $(wildcard bench/[a-z]*.py))
 
 .DEFAULT_GOAL := help
