@@ -30,7 +30,7 @@ from banledger.ledger.ids import ban_id
 from banledger.ledger.writer import open_to_read, open_to_write
 from banledger.service.recorder import BATCH, Recorder
 from banledger.spool.events import BanLine, decode
-from banledger.spool.reader import Spool
+from banledger.spool.reader import SpoolReader
 from banledger.whois.locate import offline_only
 
 YEAR_S = 365 * 86_400
@@ -94,7 +94,7 @@ def drain(spool: Path, store: Path) -> tuple[list[float], int]:
 
 
 def drain_here(spool: Path, store: Path) -> None:
-    recorder = Recorder(Spool(spool), lambda: open_to_write(str(store), "bans", "UTC"), offline_only)
+    recorder = Recorder(SpoolReader(spool), lambda: open_to_write(str(store), "bans", "UTC"), offline_only)
     while True:
         start = time.perf_counter()
         if not recorder.step(time.time()).lines:

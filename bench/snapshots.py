@@ -23,7 +23,7 @@ from banledger.geo.place import Place
 from banledger.ledger.writer import Ledger, open_to_write
 from banledger.report.show import state_of
 from banledger.service.recorder import Recorder
-from banledger.spool.reader import Spool
+from banledger.spool.reader import SpoolReader
 
 INSIDE = r"""
 import importlib.machinery, json, sys, time
@@ -104,7 +104,7 @@ def wrong(directory: Path, spool: Path, held: Sequence[object]) -> tuple[int, in
     def connect() -> Ledger:
         return open_to_write(str(directory / "ledger.db"), "bans", "UTC")
 
-    recorder = Recorder(Spool(spool), connect, nowhere)
+    recorder = Recorder(SpoolReader(spool), connect, nowhere)
     ledger = recorder.open()
     recorder.drain(time.time())
     ids = list(ledger.store().members(ledger.keys.members("jail", "sshd")))

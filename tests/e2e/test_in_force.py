@@ -17,7 +17,7 @@ from banledger.ledger.check import check
 from banledger.ledger.writer import Ledger, open_to_read, open_to_write
 from banledger.report.show import state_of
 from banledger.service.recorder import Recorder
-from banledger.spool.reader import Spool
+from banledger.spool.reader import SpoolReader
 from tests.support.lines import nowhere
 
 from .conftest import Stage, wait_for
@@ -89,7 +89,7 @@ def record(stage: Stage) -> list[str]:
     def connect() -> Ledger:
         return open_to_write(stage.store, "bans", "UTC")
 
-    recorder = Recorder(Spool(stage.spool), connect, nowhere)
+    recorder = Recorder(SpoolReader(stage.spool), connect, nowhere)
     try:
         ledger = recorder.open()
         recorder.drain(time.time())

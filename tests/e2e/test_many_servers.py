@@ -80,7 +80,7 @@ def test_the_machine_that_lost_its_label_notices_within_twenty_seconds(
     from banledger.clock import ClockWatch
     from banledger.ledger.writer import open_to_write
     from banledger.service.recorder import Recorder
-    from banledger.spool.reader import Spool
+    from banledger.spool.reader import SpoolReader
     from tests.support.lines import nowhere
     from tests.support.world import Clock
     from tests.unit.spool.test_reader import NOW
@@ -88,7 +88,7 @@ def test_the_machine_that_lost_its_label_notices_within_twenty_seconds(
     one, two = machines
     elapsed = Clock(0.0)
     recorder = Recorder(
-        Spool(one.spool), lambda: open_to_write(redis_server.url, "bans", "UTC", machine="one"), nowhere,
+        SpoolReader(one.spool), lambda: open_to_write(redis_server.url, "bans", "UTC", machine="one"), nowhere,
         watch=ClockWatch(elapsed),
     )  # fmt: skip
     one.ban("192.0.2.1")

@@ -14,7 +14,7 @@ from banledger.errors import StoreUnavailable
 from banledger.ledger.keys import LAYOUT
 from banledger.ledger.writer import Ledger, open_to_write
 from banledger.service.recorder import Recorder
-from banledger.spool.reader import Spool
+from banledger.spool.reader import SpoolReader
 from tests.conftest import MakeServer
 from tests.support.lines import nowhere
 from tests.support.servers import Flavour, ServerError, StoreServer, flavour_named
@@ -117,7 +117,10 @@ def test_a_server_that_dies_while_it_is_whois_turn_is_the_stores_trouble(
     server = private_server(flavour, extra=("--appendfsync", "always"))
     (tmp_path / "spool").mkdir()
     recorder = Recorder(
-        Spool(tmp_path / "spool"), lambda: open_to_write(server.url, "bans", "UTC"), nowhere, whois=Unlucky(server)
+        SpoolReader(tmp_path / "spool"),
+        lambda: open_to_write(server.url, "bans", "UTC"),
+        nowhere,
+        whois=Unlucky(server),
     )
     for _ in range(2):
         with pytest.raises(StoreUnavailable, match=DOWN):
@@ -211,7 +214,10 @@ def test_a_ledger_that_is_deleted_under_a_living_connection_comes_back_within_a_
     writer.write(*(f"10.0.0.{number}" for number in range(50)))
     elapsed = Clock(0.0)
     recorder = Recorder(
-        Spool(tmp_path), lambda: open_to_write(redis_server.url, "bans", "UTC"), nowhere, watch=ClockWatch(elapsed)
+        SpoolReader(tmp_path),
+        lambda: open_to_write(redis_server.url, "bans", "UTC"),
+        nowhere,
+        watch=ClockWatch(elapsed),
     )
     assert recorder.drain(NOW).new == 50
     redis_server.flush()

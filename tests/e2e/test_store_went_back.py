@@ -13,7 +13,7 @@ from banledger.ledger.check import check
 from banledger.ledger.writer import open_to_read, open_to_write
 from banledger.service.memory import Memory
 from banledger.service.recorder import Recorder
-from banledger.spool.reader import Spool
+from banledger.spool.reader import SpoolReader
 from tests.conftest import MakeServer
 from tests.support.lines import nowhere
 from tests.support.servers import NAMES, StoreServer, flavour_named
@@ -100,7 +100,7 @@ class World:
     def start(self) -> Recorder:
         """A new process with the same memory."""
         self.recorder = Recorder(
-            Spool(self.spool),
+            SpoolReader(self.spool),
             lambda: open_to_write(self.place.url, "bans", "UTC"),
             nowhere,
             watch=ClockWatch(self.elapsed),

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from banledger.cli import options, session
+from banledger.cli.progress import ProgressBars
 
 if TYPE_CHECKING:
     from banledger.ledger.ban import Ban
@@ -49,14 +50,15 @@ def bans(
     form = options.one_format(as_json=as_json, as_csv=as_csv)
     now = time.time()
     with session.ledger(store, prefix, config) as reader:
+        from banledger.ledger.progress import silent
         from banledger.report.walk import walk
 
         query = session.query(reader, now, asked)
         limit = _TABLE if count is None and form == "table" else count
-        with session.Progress() as progress:
+        with ProgressBars() as progress:
             # Lines that scroll by are progress enough.
             quiet = form != "table" and sys.stdout.isatty()
-            found = walk(reader, query, limit, (lambda _done, _total: None) if quiet else progress)
+            found = walk(reader, query, limit, silent if quiet else progress)
             _print(found, reader.zone, now, form, reader.stopped)
 
 

@@ -28,7 +28,7 @@ from banledger.report.formats.screen import Screen
 from banledger.report.query import Query
 from banledger.service.recorder import Recorder
 from banledger.settings import Settings
-from banledger.spool.reader import Spool
+from banledger.spool.reader import SpoolReader
 from banledger.stores.commands import execute
 from banledger.stores.connect import access
 from banledger.whois.locate import offline_only
@@ -133,7 +133,7 @@ def _fill(chosen: Settings, home: Path, installation: Installation, pause: Pause
         # The action trusts a spool only where nobody else may write. A checkout often isn't such a place; this is.
         work = Path(directory).resolve()
         spool = work / "spool"
-        with closing(Recorder(Spool(spool), lambda: _open(chosen), offline_only)) as recorder:
+        with closing(Recorder(SpoolReader(spool), lambda: _open(chosen), offline_only)) as recorder:
             recorder.open()
             bans = _ban(home, work, spool, installation, pause, said)
             done = recorder.drain(time.time())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from banledger.cli.progress import Progress
+from banledger.cli.progress import ProgressBars
 
 if TYPE_CHECKING:
     from banledger.importer.ancestor import Summary
@@ -39,7 +39,7 @@ def import_(url: str, server: str, dry_run: bool, spool: str | None, config: str
     summary, now = ancestor.Summary(), time.time()
     with ExitStack() as stack:
         source = stack.enter_context(ancestor.connect(url))
-        progress = stack.enter_context(Progress())
+        progress = stack.enter_context(ProgressBars())
         write = (lambda _: None) if dry_run else _writer(stack, spool, config, progress)
         ancestor.import_bans(source, server, write, summary, progress, now)
         ancestor.import_networks(source, server, write, summary, progress, now)
@@ -63,7 +63,7 @@ def _label(server: str) -> None:
 
 
 def _writer(
-    stack: ExitStack, spool: str | None, config: str | None, progress: Progress
+    stack: ExitStack, spool: str | None, config: str | None, progress: ProgressBars
 ) -> Callable[[dict[str, Any]], None]:
     from pathlib import Path
 

@@ -1,23 +1,27 @@
 """Progress of long work on stderr: bars on a terminal, else nothing, so that cron has no mail to send."""
 
 import sys
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
+_SILENT_S = 0.5
 
-class Progress:
-    """See `store.contents.Progress`. Used as a context; bars go at its end."""
+
+class ProgressBars:
+    """A `Progress` with a bar for each kind of work, after half a second. Used as a context; bars go at its end."""
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
+        self._show_at = time.monotonic() + _SILENT_S
         self._bars: Bars | None = None
         self._tasks: dict[str, TaskID] = {}
         self._said: set[str] = set()
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "ProgressBars":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -26,7 +30,7 @@ class Progress:
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """So much of it is done."""
-        if not self._terminal:
+        if not self._terminal or time.monotonic() < self._show_at:
             return
         if self._bars is None:
             self._bars = _bars()

@@ -31,7 +31,7 @@ from banledger.service.memory import FILE, Memory
 from banledger.service.recorder import Recorder
 from banledger.settings import Settings
 from banledger.spool.lock import SpoolLock
-from banledger.spool.reader import Spool
+from banledger.spool.reader import SpoolReader
 from banledger.stores.connect import access, is_server
 
 _log = logging.getLogger("banledger")
@@ -89,7 +89,7 @@ def _recorder(chosen: Settings, *, keep: bool = True) -> Recorder:
     known = lookups.places(chosen)
     watch, name = ClockWatch(), place.recorder_name()
     return Recorder(
-        Spool(Path(chosen.spool)),
+        SpoolReader(Path(chosen.spool)),
         lambda: _connect(chosen),
         known.locate,
         whois=lookups.whois(chosen, known),

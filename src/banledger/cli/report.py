@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from banledger.cli import options, session
+from banledger.cli.progress import ProgressBars
 
 _DEFAULT = "30d"
 
@@ -38,7 +39,7 @@ def report(
         from banledger.report import summary as stats
 
         query = session.query(reader, now, asked, since=_DEFAULT)
-        with session.Progress() as progress:
+        with ProgressBars() as progress:
             answer = stats.report(reader, query, now, count, progress)
     _print(answer, form)
 

@@ -1,7 +1,6 @@
 """What every reading command opens: the ledger that the flags name, the question they ask, progress on stderr."""
 
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -9,9 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from banledger.ledger.reader import LedgerReader
     from banledger.report.query import Query
-
-_LEAST_S = 0.5  # silence before progress is shown
-_EVERY_S = 0.1
 
 
 @contextmanager
@@ -69,29 +65,3 @@ def query(reader: "LedgerReader", now: float, options: dict[str, Any], since: st
     for line in unknown(reader, made):
         _warn(line)
     return made
-
-
-class Progress:
-    """A line on stderr about long work, if that is a terminal. Used as a context: the line goes at the end."""
-
-    def __init__(self) -> None:
-        self._next = time.monotonic() + _LEAST_S
-        self._shown = False
-        self._terminal = sys.stderr.isatty()
-
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-
-    def __call__(self, done: int, total: int) -> None:
-        """See `walk.Progress`."""
-        now = time.monotonic()
-        if not self._terminal or now < self._next:
-            return
-        self._next, self._shown = now + _EVERY_S, True
-        sys.stderr.write(f"\r\x1b[Klooked at {done:,} of {total:,}")
-        sys.stderr.flush()

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from banledger.cli import options, session
+from banledger.cli.progress import ProgressBars
 
 if TYPE_CHECKING:
     from banledger.report.show import Shown, Stopped
@@ -40,7 +41,7 @@ def show(
     with session.ledger(store, prefix, config) as reader:
         from banledger.report.show import show as ask
 
-        with session.Progress() as progress:
+        with ProgressBars() as progress:
             answer = ask(reader, what, now, progress)
         zone, stopped = reader.zone, reader.stopped
     _print(answer, zone, now, form, count, stopped)

@@ -10,7 +10,7 @@ import click
 
 from banledger.cli import session
 from banledger.cli.options import store_options
-from banledger.cli.progress import Progress
+from banledger.cli.progress import ProgressBars
 from banledger.errors import LedgerFaulty, LedgerOlder
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def check(as_json: bool, store: str | None, prefix: str | None, config: str | No
       banledger store check
       banledger store check --json | jq -r '.faults[].key'
     """
-    with session.ledger(store, prefix, config) as reader, Progress() as progress:
+    with session.ledger(store, prefix, config) as reader, ProgressBars() as progress:
         from banledger.ledger.check import check as faults
 
         found = [
@@ -105,7 +105,7 @@ def copy(
     with (
         _source(_settings({**common, "store": source})) as one,
         _target(_settings({**common, "store": target, "prefix": to_prefix or prefix}, to_password_file)) as other,
-        Progress() as progress,
+        ProgressBars() as progress,
     ):
         done = copying.copy(one, other, prune=prune, progress=progress)
         wrong = list(copying.verify(one, other, progress))
@@ -134,7 +134,7 @@ def rebuild(store: str | None, prefix: str | None, config: str | None) -> None:
     settings = _settings({"store": store, "prefix": prefix, "config": config})
     with suppress(LedgerOlder), _source(settings):
         pass  # there is a ledger, and it is one
-    with _target(settings) as ledger, Progress() as progress:
+    with _target(settings) as ledger, ProgressBars() as progress:
         from banledger.ledger.check import check as faults
         from banledger.ledger.rebuild import rebuild as rebuilding
         from banledger.ledger.rebuilding import alone

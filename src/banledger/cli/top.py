@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from banledger.cli import options, session
+from banledger.cli.progress import ProgressBars
 
 _DEFAULT = "30d"
 
@@ -48,7 +49,7 @@ def top(
         from banledger.report import summary as stats
 
         query = session.query(reader, now, asked, since=_DEFAULT)
-        with session.Progress() as progress:
+        with ProgressBars() as progress:
             answer = stats.top(reader, dimension.lower(), query, count, progress)
         zone = reader.zone
     _print(answer, zone, form)

@@ -43,7 +43,7 @@ _IN_MEMORY_MOST = 16 << 20
 _log = logging.getLogger("banledger")
 
 
-class Located(Struct, frozen=True):
+class MmdbPlace(Struct, frozen=True):
     """What the files know of an address. Unknown values are None.
 
     country  ISO 3166 code of where it is
@@ -57,10 +57,10 @@ class Located(Struct, frozen=True):
     source: str | None = None
 
 
-NOTHING = Located()
+NOTHING = MmdbPlace()
 
 
-def read(record: object, source: str) -> Located:
+def read(record: object, source: str) -> MmdbPlace:
     """What a database's record of an address says. Anything may be in it; what is not of the right kind is unknown."""
     if not isinstance(record, dict):
         return NOTHING
@@ -68,7 +68,7 @@ def read(record: object, source: str) -> Located:
     asn = as_number(record.get("autonomous_system_number")) or as_number(record.get("asn"))
     names = (record.get(key) for key in ("autonomous_system_organization", "as_name", "as_domain"))
     org = next((name for value in names if (name := _line(value))), None)
-    return Located(country, asn, org, source if country else None)
+    return MmdbPlace(country, asn, org, source if country else None)
 
 
 def _country(record: Mapping[object, object]) -> str | None:
@@ -91,10 +91,10 @@ def short_name(database_type: object) -> str:
     return _NOT_IN_A_TOKEN.sub("-", text.partition(" (")[0][:_SOURCE_MOST]).strip("-.") or "mmdb"
 
 
-def merged(known: Located, more: Located) -> Located:
+def merged(known: MmdbPlace, more: MmdbPlace) -> MmdbPlace:
     """What is known, and what another file knows besides. A name is not taken from a file that says another number."""
     agree = known.asn is None or more.asn is None or known.asn == more.asn
-    return Located(
+    return MmdbPlace(
         country=known.country or more.country,
         asn=known.asn or more.asn,
         org=known.org or (more.org if agree else None),
@@ -102,10 +102,10 @@ def merged(known: Located, more: Located) -> Located:
     )
 
 
-def agreed(first: Located, last: Located) -> Located:
+def agreed(first: MmdbPlace, last: MmdbPlace) -> MmdbPlace:
     """What is true of both."""
     country = first.country if first.country == last.country else None
-    return Located(
+    return MmdbPlace(
         country=country,
         asn=first.asn if first.asn == last.asn else None,
         org=first.org if first.org == last.org else None,
@@ -123,12 +123,12 @@ class Files:
     """
 
     def __init__(self, paths: Sequence[Path], clock: Callable[[], float] = time.monotonic) -> None:
-        self._files = [_File(path) for path in paths]
+        self._files = [_OpenFile(path) for path in paths]
         self._clock = clock
         self._due = float("-inf")
         self._lock = Lock()
 
-    def locate(self, address: str) -> Located:
+    def locate(self, address: str) -> MmdbPlace:
         """What is known of a canonical address; of a network: what its first and its last address agree in.
 
         Raises nothing. What is no address is nowhere.
@@ -157,14 +157,14 @@ class Files:
             for file in self._files:
                 file.look()
 
-    def _located(self, address: str) -> Located:
+    def _located(self, address: str) -> MmdbPlace:
         located = NOTHING
         for file in self._files:
             located = merged(located, file.located(address))
         return located
 
 
-class _File:
+class _OpenFile:
     """One database, as long as it is good."""
 
     def __init__(self, path: Path) -> None:
@@ -187,7 +187,7 @@ class _File:
         except Exception as error:  # noqa: BLE001 - readers of broken files raise anything
             self._leave_out(error)
 
-    def located(self, address: str) -> Located:
+    def located(self, address: str) -> MmdbPlace:
         """What it says of an address."""
         if self._reader is None:
             return NOTHING

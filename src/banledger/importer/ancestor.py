@@ -21,6 +21,7 @@ from banledger.importer import plain_pickle
 from banledger.importer.networks import network_of
 from banledger.ledger.ban import is_country
 from banledger.ledger.network import line_of
+from banledger.ledger.progress import Progress
 from banledger.net.address import canonical_address
 from banledger.settings import without_password
 from banledger.spool.events import VERSION
@@ -39,13 +40,12 @@ _FIELDS = {b"jail": 4096, b"ip": 256, b"timestamp": 64, b"country": 64}
 _TYPES = {b"hash", b"set", b"string", b"list", b"zset", b"stream"}
 
 Write: TypeAlias = Callable[[dict[str, Any]], None]
-Progress: TypeAlias = Callable[[str, int, int], None]
 Command: TypeAlias = tuple[bytes | str | int, ...]
 Fields: TypeAlias = Mapping[bytes, bytes | None]
 """A ban's hash; None for a value that is too long."""
 
 
-class Source(Protocol):
+class OldStore(Protocol):
     """What is asked of the ancestor's store: commands of Redis, with replies as bytes as redis-py has them."""
 
     def scan(self, cursor: int, match: str, count: int) -> tuple[int, list[bytes]]: ...
@@ -70,7 +70,7 @@ def _count(reasons: Counter[str], reason: str) -> None:
 # Bans.
 
 
-def import_bans(source: Source, server: str, write: Write, summary: Summary, progress: Progress, now: float) -> None:
+def import_bans(source: OldStore, server: str, write: Write, summary: Summary, progress: Progress, now: float) -> None:
     """Every ban of the source as a line of `server`, handed to `write`; counted in `summary` (UTC epoch `now`)."""
     for page in _pages(source, _BANS):  # sets are the ancestor's indexes, some with names as long as a nid
         for fields in _hashes(source, _of_type(source, page, b"hash", summary.skipped, besides=b"set")):
@@ -87,7 +87,7 @@ def import_bans(source: Source, server: str, write: Write, summary: Summary, pro
 
 
 def _of_type(
-    source: Source, page: Sequence[bytes], wanted: bytes, reasons: Counter[str], besides: bytes = b""
+    source: OldStore, page: Sequence[bytes], wanted: bytes, reasons: Counter[str], besides: bytes = b""
 ) -> list[bytes]:
     """The keys of a page that hold the type that is wanted. Those of others are counted, but for `besides`."""
     types = source.ask([("TYPE", key) for key in page])
@@ -97,7 +97,7 @@ def _of_type(
     return [key for key, type_ in zip(page, types, strict=True) if type_ == wanted]
 
 
-def _hashes(source: Source, keys: Sequence[bytes]) -> Iterator[Fields]:
+def _hashes(source: OldStore, keys: Sequence[bytes]) -> Iterator[Fields]:
     """The fields of each; what is too long is not fetched."""
     places = [(key, name) for key in keys for name in _FIELDS]
     sizes = source.ask([("HSTRLEN", *place) for place in places])
@@ -151,7 +151,7 @@ def _moment(text: str, now: float) -> float:
 
 
 def import_networks(
-    source: Source, server: str, write: Write, summary: Summary, progress: Progress, now: float
+    source: OldStore, server: str, write: Write, summary: Summary, progress: Progress, now: float
 ) -> None:
     """What the source remembers of networks, likewise; what can't be read is counted in `summary`."""
     for page in _pages(source, _NETWORKS):
@@ -166,7 +166,7 @@ def import_networks(
             progress("networks", summary.networks, 0)
 
 
-def _network_line(source: Source, key: bytes, server: str, now: float) -> dict[str, Any]:
+def _network_line(source: OldStore, key: bytes, server: str, now: float) -> dict[str, Any]:
     """The line of the spool for what a key holds. One byte too many is fetched at most."""
     (value,) = source.ask([("GETRANGE", key, 0, plain_pickle.MAX_BYTES)])
     plain = plain_pickle.loads(value or b"")
@@ -174,7 +174,7 @@ def _network_line(source: Source, key: bytes, server: str, now: float) -> dict[s
     return line_of(record, about="", seen=now, server=server, writer="import")
 
 
-def _pages(source: Source, pattern: str) -> Iterator[list[bytes]]:
+def _pages(source: OldStore, pattern: str) -> Iterator[list[bytes]]:
     """Every key that matches; SCAN may name one twice, which is harmless."""
     cursor = 0
     while True:
@@ -186,7 +186,7 @@ def _pages(source: Source, pattern: str) -> Iterator[list[bytes]]:
 
 
 class _Client:
-    """A connection to a server. See `Source`."""
+    """A connection to a server. See `OldStore`."""
 
     def __init__(self, client: "redis.Redis") -> None:
         self._client = client
@@ -210,7 +210,7 @@ def _reply(reply: object) -> object:
 
 
 @contextmanager
-def connect(url: str) -> Iterator[Source]:
+def connect(url: str) -> Iterator[OldStore]:
     """The source at a redis:// URL. Raises SettingsError, and StoreUnavailable for whatever goes wrong within."""
     import redis
 

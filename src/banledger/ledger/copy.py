@@ -20,7 +20,7 @@ from banledger.ledger import scan as contents
 from banledger.ledger.ban import PENDING, from_hash
 from banledger.ledger.check import StaleHash, check
 from banledger.ledger.keys import DIMENSIONS, Keyspace
-from banledger.ledger.scan import Progress, silent
+from banledger.ledger.progress import Progress, silent
 from banledger.stores.api import Applied, Engine, Hash, Reader, Repair
 from banledger.stores.change import Change, Mark
 from banledger.stores.pages import pages

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from banledger.errors import RebuildRunning, StoreError, StoreUnavailable
 from banledger.ledger.keys import Keyspace
-from banledger.ledger.scan import Progress, silent
+from banledger.ledger.progress import Progress, silent
 from banledger.stores.api import Advance, Engine, Hash, Held
 
 Open: TypeAlias = Callable[[], Engine]
@@ -131,7 +131,7 @@ def alone(
     if not engine.shared:  # the lock of the file has done it
         yield progress
         return
-    turn = _Turn(Signs(engine, keys), pace)
+    turn = _RebuildTurn(Signs(engine, keys), pace)
     turn.take()
     renewal = threading.Thread(target=turn.renew, args=(open_engine, keys), daemon=True)
     try:
@@ -144,7 +144,7 @@ def alone(
         turn.give_back()
 
 
-class _Turn:
+class _RebuildTurn:
     """A rebuild's side."""
 
     def __init__(self, signs: Signs, pace: Pace) -> None:

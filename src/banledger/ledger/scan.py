@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from math import inf
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from banledger.ledger.keys import Keyspace, kinds_of_keys
 from banledger.stores.api import Hash, Reader, Scored
@@ -12,13 +12,6 @@ from banledger.stores.pages import pages
 _AT_ONCE = 10_000
 
 _Found = TypeVar("_Found")
-
-Progress: TypeAlias = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is (0: not known)."""
-
-
-def silent(_what: str, _done: int, _total: int) -> None:
-    """A `Progress` for nobody."""
 
 
 def months(reader: Reader, keys: Keyspace) -> list[str]:

@@ -13,11 +13,12 @@ from banledger.ledger.ban import PENDING, Ban
 from banledger.ledger.ids import is_ban_id
 from banledger.ledger.keys import token
 from banledger.ledger.network import Network
+from banledger.ledger.progress import Progress, silent
 from banledger.ledger.reader import LedgerReader
 from banledger.net.address import canonical_address
 from banledger.net.prefix import Block, block
 from banledger.net.special import kind_of
-from banledger.report.walk import Progress, newest_first, silent
+from banledger.report.walk import newest_first
 from banledger.stores.pages import pages
 from banledger.whois.stored import named
 
@@ -31,7 +32,7 @@ Stopped: TypeAlias = Mapping[tuple[str, str], float]
 NONE_STOPPED: Stopped = MappingProxyType({})
 
 
-class Standing(StrEnum):
+class Phase(StrEnum):
     """How a ban stands: in force until a time or without end, ran out by itself, lifted, gone, or its jail stopped."""
 
     UNTIL = "banned"
@@ -45,28 +46,28 @@ class Standing(StrEnum):
 class State(Struct, frozen=True):
     """How a ban stands, and since or until when (UTC epoch seconds; None: for ever)."""
 
-    standing: Standing
+    phase: Phase
     at: float | None
 
     @property
     def in_force(self) -> bool:
         """Whether it is banned."""
-        return self.standing in (Standing.UNTIL, Standing.FOR_EVER)
+        return self.phase in (Phase.UNTIL, Phase.FOR_EVER)
 
 
 def state_of(ban: Ban, now: float, stopped: Stopped = NONE_STOPPED) -> State:
     """How a ban stands at `now`."""
     if ban.unbanned is not None:
-        return State(Standing.LIFTED, ban.unbanned)
+        return State(Phase.LIFTED, ban.unbanned)
     if ban.ended is not None:
-        return State(Standing.ENDED, ban.ended)
+        return State(Phase.ENDED, ban.ended)
     if ban.expires <= now < inf:
-        return State(Standing.RAN_OUT, ban.expires)
+        return State(Phase.RAN_OUT, ban.expires)
     if not ban.open:  # imported, and fail2ban never said that it holds it
-        return State(Standing.ENDED, ban.seen)
+        return State(Phase.ENDED, ban.seen)
     if (ban.server, ban.jail) in stopped:
-        return State(Standing.STOPPED, stopped[ban.server, ban.jail])
-    return State(Standing.FOR_EVER, None) if ban.expires == inf else State(Standing.UNTIL, ban.expires)
+        return State(Phase.STOPPED, stopped[ban.server, ban.jail])
+    return State(Phase.FOR_EVER, None) if ban.expires == inf else State(Phase.UNTIL, ban.expires)
 
 
 class Shown(Struct, frozen=True):
@@ -142,4 +143,4 @@ def _ranked_inside(ledger: LedgerReader, asked: Block, progress: Progress) -> It
         if canonical_address(tok[:64]) == tok and asked.covers(block(tok)):
             yield tok
         if number % _SAID_EVERY == 0:
-            progress(number, total)
+            progress("addresses", number, total)

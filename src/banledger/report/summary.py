@@ -10,11 +10,12 @@ from msgspec.structs import replace
 from banledger.errors import QuestionError
 from banledger.ledger.ban import Ban
 from banledger.ledger.keys import DAY, text_of, token
+from banledger.ledger.progress import Progress, silent
 from banledger.ledger.reader import Gap, LedgerReader
 from banledger.report import ranked, tallied
 from banledger.report.natural import natural
 from banledger.report.query import Query, Span
-from banledger.report.walk import Progress, days_of, silent, walk
+from banledger.report.walk import days_of, walk
 
 DIMENSIONS = ("ip", "country", "jail", "server", "user", "network", "asn", "org", "hour", "day", "id")
 """What `top` can be asked for."""

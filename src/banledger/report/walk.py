@@ -5,27 +5,21 @@ or, where fewer hashes are read that way, the sets of one filter's values. It re
 matches as it goes: whoever wants only the newest stops early.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 
 from msgspec import Struct
 
 from banledger.ledger.ban import Ban
 from banledger.ledger.keys import token
+from banledger.ledger.progress import Progress, silent
 from banledger.ledger.reader import LedgerReader
 from banledger.report.match import matcher
 from banledger.report.query import PRIVATE, Query, Span
 from banledger.stores.pages import pages
 
-Progress = Callable[[int, int], None]
-"""Told how many bans were looked at, and of how many."""
-
 _HASH_COST = 20  # reading a hash, in units of reading an id
 _MOST_IDS = 2_000_000  # ids of a set held in memory
-
-
-def silent(done: int, total: int) -> None:
-    """Progress that nobody watches."""
 
 
 def days_of(ledger: LedgerReader, span: Span) -> dict[str, int]:
@@ -48,7 +42,7 @@ def walk(ledger: LedgerReader, query: Query, limit: int | None = None, progress:
                 if found == limit:
                     return
         done += len(page)
-        progress(min(done, total), total)
+        progress("bans", min(done, total), total)
 
 
 def _pages(ledger: LedgerReader, query: Query, limit: int | None) -> tuple[Iterator[Sequence[str]], int]:

@@ -29,7 +29,7 @@ from banledger.service.systemd import Notifier
 from banledger.spool.events import Event, bears_label
 from banledger.spool.lock import NAME as LOCK
 from banledger.spool.lock import SpoolLock
-from banledger.spool.reader import Spool
+from banledger.spool.reader import SpoolReader
 
 BATCH = 2000
 """Lines that go into the ledger in one step."""
@@ -97,7 +97,7 @@ class Recorder:
 
     def __init__(
         self,
-        spool: Spool,
+        spool: SpoolReader,
         connect: Callable[[], Ledger],
         locate: Locate,
         *,

@@ -13,7 +13,7 @@ from banledger.ledger.writer import Ledger, Recorded
 from banledger.service.memory import Memory
 from banledger.spool.events import Event
 from banledger.spool.position import losses
-from banledger.spool.reader import Spool
+from banledger.spool.reader import SpoolReader
 
 _CAME_BACK = "the store came back without the ledger: what it held is gone; recording into a new one"
 _WENT_BACK = (
@@ -27,7 +27,7 @@ _log = logging.getLogger("banledger")
 class Replay:
     """One recorder's. Used by one thread. `active`: whether lines that the store had are being recorded again."""
 
-    def __init__(self, spool: Spool, memory: Memory) -> None:
+    def __init__(self, spool: SpoolReader, memory: Memory) -> None:
         self._spool = spool
         self._memory = memory
         self._incarnation = ""

@@ -10,13 +10,14 @@ from banledger.clock import ClockWatch
 from banledger.net.prefix import Block
 from banledger.settings import Settings, machine_id
 from banledger.whois.cache import Cache
-from banledger.whois.locate import Located, Places, alike
+from banledger.whois.locate import Places, alike
 from banledger.whois.pool import EmptyPool, ThreadPool
 from banledger.whois.queue import Policy
 from banledger.whois.throttle import Throttle
 from banledger.whois.worker import Whois
 
 if TYPE_CHECKING:
+    from banledger.geo.mmdb import MmdbPlace
     from banledger.whois.rdap.client import Lookup
 
 DAY_S = 86_400.0
@@ -35,7 +36,7 @@ def offline_alike(chosen: Settings) -> Callable[[Block, Block], bool]:
     return alike(_files(chosen))
 
 
-def _files(chosen: Settings) -> Callable[[str], Located] | None:
+def _files(chosen: Settings) -> Callable[[str], "MmdbPlace"] | None:
     if not chosen.mmdb:
         return None
     from banledger.geo.mmdb import Files

@@ -30,7 +30,7 @@ from banledger.spool.events import VERSION, Event, GapLine, HeldLine, Line, Unde
 from banledger.spool.position import Loss, Position
 from banledger.spool.quarantine import REJECTED, Rejected, set_aside
 
-__all__ = ["REJECTED", "Spool"]
+__all__ = ["REJECTED", "SpoolReader"]
 
 _WRITER = re.compile(r"[0-9a-f]{8}")
 _FRESH_S = 60  # how long an empty segment is left to its writer, from when it is first seen
@@ -49,7 +49,7 @@ _log = logging.getLogger("banledger")
 class _Segment:
     """One open segment. `offset` is where unread lines begin, `committed` where lines not in the ledger begin.
 
-    All moments are those of `Spool.read`: elapsed time.
+    All moments are those of `SpoolReader.read`: elapsed time.
     """
 
     def __init__(self, name: str, writer: str, fd: int, opened: float) -> None:
@@ -79,7 +79,7 @@ class _Missing(Struct, frozen=True):
         return writer == self.writer and self.first <= seq <= self.gap.seq
 
 
-class Spool:
+class SpoolReader:
     """The segments of one directory. Used by one thread. Raises SpoolError where the directory can't be read."""
 
     def __init__(self, directory: Path, *, keep_s: float = 0.0) -> None:

@@ -40,7 +40,7 @@ _NAME = "cymru"
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 60.0, 900.0
 
 
-class Origin(Struct, frozen=True):
+class Announcement(Struct, frozen=True):
     """Who announces an address. Unknown values are None.
 
     asn        autonomous system; the first one, if several announce the prefix
@@ -67,7 +67,7 @@ def question(address: str) -> str:
     return ".".join([*reversed(labels), _ZONES[first.version]])
 
 
-def parse(texts: Sequence[bytes], address: str) -> Origin | None:
+def parse(texts: Sequence[bytes], address: str) -> Announcement | None:
     """What TXT answers (each one's strings joined) say of a canonical address: the longest prefix around it.
 
     Of several equally long ones the lowest AS number, because answers come in any order. Text of any kind is safe;
@@ -78,17 +78,17 @@ def parse(texts: Sequence[bytes], address: str) -> Origin | None:
     return max(found, key=_rank, default=None)
 
 
-def _rank(origin: Origin) -> tuple[int, bool, int]:
+def _rank(origin: Announcement) -> tuple[int, bool, int]:
     return block(origin.prefix).prefix if origin.prefix else 0, origin.asn is not None, -(origin.asn or 0)
 
 
-def _origin(text: bytes, asked: Block) -> Origin | None:
+def _origin(text: bytes, asked: Block) -> Announcement | None:
     fields = [field.strip() for field in text[:_TEXT_MOST].decode("ascii", "replace").split("|")]
     asns, prefix, country, registry, allocated = (*fields, *[""] * 5)[:5]
     announced = _network(prefix)
     if announced is None or not announced.covers(asked) or announced.prefix < SHORTEST[announced.version]:
         return None
-    return Origin(
+    return Announcement(
         asn=next((asn for word in asns.split() if (asn := as_number(word))), None),
         prefix=announced.cidr,
         country=country_code(country),
@@ -147,7 +147,7 @@ class Cymru:
         self._pauses = self._failures = 0
         self._made: dns.resolver.Resolver | None = None
 
-    def ask(self, address: str) -> Origin | None:
+    def ask(self, address: str) -> Announcement | None:
         """Who announces a canonical address, or the first one of a network.
 
         None: nobody, nobody knows, no answer, or it is not the time to ask. Private and reserved addresses are

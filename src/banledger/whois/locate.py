@@ -9,9 +9,9 @@ A ban that is not answered by what is known *waits* (`whois` of its place): the 
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Protocol
 
 from banledger.geo import registered as offline
+from banledger.geo.mmdb import MmdbPlace
 from banledger.geo.place import Place
 from banledger.ledger.ban import NONE, PROVEN, STALE, WAITING
 from banledger.ledger.network import SHORTEST, cell_of
@@ -20,19 +20,6 @@ from banledger.whois.cache import Cache
 from banledger.whois.rule import Knowledge
 
 FROM_WHOIS = "whois"
-
-
-class Located(Protocol):
-    """What a geolocation database says of an address. Absent values are None."""
-
-    @property
-    def country(self) -> str | None: ...
-    @property
-    def asn(self) -> int | None: ...
-    @property
-    def org(self) -> str | None: ...
-    @property
-    def source(self) -> str | None: ...
 
 
 def offline_only(address: str | None, _time: float) -> Place:
@@ -53,7 +40,7 @@ class Places:
     def __init__(
         self,
         cache: Cache,
-        files: Callable[[str], Located] | None,
+        files: Callable[[str], MmdbPlace] | None,
         clock: Callable[[], float],
         *,
         ask: bool,
@@ -95,7 +82,7 @@ def _whois(found: Knowledge, *, asks: bool) -> str | None:
     return PROVEN if found.standing == STALE else None
 
 
-def _place(registered: Place, located: Located | None, found: Knowledge | None, whois: str | None) -> Place:
+def _place(registered: Place, located: MmdbPlace | None, found: Knowledge | None, whois: str | None) -> Place:
     known = found.known if found and whois not in (None, WAITING) else None
     country, source = registered.country, registered.country_from
     if known and known.country:
@@ -114,7 +101,7 @@ def _place(registered: Place, located: Located | None, found: Knowledge | None, 
     )
 
 
-def alike(files: Callable[[str], Located] | None) -> Callable[[Block, Block], bool]:
+def alike(files: Callable[[str], MmdbPlace] | None) -> Callable[[Block, Block], bool]:
     """Whether offline data says the same of two blocks: registered country, and AS where that is known of both."""
 
     @lru_cache(maxsize=8192)  # the same cells come again and again, and a file is slow to ask

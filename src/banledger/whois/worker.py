@@ -69,7 +69,7 @@ class Whois:
         self._queue = Queue(places, registry_of, throttle.is_paused, watch.elapsed)
         self._backfill = Backfill(places, policy)
         self._followers = Followers(self._take_networks, self._take_cells)
-        self._turn = _Turn(Lease(policy.holder, watch.elapsed), watch.elapsed)
+        self._turn = _AskingTurn(Lease(policy.holder, watch.elapsed), watch.elapsed)
         self._identity = ""
         self._jumps = 0
         self._reread_at = self._look_at = self._follow_at = self._dismiss_at = 0.0
@@ -270,7 +270,7 @@ class Whois:
             self._cache.prove(cell)
 
 
-class _Turn:
+class _AskingTurn:
     """Whether this recorder asks for all that share a ledger. A ledger of its own needs no lease."""
 
     def __init__(self, lease: Lease, elapsed: Callable[[], float]) -> None:

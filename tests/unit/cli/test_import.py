@@ -7,7 +7,7 @@ import pytest
 
 from banledger.cli.import_ import import_
 from banledger.cli.main import commands
-from banledger.cli.progress import Progress
+from banledger.cli.progress import ProgressBars
 from tests.unit.cli.conftest import Run
 
 
@@ -41,7 +41,7 @@ def test_errors_are_two_lines_and_a_code(
 
 
 def test_what_an_import_waits_for_is_said_once_also_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    with Progress() as progress:
+    with ProgressBars() as progress:
         for _ in range(3):
             progress("bans", 1, 0)
             progress.say("the spool is full")

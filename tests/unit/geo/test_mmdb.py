@@ -16,43 +16,43 @@ from mmdb_writer import MMDBWriter
 from netaddr import IPSet  # type: ignore[import-untyped]
 
 from banledger.geo import mmdb
-from banledger.geo.mmdb import NOTHING, Files, Located, agreed, merged, read, short_name
+from banledger.geo.mmdb import NOTHING, Files, MmdbPlace, agreed, merged, read, short_name
 
-LAYOUTS: dict[str, tuple[dict[str, Any], Located]] = {
+LAYOUTS: dict[str, tuple[dict[str, Any], MmdbPlace]] = {
     "GeoLite2-Country": (
         {
             "continent": {"code": "NA"},
             "country": {"geoname_id": 6252001, "iso_code": "US", "names": {"en": "United States"}},
             "registered_country": {"iso_code": "DE"},
         },
-        Located("US", source="GeoLite2-Country"),
+        MmdbPlace("US", source="GeoLite2-Country"),
     ),
     "GeoIP2-City": (
         {"city": {"names": {"en": "Ashburn"}}, "country": {"iso_code": "US"}, "location": {"latitude": 39.04}},
-        Located("US", source="GeoIP2-City"),
+        MmdbPlace("US", source="GeoIP2-City"),
     ),
     "GeoLite2-ASN": (
         {"autonomous_system_number": 15169, "autonomous_system_organization": "GOOGLE"},
-        Located(asn=15169, org="GOOGLE"),
+        MmdbPlace(asn=15169, org="GOOGLE"),
     ),
-    "DBIP-Country-Lite": ({"country": {"iso_code": "US"}}, Located("US", source="DBIP-Country-Lite")),
+    "DBIP-Country-Lite": ({"country": {"iso_code": "US"}}, MmdbPlace("US", source="DBIP-Country-Lite")),
     "DBIP-ASN-Lite (compat=GeoLite2-ASN)": (
         {"autonomous_system_number": 15169, "autonomous_system_organization": "Google LLC"},
-        Located(asn=15169, org="Google LLC"),
+        MmdbPlace(asn=15169, org="Google LLC"),
     ),
     "ipinfo bundle_location_lite.mmdb": (
         {"asn": "AS15169", "as_name": "Google LLC", "as_domain": "google.com", "continent": "North America",
          "continent_code": "NA", "country": "United States", "country_code": "US"},
-        Located("US", 15169, "Google LLC", "ipinfo-bundle-location-lite.mmdb"),
+        MmdbPlace("US", 15169, "Google LLC", "ipinfo-bundle-location-lite.mmdb"),
     ),
     "ipinfo country_asn.mmdb": (
         {"asn": "AS15169", "as_domain": "google.com", "country": "US", "country_name": "United States"},
-        Located("US", 15169, "google.com", "ipinfo-country-asn.mmdb"),
+        MmdbPlace("US", 15169, "google.com", "ipinfo-country-asn.mmdb"),
     ),
-    "ip-location-db-country": ({"country_code": "US"}, Located("US", source="ip-location-db-country")),
+    "ip-location-db-country": ({"country_code": "US"}, MmdbPlace("US", source="ip-location-db-country")),
     "ip-location-db-asn": (
         {"autonomous_system_number": 15169, "autonomous_system_organization": "GOOGLE"},
-        Located(asn=15169, org="GOOGLE"),
+        MmdbPlace(asn=15169, org="GOOGLE"),
     ),
 }  # fmt: skip
 
@@ -203,8 +203,8 @@ def test_the_first_file_that_knows_a_thing_says_it(tmp_path: Path, clock: Clock)
         ),
     ]
     files = Files(paths, clock)
-    assert files.locate("8.8.8.8") == Located("US", 15169, "GOOGLE", "First")
-    assert files.locate("8.9.9.9") == Located("CA", 3356, "Level 3", "Second")
+    assert files.locate("8.8.8.8") == MmdbPlace("US", 15169, "GOOGLE", "First")
+    assert files.locate("8.9.9.9") == MmdbPlace("CA", 3356, "Level 3", "Second")
     files.close()
 
 
@@ -213,15 +213,15 @@ def test_without_files_nothing_is_known(clock: Clock) -> None:
 
 
 def test_a_name_is_not_given_to_another_number() -> None:
-    assert merged(Located(asn=1), Located(asn=2, org="Two")) == Located(asn=1)
-    assert merged(Located(asn=2), Located(asn=2, org="Two")) == Located(asn=2, org="Two")
+    assert merged(MmdbPlace(asn=1), MmdbPlace(asn=2, org="Two")) == MmdbPlace(asn=1)
+    assert merged(MmdbPlace(asn=2), MmdbPlace(asn=2, org="Two")) == MmdbPlace(asn=2, org="Two")
 
 
 def test_a_network_has_what_its_ends_agree_in(path: Path, files: Files) -> None:
     same = {"asn": "AS15169", "as_name": "Google"}
     write(path, {"8.8.8.0/25": {"country_code": "US", **same}, "8.8.8.128/25": {"country_code": "CA", **same}}, "K")
-    assert files.locate("8.8.8.0/25") == Located("US", 15169, "Google", "K")
-    assert files.locate("8.8.8.0/24") == Located(None, 15169, "Google", None)
+    assert files.locate("8.8.8.0/25") == MmdbPlace("US", 15169, "Google", "K")
+    assert files.locate("8.8.8.0/24") == MmdbPlace(None, 15169, "Google", None)
     assert files.locate("8.8.0.0/16") == NOTHING
 
 
@@ -232,7 +232,7 @@ def test_an_ipv6_network_is_located_likewise(path: Path, files: Files) -> None:
 
 
 def test_what_two_places_do_not_agree_in_is_unknown() -> None:
-    assert agreed(Located("US", 1, "A", "x"), Located("US", 2, "A", "y")) == Located("US", None, "A", "x")
+    assert agreed(MmdbPlace("US", 1, "A", "x"), MmdbPlace("US", 2, "A", "y")) == MmdbPlace("US", None, "A", "x")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from banledger.importer.ancestor import Command, Summary, ban_line, import_bans, import_networks
 from banledger.ledger.network import of_line
-from banledger.ledger.scan import silent
+from banledger.ledger.progress import silent
 from banledger.spool.events import BanLine, NetworkLine, decode
 from tests.support.lines import T0
 from tests.unit.importer.test_networks import FOUND

@@ -10,7 +10,7 @@ from banledger.ledger.network import Cell, Network, Outcome
 from banledger.ledger.writer import Ledger, open_to_write
 from banledger.report.formats import listing
 from banledger.report.formats.screen import Screen
-from banledger.report.show import Standing, show, state_of
+from banledger.report.show import Phase, show, state_of
 from banledger.spool.events import Event
 from banledger.whois.locate import offline_only
 from banledger.whois.stored import NAMED, known
@@ -74,10 +74,10 @@ def test_a_ban_stands_in_one_of_four_ways(make: Make) -> None:
     ledger = make(lines)
     ran, ever, lifted = (show(ledger, f"192.0.2.{n}", T0).bans[0] for n in (1, 2, 3))
 
-    assert state_of(ran, T0 + 59).standing is Standing.UNTIL and state_of(ran, T0 + 59).at == T0 + 60
-    assert state_of(ran, T0 + 60).standing is Standing.RAN_OUT
-    assert state_of(ever, inf - 1).standing is Standing.FOR_EVER and state_of(ever, T0).at is None
-    assert state_of(lifted, T0).standing is Standing.LIFTED and state_of(lifted, T0).at == T0 + 1
+    assert state_of(ran, T0 + 59).phase is Phase.UNTIL and state_of(ran, T0 + 59).at == T0 + 60
+    assert state_of(ran, T0 + 60).phase is Phase.RAN_OUT
+    assert state_of(ever, inf - 1).phase is Phase.FOR_EVER and state_of(ever, T0).at is None
+    assert state_of(lifted, T0).phase is Phase.LIFTED and state_of(lifted, T0).at == T0 + 1
 
 
 Keep = Callable[..., Ledger]

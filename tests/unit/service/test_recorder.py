@@ -23,7 +23,7 @@ from banledger.ledger.reader import LedgerReader
 from banledger.ledger.writer import Ledger, open_to_read, open_to_write
 from banledger.service.recorder import Recorder
 from banledger.service.systemd import Notifier
-from banledger.spool.reader import Spool
+from banledger.spool.reader import SpoolReader
 from tests.support.lines import T0, ban, encode, nowhere, unban
 from tests.support.world import Clock
 from tests.unit.spool.test_reader import NOW, Writer
@@ -40,7 +40,7 @@ def spool(tmp_path: Path) -> Path:
 @pytest.fixture
 def recorder(tmp_path: Path, spool: Path) -> Iterator[Recorder]:
     """A recorder into a ledger of its own."""
-    made = Recorder(Spool(spool), lambda: open_to_write(str(tmp_path / "ledger.db"), "bans", "UTC"), nowhere)
+    made = Recorder(SpoolReader(spool), lambda: open_to_write(str(tmp_path / "ledger.db"), "bans", "UTC"), nowhere)
     yield made
     made.close()
 
@@ -75,7 +75,7 @@ def test_a_step_moves_bans_into_the_ledger_and_removes_the_segment(
 
 def test_draining_takes_everything_in_batches(tmp_path: Path, spool: Path, writer: Writer) -> None:
     writer.write(*(f"192.0.2.{n}" for n in range(25)))
-    made = Recorder(Spool(spool), lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere, batch=10)
+    made = Recorder(SpoolReader(spool), lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere, batch=10)
     assert made.drain(NOW).new == 25
     made.close()
 
@@ -85,7 +85,7 @@ def test_draining_goes_on_over_batches_of_unknown_kinds(tmp_path: Path, spool: P
     writer.write("192.0.2.1")
     writer.write_kind("end")
     writer.close()
-    made = Recorder(Spool(spool), lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere, batch=10)
+    made = Recorder(SpoolReader(spool), lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere, batch=10)
     done = made.drain(NOW)
     assert (done.new, done.gaps, made.skipped) == (1, 0, 36)
     made.close()
@@ -126,7 +126,7 @@ def test_while_the_store_is_down_bans_wait_and_one_line_says_so(
         return open_to_write(str(tmp_path / "ledger.db"), "bans", "UTC")
 
     writer.write("192.0.2.1")
-    made = Recorder(Spool(spool), connect, nowhere)
+    made = Recorder(SpoolReader(spool), connect, nowhere)
     until = Until(6)
     made.run(until, Notifier(""))
     made.close()
@@ -145,7 +145,7 @@ def troubled(spool: Path, errors: list[BanledgerError], waits: int, *, patient: 
         raise errors.pop(0) if len(errors) > 1 else errors[0]
 
     until = Until(waits)
-    Recorder(Spool(spool), connect, nowhere, patient=patient).run(until, Notifier(""))
+    Recorder(SpoolReader(spool), connect, nowhere, patient=patient).run(until, Notifier(""))
     return until
 
 
@@ -170,7 +170,7 @@ def test_bans_are_not_said_to_wait_in_a_spool_that_is_not_there(
 ) -> None:
     nowhere_ = tmp_path / "no-spool"
     troubled(nowhere_, [StoreUnavailable("the store is down", hint="start it")], 3)
-    recorder = Recorder(Spool(nowhere_), lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere)
+    recorder = Recorder(SpoolReader(nowhere_), lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere)
     recorder.run(Until(3), Notifier(""))
     recorder.close()
     down, missing = (record.message for record in caplog.records)
@@ -303,7 +303,7 @@ def test_whatever_is_wrong_with_whois_bans_are_recorded_and_it_is_said_once(
     sick = _Sick(error)
     elapsed = Clock(0.0)
     made = Recorder(
-        Spool(spool), lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere, whois=sick,
+        SpoolReader(spool), lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere, whois=sick,
         watch=ClockWatch(elapsed),
     )  # fmt: skip
     writer = Writer(spool)
@@ -346,7 +346,7 @@ def machine(tmp_path: Path, spool: Path) -> Iterator[Machine]:
     def connect() -> Ledger:
         return open_to_write(str(tmp_path / "ledger.db"), "bans", "UTC")
 
-    recorder = Recorder(Spool(spool), connect, nowhere, watch=ClockWatch(elapsed))
+    recorder = Recorder(SpoolReader(spool), connect, nowhere, watch=ClockWatch(elapsed))
     yield Machine(recorder, elapsed, spool)
     recorder.close()
 
@@ -399,7 +399,7 @@ def test_amendments_are_forgotten_by_a_clock_that_ran_well_for_an_hour(machine: 
 def test_a_jump_neither_ends_nor_prolongs_how_long_whois_rests(spool: Path, tmp_path: Path, ahead: float) -> None:
     sick, elapsed = _Sick(KeyError("a bug")), Clock(0.0)
     made = Recorder(
-        Spool(spool), lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere, whois=sick,
+        SpoolReader(spool), lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere, whois=sick,
         watch=ClockWatch(elapsed),
     )  # fmt: skip
     for wall, elapsed.now in ((T0, 0.0), (T0 + ahead, 1.0), (T0 + 2, 2.0), (T0 + ahead, 5.0)):
@@ -412,7 +412,7 @@ def test_a_jump_neither_ends_nor_prolongs_how_long_whois_rests(spool: Path, tmp_
 def test_no_segment_is_removed_before_its_replay_window(
     spool: Path, tmp_path: Path, writer: Writer, ahead: float
 ) -> None:
-    reads, elapsed = Spool(spool), Clock(0.0)
+    reads, elapsed = SpoolReader(spool), Clock(0.0)
     made = Recorder(
         reads, lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere, watch=ClockWatch(elapsed)
     )

@@ -14,7 +14,7 @@ from banledger.errors import SpoolLocked
 from banledger.ledger.writer import open_to_write
 from banledger.service.recorder import Recorder
 from banledger.spool.lock import NAME, SpoolLock
-from banledger.spool.reader import Spool
+from banledger.spool.reader import SpoolReader
 from tests.support.lines import nowhere
 from tests.unit.spool.test_reader import NOW, Writer
 
@@ -112,7 +112,7 @@ def test_a_spool_that_is_not_there_has_no_lock(tmp_path: Path) -> None:
 
 
 def recorder(spool: Path, store: Path) -> Recorder:
-    return Recorder(Spool(spool), lambda: open_to_write(str(store), "bans", "UTC"), nowhere)
+    return Recorder(SpoolReader(spool), lambda: open_to_write(str(store), "bans", "UTC"), nowhere)
 
 
 def test_two_recorders_of_a_spool_that_take_turns_find_no_false_gap(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from banledger.spool.events import BanLine, GapLine
 from banledger.spool.position import Loss, Position
-from banledger.spool.reader import Spool
+from banledger.spool.reader import SpoolReader
 from tests.unit.spool.test_reader import Writer
 
 KEEP_S = 100.0
@@ -28,7 +28,7 @@ class _World:
     """A spool with one writer, and what a ledger would hold."""
 
     def __init__(self, folder: Path) -> None:
-        self.spool = Spool(folder, keep_s=KEEP_S)
+        self.spool = SpoolReader(folder, keep_s=KEEP_S)
         self.writer = Writer(folder)
         self.now = 0.0
         self.lines: set[int] = set()  # recorded, or of a kind that is skipped

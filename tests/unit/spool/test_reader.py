@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from banledger.errors import SpoolError
 from banledger.spool.events import BanLine, Event, GapLine
-from banledger.spool.reader import REJECTED, Spool
+from banledger.spool.reader import REJECTED, SpoolReader
 from tests.support.lines import T0, ban, encode, held
 
 NOW = 4_000_000_000.0
@@ -70,9 +70,9 @@ def writer(tmp_path: Path) -> Iterator[Writer]:
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> Iterator[Spool]:
+def spool(tmp_path: Path) -> Iterator[SpoolReader]:
     """The spool's reader."""
-    reader = Spool(tmp_path)
+    reader = SpoolReader(tmp_path)
     yield reader
     reader.close()
 
@@ -82,14 +82,14 @@ def fids(events: list[Event]) -> list[str]:
     return [event.fid for event in events if isinstance(event, BanLine)]
 
 
-def step(spool: Spool, limit: int = 100, now: float = NOW) -> list[str]:
+def step(spool: SpoolReader, limit: int = 100, now: float = NOW) -> list[str]:
     """Read and commit."""
     read = fids(spool.read(now, limit))
     spool.commit()
     return read
 
 
-def test_a_live_segment_is_read_as_it_grows_and_stays(writer: Writer, spool: Spool) -> None:
+def test_a_live_segment_is_read_as_it_grows_and_stays(writer: Writer, spool: SpoolReader) -> None:
     writer.write("a", "b")
     assert step(spool) == ["a", "b"]
     writer.write("c")
@@ -98,7 +98,7 @@ def test_a_live_segment_is_read_as_it_grows_and_stays(writer: Writer, spool: Spo
     assert writer.path.exists()
 
 
-def test_a_finished_segment_is_removed_once_it_is_committed(writer: Writer, spool: Spool) -> None:
+def test_a_finished_segment_is_removed_once_it_is_committed(writer: Writer, spool: SpoolReader) -> None:
     writer.write("a")
     writer.close()
     assert fids(spool.read(NOW, 100)) == ["a"]
@@ -107,28 +107,28 @@ def test_a_finished_segment_is_removed_once_it_is_committed(writer: Writer, spoo
     assert not writer.path.exists()
 
 
-def test_what_was_rolled_back_is_read_again(writer: Writer, spool: Spool) -> None:
+def test_what_was_rolled_back_is_read_again(writer: Writer, spool: SpoolReader) -> None:
     writer.write("a", "b")
     assert fids(spool.read(NOW, 100)) == ["a", "b"]
     spool.rollback()
     assert step(spool) == ["a", "b"]
 
 
-def test_after_a_restart_what_is_left_is_read_again(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+def test_after_a_restart_what_is_left_is_read_again(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
     writer.write("a")
     assert step(spool) == ["a"]
     spool.close()
-    assert step(Spool(tmp_path)) == ["a"]
+    assert step(SpoolReader(tmp_path)) == ["a"]
 
 
-def test_a_limit_stops_in_the_middle_and_goes_on_there(writer: Writer, spool: Spool) -> None:
+def test_a_limit_stops_in_the_middle_and_goes_on_there(writer: Writer, spool: SpoolReader) -> None:
     writer.write("a", "b", "c")
     writer.close()
     assert [step(spool, 2), writer.path.exists()] == [["a", "b"], True]
     assert [step(spool, 2), writer.path.exists()] == [["c"], False]
 
 
-def test_half_a_line_waits_for_its_other_half(writer: Writer, spool: Spool) -> None:
+def test_half_a_line_waits_for_its_other_half(writer: Writer, spool: SpoolReader) -> None:
     line = encode(ban("a"))
     writer.raw(line[:20])
     assert step(spool) == []
@@ -136,7 +136,7 @@ def test_half_a_line_waits_for_its_other_half(writer: Writer, spool: Spool) -> N
     assert step(spool) == ["a"]
 
 
-def test_a_torn_last_line_is_set_aside(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+def test_a_torn_last_line_is_set_aside(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
     writer.write("a")
     writer.raw(b'{"v":1,"kind":"ba')
     writer.close()
@@ -146,18 +146,18 @@ def test_a_torn_last_line_is_set_aside(writer: Writer, spool: Spool, tmp_path: P
     assert not writer.path.exists()
 
 
-def test_garbage_between_lines_is_set_aside_once(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+def test_garbage_between_lines_is_set_aside_once(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
     writer.write("a")
     writer.raw(b"\x00\xff garbage\n" * 3)
     writer.write("b")
     assert step(spool) == ["a", "b"]
     spool.close()
-    assert step(Spool(tmp_path)) == ["a", "b"]
+    assert step(SpoolReader(tmp_path)) == ["a", "b"]
     assert len(list((tmp_path / REJECTED).iterdir())) == 1
 
 
 def test_a_line_without_end_takes_bounded_memory_and_is_passed_over(
-    writer: Writer, spool: Spool, tmp_path: Path
+    writer: Writer, spool: SpoolReader, tmp_path: Path
 ) -> None:
     writer.raw(b"x" * 3_000_000)
     assert step(spool) == []
@@ -168,7 +168,7 @@ def test_a_line_without_end_takes_bounded_memory_and_is_passed_over(
     assert kept.stat().st_size < 70_000
 
 
-def test_lines_of_a_newer_version_wait_in_their_segment(writer: Writer, spool: Spool) -> None:
+def test_lines_of_a_newer_version_wait_in_their_segment(writer: Writer, spool: SpoolReader) -> None:
     writer.write("a")
     writer.raw(b'{"v":2,"kind":"dance"}\n')
     writer.write("b")
@@ -179,7 +179,7 @@ def test_lines_of_a_newer_version_wait_in_their_segment(writer: Writer, spool: S
 
 
 def test_lines_of_unknown_kinds_are_skipped_and_their_numbers_followed(
-    writer: Writer, spool: Spool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    writer: Writer, spool: SpoolReader, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     writer.write_kind("begin")
     writer.write("a")
@@ -195,7 +195,7 @@ def test_lines_of_unknown_kinds_are_skipped_and_their_numbers_followed(
     assert [record.getMessage() for record in caplog.records] == said
 
 
-def test_a_lost_line_beside_unknown_kinds_is_still_a_gap(writer: Writer, spool: Spool) -> None:
+def test_a_lost_line_beside_unknown_kinds_is_still_a_gap(writer: Writer, spool: SpoolReader) -> None:
     writer.write_kind("begin")
     writer.seq += 2
     writer.write_kind("end")
@@ -204,7 +204,7 @@ def test_a_lost_line_beside_unknown_kinds_is_still_a_gap(writer: Writer, spool: 
     assert isinstance(gap, GapLine) and (gap.bans, gap.seq) == (2, 3)
 
 
-def test_lines_of_unknown_kinds_count_as_work_and_once(writer: Writer, spool: Spool) -> None:
+def test_lines_of_unknown_kinds_count_as_work_and_once(writer: Writer, spool: SpoolReader) -> None:
     writer.write_kind(*["begin"] * 250)
     writer.write("a")
     spool.read(NOW, 100)
@@ -216,19 +216,23 @@ def test_lines_of_unknown_kinds_count_as_work_and_once(writer: Writer, spool: Sp
     assert step(spool, 100) == [] and not spool.doubtful
 
 
-def test_kinds_without_end_do_not_fill_the_log(writer: Writer, spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
+def test_kinds_without_end_do_not_fill_the_log(
+    writer: Writer, spool: SpoolReader, caplog: pytest.LogCaptureFixture
+) -> None:
     writer.write_kind(*(f"kind{number}" for number in range(300)))
     assert step(spool, 1000) == []
     assert (len(caplog.records), spool.skipped) == (100, 300)
 
 
-def test_an_unknown_kind_with_broken_common_fields_is_set_aside(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+def test_an_unknown_kind_with_broken_common_fields_is_set_aside(
+    writer: Writer, spool: SpoolReader, tmp_path: Path
+) -> None:
     writer.raw(b'{"v":1,"kind":"begin","seen":5.5,"seq":-1,"server":"web1","jail":"sshd"}\n')
     assert step(spool) == []
     assert len(list((tmp_path / REJECTED).iterdir())) == 1
 
 
-def test_a_fresh_empty_segment_is_left_alone_for_a_minute(tmp_path: Path, spool: Spool) -> None:
+def test_a_fresh_empty_segment_is_left_alone_for_a_minute(tmp_path: Path, spool: SpoolReader) -> None:
     path = tmp_path / "1700000000000-abcdef01-1.jsonl"
     path.touch()
     for moment in (1, 60):
@@ -240,7 +244,7 @@ def test_a_fresh_empty_segment_is_left_alone_for_a_minute(tmp_path: Path, spool:
     assert not path.exists()
 
 
-def test_what_is_no_segment_is_never_opened(tmp_path: Path, spool: Spool) -> None:
+def test_what_is_no_segment_is_never_opened(tmp_path: Path, spool: SpoolReader) -> None:
     outside = tmp_path / "outside"
     outside.write_bytes(encode(ban("evil")))
     (tmp_path / "1700000000000-abcdef01-1.jsonl").symlink_to(outside)
@@ -253,14 +257,14 @@ def test_what_is_no_segment_is_never_opened(tmp_path: Path, spool: Spool) -> Non
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
-def test_a_strangers_file_is_not_read(tmp_path: Path, spool: Spool) -> None:
+def test_a_strangers_file_is_not_read(tmp_path: Path, spool: SpoolReader) -> None:
     path = tmp_path / "1700000000000-abcdef01-1.jsonl"
     path.write_bytes(encode(ban("evil")))
     os.chown(path, 12345, 12345)
     assert step(spool) == []
 
 
-def test_a_segment_that_vanishes_is_still_read_to_its_end(writer: Writer, spool: Spool) -> None:
+def test_a_segment_that_vanishes_is_still_read_to_its_end(writer: Writer, spool: SpoolReader) -> None:
     writer.write("a")
     assert step(spool) == ["a"]
     writer.write("b")
@@ -269,7 +273,7 @@ def test_a_segment_that_vanishes_is_still_read_to_its_end(writer: Writer, spool:
     assert step(spool) == []
 
 
-def test_lines_that_vanished_unread_are_reported_as_a_gap(writer: Writer, spool: Spool) -> None:
+def test_lines_that_vanished_unread_are_reported_as_a_gap(writer: Writer, spool: SpoolReader) -> None:
     writer.write("a")
     step(spool)
     writer.rotate()
@@ -284,7 +288,7 @@ def test_lines_that_vanished_unread_are_reported_as_a_gap(writer: Writer, spool:
     assert (gap.bans, gap.seq) == (2, 3)
 
 
-def test_lines_that_come_late_are_no_gap(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+def test_lines_that_come_late_are_no_gap(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
     writer.write("a")
     writer.rotate()
     writer.write("b")
@@ -298,7 +302,7 @@ def test_lines_that_come_late_are_no_gap(writer: Writer, spool: Spool, tmp_path:
     assert spool.read(NOW, 10) == []
 
 
-def test_more_live_segments_than_any_backlog_are_all_read(spool: Spool, tmp_path: Path) -> None:
+def test_more_live_segments_than_any_backlog_are_all_read(spool: SpoolReader, tmp_path: Path) -> None:
     writers = [Writer(tmp_path, f"{number:08x}") for number in range(150)]
     for writer in writers:
         writer.write("a")
@@ -309,10 +313,10 @@ def test_more_live_segments_than_any_backlog_are_all_read(spool: Spool, tmp_path
 
 def test_a_missing_directory_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(SpoolError, match="can't read the spool"):
-        Spool(tmp_path / "no").read(NOW, 10)
+        SpoolReader(tmp_path / "no").read(NOW, 10)
 
 
-def test_a_directory_that_is_made_again_is_read_again(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+def test_a_directory_that_is_made_again_is_read_again(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
     writer.write("a")
     step(spool)
     writer.path.unlink()
@@ -346,7 +350,7 @@ def test_any_garbage_and_any_truncation_leaves_the_good_lines(
         good.append((len(text), str(number)))
     cut = data.draw(st.integers(0, len(text)))
     (folder / "1700000000000-abcdef01-1.jsonl").write_bytes(text[:cut])
-    spool = Spool(folder)
+    spool = SpoolReader(folder)
     read: list[str] = []
     for minutes in range(len(garbage) + 3):
         read += step(spool, data.draw(st.integers(1, 4)), NOW + 60 * minutes)
@@ -355,7 +359,7 @@ def test_any_garbage_and_any_truncation_leaves_the_good_lines(
 
 
 def test_what_was_committed_lately_can_be_read_again(writer: Writer, tmp_path: Path) -> None:
-    spool = Spool(tmp_path, keep_s=100)
+    spool = SpoolReader(tmp_path, keep_s=100)
     for moment, fid in ((1000, "a"), (1050, "b"), (1130, "c")):
         writer.write(fid)
         assert fids(spool.read(NOW + moment, 10)) == [fid]
@@ -376,7 +380,7 @@ def test_what_was_committed_lately_can_be_read_again(writer: Writer, tmp_path: P
     spool.close()
 
 
-def test_lines_that_are_no_events_count_as_work(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+def test_lines_that_are_no_events_count_as_work(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
     writer.raw(b"".join(b"garbage %d\n" % number for number in range(250)))
     writer.write("a")
     writer.close()
@@ -386,7 +390,9 @@ def test_lines_that_are_no_events_count_as_work(writer: Writer, spool: Spool, tm
     assert not writer.path.exists()
 
 
-def test_where_lines_can_not_be_set_aside_their_segment_stays(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+def test_where_lines_can_not_be_set_aside_their_segment_stays(
+    writer: Writer, spool: SpoolReader, tmp_path: Path
+) -> None:
     (tmp_path / REJECTED).write_text("in the way")
     writer.raw(b"garbage\n")
     writer.write("a")
@@ -395,7 +401,7 @@ def test_where_lines_can_not_be_set_aside_their_segment_stays(writer: Writer, sp
     assert writer.path.exists()
 
 
-def test_segments_whose_names_are_out_of_order_are_no_gap(spool: Spool, tmp_path: Path) -> None:
+def test_segments_whose_names_are_out_of_order_are_no_gap(spool: SpoolReader, tmp_path: Path) -> None:
     """The clock was put back between them."""
     for moment, number, seqs in ((1_700_000_000_009, 1, range(1, 4)), (1_700_000_000_001, 2, range(4, 6))):
         path = tmp_path / f"{moment}-abcdef01-{number}.jsonl"
@@ -404,7 +410,7 @@ def test_segments_whose_names_are_out_of_order_are_no_gap(spool: Spool, tmp_path
     assert [event for _ in range(3) for event in spool.read(NOW, 10)] == []
 
 
-def test_names_that_are_refused_do_not_keep_others_out(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+def test_names_that_are_refused_do_not_keep_others_out(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
     for number in range(70):
         (tmp_path / f"{number:013d}-abcdef09-1.jsonl").symlink_to(tmp_path / "nowhere")
     writer.write("a")
@@ -432,7 +438,7 @@ def lines(writer: Writer, *labels: str, origin: str = "") -> None:
 
 
 def test_a_label_that_is_held_back_keeps_its_own_lines_and_no_others(
-    spool: Spool, writer: Writer, second: Writer
+    spool: SpoolReader, writer: Writer, second: Writer
 ) -> None:
     lines(writer, "web1", "web2", "web1")
     lines(second, "web2", "web2")
@@ -450,7 +456,7 @@ def test_a_label_that_is_held_back_keeps_its_own_lines_and_no_others(
     assert not writer.path.exists()
 
 
-def test_a_label_that_is_released_while_its_segment_is_written_comes_whole(spool: Spool, writer: Writer) -> None:
+def test_a_label_that_is_released_while_its_segment_is_written_comes_whole(spool: SpoolReader, writer: Writer) -> None:
     spool.hold_back({"web1"})
     lines(writer, "web1", "web1")
     assert spool.read(NOW, 99) == []
@@ -460,7 +466,7 @@ def test_a_label_that_is_released_while_its_segment_is_written_comes_whole(spool
     assert fids(spool.read(NOW + 1, 99)) == ["web1-1", "web1-2", "web1-3"]
 
 
-def test_lines_that_are_held_back_take_part_in_the_limit_of_a_read(spool: Spool, writer: Writer) -> None:
+def test_lines_that_are_held_back_take_part_in_the_limit_of_a_read(spool: SpoolReader, writer: Writer) -> None:
     lines(writer, *["web1"] * 25, "web2")
     writer.close()
     spool.hold_back({"web1"})
@@ -472,13 +478,13 @@ def test_lines_that_are_held_back_take_part_in_the_limit_of_a_read(spool: Spool,
     assert found == [[], [], ["web2-26"], []]
 
 
-def test_what_was_imported_is_not_held_back(spool: Spool, writer: Writer) -> None:
+def test_what_was_imported_is_not_held_back(spool: SpoolReader, writer: Writer) -> None:
     lines(writer, "web1", origin="import")
     spool.hold_back({"web1"})
     assert fids(spool.read(NOW, 99)) == ["web1-1"]
 
 
-def test_a_gap_of_a_label_that_is_held_back_waits_with_it(spool: Spool, writer: Writer) -> None:
+def test_a_gap_of_a_label_that_is_held_back_waits_with_it(spool: SpoolReader, writer: Writer) -> None:
     lines(writer, "web1")
     writer.seq += 3
     lines(writer, "web1")
@@ -496,7 +502,7 @@ def test_a_gap_of_a_label_that_is_held_back_waits_with_it(spool: Spool, writer: 
     assert [event.bans for event in events if isinstance(event, GapLine)] == [3]
 
 
-def test_numbers_that_another_recorder_may_have_taken_are_no_gap(spool: Spool, writer: Writer) -> None:
+def test_numbers_that_another_recorder_may_have_taken_are_no_gap(spool: SpoolReader, writer: Writer) -> None:
     spool.begin_anew(alone=False)
     lines(writer, "web1")
     writer.seq += 3
@@ -506,7 +512,7 @@ def test_numbers_that_another_recorder_may_have_taken_are_no_gap(spool: Spool, w
 
 
 def test_a_renamed_segment_is_read_on_and_removed_under_its_new_name(
-    writer: Writer, spool: Spool, tmp_path: Path
+    writer: Writer, spool: SpoolReader, tmp_path: Path
 ) -> None:
     writer.write("a")
     assert step(spool) == ["a"]
@@ -532,7 +538,7 @@ def signed(writer: Writer, *fids: str) -> None:
 
 
 def test_lines_say_who_wrote_them_whatever_their_segment_is_called(
-    writer: Writer, spool: Spool, tmp_path: Path
+    writer: Writer, spool: SpoolReader, tmp_path: Path
 ) -> None:
     signed(writer, "a")
     writer.rotate()
@@ -547,12 +553,12 @@ def test_lines_say_who_wrote_them_whatever_their_segment_is_called(
 
 
 @pytest.mark.parametrize("name", ["", "two words", "a:b", "x" * 500_000, "ABCDEF01"])
-def test_a_writer_that_is_none_is_taken_from_the_name(writer: Writer, spool: Spool, name: str) -> None:
+def test_a_writer_that_is_none_is_taken_from_the_name(writer: Writer, spool: SpoolReader, name: str) -> None:
     writer.raw(encode(ban("a", seq=1, writer=name)))
     assert [event.writer for event in spool.read(NOW, 10)] == ["abcdef01"]
 
 
-def test_a_lock_of_somebody_else_keeps_only_the_last_segment_of_a_writer(writer: Writer, spool: Spool) -> None:
+def test_a_lock_of_somebody_else_keeps_only_the_last_segment_of_a_writer(writer: Writer, spool: SpoolReader) -> None:
     signed(writer, "a")
     first = writer.path
     somebody = os.open(first, os.O_RDONLY)
@@ -568,7 +574,7 @@ def test_a_lock_of_somebody_else_keeps_only_the_last_segment_of_a_writer(writer:
 
 
 def test_a_live_segment_is_not_taken_for_left_when_another_writer_goes_on(
-    writer: Writer, spool: Spool, tmp_path: Path
+    writer: Writer, spool: SpoolReader, tmp_path: Path
 ) -> None:
     other = Writer(tmp_path, "abcdef02")
     signed(writer, "a")
@@ -579,7 +585,7 @@ def test_a_live_segment_is_not_taken_for_left_when_another_writer_goes_on(
     other.close()
 
 
-def test_lines_are_not_set_aside_through_a_link(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+def test_lines_are_not_set_aside_through_a_link(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (tmp_path / REJECTED).symlink_to(outside)
@@ -590,7 +596,7 @@ def test_lines_are_not_set_aside_through_a_link(writer: Writer, spool: Spool, tm
     assert list(outside.iterdir()) == [] and writer.path.exists()
 
 
-def test_a_folder_that_others_may_write_to_takes_no_lines(writer: Writer, spool: Spool, tmp_path: Path) -> None:
+def test_a_folder_that_others_may_write_to_takes_no_lines(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
     (tmp_path / REJECTED).mkdir()
     (tmp_path / REJECTED).chmod(0o770)
     writer.raw(b"garbage\n")
@@ -599,13 +605,13 @@ def test_a_folder_that_others_may_write_to_takes_no_lines(writer: Writer, spool:
     assert list((tmp_path / REJECTED).iterdir()) == [] and writer.path.exists()
 
 
-def test_snapshots_of_many_bans_are_read_a_few_at_a_time(writer: Writer, spool: Spool) -> None:
+def test_snapshots_of_many_bans_are_read_a_few_at_a_time(writer: Writer, spool: SpoolReader) -> None:
     for number in range(5):
         writer.raw(encode(held(*((f"{n}", T0, 60, 1) for n in range(15_000)), seq=number + 1)))
     assert [len(spool.read(NOW, 100)) for _ in range(4) if spool.commit() or True] == [2, 2, 1, 0]
 
 
-def test_garbage_of_any_size_is_read_in_bounded_pieces(writer: Writer, spool: Spool) -> None:
+def test_garbage_of_any_size_is_read_in_bounded_pieces(writer: Writer, spool: SpoolReader) -> None:
     for _ in range(40):
         writer.raw(b"x" * 1_000_000 + b"\n")
     writer.write("a")

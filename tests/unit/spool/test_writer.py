@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from banledger.errors import SpoolError
-from banledger.spool.reader import Spool
+from banledger.spool.reader import SpoolReader
 from banledger.spool.writer import SegmentWriter
 from tests.support.lines import T0
 
@@ -31,7 +31,7 @@ def test_what_is_written_is_what_the_recorder_reads(directory: Path) -> None:
     with SegmentWriter(directory) as writer:
         for n in range(5):
             writer.write(line(f"192.0.2.{n}", jail="j\udc80é\n"))
-    spool = Spool(directory)
+    spool = SpoolReader(directory)
     read = spool.read(NOW, 100)
     spool.close()
     assert [(event.seq, event.jail) for event in read] == [(n, "j\\udc80é\n") for n in range(1, 6)]

@@ -28,7 +28,7 @@ from banledger.ledger.check import check
 from banledger.ledger.writer import Ledger, open_to_read, open_to_write
 from banledger.service.recorder import Recorder
 from banledger.spool.events import Event
-from banledger.spool.reader import Spool
+from banledger.spool.reader import SpoolReader
 from banledger.stores.api import Advance, Applied, Outcome
 from banledger.stores.change import Change
 from banledger.stores.sqlite.engine import SqliteEngine, open_writer
@@ -426,7 +426,7 @@ def test_while_the_disk_is_full_bans_wait_and_then_none_is_missing(small_disk: P
     writer = Writer(spool)
     writer.write(*(f"10.0.{n >> 8}.{n & 255}" for n in range(1000)))
     writer.close()
-    recorder = Recorder(Spool(spool), lambda: open_to_write(str(path), "bans", "UTC"), nowhere)
+    recorder = Recorder(SpoolReader(spool), lambda: open_to_write(str(path), "bans", "UTC"), nowhere)
     for _ in range(3):
         with pytest.raises(StoreUnavailable, match="full") as caught:
             recorder.step(NOW)

@@ -15,7 +15,7 @@ import pytest
 from banledger.errors import LedgerChanged, NotALedger, StoreError
 from banledger.ledger.writer import Ledger, open_to_write
 from banledger.service.recorder import Recorder
-from banledger.spool.reader import Spool
+from banledger.spool.reader import SpoolReader
 from banledger.stores.sqlite.held import State, judge
 from tests.support.lines import ban, nowhere
 from tests.unit.spool.test_reader import NOW, Writer
@@ -344,7 +344,7 @@ def test_the_recorder_opens_the_ledger_anew_and_says_one_line_for_each_disturban
     spool = tmp_path / "spool"
     spool.mkdir()
     writer = Writer(spool)
-    recorder = Recorder(Spool(spool), lambda: opened(path), nowhere)
+    recorder = Recorder(SpoolReader(spool), lambda: opened(path), nowhere)
     for number, end in enumerate(("-wal", "-shm", "-wal")):
         writer.write(f"10.2.0.{2 * number}")
         assert recorder.step(NOW).new == 1

@@ -16,7 +16,7 @@ import pytest
 from banledger.errors import LedgerLocked, StoreUnavailable
 from banledger.ledger.writer import open_to_write
 from banledger.service.recorder import Recorder
-from banledger.spool.reader import Spool
+from banledger.spool.reader import SpoolReader
 from banledger.stores.sqlite.engine import open_writer
 from tests.support.lines import ban, nowhere
 from tests.unit.spool.test_reader import NOW, Writer
@@ -217,7 +217,7 @@ def test_a_lock_of_a_neighbour_on_the_index_makes_the_service_wait_and_not_end(
     spool = tmp_path / "spool"
     spool.mkdir()
     writer = Writer(spool)
-    recorder = Recorder(Spool(spool), lambda: open_to_write(str(served), "bans", "UTC"), nowhere)
+    recorder = Recorder(SpoolReader(spool), lambda: open_to_write(str(served), "bans", "UTC"), nowhere)
     writer.write("10.9.0.1")
     assert recorder.step(NOW).new == 1
     writer.write("10.9.0.2")

@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banledger.net.address import canonical_address
-from banledger.whois.cymru import Cymru, Origin, parse, question
+from banledger.whois.cymru import Announcement, Cymru, parse, question
 from tests.support.dns_server import DnsServer, Misbehaviour
 
 ADDRESS = "216.90.108.31"
 TEXT = "23028 | 216.90.108.0/24 | US | arin | 1998-09-25"
-ORIGIN = Origin(23028, "216.90.108.0/24", "US", "arin", "1998-09-25")
+ORIGIN = Announcement(23028, "216.90.108.0/24", "US", "arin", "1998-09-25")
 OTHER = "8.8.8.8"
 
 
@@ -88,7 +88,7 @@ def test_an_answer_has_asn_prefix_country_registry_and_date() -> None:
 
 def test_an_ipv6_answer_is_read_likewise() -> None:
     texts = [b"15169 | 2001:4860::/32 | US | arin | 2005-03-14"]
-    assert parse(texts, "2001:4860:b002::68") == Origin(15169, "2001:4860::/32", "US", "arin", "2005-03-14")
+    assert parse(texts, "2001:4860:b002::68") == Announcement(15169, "2001:4860::/32", "US", "arin", "2005-03-14")
 
 
 def test_ripencc_is_called_ripe() -> None:
@@ -108,7 +108,7 @@ def test_of_several_answers_the_longest_prefix_around_the_address_counts() -> No
 
 def test_of_several_origins_of_a_prefix_the_choice_does_not_depend_on_their_order() -> None:
     texts = [b"701 | 216.90.108.0/24 | | | ", b"23028 | 216.90.108.0/24 | | | ", b"0 | 216.90.108.0/24 | | | "]
-    assert parse(texts, ADDRESS) == parse(texts[::-1], ADDRESS) == Origin(701, "216.90.108.0/24")
+    assert parse(texts, ADDRESS) == parse(texts[::-1], ADDRESS) == Announcement(701, "216.90.108.0/24")
 
 
 def test_of_several_as_numbers_in_one_answer_the_first_that_is_somebodys_counts() -> None:
@@ -148,7 +148,7 @@ def test_a_prefix_is_written_canonically() -> None:
     ],
 )
 def test_fields_that_are_not_what_they_should_be_are_unknown(text: str) -> None:
-    assert parse([text.encode()], ADDRESS) == Origin(prefix="216.90.108.0/24")
+    assert parse([text.encode()], ADDRESS) == Announcement(prefix="216.90.108.0/24")
 
 
 HOSTILE = [b"", b"|", b"||||", b"\xff\xfe|\x80", b"|" * 60_000, b"1" * 60_000, b" " * 60_000, "١ | ٢٠/٨ | ÜS".encode()]
@@ -211,7 +211,7 @@ def test_hostile_txt_records_are_no_answer_and_no_reason_to_rest(server: DnsServ
 
 def test_an_answer_in_several_strings_is_joined(server: DnsServer, cymru: Cymru) -> None:
     server.answer(OTHER, f"{' '.join(['0'] * 126)} 15169 | 8.8.8.0/24 | US | arin | 2023-12-28")
-    assert cymru.ask(OTHER) == Origin(15169, "8.8.8.0/24", "US", "arin", "2023-12-28")
+    assert cymru.ask(OTHER) == Announcement(15169, "8.8.8.0/24", "US", "arin", "2023-12-28")
 
 
 def test_an_answer_too_long_for_a_datagram_comes_over_tcp(server: DnsServer, cymru: Cymru) -> None:

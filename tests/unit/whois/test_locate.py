@@ -1,7 +1,6 @@
 """What is known of an address without asking, put together."""
 
-from typing import NamedTuple
-
+from banledger.geo.mmdb import MmdbPlace
 from banledger.geo.place import Place
 from banledger.ledger.network import Cell, Network, Outcome
 from banledger.net.prefix import block
@@ -13,16 +12,9 @@ DAY_S = 86_400.0
 CHINESE = "115.209.121.31"
 
 
-class Located(NamedTuple):
-    """See places.Located."""
-
-    country: str | None = None
-    asn: int | None = None
-    org: str | None = None
-    source: str | None = None
-
-
-def places(files: Located | None = None, *, ask: bool = True, known: bool = True, country: str | None = "JP") -> Places:
+def places(
+    files: MmdbPlace | None = None, *, ask: bool = True, known: bool = True, country: str | None = "JP"
+) -> Places:
     """Over a cache that knows 115.209.0.0/16, proven for 115.209.121.0/24."""
     cache = Cache(14 * DAY_S, alike(None))
     if known:
@@ -78,7 +70,7 @@ def test_networks_that_are_too_wide_are_never_asked_about() -> None:
 
 
 def test_the_users_databases_stand_beside() -> None:
-    located = Located("SG", 9, "Beta", "GeoLite2-City")
+    located = MmdbPlace("SG", 9, "Beta", "GeoLite2-City")
     place = places(located).locate(CHINESE, NOW)
     assert (place.country, place.located, place.located_from) == ("JP", "SG", "GeoLite2-City")
     assert (place.asn, place.org) == (4134, "Alpha")
@@ -89,6 +81,6 @@ def test_the_users_databases_stand_beside() -> None:
 def test_blocks_are_alike_if_country_and_known_systems_are_the_same() -> None:
     chinese, other, german = block("115.209.0.0/24"), block("115.209.7.0/24"), block("5.9.0.0/24")
     assert alike(None)(chinese, other) and not alike(None)(chinese, german)
-    assert alike(lambda _: Located(asn=1))(chinese, other)
-    assert alike(lambda text: Located(asn=1 if "115.209.0" in text else None))(chinese, other)
-    assert not alike(lambda text: Located(asn=1 if "115.209.0" in text else 2))(chinese, other)
+    assert alike(lambda _: MmdbPlace(asn=1))(chinese, other)
+    assert alike(lambda text: MmdbPlace(asn=1 if "115.209.0" in text else None))(chinese, other)
+    assert not alike(lambda text: MmdbPlace(asn=1 if "115.209.0" in text else 2))(chinese, other)

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 
 from banledger.ledger.network import Answer, Network, Outcome
-from banledger.whois.cymru import Origin
+from banledger.whois.cymru import Announcement
 from banledger.whois.http.client import Response
 from banledger.whois.rdap.bootstrap_refresh import Refreshed
 from banledger.whois.rdap.client import Lookup
@@ -28,7 +28,7 @@ def nobody(*_: Any, **__: Any) -> Any:
     raise AssertionError
 
 
-def with_origin(registries: RdapServer, origin: Origin | None, **options: Any) -> Answer:
+def with_origin(registries: RdapServer, origin: Announcement | None, **options: Any) -> Answer:
     return registries.lookup(origin=lambda _: origin, **options).ask(ADDRESS, NOW)
 
 
@@ -259,7 +259,7 @@ def test_the_deadline_is_one_for_all_redirects() -> None:
 
 
 def test_the_origin_is_told_with_the_network(registries: RdapServer) -> None:
-    answer = with_origin(registries, Origin(64_500, "185.220.100.0/22", "DE", "ripe"))
+    answer = with_origin(registries, Announcement(64_500, "185.220.100.0/22", "DE", "ripe"))
 
     assert answer.network
     assert (answer.network.source, answer.network.asn) == ("rdap", 64_500)
@@ -267,7 +267,7 @@ def test_the_origin_is_told_with_the_network(registries: RdapServer) -> None:
 
 
 def test_the_origin_stands_in_where_registries_know_nothing(registries: RdapServer) -> None:
-    origin = Origin(64_500, "193.1.0.0/16", "IE", "ripe")
+    origin = Announcement(64_500, "193.1.0.0/16", "IE", "ripe")
 
     answer = registries.lookup(origin=lambda _: origin).ask("193.1.1.1", NOW)
 
@@ -281,15 +281,17 @@ def test_the_origin_stands_in_where_registries_know_nothing(registries: RdapServ
     "origin",
     [
         None,
-        Origin(64_500, None, "IE", "ripe"),
-        Origin(64_500, "193.1.0.0/16", None, "ripe"),
-        Origin(64_500, "193.1.0.0/16", "EU", "ripe"),
-        Origin(64_500, "193.2.0.0/16", "IE", "ripe"),
-        Origin(64_500, "192.0.0.0/7", "IE", "ripe"),
-        Origin(64_500, "nonsense", "IE", "ripe"),
+        Announcement(64_500, None, "IE", "ripe"),
+        Announcement(64_500, "193.1.0.0/16", None, "ripe"),
+        Announcement(64_500, "193.1.0.0/16", "EU", "ripe"),
+        Announcement(64_500, "193.2.0.0/16", "IE", "ripe"),
+        Announcement(64_500, "192.0.0.0/7", "IE", "ripe"),
+        Announcement(64_500, "nonsense", "IE", "ripe"),
     ],
 )
-def test_an_origin_that_knows_too_little_or_makes_no_sense_does_not(registries: RdapServer, origin: Origin) -> None:
+def test_an_origin_that_knows_too_little_or_makes_no_sense_does_not(
+    registries: RdapServer, origin: Announcement
+) -> None:
     answer = registries.lookup(origin=lambda _: origin).ask("193.1.1.1", NOW)
 
     assert (answer.outcome, answer.network) == (Outcome.NONE, None)
@@ -302,7 +304,7 @@ def test_the_origin_does_not_stand_in_for_a_registry_that_is_to_be_asked_again(
 ) -> None:
     registries.fault("ripe", fault)
 
-    answer = with_origin(registries, Origin(64_500, "185.220.100.0/22", "DE", "ripe"))
+    answer = with_origin(registries, Announcement(64_500, "185.220.100.0/22", "DE", "ripe"))
 
     assert (answer.outcome, answer.network) == (Outcome.FAILED, None)
 
@@ -310,7 +312,7 @@ def test_the_origin_does_not_stand_in_for_a_registry_that_is_to_be_asked_again(
 def test_the_origin_does_not_stand_in_for_a_limited_registry(registries: RdapServer) -> None:
     registries.limit("ripe")
 
-    answer = with_origin(registries, Origin(64_500, "185.220.100.0/22", "DE", "ripe"))
+    answer = with_origin(registries, Announcement(64_500, "185.220.100.0/22", "DE", "ripe"))
 
     assert (answer.outcome, answer.network, answer.asn) == (Outcome.LIMITED, None, None)
 

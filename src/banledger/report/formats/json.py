@@ -104,7 +104,7 @@ def ban_object(ban: Ban, zone: ZoneInfo, now: float, stopped: Stopped = NONE_STO
         "bancount": ban.bancount,
         "expires": None if isinf(ban.expires) else int(ban.expires),
         "unbanned": ban.unbanned,
-        "state": str(state.standing),
+        "state": str(state.phase),
         "in_force": state.in_force,
         "users": ban.users,
         "matches": ban.matches,

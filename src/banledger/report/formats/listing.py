@@ -17,19 +17,19 @@ from banledger.report.formats.chart import ASCII
 from banledger.report.formats.escape import visible
 from banledger.report.formats.moment import duration, short
 from banledger.report.formats.screen import Screen
-from banledger.report.show import NONE_STOPPED, Shown, Standing, State, Stopped, state_of
+from banledger.report.show import NONE_STOPPED, Phase, Shown, State, Stopped, state_of
 from banledger.whois.stored import AROUND, WhoisAnswer
 
 _REMARKS = 8
 _MATCHES = 100
 _DETAILED = 5  # up to so many bans are shown with all that is known
 _STYLES = {
-    Standing.UNTIL: "red",
-    Standing.FOR_EVER: "bold red",
-    Standing.RAN_OUT: "dim",
-    Standing.LIFTED: "green",
-    Standing.ENDED: "green",
-    Standing.STOPPED: "yellow",
+    Phase.UNTIL: "red",
+    Phase.FOR_EVER: "bold red",
+    Phase.RAN_OUT: "dim",
+    Phase.LIFTED: "green",
+    Phase.ENDED: "green",
+    Phase.STOPPED: "yellow",
 }
 
 
@@ -107,7 +107,7 @@ def _cell(ban: Ban, name: str, zone: ZoneInfo, state: State, *, brief: bool) -> 
         case "from":
             return Text(_from(ban), style="cyan")
         case "state":
-            return Text(_word(state) if brief else _brief(state, zone), style=_STYLES[state.standing])
+            return Text(_word(state) if brief else _brief(state, zone), style=_STYLES[state.phase])
         case "users":
             return Text(visible(", ".join(ban.users[:_MATCHES])))
         case _:
@@ -131,34 +131,34 @@ def _kind(address: str | None) -> str:
 
 
 _WORDS = {
-    Standing.UNTIL: "banned",
-    Standing.FOR_EVER: "for ever",
-    Standing.RAN_OUT: "ran out",
-    Standing.LIFTED: "lifted",
-    Standing.ENDED: "gone",
-    Standing.STOPPED: "stopped",
+    Phase.UNTIL: "banned",
+    Phase.FOR_EVER: "for ever",
+    Phase.RAN_OUT: "ran out",
+    Phase.LIFTED: "lifted",
+    Phase.ENDED: "gone",
+    Phase.STOPPED: "stopped",
 }
 
 
 def _word(state: State) -> str:
-    return _WORDS[state.standing]
+    return _WORDS[state.phase]
 
 
 def _brief(state: State, zone: ZoneInfo) -> str:
     if state.at is None:
         return "for ever"
-    if state.standing is Standing.STOPPED:
-        return str(state.standing)
-    word = "until" if state.standing is Standing.UNTIL else _word(state)
+    if state.phase is Phase.STOPPED:
+        return str(state.phase)
+    word = "until" if state.phase is Phase.UNTIL else _word(state)
     return f"{word} {short(state.at, zone)[:-3]}"
 
 
 def state_text(state: State, zone: ZoneInfo) -> str:
     """How a ban stands, in words."""
     if state.at is None:
-        return str(state.standing)
-    joint = {Standing.UNTIL: "until", Standing.ENDED: "since"}.get(state.standing, "at")
-    return f"{state.standing} {joint} {short(state.at, zone)}"
+        return str(state.phase)
+    joint = {Phase.UNTIL: "until", Phase.ENDED: "since"}.get(state.phase, "at")
+    return f"{state.phase} {joint} {short(state.at, zone)}"
 
 
 def show(
@@ -256,7 +256,7 @@ def _details(ban: Ban, zone: ZoneInfo, state: State) -> Table:
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     grid.add_row(Text("ban"), Text(ban.id, style="bold"))
-    grid.add_row(Text("state"), Text(state_text(state, zone), style=_STYLES[state.standing]))
+    grid.add_row(Text("state"), Text(state_text(state, zone), style=_STYLES[state.phase]))
     for name, value in _known(ban, zone, state):
         grid.add_row(Text(name), Text(visible(value)))
     for number, line in enumerate(ban.matches[:_MATCHES]):
@@ -285,6 +285,6 @@ def _known(ban: Ban, zone: ZoneInfo, state: State) -> list[tuple[str, str]]:
         ("bancount", str(ban.bancount)),
         ("users", ", ".join(ban.users[:_MATCHES])),
         ("origin", ban.origin),
-        ("ended", (ban.ended_because or "") if state.standing is Standing.ENDED else ""),
+        ("ended", (ban.ended_because or "") if state.phase is Phase.ENDED else ""),
     ]
     return [(name, value) for name, value in lines if value]

@@ -26,7 +26,7 @@ _CHUNK = 1 << 20
 _log = logging.getLogger("banledger")
 
 
-class State(Enum):
+class FileState(Enum):
     """What became of a file: it is as it was, its name no longer leads to it, or it was written by another program."""
 
     SAME = "same"
@@ -52,38 +52,40 @@ class Disturbance(Struct, frozen=True):
 
 
 _WHAT = {
-    State.GONE: "{} was moved or deleted",
-    State.REPLACED: "another file took the place of {}",
-    State.WRITTEN: "another program wrote to {}, or cut it",
+    FileState.GONE: "{} was moved or deleted",
+    FileState.REPLACED: "another file took the place of {}",
+    FileState.WRITTEN: "another program wrote to {}, or cut it",
 }
 _HINTS = {
     "": {
-        State.GONE: "a new one is made; or put it back",
-        State.REPLACED: "recording goes on in the file that is there now",
-        State.WRITTEN: "it is opened again; if it is damaged, stop the service and restore a copy",
+        FileState.GONE: "a new one is made; or put it back",
+        FileState.REPLACED: "recording goes on in the file that is there now",
+        FileState.WRITTEN: "it is opened again; if it is damaged, stop the service and restore a copy",
     },
     "-wal": {
-        State.GONE: "what it held is copied into the ledger",
-        State.REPLACED: "what it held is copied into the ledger",
-        State.WRITTEN: "the ledger is opened again, with what can be read of it",
+        FileState.GONE: "what it held is copied into the ledger",
+        FileState.REPLACED: "what it held is copied into the ledger",
+        FileState.WRITTEN: "the ledger is opened again, with what can be read of it",
     },
-    "-shm": dict.fromkeys(State, "the ledger is opened again, which makes it anew"),
+    "-shm": dict.fromkeys(FileState, "the ledger is opened again, which makes it anew"),
 }
 
 
-def judge(path: Path, database: State, wal: State, index: State, *, checkpointed: bool) -> Disturbance | None:
+def judge(
+    path: Path, database: FileState, wal: FileState, index: FileState, *, checkpointed: bool
+) -> Disturbance | None:
     """What the states of the files mean together; None: nothing happened.
 
     `checkpointed`: the database was written, but only with what `-wal` holds.
     """
     states = {"": database, "-wal": wal, "-shm": index}
-    touched = [end for end, state in states.items() if state is not State.SAME]
+    touched = [end for end, state in states.items() if state is not FileState.SAME]
     if not touched:
         return None
     end, state = touched[0], states[touched[0]]
-    save = State.WRITTEN not in (database, wal)
-    stale = wal is State.REPLACED if database is State.SAME else wal is State.SAME and not checkpointed
-    put_back = database is State.SAME and wal in (State.GONE, State.REPLACED)
+    save = FileState.WRITTEN not in (database, wal)
+    stale = wal is FileState.REPLACED if database is FileState.SAME else wal is FileState.SAME and not checkpointed
+    put_back = database is FileState.SAME and wal in (FileState.GONE, FileState.REPLACED)
     return Disturbance(_WHAT[state].format(f"{path}{end}"), _HINTS[end][state], save, stale, put_back)
 
 
@@ -141,15 +143,15 @@ class HeldFiles:
         database = self._state(self.path, self._database, self._database_was, _HEADER)
         wal = self._state(self._wal_path, self._wal, self._wal_was, _WAL_HEADER)
         index = _state_of_name(self._index_path, self._index)
-        if database is wal is index is State.SAME:
+        if database is wal is index is FileState.SAME:
             return None
-        checkpointed = database is State.WRITTEN and self._is_checkpointed()
+        checkpointed = database is FileState.WRITTEN and self._is_checkpointed()
         return judge(self.path, database, wal, index, checkpointed=checkpointed)
 
-    def _state(self, path: Path, file: int, was: tuple[int, bytes], length: int) -> State:
+    def _state(self, path: Path, file: int, was: tuple[int, bytes], length: int) -> FileState:
         named = _state_of_name(path, _identity(os.fstat(file)))
-        if named is State.SAME and _look(file, length) != was:
-            return State.WRITTEN
+        if named is FileState.SAME and _look(file, length) != was:
+            return FileState.WRITTEN
         return named
 
     def _is_checkpointed(self) -> bool:
@@ -200,11 +202,11 @@ def _look(file: int, length: int) -> tuple[int, bytes]:
     return os.fstat(file).st_size, os.pread(file, length, 0)
 
 
-def _state_of_name(path: Path, identity: tuple[int, int]) -> State:
+def _state_of_name(path: Path, identity: tuple[int, int]) -> FileState:
     try:
-        return State.SAME if _identity(path.stat()) == identity else State.REPLACED
+        return FileState.SAME if _identity(path.stat()) == identity else FileState.REPLACED
     except OSError:
-        return State.GONE
+        return FileState.GONE
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

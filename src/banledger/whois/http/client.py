@@ -128,15 +128,15 @@ class Transport:
     def _connection(self, where: Url, watchdog: Watchdog) -> "_Connection":
         proxy = proxy_for(where.host, self._proxy, self._environment)
         if proxy is None:
-            place = Place(where.host, 443, self._permitted, self._resolve, watchdog)
+            place = Endpoint(where.host, 443, self._permitted, self._resolve, watchdog)
             return _Connection(place, where.host, ssl_context=self._trust)
-        place = Place(proxy.host, proxy.port, lambda _: True, self._resolve, watchdog)
+        place = Endpoint(proxy.host, proxy.port, lambda _: True, self._resolve, watchdog)
         connection = _Connection(place, proxy.host, proxy.port, ssl_context=self._trust)
         connection.set_tunnel(where.host, 443, headers=proxy.headers)
         return connection
 
 
-class Place(Struct, frozen=True):
+class Endpoint(Struct, frozen=True):
     """Where to connect to, and what is to be minded."""
 
     host: str
@@ -169,7 +169,7 @@ class Place(Struct, frozen=True):
 class _Connection(HTTPSConnection):
     """One that goes to the address that was judged; the certificate is still checked for the name."""
 
-    def __init__(self, place: Place, *words: Any, **options: Any) -> None:
+    def __init__(self, place: Endpoint, *words: Any, **options: Any) -> None:
         super().__init__(*words, **options)
         self._place = place
 

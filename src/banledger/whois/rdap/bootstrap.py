@@ -86,7 +86,7 @@ def packaged() -> Bootstrap:
     return parse_bootstrap(place.joinpath("ipv4.json").read_bytes(), place.joinpath("ipv6.json").read_bytes())
 
 
-class _File(Struct):
+class _BootstrapFile(Struct):
     """RFC 9224, 3: services are pairs of networks and URLs."""
 
     version: str
@@ -94,7 +94,7 @@ class _File(Struct):
     services: list[tuple[list[str], list[str]]]
 
 
-_decoder = msgspec.json.Decoder(_File)
+_decoder = msgspec.json.Decoder(_BootstrapFile)
 
 
 def parse_bootstrap(ipv4: bytes, ipv6: bytes) -> Bootstrap:
@@ -111,7 +111,7 @@ def parse_bootstrap(ipv4: bytes, ipv6: bytes) -> Bootstrap:
     return Bootstrap(registries, (published[0], published[1]))
 
 
-def _file(data: bytes) -> _File:
+def _file(data: bytes) -> _BootstrapFile:
     if len(data) > _BYTES_MOST:
         raise ValueError(f"a bootstrap file of {len(data)} bytes")
     try:
@@ -125,7 +125,7 @@ def _file(data: bytes) -> _File:
     return file
 
 
-def _registries(file: _File, version: int) -> Iterator[tuple[Block, Registry]]:
+def _registries(file: _BootstrapFile, version: int) -> Iterator[tuple[Block, Registry]]:
     for networks, urls in file.services:
         secure = [_base(url) for url in urls if url.lower().startswith("https:")]
         if not secure:

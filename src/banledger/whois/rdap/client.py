@@ -9,7 +9,7 @@ and all of it within one deadline. What the network does ends in an `Answer`, ne
 
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import structs
 
@@ -18,6 +18,7 @@ from banledger.net.address import canonical_address
 from banledger.net.codes import country_code
 from banledger.net.prefix import Block, block
 from banledger.net.special import described
+from banledger.whois.cymru import Announcement
 from banledger.whois.http.client import Response, TransportError
 from banledger.whois.http.guard import is_public
 from banledger.whois.http.url import Url, https_url
@@ -30,19 +31,6 @@ REDIRECTS_MOST = 3
 
 _REDIRECTS = {301, 302, 303, 307, 308}
 _LIMITS = {429, 503}
-
-
-class Origin(Protocol):
-    """Who announces an address; see `cymru.Origin`."""
-
-    @property
-    def asn(self) -> int | None: ...
-    @property
-    def prefix(self) -> str | None: ...
-    @property
-    def country(self) -> str | None: ...
-    @property
-    def registry(self) -> str | None: ...
 
 
 class Lookup:
@@ -63,7 +51,7 @@ class Lookup:
         get: Get,
         bootstrap: Refreshed,
         *,
-        origin: Callable[[str], Origin | None] | None = None,
+        origin: Callable[[str], Announcement | None] | None = None,
         take: Callable[[str, float], float] | None = None,
         deadline_s: float = 20.0,
         clock: Callable[[], float] = time.time,
@@ -202,7 +190,7 @@ def _network(response: Response, asked: str, now: float) -> Network:
     return rdap.parse(response.body, asked, registry=registry_at(host).name, fetched=now)
 
 
-def _prefix(origin: Origin, asked: Block) -> str | None:
+def _prefix(origin: Announcement, asked: Block) -> str | None:
     """The announced network around the address, if it makes sense."""
     text = canonical_address(origin.prefix or "")
     there = block(text) if text else None
