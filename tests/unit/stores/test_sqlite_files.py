@@ -16,7 +16,7 @@ from banledger.errors import LedgerChanged, NotALedger, StoreError
 from banledger.ledger.writer import Ledger, open_to_write
 from banledger.service.recorder import Recorder
 from banledger.spool.reader import SpoolReader
-from banledger.stores.sqlite.held import State, judge
+from banledger.stores.sqlite.held import FileState, judge
 from tests.support.lines import ban, nowhere
 from tests.unit.spool.test_reader import NOW, Writer
 from tests.unit.stores.test_sqlite import _assert_whole, bans_in, contents, written
@@ -439,17 +439,19 @@ def test_a_wal_that_a_reader_keeps_growing_is_one_line_and_shrinks_when_the_read
 # The rule
 
 
-@pytest.mark.parametrize("database", State)
-@pytest.mark.parametrize("wal", State)
+@pytest.mark.parametrize("database", FileState)
+@pytest.mark.parametrize("wal", FileState)
 @pytest.mark.parametrize("checkpointed", [False, True])
 def test_nothing_is_copied_from_what_another_wrote_or_read_with_what_it_does_not_belong_to(
-    database: State, wal: State, checkpointed: bool
+    database: FileState, wal: FileState, checkpointed: bool
 ) -> None:
-    found = judge(Path("/l"), database, wal, State.SAME, checkpointed=checkpointed)
-    if database is wal is State.SAME:
+    found = judge(Path("/l"), database, wal, FileState.SAME, checkpointed=checkpointed)
+    if database is wal is FileState.SAME:
         assert found is None
         return
     assert found is not None
-    assert not (found.save and State.WRITTEN in (database, wal))
-    assert not (found.stale and database is State.SAME and wal in (State.SAME, State.WRITTEN))
-    assert found.stale or not (wal is State.SAME and database in (State.REPLACED, State.GONE) and not checkpointed)
+    assert not (found.save and FileState.WRITTEN in (database, wal))
+    assert not (found.stale and database is FileState.SAME and wal in (FileState.SAME, FileState.WRITTEN))
+    assert found.stale or not (
+        wal is FileState.SAME and database in (FileState.REPLACED, FileState.GONE) and not checkpointed
+    )
