@@ -10,6 +10,8 @@ import pytest
 from banledger.clock import ClockWatch
 from banledger.errors import StoreUnavailable
 from banledger.ledger.check import check
+from banledger.ledger.labels import Labels
+from banledger.ledger.nonces import Nonces
 from banledger.ledger.writer import open_to_read, open_to_write
 from banledger.service.memory import Memory
 from banledger.service.recorder import Recorder
@@ -92,6 +94,7 @@ class World:
         self.spool = folder / "spool"
         self.spool.mkdir()
         self.memory = folder / "recorder.json"
+        self.nonces = folder / "labels"
         self.elapsed = Clock(0.0)
         self.writer = Writer(self.spool)
         self.written = 0
@@ -105,6 +108,7 @@ class World:
             nowhere,
             watch=ClockWatch(self.elapsed),
             memory=Memory(self.memory, self.place.url),
+            labels=Labels("a recorder", nonces=Nonces(self.nonces), elapsed=self.elapsed),
         )
         return self.recorder
 
@@ -328,5 +332,5 @@ def test_the_service_notices_it_after_both_were_killed(private_server: MakeServe
     recording.wait_for(WENT_BACK + ": 10 lines")
     recording.assert_whole()
     recording.wait_for("days written to lately are whole")
-    assert [path.name for path in state.iterdir()] == ["recorder.json"]
+    assert sorted(path.name for path in state.iterdir()) == ["labels", "recorder.json"]
     recording.close()

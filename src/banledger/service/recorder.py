@@ -124,6 +124,7 @@ class Recorder:
         self._labels = labels or Labels(elapsed=self._watch.elapsed)
         self._lock = lock or SpoolLock(spool.directory)
         self._unlocked = False
+        self._compared = False  # what the store has recorded with what we remember
         self._replay = Replay(spool, memory or Memory())
         self._gate = Gate(self._watch.elapsed, pace)
         self._tidy_at = 0.0
@@ -142,7 +143,7 @@ class Recorder:
             self._gate.reopen()
             if ledger.damaged:
                 _log.error(_DAMAGED, ledger.keys.meta)
-            self._replay.opened(ledger)
+            self._compared = False
             self._identity = ledger.identity
         return self._ledger
 
@@ -219,6 +220,9 @@ class Recorder:
             if ledger.shared and self._waits_for_rebuild(ledger):
                 return Recorded()
             self._lock_spool()
+            if not self._compared:
+                self._replay.opened(ledger)
+                self._compared = True
             if self._labels.due and ledger.lost():
                 self._go_back()
                 return Recorded()
@@ -250,8 +254,7 @@ class Recorder:
             return
         alone = self._lock.hold()
         self._spool.begin_anew(alone=alone)
-        if self._ledger is not None:
-            self._replay.opened(self._ledger)
+        self._compared = False
         if not alone and not self._spool.missing and not self._unlocked:
             self._unlocked = True
             _log.warning(
