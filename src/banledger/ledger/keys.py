@@ -352,7 +352,8 @@ class Keyspace:
             return Standing(id_)
         if key == self.gap(id_):
             return self._gap_standing(id_, fields)
-        return self.standing(from_hash(id_, fields))
+        # Fields of an older state may stand beside the present `expires`, which follows from one of them.
+        return self.standing(from_hash(id_, {name: text for name, text in fields.items() if name != "expires"}))
 
     def _gap_standing(self, id_: str, fields: Mapping[str, str]) -> Standing:
         return Standing(id_, marks=(Mark(self.gaps, id_, read.moment(fields, "seen")),))
