@@ -1,5 +1,6 @@
 """Servers for every test that wants one (see `tests/support/servers.py`)."""
 
+import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -71,3 +72,14 @@ def private_server(tmp_path: Path) -> Iterator[MakeServer]:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """An authority, its server's, its client's and a server's with a wrong name."""
     return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(autouse=True)
+def _no_handlers_left() -> Iterator[None]:
+    """A command that ran in this process logs to its own stderr; take that handler away again."""
+    logger = logging.getLogger("banledger")
+    handlers, level, propagate = list(logger.handlers), logger.level, logger.propagate
+    yield
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
+    logger.propagate = propagate
