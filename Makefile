@@ -7,6 +7,7 @@ JOBS ?= 2
 ARGS ?=
 SCRIPTS := tools/bootstrap tools/fetch-package tools/unpack-fail2ban tools/unpack-redis \
 	tools/debian-root tools/in-root tools/test-elsewhere tools/commit-msg .ci/run
+COVERAGE := --cov --cov-report=term --cov-fail-under=90 # of a whole run; ARGS= replaces it
 BENCHES ?= $(sort $(wildcard bench/[a-z]*.py))
 
 .DEFAULT_GOAL := help
@@ -25,7 +26,7 @@ demo: ## a real fail2ban, a real auth.log, and the ledger of it (ARGS= for optio
 test: lint types ## lint, types and all tests (JOBS=2, ARGS= for pytest)
 	@tools/unpack-fail2ban
 	@tools/unpack-redis
-	$(BIN)/python -m pytest -n $(JOBS) -m "not long" $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) -m "not long" $(or $(ARGS),$(COVERAGE))
 
 test-debian13: ## the same in a fresh Debian 13, made for it and removed again (needs root)
 	@tools/test-elsewhere trixie
@@ -57,5 +58,5 @@ long: ## the tests that take minutes
 	$(BIN)/python -m pytest -m long $(ARGS)
 
 clean: ## remove what was made here, the environment too
-	rm -rf .venv .cache build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .cache .coverage build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

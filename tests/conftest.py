@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
@@ -27,7 +28,30 @@ for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, lambda *_: None)
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Before Python 3.12, measure coverage where it is cheap: tracing doubles the CPU time of what it measures.
+
+    Left out are end-to-end tests, property tests, and contract tests on a second kind of server.
+    """
+    if sys.version_info >= (3, 12):
+        return
+    for item in items:
+        is_property = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        if is_property or "tests/e2e/" in item.nodeid or "valkey" in item.nodeid:
+            item.add_marker(pytest.mark.no_cover)
+
+
 MakeServer: TypeAlias = Callable[..., StoreServer]
+
+
+@pytest.fixture(autouse=True)
+def _logger_as_before() -> Iterator[None]:
+    """Put the logger back as it was: `banledger record`, run in the test's process, makes it its own."""
+    log = logging.getLogger("banledger")
+    before = log.handlers, log.level, log.propagate
+    yield
+    log.handlers, log.level, log.propagate = before
 
 
 @pytest.fixture(scope="session", params=NAMES)

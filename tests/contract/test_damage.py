@@ -62,7 +62,7 @@ def test_lines_of_a_damaged_ban_wait_and_are_recorded_after_a_rebuild(
 
 
 @pytest.mark.parametrize(("field", "rubbish"), [("jail", "other"), ("server", "x" * (3 << 20)), ("ip", "1.2.3.4.5")])
-def test_a_hash_of_which_nobody_can_tell_what_it_was_goes_to_quarantine(
+def test_a_hash_whose_ban_is_unknown_goes_to_quarantine(
     engine: Engine, ledger: Ledger, key: str, field: str, rubbish: str
 ) -> None:
     engine.assign(key, {field: rubbish})
@@ -74,7 +74,7 @@ def test_a_hash_of_which_nobody_can_tell_what_it_was_goes_to_quarantine(
     assert faults(engine) == {}
 
 
-def test_a_key_of_another_kind_where_a_ban_should_be_sets_its_lines_aside_or_is_overwritten(
+def test_a_wrong_type_at_a_bans_key_sets_its_lines_aside_or_is_overwritten(
     engine: Engine, ledger: Ledger, key: str
 ) -> None:
     engine.replace({key: {}})
@@ -88,7 +88,7 @@ def test_a_key_of_another_kind_where_a_ban_should_be_sets_its_lines_aside_or_is_
     assert ledger.days() == {"2026-11-23": 3}
 
 
-def test_snapshots_say_nothing_of_a_damaged_ban(engine: Engine, ledger: Ledger) -> None:
+def test_snapshots_do_not_amend_a_damaged_ban(engine: Engine, ledger: Ledger) -> None:
     ledger.record([start(T0 - 9), ban(writer="a", bantime=-1)], nowhere)
     engine.assign(key_of(ledger, "192.0.2.1"), {"failures": "x"})
     for number in range(3):
@@ -97,7 +97,7 @@ def test_snapshots_say_nothing_of_a_damaged_ban(engine: Engine, ledger: Ledger) 
     assert list(engine.members(KEYS.aside)) == []
 
 
-def test_a_damaged_gap_is_left_out_named_and_mended(engine: Engine, ledger: Ledger) -> None:
+def test_a_damaged_gap_is_left_out_reported_and_repaired(engine: Engine, ledger: Ledger) -> None:
     ledger.record([gap(), gap(T0 + 60)], nowhere)
     (key, *_) = engine.keys("bans:{2611}:gap:*")
     fields = engine.hashes([key])[0]
@@ -109,7 +109,7 @@ def test_a_damaged_gap_is_left_out_named_and_mended(engine: Engine, ledger: Ledg
     assert len(ledger.gaps()) == 2 and faults(engine) == {}
 
 
-def test_rubbish_in_an_outbox_is_set_aside_said_named_and_removed(open_engine: Callable[[], Engine]) -> None:
+def test_invalid_outbox_entries_are_set_aside_logged_reported_and_removed(open_engine: Callable[[], Engine]) -> None:
     engine = open_engine()
     Ledger(engine, KEYS, "UTC").record([ban()], nowhere)
     outbox = KEYS.outbox("2611")
@@ -132,7 +132,7 @@ def test_rubbish_in_an_outbox_is_set_aside_said_named_and_removed(open_engine: C
     assert len(list(ledger.ids("jail", "sshd"))) == 2
 
 
-def test_scores_and_members_that_are_rubbish_are_left_out_named_and_removed(engine: Engine, ledger: Ledger) -> None:
+def test_invalid_scores_and_members_are_left_out_reported_and_removed(engine: Engine, ledger: Ledger) -> None:
     ledger.record([ban()], nowhere)
     inf = float("inf")
     top = [Mark(KEYS.top("day"), day, 5.0) for day in ("soon", "9999-12-31", "2026-02-30", "\x1b[2J", "0001-01-01")]

@@ -38,7 +38,7 @@ def change(before: Hash | None = None, fields: Hash | None = None, key: str = A,
 FIRST = {"x": "1", "country": "j"}
 
 
-def test_an_absent_key_is_empty_and_no_error(engine: Engine) -> None:
+def test_a_missing_key_reads_as_empty(engine: Engine) -> None:
     assert engine.hashes(["no"]) == [{}]
     assert list(engine.members("no")) == []
     assert engine.cards(["no"]) == [0]
@@ -50,7 +50,7 @@ def test_an_absent_key_is_empty_and_no_error(engine: Engine) -> None:
     assert list(engine.keys("no*")) == []
 
 
-def test_a_change_puts_the_hash_and_all_that_follows(engine: Engine) -> None:
+def test_a_change_writes_the_hash_and_all_its_entries(engine: Engine) -> None:
     assert engine.apply([change(), change(key=B)]) == [Applied(), Applied()]
     assert engine.hashes([A]) == [FIRST]
     assert set(engine.members("bans:country:j")) == {"a", "b"}
@@ -59,7 +59,7 @@ def test_a_change_puts_the_hash_and_all_that_follows(engine: Engine) -> None:
     assert engine.tally([COUNT]) == {"j": 2}
 
 
-def test_a_change_whose_guard_fails_does_nothing_and_says_what_is_there(engine: Engine) -> None:
+def test_a_failed_guard_changes_nothing_and_returns_the_current_hash(engine: Engine) -> None:
     engine.apply([change()])
     assert engine.apply([change()]) == [Conflict(FIRST)]
     assert engine.apply([change({"x": "2"})]) == [Conflict(FIRST)]
@@ -69,7 +69,7 @@ def test_a_change_whose_guard_fails_does_nothing_and_says_what_is_there(engine: 
 
 
 @pytest.mark.parametrize("least", [1, 3])
-def test_tallies_are_added_up_whatever_their_members_are_called(engine: Engine, least: int) -> None:
+def test_tallies_are_summed_for_any_member_name(engine: Engine, least: int) -> None:
     names = ["a", "a b", "a,b", "'\"\\", "é", "中", "7", " "]
     other = COUNT.replace("2611", "2612")
     engine.mend(Repair(tallies=[Mark(COUNT, name, float(least)) for name in names]))
@@ -78,7 +78,7 @@ def test_tallies_are_added_up_whatever_their_members_are_called(engine: Engine, 
     assert engine.tally([COUNT, "no", other]) == dict(zip(names, added, strict=True))
 
 
-def test_tallies_that_were_damaged_are_added_up_as_they_are(engine: Engine) -> None:
+def test_damaged_tallies_are_summed_as_stored(engine: Engine) -> None:
     other = COUNT.replace("2611", "2612")
     engine.mend(Repair(tallies=[Mark(COUNT, name, 1.0) for name in "abcdef"]))
     engine.mend(Repair(tallies=[Mark(other, "a", -1.0), Mark(other, "b", 0.0), Mark(other, "g", -2.0)]))
@@ -86,7 +86,7 @@ def test_tallies_that_were_damaged_are_added_up_as_they_are(engine: Engine) -> N
     assert engine.tally([other]) == {"a": -1, "b": 0, "g": -2}
 
 
-def test_a_guard_may_ask_for_values_and_for_absence(engine: Engine) -> None:
+def test_a_guard_may_require_values_or_absence(engine: Engine) -> None:
     engine.apply([change()])
     assert engine.apply([change(FIRST, {"y": "2"}, guard={"x": "1", "y": None})]) == [Applied()]
     assert engine.hashes([A]) == [{"y": "2"}]
@@ -106,7 +106,7 @@ def test_moving_from_one_set_to_another_moves_the_rankings(engine: Engine) -> No
     assert list(engine.members("bans:country:k")) == ["a"]
 
 
-def test_removing_a_hash_leaves_no_trace(engine: Engine) -> None:
+def test_removing_a_hash_removes_all_its_entries(engine: Engine) -> None:
     engine.apply([change(joins=(SLOT + "day:d",))])
     engine.apply([change(FIRST, {}, leaves=(SLOT + "day:d",))])
     assert list(engine.keys("*")) == []
@@ -140,32 +140,32 @@ def test_rankings_are_highest_first_and_equal_ones_backwards_by_bytes(engine: En
     assert engine.scores([SLOT + "pending", "no"], ["z", "no", "b"]) == [[1.0, None, 2.0], [None, None, None]]
 
 
-def test_due_lists_what_is_at_most_lowest_first(engine: Engine) -> None:
+def test_due_lists_members_up_to_a_score_lowest_first(engine: Engine) -> None:
     engine.apply([change(marks=tuple(Mark(SLOT + "pending", str(n), float(n)) for n in range(5)))])
     assert engine.due(SLOT + "pending", 2.0, 2) == ["0", "1"]
     assert engine.due(SLOT + "pending", 2.0, 9) == ["0", "1", "2"]
     assert engine.due(SLOT + "pending", 9.0, 9) == ["0", "1", "2", "3", "4"]
 
 
-def test_claim_keeps_what_is_there(engine: Engine) -> None:
+def test_claim_keeps_an_existing_value(engine: Engine) -> None:
     assert engine.claim("bans:meta", {"layout": "1"}) == {"layout": "1"}
     assert engine.claim("bans:meta", {"layout": "2", "zone": "UTC"}) == {"layout": "1", "zone": "UTC"}
 
 
-def test_assign_replaces_what_is_there_and_keeps_the_rest(engine: Engine) -> None:
+def test_assign_replaces_named_fields_and_keeps_the_others(engine: Engine) -> None:
     engine.assign("bans:meta", {"layout": "1", "zone": "UTC"})
     engine.assign("bans:meta", {"layout": "2"})
     assert engine.hashes(["bans:meta"]) == [{"layout": "2", "zone": "UTC"}]
 
 
-def test_enlisting_twice_is_enlisting_once(engine: Engine) -> None:
+def test_enlisting_is_idempotent(engine: Engine) -> None:
     engine.enlist("bans:months", ["2611", "2612"])
     engine.enlist("bans:months", ["2612"])
     assert sorted(engine.members("bans:months")) == ["2611", "2612"]
     assert engine.cards(["bans:months"]) == [2]
 
 
-def test_large_sets_come_whole(engine: Engine) -> None:
+def test_large_sets_are_read_completely(engine: Engine) -> None:
     names = [f"{n:05d}" for n in range(2500)]
     engine.enlist("s", names)
     assert sorted(engine.members("s")) == names
@@ -198,14 +198,14 @@ def test_everything_is_there_after_the_store_is_opened_again(engine: Engine, ope
 
 
 @pytest.mark.parametrize("size", [1, 3, 1500])
-def test_batches_of_any_size_count_the_same(engine: Engine, size: int) -> None:
+def test_batch_size_does_not_change_the_counts(engine: Engine, size: int) -> None:
     changes = [change(key=f"{SLOT}ban:{n:05d}") for n in range(size)]
     assert engine.apply(changes) == [Applied()] * size
     assert engine.ranking("bans:top:country", 0, 2) == [("j", float(size))]
     assert engine.tally([COUNT]) == {"j": size}
 
 
-def test_a_hash_is_replaced_by_exactly_another_or_by_nothing(engine: Engine) -> None:
+def test_replace_writes_exactly_the_new_hash_or_removes_it(engine: Engine) -> None:
     engine.assign("bans:whois:192.0.2.0/24", {"name": "OLD", "country": "DE"})
     engine.replace({"bans:whois:192.0.2.0/24": {"name": "NEW"}, "bans:cell:192.0.2.0/24": {"asked": "1"}})
     assert engine.hashes(["bans:whois:192.0.2.0/24", "bans:cell:192.0.2.0/24"]) == [{"name": "NEW"}, {"asked": "1"}]
@@ -216,7 +216,7 @@ def test_a_hash_is_replaced_by_exactly_another_or_by_nothing(engine: Engine) -> 
     assert engine.hashes(["bans:whois:192.0.2.0/24"]) == [{"name": "AGAIN"}]
 
 
-def test_a_lease_is_one_holders_until_it_is_given_back_or_taken_unchanged(engine: Engine) -> None:
+def test_a_lease_has_one_holder_until_it_is_released_or_expires_unchanged(engine: Engine) -> None:
     engine.assign("bans:lookups", {"pause:ripe": "9.0"})
 
     def lease(holder: str, until: str, seen: Held = Held()) -> Held:  # noqa: B008  # frozen
@@ -235,12 +235,12 @@ def test_a_lease_is_one_holders_until_it_is_given_back_or_taken_unchanged(engine
 
 
 @pytest.mark.parametrize("free", [{"until": "9e9"}, {"holder": "a"}, {"holder": "a", "until": "soon"}])
-def test_a_lease_that_makes_no_sense_is_free(engine: Engine, free: Hash) -> None:
+def test_an_invalid_lease_counts_as_free(engine: Engine, free: Hash) -> None:
     engine.assign("bans:lookups", free)
     assert engine.lease("bans:lookups", Held("b", "70"), Held()) == Held("b", "70")
 
 
-def test_fields_are_exchanged_only_where_one_has_an_expected_value(engine: Engine) -> None:
+def test_fields_are_exchanged_only_if_one_has_the_expected_value(engine: Engine) -> None:
     key, (one, two, other) = "bans:label:web1", ({"nonce": "1", "last": ""}, {"nonce": "2"}, {"rival": "é"})
     assert engine.exchange(key, "nonce", ["9"], one, {}) == {}
     assert engine.hashes([key]) == [{}]
@@ -256,7 +256,7 @@ def test_fields_are_exchanged_only_where_one_has_an_expected_value(engine: Engin
 KEY = "bans:position:web1"
 
 
-def test_an_advance_only_raises_and_takes_away_what_is_named(engine: Engine) -> None:
+def test_an_advance_only_raises_values_and_removes_named_fields(engine: Engine) -> None:
     engine.advance([Advance(KEY, {"a": "10 x", "b": "7"})])
     engine.advance([Advance(KEY, {"a": "9 y", "b": "12", "c": "1"})])
     assert engine.hashes([KEY]) == [{"a": "10 x", "b": "12", "c": "1"}]
@@ -266,7 +266,7 @@ def test_an_advance_only_raises_and_takes_away_what_is_named(engine: Engine) -> 
     assert engine.kind(KEY) == "none"
 
 
-def test_an_advance_comes_with_changes_that_apply_and_not_with_conflicts(engine: Engine) -> None:
+def test_an_advance_is_written_with_applied_changes_only(engine: Engine) -> None:
     engine.apply([change()], [Advance(KEY, {"a": "1"})])
     assert engine.hashes([KEY]) == [{"a": "1"}]
     engine.apply([change(), change(key=B)], [Advance(KEY, {"a": "2"})])

@@ -53,7 +53,7 @@ def jail() -> Jail:
     return made
 
 
-def test_a_term_that_changed_while_fail2ban_was_down_is_put_right(ledger: Ledger, jail: Jail) -> None:
+def test_a_term_changed_while_fail2ban_was_down_is_corrected(ledger: Ledger, jail: Jail) -> None:
     jail.restart(bantime=3600)
     record(ledger, jail.lines)
     assert in_force(ledger)[A] == inf
@@ -73,7 +73,7 @@ def test_a_ban_that_fail2ban_did_not_restore_has_ended(ledger: Ledger, jail: Jai
     assert (gone.ended_because, gone.unbanned, gone.failures) == ("not restored", None, 5)
 
 
-def test_what_changed_unseen_is_found_by_the_next_snapshot(ledger: Ledger, jail: Jail) -> None:
+def test_the_next_snapshot_finds_changes_without_events(ledger: Ledger, jail: Jail) -> None:
     jail.changes_unseen(B, -1)
     jail.vanishes_unseen(C)
     jail.bans["203.0.113.9"] = (T0 - 5, 600)  # came while the spool was full
@@ -82,7 +82,7 @@ def test_what_changed_unseen_is_found_by_the_next_snapshot(ledger: Ledger, jail:
     assert in_force(ledger) == truth(jail)
 
 
-def test_a_stopped_jail_has_nobody_in_force_and_no_ban_is_touched(ledger: Ledger, jail: Jail) -> None:
+def test_a_stopped_jail_has_no_bans_in_force_and_changes_no_record(ledger: Ledger, jail: Jail) -> None:
     record(ledger, jail.lines)
     before = {id_: ledger.bans([id_]) for id_ in ledger.store().members(KEYS.members("jail", "sshd"))}
     jail.stop()
@@ -94,13 +94,13 @@ def test_a_stopped_jail_has_nobody_in_force_and_no_ban_is_touched(ledger: Ledger
     assert in_force(ledger) == truth(jail)
 
 
-def test_an_action_that_leaves_a_running_jail_ends_nothing(ledger: Ledger, jail: Jail) -> None:
+def test_an_action_removed_from_a_running_jail_ends_no_ban(ledger: Ledger, jail: Jail) -> None:
     record(ledger, [*jail.lines, stop(jail.wall + 1, writer="00000001", left=1)])
     assert len(in_force(ledger)) == 3
 
 
 @pytest.mark.parametrize("step", [-3600.0, -(10.0**6), 3600.0, 10.0 * 365 * 86_400])
-def test_a_clock_that_is_set_changes_nothing(ledger: Ledger, jail: Jail, step: float) -> None:
+def test_setting_the_clock_changes_no_ban(ledger: Ledger, jail: Jail, step: float) -> None:
     jail.steps(step)
     jail.unban(A)
     jail.restart()
@@ -116,7 +116,7 @@ def test_a_clock_that_is_set_changes_nothing(ledger: Ledger, jail: Jail, step: f
 @pytest.mark.parametrize("step", [-30.0, -3600.0, -3 * 86_400.0, 3600.0])
 @pytest.mark.parametrize("spaced", [5.0, 100.0])
 @pytest.mark.parametrize("read", ["at once", "line by line", "by a recorder that went down with the machine"])
-def test_a_reboot_without_a_stop_and_with_another_clock_leaves_the_lines_in_order(
+def test_lines_stay_in_order_after_a_reboot_without_stop_and_with_another_clock(
     ledger: Ledger, step: float, spaced: float, read: str
 ) -> None:
     jail = Jail()
@@ -147,7 +147,7 @@ def test_a_reboot_without_a_stop_and_with_another_clock_leaves_the_lines_in_orde
 
 @pytest.mark.parametrize("reboot", [False, True])
 @pytest.mark.parametrize("step", [0.0, -7200.0])
-def test_more_restarts_than_a_source_remembers_read_again_give_the_same_ledger(
+def test_replaying_more_restarts_than_a_source_keeps_gives_the_same_ledger(
     ledger: Ledger, reboot: bool, step: float
 ) -> None:
     jail = Jail()
@@ -188,7 +188,7 @@ def test_an_imported_ban_is_in_force_only_if_a_snapshot_or_a_restored_line_has_i
     assert in_force(ledger) == truth(jail)
 
 
-def test_a_snapshot_cut_short_judges_what_its_parts_speak_of(ledger: Ledger) -> None:
+def test_an_incomplete_snapshot_judges_only_bans_of_its_parts(ledger: Ledger) -> None:
     jail = Jail()
     for n in range(40):
         jail.ban(f"192.0.2.{n}")
@@ -203,7 +203,7 @@ def test_a_snapshot_cut_short_judges_what_its_parts_speak_of(ledger: Ledger) -> 
     assert in_force(ledger) == truth(jail)
 
 
-def test_a_snapshot_cut_short_judges_what_is_no_address_too(ledger: Ledger) -> None:
+def test_an_incomplete_snapshot_judges_fids_that_are_not_addresses_too(ledger: Ledger) -> None:
     jail = Jail()
     for n in range(20):
         jail.ban(f"user {n}")
@@ -223,7 +223,7 @@ def test_a_term_beyond_every_calendar_is_amended_once(ledger: Ledger, jail: Jail
     assert ledger.record(jail.lines[-1:], nowhere).amended == 0
 
 
-def test_a_snapshot_of_an_earlier_writer_is_no_evidence(ledger: Ledger, jail: Jail) -> None:
+def test_a_snapshot_of_an_earlier_writer_is_ignored(ledger: Ledger, jail: Jail) -> None:
     jail.snapshot()
     (old,) = [line for line in jail.lines if isinstance(line, HeldLine)]
     jail.restart()
@@ -233,7 +233,7 @@ def test_a_snapshot_of_an_earlier_writer_is_no_evidence(ledger: Ledger, jail: Ja
     assert in_force(ledger) == truth(jail)
 
 
-def test_snapshots_of_two_writers_at_once_are_ignored_and_that_is_said_once(ledger: Ledger, jail: Jail) -> None:
+def test_snapshots_of_two_concurrent_writers_are_ignored_and_logged_once(ledger: Ledger, jail: Jail) -> None:
     jail.restart(killed=True)
     first, second = jail.lines[0].writer, jail.lines[-1].writer
     assert first != second
@@ -251,7 +251,7 @@ def test_snapshots_of_two_writers_at_once_are_ignored_and_that_is_said_once(ledg
     assert ledger.notices() == []
 
 
-def test_of_two_writers_at_once_the_one_that_stops_takes_only_its_own_bans_along(ledger: Ledger, jail: Jail) -> None:
+def test_a_stop_of_one_of_two_concurrent_writers_ends_only_its_own_bans(ledger: Ledger, jail: Jail) -> None:
     first = jail.lines[0].writer
     jail.restart(killed=True)
     jail.ban("203.0.113.9")
@@ -270,7 +270,7 @@ def test_of_two_writers_at_once_the_one_that_stops_takes_only_its_own_bans_along
         assert in_force(ledger) == {}
 
 
-def test_after_a_second_writer_has_stopped_snapshots_count_again(ledger: Ledger, jail: Jail) -> None:
+def test_snapshots_count_again_after_the_second_writer_stopped(ledger: Ledger, jail: Jail) -> None:
     first = jail.lines[0].writer
     jail.restart(killed=True)
     rival: list[Event] = [ban("203.0.113.7", jail.wall + 100, writer=first), stop(jail.wall + 150, writer=first)]
@@ -283,7 +283,7 @@ def test_after_a_second_writer_has_stopped_snapshots_count_again(ledger: Ledger,
     assert in_force(ledger) == truth(jail)
 
 
-def test_a_writer_that_goes_on_though_the_last_one_stopped_is_heard(ledger: Ledger, jail: Jail) -> None:
+def test_events_of_an_earlier_writer_count_after_the_last_one_stopped(ledger: Ledger, jail: Jail) -> None:
     first = jail.lines[0].writer
     jail.restart(killed=True)
     jail.passes(100)
@@ -294,7 +294,7 @@ def test_a_writer_that_goes_on_though_the_last_one_stopped_is_heard(ledger: Ledg
     assert in_force(ledger).keys() == {A, B, C, "203.0.113.7"}
 
 
-def test_a_jail_that_is_gone_after_a_crash_of_the_machine_has_nobody_in_force(ledger: Ledger, jail: Jail) -> None:
+def test_a_jail_missing_after_a_machine_crash_has_no_bans_in_force(ledger: Ledger, jail: Jail) -> None:
     record(ledger, jail.lines)
     other = start(jail.wall + 5, writer="b", jail="other", boot="b1", clock=2000.0)
     record(ledger, [other])
@@ -311,7 +311,7 @@ def test_a_jail_that_is_gone_after_a_crash_of_the_machine_has_nobody_in_force(le
     assert in_force(fresh) == truth(jail)
 
 
-def test_a_label_that_changed_takes_its_bans_with_it_and_that_is_said_once(ledger: Ledger, jail: Jail) -> None:
+def test_a_changed_label_takes_the_old_bans_out_of_force_and_is_logged_once(ledger: Ledger, jail: Jail) -> None:
     jail.stop()
     record(ledger, jail.lines)
     record(
@@ -323,7 +323,7 @@ def test_a_label_that_changed_takes_its_bans_with_it_and_that_is_said_once(ledge
     assert ledger.banned_now(T0 + 10) == 1
 
 
-def test_old_actions_are_taken_at_their_word(ledger: Ledger) -> None:
+def test_events_of_old_actions_without_starts_are_believed(ledger: Ledger) -> None:
     jail = Jail(silent=True)
     jail.lines.clear()
     jail.ban(A)
@@ -334,7 +334,7 @@ def test_old_actions_are_taken_at_their_word(ledger: Ledger) -> None:
     assert in_force(ledger) == truth(jail)
 
 
-def test_a_list_of_active_bans_that_lost_some_is_completed_by_the_next_snapshot(ledger: Ledger, jail: Jail) -> None:
+def test_the_next_snapshot_completes_a_list_of_active_bans(ledger: Ledger, jail: Jail) -> None:
     record(ledger, jail.lines)
     key = KEYS.active("web1", "sshd")
     listed = [id_ for id_, _ in ledger.store().ranking(key, 0, 9)]
@@ -362,7 +362,7 @@ def colliding(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("terms", [(-1, -1), (86_400, -1)])
 @pytest.mark.parametrize("left", [{A, B}, {A}, {B}, set()])
-def test_bans_that_would_have_the_same_id_are_told_apart(
+def test_bans_with_colliding_ids_stay_separate(
     ledger: Ledger, colliding: None, left: set[str], terms: tuple[int, int]
 ) -> None:
     jail = Jail()
@@ -382,9 +382,7 @@ def test_bans_that_would_have_the_same_id_are_told_apart(
 @pytest.mark.parametrize(
     ("field", "value"), [("since", "x"), ("shift", "nan"), ("past", "a:b c"), ("begun", "inf"), ("state", "\x1b[2J")]
 )
-def test_a_source_whose_hash_makes_no_sense_counts_as_unknown(
-    ledger: Ledger, jail: Jail, field: str, value: str
-) -> None:
+def test_a_source_with_an_invalid_hash_counts_as_unknown(ledger: Ledger, jail: Jail, field: str, value: str) -> None:
     ledger._engine.assign(KEYS.source(source_token("web1", "sshd")), {field: value})
     record(ledger, jail.lines)
     assert in_force(ledger) == truth(jail)
@@ -464,7 +462,7 @@ _told = st.one_of(
 @given(st.lists(_told, max_size=10), st.sampled_from([1, 3, 100]), st.booleans())
 @example([("passes", 20.0), ("ban", A, -1), ("power_cut", -86_400.0), ("unban", A)], 1, True)
 @example([("passes", 100.0), ("ban", A, -1), ("power_cut", -86_400.0), ("unban", A)], 100, False)
-def test_what_every_line_tells_of_needs_no_snapshot(
+def test_events_alone_give_the_bans_in_force_without_a_snapshot(
     happenings: list[tuple[object, ...]], at_once: int, anew: bool
 ) -> None:
     jail = Jail()
@@ -477,7 +475,7 @@ def test_what_every_line_tells_of_needs_no_snapshot(
     assert in_force(ledger) == truth(jail)
 
 
-def test_an_import_is_no_second_writer(ledger: Ledger, jail: Jail) -> None:
+def test_an_import_does_not_count_as_a_second_writer(ledger: Ledger, jail: Jail) -> None:
     late = jail.wall + 600.0
     record(ledger, [*jail.lines, ban("203.0.113.1", late, late, writer="99999999", origin="import")])
     assert ledger.notices() == []
@@ -497,7 +495,7 @@ def test_a_writer_whose_start_was_lost_is_followed(ledger: Ledger, jail: Jail) -
     assert in_force(ledger, T0 + 700.0) == truth(jail)
 
 
-def test_a_snapshot_that_claims_the_future_or_a_part_that_is_none_is_no_evidence(ledger: Ledger, jail: Jail) -> None:
+def test_a_snapshot_from_the_future_or_with_an_invalid_part_is_ignored(ledger: Ledger, jail: Jail) -> None:
     record(ledger, jail.lines)
     writer = jail.lines[-1].writer
     record(ledger, [held(as_of=jail.wall + 1, writer=writer, part=5, parts=2)])

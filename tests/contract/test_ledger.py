@@ -66,7 +66,7 @@ def test_recording_again_changes_nothing(ledger: Ledger) -> None:
     assert dump(ledger.store()) == before
 
 
-def test_an_unban_keeps_the_ban_and_takes_it_off_the_active_ones(ledger: Ledger) -> None:
+def test_an_unban_keeps_the_record_and_removes_it_from_the_active_bans(ledger: Ledger) -> None:
     ledger.record([ban()], nowhere)
     assert ledger.record([unban(seen=T0 + 60)], nowhere) == Recorded(lines=1, amended=1)
     assert ledger.store().kind("bans:active:web1|sshd") == "none"
@@ -91,7 +91,7 @@ def test_an_amendment_whose_ban_never_comes_is_forgotten(ledger: Ledger) -> None
     assert [key for key in ledger.store().keys("*") if ":ban:" in key or "pending" in key] == []
 
 
-def test_what_ran_out_long_ago_leaves_the_list_of_active_bans_with_a_snapshot_and_never_by_the_clock(
+def test_only_a_snapshot_removes_expired_bans_from_the_active_list_never_the_clock(
     ledger: Ledger,
 ) -> None:
     ledger.record([ban(), ban("192.0.2.2", bantime=-1)], nowhere)
@@ -140,7 +140,7 @@ def test_gaps_are_kept_with_what_was_lost(ledger: Ledger) -> None:
         "\x00",
     ],
 )
-def test_names_from_outside_do_no_harm(ledger: Ledger, name: str) -> None:
+def test_hostile_names_do_not_break_keys(ledger: Ledger, name: str) -> None:
     ledger.record([ban(fid=name, jail=name, users=(name,))], nowhere)
     assert [key for key in ledger.store().keys("*") if not key.isprintable() or len(key) > 200] == []
     (recorded,) = ledger.bans(ledger.ids_of_day("2026-11-23"))
@@ -177,7 +177,7 @@ def test_the_page_of_the_keyspace_has_every_field_of_the_ledgers_own_hash(engine
     assert {name.partition(":")[0] for name in meta} == described - (set() if ledger.shared else {"server"})
 
 
-def test_what_is_no_ledger_or_a_newer_one_is_refused(open_engine: Callable[[], Engine]) -> None:
+def test_a_foreign_hash_or_a_newer_layout_is_refused(open_engine: Callable[[], Engine]) -> None:
     engine = open_engine()
     with pytest.raises(LedgerMissing):
         LedgerReader(engine, KEYS)
@@ -260,7 +260,9 @@ def test_a_crash_between_any_two_steps_is_healed(batches: list[list[Event]], cra
 
 
 @given(st.lists(ticket_lines, max_size=5), st.lists(ticket_lines, max_size=5), st.randoms(use_true_random=False))
-def test_two_recorders_at_once_leave_what_one_would(one: list[Ticket], two: list[Ticket], turn: Random) -> None:
+def test_two_concurrent_recorders_leave_the_same_ledger_as_one(
+    one: list[Ticket], two: list[Ticket], turn: Random
+) -> None:
     """Their steps interleave in any way; conflicts are computed again."""
     wanted, model = fresh()
     model.record([*one, *two], nowhere)

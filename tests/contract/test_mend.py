@@ -8,14 +8,14 @@ from tests.contract.test_engine import COUNT, SLOT, change
 SET, TOP, PENDING = "bans:country:j", "bans:top:country", SLOT + "pending"
 
 
-def test_members_are_put_and_taken_whatever_was_there(engine: Engine) -> None:
+def test_members_are_added_and_removed_idempotently(engine: Engine) -> None:
     engine.enlist(SET, ["a", "b"])
     engine.mend(Repair(joins=[(SET, "b"), (SET, "c"), ("bans:country:k", "c")], leaves=[(SET, "a"), (SET, "no")]))
     assert sorted(engine.members(SET)) == ["b", "c"]
     assert engine.cards([SET, "bans:country:k"]) == [2, 1]
 
 
-def test_scores_are_set_and_taken_whatever_was_there(engine: Engine) -> None:
+def test_scores_are_set_and_removed_idempotently(engine: Engine) -> None:
     engine.apply([change()])
     engine.mend(Repair(tallies=[Mark(COUNT, "j", 7.0), Mark(COUNT, "k", 2.0)], marks=[Mark(TOP, "j", 9.0)]))
     assert engine.tally([COUNT]) == {"j": 7, "k": 2}
@@ -24,7 +24,7 @@ def test_scores_are_set_and_taken_whatever_was_there(engine: Engine) -> None:
     assert (engine.tally([COUNT]), engine.kind(TOP)) == ({"j": 7}, "none")
 
 
-def test_a_key_that_holds_nothing_any_more_is_gone(engine: Engine) -> None:
+def test_an_emptied_key_disappears(engine: Engine) -> None:
     engine.mend(Repair(joins=[(SET, "a")], tallies=[Mark(COUNT, "j", 1.0)], marks=[Mark(PENDING, "a", 5.0)]))
     gone = Repair(leaves=[(SET, "a")], tallies=[Mark(COUNT, "j", None)], marks=[Mark(PENDING, "a", None)])
     engine.mend(gone)
@@ -32,7 +32,7 @@ def test_a_key_that_holds_nothing_any_more_is_gone(engine: Engine) -> None:
     assert [engine.kind(key) for key in (SET, COUNT, PENDING)] == ["none"] * 3
 
 
-def test_mending_twice_is_mending_once(engine: Engine) -> None:
+def test_mending_is_idempotent(engine: Engine) -> None:
     repair = Repair([(SET, "a")], [(SET, "b")], [Mark(COUNT, "j", 1.0)], [Mark(PENDING, "a", float("inf"))])
     engine.mend(repair)
     once = dump(engine)
@@ -40,7 +40,7 @@ def test_mending_twice_is_mending_once(engine: Engine) -> None:
     assert dump(engine) == once
 
 
-def test_what_was_mended_goes_on_as_if_it_had_been_applied(engine: Engine) -> None:
+def test_changes_apply_on_top_of_mended_tallies(engine: Engine) -> None:
     engine.apply([change()])
     engine.mend(Repair(leaves=[(SET, "a")], tallies=[Mark(COUNT, "j", 5.0)], marks=[Mark(TOP, "j", 5.0)]))
     engine.mend(Repair([(SET, "a")], [], [Mark(COUNT, "j", 1.0)], [Mark(TOP, "j", 1.0)]))

@@ -82,7 +82,7 @@ def test_a_crash_before_or_after_any_request_or_reply_is_healed(
     mortal.close()
 
 
-def test_whois_that_dies_before_or_after_any_request_or_reply_is_gone_on_with(redis_server: StoreServer) -> None:
+def test_whois_resumes_after_a_crash_before_or_after_any_request(redis_server: StoreServer) -> None:
     lines = [ban(address, 1_795_400_000 + number) for number, address in enumerate(ADDRESSES)]
     left, died = 0, True
     while died:
@@ -143,9 +143,7 @@ class Late(RedisEngine):
 
 
 @pytest.mark.parametrize("starts_late", [False, True])
-def test_who_is_late_leaves_what_another_made_of_the_ban_meanwhile(
-    redis_server: StoreServer, *, starts_late: bool
-) -> None:
+def test_a_late_recorder_keeps_changes_another_made_meanwhile(redis_server: StoreServer, *, starts_late: bool) -> None:
     lines: list[Event] = [ban("192.0.2.1", 1_795_400_000), ban("192.0.2.2", 1_795_400_000)]
     more: list[Event] = [unban("192.0.2.1", 1_795_400_000, seen=1_795_400_060)]
     _, model = fresh()

@@ -281,7 +281,7 @@ def example(pattern: str) -> str:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
-def test_rubbish_at_any_key_is_named_and_stops_and_soils_no_command(row: tuple[str, str, str], engine: Engine) -> None:
+def test_invalid_data_at_any_key_is_reported_and_breaks_no_command(row: tuple[str, str, str], engine: Engine) -> None:
     sample(engine)
     clean = contents_of(engine)
     word = KIND_OF(example(row[0]))

@@ -134,7 +134,7 @@ def test_a_near_cell_inherits_and_is_proven_later(ledger: Ledger, world: World, 
     assert faults(ledger) == []
 
 
-def test_what_one_recorder_learned_another_knows_and_after_a_restart_too(
+def test_networks_are_shared_between_recorders_and_survive_a_restart(
     open_engine: Callable[[], Engine], world: World, clock: Clock, request: pytest.FixtureRequest
 ) -> None:
     engine = open_engine()
@@ -151,7 +151,9 @@ def test_what_one_recorder_learned_another_knows_and_after_a_restart_too(
     assert len(world.asked) == 2
 
 
-def test_only_the_holder_of_the_lease_asks_and_when_it_dies_another(ledger: Ledger, world: World, clock: Clock) -> None:
+def test_only_the_lease_holder_asks_and_another_takes_over_when_it_dies(
+    ledger: Ledger, world: World, clock: Clock
+) -> None:
     if not ledger.shared:
         pytest.skip("nobody else may write to it")
     one, two = desk(world), desk(world, holder="two")
@@ -168,7 +170,7 @@ def test_only_the_holder_of_the_lease_asks_and_when_it_dies_another(ledger: Ledg
     assert world.asked[-1][1] == real("2001:db8:5::1")
 
 
-def test_an_old_answer_is_served_while_it_is_asked_for_again_and_history_stays(
+def test_a_stale_answer_is_used_while_it_is_refreshed_and_recorded_bans_keep_theirs(
     ledger: Ledger, world: World, clock: Clock
 ) -> None:
     one = desk(world)
@@ -190,7 +192,7 @@ def test_an_old_answer_is_served_while_it_is_asked_for_again_and_history_stays(
     assert faults(ledger) == []
 
 
-def test_a_failure_is_remembered_and_tried_again_ever_more_slowly(ledger: Ledger, world: World, clock: Clock) -> None:
+def test_a_failure_is_kept_and_retried_with_backoff(ledger: Ledger, world: World, clock: Clock) -> None:
     one = desk(world)
     address = real("198.51.1.1")
     world.faults[address] = Answer(address=address, registry="ripe", outcome=Came.FAILED, problem="too slow")
@@ -206,9 +208,7 @@ def test_a_failure_is_remembered_and_tried_again_ever_more_slowly(ledger: Ledger
     assert bans_of(ledger, address)[0].whois == "proven"
 
 
-def test_that_registries_know_nothing_is_remembered_and_ends_the_waiting(
-    ledger: Ledger, world: World, clock: Clock
-) -> None:
+def test_an_empty_answer_is_kept_and_ends_the_waiting(ledger: Ledger, world: World, clock: Clock) -> None:
     one = desk(world)
     ledger.record([ban("9.9.9.9"), ban("9.9.9.8", T0 + 1)], one.places.locate)
     run(one, ledger, clock, 5)
@@ -220,7 +220,7 @@ def test_that_registries_know_nothing_is_remembered_and_ends_the_waiting(
     assert faults(ledger) == []
 
 
-def test_a_registry_that_wants_a_pause_gets_it_from_everybody(ledger: Ledger, world: World, clock: Clock) -> None:
+def test_all_recorders_honour_a_registrys_pause(ledger: Ledger, world: World, clock: Clock) -> None:
     one, two = desk(world), desk(world, holder="two")
     address = real("198.51.1.1")
     world.faults[address] = Answer(address=address, registry="apnic", outcome=Came.LIMITED, retry_s=600.0)
@@ -235,7 +235,7 @@ def test_a_registry_that_wants_a_pause_gets_it_from_everybody(ledger: Ledger, wo
     assert bans_of(ledger, address)[0].whois == "proven"
 
 
-def test_a_registry_that_is_out_of_reach_is_said_once_and_so_is_its_return(
+def test_an_unreachable_registry_is_logged_once_and_its_return_too(
     ledger: Ledger, world: World, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "banledger")
@@ -265,7 +265,7 @@ def test_the_queue_is_bounded_and_the_newest_come_first(ledger: Ledger, world: W
     assert faults(ledger) == []
 
 
-def test_where_the_newest_can_not_be_asked_about_older_ones_are(
+def test_older_bans_are_asked_about_while_the_newest_cannot_be(
     ledger: Ledger, world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("banledger.whois.queue.PAGE", 10)
@@ -281,7 +281,7 @@ def test_where_the_newest_can_not_be_asked_about_older_ones_are(
     assert ledger.waiting() == 30
 
 
-def test_old_bans_are_not_asked_about_but_get_what_is_known(ledger: Ledger, world: World, clock: Clock) -> None:
+def test_old_bans_are_not_asked_about_but_take_known_networks(ledger: Ledger, world: World, clock: Clock) -> None:
     one = desk(world)
     old = clock.now - 31 * DAY_S
     ledger.record([ban(real("198.51.1.1"), old)], one.places.locate)
@@ -296,7 +296,7 @@ def test_old_bans_are_not_asked_about_but_get_what_is_known(ledger: Ledger, worl
     assert ledger.waiting() == 0
 
 
-def test_a_smaller_network_that_is_no_more_is_forgotten(ledger: Ledger, world: World, clock: Clock) -> None:
+def test_a_smaller_network_that_no_longer_exists_is_forgotten(ledger: Ledger, world: World, clock: Clock) -> None:
     one = desk(world)
     address = real("198.51.100.130")
     ledger.record([ban(address)], one.places.locate)
@@ -313,14 +313,14 @@ def test_a_smaller_network_that_is_no_more_is_forgotten(ledger: Ledger, world: W
     assert other.places.locate(address, clock.now).network == "5.51.100.0/24"
 
 
-def test_who_is_told_not_to_ask_does_not(ledger: Ledger, world: World, clock: Clock) -> None:
+def test_whois_asks_nobody_when_disabled(ledger: Ledger, world: World, clock: Clock) -> None:
     one = desk(world, ask=False)
     ledger.record([ban(address) for address in ADDRESSES], one.places.locate)
     run(one, ledger, clock, 60)
     assert world.asked == [] and ledger.waiting() == 0
 
 
-def test_bans_of_the_last_days_that_nobody_asked_about_are_asked_about_later(
+def test_recent_bans_recorded_while_whois_was_off_are_asked_about_later(
     ledger: Ledger, world: World, clock: Clock
 ) -> None:
     silent = desk(world, ask=False)
@@ -335,7 +335,7 @@ def test_bans_of_the_last_days_that_nobody_asked_about_are_asked_about_later(
     assert faults(ledger) == []
 
 
-def test_no_more_of_them_wait_than_may(
+def test_the_number_of_waiting_bans_is_bounded(
     ledger: Ledger, world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("banledger.whois.worker._AMENDED", 5)
@@ -349,7 +349,7 @@ def test_no_more_of_them_wait_than_may(
     assert {bans_of(ledger, line.fid)[0].whois for line in lines[:10]} == {"waiting"}
 
 
-def test_bans_that_wait_do_so_no_longer_if_nobody_is_to_be_asked(ledger: Ledger, world: World, clock: Clock) -> None:
+def test_waiting_ends_when_whois_is_disabled(ledger: Ledger, world: World, clock: Clock) -> None:
     one, silent = desk(world), desk(world, ask=False)
     ledger.networks.put([_network("5.51.0.0/16")], [_found("5.51.1.0/24")], clock.now)
     run(one, ledger, clock, 1)
@@ -362,7 +362,7 @@ def test_bans_that_wait_do_so_no_longer_if_nobody_is_to_be_asked(ledger: Ledger,
     assert world.asked == [] and faults(ledger) == []
 
 
-def test_a_failure_of_the_store_loses_no_answer(
+def test_a_store_failure_loses_no_answer(
     ledger: Ledger, world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = desk(world)
@@ -383,9 +383,7 @@ def test_a_failure_of_the_store_loses_no_answer(
     assert ledger.waiting() == 0 and len(world.asked) == 3
 
 
-def test_a_small_network_that_nobody_has_any_more_is_asked_about_once(
-    ledger: Ledger, world: World, clock: Clock
-) -> None:
+def test_a_small_network_that_no_longer_exists_is_asked_about_once(ledger: Ledger, world: World, clock: Clock) -> None:
     one = desk(world)
     address = real("198.51.100.130")
     ledger.record([ban(address)], one.places.locate)
@@ -397,7 +395,7 @@ def test_a_small_network_that_nobody_has_any_more_is_asked_about_once(
     assert len(world.asked) == 2 and bans_of(ledger, address)[1].whois == "none"
 
 
-def test_a_clock_that_is_put_back_stops_nothing(ledger: Ledger, world: World, clock: Clock) -> None:
+def test_a_clock_step_back_does_not_stop_whois(ledger: Ledger, world: World, clock: Clock) -> None:
     one = desk(world)
     ledger.record([ban("5.51.1.1")], one.places.locate)
     run(one, ledger, clock, 5)
@@ -408,7 +406,7 @@ def test_a_clock_that_is_put_back_stops_nothing(ledger: Ledger, world: World, cl
     assert ledger.waiting() == 0 and world.asked[-1][1] == "6.51.1.1"
 
 
-def test_a_registry_behind_another_that_wants_a_pause_gets_it_alone(ledger: Ledger, world: World, clock: Clock) -> None:
+def test_a_pause_of_a_referred_registry_applies_to_it_alone(ledger: Ledger, world: World, clock: Clock) -> None:
     one = desk(world)
     national = Answer(
         address="5.51.1.1", registry="apnic", by="jpnic.rdap.apnic.net", outcome=Came.LIMITED, retry_s=7 * DAY_S
@@ -421,7 +419,7 @@ def test_a_registry_behind_another_that_wants_a_pause_gets_it_alone(ledger: Ledg
     assert ledger.waiting() == 1
 
 
-def test_older_knowledge_takes_no_newer_ones_place(ledger: Ledger, world: World, clock: Clock) -> None:
+def test_an_older_answer_does_not_replace_a_newer_one(ledger: Ledger, world: World, clock: Clock) -> None:
     one = desk(world)
     ledger.record([ban("5.51.1.1")], one.places.locate)
     run(one, ledger, clock, 5)
@@ -441,7 +439,7 @@ def test_older_knowledge_takes_no_newer_ones_place(ledger: Ledger, world: World,
     assert one.places.locate("9.9.9.9", clock.now).country == "RU"
 
 
-def test_a_flood_is_given_up_page_by_page(
+def test_a_flood_is_dropped_from_the_queue_page_by_page(
     ledger: Ledger, world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("banledger.ledger.writer._AT_ONCE", 10)
@@ -453,7 +451,7 @@ def test_a_flood_is_given_up_page_by_page(
     assert ledger.waiting() <= 5
 
 
-def test_hashes_that_make_no_sense_are_as_if_they_were_not_there(ledger: Ledger, world: World, clock: Clock) -> None:
+def test_invalid_hashes_count_as_missing(ledger: Ledger, world: World, clock: Clock) -> None:
     engine = ledger._engine
     engine.replace({"bans:whois:junk": {"cidrs": "junk", "source": "", "registry": "", "fetched": "1"},
                     "bans:whois:5.51.0.0/16": {"cidrs": "5.51.0.0/16 x", "source": "", "registry": "", "fetched": "1"},
@@ -475,7 +473,7 @@ def _found(cidr: str) -> Cell:
     return Cell(cidr=cidr, asked=T0, result=Came.FOUND)
 
 
-def test_an_imported_country_stands_whatever_whois_says(ledger: Ledger, world: World, clock: Clock) -> None:
+def test_whois_does_not_replace_an_imported_country(ledger: Ledger, world: World, clock: Clock) -> None:
     one = desk(world)
     address = real("198.51.100.1")
     ledger.record([ban(address)], one.places.locate)
@@ -504,7 +502,7 @@ def test_a_line_about_a_network_is_kept_unless_something_newer_is_known(ledger: 
     assert one.places.locate("5.51.99.1", world.clock.now).whois == "waiting"
 
 
-def test_no_registry_is_asked_more_often_than_it_likes(ledger: Ledger, world: World, clock: Clock) -> None:
+def test_no_registry_is_asked_above_its_rate(ledger: Ledger, world: World, clock: Clock) -> None:
     one = desk(world)
     rng = Random(3)
     lines = [ban(f"{rng.choice((5, 6, 7))}.51.{n}.{rng.randrange(1, 250)}", T0 + n) for n in range(90)]
@@ -534,7 +532,7 @@ def jump(desk: Desk, ledger: Ledger, clock: Clock, ahead: float, seconds: float 
 
 
 @pytest.mark.parametrize("ahead", JUMPS)
-def test_bans_that_wait_or_come_while_the_clock_is_wrong_are_answered(
+def test_bans_waiting_or_recorded_under_a_wrong_clock_are_answered(
     ledger: Ledger, world: World, clock: Clock, ahead: float
 ) -> None:
     one = desk(world)
@@ -553,9 +551,7 @@ def test_bans_that_wait_or_come_while_the_clock_is_wrong_are_answered(
 
 
 @pytest.mark.parametrize("ahead", JUMPS)
-def test_no_ban_stops_waiting_because_of_a_clock_that_just_jumped(
-    ledger: Ledger, world: World, clock: Clock, ahead: float
-) -> None:
+def test_a_clock_jump_ends_no_bans_waiting(ledger: Ledger, world: World, clock: Clock, ahead: float) -> None:
     one = desk(world)
     world.down = True
     ledger.record([ban(f"5.51.{n}.1") for n in range(9)], one.places.locate)
@@ -565,7 +561,7 @@ def test_no_ban_stops_waiting_because_of_a_clock_that_just_jumped(
 
 
 @pytest.mark.parametrize("ahead", JUMPS)
-def test_a_pause_is_as_long_as_it_was_said_whatever_the_clock_does(
+def test_a_pause_keeps_its_length_when_the_clock_is_set(
     ledger: Ledger, world: World, clock: Clock, ahead: float
 ) -> None:
     one = desk(world)
@@ -596,7 +592,7 @@ def test_a_pause_that_a_wrong_clock_left_does_not_outlast_a_restart(
 
 
 @pytest.mark.parametrize("ahead", [YEARS_S, -YEARS_S])
-def test_what_was_learned_by_a_wrong_clock_is_asked_about_again(
+def test_answers_recorded_under_a_wrong_clock_are_asked_for_again(
     ledger: Ledger, world: World, clock: Clock, ahead: float
 ) -> None:
     one = desk(world)
@@ -612,7 +608,7 @@ def test_what_was_learned_by_a_wrong_clock_is_asked_about_again(
 
 
 @pytest.mark.parametrize("fetched", [T0 + YEARS_S, T0 - YEARS_S])
-def test_news_of_a_network_replace_what_a_wrong_clock_left(ledger: Ledger, fetched: float) -> None:
+def test_a_new_answer_replaces_one_recorded_under_a_wrong_clock(ledger: Ledger, fetched: float) -> None:
     def line(moment: float, name: str) -> NetworkLine:
         return NetworkLine(
             v=1, seq=1, seen=moment, server="w", jail="whois", cidrs=("5.51.0.0/16",), source="rdap", registry="ripe",
@@ -626,7 +622,7 @@ def test_news_of_a_network_replace_what_a_wrong_clock_left(ledger: Ledger, fetch
     assert network is not None and cell is not None and (network.name, cell.asked) == ("RIGHT", T0)
 
 
-def test_news_of_a_network_are_taken_by_a_recorder_whose_clock_is_behind(ledger: Ledger) -> None:
+def test_a_recorder_whose_clock_is_behind_takes_new_networks(ledger: Ledger) -> None:
     line = NetworkLine(
         v=1, seq=1, seen=T0, server="w", jail="whois", cidrs=("5.51.0.0/16",), source="rdap", registry="ripe",
         fetched=T0, name="NAME", about="5.51.1.1",
@@ -669,7 +665,7 @@ def test_recorders_with_different_clocks_take_turns_with_the_lease(
 
 
 @pytest.mark.parametrize("ahead", [YEARS_S, -YEARS_S])
-def test_a_lease_taken_by_a_clock_that_jumped_blocks_nobody(
+def test_a_lease_taken_under_a_jumped_clock_blocks_no_recorder(
     ledger: Ledger, world: World, clock: Clock, ahead: float
 ) -> None:
     if not ledger.shared:
@@ -683,7 +679,7 @@ def test_a_lease_taken_by_a_clock_that_jumped_blocks_nobody(
     assert ledger.waiting() == 0
 
 
-def test_what_a_recorder_far_behind_learned_others_know_within_a_day(
+def test_networks_from_a_recorder_with_a_late_clock_reach_others_within_a_day(
     ledger: Ledger, world: World, clock: Clock
 ) -> None:
     if not ledger.shared:
@@ -754,7 +750,7 @@ _lines = st.lists(
 
 @given(st.lists(_lines, min_size=1, max_size=3), st.lists(st.integers(0, 80), max_size=5))
 @settings(max_examples=60, deadline=None)
-def test_whoever_crashes_wherever_every_ban_ends_with_its_own_network(
+def test_every_ban_gets_its_own_network_whichever_recorder_crashes(
     batches: list[list[BanLine]], crashes: list[int]
 ) -> None:
     clock = Clock(T0 + 10.0)
@@ -785,9 +781,7 @@ def test_whoever_crashes_wherever_every_ban_ends_with_its_own_network(
 
 @given(_lines, _lines, st.randoms(use_true_random=False))
 @settings(max_examples=40, deadline=None)
-def test_two_recorders_share_what_waits_and_what_they_learn(
-    mine: list[BanLine], theirs: list[BanLine], turn: Random
-) -> None:
+def test_two_recorders_share_waiting_bans_and_answers(mine: list[BanLine], theirs: list[BanLine], turn: Random) -> None:
     clock = Clock(T0 + 10.0)
     world, store = World(WORLD, clock), Store()
     both = []

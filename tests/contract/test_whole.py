@@ -59,7 +59,7 @@ def plain(contents: dict[str, object]) -> dict[str, object]:
 # Copy
 
 
-def test_a_copy_is_what_its_source_is(source: Ledger, engine: Engine) -> None:
+def test_a_copy_equals_its_source(source: Ledger, engine: Engine) -> None:
     target = Target(engine, KEYS)
     assert copy(end(source), target) == Copied(new=6)
     assert list(verify(end(source), target)) == []
@@ -68,7 +68,7 @@ def test_a_copy_is_what_its_source_is(source: Ledger, engine: Engine) -> None:
     assert meta["timezone"] == "Europe/Berlin" and "made_by" not in meta
 
 
-def test_copying_again_brings_what_has_changed_since(source: Ledger, engine: Engine) -> None:
+def test_copying_again_brings_later_changes(source: Ledger, engine: Engine) -> None:
     target = Target(engine, KEYS)
     copy(end(source), target)
     source.record([ban("192.0.2.77"), unban(seen=T0 + 9), ban("192.0.2.9")], nowhere)
@@ -77,7 +77,7 @@ def test_copying_again_brings_what_has_changed_since(source: Ledger, engine: Eng
     assert copy(end(source), target) == Copied(same=7)
 
 
-def test_amendments_that_the_source_has_forgotten_go(source: Ledger, engine: Engine) -> None:
+def test_amendments_missing_in_the_source_are_removed(source: Ledger, engine: Engine) -> None:
     target = Target(engine, KEYS)
     copy(end(source), target)
     source.tidy(T0 + 30 * 86_400)
@@ -85,7 +85,7 @@ def test_amendments_that_the_source_has_forgotten_go(source: Ledger, engine: Eng
     assert list(verify(end(source), target)) == []
 
 
-def test_a_ban_that_only_the_copy_has_stays_unless_it_is_pruned(source: Ledger, engine: Engine) -> None:
+def test_a_ban_only_in_the_copy_stays_without_prune(source: Ledger, engine: Engine) -> None:
     target = Target(engine, KEYS)
     copy(end(source), target)
     (lost,) = source.bans(list(source.ids("user", "root")))
@@ -97,7 +97,7 @@ def test_a_ban_that_only_the_copy_has_stays_unless_it_is_pruned(source: Ledger, 
     assert list(verify(end(source), target)) == []
 
 
-def test_what_a_recorder_has_opened_is_no_copy_any_more(source: Ledger, engine: Engine) -> None:
+def test_a_copy_that_a_recorder_opened_is_refused(source: Ledger, engine: Engine) -> None:
     copy(end(source), Target(engine, KEYS))
     assert Ledger(engine, KEYS, "UTC").zone == source.zone
     before = dump(engine)
@@ -121,7 +121,7 @@ def test_a_copy_may_have_another_prefix_and_lie_beside_its_source(source: Ledger
     assert {key.partition(":")[0] for key in engine.keys("*")} == {"bans", "copy"}
 
 
-def test_what_registries_said_is_copied_checked_and_listed_anew(source: Ledger, engine: Engine) -> None:
+def test_networks_and_cells_are_copied_checked_and_rebuilt(source: Ledger, engine: Engine) -> None:
     network = Network(cidrs=("192.0.2.0/25", "2001:db8::/32"), source="rdap", registry="ripe", fetched=5.0, raw=b"{}")
     cell = Cell(cidr="192.0.2.0/25", asked=5.0, result=Outcome.FOUND, network="192.0.2.0/25")
     source.networks.put([network], [cell], T0)
@@ -148,7 +148,7 @@ def test_fields_from_a_newer_version_are_copied_too(source: Ledger, engine: Engi
     assert list(verify(end(source), target)) == []
 
 
-def test_a_hash_that_makes_no_sense_is_left_out_and_said(source: Ledger, engine: Engine) -> None:
+def test_an_invalid_hash_is_left_out_and_reported(source: Ledger, engine: Engine) -> None:
     source._engine.assign(KEYS.ban("2611230f4k7q2m5x9ctz"), {"colour": "red"})
     target = Target(engine, KEYS)
     assert copy(end(source), target) == Copied(new=6, unreadable=1)
@@ -160,7 +160,7 @@ class _Interrupted(BaseException):
 
 
 @pytest.mark.parametrize("turn", range(1, 5))
-def test_an_interrupted_copy_is_gone_on_with(source: Ledger, engine: Engine, turn: int) -> None:
+def test_an_interrupted_copy_resumes(source: Ledger, engine: Engine, turn: int) -> None:
     source.record([ban(f"198.51.100.{n}", time=T0 + n * 86_400) for n in range(100)], nowhere)
     turns = iter(range(turn))
 
@@ -206,7 +206,7 @@ def _confuse(engine: Engine, keys: Keyspace, random: Random) -> None:
 
 
 @pytest.mark.parametrize("damage", [lambda *_: None, lambda e, k, _: _forget(e, k), _confuse])
-def test_rebuilding_brings_back_what_the_hashes_say(
+def test_a_rebuild_restores_all_entries_from_the_hashes(
     engine: Engine, ledger: Ledger, damage: Callable[[Engine, Keyspace, Random], None]
 ) -> None:
     ledger.record(LINES, nowhere)
@@ -217,7 +217,7 @@ def test_rebuilding_brings_back_what_the_hashes_say(
     assert list(check(engine, KEYS, 0.0)) == []
 
 
-def test_bans_that_ran_out_are_not_put_on_the_list_again(engine: Engine, ledger: Ledger) -> None:
+def test_a_rebuild_does_not_list_expired_bans_as_active(engine: Engine, ledger: Ledger) -> None:
     ledger.record(LINES, nowhere)
     ledger.tidy(T0 + 3600)
     _forget(engine, KEYS)
@@ -227,7 +227,7 @@ def test_bans_that_ran_out_are_not_put_on_the_list_again(engine: Engine, ledger:
 
 
 @pytest.mark.parametrize("turn", range(0, 12, 2))
-def test_an_interrupted_rebuild_is_gone_on_with(engine: Engine, ledger: Ledger, turn: int) -> None:
+def test_an_interrupted_rebuild_resumes(engine: Engine, ledger: Ledger, turn: int) -> None:
     ledger.record(LINES, nowhere)
     before = dump(engine)
     _forget(engine, KEYS)
@@ -243,7 +243,7 @@ def test_an_interrupted_rebuild_is_gone_on_with(engine: Engine, ledger: Ledger, 
     assert dump(engine) == before
 
 
-def test_a_hash_that_is_no_ban_goes_to_quarantine(engine: Engine, ledger: Ledger) -> None:
+def test_an_invalid_hash_goes_to_quarantine(engine: Engine, ledger: Ledger) -> None:
     ledger.record(LINES, nowhere)
     key = KEYS.ban("2611230f4k7q2m5x9ctz")
     engine.assign(key, {"colour": "red"})
@@ -327,7 +327,7 @@ def test_a_copy_has_stale_user_names_as_its_source_has_and_is_verified(source: L
 
 @given(st.lists(events, max_size=8), st.randoms(use_true_random=False))
 @settings(max_examples=40)
-def test_any_ledger_however_damaged_is_made_whole(lines: list[Event], random: Random) -> None:
+def test_a_rebuild_makes_any_damaged_ledger_whole(lines: list[Event], random: Random) -> None:
     engine = ReferenceEngine(Store(), KEYS.standing_of)
     ledger = Ledger(engine, KEYS, "Europe/Berlin")
     ledger.record(lines, nowhere)

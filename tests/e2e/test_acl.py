@@ -219,14 +219,14 @@ def read_all_sorts(banledger: Banledger, store: str) -> None:
 # What they may.
 
 
-def test_every_command_of_kv_is_tried() -> None:
+def test_the_acl_test_runs_every_kv_command() -> None:
     assert KV.keys() == COMMANDS.keys()
     assert set(Query.__struct_fields__) - {"span"} == {
         word.removeprefix("--") for line in FILTERS for word in line.split() if word.startswith("--")
     }
 
 
-def test_the_services_user_has_exactly_the_commands_that_all_of_it_needs(
+def test_the_services_acl_has_exactly_the_commands_it_needs(
     server: StoreServer, banledger: Banledger, tmp_path: Path
 ) -> None:
     store, copy = url(server, "banledger"), str(tmp_path / "copy.db")
@@ -281,7 +281,7 @@ def test_the_services_user_imports_while_it_may(
     assert banledger(url(server, "banledger"), "store", "check")[0] == 0
 
 
-def test_the_readers_user_has_exactly_the_commands_that_reading_needs(
+def test_the_readers_acl_has_exactly_the_commands_reading_needs(
     server: StoreServer, banledger: Banledger, tmp_path: Path
 ) -> None:
     write_all_sorts(url(server, "banledger"))
@@ -293,7 +293,7 @@ def test_the_readers_user_has_exactly_the_commands_that_reading_needs(
     assert used(server) == granted("reader")
 
 
-def test_no_user_of_the_page_reaches_other_keys(server: StoreServer) -> None:
+def test_no_documented_acl_user_reaches_other_keys(server: StoreServer) -> None:
     for user in USERS:
         assert server.cli("HGETALL", "bans:meta", user=user, password=SECRET) == ""
         with pytest.raises(ServerError, match="NOPERM"):
@@ -303,7 +303,7 @@ def test_no_user_of_the_page_reaches_other_keys(server: StoreServer) -> None:
 # What they are told.
 
 
-def test_a_reader_who_writes_is_told_what_is_missing_and_nothing_is_written(
+def test_a_write_by_the_reader_is_refused_and_names_the_missing_right(
     server: StoreServer, banledger: Banledger, tmp_path: Path
 ) -> None:
     write_all_sorts(url(server, "banledger"))
@@ -328,7 +328,7 @@ def test_a_reader_who_writes_is_told_what_is_missing_and_nothing_is_written(
     assert server.cli("DBSIZE") == "0"
 
 
-def test_whichever_right_the_service_lacks_is_named_and_nothing_is_half_written(server: StoreServer) -> None:
+def test_a_missing_acl_right_is_named_and_nothing_is_half_written(server: StoreServer) -> None:
     for right in sorted(granted("banledger") - NOT_NEEDED - granted("reader") | {"hgetall", "multi", "exec", "type"}):
         server.flush()
         server.cli("SCRIPT", "FLUSH")
@@ -343,7 +343,7 @@ def test_whichever_right_the_service_lacks_is_named_and_nothing_is_half_written(
             assert list(check(ledger.store(), ledger.keys)) == [], right
 
 
-def test_what_is_only_good_to_have_may_be_forbidden(server: StoreServer) -> None:
+def test_optional_commands_may_be_forbidden(server: StoreServer) -> None:
     allow(server, "banledger", " ".join(f"-{right}" for right in NOT_NEEDED))
     write_all_sorts(url(server, "banledger"))
 
@@ -356,7 +356,7 @@ def test_a_key_that_is_not_allowed_is_named(server: StoreServer, banledger: Banl
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
-def test_a_socket_that_may_not_be_opened_is_no_server_that_is_down(server: StoreServer) -> None:
+def test_a_forbidden_socket_is_reported_as_such_not_as_a_server_down(server: StoreServer) -> None:
     server.socket_path.chmod(0o600)
     for folder in server.socket_path.parents:
         if folder.stat().st_uid == os.getuid() and folder != Path("/"):

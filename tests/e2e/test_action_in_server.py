@@ -227,7 +227,7 @@ def test_a_wrong_option_or_spool_leaves_the_jail_working(stage: Stage) -> None:
     assert "'/dev/null' is no directory" in server.log_text()
 
 
-def test_the_firewall_after_us_is_repaired_and_that_is_no_second_ban(stage: Stage) -> None:
+def test_a_firewall_repair_runs_and_records_no_second_ban(stage: Stage) -> None:
     firewall = stage.directory / "firewall.conf"
     up, rules = stage.directory / "up", stage.directory / "rules"
     firewall.write_text(
@@ -305,7 +305,7 @@ def _for_everybody(installation: Installation, home: Path) -> Installation:
     return copy
 
 
-def test_a_server_that_is_not_root_records_too(stage_of_nobody: Stage) -> None:
+def test_a_fail2ban_without_root_records_too(stage_of_nobody: Stage) -> None:
     server = stage_of_nobody.start(uid=pwd.getpwnam("nobody").pw_uid)
     stage_of_nobody.fail("192.0.2.1")
     stage_of_nobody.wait_for_lines(1)

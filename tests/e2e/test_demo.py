@@ -105,7 +105,7 @@ def test_a_demo_shows_many_bans_and_leaves_only_its_ledger(theatre: Theatre) -> 
     reader.close()
 
 
-def test_what_it_shows_is_real_and_fits_the_screen(theatre: Theatre) -> None:
+def test_the_demos_report_is_real_and_fits_the_screen(theatre: Theatre) -> None:
     _, out, _ = theatre.run(BANLEDGER_STORE="/nonexistent/of-the-settings.db")
     shown = out.splitlines()
 
@@ -145,7 +145,7 @@ def test_without_a_directory_it_says_where_its_ledger_is(theatre: Theatre) -> No
     assert f"export BANLEDGER_STORE={home / place.LEDGER}" in out
 
 
-def test_a_store_is_used_and_known_bans_are_known_the_second_time(theatre: Theatre) -> None:
+def test_a_demo_on_a_store_records_bans_once_when_repeated(theatre: Theatre) -> None:
     store = theatre.directory / "mine.db"
     for expected in ("199 new bans.", "0 new bans, 199 known before."):
         code, out, err = theatre.run("--store", str(store))
@@ -154,7 +154,7 @@ def test_a_store_is_used_and_known_bans_are_known_the_second_time(theatre: Theat
     assert not (theatre.kept / place.LEDGER).exists()
 
 
-def test_a_server_is_used_as_well(theatre: Theatre, private_server: MakeServer) -> None:
+def test_a_demo_records_into_a_server(theatre: Theatre, private_server: MakeServer) -> None:
     server = private_server(flavour_named("redis-7"))
     code, out, err = theatre.run("--store", server.url)
 
@@ -207,7 +207,7 @@ def test_output_that_cannot_be_written_leaves_no_process(theatre: Theatre, redir
     assert theatre.left() == set()
 
 
-def test_a_missing_fail2ban_is_said_and_nothing_is_made(theatre: Theatre) -> None:
+def test_a_missing_fail2ban_is_reported_and_nothing_is_made(theatre: Theatre) -> None:
     code, out, err = theatre.run(BANLEDGER_FAIL2BAN=str(theatre.directory / "home"))
 
     assert (code, out) == (8, "")
@@ -215,7 +215,7 @@ def test_a_missing_fail2ban_is_said_and_nothing_is_made(theatre: Theatre) -> Non
     assert not theatre.kept.exists()
 
 
-def test_a_ledger_of_others_is_refused_before_anything_runs(theatre: Theatre) -> None:
+def test_a_foreign_ledger_is_refused_before_anything_runs(theatre: Theatre) -> None:
     store = theatre.directory / "production.db"
     theatre.run("--store", str(store))
     _relabel(store)

@@ -38,7 +38,7 @@ SECTIONS = {
     "install.md Six commands": f"{INSTALL}::test_the_commands_install_the_wheel_beside_the_system",
     "install.md Upgrading": f"{INSTALL}::test_upgrading_brings_what_is_new_and_restarts_what_it_must",
     "install.md Uninstalling": f"{INSTALL}::test_uninstalling_leaves_nothing_but_data",
-    "stores.md A user of its own": f"{ACL}::test_the_services_user_has_exactly_the_commands_that_all_of_it_needs",
+    "stores.md A user of its own": f"{ACL}::test_the_services_acl_has_exactly_the_commands_it_needs",
 }
 """Sections whose blocks another test runs, line by line."""
 
@@ -46,10 +46,10 @@ ELSEWHERE = {
     # takes seconds, and a fail2ban
     "banledger demo": f"{DEMO}::test_without_a_directory_it_says_where_its_ledger_is",
     "banledger demo --keep ~/banledger-demo": f"{DEMO}::test_a_demo_shows_many_bans_and_leaves_only_its_ledger",
-    "banledger demo --store /tmp/ledger.db": f"{DEMO}::test_a_store_is_used_and_known_bans_are_known_the_second_time",
-    "banledger demo --store redis://localhost:6379/1": f"{DEMO}::test_a_server_is_used_as_well",
+    "banledger demo --store /tmp/ledger.db": f"{DEMO}::test_a_demo_on_a_store_records_bans_once_when_repeated",
+    "banledger demo --store redis://localhost:6379/1": f"{DEMO}::test_a_demo_records_into_a_server",
     # runs until it is stopped
-    "banledger record": f"{RECORD}::test_a_signal_ends_it_at_once_even_while_it_waits_for_better_times",
+    "banledger record": f"{RECORD}::test_a_signal_stops_the_service_at_once_even_while_it_backs_off",
     # works on the checkout, which tests leave alone
     "make demo": f"{DEMO}::test_a_demo_shows_many_bans_and_leaves_only_its_ledger",
     "make test": "tests/unit/test_docs.py::test_make_targets_in_the_readme_exist",
@@ -192,7 +192,7 @@ HERE = list({one.line: one for one in all_commands() if not covered_elsewhere(on
 
 
 @pytest.mark.parametrize("one", HERE, ids=str)
-def test_what_is_shown_works(one: Documented, sandbox: Sandbox, request: pytest.FixtureRequest) -> None:
+def test_documented_commands_work(one: Documented, sandbox: Sandbox, request: pytest.FixtureRequest) -> None:
     if "redis://" in one.line:
         request.getfixturevalue("redis")
     if "banledger whois" in one.line:
@@ -208,7 +208,7 @@ def test_what_is_shown_works(one: Documented, sandbox: Sandbox, request: pytest.
     assert not re.search(r"(?m)^(error: |Traceback)", done.stderr)
 
 
-def test_what_is_covered_elsewhere_is_shown_and_its_test_exists() -> None:
+def test_commands_covered_elsewhere_are_documented_and_their_test_exists() -> None:
     shown = all_commands()
 
     assert set(ELSEWHERE) | NO_COMMANDS <= {one.line for one in shown}

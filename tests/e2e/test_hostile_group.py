@@ -190,7 +190,7 @@ os.close(os.open(next(names), os.O_CREAT | os.O_WRONLY, 0))
 """
 
 
-def test_files_of_a_neighbour_stop_nothing_and_are_said_once(
+def test_foreign_files_in_the_spool_stop_nothing_and_are_logged_once(
     machine: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:
     machine.neighbour(PLANT)
@@ -209,7 +209,9 @@ def test_files_of_a_neighbour_stop_nothing_and_are_said_once(
     ]
 
 
-def test_thousands_of_files_delay_bans_and_stop_none(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
+def test_thousands_of_foreign_files_delay_bans_but_lose_none(
+    machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
     machine.neighbour(
         "for number in range(30_000): os.close(os.open(f'{number:013d}-0badbad0-1.jsonl', os.O_CREAT | os.O_WRONLY))"
     )
@@ -224,7 +226,7 @@ def test_thousands_of_files_delay_bans_and_stop_none(machine: Machine, caplog: p
 
 
 @pytest.mark.parametrize("plant", ["os.symlink(sys_home, 'rejected')", "os.mkdir('rejected')", "os.mkfifo('rejected')"])
-def test_the_service_sets_nothing_aside_where_a_neighbour_chose(machine: Machine, plant: str) -> None:
+def test_setting_a_line_aside_follows_no_symbolic_link(machine: Machine, plant: str) -> None:
     machine.neighbour(f"sys_home = {str(machine.home)!r}\n" + plant)
     writer = machine.writer()
     writer.raw(b"no line at all\n")
@@ -286,7 +288,7 @@ def test_a_live_segment_that_is_hidden_is_read_to_its_end(machine: Machine, monk
     assert machine.gaps() == 0
 
 
-def test_a_segment_renamed_before_the_service_sees_it_is_its_writers_still(
+def test_a_segment_renamed_before_it_is_read_keeps_its_writer(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     action = machine.action()
@@ -305,7 +307,7 @@ def test_a_segment_renamed_before_the_service_sees_it_is_its_writers_still(
     assert machine.gaps() == 0
 
 
-def test_a_reader_of_the_ledger_can_not_enter_the_spool(machine: Machine) -> None:
+def test_the_ledgers_readers_cannot_enter_the_spool(machine: Machine) -> None:
     machine.action().ban(ticket("192.0.2.1"))
     said = subprocess.run(
         ["ls", machine.spool],
@@ -338,9 +340,7 @@ while time.monotonic() < end:
 """
 
 
-def test_a_lock_that_a_neighbour_holds_keeps_no_segment_its_writer_left(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_foreign_lock_does_not_keep_a_left_segment(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     action = machine.action()
     action.ban(ticket("192.0.2.1"))
     (first,) = machine.spool.iterdir()
@@ -364,7 +364,7 @@ def test_a_deleted_segment_is_a_gap(machine: Machine, monkeypatch: pytest.Monkey
     assert machine.left() == []
 
 
-def test_a_neighbour_can_neither_write_to_a_segment_nor_link_to_it(machine: Machine) -> None:
+def test_group_members_can_neither_write_nor_link_segments(machine: Machine) -> None:
     action = machine.action()
     action.ban(ticket("192.0.2.1"))
     said = machine.neighbour("""
@@ -417,7 +417,7 @@ def test_huge_lines_take_bounded_memory(machine: Machine) -> None:
     assert "192.0.2.99" in machine.recorded()
 
 
-def test_a_segment_that_its_writer_has_not_opened_to_the_group_yet_is_waited_for_in_silence(machine: Machine) -> None:
+def test_a_segment_not_yet_open_to_the_group_is_waited_for_without_a_log_line(machine: Machine) -> None:
     writer = machine.writer()
     writer.path.chmod(0o600)
     machine.record()

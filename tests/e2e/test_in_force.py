@@ -157,7 +157,7 @@ def test_a_bantime_changed_from_for_ever_to_an_hour_lasts_an_hour(hasty: Stage) 
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_without_its_database_nobody_is_banned_after_a_restart(hasty: Stage, killed: bool) -> None:
+def test_without_fail2bans_database_no_ban_is_in_force_after_a_restart(hasty: Stage, killed: bool) -> None:
     server = start(hasty)
     server.client("set", "sshd", "banip", "192.0.2.1", "192.0.2.2")
     server.kill() if killed else server.stop()
@@ -171,7 +171,7 @@ def test_without_its_database_nobody_is_banned_after_a_restart(hasty: Stage, kil
     assert_agree(hasty, server)
 
 
-def test_a_jail_that_a_reload_removes_has_nobody_in_force(hasty: Stage) -> None:
+def test_a_jail_removed_by_a_reload_has_no_bans_in_force(hasty: Stage) -> None:
     server = start(hasty, "-1", "other")
     server.client("set", "sshd", "banip", "192.0.2.1")
     server.client("set", "other", "banip", "192.0.2.2")
@@ -198,7 +198,7 @@ def test_a_bantime_set_at_run_time_is_noticed(hasty: Stage) -> None:
     assert ban.bantime == -1 and ends_of(server)["192.0.2.1"] is None
 
 
-def test_a_server_that_is_stopped_has_nobody_in_force_until_it_starts_again(hasty: Stage) -> None:
+def test_a_stopped_fail2ban_has_no_bans_in_force_until_it_starts(hasty: Stage) -> None:
     server = start(hasty)
     server.client("set", "sshd", "banip", "192.0.2.1")
     server.stop()
@@ -210,7 +210,7 @@ def test_a_server_that_is_stopped_has_nobody_in_force_until_it_starts_again(hast
 
 
 @pytest.mark.parametrize("restart", [True, False])
-def test_a_label_that_changed_leaves_the_bans_of_the_old_one_out(hasty: Stage, restart: bool) -> None:
+def test_a_changed_label_takes_the_old_labels_bans_out_of_force(hasty: Stage, restart: bool) -> None:
     server = start(hasty)
     server.client("set", "sshd", "banip", "192.0.2.1", "192.0.2.2")
     record(hasty)
@@ -225,7 +225,7 @@ def test_a_label_that_changed_leaves_the_bans_of_the_old_one_out(hasty: Stage, r
 
 
 @pytest.mark.parametrize("step", [-3600, -5, 3600])
-def test_a_clock_that_is_set_between_a_ban_and_its_end_hides_nothing(hasty: Stage, step: int) -> None:
+def test_an_unban_after_a_clock_step_lifts_the_ban(hasty: Stage, step: int) -> None:
     hook, clock = hasty.directory / "hook", hasty.directory / "clock"
     hook.mkdir()
     (hook / "sitecustomize.py").write_text(_SET_CLOCK)
@@ -293,7 +293,7 @@ def test_live_bans_that_come_before_the_restored_ones_are_all_in_force(hasty: St
     assert len(force(hasty)) == 205
 
 
-def test_a_database_that_lost_some_bans_ends_those_alone(hasty: Stage) -> None:
+def test_only_bans_missing_from_fail2bans_database_end(hasty: Stage) -> None:
     server = start(hasty)
     server.client("set", "sshd", "banip", *[f"198.51.100.{n}" for n in range(20)])
     wait_for(lambda: len(bans_of(server)) == 20)

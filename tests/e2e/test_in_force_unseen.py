@@ -23,7 +23,7 @@ from .test_in_force import (
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("hasty")]
 
 
-def test_an_action_taken_out_and_added_again_is_no_second_server(stage: Stage) -> None:
+def test_an_action_removed_and_added_again_does_not_count_twice(stage: Stage) -> None:
     server = start(stage)
     server.client("set", "sshd", "banip", "192.0.2.1")
     server.client("set", "sshd", "delaction", "hasty")
@@ -70,7 +70,7 @@ def test_after_a_reload_that_another_action_broke_an_unban_of_all_is_seen(stage:
     assert_agree(stage, server)
 
 
-def test_a_bantime_beyond_every_calendar_is_a_long_ban_and_spoils_no_snapshot(stage: Stage) -> None:
+def test_a_bantime_beyond_any_date_is_a_long_ban_and_breaks_no_snapshot(stage: Stage) -> None:
     server = start(stage, "600")
     server.client("set", "sshd", "banip", "192.0.2.1")
     server.client("set", "sshd", "bantime", "99999999999999999999")

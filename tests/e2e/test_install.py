@@ -159,7 +159,7 @@ def test_the_wheel_holds_nothing_else(names: set[str]) -> None:
     assert not any("test" in Path(name).name or "__pycache__" in name for name in names)
 
 
-def test_the_wheel_bears_its_licences(names: set[str]) -> None:
+def test_the_wheel_contains_its_licences(names: set[str]) -> None:
     licences = {Path(name).name for name in names if ".dist-info/licenses/" in name}
 
     assert licences == {"LICENSE", "NOTICE", "LICENSE.Apache-2.0"}
@@ -205,12 +205,12 @@ def test_the_page_lists_the_files_that_it_places(machine: Machine) -> None:
     assert all((machine.root / path.lstrip("/")).is_file() for path in listed)
 
 
-def test_everybody_may_read_what_was_placed(machine: Machine) -> None:
+def test_installed_files_are_world_readable(machine: Machine) -> None:
     for path in (machine.root / "etc").rglob("*banledger*"):
         assert oct(path.stat().st_mode & 0o777) == "0o644"
 
 
-def test_the_label_is_written_once(machine: Machine) -> None:
+def test_installing_writes_the_label_in_one_place(machine: Machine) -> None:
     drop_in = (machine.root / "etc/fail2ban/jail.d/zz-banledger.local").read_text()
 
     assert 'banledger.py[server="web1.example.org"]' in drop_in

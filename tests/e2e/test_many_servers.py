@@ -155,7 +155,7 @@ def test_a_refused_label_holds_back_only_its_own_lines(
     two.assert_said("does not keep an append-only file", TAKEN, "recording again")
 
 
-def test_what_was_imported_neither_claims_nor_checks_a_label(
+def test_imported_bans_neither_claim_nor_check_a_label(
     machines: tuple[Machine, Machine], redis_server: StoreServer
 ) -> None:
     one, two = machines

@@ -142,9 +142,7 @@ def test_bad_settings_end_it_at_once_with_every_mistake_in_one_line(place: Place
         (["--store", "."], 4, "is a directory"),
     ],
 )
-def test_a_command_line_that_makes_no_sense_is_refused(
-    place: Place, arguments: list[str], code: int, words: str
-) -> None:
+def test_an_invalid_command_line_is_refused(place: Place, arguments: list[str], code: int, words: str) -> None:
     got, said = place.run("--spool", str(place.spool), *arguments)
     assert (got, words in said.lower()) == (code, words in said.lower()) == (code, True), said
     assert len(error_of(said)) == 2
@@ -209,7 +207,7 @@ def goes_on(place: Place, writer: Writer, service: subprocess.Popen[bytes], bans
 @pytest.mark.parametrize(
     "redirection", [">/dev/full 2>/dev/full", ">&- 2>&-", "<&- >&- 2>&-", "2> >(exit)", "> >(exit) 2>&1"]
 )
-def test_it_records_whatever_becomes_of_its_log(place: Place, writer: Writer, redirection: str) -> None:
+def test_recording_continues_when_the_log_cannot_be_written(place: Place, writer: Writer, redirection: str) -> None:
     writer.write("192.0.2.1")
     service = serve(place, redirection)
     try:
@@ -220,7 +218,7 @@ def test_it_records_whatever_becomes_of_its_log(place: Place, writer: Writer, re
     assert service.wait(timeout=20) == 0
 
 
-def test_it_records_when_the_reader_of_its_log_goes_away(place: Place, writer: Writer) -> None:
+def test_recording_continues_when_the_logs_reader_closes(place: Place, writer: Writer) -> None:
     service = serve(place, "", stderr=subprocess.PIPE)
     try:
         assert service.stderr is not None
@@ -308,7 +306,7 @@ def test_it_waits_for_the_folder_of_the_ledger_and_loses_nothing(place: Place, w
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_at_once_even_while_it_waits_for_better_times(place: Place, number: int) -> None:
+def test_a_signal_stops_the_service_at_once_even_while_it_backs_off(place: Place, number: int) -> None:
     place.spool.rmdir()
     service = place.start()
     service.wait_for("can't read the spool")
@@ -319,7 +317,7 @@ def test_a_signal_ends_it_at_once_even_while_it_waits_for_better_times(place: Pl
     assert service.text.endswith("banledger: stopped\n")
 
 
-def test_a_signal_while_it_starts_ends_it_too(place: Place) -> None:
+def test_a_signal_during_start_stops_the_service(place: Place) -> None:
     service = place.start()
     service.wait_for("recording from")
     assert service.stop() == 0
@@ -341,7 +339,7 @@ def test_what_was_written_before_the_signal_is_recorded_at_the_next_start(place:
 # With systemd, and the settings.
 
 
-def test_it_tells_the_service_manager_how_it_fares(place: Place) -> None:
+def test_the_service_reports_its_state_to_the_service_manager(place: Place) -> None:
     address = place.folder / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(address))
@@ -372,7 +370,7 @@ def test_a_service_manager_that_went_away_does_no_harm(place: Place, writer: Wri
     assert service.stop() == 0
 
 
-def test_lines_for_the_journal_bear_their_priority(place: Place) -> None:
+def test_journal_lines_have_a_priority(place: Place) -> None:
     place.spool.rmdir()
     service = place.start(JOURNAL_STREAM="8:1")
     service.wait_for("can't read the spool")
@@ -413,7 +411,7 @@ def test_sighup_with_broken_settings_keeps_the_old_ones_and_says_why(place: Plac
     assert service.stop() == 0
 
 
-def test_sighup_in_trouble_takes_the_mended_settings_at_once(place: Place) -> None:
+def test_sighup_during_an_outage_applies_new_settings_at_once(place: Place) -> None:
     place.configure(store=place.store, spool=place.folder / "missing")
     service = place.start("--config", str(place.config))
     service.wait_for("can't read the spool")
@@ -427,7 +425,9 @@ def test_sighup_in_trouble_takes_the_mended_settings_at_once(place: Place) -> No
     assert service.stop() == 0
 
 
-def test_a_damaged_ledger_ends_it_with_a_word_and_the_bans_stay_in_the_spool(place: Place, writer: Writer) -> None:
+def test_a_damaged_ledger_stops_the_service_with_an_error_and_bans_stay_in_the_spool(
+    place: Place, writer: Writer
+) -> None:
     ledger = open_to_write(str(place.store), "bans", "UTC")
     ledger.record([ban(f"10.0.0.{n}") for n in range(200)], nowhere)
     ledger.close()
@@ -469,7 +469,7 @@ def test_a_stopped_service_leaves_all_of_the_ledger_in_one_file(place: Place, wr
     assert place.bans() == 20
 
 
-def test_a_hangup_after_the_order_to_stop_does_not_take_it_back(place: Place, tmp_path: Path) -> None:
+def test_sighup_after_sigterm_does_not_cancel_the_stop(place: Place, tmp_path: Path) -> None:
     service = place.start("--spool", str(tmp_path / "none"), "--store", str(place.store))
     service.wait_for("can't read the spool")
     service.process.send_signal(signal.SIGSTOP)

@@ -141,7 +141,7 @@ def kill_at_random_moments(stage: Stage, kills: int, seed: int, network: int = 5
     assert list(stage.spool.glob("*.jsonl")) == []
 
 
-def test_kills_under_load_lose_and_double_nothing(stage: Stage) -> None:
+def test_kills_under_load_lose_and_duplicate_no_ban(stage: Stage) -> None:
     kill_at_random_moments(stage, 20 if stage.registries else 50, seed=1)
 
 
@@ -152,7 +152,7 @@ def _behave(stage: Stage, registries: str) -> None:
 
 
 @pytest.mark.parametrize("registries", ["prompt", "failing"])
-def test_kills_with_whois_lose_and_double_nothing_however_registries_behave(stage: Stage, registries: str) -> None:
+def test_kills_during_whois_lose_and_duplicate_no_ban(stage: Stage, registries: str) -> None:
     _behave(stage, registries)
     kill_at_random_moments(stage, 8, seed=3)
     named = [ban for ban in bans(stage) if ban.network is not None]
@@ -164,7 +164,7 @@ def test_kills_with_whois_lose_and_double_nothing_however_registries_behave(stag
 
 
 @pytest.mark.parametrize("registries", ["slow", "failing"])
-def test_a_ban_is_there_at_once_however_registries_behave(stage: Stage, registries: str) -> None:
+def test_a_ban_is_visible_at_once_however_registries_behave(stage: Stage, registries: str) -> None:
     _behave(stage, registries)
     server = stage.start()
     child = recorder(stage)
@@ -186,7 +186,7 @@ def test_a_ban_is_there_at_once_however_registries_behave(stage: Stage, registri
 
 
 @pytest.mark.long
-def test_three_hundred_kills_lose_and_double_nothing(stage: Stage) -> None:
+def test_three_hundred_kills_lose_and_duplicate_no_ban(stage: Stage) -> None:
     kill_at_random_moments(stage, 300, seed=2)
 
 
@@ -260,7 +260,7 @@ def test_a_prolonged_ban_is_amended_and_not_counted_twice(stage: Stage) -> None:
     server.stop()
 
 
-def test_unban_all_closes_every_record_and_stopping_none(stage: Stage) -> None:
+def test_unban_all_closes_every_record_and_a_stop_closes_none(stage: Stage) -> None:
     server = stage.start()
     server.client("set", "sshd", "banip", "5.0.2.1", "5.0.2.2")
     server.client("unban", "--all")

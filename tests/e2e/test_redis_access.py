@@ -185,7 +185,7 @@ def test_a_user_of_the_acl_is_named_in_the_url(recording: Recording) -> None:
         "unix:///run/x.sock?db=zero",
     ],
 )
-def test_an_address_that_makes_no_sense_is_refused_without_showing_what_may_be_a_secret(store: str) -> None:
+def test_an_invalid_store_url_is_refused_without_showing_secrets(store: str) -> None:
     said = refusal(store, error=SettingsError)
     assert "is no store" in said
     assert "k33per-s3cret" not in said
@@ -220,7 +220,7 @@ def test_valkey_is_another_name_for_redis_and_a_database_has_a_number(redis_serv
 
 
 @pytest.mark.parametrize("words", ["redis://127.0.0.1:1", "unix:///nowhere/socket", "redis://no.such.host.invalid"])
-def test_an_address_where_nobody_is_says_so(words: str) -> None:
+def test_an_unreachable_store_address_is_reported_as_such(words: str) -> None:
     assert "can't be reached" in refusal(words)
 
 

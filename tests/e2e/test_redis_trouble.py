@@ -111,7 +111,7 @@ class Unlucky:
         """Nothing to end."""
 
 
-def test_a_server_that_dies_while_it_is_whois_turn_is_the_stores_trouble(
+def test_a_store_outage_during_a_whois_step_is_logged_once(
     flavour: Flavour, private_server: MakeServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = private_server(flavour, extra=("--appendfsync", "always"))
@@ -146,7 +146,7 @@ def test_a_server_that_hangs_is_waited_for(flavour: Flavour, private_server: Mak
     recording.assert_said("does not answer in time", AGAIN)
 
 
-def test_a_server_that_is_slow_is_no_trouble(flavour: Flavour, private_server: MakeServer, record: Record) -> None:
+def test_a_slow_server_logs_no_outage(flavour: Flavour, private_server: MakeServer, record: Record) -> None:
     server = private_server(flavour)
     recording = record(server)
     recording.start()
@@ -158,7 +158,7 @@ def test_a_server_that_is_slow_is_no_trouble(flavour: Flavour, private_server: M
     recording.assert_said()
 
 
-def test_a_server_that_hangs_in_the_middle_of_a_large_batch_doubles_nothing(
+def test_a_server_hanging_during_a_large_batch_duplicates_nothing(
     redis_7: Flavour, private_server: MakeServer, record: Record
 ) -> None:
     server = private_server(redis_7)
@@ -174,7 +174,7 @@ def test_a_server_that_hangs_in_the_middle_of_a_large_batch_doubles_nothing(
     recording.assert_said("does not answer in time", AGAIN)
 
 
-def test_a_server_that_comes_back_empty_gets_the_last_bans_again_and_one_line_says_what_is_gone(
+def test_a_server_that_returns_empty_gets_the_replay_window_and_one_log_line(
     flavour: Flavour, private_server: MakeServer, record: Record
 ) -> None:
     server = private_server(flavour, appendonly=False)
@@ -191,7 +191,7 @@ def test_a_server_that_comes_back_empty_gets_the_last_bans_again_and_one_line_sa
     recording.assert_said(NO_AOF, DOWN, GONE, AGAIN)
 
 
-def test_a_server_that_comes_back_empty_before_anybody_asked_is_noticed_too(
+def test_a_server_that_returns_empty_between_requests_is_noticed(
     flavour: Flavour, private_server: MakeServer, record: Record
 ) -> None:
     server = private_server(flavour, appendonly=False)
@@ -207,7 +207,7 @@ def test_a_server_that_comes_back_empty_before_anybody_asked_is_noticed_too(
     recording.assert_said(NO_AOF, "the connection was lost", GONE, AGAIN)
 
 
-def test_a_ledger_that_is_deleted_under_a_living_connection_comes_back_within_a_minute(
+def test_a_ledger_deleted_under_an_open_connection_is_made_again_within_a_minute(
     redis_server: StoreServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     writer = Writer(tmp_path)
@@ -293,7 +293,7 @@ def test_another_type_at_a_key_of_the_ledger_is_named_and_leaves_nothing_half_wr
     assert [AGAIN in line for line in recording.lines] == [False, True] * 3, recording.text
 
 
-def test_a_foreign_hash_where_the_ledger_keeps_its_own_is_left_as_it_is(
+def test_a_foreign_hash_at_bans_meta_is_refused_and_left_unchanged(
     flavour: Flavour, private_server: MakeServer, record: Record
 ) -> None:
     server = private_server(flavour)
@@ -419,7 +419,7 @@ def test_a_user_who_lacks_a_command_is_told_which(
     recording.assert_said("does not let this user do that", AGAIN)
 
 
-def test_a_user_who_may_not_touch_all_keys_of_the_ledger_writes_none_by_halves(
+def test_an_acl_without_all_ledger_keys_leaves_nothing_half_written(
     redis_7: Flavour, private_server: MakeServer, record: Record
 ) -> None:
     server = private_server(redis_7, acl="user keeper on >k33per-s3cret ~bans:{* ~bans:meta ~bans:months +@all")
@@ -436,7 +436,7 @@ def test_a_user_who_may_not_touch_all_keys_of_the_ledger_writes_none_by_halves(
 # What its set-up endangers.
 
 
-def test_a_server_that_evicts_or_keeps_nothing_is_pointed_out_once_at_the_start(
+def test_a_server_that_evicts_or_does_not_persist_is_warned_about_once(
     flavour: Flavour, private_server: MakeServer, record: Record
 ) -> None:
     extra = ("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
@@ -452,7 +452,7 @@ def test_a_server_that_evicts_or_keeps_nothing_is_pointed_out_once_at_the_start(
     recording.assert_said("may evict keys (maxmemory-policy allkeys-lru)", NO_AOF, "the connection was lost", AGAIN)
 
 
-def test_a_server_that_does_not_tell_its_set_up_is_used_without_a_word(
+def test_a_server_that_hides_its_configuration_is_used_without_a_warning(
     redis_7: Flavour, private_server: MakeServer, record: Record
 ) -> None:
     server = private_server(redis_7, appendonly=False, acl="user keeper on >k33per-s3cret ~bans:* +@all -info")
@@ -468,7 +468,7 @@ def test_a_server_that_does_not_tell_its_set_up_is_used_without_a_word(
 # Rubbish.
 
 
-def test_a_damaged_hash_and_rubbish_in_an_outbox_stop_nothing_and_a_rebuild_brings_back_what_waited(
+def test_damaged_hashes_and_outbox_entries_stop_nothing_and_a_rebuild_records_what_waited(
     redis_7: Flavour, private_server: MakeServer, record: Record
 ) -> None:
     server = private_server(redis_7)

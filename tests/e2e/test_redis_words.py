@@ -84,7 +84,7 @@ class _Quiet(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize(("handler", "kind"), [(_Quiet, HTTPServer), (_Greeting, TCPServer)])
-def test_what_speaks_another_protocol_is_called_no_redis(
+def test_a_server_of_another_protocol_is_reported_as_not_redis(
     handler: type[BaseRequestHandler], kind: type[TCPServer], listen: Callable[..., int]
 ) -> None:
     said = refusal(f"redis://127.0.0.1:{listen(handler, kind)}?timeout=2")
@@ -98,12 +98,12 @@ def test_a_proxy_without_its_server_is_told_from_a_server_that_is_down(listen: C
     assert_no_question_whether_it_runs(said)
 
 
-def test_a_port_that_speaks_no_tls_is_named_so(listen: Callable[..., int]) -> None:
+def test_a_port_without_tls_is_reported_as_such(listen: Callable[..., int]) -> None:
     said = refusal(f"rediss://127.0.0.1:{listen(_Greeting)}?timeout=2")
     assert "does not speak TLS at that port" in said
 
 
-def test_a_port_that_wants_tls_or_our_certificate_is_named_so(
+def test_a_port_that_requires_tls_or_a_client_certificate_is_reported_as_such(
     private_server: MakeServer, certificates: Certificates
 ) -> None:
     server = private_server(flavour_named("redis-7"), tls=certificates.tls(clients="yes"))
@@ -125,7 +125,7 @@ def test_a_port_that_wants_tls_or_our_certificate_is_named_so(
         ("redis://no.such.host.invalid", "its name can't be resolved", "this machine's DNS"),
     ],
 )
-def test_why_it_can_not_be_reached_is_said(store: str, words: str, hint: str) -> None:
+def test_the_reason_of_an_unreachable_server_is_reported(store: str, words: str, hint: str) -> None:
     said = refusal(store)
     assert f"can't be reached: {words}" in said and hint in said
 
@@ -153,7 +153,7 @@ def test_a_server_that_takes_no_more_clients_says_so_until_it_does(
     assert_no_question_whether_it_runs(recording.text)
 
 
-def test_a_database_that_is_not_there_is_not_a_server_that_is_down(redis_server: StoreServer) -> None:
+def test_a_missing_database_number_is_not_reported_as_a_server_down(redis_server: StoreServer) -> None:
     said = refusal(redis_server.url.replace("/0", "/99"))
     assert "has no database of that number" in said
     assert_no_question_whether_it_runs(said)
@@ -162,7 +162,7 @@ def test_a_database_that_is_not_there_is_not_a_server_that_is_down(redis_server:
 # Commands that a server hides.
 
 
-def test_a_server_that_hides_what_is_seldom_used_is_used(
+def test_a_server_that_hides_optional_commands_works(
     flavour: Flavour, private_server: MakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = private_server(flavour, extra=without(*SELDOM_USED))
@@ -229,7 +229,7 @@ def test_a_server_that_evicts_says_how_much_it_has(
     recording.close()
 
 
-def test_a_policy_that_takes_only_keys_that_expire_is_no_danger(
+def test_a_volatile_eviction_policy_is_not_warned_about(
     flavour: Flavour, private_server: MakeServer, tmp_path: Path
 ) -> None:
     server = private_server(flavour, extra=("--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru"))
@@ -242,7 +242,7 @@ def test_a_policy_that_takes_only_keys_that_expire_is_no_danger(
     recording.assert_said("5 new bans")
 
 
-def test_a_user_of_the_page_who_lacks_the_info_is_served_without_a_warning(
+def test_a_documented_acl_user_without_info_works_without_a_warning(
     flavour: Flavour, private_server: MakeServer
 ) -> None:
     server = private_server(flavour, appendonly=False, extra=without("CLIENT", "INFO"))

@@ -174,7 +174,7 @@ def world(place: Place, tmp_path: Path) -> Iterator[World]:
     made.close()
 
 
-def test_what_the_spool_still_holds_is_recorded_again_however_old(world: World, said: Said) -> None:
+def test_lines_still_in_the_spool_are_recorded_again_at_any_age(world: World, said: Said) -> None:
     world.write(10)
     world.place.keep()
     world.write(10)
@@ -185,7 +185,7 @@ def test_what_the_spool_still_holds_is_recorded_again_however_old(world: World, 
     assert [line.split(";")[0] for line in said()] == [WENT_BACK + ": 10 lines that it had are gone"]
 
 
-def test_what_the_spool_holds_no_longer_is_a_gap_of_just_these_lines(world: World, said: Said) -> None:
+def test_lines_no_longer_in_the_spool_are_a_gap_of_exactly_their_number(world: World, said: Said) -> None:
     world.write(10)
     world.place.keep()
     world.write(5)
@@ -201,7 +201,7 @@ def test_what_the_spool_holds_no_longer_is_a_gap_of_just_these_lines(world: Worl
     assert len(said()) == 1
 
 
-def test_a_writer_that_has_ended_is_counted_too(world: World, said: Said) -> None:
+def test_lost_lines_of_an_ended_writer_are_counted_too(world: World, said: Said) -> None:
     world.write(10)
     world.place.keep()
     world.write(7)
@@ -235,7 +235,7 @@ def test_a_store_that_went_back_while_the_recorder_was_stopped_is_noticed_at_its
     assert len(said()) == 1
 
 
-def test_without_memory_the_next_line_of_the_writer_shows_what_is_missing(world: World) -> None:
+def test_without_stored_positions_the_writers_next_line_reveals_the_gap(world: World) -> None:
     world.write(10)
     world.place.keep()
     world.write(7)
@@ -250,7 +250,7 @@ def test_without_memory_the_next_line_of_the_writer_shows_what_is_missing(world:
     world.assert_holds(14, [7])
 
 
-def test_a_recorder_that_is_killed_at_any_moment_sees_no_gap_that_is_none(world: World, said: Said) -> None:
+def test_a_recorder_killed_at_any_moment_reports_no_false_gap(world: World, said: Said) -> None:
     for turn in range(12):
         world.write(turn)
         if turn % 3 == 0:
@@ -266,9 +266,7 @@ def test_a_recorder_that_is_killed_at_any_moment_sees_no_gap_that_is_none(world:
     assert said() == []
 
 
-def test_after_a_lost_connection_sets_that_the_server_lost_are_filled_again(
-    private_server: MakeServer, tmp_path: Path
-) -> None:
+def test_the_replay_refills_sets_that_the_server_lost(private_server: MakeServer, tmp_path: Path) -> None:
     server = private_server(flavour_named("redis-7"))
     world = World(_Server(server), tmp_path)
     world.write(10)
@@ -281,7 +279,7 @@ def test_after_a_lost_connection_sets_that_the_server_lost_are_filled_again(
     world.close()
 
 
-def test_a_line_that_is_read_twice_in_normal_running_writes_nothing(private_server: MakeServer, tmp_path: Path) -> None:
+def test_a_repeated_line_writes_nothing(private_server: MakeServer, tmp_path: Path) -> None:
     server = private_server(flavour_named("redis-7"))
     world = World(_Server(server), tmp_path)
     world.write(10)
@@ -294,7 +292,7 @@ def test_a_line_that_is_read_twice_in_normal_running_writes_nothing(private_serv
 
 
 @pytest.mark.parametrize("broken", [False, True])
-def test_after_a_restart_of_the_server_one_line_says_whether_the_ledger_is_whole(
+def test_a_server_restart_logs_once_whether_the_ledger_is_whole(
     private_server: MakeServer, tmp_path: Path, caplog: pytest.LogCaptureFixture, broken: bool
 ) -> None:
     caplog.set_level("INFO", "banledger")
@@ -314,7 +312,9 @@ def test_after_a_restart_of_the_server_one_line_says_whether_the_ledger_is_whole
     world.close()
 
 
-def test_the_service_notices_it_after_both_were_killed(private_server: MakeServer, tmp_path: Path) -> None:
+def test_a_lost_part_is_noticed_after_service_and_server_were_killed(
+    private_server: MakeServer, tmp_path: Path
+) -> None:
     server = private_server(flavour_named("redis-7"), appendonly=False)
     place, state = _Server(server), tmp_path / "state"
     state.mkdir()

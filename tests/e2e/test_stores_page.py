@@ -24,7 +24,7 @@ def test_every_setting_of_the_page_exists() -> None:
     assert {"store", "password_file", "tls_ca", "tls_cert", "tls_key"} <= names
 
 
-def test_every_trouble_of_a_server_stands_in_the_pages_table() -> None:
+def test_every_server_error_is_in_the_stores_page() -> None:
     table = PAGE.partition("| the line says |")[2].partition("\n\n")[0]
     words = [word for row in table.splitlines()[2:] for word in re.findall(r"`([^`]+)`", row.split("|")[1])]
     for _, what, _ in _TROUBLES:

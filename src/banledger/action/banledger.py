@@ -12,8 +12,8 @@ life of a file are described in docs/spool-format.md.
 Theory of operation
 -------------------
 This file runs inside fail2ban-server: its interpreter, its privileges, the jail's own thread. So it uses
-the standard library alone, in words that Python 3.6 reads, and keeps three promises: it never raises (an
-exception out of `reban` would end the loop over the jail's actions, and the firewall comes after us), it
+the standard library alone, in Python 3.6 syntax, and keeps three promises: it never raises (an exception
+out of `reban` would end the loop over the jail's actions, and the firewall comes after this one), it
 never waits (a slow `ban` delays every other ban of the jail), it never fills the disk.
 
     ban() ──► _record: read the ticket ──► Spool.add   ──► Segment: one fstat, one write
@@ -135,13 +135,13 @@ class Action(object):
         self._safely(self._record, "prolong", aInfo)
 
     def reban(self, aInfo):
-        """Nothing: the firewall repairs a rule, nobody is banned anew."""
+        """Do nothing: the firewall repairs a rule; this is not a new ban."""
 
     def consistencyCheck(self, *ignored):
-        """Nothing. fail2ban asks when an offender goes on though banned, some versions without asking if we can."""
+        """Do nothing. fail2ban calls it when a banned offender goes on; some versions do not check that it exists."""
 
     def flush(self):
-        """True: spare us an `unban` for each live ticket; nobody is unbanned, the server or the action goes.
+        """True: call no `unban` for each live ticket, because the server or the action ends and no ban does.
 
         False is for `unban --all`. fail2ban asks the same question in all three cases.
         """
@@ -151,10 +151,10 @@ class Action(object):
         self._safely(self._configure, options)
 
     def clearAllParams(self):
-        """Nothing: `reload` brings all options. fail2ban keeps only actions that have both."""
+        """Do nothing: `reload` brings all options. fail2ban keeps only actions that have both."""
 
     def _safely(self, call, *args):
-        """The result of a call, or None and a line in the log: fail2ban must go on."""
+        """Return the result of a call; on an exception log it and return None."""
         try:
             return call(*args)
         except Exception as error:
@@ -172,7 +172,7 @@ class Action(object):
         return leaving
 
     def _begin(self, late=False):
-        """Say that the jail is watched from now on. `late`: unless another thread did, or it has been stopped."""
+        """Write a start. `late`: only if no other thread did and the action was not stopped."""
         with self._turn:
             if late and not self._late:
                 return
@@ -189,7 +189,7 @@ class Action(object):
         self._spool.add("start", body, "")
 
     def _end(self):
-        """Say that the jail is watched no longer; it may go on without us."""
+        """Write a stop; the jail may run on without this action."""
         with self._turn:
             self._late = False
             if self._began:
@@ -212,15 +212,15 @@ class Action(object):
                 self._record("prolong", info)
 
     def _is_dropped(self):
-        """Whether the jail has us no longer: `fail2ban-client set JAIL delaction` calls nothing."""
+        """Whether the action was removed: `fail2ban-client set JAIL delaction` calls nothing."""
         try:
             actions = self._jail.actions
             return all(actions[name] is not self for name in list(actions))
-        except Exception:  # a fail2ban that is other than we know, or a list that just changes
+        except Exception:  # an unknown version of fail2ban, or a list that changes meanwhile
             return False
 
     def _configure(self, options):
-        """Take the options of jail.conf; one log line for each that makes no sense."""
+        """Apply the options of jail.conf; log each invalid one."""
         wrong = []
         taken = _read_options(options, wrong)
         self._matches = taken["matches"]
@@ -265,9 +265,9 @@ class Action(object):
 
 
 class Spool(object):
-    """The writing end of the spool for one action object: order, memory, limits, and the news about them.
+    """The writing end of the spool for one action object: order, memory, limits, and log lines about them.
 
-    The public methods take the mutex, the others want it taken. Errors of the disk are OSError.
+    Public methods take the mutex; the others expect it held. Errors of the disk are OSError.
     """
 
     RETRY_S = 5.0
@@ -472,7 +472,7 @@ class Spool(object):
             self._news.append((logging.ERROR, what, self._path))
 
     def _hold(self, moment, kind, body):
-        """Keep the event for later, without its matches; count it when memory is full."""
+        """Hold the event in memory without its matches; count it as lost if memory is full."""
         if len(self._held) < self.HELD_EVENTS and self._held_bytes + len(body) <= self.HELD_BYTES:
             self._held.append((moment, kind, body))
             self._held_bytes += len(body)
@@ -520,7 +520,7 @@ class Spool(object):
             self._work_on()
 
     def _work_on(self):
-        """See that there is a thread, also one that tries again, so that recording resumes without another ban."""
+        """Start the thread if none runs, so that recording resumes without another ban."""
         if self._working:
             return
         thread = threading.Thread(target=self._work, name="f2b/banledger")
@@ -550,7 +550,7 @@ class Spool(object):
             self._tell()
 
     def _tell(self):
-        """Say the news in the server's log, outside the mutex."""
+        """Write pending messages to the server's log, outside the mutex."""
         while self._news:
             try:
                 news = self._news.pop(0)
@@ -559,7 +559,7 @@ class Spool(object):
                 pass
 
     def _look(self):
-        """Is the directory still the one we verified, and how much room is there? At most once a second."""
+        """Check that the directory is the verified one and measure its room. At most once a second."""
         began = time.monotonic()
         directory = _open_directory(self._path)
         try:
@@ -593,7 +593,7 @@ class Spool(object):
             self._news.append((logging.WARNING, what if self._thin else "spool %r has room again", self._path))
 
     def _take_count(self, count, written_since):
-        """Go by a count of the directory; one that is not whole says the least that there is."""
+        """Use a count of the directory; an incomplete one is a lower bound."""
         self._used, self._segments = count["bytes"] + written_since, count["segments"]
         self._crowded = not count["whole"]
         if self._crowded and not self._stopped:
@@ -612,7 +612,7 @@ class Spool(object):
         self._crowded = False
 
     def _count_slowly(self):
-        """Count a directory of many names, without the mutex and without keeping fail2ban's threads waiting."""
+        """Count a directory of many names, without the mutex and without delaying fail2ban's threads."""
         with self._mutex:
             path, before = self._path, self._written
         began = time.monotonic()
@@ -665,7 +665,7 @@ class Segment(object):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def retire(self):
-        """Close it: the lock is free, the reader may have it."""
+        """Close the segment and so release its lock to the reader."""
         fd, self._fd = self._fd, None
         if fd is not None:
             try:
@@ -684,7 +684,7 @@ class Segment(object):
         return info.st_size if info.st_nlink == 1 and info.st_size < self.ROTATE_BYTES else None
 
     def _take_back(self, size):
-        """After a short write: no fragment may stand before the next line."""
+        """Remove what a short write left, so that no fragment precedes the next line."""
         try:
             os.ftruncate(self._fd, size)
         except OSError:
@@ -763,7 +763,7 @@ class Snapshots(object):
             self._told.add((who, bantime))
 
     def prolonged(self):
-        """What `Action.prolong` would be told of bans that became longer without it."""
+        """The arguments of `Action.prolong` for bans that became longer without a call."""
         now = _since_boot()
         if self._taken is None or self._restored >= self._taken or now - self._looked < self.LOOK_S:
             return []
@@ -790,14 +790,14 @@ class Snapshots(object):
         return longer
 
     def _gently(self, tickets):
-        """Bans go first."""
+        """Yield tickets with short pauses, so that bans go first."""
         for number, ticket in enumerate(tickets):
             if number % self.AT_ONCE == self.AT_ONCE - 1:
                 time.sleep(self.PAUSE_S)
             yield ticket
 
     def _fail(self, error):
-        """For a fail2ban that is other than we know."""
+        """Log once that this fail2ban gives no list of bans."""
         if not self._failed:
             self._failed = True
             _LOG.error("banledger: no snapshot of what is banned: %r", error)
@@ -816,7 +816,7 @@ class Snapshots(object):
         return now - self._taken >= self.EVERY_S
 
     def take(self, labels):
-        """Write a snapshot. One that can't be written whole is taken again later; its parts stand alone."""
+        """Write a snapshot. An incomplete one is repeated later; its parts are valid alone."""
         taken = _since_boot()
         try:
             bantime = self._jail.actions.getBanTime()
@@ -938,7 +938,7 @@ def _enter(parent, step, flags, shown):
 
 
 def _verify(fd, shown, forbidden, last=False):
-    """Nobody but root and us may decide what stands there. Sticky directories keep what is root's or ours."""
+    """Allow only directories that root or this user controls. Sticky ones protect files of both."""
     info = os.fstat(fd)
     if info.st_uid not in (0, os.geteuid()):
         raise OSError(errno.EPERM, "%r belongs to user %d, neither root nor the server's" % (shown, info.st_uid))
@@ -1002,7 +1002,7 @@ def _jail_name(jail):
 
 
 def _who(info):
-    """Whom the ticket is about: `"fid":...`, and `"ip":...` where it differs. None if it names nobody."""
+    """The ticket's `"fid":...`, and `"ip":...` where it differs. None if it has neither."""
     fid, ip = _get(info, "fid"), _get(info, "ip")
     name = _name(fid)
     address = name if ip is fid else _name(ip)
@@ -1102,7 +1102,7 @@ def _matches(info, count):
 
 
 def _read_options(options, wrong):
-    """All options as values; what makes no sense is told in `wrong` and replaced by its default."""
+    """Read all options. Invalid ones get their default and a message in `wrong`."""
     taken = dict(_DEFAULTS)
     for key in sorted(options):
         if key not in _READERS:
