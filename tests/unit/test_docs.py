@@ -9,9 +9,13 @@ import click
 import pytest
 
 from banledger.cli.main import commands
+from tests.unit.test_import_order import ORDER
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
 _FENCED = re.compile(r"(?ms)^( *)```.*?\n(.*?)^\1```")
 _INDENTED = re.compile(r"(?m)^    (.*)$")
@@ -73,6 +77,38 @@ def test_every_file_that_a_page_links_to_is_there(page: Path) -> None:
     missing = [link for link in _LINK.findall(page.read_text(encoding="utf-8")) if not (page.parent / link).exists()]
 
     assert missing == []
+
+
+def modules_in(text: str) -> Iterator[str]:
+    """The paths of Python files that a page names in its code, without those on a machine (`/etc/…`)."""
+    for span in _SPAN.findall(_FENCED.sub("", text)):
+        yield from re.findall(r"(?<![\w/<*.-])\w[\w./-]*\.py\b", span)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_module_that_a_page_names_is_there(page: Path) -> None:
+    places = (ROOT / "src" / "banledger", ROOT / "tests", ROOT)
+    named = set(modules_in(page.read_text(encoding="utf-8"))) - {"banledger.py"}  # the action, in fail2ban's action.d
+
+    assert [name for name in sorted(named) if not any((place / name).is_file() for place in places)] == []
+
+
+def test_modules_are_found_in_code_only() -> None:
+    text = "`spool/lock.py`, lock.py, `/etc/a.py`, `python tools/x.py > y`\n```\nb.py\n```\n"
+
+    assert list(modules_in(text)) == ["spool/lock.py", "tools/x.py"]
+
+
+def test_the_import_order_of_the_architecture_is_the_one_that_is_tested() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = page.partition("## Import order")[2].partition("\n## ")[0]
+
+    assert tuple(re.findall(r"(?m)^\| `(\w+)` \|", section)) == ORDER
+
+
+@pytest.mark.parametrize("page", ["docs/README.md", "docs/glossary.md", "CONTRIBUTING.md", "SECURITY.md"])
+def test_the_readme_links_the_pages_for_readers_and_contributors(page: str) -> None:
+    assert f"]({page})" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_readme_shows_every_command() -> None:

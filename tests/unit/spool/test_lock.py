@@ -110,7 +110,7 @@ def test_root_does_not_take_the_spool_from_the_service_of_its_group(
     assert lock.hold()
     assert (tmp_path / NAME).stat().st_uid == service  # what root's own recorder leaves is the service's to open
 
-    with pytest.raises(SpoolLocked, match="another recorder reads the spool .*: 'one'"):
+    with pytest.raises(SpoolLocked, match=r"another recorder reads the spool .*: 'one'"):
         other.hold()
     assert lock.held
 
