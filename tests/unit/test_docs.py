@@ -1,5 +1,6 @@
 """The pages: every command in them exists with its options, every file they point to is there."""
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -115,6 +116,29 @@ def test_the_readme_shows_every_command() -> None:
     shown = {words[0] for words in commands_in((ROOT / "README.md").read_text(encoding="utf-8"))}
 
     assert shown >= set(commands.list_commands(click.Context(commands)))
+
+
+def logged(source: str) -> Iterator[str]:
+    """What a module's log calls say, as far as it is written there."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name("_log"), attr="info" | "warning" | "error"),
+                args=[ast.Constant(value=str(text)), *_],
+            ):
+                yield text
+
+
+def test_the_operations_page_explains_every_line_of_the_journal() -> None:
+    pages = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("operations.md", "stores.md")]
+    explained = {span for page in pages for row in re.findall(r"(?m)^\|([^|]+)\|", page) for span in _SPAN.findall(row)}
+    said = {text for path in (ROOT / "src").rglob("*.py") for text in logged(path.read_text(encoding="utf-8"))}
+    said = {
+        text for text in said if re.search(r"\w{3}", re.sub(r"%[\w.]*[a-z]", "", text))
+    }  # else: an error or a notice
+
+    assert len(said) > 20
+    assert [text for text in sorted(said) if not any(span in text for span in explained)] == []
 
 
 def test_make_targets_in_the_readme_exist() -> None:
