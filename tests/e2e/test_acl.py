@@ -252,7 +252,10 @@ def test_the_services_user_records_what_the_spool_holds(
         0,
         "200 new bans, 0 amended, 0 lines known before, 0 gaps\n",
     )
-    assert banledger(url(server, "banledger"), "record", "--adopt", "web9")[0] == 0
+    assert banledger(url(server, "banledger"), "record", "--adopt", "web9")[:2] == (
+        0,
+        "this machine now records server label 'web9'\n",
+    )
     with closing(open_to_read(server.url, "bans")) as ledger:
         assert list(check(ledger.store(), ledger.keys)) == []
 

@@ -70,7 +70,7 @@ def test_a_label_of_another_machine_is_refused_by_name_until_it_is_adopted(
     assert two.run("--adopt", "web1") == 0
     wait_for(lambda: len(one.recorded()) == 11)
     two.wait_for("recording again")
-    two.assert_said("does not keep an append-only file", TAKEN, "recording again")
+    two.assert_said("does not keep an append-only file", TAKEN, "now records server label 'web1'", "recording again")
 
 
 def test_the_machine_that_lost_its_label_notices_within_twenty_seconds(
@@ -152,7 +152,7 @@ def test_a_refused_label_holds_back_only_its_own_lines(
     two.wait_for("recording again: server label 'web1'")
     assert status(manager) == "recording"
     manager.close()
-    two.assert_said("does not keep an append-only file", TAKEN, "recording again")
+    two.assert_said("does not keep an append-only file", TAKEN, "now records server label 'web1'", "recording again")
 
 
 def test_imported_bans_neither_claim_nor_check_a_label(

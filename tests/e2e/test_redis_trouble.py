@@ -127,7 +127,7 @@ def test_a_store_outage_during_a_whois_step_is_logged_once(
             recorder.step(time.time())
         server.start()
     recorder.close()
-    assert "whois rests" not in caplog.text
+    assert "whois paused" not in caplog.text
 
 
 def test_a_server_that_hangs_is_waited_for(flavour: Flavour, private_server: MakeServer, record: Record) -> None:

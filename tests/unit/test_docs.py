@@ -1,5 +1,6 @@
 """The pages: every command in them exists with its options, every file they point to is there."""
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -9,9 +10,13 @@ import click
 import pytest
 
 from banledger.cli.main import commands
+from tests.unit.test_import_order import ORDER
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
 _FENCED = re.compile(r"(?ms)^( *)```.*?\n(.*?)^\1```")
 _INDENTED = re.compile(r"(?m)^    (.*)$")
@@ -75,10 +80,65 @@ def test_every_file_that_a_page_links_to_is_there(page: Path) -> None:
     assert missing == []
 
 
+def modules_in(text: str) -> Iterator[str]:
+    """The paths of Python files that a page names in its code, without those on a machine (`/etc/…`)."""
+    for span in _SPAN.findall(_FENCED.sub("", text)):
+        yield from re.findall(r"(?<![\w/<*.-])\w[\w./-]*\.py\b", span)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_module_that_a_page_names_is_there(page: Path) -> None:
+    places = (ROOT / "src" / "banledger", ROOT / "tests", ROOT)
+    named = set(modules_in(page.read_text(encoding="utf-8"))) - {"banledger.py"}  # the action, in fail2ban's action.d
+
+    assert [name for name in sorted(named) if not any((place / name).is_file() for place in places)] == []
+
+
+def test_modules_are_found_in_code_only() -> None:
+    text = "`spool/lock.py`, lock.py, `/etc/a.py`, `python tools/x.py > y`\n```\nb.py\n```\n"
+
+    assert list(modules_in(text)) == ["spool/lock.py", "tools/x.py"]
+
+
+def test_the_import_order_of_the_architecture_is_the_one_that_is_tested() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = page.partition("## Import order")[2].partition("\n## ")[0]
+
+    assert tuple(re.findall(r"(?m)^\| `(\w+)` \|", section)) == ORDER
+
+
+@pytest.mark.parametrize("page", ["docs/README.md", "docs/glossary.md", "CONTRIBUTING.md", "SECURITY.md"])
+def test_the_readme_links_the_pages_for_readers_and_contributors(page: str) -> None:
+    assert f"]({page})" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 def test_the_readme_shows_every_command() -> None:
     shown = {words[0] for words in commands_in((ROOT / "README.md").read_text(encoding="utf-8"))}
 
     assert shown >= set(commands.list_commands(click.Context(commands)))
+
+
+def logged(source: str) -> Iterator[str]:
+    """What a module's log calls say, as far as it is written there."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name("_log"), attr="info" | "warning" | "error"),
+                args=[ast.Constant(value=str(text)), *_],
+            ):
+                yield text
+
+
+def test_the_operations_page_explains_every_line_of_the_journal() -> None:
+    pages = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("operations.md", "stores.md")]
+    explained = {span for page in pages for row in re.findall(r"(?m)^\|([^|]+)\|", page) for span in _SPAN.findall(row)}
+    said = {text for path in (ROOT / "src").rglob("*.py") for text in logged(path.read_text(encoding="utf-8"))}
+    said = {
+        text for text in said if re.search(r"\w{3}", re.sub(r"%[\w.]*[a-z]", "", text))
+    }  # what is left of an error or a notice explains itself
+
+    assert len(said) > 20
+    assert [text for text in sorted(said) if not any(span in text for span in explained)] == []
 
 
 def test_make_targets_in_the_readme_exist() -> None:

@@ -135,6 +135,8 @@ def _completes() -> bool:
 def _usage(error: click.ClickException) -> int:
     context = getattr(error, "ctx", None)
     message = " ".join(error.format_message().split())
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # its message is the whole help
+        message = "Missing command"
     first = message[:1] if message[1:2].isupper() else message[:1].lower()  # FROM is the name of an argument
     _talk(first + message[1:].rstrip("."), f"{context.command_path if context else 'banledger'} --help")
     return error.exit_code

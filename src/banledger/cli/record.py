@@ -125,6 +125,9 @@ def _adopt(chosen: Settings, label: str) -> None:
     try:
         if ledger.labels is not None:
             ledger.labels.adopt(label, place.place_of(chosen.spool), place.recorder_name())
+            click.echo(f"this machine now records server label {label!r}")
+        else:
+            click.echo("an embedded ledger has one machine: there is nothing to adopt")
     finally:
         ledger.close()
 

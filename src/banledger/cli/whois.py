@@ -105,12 +105,12 @@ def _ask(chosen: "Settings", known: "WhoisAnswer", now: float, *, refresh: bool)
         raise LookupFailed(f"nobody is asked about {known.asked}", hint="the setting whois.enabled is false")
     if answer.outcome is Outcome.NONE:
         raise LookupFailed(f"no registry has a network around {known.asked}", hint="it may not be given to anybody")
-    limited = "asks to be left alone for a while" if answer.outcome is Outcome.LIMITED else answer.problem
+    limited = "rate limited by it for now" if answer.outcome is Outcome.LIMITED else answer.problem
     raise LookupFailed(f"{answer.registry or 'no registry'}: {limited}", hint="try again later")
 
 
 def _answer(chosen: "Settings", known: "WhoisAnswer", now: float) -> "Answer":
-    """What the registry says, unless it wants to be left alone."""
+    """What the registry says, unless it is paused."""
     from banledger.ledger.network import Answer, Outcome
     from banledger.service.wiring import lookup
 

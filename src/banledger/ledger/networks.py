@@ -65,7 +65,7 @@ class NetworksReader:
         return self._reader.above([getattr(self._keys, what)], moment)[0]
 
     def pauses(self) -> dict[str, Pause]:
-        """Which registries want to be left alone, and how long."""
+        """Which registries are paused, and how long."""
         fields = self._reader.hashes([self._keys.lookups])[0]
         numbers = {name: float(number) for name, number in fields.items() if _NUMBER.fullmatch(number)}
         names = [name.removeprefix(_PAUSE) for name in numbers if name.startswith(_PAUSE)]

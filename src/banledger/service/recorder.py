@@ -86,7 +86,7 @@ class Background(Protocol):
 class Recorder:
     """Moves what the spool holds into the ledger that `connect` opens. Used by one thread.
 
-    `whois`: what goes on in the background. Its troubles are its own: it rests a while, and bans are recorded.
+    `whois`: what goes on in the background. Its errors back off and never stop recording.
     `keep`: leave segments in the spool as long as the store may still lose what it was given.
     `patient`: `run` waits for whatever may be wrong with the store, also for what only a person can mend.
     `watch`: judges the wall clock; None: a new one.
@@ -211,7 +211,7 @@ class Recorder:
         if kind not in self._whois_troubles:
             self._whois_troubles.add(kind)
             unforeseen = None if isinstance(error, BanledgerError) else error
-            _log.warning("whois rests: %r; bans are recorded without it", str(error), exc_info=unforeseen)
+            _log.warning("whois paused: %r; bans are recorded without it", str(error), exc_info=unforeseen)
 
     def _move(self, now: float) -> Recorded:
         self._watch.see(now)

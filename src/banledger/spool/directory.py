@@ -118,7 +118,7 @@ class Directory:
         if self._ignored and now - self._said >= _SAY_EVERY_S:
             self._said = now
             shown = ", ".join(f"{name[:80]!r} ({fault})" for fault, name in self._faults.items())
-            _log.warning("ignoring files in the spool that are no readable segments: %d, %s", self._ignored, shown)
+            _log.warning("ignoring files in spool that are no readable segments: %d, %s", self._ignored, shown)
         large = names > NAMES_PER_S
         if large and not self._said_large:
             self._said_large = True

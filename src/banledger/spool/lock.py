@@ -126,8 +126,13 @@ class SpoolLock:
 
 
 def _service_of(group: int) -> int:
-    """The user of the same name as the spool's group, whose recorder reads it; -1: there is none."""
-    try:
-        return pwd.getpwnam(grp.getgrgid(group).gr_name).pw_uid
-    except KeyError:
-        return -1
+    """The service's user, told by the name of the spool's group: `banledger` for `banledger-spool`; -1: there is none.
+
+    Not by who is in the group: a member must not be able to keep the service out.
+    """
+    with suppress(KeyError):
+        name = grp.getgrgid(group).gr_name
+        for user in (name, name.removesuffix("-spool")):
+            with suppress(KeyError):
+                return pwd.getpwnam(user).pw_uid
+    return -1

@@ -139,7 +139,7 @@ def _address(store: str, access: Access) -> dict[str, Any]:
     except ValueError:
         # Not what Python says of it: that may quote a part of a password.
         raise SettingsError(
-            f"{without_password(store)} is no store: there is something wrong with its port, database or query",
+            f"invalid store URL {without_password(store)}: its port, database or query is wrong",
             hint=f"{_FORMS}; a password goes into password_file",
         ) from None
     return options | (_tls(access) if _TLS[scheme] else {})

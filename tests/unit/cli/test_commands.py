@@ -114,6 +114,8 @@ def test_no_control_character_reaches_stdout(banledger: Run) -> None:
         (("bans", "--ip", "\x1b[31m"), 2, "'\\x1b[31m' is no address"),
         (("bans", "--json", "--csv"), 2, "--json and --csv exclude each other"),
         (("nope",), 2, "no such command 'nope'"),
+        (("store",), 2, "missing command"),
+        (("action",), 2, "missing command"),
         (("report", "--nope"), 2, "no such option '--nope'"),
         (("top",), 2, "missing argument 'DIMENSION'"),
         (("top", "ip", "-n", "0"), 2, "invalid value for '-n'"),

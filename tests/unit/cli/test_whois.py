@@ -119,7 +119,7 @@ def test_refresh_asks_again_and_says_why_it_could_not(banledger: Run, registries
     assert "0s ago, proven" in banledger("whois", ADDRESS, "--refresh")[1]
     for outcome, said in (
         (Outcome.NONE, "no registry has a network around"),
-        (Outcome.LIMITED, "apnic: asks to be left alone"),
+        (Outcome.LIMITED, "apnic: rate limited"),
         (Outcome.FAILED, "apnic: too \\x1bslow"),
     ):
         registries.answer = Answer(address=ADDRESS, registry="apnic", outcome=outcome, problem="too \x1bslow")
@@ -187,7 +187,7 @@ def test_a_registry_that_wants_to_be_left_alone_is(banledger: Run, registries: R
     ledger.networks.pause("apnic", Pause(time.time() + 60))
     ledger.close()
     code, _, err = banledger("whois", ADDRESS)
-    assert code == 10 and "apnic: asks to be left alone" in err and registries.asked == []
+    assert code == 10 and "apnic: rate limited" in err and registries.asked == []
 
 
 @pytest.mark.parametrize("years", [10, -10])

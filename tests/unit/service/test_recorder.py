@@ -314,7 +314,7 @@ def test_whatever_is_wrong_with_whois_bans_are_recorded_and_it_is_said_once(
     writer.close()
     made.close()
     assert 3 <= len(sick.tried) <= 6
-    assert caplog.text.count("whois rests") == 1
+    assert caplog.text.count("whois paused") == 1
 
 
 # Clocks that jump.

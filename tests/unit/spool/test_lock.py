@@ -1,7 +1,9 @@
 """One recorder reads a spool."""
 
 import fcntl
+import grp
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -96,6 +98,21 @@ def test_what_a_member_of_the_group_puts_in_its_place_is_no_lock(
     assert not (tmp_path / "elsewhere").exists()
     with pytest.raises(SpoolLocked):
         other.hold()
+
+
+@AS_ROOT
+def test_root_does_not_take_the_spool_from_the_service_of_its_group(
+    lock: SpoolLock, other: SpoolLock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = grp.struct_group(("nobody-spool", "x", tmp_path.stat().st_gid, []))
+    monkeypatch.setattr(grp, "getgrgid", lambda _: named)
+    service = pwd.getpwnam("nobody").pw_uid
+    assert lock.hold()
+    assert (tmp_path / NAME).stat().st_uid == service  # what root's own recorder leaves is the service's to open
+
+    with pytest.raises(SpoolLocked, match=r"another recorder reads the spool .*: 'one'"):
+        other.hold()
+    assert lock.held
 
 
 def test_a_holder_whose_file_was_removed_notices(lock: SpoolLock, other: SpoolLock, tmp_path: Path) -> None:
