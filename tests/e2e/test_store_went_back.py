@@ -10,6 +10,8 @@ import pytest
 from banledger.clock import ClockWatch
 from banledger.errors import StoreUnavailable
 from banledger.ledger.check import check
+from banledger.ledger.labels import Labels
+from banledger.ledger.nonces import Nonces
 from banledger.ledger.writer import open_to_read, open_to_write
 from banledger.service.memory import Memory
 from banledger.service.recorder import Recorder
@@ -99,11 +101,13 @@ class World:
 
     def start(self) -> Recorder:
         """A new process with the same memory."""
+        watch, nonces = ClockWatch(self.elapsed), Nonces(self.memory.parent / "labels")
         self.recorder = Recorder(
             SpoolReader(self.spool),
             lambda: open_to_write(self.place.url, "bans", "UTC"),
             nowhere,
-            watch=ClockWatch(self.elapsed),
+            watch=watch,
+            labels=Labels(nonces=nonces, elapsed=watch.elapsed),
             memory=Memory(self.memory, self.place.url),
         )
         return self.recorder
@@ -328,5 +332,5 @@ def test_the_service_notices_it_after_both_were_killed(private_server: MakeServe
     recording.wait_for(WENT_BACK + ": 10 lines")
     recording.assert_whole()
     recording.wait_for("days written to lately are whole")
-    assert [path.name for path in state.iterdir()] == ["recorder.json"]
+    assert sorted(path.name for path in state.iterdir()) == ["labels", "recorder.json"]
     recording.close()

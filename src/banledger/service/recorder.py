@@ -251,7 +251,7 @@ class Recorder:
         alone = self._lock.hold()
         self._spool.begin_anew(alone=alone)
         if self._ledger is not None:
-            self._replay.opened(self._ledger)
+            self._replay.others_recorded(self._ledger)
         if not alone and not self._spool.missing and not self._unlocked:
             self._unlocked = True
             _log.warning(
@@ -266,7 +266,7 @@ class Recorder:
         if self._labels.due:
             self._labels.take(ledger.labels)
         while True:
-            self._hold_back()
+            self._hold_back(ledger)
             lines = self._spool.read(self._watch.elapsed(), self._batch)
             new = self._labels.new(ledger.labels, {line.server for line in lines if bears_label(line)})
             if not new:
@@ -274,9 +274,10 @@ class Recorder:
             self._spool.rollback()
             self._labels.take(ledger.labels, new)
 
-    def _hold_back(self) -> None:
+    def _hold_back(self, ledger: Ledger) -> None:
         """Keep what others record in the spool; say so."""
-        self._spool.hold_back(self._labels.refused)
+        if self._spool.hold_back(self._labels.refused):
+            self._replay.others_recorded(ledger)
         for level, text in self._labels.notices():
             _log.log(level, "%s", text)
 
@@ -316,6 +317,8 @@ class Recorder:
             total += done
             if not done.lines and not self._spool.doubtful:
                 return total
+            if not (done.lines or self._spool.caught_up):
+                time.sleep(_POLL_S)  # it is too early for another look over a crowded spool
 
     def run(self, until: Until, notifier: Notifier) -> None:
         """Move until told to stop. Returns then; raises what can't mend itself."""
