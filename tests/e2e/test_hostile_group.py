@@ -19,7 +19,7 @@ import pytest
 
 from banledger.errors import StoreError
 from banledger.ledger.writer import open_to_read
-from banledger.spool.lock import NAME as LOCK
+from banledger.spool.lock import NAME as LOCK_FILE
 from tests.support.lines import T0, ban, encode
 from tests.unit.action.test_action import Jail, module, ticket
 from tests.unit.spool.test_reader import Writer
@@ -259,7 +259,7 @@ def test_a_live_segment_that_is_renamed_all_the_time_is_read_once(machine: Machi
     harassing.wait(timeout=30)
     action.stop()
     wait_for(lambda: machine.recorded() == sorted(fids(200)))
-    wait_for(lambda: [path.name for path in machine.spool.iterdir()] == [LOCK])
+    wait_for(lambda: [path.name for path in machine.spool.iterdir()] == [LOCK_FILE])
     second = machine.action()
     second.ban(ticket("192.0.2.250"))
     wait_for(lambda: len(machine.recorded()) == 201)
