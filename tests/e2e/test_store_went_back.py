@@ -102,11 +102,13 @@ class World:
 
     def start(self) -> Recorder:
         """A new process with the same memory."""
+        watch, nonces = ClockWatch(self.elapsed), Nonces(self.memory.parent / "labels")
         self.recorder = Recorder(
             SpoolReader(self.spool),
             lambda: open_to_write(self.place.url, "bans", "UTC"),
             nowhere,
-            watch=ClockWatch(self.elapsed),
+            watch=watch,
+            labels=Labels(nonces=nonces, elapsed=watch.elapsed),
             memory=Memory(self.memory, self.place.url),
             labels=Labels("a recorder", nonces=Nonces(self.nonces), elapsed=self.elapsed),
         )

@@ -124,7 +124,6 @@ class Recorder:
         self._labels = labels or Labels(elapsed=self._watch.elapsed)
         self._lock = lock or SpoolLock(spool.directory)
         self._unlocked = False
-        self._compared = False  # what the store has recorded with what we remember
         self._replay = Replay(spool, memory or Memory())
         self._gate = Gate(self._watch.elapsed, pace)
         self._tidy_at = 0.0
@@ -143,7 +142,7 @@ class Recorder:
             self._gate.reopen()
             if ledger.damaged:
                 _log.error(_DAMAGED, ledger.keys.meta)
-            self._compared = False
+            self._replay.opened(ledger)
             self._identity = ledger.identity
         return self._ledger
 
@@ -220,9 +219,6 @@ class Recorder:
             if ledger.shared and self._waits_for_rebuild(ledger):
                 return Recorded()
             self._lock_spool()
-            if not self._compared:
-                self._replay.opened(ledger)
-                self._compared = True
             if self._labels.due and ledger.lost():
                 self._go_back()
                 return Recorded()
@@ -254,7 +250,8 @@ class Recorder:
             return
         alone = self._lock.hold()
         self._spool.begin_anew(alone=alone)
-        self._compared = False
+        if self._ledger is not None:
+            self._replay.others_recorded(self._ledger)
         if not alone and not self._spool.missing and not self._unlocked:
             self._unlocked = True
             _log.warning(
@@ -269,7 +266,7 @@ class Recorder:
         if self._labels.due:
             self._labels.take(ledger.labels)
         while True:
-            self._hold_back()
+            self._hold_back(ledger)
             lines = self._spool.read(self._watch.elapsed(), self._batch)
             new = self._labels.new(ledger.labels, {line.server for line in lines if bears_label(line)})
             if not new:
@@ -277,9 +274,10 @@ class Recorder:
             self._spool.rollback()
             self._labels.take(ledger.labels, new)
 
-    def _hold_back(self) -> None:
+    def _hold_back(self, ledger: Ledger) -> None:
         """Keep what others record in the spool; say so."""
-        self._spool.hold_back(self._labels.refused)
+        if self._spool.hold_back(self._labels.refused):
+            self._replay.others_recorded(ledger)
         for level, text in self._labels.notices():
             _log.log(level, "%s", text)
 
@@ -319,6 +317,8 @@ class Recorder:
             total += done
             if not done.lines and not self._spool.doubtful:
                 return total
+            if not (done.lines or self._spool.caught_up):
+                time.sleep(_POLL_S)  # it is too early for another look over a crowded spool
 
     def run(self, until: Until, notifier: Notifier) -> None:
         """Move until told to stop. Returns then; raises what can't mend itself."""

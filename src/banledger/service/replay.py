@@ -57,6 +57,13 @@ class Replay:
         if not self._restarted:
             memory.incarnation = self._incarnation
 
+    def others_recorded(self, ledger: Ledger) -> None:
+        """Another recorder may have recorded lines of this spool. Raises StoreError."""
+        there = ledger.positions(self._memory.positions.servers)
+        recorded = [position for position in there.values() if position is not None]
+        self._spool.catch_up(recorded)
+        self._memory.positions.adopt(recorded)
+
     def lost_connection(self) -> None:
         """Nobody knows what the store still has of the last moments: read them again."""
         self._spool.rewind()

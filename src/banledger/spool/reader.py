@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
-from msgspec.structs import force_setattr
+from msgspec.structs import force_setattr, replace
 
 from banledger.errors import SpoolError
 from banledger.spool.directory import SEGMENT, Directory
@@ -74,9 +74,15 @@ class _Missing(Struct, frozen=True):
     first: int
     gap: GapLine
 
-    def hold(self, writer: str, seq: int) -> bool:
-        """Whether that line is one of them: then they came late and are not lost."""
-        return writer == self.writer and self.first <= seq <= self.gap.seq
+    def without(self, writer: str, first: int, last: int) -> "list[_Missing]":
+        """Those that are missing still when these lines of that writer are not: they came late, or are recorded."""
+        if writer != self.writer or last < self.first or first > self.gap.seq:
+            return [self]
+        parts = ((self.first, first - 1), (last + 1, self.gap.seq))
+        return [self._part(*part) for part in parts if part[0] <= part[1]]
+
+    def _part(self, first: int, last: int) -> "_Missing":
+        return _Missing(self.writer, first, replace(self.gap, seq=last, bans=last - first + 1))
 
 
 class SpoolReader:
@@ -99,6 +105,8 @@ class SpoolReader:
         self._about: dict[str, tuple[str, str, int]] = {}  # by writer: server, jail, first line number
         self._followed: dict[str, tuple[int, float] | None] = {}  # what was next of whom since the last commit
         self._lost: dict[str, Loss] = {}  # by writer; as far as the spool doesn't hold it, a gap
+        self._awaited: dict[str, Loss] = {}  # by writer; the same for what was held back
+        self._withheld: dict[str, Loss] = {}  # by writer: what was passed over of labels that are held back
         self._unopened = self._caught_up = False
         self._missing: list[_Missing] = []
         self._suspected: list[_Missing] = []
@@ -129,13 +137,10 @@ class SpoolReader:
         self._segments.clear()
 
     def begin_anew(self, *, alone: bool) -> None:
-        """Another recorder may have recorded lines meanwhile: no number is missed. `alone`: none can from now on."""
+        """Another recorder may have recorded lines meanwhile: see `catch_up`. `alone`: none can from now on."""
         self.rollback()
-        self._next_seq.clear()
-        self._about.clear()
-        self._followed.clear()
-        self._lost.clear()
-        self._missing, self._suspected, self._reported = [], [], []
+        if not alone:
+            self._missing, self._suspected = [], []
         self.alone = alone
 
     def read(self, now: float, limit: int) -> list[Event]:
@@ -147,11 +152,7 @@ class SpoolReader:
         self._bytes = self._held = 0
         try:
             self._scan()
-            found, self._suspected = self._suspected, self._missing
-            self._missing = [missing for missing in found if missing.gap.server in self._held_back]
-            self._reported = [missing for missing in found if missing.gap.server not in self._held_back]
-            for missing in self._reported:
-                self._note(missing.writer)
+            self._believe()
             events: list[Event] = [missing.gap for missing in self._reported]
             for segment in self._segments.values():
                 if self._full(events, limit):
@@ -167,6 +168,18 @@ class SpoolReader:
             ) from error
         return events
 
+    def _believe(self) -> None:
+        """Report what did not come with a read that left nothing: all segments that were there had been read."""
+        found: list[_Missing] = []
+        if self._caught_up:
+            found, self._suspected = self._suspected, []
+        self._caught_up = False
+        self._suspected += self._missing
+        self._missing = [missing for missing in found if missing.gap.server in self._held_back]
+        self._reported = [missing for missing in found if missing.gap.server not in self._held_back]
+        for missing in self._reported:
+            self._note(missing.writer)
+
     def _full(self, events: list[Event], limit: int) -> bool:
         """Lines that are no events take time and memory too, and each ban in a snapshot may become an event."""
         return self._taken(events) >= limit or self._bytes >= _BYTES_AT_ONCE or self._held >= _HELD_AT_ONCE
@@ -178,18 +191,22 @@ class SpoolReader:
     def doubtful(self) -> bool:
         """Whether the next `read` may have more to say though this one found no event."""
         waiting = (missing.gap.server not in self._held_back for missing in (*self._missing, *self._suspected))
-        return self._passed_any or bool(self._lost) or any(waiting)
+        return not self._caught_up or self._passed_any or bool(self._lost) or any(waiting)
 
-    def hold_back(self, labels: Collection[str]) -> None:
+    def hold_back(self, labels: Collection[str]) -> bool:
         """From now on, keep the lines of these server labels (and of no others) in the spool, and read the rest.
 
-        Lines of labels that are held back no longer are read again, with all that stands in their segments. What was
-        read and not committed must be rolled back.
+        Lines of labels that are held back no longer are read again, with all that stands in their segments; those that
+        are gone meanwhile are missed. What was read and not committed must be rolled back.
+
+        Returns whether there are such labels: others may have recorded for them (see `catch_up`).
         """
         released = self._held_back - set(labels)
         self._held_back = frozenset(labels)
         if not released:
-            return
+            return False
+        for writer in [writer for writer, loss in self._withheld.items() if loss.known.server in released]:
+            self._await(self._withheld.pop(writer))
         self._kept -= self._held_segments
         self._held_segments.clear()
         for segment in self._segments.values():
@@ -197,6 +214,17 @@ class SpoolReader:
                 segment.offset = segment.committed = 0
                 segment.marks = deque([(0.0, 0)])
                 segment.passed, segment.finished = False, None
+        return True
+
+    def _await(self, withheld: Loss) -> None:
+        """What was passed over is read again from the first of these lines."""
+        writer = withheld.known.writer
+        waiting = [lines for lines in (*self._missing, *self._suspected) if lines.writer == writer]
+        last = max([withheld.known.last, *(lines.gap.seq for lines in waiting)])
+        self._no_longer_missing(writer, withheld.first, last)
+        known = replace(withheld.known, last=last)
+        self._awaited[writer] = replace(withheld, known=known)
+        self._next_seq[writer] = (withheld.first, withheld.since)
 
     @property
     def caught_up(self) -> bool:
@@ -213,6 +241,8 @@ class SpoolReader:
         following, seen = self._next_seq[writer]
         server, jail, first = self._about[writer]
         unsure = [missing.first for missing in (*self._missing, *self._suspected) if missing.writer == writer]
+        if withheld := self._withheld.get(writer):
+            unsure.append(withheld.first)
         last = min([following, *unsure]) - 1
         return Position(server, writer, jail, first, last, seen) if last >= first else None
 
@@ -221,6 +251,15 @@ class SpoolReader:
         for position in positions:
             self._next_seq.setdefault(position.writer, (position.last + 1, position.seen))
             self._about.setdefault(position.writer, (position.server, position.jail, position.first))
+
+    def catch_up(self, positions: Iterable[Position]) -> None:
+        """Others may have recorded lines of this spool, up to these: of those, nothing is missing."""
+        for position in positions:
+            expected, _ = self._next_seq.get(position.writer, (0, 0.0))
+            if position.last >= expected:
+                self._next_seq[position.writer] = (position.last + 1, position.seen)
+            self._no_longer_missing(position.writer, position.first, position.last)
+        self.expect(positions)
 
     def commit(self) -> int:
         """All that was read is safe: set aside what was no event, remove what is finished. How many were removed."""
@@ -233,6 +272,7 @@ class SpoolReader:
         self._followed.clear()
         if self._caught_up:
             self._lost.clear()
+            self._awaited.clear()
         finished = []
         for inode, segment in self._segments.items():
             self._mark(segment)
@@ -292,6 +332,8 @@ class SpoolReader:
     def reread(self, losses: Iterable[Loss]) -> None:
         """The store lost lines: read again all that is there. What is not, of these, becomes a gap."""
         self.rollback()
+        self._kept.clear()  # they may hold other lines than those that must wait
+        self._held_segments.clear()
         for segment in self._segments.values():
             segment.offset = segment.committed = 0
             segment.marks = deque([(0.0, 0)])
@@ -305,8 +347,10 @@ class SpoolReader:
 
     def _miss_the_lost(self) -> None:
         """All was read that is there: what is still expected of the lines that the store lost does not come."""
-        for writer, loss in self._lost.items():
-            known, (expected, since) = loss.known, self._next_seq.get(writer, (loss.first, loss.since))
+        for writer, loss in (*self._awaited.items(), *self._lost.items()):
+            if writer not in self._next_seq:  # beside lines of a newer version none is missed
+                continue
+            known, (expected, since) = loss.known, self._next_seq[writer]
             if expected <= known.last:
                 self._note(writer)
                 self._miss(writer, expected, known.last, known, since)
@@ -411,13 +455,24 @@ class SpoolReader:
         if isinstance(event, Unknown):
             self._skip_kind(event.kind)
         elif event.server in self._held_back and bears_label(event):
-            self._passed += 1
-            segment.passed = True
+            self._pass_over(segment, event)
         else:
             force_setattr(event, "writer", segment.writer)
             if isinstance(event, HeldLine):
                 self._held += len(event.bans)
             events.append(event)
+
+    def _pass_over(self, segment: _Segment, event: Line) -> None:
+        """Leave a line in the spool. How far its writer's lines are recorded ends before it."""
+        self._passed += 1
+        segment.passed = True
+        withheld = self._withheld.get(segment.writer)
+        first, last, since = event.seq, event.seq, event.seen
+        if withheld is not None:
+            since = withheld.since if withheld.first <= first else since
+            first, last = min(first, withheld.first), max(last, withheld.known.last)
+        known = Position(event.server, segment.writer, event.jail, first, last, event.seen)
+        self._withheld[segment.writer] = Loss(known, first, since)
 
     def _skip_kind(self, kind: str) -> None:
         """A later action wrote the line. Logged once per kind."""
@@ -461,9 +516,9 @@ class SpoolReader:
         self._rejected_in.append(segment)
 
     def _follow(self, writer: str, event: Line) -> None:
-        """Notice line numbers that are not there. Believed only if the next scan does not bring them."""
-        self._suspected = [lines for lines in self._suspected if not lines.hold(writer, event.seq)]
-        self._missing = [lines for lines in self._missing if not lines.hold(writer, event.seq)]
+        """Notice line numbers that are not there. Believed only if the next complete read does not bring them."""
+        if self._missing or self._suspected:
+            self._no_longer_missing(writer, event.seq, event.seq)
         self._note(writer)
         expected, since = self._next_seq.get(writer, (event.seq, 0.0))
         if event.seq > expected and self.alone:
@@ -475,6 +530,13 @@ class SpoolReader:
         if event.seq >= expected:
             self._next_seq[writer] = (event.seq + 1, event.seen)
         self._about.setdefault(writer, (event.server, event.jail, min(expected, event.seq)))
+
+    def _no_longer_missing(self, writer: str, first: int, last: int) -> None:
+        """These lines of a writer came late, or are recorded."""
+        self._missing, self._suspected = (
+            [part for lines in several for part in lines.without(writer, first, last)]
+            for several in (self._missing, self._suspected)
+        )
 
     def _miss(self, writer: str, first: int, last: int, about: Line | Position, since: float) -> None:
         """Lines `first` to `last` of a writer are not there."""
