@@ -110,7 +110,6 @@ class World:
             watch=watch,
             labels=Labels(nonces=nonces, elapsed=watch.elapsed),
             memory=Memory(self.memory, self.place.url),
-            labels=Labels("a recorder", nonces=Nonces(self.nonces), elapsed=self.elapsed),
         )
         return self.recorder
 
