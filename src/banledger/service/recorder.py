@@ -314,8 +314,12 @@ class Recorder:
             if self._gate.closed:
                 raise RebuildRunning("a rebuild of the ledger is in progress", hint="try again when it has ended")
             total += done
-            if not done.lines and not self._spool.doubtful:
+            if done.lines:
+                continue
+            if not self._spool.doubtful:
                 return total
+            if not self._spool.caught_up:  # the next look at a large directory may be a while away
+                time.sleep(_POLL_S / 10)
 
     def run(self, until: Until, notifier: Notifier) -> None:
         """Move until told to stop. Returns then; raises what can't mend itself."""
