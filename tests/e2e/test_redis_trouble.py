@@ -127,7 +127,7 @@ def test_a_server_that_dies_while_it_is_whois_turn_is_the_stores_trouble(
             recorder.step(time.time())
         server.start()
     recorder.close()
-    assert "whois rests" not in caplog.text
+    assert "whois paused" not in caplog.text
 
 
 def test_a_server_that_hangs_is_waited_for(flavour: Flavour, private_server: MakeServer, record: Record) -> None:

@@ -10,6 +10,8 @@ import pytest
 from banledger.clock import ClockWatch
 from banledger.errors import StoreUnavailable
 from banledger.ledger.check import check
+from banledger.ledger.labels import Labels
+from banledger.ledger.nonces import Nonces
 from banledger.ledger.writer import open_to_read, open_to_write
 from banledger.service.memory import Memory
 from banledger.service.recorder import Recorder
@@ -104,6 +106,7 @@ class World:
             lambda: open_to_write(self.place.url, "bans", "UTC"),
             nowhere,
             watch=ClockWatch(self.elapsed),
+            labels=Labels(nonces=Nonces(self.memory.parent / "labels"), elapsed=self.elapsed),
             memory=Memory(self.memory, self.place.url),
         )
         return self.recorder

@@ -321,7 +321,7 @@ def test_whatever_is_wrong_with_whois_bans_are_recorded_and_it_is_said_once(
     writer.close()
     made.close()
     assert 3 <= len(sick.tried) <= 6
-    assert caplog.text.count("whois rests") == 1
+    assert caplog.text.count("whois paused") == 1
 
 
 # Clocks that jump.
@@ -403,7 +403,7 @@ def test_amendments_are_forgotten_by_a_clock_that_ran_well_for_an_hour(machine: 
 
 
 @pytest.mark.parametrize("ahead", JUMPS)
-def test_a_jump_neither_ends_nor_prolongs_how_long_whois_rests(spool: Path, tmp_path: Path, ahead: float) -> None:
+def test_a_jump_neither_ends_nor_prolongs_how_long_whois_is_paused(spool: Path, tmp_path: Path, ahead: float) -> None:
     sick, elapsed = _Sick(KeyError("a bug")), Clock(0.0)
     made = Recorder(
         SpoolReader(spool), lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere, whois=sick,
