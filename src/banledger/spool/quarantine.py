@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from banledger.spool.directory import Directory
-from banledger.spool.segment import Segment
+from banledger.spool.segment import OpenSegment
 
 REJECTED = "rejected"
 """The folder's name."""
@@ -32,7 +32,7 @@ class _Rejected(NamedTuple):
 
     line: bytes
     reason: str
-    segment: Segment
+    segment: OpenSegment
 
 
 class Quarantine:
@@ -44,7 +44,7 @@ class Quarantine:
     def __len__(self) -> int:
         return len(self._rejected)
 
-    def add(self, segment: Segment, line: bytes, reason: str) -> None:
+    def add(self, segment: OpenSegment, line: bytes, reason: str) -> None:
         """Remember a line."""
         self._rejected.append(_Rejected(line[:_MOST_BYTES], reason, segment))
 

@@ -24,7 +24,7 @@ from banledger.spool.directory import Directory
 from banledger.spool.events import VERSION, Event, HeldLine, Undecodable, Unknown, bears_label, decode
 from banledger.spool.position import Loss, Position
 from banledger.spool.quarantine import REJECTED, Quarantine
-from banledger.spool.segment import Segment
+from banledger.spool.segment import OpenSegment
 from banledger.spool.sequence import Sequences
 
 __all__ = ["REJECTED", "SpoolReader"]
@@ -55,7 +55,7 @@ class SpoolReader:
         self._now = 0.0
         self._bytes = self._held = self._passed = self._skipped = 0  # of this read
         self._worked = self._unopened = False
-        self._segments: dict[int, Segment] = {}  # by inode, in the order they are read
+        self._segments: dict[int, OpenSegment] = {}  # by inode, in the order they are read
         self._left: set[tuple[str, int]] = set()  # name and inode of those that are read and stay
         self._quarantine = Quarantine()
         self._numbers = Sequences()
@@ -191,10 +191,10 @@ class SpoolReader:
         _, writer, number = name.removesuffix(".jsonl").split("-")
         if number == "1":
             self._numbers.begin(writer)
-        self._segments[inode] = Segment(name, writer, fd, self._now)
+        self._segments[inode] = OpenSegment(name, writer, fd, self._now)
         return True
 
-    def _read_segment(self, segment: Segment, limit: int, events: list[Event]) -> None:
+    def _read_segment(self, segment: OpenSegment, limit: int, events: list[Event]) -> None:
         self._read_lines(segment, limit, events)
         if self._full(events, limit) or not segment.may_finish(self._now, self._numbers.reached(segment.writer)):
             return
@@ -205,7 +205,7 @@ class SpoolReader:
                 self._quarantine.add(segment, rest, "torn line")
             segment.finished = self._now
 
-    def _read_lines(self, segment: Segment, limit: int, events: list[Event]) -> None:
+    def _read_lines(self, segment: OpenSegment, limit: int, events: list[Event]) -> None:
         for line, fault in segment.lines():
             self._bytes += len(line)
             if fault == "":
@@ -215,7 +215,7 @@ class SpoolReader:
             if self._full(events, limit):
                 return
 
-    def _take(self, segment: Segment, line: bytes, events: list[Event]) -> None:
+    def _take(self, segment: OpenSegment, line: bytes, events: list[Event]) -> None:
         try:
             event = decode(line)
         except Undecodable as error:
@@ -244,7 +244,7 @@ class SpoolReader:
             self._unknown_kinds.add(kind)
             _log.warning("skipping lines of unknown kind %r: upgrade banledger", kind)
 
-    def _not_an_event(self, segment: Segment, line: bytes, error: Undecodable) -> None:
+    def _not_an_event(self, segment: OpenSegment, line: bytes, error: Undecodable) -> None:
         if not error.newer:
             self._quarantine.add(segment, line, str(error))
             return

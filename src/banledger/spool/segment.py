@@ -12,7 +12,7 @@ _FRESH_S = 60  # how long an empty segment is left to its writer, from when it i
 _CHUNK = 1 << 20
 
 
-class _Mark(NamedTuple):
+class _Committed(NamedTuple):
     """What was committed at one moment: all before `offset`; `skipping`: that is inside a line that is too long."""
 
     moment: float = 0.0
@@ -20,7 +20,7 @@ class _Mark(NamedTuple):
     skipping: bool = False
 
 
-class Segment:
+class OpenSegment:
     """Known by its descriptor: its name may change. Moments are elapsed time. Its methods raise OSError.
 
     writer    whose lines it has: by its name, until a line says
@@ -42,7 +42,7 @@ class Segment:
 
     def restart(self) -> None:
         """Read it from its beginning, as if nothing were committed."""
-        self._marks = deque([_Mark()])  # of the past, as far as it may have to be read again
+        self._marks = deque([_Committed()])  # of the past, as far as it may have to be read again
         self.passed = False
         self.rollback()
 
@@ -61,7 +61,7 @@ class Segment:
         """What was read is committed; `rewind` can go back so many seconds from now on."""
         marks = self._marks
         if marks[-1].offset != self._offset:
-            marks.append(_Mark(now, self._offset, self._skipping))
+            marks.append(_Committed(now, self._offset, self._skipping))
         while len(marks) > 1 and marks[1].moment <= now - keep_s:
             marks.popleft()
 
