@@ -2,10 +2,8 @@
 
 A file is judged by `lstat` before it is opened and by `fstat` after: a regular file, one link, an owner that is root,
 this process or the directory's. Everything is relative to one descriptor, no link is followed. What is ignored is
-logged at most once an hour, all of it in one line.
-
-Looks are rare
-where the directory is large: `NAMES_PER_S` names a second at most, so that strangers' files take little of the time.
+logged at most once an hour, all of it in one line. Looks are rare where the directory is large: `NAMES_PER_S` names a
+second at most, so that strangers' files take little of the time.
 """
 
 import logging
@@ -13,7 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Container, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SEGMENT = re.compile(r"[0-9]{13}-([0-9a-f]{8})-([0-9]{1,9})\.jsonl")
@@ -41,6 +39,14 @@ class Directory:
         self._shut: dict[str, float] = {}  # segments that can't be opened, since when
         self._said = -_SAY_EVERY_S
         self._said_large = False
+
+    @property
+    def missing(self) -> bool:
+        """Whether there is no such directory."""
+        try:
+            return not stat.S_ISDIR(self.path.stat().st_mode)
+        except OSError as error:
+            return isinstance(error, FileNotFoundError | NotADirectoryError)
 
     @contextmanager
     def opened(self) -> Iterator[int]:
@@ -113,6 +119,17 @@ class Directory:
             return None
         self._shut.pop(name, None)
         return segment
+
+    def remove(self, fd: int, name: str, inode: int) -> bool:
+        """Remove a segment, unless that name is another file's by now. False where it can't be removed."""
+        try:
+            with suppress(FileNotFoundError):
+                if os.stat(name, dir_fd=fd, follow_symlinks=False).st_ino == inode:
+                    os.unlink(name, dir_fd=fd)
+        except OSError as error:
+            _log.error("can't remove %r from the spool: %s", name, error.strerror)
+            return False
+        return True
 
     def _say(self, now: float, names: int) -> None:
         if self._ignored and now - self._said >= _SAY_EVERY_S:

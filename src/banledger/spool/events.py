@@ -157,8 +157,8 @@ class Unknown(Line, frozen=True):
 Event: TypeAlias = BanLine | ProlongLine | UnbanLine | StartLine | StopLine | HeldLine | GapLine | NetworkLine
 
 
-def bears_label(event: Event) -> bool:
-    """Whether an event is of a fail2ban of this machine, so that its server label is this machine's.
+def bears_label(event: Line) -> bool:
+    """Whether a line is of a fail2ban of this machine, so that its server label is this machine's.
 
     What was imported bears the label of a server of the past; a network is nobody's.
     """

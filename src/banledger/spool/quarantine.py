@@ -9,14 +9,17 @@ import hashlib
 import logging
 import os
 import stat
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
+
+from banledger.spool.directory import Directory
+from banledger.spool.segment import OpenSegment
 
 REJECTED = "rejected"
 """The folder's name."""
 
 _FILES = 1000
+_MOST_BYTES = 16 << 10
 _SAID = 5
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -24,27 +27,55 @@ _FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _log = logging.getLogger("banledger")
 
 
-class Rejected(NamedTuple):
-    """A line, or its beginning, and why it is none. `segment`: the name of the segment it stands in."""
+class _Rejected(NamedTuple):
+    """A line, or its beginning, why it is none, and where it stands."""
 
     line: bytes
     reason: str
-    segment: str
+    segment: OpenSegment
 
 
-def set_aside(spool: int, rejected: Sequence[Rejected]) -> None:
-    """Keep lines, each once, as far as there is room. `spool`: a descriptor of the directory. Raises OSError."""
-    for one in rejected[:_SAID]:
-        _log.warning("set aside from %r: %.300r (see %s in the spool)", one.segment, one.reason, REJECTED)
-    if len(rejected) > _SAID:
-        _log.warning("set aside: %d lines more", len(rejected) - _SAID)
-    folder = _open_folder(spool)
-    try:
-        room = _FILES - len(os.listdir(folder))  # noqa: PTH208  # by descriptor
-        for one in rejected:
-            room -= room > 0 and _write_once(folder, one)
-    finally:
-        os.close(folder)
+class Quarantine:
+    """Lines of one read that are no events. Used by one thread."""
+
+    def __init__(self) -> None:
+        self._rejected: list[_Rejected] = []
+
+    def __len__(self) -> int:
+        return len(self._rejected)
+
+    def add(self, segment: OpenSegment, line: bytes, reason: str) -> None:
+        """Remember a line."""
+        self._rejected.append(_Rejected(line[:_MOST_BYTES], reason, segment))
+
+    def clear(self) -> None:
+        """Forget them: they will be read again."""
+        self._rejected.clear()
+
+    def keep(self, directory: Directory) -> None:
+        """Put them into the folder, each once, as far as there is room. Where that fails their segments are kept."""
+        if not self._rejected:
+            return
+        for one in self._rejected[:_SAID]:
+            _log.warning("set aside from %r: %.300r (see %s in the spool)", one.segment.name, one.reason, REJECTED)
+        if len(self) > _SAID:
+            _log.warning("set aside: %d lines more", len(self) - _SAID)
+        try:
+            with directory.opened() as spool:
+                self._write(_open_folder(spool))
+        except OSError as error:
+            _log.error("can't set lines aside in %s (%s): they stay in the spool", REJECTED, error.strerror)
+            for one in self._rejected:
+                one.segment.kept = True
+        self._rejected.clear()
+
+    def _write(self, folder: int) -> None:
+        try:
+            room = _FILES - len(os.listdir(folder))  # by descriptor
+            for one in self._rejected:
+                room -= room > 0 and _write_once(folder, one)
+        finally:
+            os.close(folder)
 
 
 def _open_folder(spool: int) -> int:
@@ -58,7 +89,7 @@ def _open_folder(spool: int) -> int:
     return folder
 
 
-def _write_once(folder: int, rejected: Rejected) -> bool:
+def _write_once(folder: int, rejected: _Rejected) -> bool:
     """Keep a line under its hash, whole or not at all. False if it is there already; raises OSError."""
     name = hashlib.sha256(rejected.line).hexdigest()[:32]
     try:

@@ -15,7 +15,7 @@ _STRIKES = 3
 class Throttle:
     """Turns of each registry, at least its interval apart. `clock`: seconds that never go back.
 
-    Another process may have asked just before, so each registry rests for one interval first, unless `rested`.
+    Another process may have asked just before, so each registry is first asked after one interval, unless `rested`.
     """
 
     def __init__(self, clock: Callable[[], float], sleep: Callable[[float], None], *, rested: bool = False) -> None:
@@ -27,17 +27,17 @@ class Throttle:
         self._begun = -inf if rested else clock()
 
     def begin(self) -> None:
-        """From now on we ask: another may just have asked, so each registry rests for one interval."""
+        """From now on we ask: another recorder may just have asked, so wait one interval for each registry."""
         with self._lock:
             self._begun = self._clock()
 
     def pause(self, registry: str, seconds: float) -> None:
-        """From now on the registry is left alone for so long; 0: it no longer is."""
+        """Pause the registry for so many seconds from now on; 0: end the pause."""
         with self._lock:
             self._paused_until[registry] = self._clock() + seconds
 
     def is_paused(self, registry: str) -> bool:
-        """Whether the registry is left alone."""
+        """Whether the registry is paused."""
         return self._paused_until.get(registry, 0.0) > self._clock()
 
     def try_take(self, registry: str, interval_s: float) -> bool:

@@ -92,6 +92,13 @@ def test_draining_goes_on_over_batches_of_unknown_kinds(tmp_path: Path, spool: P
     assert list(spool.iterdir()) == []
 
 
+def test_draining_takes_everything_from_a_directory_that_is_looked_at_rarely(recorder: Recorder, spool: Path) -> None:
+    for number in range(2500):
+        line = encode(ban(f"192.0.{number >> 8}.{number & 255}", writer=f"{number:08x}", seq=1))
+        (spool / f"1700000000000-{number:08x}-1.jsonl").write_bytes(line)
+    assert recorder.drain(NOW).new == 2500
+
+
 def test_a_second_recorder_is_refused_by_name(recorder: Recorder, tmp_path: Path) -> None:
     recorder.open()
     with pytest.raises(LedgerLocked, match="another recorder"):
@@ -396,7 +403,7 @@ def test_amendments_are_forgotten_by_a_clock_that_ran_well_for_an_hour(machine: 
 
 
 @pytest.mark.parametrize("ahead", JUMPS)
-def test_a_jump_neither_ends_nor_prolongs_how_long_whois_rests(spool: Path, tmp_path: Path, ahead: float) -> None:
+def test_a_jump_neither_ends_nor_prolongs_how_long_whois_is_paused(spool: Path, tmp_path: Path, ahead: float) -> None:
     sick, elapsed = _Sick(KeyError("a bug")), Clock(0.0)
     made = Recorder(
         SpoolReader(spool), lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere, whois=sick,

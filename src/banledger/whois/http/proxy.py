@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
 
 from msgspec import Struct
 from urllib3.util import make_headers
@@ -22,7 +23,7 @@ def proxy_for(host: str, chosen: str, environment: Mapping[str, str]) -> Proxy |
     """
     text = chosen or environment.get("https_proxy") or environment.get("HTTPS_PROXY") or ""
     spared = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
-    if not text or (not chosen and _is_spared(host, spared)):
+    if not text or (not chosen and proxy_bypass_environment(host, {"no": spared.replace("*.", ".")})):
         return None
     try:
         return _proxy(text)
@@ -38,12 +39,3 @@ def _proxy(text: str) -> Proxy:
     if parts.username is not None:
         headers = dict(make_headers(proxy_basic_auth=f"{unquote(parts.username)}:{unquote(parts.password or '')}"))
     return Proxy(parts.hostname, parts.port or 80, headers)
-
-
-def _is_spared(host: str, names: str) -> bool:
-    """NO_PROXY: names with a comma between, each with all below it; `*` is everything."""
-    for word in names.lower().split(","):
-        name = word.strip().removeprefix("*").removeprefix(".")
-        if word.strip() == "*" or (name and (host == name or host.endswith(f".{name}"))):
-            return True
-    return False

@@ -1,0 +1,259 @@
+"""The line numbers of writers: which came, which are missing, how far a position may go. Pure.
+
+Theory of operation. A writer numbers its lines 1, 2, 3 … over all its segments. They may come out of order, twice, late
+or never. A number above the expected one leaves a *hole*. A hole is new in the read that finds it and suspected from
+the next one on. It becomes a gap after a read that looked at the directory, read all that is there and did not find
+it. A line that comes late takes its own number out of a hole, and no other.
+
+A position says that the ledger has all lines of a writer up to a number, so it stays below holes. It also stays below
+lines at the end that are held back, since they stay in the spool. (Where a writer changed its label, lines of the new
+one may be recorded beyond those that wait. The position follows them: else they would be missed after a restart.)
+
+Everything since the last `commit` can be undone.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from banledger.spool.events import VERSION, GapLine, Line
+from banledger.spool.position import Loss, Position
+
+_MOST_WRITERS = 10_000
+_WENT_BACK = "the store went back, and the spool holds these lines no longer; at most so many bans"
+_VANISHED = "lines vanished from the spool; at most so many bans"
+
+
+class _Writer(Struct, frozen=True, gc=False):
+    """What is known of one writer. `server`, `jail`, `first`: of its position."""
+
+    expected: int
+    since: float = 0.0  # when the line before was written
+    server: str = ""
+    jail: str = ""
+    first: int = -1
+    waiting: int = 0  # the first of the lines at the end that are held back; 0: none
+    unsure: bool = False  # the last line had no number that we can read
+
+
+class _Hole(NamedTuple):
+    """Missing lines of a writer. `since`, `seen`: when the lines before and behind it were written."""
+
+    writer: str
+    first: int
+    last: int
+    server: str
+    jail: str
+    since: float
+    seen: float
+    reason: str
+    suspected: bool = False
+
+    def without(self, line: Line) -> "list[_Hole]":
+        """What is left when that line came."""
+        before = self._replace(last=line.seq - 1, seen=line.seen)
+        behind = self._replace(first=line.seq + 1, since=line.seen)
+        return [hole for hole in (before, behind) if hole.first <= hole.last]
+
+    def gap(self) -> GapLine:
+        """The event that reports it."""
+        return GapLine(
+            v=VERSION,
+            seen=self.seen,
+            seq=self.last,
+            server=self.server,
+            jail=self.jail,
+            since=self.since or self.seen,
+            bans=self.last - self.first + 1,
+            reason=f"{self.reason} (writer {self.writer})",
+        )
+
+
+class Sequences:
+    """The numbers of all writers of a spool. Used by one thread.
+
+    alone      whether nobody else removes segments; else missing numbers are no gap
+    held_back  server labels whose lines and gaps wait
+    """
+
+    def __init__(self) -> None:
+        self.alone = True
+        self.held_back: frozenset[str] = frozenset()
+        self._reached: dict[str, int] = {}
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all writers."""
+        self._writers: dict[str, _Writer] = {}  # the latest last
+        self._before: dict[str, _Writer | None] = {}  # as they were at the last commit, those that changed
+        self._lost: dict[str, list[Loss]] = {}
+        self._released: dict[str, tuple[int, float]] = {}  # the last line that waited, and when it was written
+        self._holes: tuple[_Hole, ...] = ()
+        self._committed: tuple[_Hole, ...] = ()
+
+    def begin(self, writer: str) -> None:
+        """Its first segment is there: line 1 is expected of a writer that is not known."""
+        self._writers.setdefault(writer, _Writer(1))
+
+    def expect(self, positions: Iterable[Position]) -> None:
+        """The store has recorded so much: of a writer that is not known, the next line must follow on that."""
+        for known in positions:
+            self._writers.setdefault(known.writer, _following(known, known.last + 1, known.seen))
+
+    def catch_up(self, positions: Iterable[Position]) -> None:
+        """Other recorders may have recorded lines of this spool, up to these: of those nothing is missing."""
+        for known in positions:
+            state = self._writers.get(known.writer)
+            if state is None or state.expected <= known.last:
+                self._writers[known.writer] = _following(known, known.last + 1, known.seen)
+            covered = [hole for hole in self._holes if hole.writer == known.writer and hole.first <= known.last]
+            behind = [hole._replace(first=known.last + 1) for hole in covered if hole.last > known.last]
+            self._holes = (*(hole for hole in self._holes if hole not in covered), *behind)
+        self._committed = self._holes
+
+    def lose(self, losses: Iterable[Loss]) -> None:
+        """The store lost these lines, and all is read again. What does not come until `end` is missing."""
+        self._lost = {}
+        for loss in sorted(losses, key=lambda one: one.first):
+            several = self._lost.setdefault(loss.known.writer, [])
+            if not several:
+                self._writers[loss.known.writer] = _following(loss.known, loss.first, loss.since)
+            several.append(loss)
+        self._committed = self._holes = tuple(hole for hole in self._holes if hole.writer not in self._lost)
+
+    def hold_back(self, labels: frozenset[str]) -> None:
+        """From now on these labels' lines wait, and no others'. Where a label is released all is read again."""
+        released, self.held_back = self.held_back - labels, labels
+        waiting = {name: state.waiting for name, state in self._writers.items() if released and state.waiting}
+        for writer, first in waiting.items():
+            state = self._writers[writer]
+            self._released[writer] = state.expected - 1, state.since
+            self._writers[writer] = replace(self._writers[writer], expected=first, since=0.0, waiting=0)
+        again = tuple(hole for hole in self._holes if hole.first < waiting.get(hole.writer, hole.last + 1))
+        self._committed = self._holes = again
+
+    def sign(self, writer: str, seq: int) -> None:
+        """A line with that number says who wrote it."""
+        if len(self._reached) > _MOST_WRITERS:
+            self._reached.clear()
+        self._reached[writer] = max(seq, self.reached(writer))
+
+    def reached(self, writer: str) -> int:
+        """The highest number of a writer, by lines that say who wrote them."""
+        return self._reached.get(writer, 0)
+
+    def look(self, *, complete: bool) -> list[GapLine]:
+        """A read begins; the last one was `complete` if it read all that is there. The gaps that are certain now."""
+        checked = {hole for hole in self._holes if hole.suspected and complete}
+        certain = [hole for hole in self._holes if hole in checked and hole.server not in self.held_back]
+        self._holes = tuple(hole._replace(suspected=hole not in checked) for hole in self._holes if hole not in certain)
+        for hole in certain:
+            self._before.setdefault(hole.writer, self._writers.get(hole.writer))
+        return [hole.gap() for hole in certain]
+
+    def take(self, writer: str, line: Line, *, held: bool = False) -> None:
+        """A line was read. `held`: it stays in the spool."""
+        late = bool(self._holes) and self._fill(writer, line)
+        state = self._writers.pop(writer, None)
+        self._before.setdefault(writer, state)
+        seq = line.seq
+        if state is None:
+            state = _Writer(seq)
+        expected, waiting = state.expected, state.waiting
+        if seq > expected and self.alone and not state.unsure:
+            self._miss(writer, expected, seq - 1, line, state.since)
+        if held:
+            waiting = min(waiting or seq, seq) if late or seq >= expected else waiting
+        elif seq > waiting:
+            waiting = 0
+        ahead = seq >= expected
+        self._writers[writer] = _Writer(
+            seq + 1 if ahead else expected,
+            line.seen if ahead else state.since,
+            state.server or line.server,
+            state.jail or line.jail,
+            min(expected, seq) if state.first < 0 else state.first,
+            waiting,
+            state.unsure and not ahead,
+        )
+        if len(self._writers) > _MOST_WRITERS:
+            del self._writers[next(iter(self._writers))]
+
+    def skip(self, writer: str) -> None:
+        """A line was read whose number is not known: the next one may have any number."""
+        if state := self._writers.get(writer):
+            self._before.setdefault(writer, state)
+            self._writers[writer] = replace(state, unsure=True)
+
+    def end(self) -> None:
+        """All was read that is there: what did not come of lines that the store lost, or that waited, is missing."""
+        for writer, (last, seen) in self._released.items():
+            state = self._writers.get(writer)
+            if state is not None and state.expected <= last and state.server not in self.held_back and self.alone:
+                about = Position(state.server, writer, state.jail, max(state.first, 0), last, seen)
+                self._before.setdefault(writer, state)
+                self._writers[writer] = replace(state, expected=last + 1, since=seen)
+                self._miss(writer, state.expected, last, about, state.since)
+        for writer, several in self._lost.items():
+            for loss in several:
+                known = loss.known
+                state = self._writers.get(writer) or _following(known, loss.first, loss.since)
+                first = max(state.expected, loss.first)
+                if first <= known.last:
+                    self._before.setdefault(writer, state)
+                    self._writers[writer] = replace(state, expected=known.last + 1, since=known.seen)
+                    self._miss(writer, first, known.last, known, state.since)
+
+    def _fill(self, writer: str, line: Line) -> bool:
+        """Take a late line out of the holes; whether it was in one."""
+        for hole in self._holes:
+            if hole.writer == writer and hole.first <= line.seq <= hole.last:
+                self._holes = (*(other for other in self._holes if other is not hole), *hole.without(line))
+                return True
+        return False
+
+    def _miss(self, writer: str, first: int, last: int, about: Line | Position, since: float) -> None:
+        reason = _WENT_BACK if writer in self._lost else _VANISHED
+        self._holes += (_Hole(writer, first, last, about.server, about.jail, since, about.seen, reason),)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether a hole may become a gap, or lines that the store lost are being read again."""
+        return bool(self._lost or self._released) or any(hole.server not in self.held_back for hole in self._holes)
+
+    def positions(self) -> list[Position]:
+        """How far the lines of each writer may count as recorded with what was read since the last commit."""
+        found = (self._position(writer) for writer in sorted(self._before))
+        return [position for position in found if position is not None]
+
+    def _position(self, writer: str) -> Position | None:
+        state = self._writers.get(writer)
+        if state is None or state.first < 0:
+            return None
+        holes = [hole.first for hole in self._holes if hole.writer == writer]
+        last = min([state.expected, state.waiting or state.expected, *holes]) - 1
+        known = last >= state.first
+        return Position(state.server, writer, state.jail, state.first, last, state.since) if known else None
+
+    def commit(self, *, complete: bool) -> None:
+        """What was read is recorded. `complete`: it was all that is there."""
+        self._before.clear()
+        self._committed = self._holes
+        if complete:
+            self._lost, self._released = {}, {}
+
+    def rollback(self) -> None:
+        """What was read will be read again."""
+        for writer, state in self._before.items():
+            if state is None:
+                self._writers.pop(writer, None)
+            else:
+                self._writers[writer] = state
+        self._before.clear()
+        self._holes = self._committed
+
+
+def _following(known: Position, expected: int, since: float) -> _Writer:
+    return _Writer(expected, since, known.server, known.jail, known.first)
