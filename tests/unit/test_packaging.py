@@ -3,19 +3,17 @@
 import ast
 import gzip
 import hashlib
-import inspect
 import os
 import re
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import banledger
-from banledger import errors, settings
+from banledger import settings
 from banledger.demo.fail2ban import Installation, locate
 
 ROOT = Path(__file__).parents[2]
@@ -249,20 +247,6 @@ def test_the_demo_log_is_the_published_one() -> None:
 
 
 # The pages
-
-
-def error_codes() -> Iterator[tuple[str, str]]:
-    for name, error in inspect.getmembers(errors, inspect.isclass):
-        if issubclass(error, errors.BanledgerError) and "exit_code" in vars(error):
-            yield str(error.exit_code), name
-
-
-def test_operations_lists_every_exit_code() -> None:
-    page = (ROOT / "docs/operations.md").read_text()
-
-    listed = re.findall(r"(?m)^\| (\d+) \| (\w+) \|", page)
-
-    assert listed == sorted(error_codes(), key=lambda pair: int(pair[0]))
 
 
 def test_operations_quotes_what_the_programs_say() -> None:
