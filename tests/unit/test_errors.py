@@ -12,7 +12,7 @@ from banledger.errors import EXIT_CODES, BanledgerError
 
 ROOT = Path(__file__).parents[2]
 OURS = [(code, error, meaning) for code, error, meaning in EXIT_CODES if error]
-CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
+CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, BanledgerError)]
 
 
 def test_the_docstring_draws_the_tree_of_classes_with_the_tables_codes_and_meanings() -> None:

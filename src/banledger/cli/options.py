@@ -42,6 +42,9 @@ def store_options(function: _Function) -> _Function:
     return _with(_LEDGER, function)
 
 
+spool_option = click.option("--spool", metavar="DIR", help="The directory the action writes to.")
+
+
 def filters(function: _Function) -> _Function:
     """Options that choose bans. See `session.query`."""
     return _with(_FILTERS, function)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--refresh", is_flag=True, help="Ask the registry again, whatever the ledger knows.")
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
 @click.option("--raw", is_flag=True, help="The registry's whole answer (JSON).")
-@click.option("--spool", metavar="DIR", help="The directory that the recorder reads.")
+@options.spool_option
 @options.store_options
 def whois(what: str, refresh: bool, as_json: bool, raw: bool, spool: str | None, **flags: str | None) -> None:
     """Whose network an address is in: name, country, organisation, autonomous system, and who takes complaints.
