@@ -15,7 +15,7 @@ from banledger.ledger.reader import Gap, LedgerReader
 from banledger.report import ranked, tallied
 from banledger.report.natural import natural
 from banledger.report.query import Query, Span
-from banledger.report.walk import days_of, walk
+from banledger.report.walk import days_in, walk
 
 DIMENSIONS = ("ip", "country", "jail", "server", "user", "network", "asn", "org", "hour", "day", "id")
 """What `top` can be asked for."""
@@ -90,11 +90,11 @@ class Report(Struct, frozen=True):
 
 def report(ledger: LedgerReader, query: Query, now: float, count: int = 10, progress: Progress = silent) -> Report:
     """What happened in the query's span, with the `count` most of everything."""
-    if query.filters or not query.span.whole:
-        facts = _walked(ledger, query, count, progress)
-    else:
-        facts = _tallied(ledger, query, count)
     everything = ledger.days()
+    if query.filters or not query.span.whole:
+        facts = _walked(ledger, query, everything, count, progress)
+    else:
+        facts = _tallied(ledger, query, everything, count)
     return Report(
         query=query,
         timezone=str(ledger.zone),
@@ -131,11 +131,11 @@ class _Facts(Struct, frozen=True):
 _REPORTED = ("country", "jail", "user", "ip", "network", "server")
 
 
-def _tallied(ledger: LedgerReader, query: Query, count: int) -> _Facts:
-    days = days_of(ledger, query.span)
+def _tallied(ledger: LedgerReader, query: Query, everything: dict[str, int], count: int) -> _Facts:
+    days = days_in(query.span, everything)
     total = sum(days.values())
-    countries = ranked.counts(ledger, "country", list(days))
-    tops = {name: _top_of_days(ledger, name, query, days, count) for name in _REPORTED if name != "country"}
+    countries = ranked.counts(ledger, "country", list(days), everything)
+    tops = {name: _top_of_days(ledger, name, query, everything, count) for name in _REPORTED if name != "country"}
     tops["country"] = _top_of(countries, "country", query, total, count)
     by_hour = ledger.tally("hour", days)
     offenders = tallied.offenders(ledger, list(days))
@@ -149,8 +149,9 @@ def _tallied(ledger: LedgerReader, query: Query, count: int) -> _Facts:
     )
 
 
-def _top_of_days(ledger: LedgerReader, dimension: str, query: Query, days: dict[str, int], count: int) -> Top:
-    rows, distinct = ranked.top(ledger, dimension, list(days), count)
+def _top_of_days(ledger: LedgerReader, dimension: str, query: Query, everything: dict[str, int], count: int) -> Top:
+    days = days_in(query.span, everything)
+    rows, distinct = ranked.top(ledger, dimension, list(days), count, everything)
     return Top(dimension, query, sum(days.values()), distinct, _counts(rows))
 
 
@@ -174,13 +175,13 @@ def _counts(rows: list[tuple[str, int]]) -> tuple[Count, ...]:
     return tuple(sorted(counted, key=lambda row: (-row.bans, natural(row.name))))
 
 
-def _walked(ledger: LedgerReader, query: Query, count: int, progress: Progress) -> _Facts:
+def _walked(ledger: LedgerReader, query: Query, everything: dict[str, int], count: int, progress: Progress) -> _Facts:
     total = no_country = 0
     hours = [0] * 24
     days: Counter[str] = Counter()
     offenders: defaultdict[str, set[str]] = defaultdict(set)
     counters: dict[str, Counter[str]] = {name: Counter() for name in _REPORTED}
-    for ban in walk(ledger, query, progress=progress):
+    for ban in walk(ledger, query, progress=progress, everything=everything):
         total += 1
         no_country += ban.country is None
         hours[ban.hour] += 1
@@ -257,22 +258,30 @@ def top(ledger: LedgerReader, dimension: str, query: Query, count: int = 20, pro
 def _top(ledger: LedgerReader, dimension: str, query: Query, count: int, progress: Progress) -> Top:
     if not query.span.whole:
         return _top_by_walk(ledger, dimension, query, count, progress)
-    days = days_of(ledger, query.span)
+    everything = ledger.days()
+    days = days_in(query.span, everything)
     if not query.filters:
         if dimension == DAY:
             return _top_of(days, DAY, query, sum(days.values()), count)
-        return _top_of_days(ledger, dimension, query, days, count)
+        return _top_of_days(ledger, dimension, query, everything, count)
     found = tallied.counts(ledger, dimension, query, list(days))
     if found is None:
-        return _top_by_walk(ledger, dimension, query, count, progress)
+        return _top_by_walk(ledger, dimension, query, count, progress, everything)
     by_value, total = found
     return _top_of(by_value, dimension, query, total, count)
 
 
-def _top_by_walk(ledger: LedgerReader, dimension: str, query: Query, count: int, progress: Progress) -> Top:
+def _top_by_walk(
+    ledger: LedgerReader,
+    dimension: str,
+    query: Query,
+    count: int,
+    progress: Progress,
+    everything: dict[str, int] | None = None,
+) -> Top:
     counter: Counter[str] = Counter()
     total = 0
-    for ban in walk(ledger, query, progress=progress):
+    for ban in walk(ledger, query, progress=progress, everything=everything):
         total += 1
         counter.update(values_of(ban, dimension))
     return _top_of(counter, dimension, query, total, count)

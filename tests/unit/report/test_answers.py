@@ -173,7 +173,7 @@ def test_the_walk_down_the_ranking_is_exact(lines: list[Any], span: Span, count:
 def test_a_big_span_is_answered_by_the_walk_down_the_ranking(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [ban(f"192.0.2.{n % 50}", T0 + n * 3600) for n in range(1, 400)]
     ledger = make(lines)
-    monkeypatch.setattr(type(ledger.store()), "adds_up", 10)
+    monkeypatch.setattr(LedgerReader, "merge_limit", 10)
     monkeypatch.setattr(ranked, "_MERGED_AT_MOST", 0)
 
     top = stats.top(ledger, "ip", Query(Span("2026-11-25", "2026-12-05")), 7)
@@ -230,3 +230,21 @@ def test_a_walk_takes_the_smallest_set(make: Make, monkeypatch: pytest.MonkeyPat
 
     assert len(list(walk(ledger, Query(jail=("sshd",), ip=("2.0.0.1",))))) == 1
     assert asked == [1]
+
+
+@pytest.mark.parametrize("query", [Query(), Query(Span("2026-11-01", "2026-12-01")), Query(jail=("sshd",))])
+def test_an_answer_reads_the_list_of_days_once(make: Make, monkeypatch: pytest.MonkeyPatch, query: Query) -> None:
+    ledger = make([ban(f"192.0.2.{n}", T0 + n * _DAY) for n in range(5)])
+    reads: list[int] = []
+    days = ledger.days
+
+    def counted() -> dict[str, int]:
+        reads.append(1)
+        return days()
+
+    monkeypatch.setattr(ledger, "days", counted)
+
+    stats.report(ledger, query, _NOW)
+    assert len(reads) == 1
+    stats.top(ledger, "ip", query)
+    assert len(reads) == 2
