@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 @click.command(name="whois")
 @click.argument("what", metavar="ADDR|CIDR")
 @click.option("--refresh", is_flag=True, help="Ask the registry again, whatever the ledger knows.")
-@click.option("--json", "as_json", is_flag=True, help="JSON.")
+@options.formats
 @click.option("--raw", is_flag=True, help="The registry's whole answer (JSON).")
 @options.spool_option
 @options.store_options
-def whois(what: str, refresh: bool, as_json: bool, raw: bool, spool: str | None, **flags: str | None) -> None:
+def whois(
+    what: str, refresh: bool, as_json: bool, as_csv: bool, raw: bool, spool: str | None, **flags: str | None
+) -> None:
     """Whose network an address is in: name, country, organisation, autonomous system, and who takes complaints.
 
     From the ledger, if it knows: the answer says from where, how old it is, and whether somebody asked about this part
@@ -33,9 +35,11 @@ def whois(what: str, refresh: bool, as_json: bool, raw: bool, spool: str | None,
       banledger whois 115.209.121.31 --refresh
       banledger whois 2001:67c:2e8::/48 --raw
     """
-    if as_json and raw:
-        raise click.UsageError("--json and --raw exclude each other", click.get_current_context())
+    form = options.form(as_json=as_json, as_csv=as_csv, raw=raw)
+    from zoneinfo import ZoneInfo
+
     from banledger.cli.environment import load
+    from banledger.report.formats.base import View
     from banledger.report.query import addresses
     from banledger.service.wiring import offline_alike
     from banledger.whois import ask
@@ -46,7 +50,7 @@ def whois(what: str, refresh: bool, as_json: bool, raw: bool, spool: str | None,
     known = ask.known(chosen, asked, now, offline_alike(chosen))
     if refresh or not ask.is_enough(known):
         known = _asked(chosen, known, now, refresh=refresh)
-    _print(known, now, "raw" if raw else "json" if as_json else "text")
+    options.write(form, known, View(ZoneInfo("UTC"), now))
 
 
 def _asked(chosen: "Settings", known: "WhoisAnswer", now: float, *, refresh: bool) -> "WhoisAnswer":
@@ -66,18 +70,3 @@ def _asked(chosen: "Settings", known: "WhoisAnswer", now: float, *, refresh: boo
 
 def _say(line: str) -> None:
     click.echo(line, err=True)
-
-
-def _print(known: "WhoisAnswer", now: float, form: str) -> None:
-    if form == "json":
-        from banledger.report.formats import json
-
-        click.echo(json.whois(known, now))
-    elif form == "raw":
-        from banledger.report.formats import json
-
-        click.echo(json.whole_answer(known))
-    else:
-        from banledger.report.formats import listing, screen
-
-        listing.whois(known, now, screen.Screen())
