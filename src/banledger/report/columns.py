@@ -1,16 +1,16 @@
 """What answers show of a ban and of a dimension: the ledger's tables, and what only readers need besides."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isinf
-from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
 from banledger.ledger import ban as recorded
 from banledger.ledger import keys
 from banledger.ledger.ban import Ban
+from banledger.report.formats.base import View
 from banledger.report.formats.moment import iso
-from banledger.report.show import Stopped, state_of
+from banledger.report.show import state_of
 
 _INTERNAL = frozenset({"hour", "order"})  # fields of a ban's hash that are no columns
 
@@ -21,16 +21,16 @@ def ban_columns() -> tuple[str, ...]:
     return ("id", *fields, "time_iso", "state", "in_force")
 
 
-def ban_values(ban: Ban, zone: ZoneInfo, now: float, stopped: Stopped) -> dict[str, object]:
-    """The value of each column; absent values are None."""
-    state = state_of(ban, now, stopped)
+def ban_values(ban: Ban, columns: Sequence[str], view: View) -> dict[str, object]:
+    """The value of each of these columns; absent values are None."""
+    state = state_of(ban, view.now, view.stopped)
     made = {
         "expires": None if isinf(ban.expires) else int(ban.expires),
-        "time_iso": iso(ban.time, zone),
+        "time_iso": iso(ban.time, view.zone),
         "state": str(state.phase),
         "in_force": state.in_force,
     }
-    return {name: made[name] if name in made else getattr(ban, name) for name in ban_columns()}
+    return {name: made[name] if name in made else getattr(ban, name) for name in columns}
 
 
 class DimensionWords(Struct, frozen=True):

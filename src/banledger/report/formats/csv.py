@@ -60,10 +60,11 @@ def _top(answer: Top) -> Iterator[_Row]:
 
 def _bans(bans: Iterable[Ban], view: View) -> Iterator[_Row]:
     """Users and matches are joined by blanks and line feeds (shown as `\\x0a`)."""
-    yield ban_columns()
+    columns = ban_columns()
+    yield columns
     for ban in bans:
         joined = {"users": " ".join(ban.users), "matches": "\n".join(ban.matches)}
-        yield tuple((ban_values(ban, view.zone, view.now, view.stopped) | joined).values())
+        yield tuple((ban_values(ban, columns, view) | joined).values())
 
 
 def _whois(answer: WhoisAnswer, now: float) -> Iterator[_Row]:

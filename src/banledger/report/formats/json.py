@@ -12,7 +12,7 @@ from banledger.geo.countries import name_of
 from banledger.ledger.network import Network
 from banledger.ledger.reader import Gap
 from banledger.report.answers import Listed, Report, Shown, Top
-from banledger.report.columns import ban_values, dimensions
+from banledger.report.columns import ban_columns, ban_values, dimensions
 from banledger.report.formats.base import Answer, Lines, View
 from banledger.report.query import Query
 from banledger.whois.stored import WhoisAnswer
@@ -25,7 +25,8 @@ class JsonFormat(Lines):
         """See Lines.lines."""
         match answer:
             case Listed():
-                return (json.dumps(ban_values(ban, view.zone, view.now, view.stopped)) for ban in answer.bans)
+                columns = ban_columns()
+                return (json.dumps(ban_values(ban, columns, view)) for ban in answer.bans)
             case Report():
                 return [_pretty(_report(answer))]
             case Top():
@@ -79,7 +80,7 @@ def _shown(answer: Shown, view: View) -> dict[str, Any]:
         "total": len(answer.bans),
         "values": [{"name": name, "bans": count} for name, count in answer.values],
         "networks": [network_object(network) for network in answer.networks],
-        "bans": [ban_values(ban, view.zone, view.now, view.stopped) for ban in answer.bans],
+        "bans": [ban_values(ban, ban_columns(), view) for ban in answer.bans],
     }
 
 
