@@ -56,8 +56,6 @@ ELSEWHERE = {
     "make test-debian13": "tests/unit/test_docs.py::test_make_targets_in_the_readme_exist",
     "make docs": KEYSPACE,
     "python tools/keyspace_doc.py > docs/keyspace.md": KEYSPACE,
-    "python tools/settings_example.py > src/banledger/packaging/examples/banledger.toml": "tests/unit/test_packaging.py"
-    "::test_the_example_is_what_the_settings_make",
     # over directories of their own, with owners
     "(cd /etc/fail2ban/jail.d && printf '[sshd]\\nbackend = systemd\\n' > sshd-journal.local)": f"{PAGES_RUN}"
     "::test_the_page_lets_sshd_of_a_stock_debian_12_read_the_journal",
