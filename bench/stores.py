@@ -231,14 +231,14 @@ def questions(reader: LedgerReader, now: float) -> dict[str, Callable[[], object
     query = Query(span=span("30d", None, now, reader.zone))
     return {
         "bans per day, all": reader.days,
-        "countries, 30 days": lambda: ranked.top(reader, "country", month, 20),
-        "jails, 30 days": lambda: ranked.top(reader, "jail", month, 20),
+        "countries, 30 days": lambda: ranked.top(reader, "country", month, 20, reader.days()),
+        "jails, 30 days": lambda: ranked.top(reader, "jail", month, 20, reader.days()),
         "jails by country, 30 days": lambda: reader.tally("jail+country", month),
         "hours, 30 days": lambda: reader.tally("hour", month),
-        "top 20 addresses, all time": lambda: ranked.top(reader, "ip", list(reader.days()), 20),
+        "top 20 addresses, all time": lambda: ranked.top(reader, "ip", list(reader.days()), 20, reader.days()),
         "different addresses a day, 30 days": lambda: reader.distinct_on("ip", month),
-        "top 20 addresses, 30 days": lambda: ranked.top(reader, "ip", month, 20),
-        "top 20 user names, 30 days": lambda: ranked.top(reader, "user", month, 20),
+        "top 20 addresses, 30 days": lambda: ranked.top(reader, "ip", month, 20, reader.days()),
+        "top 20 user names, 30 days": lambda: ranked.top(reader, "user", month, 20, reader.days()),
         "the whole report, 30 days": lambda: report(reader, query, now),
     }
 
@@ -252,7 +252,7 @@ def ranking(flavour: Flavour, folder: Path, bans: int) -> None:
         with StoreServer(flavour, folder / f"{flavour.name}-ranking-{weights}", appendonly=False) as server:
             ledger = open_to_write(server.url, "bans", "UTC")
             month = fill_tallies(ledger, bans, often=weights)
-            ask = partial(ranked.top, ledger, "ip", month, 20)
+            ask = partial(ranked.top, ledger, "ip", month, 20, ledger.days())
             print(f"| {flavour.name} | {bans:,} bans, {name} | **{milliseconds(ask):.0f} ms** | | |")
             ledger.close()
 

@@ -1,57 +1,57 @@
 """Every error a user can meet.
 
     BanledgerError                 exit 1   something a user can mend went wrong
-    ├── QuestionError              exit 2   a date, filter or dimension that makes no sense
-    ├── SettingsError              exit 3   wrong settings, all of them in one message
-    ├── StoreError                 exit 4   the ledger can't be used
+    ├── QuestionError              exit 2   a question or command line that makes no sense
+    ├── SettingsError              exit 3   wrong settings
+    ├── StoreError                 exit 4   the ledger can't be used: there is none, or it is not one
     │   ├── LedgerMissing                   there is none yet
     │   ├── NotALedger                      the file or prefix holds something else
     │   ├── LedgerNewer                     made by a newer banledger
     │   ├── LedgerOlder                     made by an older banledger, to be brought up to date
-    │   ├── StoreUnavailable       exit 5   down, full or busy: worth another try (`retryable`)
-    │   ├── LedgerChanged          exit 5   its files were moved, deleted or overwritten while open (`retryable`)
-    │   ├── LabelTaken             exit 5   another recorder's bans bear our server label (`retryable`)
-    │   ├── RebuildRunning         exit 5   `store rebuild` is at work (`retryable`)
-    │   └── LedgerLocked           exit 6   another recorder writes to it
-    ├── SpoolError                 exit 7   the spool directory can't be read (`retryable`)
+    │   ├── StoreUnavailable       exit 5   the ledger is down, full or busy (`retryable`)
+    │   │   ├── LedgerChanged               its files were moved, deleted or overwritten while open (`retryable`)
+    │   │   ├── LabelTaken                  another recorder's bans bear our server label (`retryable`)
+    │   │   └── RebuildRunning              `store rebuild` is at work (`retryable`)
+    │   └── LedgerLocked           exit 6   another recorder writes to the ledger
+    ├── SpoolError                 exit 7   the spool can't be read (`retryable`)
     │   └── SpoolLocked                     another recorder reads it (`retryable`)
     ├── MissingFail2ban            exit 8   no fail2ban-server to run (demo)
-    ├── LedgerFaulty               exit 9   the ledger has faults: what was derived is not what the bans say
+    ├── LedgerFaulty               exit 9   the ledger has faults
     ├── LookupFailed               exit 10  no registry told whose a network is (`retryable`)
-    └── OutputError                exit 11  the output can't be written: the disk is full, or stdout is closed
+    └── OutputError                exit 11  the output can't be written
 
 Each bears a message for people, a hint that says what to do, whether trying again may help, and the exit code
-of the command line. Foreign errors are translated once, where they arise, with `from`; bugs are not wrapped.
+of the command line (`EXIT_CODES`). Foreign errors are translated once, where they arise, with `from`; bugs are not
+wrapped.
 """
 
 
 class BanledgerError(Exception):
     """Something a user can mend. `str(error)` is the message, `hint` the next step (may be empty)."""
 
-    exit_code = 1
     retryable = False
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
 
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the nearest class above that has one in `EXIT_CODES`."""
+        codes = {error: code for code, error, _ in EXIT_CODES}
+        return next(codes[kind] for kind in type(self).__mro__ if kind in codes)
+
 
 class QuestionError(BanledgerError):
     """A date, filter or dimension that makes no sense."""
-
-    exit_code = 2
 
 
 class SettingsError(BanledgerError):
     """Wrong settings. The message names every one of them."""
 
-    exit_code = 3
-
 
 class StoreError(BanledgerError):
     """The ledger can't be used as it is."""
-
-    exit_code = 4
 
 
 class LedgerMissing(StoreError):
@@ -73,7 +73,6 @@ class LedgerOlder(StoreError):
 class StoreUnavailable(StoreError):
     """The store is down, full or busy. Trying again later may help."""
 
-    exit_code = 5
     retryable = True
 
 
@@ -92,13 +91,10 @@ class RebuildRunning(StoreUnavailable):
 class LedgerLocked(StoreError):
     """Another recorder writes to this ledger."""
 
-    exit_code = 6
-
 
 class SpoolError(BanledgerError):
     """The spool directory can't be read."""
 
-    exit_code = 7
     retryable = True
 
 
@@ -109,23 +105,35 @@ class SpoolLocked(SpoolError):
 class MissingFail2ban(BanledgerError):
     """No fail2ban-server was found to run."""
 
-    exit_code = 8
-
 
 class LedgerFaulty(BanledgerError):
     """The ledger has faults: something derived from its hashes is not what they say."""
-
-    exit_code = 9
 
 
 class LookupFailed(BanledgerError):
     """No registry told whose a network is."""
 
-    exit_code = 10
     retryable = True
 
 
 class OutputError(BanledgerError):
     """stdout can't be written: the disk is full, or it is closed."""
 
-    exit_code = 11
+
+EXIT_CODES: tuple[tuple[int, type[BanledgerError] | None, str], ...] = (
+    (0, None, "all is well"),
+    (1, BanledgerError, "something a user can mend went wrong; `kv`: an error reply"),
+    (2, QuestionError, "a question or command line that makes no sense"),
+    (3, SettingsError, "wrong settings"),
+    (4, StoreError, "the ledger can't be used: there is none, or it is not one"),
+    (5, StoreUnavailable, "the ledger is down, full or busy"),
+    (6, LedgerLocked, "another recorder writes to the ledger"),
+    (7, SpoolError, "the spool can't be read"),
+    (8, MissingFail2ban, "no fail2ban-server to run (demo)"),
+    (9, LedgerFaulty, "the ledger has faults"),
+    (10, LookupFailed, "no registry told whose a network is"),
+    (11, OutputError, "the output can't be written"),
+    (130, None, "interrupted"),
+    (141, None, "the reader of the output went away"),
+)
+"""How a command may end: code, the class of errors that ends it so (if any), meaning."""

@@ -1,4 +1,4 @@
-"""Settings: one table makes the TOML file, the environment, the flags and the documentation.
+"""Settings: one struct makes the TOML file, the environment, the help of flags and the example file.
 
 Precedence: flag, environment, file, default. Every mistake is named, all in one message.
 """
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -25,20 +25,72 @@ _LOCALTIME, _TIMEZONE = Path("/etc/localtime"), Path("/etc/timezone")
 Value: TypeAlias = str | bool | int
 
 
-class Setting(Struct, frozen=True):
-    """One line of the table. Its kind (text, true or false, whole number) is that of its default.
+def _dotted(field: str) -> str:
+    """Settings of a table of TOML have its name before a dot."""
+    return field.replace("whois_", "whois.", 1)
 
-    A dot in the name is a table in TOML, `_` in the environment and in `Settings`.
+
+class Settings(Struct, frozen=True, rename=_dotted):
+    """The settings in force. A setting is a field here: kind, description, default.
+
+    The first sentence of a description is also the help of its flag.
     """
 
+    store: Annotated[str, "The ledger: the path of an embedded one, or a URL."] = "/var/lib/banledger/ledger.db"
+    spool: Annotated[
+        str, "The directory the action writes to. The action has the same option, in jail.d: change both."
+    ] = "/var/spool/banledger"
+    prefix: Annotated[str, "What every key of the ledger begins with."] = "bans"
+    timezone: Annotated[
+        str,
+        "Time zone of a new ledger (IANA name; empty: this machine's). A ledger keeps the one it was made with.",
+    ] = ""
+    machine: Annotated[str, "What tells this machine from others with the same ledger (empty: /etc/machine-id)."] = ""
+    password: Annotated[
+        str,
+        "Password for the store; the file that holds it must not be readable by others (chmod 640, group banledger).",
+    ] = ""
+    password_file: Annotated[
+        str, "A file with the password for the store, and nothing else. Others must be kept from that one too."
+    ] = ""
+    tls_ca: Annotated[str, "Certificates (PEM) that may sign the store's own; empty: the system's."] = ""
+    tls_cert: Annotated[str, "Our certificate (PEM), for a store that asks for one."] = ""
+    tls_key: Annotated[str, "The key of our certificate (PEM)."] = ""
+    mmdb: Annotated[
+        str,
+        "Your own geolocation databases (.mmdb), their paths with a colon between: GeoLite2, DB-IP, IPinfo; "
+        "country and ASN.",
+    ] = ""
+    whois_enabled: Annotated[
+        bool,
+        "Ask the registries whose networks the offenders are in. Only the offenders' addresses leave the machine.",
+    ] = True
+    whois_contact: Annotated[
+        str,
+        "A mail address or page that the registries are told with each question, so that they can complain.",
+    ] = ""
+    whois_refresh_days: Annotated[int, "How long an answer of theirs counts as fresh, in days."] = 14
+    whois_backfill_days: Annotated[
+        int, "Bans older than that are not asked about (days), so that an import is no flood of questions."
+    ] = 30
+    whois_queue: Annotated[int, "How many bans may wait for an answer; of more, the oldest are given up."] = 20_000
+    whois_asn: Annotated[bool, "Ask Team Cymru's DNS which autonomous system announces the address."] = True
+    whois_proxy: Annotated[
+        str, "A proxy for these questions, http://host:port (empty: HTTPS_PROXY of the environment)."
+    ] = ""
+
+    def __repr__(self) -> str:
+        """Without the secret: a repr ends up in logs."""
+        return f"Settings(store={without_password(self.store)!r}, spool={self.spool!r}, prefix={self.prefix!r})"
+
+
+class Setting(Struct, frozen=True):
+    """One field of `Settings`: its dotted `name`, its name in the struct (`field`), its default, what it is about."""
+
     name: str
+    field: str
     default: Value
     doc: str
-
-    @property
-    def field(self) -> str:
-        """Its name in `Settings`."""
-        return self.name.replace(".", "_")
 
     @property
     def variable(self) -> str:
@@ -48,39 +100,20 @@ class Setting(Struct, frozen=True):
     def read(self, value: object) -> Value:
         """A value of its kind from TOML, or from text. Raises ValueError with what it must be."""
         kind = type(self.default)
-        if isinstance(value, kind) and (kind is not int or not isinstance(value, bool)):
-            return self._whole(value) if isinstance(value, int) and kind is int else value
-        if kind is bool and isinstance(value, str) and value.lower() in _WORDS:
-            return _WORDS[value.lower()]
+        if kind is bool and isinstance(value, str):
+            value = _WORDS.get(value.lower(), value)
         if kind is int and isinstance(value, str) and value.isdecimal() and value.isascii():
-            return self._whole(int(value))
-        raise ValueError(f"{self.name} must be {_KINDS[kind]}, not {_shown(value)}")
+            value = int(value)
+        if type(value) is not kind:
+            raise ValueError(f"{self.name} must be {_KINDS[kind]}, not {_shown(value)}")
+        if type(value) is int and not 0 < value < _LARGEST:
+            raise ValueError(f"{self.name} must be a whole number above 0, not {value}")
+        return value
 
-    def _whole(self, number: int) -> int:
-        if 0 < number < _LARGEST:
-            return number
-        raise ValueError(f"{self.name} must be a whole number above 0, not {number}")
 
-
-TABLE = (
-    Setting("store", "/var/lib/banledger/ledger.db", "the ledger: the path of an embedded one, or a URL"),
-    Setting("spool", "/var/spool/banledger", "the directory the action writes to"),
-    Setting("prefix", "bans", "what every key of the ledger begins with"),
-    Setting("timezone", "", "time zone of a new ledger (IANA name; empty: this machine's)"),
-    Setting("machine", "", "what tells this machine from others with the same ledger (empty: /etc/machine-id)"),
-    Setting("password", "", "password for the store; the file that holds it must not be readable by others"),
-    Setting("password_file", "", "a file with the password for the store, and nothing else"),
-    Setting("tls_ca", "", "certificates (PEM) that may sign the store's own; empty: the system's"),
-    Setting("tls_cert", "", "our certificate (PEM), for a store that asks for one"),
-    Setting("tls_key", "", "the key of our certificate (PEM)"),
-    Setting("mmdb", "", "your own geolocation databases (.mmdb), their paths with a colon between"),
-    Setting("whois.enabled", True, "ask the registries whose networks the offenders are in"),
-    Setting("whois.contact", "", "a mail address or page that the registries are told with each question"),
-    Setting("whois.refresh_days", 14, "how long an answer of theirs counts as fresh"),
-    Setting("whois.backfill_days", 30, "bans older than that are not asked about"),
-    Setting("whois.queue", 20_000, "how many bans may wait for an answer; of more, the oldest are given up"),
-    Setting("whois.asn", True, "ask Team Cymru's DNS which autonomous system announces the address"),
-    Setting("whois.proxy", "", "a proxy for these questions, http://host:port (empty: HTTPS_PROXY of the environment)"),
+TABLE = tuple(
+    Setting(one.encode_name, one.name, one.default, one.type.__metadata__[0])
+    for one in msgspec.structs.fields(Settings)
 )
 
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -92,33 +125,6 @@ _PROXY = re.compile(r"(http://([^/?#@\s]*@)?[^/?#@\s]+/?)?")
 _SECRET = "password"  # noqa: S105
 _OPEN_SECRET = "a password on the command line can be read by everybody: use password_file"  # noqa: S105
 _SHOWN = re.compile(r"(db|timeout)=[0-9.]*")
-
-
-class Settings(Struct, frozen=True):
-    """The settings in force. See `TABLE`."""
-
-    store: str
-    spool: str
-    prefix: str
-    timezone: str
-    machine: str = ""
-    password: str = ""
-    password_file: str = ""
-    tls_ca: str = ""
-    tls_cert: str = ""
-    tls_key: str = ""
-    mmdb: str = ""
-    whois_enabled: bool = True
-    whois_contact: str = ""
-    whois_refresh_days: int = 14
-    whois_backfill_days: int = 30
-    whois_queue: int = 20_000
-    whois_asn: bool = True
-    whois_proxy: str = ""
-
-    def __repr__(self) -> str:
-        """Without the secret: a repr ends up in logs."""
-        return f"Settings(store={without_password(self.store)!r}, spool={self.spool!r}, prefix={self.prefix!r})"
 
 
 def without_password(store: str) -> str:
@@ -146,7 +152,7 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str] = os.en
             said = environment.get(setting.variable)
         if said is not None:
             mistakes += _take(values, setting, said)
-    chosen = {setting.name: values.get(setting.name, setting.default) for setting in TABLE}
+    chosen = {setting.name: setting.default for setting in TABLE} | values
     mistakes += [f"{name} must not be empty" for name in ("store", "spool", "prefix") if not chosen[name]]
     if _has_password(store := flags.get("store") or ""):
         secret = "@" in store or _SECRET in store
@@ -159,7 +165,7 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str] = os.en
         names = ", ".join(setting.name for setting in TABLE)
         unknown = any("unknown setting" in mistake for mistake in mistakes)
         raise SettingsError("; ".join(mistakes), hint=f"known settings: {names}" if unknown else _HINT)
-    return msgspec.convert({setting.field: chosen[setting.name] for setting in TABLE}, Settings)
+    return msgspec.convert(values, Settings)
 
 
 def _take(values: dict[str, Value], setting: Setting, said: object, where: str = "") -> list[str]:

@@ -29,9 +29,15 @@ from banledger.ledger.writer import Ledger
 from banledger.net.address import canonical_address
 from banledger.report import show, walk
 from banledger.report import summary as stats
-from banledger.report.formats import csv, json, listing, redis_cli, table
+from banledger.report.answers import Listed
+from banledger.report.columns import dimensions
+from banledger.report.formats import redis_cli
+from banledger.report.formats.base import Answer, View
+from banledger.report.formats.csv import CsvFormat
 from banledger.report.formats.escape import visible
+from banledger.report.formats.json import JsonFormat, RawFormat
 from banledger.report.formats.screen import Screen
+from banledger.report.formats.text import TextFormat
 from banledger.report.query import Query, Span
 from banledger.spool.events import Event
 from banledger.spool.position import Position
@@ -188,7 +194,7 @@ def commands(reader: LedgerReader, key: str) -> Iterator[Callable[[], Sequence[s
     for query in (Query(), november, Query(jail=("sshd",)), Query(ip=("5.0.0.0/8",))):
         yield partial(report_of, reader, query)
         yield partial(bans_of, reader, query)
-    for dimension in stats.DIMENSIONS:
+    for dimension in dimensions():
         yield partial(top_of, reader, dimension)
     for asked in ("5.5.5.5", "5.0.0.0/8", "alice", *list(reader.ids("jail", "sshd"))[:3]):
         yield partial(show_of, reader, asked)
@@ -200,35 +206,30 @@ def commands(reader: LedgerReader, key: str) -> Iterator[Callable[[], Sequence[s
 
 
 def report_of(reader: LedgerReader, query: Query) -> list[str]:
-    answer = stats.report(reader, query, NOW)
-    return [*printed_by(lambda screen: table.report(answer, screen)), json.report(answer), *csv.report(answer)]
+    return written(stats.report(reader, query, NOW), View(reader.zone, NOW))
 
 
 def bans_of(reader: LedgerReader, query: Query) -> list[str]:
-    found, zone, stopped = list(walk.walk(reader, query)), reader.zone, reader.stopped
-    return [
-        *printed_by(lambda screen: listing.bans(found, zone, NOW, screen, stopped)),
-        *json.bans(found, zone, NOW, stopped),
-        *csv.bans(found, zone, NOW, stopped),
-    ]
+    return written(Listed(list(walk.walk(reader, query))), View(reader.zone, NOW, reader.stopped))
 
 
 def top_of(reader: LedgerReader, dimension: str) -> list[str]:
-    answer = stats.top(reader, dimension, Query())
-    printed = printed_by(lambda screen: table.top(answer, str(reader.zone), screen))
-    return [*printed, json.top(answer, reader.zone), *csv.top(answer)]
+    return written(stats.top(reader, dimension, Query()), View(reader.zone, NOW))
 
 
 def show_of(reader: LedgerReader, asked: str) -> list[str]:
-    answer, zone, stopped = show.show(reader, asked, NOW), reader.zone, reader.stopped
-    printed = printed_by(lambda screen: listing.show(answer, zone, NOW, screen, 50, stopped))
-    return [*printed, json.show(answer, zone, NOW, stopped)]
+    return written(show.show(reader, asked, NOW), View(reader.zone, NOW, reader.stopped))
 
 
 def whois_of(reader: LedgerReader, asked: str) -> list[str]:
     answer = known(reader.networks, asked, NOW, 1e6)
-    printed = printed_by(lambda screen: listing.whois(answer, NOW, screen))
-    return [*printed, json.whois(answer, NOW), json.whole_answer(answer), repr(reader.networks.pauses())]
+    return [*written(answer, View(reader.zone, NOW)), repr(reader.networks.pauses())]
+
+
+def written(answer: Answer, view: View) -> list[str]:
+    """An answer in every format."""
+    lines = [*JsonFormat().lines(answer, view), *RawFormat().lines(answer, view), *CsvFormat().lines(answer, view)]
+    return [*printed_by(lambda screen: TextFormat(screen).write(answer, view)), *lines]
 
 
 def kv_of(reader: LedgerReader, words: list[str]) -> list[str]:

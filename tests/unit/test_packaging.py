@@ -3,19 +3,20 @@
 import ast
 import gzip
 import hashlib
-import inspect
 import os
 import re
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
+from runpy import run_path
 
+import click
 import pytest
 
 import banledger
-from banledger import errors, settings
+from banledger import settings
+from banledger.cli.main import commands
 from banledger.demo.fail2ban import Installation, locate
 
 ROOT = Path(__file__).parents[2]
@@ -230,11 +231,22 @@ def test_the_example_names_every_setting_with_its_default() -> None:
     assert named == {setting.name: setting.default for setting in settings.TABLE}
 
 
-def test_the_example_explains_settings_in_the_words_of_the_table() -> None:
-    text = (EXAMPLES / "banledger.toml").read_text().lower()
+def test_the_example_is_what_the_settings_make() -> None:
+    assert (EXAMPLES / "banledger.toml").read_text() == run_path(str(ROOT / "tools/settings_example.py"))["document"]()
 
-    for setting in settings.TABLE:
-        assert f"# {setting.doc.lower()}" in text
+
+def test_the_flags_of_settings_say_what_the_settings_say() -> None:
+    docs = {setting.name: setting.doc.partition(". ")[0].rstrip(".") for setting in settings.TABLE}
+
+    helped = {
+        (name, option.name): (option.help or "").rstrip(".")
+        for name in commands.list_commands(click.Context(commands))
+        for option in getattr(commands.get_command(click.Context(commands), name), "params", ())
+        if isinstance(option, click.Option) and option.name in docs and name not in ("demo", "store")
+    }
+
+    assert ("report", "store") in helped and ("record", "spool") in helped and ("report", "prefix") in helped
+    assert {where: said for where, said in helped.items() if said != docs[where[1] or ""]} == {}
 
 
 # The demo's data
@@ -249,20 +261,6 @@ def test_the_demo_log_is_the_published_one() -> None:
 
 
 # The pages
-
-
-def error_codes() -> Iterator[tuple[str, str]]:
-    for name, error in inspect.getmembers(errors, inspect.isclass):
-        if issubclass(error, errors.BanledgerError) and "exit_code" in vars(error):
-            yield str(error.exit_code), name
-
-
-def test_operations_lists_every_exit_code() -> None:
-    page = (ROOT / "docs/operations.md").read_text()
-
-    listed = re.findall(r"(?m)^\| (\d+) \| (\w+) \|", page)
-
-    assert listed == sorted(error_codes(), key=lambda pair: int(pair[0]))
 
 
 def test_operations_quotes_what_the_programs_say() -> None:

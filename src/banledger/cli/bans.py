@@ -2,18 +2,12 @@
 
 import sys
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
+from typing import Any
 
 import click
 
 from banledger.cli import options, session
 from banledger.cli.progress import ProgressBars
-
-if TYPE_CHECKING:
-    from banledger.ledger.ban import Ban
-    from banledger.report.show import Stopped
 
 _TABLE = 50
 
@@ -47,35 +41,18 @@ def bans(
       banledger bans --ip 192.0.2.0/24 --since 1y
       banledger bans --user root --json | jq -r .ip | sort | uniq -c
     """
-    form = options.one_format(as_json=as_json, as_csv=as_csv)
+    form = options.form(as_json=as_json, as_csv=as_csv)
     now = time.time()
     with session.ledger(store, prefix, config) as reader:
         from banledger.ledger.progress import silent
+        from banledger.report.answers import Listed
+        from banledger.report.formats.base import View
         from banledger.report.walk import walk
 
         query = session.query(reader, now, asked)
-        limit = _TABLE if count is None and form == "table" else count
+        limit = _TABLE if count is None and form == "text" else count
         with ProgressBars() as progress:
             # Lines that scroll by are progress enough.
-            quiet = form != "table" and sys.stdout.isatty()
+            quiet = form != "text" and sys.stdout.isatty()
             found = walk(reader, query, limit, silent if quiet else progress)
-            _print(found, reader.zone, now, form, reader.stopped)
-
-
-def _print(found: "Iterator[Ban]", zone: ZoneInfo, now: float, form: str, stopped: "Stopped") -> None:
-    if form == "table":
-        listed = list(found)
-        from banledger.report.formats import listing, screen
-
-        listing.bans(listed, zone, now, screen.Screen(), stopped)
-        return
-    if form == "json":
-        from banledger.report.formats import json
-
-        lines = json.bans(found, zone, now, stopped)
-    else:
-        from banledger.report.formats import csv
-
-        lines = csv.bans(found, zone, now, stopped)
-    for line in lines:
-        sys.stdout.write(line + "\n")
+            options.write(form, Listed(found), View(reader.zone, now, reader.stopped))

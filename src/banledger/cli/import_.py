@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from banledger.cli import options
 from banledger.cli.progress import ProgressBars
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 @click.argument("url", metavar="URL", envvar="BANLEDGER_IMPORT_URL")
 @click.option("--server", required=True, metavar="LABEL", help="The server label that the bans get.")
 @click.option("--dry-run", is_flag=True, help="Only count.")
-@click.option("--spool", metavar="DIR", help="The directory that the recorder reads.")
+@options.spool_option
 @click.option("--config", metavar="FILE", help="Settings file instead of /etc/banledger/banledger.toml.")
 def import_(url: str, server: str, dry_run: bool, spool: str | None, config: str | None) -> None:
     """Bring in the bans that a predecessor of this program kept in Redis (keys f2b:*), and its whois (cidr:*).

@@ -15,7 +15,7 @@ from importlib import import_module
 import click
 
 from banledger import __version__
-from banledger.errors import BanledgerError
+from banledger.errors import EXIT_CODES, BanledgerError
 
 _INTERRUPTED = 130
 
@@ -52,21 +52,11 @@ BANLEDGER_SPOOL, BANLEDGER_PREFIX, BANLEDGER_TIMEZONE), then
 
 \b
 Exit codes:
-  0    all is well
-  1    something a user can mend went wrong; `kv`: an error reply
-  2    a question or command line that makes no sense
-  3    wrong settings
-  4    the ledger can't be used: there is none, or it is not one
-  5    the ledger is down, full or busy; trying again may help
-  6    another recorder writes to the ledger
-  7    the spool can't be read
-  8    no fail2ban-server to run (demo)
-  9    the ledger has faults
-  10   no registry told whose a network is; trying again may help
-  11   the output can't be written
-  130  interrupted
-  141  the reader of the output went away
 """
+
+
+def _again(error: type[BanledgerError] | None) -> str:
+    return "; trying again may help" if error and error.retryable else ""
 
 
 class _Commands(click.Group):
@@ -89,7 +79,9 @@ class _Commands(click.Group):
 
 
 @click.group(
-    cls=_Commands, help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=_Commands,
+    help=_HELP + "".join(f"  {code:<4} {meaning}{_again(error)}\n" for code, error, meaning in EXIT_CODES),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, "-V", "--version", message="banledger %(version)s")
 def commands() -> None:

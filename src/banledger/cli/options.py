@@ -1,9 +1,12 @@
 """Options that several commands share, and the question they make."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from banledger.report.formats.base import Answer, View
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -42,6 +45,9 @@ def store_options(function: _Function) -> _Function:
     return _with(_LEDGER, function)
 
 
+spool_option = click.option("--spool", metavar="DIR", help="The directory the action writes to.")
+
+
 def filters(function: _Function) -> _Function:
     """Options that choose bans. See `session.query`."""
     return _with(_FILTERS, function)
@@ -58,8 +64,16 @@ def _with(options: tuple[Any, ...], function: _Function) -> _Function:
     return function
 
 
-def one_format(*, as_json: bool, as_csv: bool) -> str:
-    """json, csv or table."""
-    if as_json and as_csv:
-        raise click.UsageError("--json and --csv exclude each other", click.get_current_context())
-    return "json" if as_json else "csv" if as_csv else "table"
+def form(**flags: bool) -> str:
+    """The format that one of the flags names: text, json, csv or raw."""
+    chosen = [name.removeprefix("as_") for name, given in flags.items() if given]
+    if len(chosen) > 1:
+        raise click.UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other", click.get_current_context())
+    return chosen[0] if chosen else "text"
+
+
+def write(form: str, answer: "Answer", view: "View") -> None:
+    """Write an answer to stdout in the format of that name."""
+    from banledger.report.formats.base import named
+
+    named(form).write(answer, view)

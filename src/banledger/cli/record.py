@@ -18,7 +18,7 @@ import click
 from banledger import settings
 from banledger.cli import environment, place
 from banledger.cli.directory import check_directory
-from banledger.cli.options import store_options
+from banledger.cli.options import spool_option, store_options
 from banledger.cli.streams import ReaderGone
 from banledger.clock import ClockWatch
 from banledger.errors import BanledgerError
@@ -42,7 +42,7 @@ _log = logging.getLogger("banledger")
 @click.option(
     "--adopt", metavar="LABEL", help="Let this machine's bans bear the label that another machine's had, and end."
 )
-@click.option("--spool", metavar="DIR", help="The directory that the fail2ban action writes to.")
+@spool_option
 @store_options
 def record(once: bool, adopt: str | None, spool: str | None, **flags: str | None) -> None:
     """Record the bans that the fail2ban action leaves in the spool.

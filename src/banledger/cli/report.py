@@ -33,28 +33,14 @@ def report(
       banledger report --since all --country CN --country RU
       banledger report --jail sshd --since 24h --json
     """
-    form = options.one_format(as_json=as_json, as_csv=as_csv)
+    form = options.form(as_json=as_json, as_csv=as_csv)
     now = time.time()
     with session.ledger(store, prefix, config) as reader:
         from banledger.report import summary as stats
+        from banledger.report.formats.base import View
 
         query = session.query(reader, now, asked, since=_DEFAULT)
         with ProgressBars() as progress:
             answer = stats.report(reader, query, now, count, progress)
-    _print(answer, form)
-
-
-def _print(answer: Any, form: str) -> None:
-    if form == "json":
-        from banledger.report.formats import json
-
-        click.echo(json.report(answer))
-    elif form == "csv":
-        from banledger.report.formats import csv
-
-        for line in csv.report(answer):
-            click.echo(line)
-    else:
-        from banledger.report.formats import screen, table
-
-        table.report(answer, screen.Screen())
+        view = View(reader.zone, now)
+    options.write(form, answer, view)

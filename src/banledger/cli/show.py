@@ -1,16 +1,11 @@
 """`banledger show`."""
 
 import time
-from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 import click
 
 from banledger.cli import options, session
 from banledger.cli.progress import ProgressBars
-
-if TYPE_CHECKING:
-    from banledger.report.show import Shown, Stopped
 
 
 @click.command(name="show")
@@ -36,28 +31,13 @@ def show(
       banledger show 2001:db8::/48 --csv
       banledger show 2611230f4k7q2m5x9ctz --json
     """
-    form = options.one_format(as_json=as_json, as_csv=as_csv)
+    form = options.form(as_json=as_json, as_csv=as_csv)
     now = time.time()
     with session.ledger(store, prefix, config) as reader:
+        from banledger.report.formats.base import View
         from banledger.report.show import show as ask
 
         with ProgressBars() as progress:
             answer = ask(reader, what, now, progress)
-        zone, stopped = reader.zone, reader.stopped
-    _print(answer, zone, now, form, count, stopped)
-
-
-def _print(answer: "Shown", zone: ZoneInfo, now: float, form: str, count: int, stopped: "Stopped") -> None:
-    if form == "json":
-        from banledger.report.formats import json
-
-        click.echo(json.show(answer, zone, now, stopped))
-    elif form == "csv":
-        from banledger.report.formats import csv
-
-        for line in csv.show(answer, zone, now, stopped):
-            click.echo(line)
-    else:
-        from banledger.report.formats import listing, screen
-
-        listing.show(answer, zone, now, screen.Screen(), count, stopped)
+        view = View(reader.zone, now, reader.stopped, count)
+    options.write(form, answer, view)

@@ -2,7 +2,6 @@
 
 import time
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import click
 
@@ -43,29 +42,14 @@ def top(
       banledger top day -n 5 --since 2026
       banledger top user --since 7d --csv > users.csv
     """
-    form = options.one_format(as_json=as_json, as_csv=as_csv)
+    form = options.form(as_json=as_json, as_csv=as_csv)
     now = time.time()
     with session.ledger(store, prefix, config) as reader:
         from banledger.report import summary as stats
+        from banledger.report.formats.base import View
 
         query = session.query(reader, now, asked, since=_DEFAULT)
         with ProgressBars() as progress:
             answer = stats.top(reader, dimension.lower(), query, count, progress)
-        zone = reader.zone
-    _print(answer, zone, form)
-
-
-def _print(answer: Any, zone: ZoneInfo, form: str) -> None:
-    if form == "json":
-        from banledger.report.formats import json
-
-        click.echo(json.top(answer, zone))
-    elif form == "csv":
-        from banledger.report.formats import csv
-
-        for line in csv.top(answer):
-            click.echo(line)
-    else:
-        from banledger.report.formats import screen, table
-
-        table.top(answer, str(zone), screen.Screen())
+        view = View(reader.zone, now)
+    options.write(form, answer, view)

@@ -1,13 +1,14 @@
 """Where an address is registered, from data on this machine: no network, no waiting.
 
 `iptocc` maps an address to the country its registry (RIR) delegated it to. Private and other special addresses (see
-`special`) are marked, never guessed.
+`special`) are marked, never guessed. Some platforms have no wheel of `iptocc`: there a public address is unknown until
+whois answers, which is logged once.
 """
 
 import ipaddress
-from collections.abc import Iterator
-
-import iptocc
+import logging
+from collections.abc import Callable, Iterator
+from functools import cache
 
 from banledger.geo.place import Place
 from banledger.net.prefix import block
@@ -22,6 +23,7 @@ NOWHERE = Place("none")
 PRIVATE = Place("private")
 
 _PROBES = 256
+_log = logging.getLogger("banledger")
 
 
 def locate(address: str | None) -> Place:
@@ -30,10 +32,21 @@ def locate(address: str | None) -> Place:
         return NOWHERE
     if "/" in address:
         return _locate_network(address)
-    country: str | None = iptocc.country_code(address)
+    country = _country_code()(address)
     if country is None and kind_of(block(address)):
         return PRIVATE
     return Place("public", country or UNKNOWN, SOURCE)
+
+
+@cache
+def _country_code() -> Callable[[str], str | None]:
+    """What maps an address to its registered country; without `iptocc`, to none."""
+    try:
+        import iptocc
+    except ImportError:
+        _log.warning("iptocc is not installed: countries are %s until whois answers", UNKNOWN)
+        return lambda _: None
+    return iptocc.country_code
 
 
 def _locate_network(network: str) -> Place:

@@ -110,6 +110,11 @@ class LedgerReader:
         """The engine beneath, for who wants the keys themselves."""
         return self._reader
 
+    @property
+    def merge_limit(self) -> int:
+        """How many entries of tallies are added up as fast as the largest are found without that."""
+        return self._reader.adds_up
+
     def bans(self, ids: Sequence[str]) -> list[Ban | None]:
         """The ban of each id, None where there is none, or its hash is damaged (see `damaged_keys`)."""
         return [ban if isinstance(ban, Ban) else None for ban in self.bans_or_damage(ids)]
@@ -188,6 +193,11 @@ class LedgerReader:
         """How many bans are in force. Those of a fail2ban or jail that stopped are not."""
         running = [tok for tok, source in self._sources_by_token.items() if source.state != STOPPED]
         return sum(self._reader.above([self.keys.active_of(tok) for tok in running], now))
+
+    @property
+    def sources(self) -> list[Source]:
+        """Every jail of every server that is known, with or without bans."""
+        return list(self._sources_by_token.values())
 
     @property
     def stopped(self) -> dict[tuple[str, str], float]:

@@ -34,30 +34,30 @@ def _order(row: Row) -> tuple[int, str]:
     return row[1], row[0]
 
 
-def counts(ledger: LedgerReader, dimension: str, days: Sequence[str]) -> dict[str, int]:
-    """Every value of a small dimension with its bans on these local days (those of a span that have bans)."""
-    if dimension != "hour" and len(days) == len(ledger.days()):
+def counts(ledger: LedgerReader, dimension: str, days: Sequence[str], everything: Mapping[str, int]) -> dict[str, int]:
+    """Every value of a small dimension with its bans on these local days. See `top`."""
+    if dimension != "hour" and len(days) == len(everything):
         return {tok: int(bans) for tok, bans in ledger.ranked(dimension)}
     return ledger.tally(dimension, days)
 
 
-def top(ledger: LedgerReader, dimension: str, days: Sequence[str], count: int) -> tuple[list[Row], int | None]:
+def top(
+    ledger: LedgerReader, dimension: str, days: Sequence[str], count: int, everything: Mapping[str, int]
+) -> tuple[list[Row], int | None]:
     """The `count` values with most bans on these local days, and how many values there are (None: not counted).
 
-    `days` are those of a span that have bans.
+    `days` are those of a span that have bans; `everything`: the bans of every day that has any.
     """
     if dimension in _SMALL:
-        table = counts(ledger, dimension, days)
+        table = counts(ledger, dimension, days, everything)
         return best(table, count), len(table)
-    everything = ledger.days()
     if len(days) == len(everything):
         rows = [(tok, int(bans)) for tok, bans in islice(ledger.ranked(dimension), count)]
         return rows, ledger.distinct(dimension)
-    gladly = ledger.store().adds_up
     entries = sum(everything[day] for day in days)  # one a ban, as a rule, where all are different
-    if entries > gladly:
+    if entries > ledger.merge_limit:
         entries = sum(ledger.distinct_on(dimension, days))
-    if entries <= gladly or not count:
+    if entries <= ledger.merge_limit or not count:
         return _merge(ledger, dimension, days, count)
     outside = [day for day in everything if day not in set(days)]
     descent = Descent(ledger, dimension, days, outside, count)

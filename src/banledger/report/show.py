@@ -18,6 +18,7 @@ from banledger.ledger.reader import LedgerReader
 from banledger.net.address import canonical_address
 from banledger.net.prefix import Block, block
 from banledger.net.special import kind_of
+from banledger.report.answers import Shown
 from banledger.report.walk import newest_first
 from banledger.stores.pages import pages
 from banledger.whois.stored import named
@@ -68,23 +69,6 @@ def state_of(ban: Ban, now: float, stopped: Stopped = NONE_STOPPED) -> State:
     if (ban.server, ban.jail) in stopped:
         return State(Phase.STOPPED, stopped[ban.server, ban.jail])
     return State(Phase.FOR_EVER, None) if ban.expires == inf else State(Phase.UNTIL, ban.expires)
-
-
-class Shown(Struct, frozen=True):
-    """What the ledger has of what was asked for.
-
-    asked   in its one spelling; `kind`: address, network, ban (an id of ours) or id (other text fail2ban banned)
-    values    the addresses, networks or texts that have bans, with how many
-    bans      newest first
-    networks  records of the networks that an address or network lies in, smallest first; none where `whois` would not
-              name one without asking
-    """
-
-    asked: str
-    kind: str
-    values: tuple[tuple[str, int], ...]
-    bans: tuple[Ban, ...]
-    networks: tuple[Network, ...] = ()
 
 
 def show(ledger: LedgerReader, asked: str, now: float, progress: Progress = silent) -> Shown:

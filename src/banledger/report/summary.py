@@ -1,4 +1,4 @@
-"""Answers as values, and how they are found: from tallies and rankings where those know, else by a walk."""
+"""How answers are found: from tallies and rankings where those know, else by a walk."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -12,89 +12,22 @@ from banledger.ledger.ban import Ban
 from banledger.ledger.keys import DAY, text_of, token
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.reader import Gap, LedgerReader
-from banledger.report import ranked, tallied
+from banledger.report import columns, ranked, tallied
+from banledger.report.answers import Count, Day, Report, Top
 from banledger.report.natural import natural
 from banledger.report.query import Query, Span
-from banledger.report.walk import days_of, walk
-
-DIMENSIONS = ("ip", "country", "jail", "server", "user", "network", "asn", "org", "hour", "day", "id")
-"""What `top` can be asked for."""
+from banledger.report.walk import days_in, walk
 
 HOURS = tuple(f"{hour:02d}" for hour in range(24))
 
 
-class Count(Struct, frozen=True):
-    """A value of a dimension and how many bans have it. `owner`: of a network, as far as whois knows."""
-
-    name: str
-    bans: int
-    owner: str = ""
-
-
-class Day(Struct, frozen=True):
-    """A local day, its bans, and how many addresses and networks they are of."""
-
-    day: str
-    bans: int
-    offenders: int
-
-
-class Top(Struct, frozen=True):
-    """The values of a dimension with most bans, most first, equals in natural order (`natural`).
-
-    `total` counts the bans that were asked about; `distinct` all values there are, None where nobody counted.
-    """
-
-    dimension: str
-    query: Query
-    total: int
-    distinct: int | None
-    rows: tuple[Count, ...]
-
-
-class Report(Struct, frozen=True):
-    """What happened in a span.
-
-    total       bans that the query means; `all_time`: all bans of the ledger
-    since       the ledger's first day, None if it is empty
-    offenders   addresses and networks they are of, None where nobody counted
-    banned_now  bans in force, of the whole ledger; None if the query has filters
-    no_country  bans of private addresses, or of no address at all
-    days        every day of the span from the ledger's first one on
-    hours       bans by hour of the local day, 24 of them
-    networks    none where whois knows nothing
-    servers     only if there are several
-    waiting     bans of the whole ledger that wait for whois
-    gaps        events that were lost in the span, newest first
-    """
-
-    query: Query
-    timezone: str
-    total: int
-    all_time: int
-    since: str | None
-    offenders: int | None
-    banned_now: int | None
-    no_country: int
-    days: tuple[Day, ...]
-    hours: tuple[int, ...]
-    countries: Top
-    jails: Top
-    users: Top
-    addresses: Top
-    networks: Top
-    servers: Top | None
-    waiting: int
-    gaps: tuple[Gap, ...]
-
-
 def report(ledger: LedgerReader, query: Query, now: float, count: int = 10, progress: Progress = silent) -> Report:
     """What happened in the query's span, with the `count` most of everything."""
-    if query.filters or not query.span.whole:
-        facts = _walked(ledger, query, count, progress)
-    else:
-        facts = _tallied(ledger, query, count)
     everything = ledger.days()
+    if query.filters or not query.span.whole:
+        facts = _walked(ledger, query, everything, count, progress)
+    else:
+        facts = _tallied(ledger, query, everything, count)
     return Report(
         query=query,
         timezone=str(ledger.zone),
@@ -106,12 +39,7 @@ def report(ledger: LedgerReader, query: Query, now: float, count: int = 10, prog
         no_country=facts.no_country,
         days=_calendar(facts.days, everything, query.span, now, ledger),
         hours=facts.hours,
-        countries=facts.tops["country"],
-        jails=facts.tops["jail"],
-        users=facts.tops["user"],
-        addresses=facts.tops["ip"],
-        networks=_owned(ledger, facts.tops["network"]),
-        servers=facts.tops["server"] if (facts.tops["server"].distinct or 0) > 1 else None,
+        tops=_reported(ledger, facts.tops),
         waiting=ledger.waiting(),
         gaps=tuple(gap for gap in ledger.gaps() if _concerns(gap, query, ledger)),
     )
@@ -128,14 +56,22 @@ class _Facts(Struct, frozen=True):
     tops: dict[str, Top]
 
 
-_REPORTED = ("country", "jail", "user", "ip", "network", "server")
+def _reported(ledger: LedgerReader, tops: Mapping[str, Top]) -> dict[str, Top]:
+    """In the order of the report; networks with their owners, servers only if there are several."""
+    found = {name: tops[name] for name in columns.reported()}
+    found["network"] = _owned(ledger, found["network"])
+    if (found["server"].distinct or 0) <= 1:
+        del found["server"]
+    return found
 
 
-def _tallied(ledger: LedgerReader, query: Query, count: int) -> _Facts:
-    days = days_of(ledger, query.span)
+def _tallied(ledger: LedgerReader, query: Query, everything: dict[str, int], count: int) -> _Facts:
+    days = days_in(query.span, everything)
     total = sum(days.values())
-    countries = ranked.counts(ledger, "country", list(days))
-    tops = {name: _top_of_days(ledger, name, query, days, count) for name in _REPORTED if name != "country"}
+    countries = ranked.counts(ledger, "country", list(days), everything)
+    tops = {
+        name: _top_of_days(ledger, name, query, everything, count) for name in columns.reported() if name != "country"
+    }
     tops["country"] = _top_of(countries, "country", query, total, count)
     by_hour = ledger.tally("hour", days)
     offenders = tallied.offenders(ledger, list(days))
@@ -149,8 +85,9 @@ def _tallied(ledger: LedgerReader, query: Query, count: int) -> _Facts:
     )
 
 
-def _top_of_days(ledger: LedgerReader, dimension: str, query: Query, days: dict[str, int], count: int) -> Top:
-    rows, distinct = ranked.top(ledger, dimension, list(days), count)
+def _top_of_days(ledger: LedgerReader, dimension: str, query: Query, everything: dict[str, int], count: int) -> Top:
+    days = days_in(query.span, everything)
+    rows, distinct = ranked.top(ledger, dimension, list(days), count, everything)
     return Top(dimension, query, sum(days.values()), distinct, _counts(rows))
 
 
@@ -174,13 +111,13 @@ def _counts(rows: list[tuple[str, int]]) -> tuple[Count, ...]:
     return tuple(sorted(counted, key=lambda row: (-row.bans, natural(row.name))))
 
 
-def _walked(ledger: LedgerReader, query: Query, count: int, progress: Progress) -> _Facts:
+def _walked(ledger: LedgerReader, query: Query, everything: dict[str, int], count: int, progress: Progress) -> _Facts:
     total = no_country = 0
     hours = [0] * 24
     days: Counter[str] = Counter()
     offenders: defaultdict[str, set[str]] = defaultdict(set)
-    counters: dict[str, Counter[str]] = {name: Counter() for name in _REPORTED}
-    for ban in walk(ledger, query, progress=progress):
+    counters: dict[str, Counter[str]] = {name: Counter() for name in columns.reported()}
+    for ban in walk(ledger, query, progress=progress, everything=everything):
         total += 1
         no_country += ban.country is None
         hours[ban.hour] += 1
@@ -201,7 +138,7 @@ def _walked(ledger: LedgerReader, query: Query, count: int, progress: Progress) 
 
 
 def values_of(ban: Ban, dimension: str) -> tuple[str, ...]:
-    """The tokens that a ban has in a dimension of `DIMENSIONS`."""
+    """The tokens that a ban has in a dimension."""
     if dimension == "user":
         return tuple(token(user) for user in ban.users)
     if dimension == "id":
@@ -248,8 +185,8 @@ def _concerns(gap: Gap, query: Query, ledger: LedgerReader) -> bool:
 
 def top(ledger: LedgerReader, dimension: str, query: Query, count: int = 20, progress: Progress = silent) -> Top:
     """The `count` values of a dimension with most bans. Raises QuestionError for an unknown dimension."""
-    if dimension not in DIMENSIONS:
-        raise QuestionError(f"unknown dimension: {dimension}", hint=f"one of: {', '.join(DIMENSIONS)}")
+    if dimension not in (known := columns.dimensions()):
+        raise QuestionError(f"unknown dimension: {dimension}", hint=f"one of: {', '.join(known)}")
     answer = _top(ledger, dimension, query, count, progress)
     return _owned(ledger, answer) if dimension == "network" else answer
 
@@ -257,22 +194,30 @@ def top(ledger: LedgerReader, dimension: str, query: Query, count: int = 20, pro
 def _top(ledger: LedgerReader, dimension: str, query: Query, count: int, progress: Progress) -> Top:
     if not query.span.whole:
         return _top_by_walk(ledger, dimension, query, count, progress)
-    days = days_of(ledger, query.span)
+    everything = ledger.days()
+    days = days_in(query.span, everything)
     if not query.filters:
         if dimension == DAY:
             return _top_of(days, DAY, query, sum(days.values()), count)
-        return _top_of_days(ledger, dimension, query, days, count)
+        return _top_of_days(ledger, dimension, query, everything, count)
     found = tallied.counts(ledger, dimension, query, list(days))
     if found is None:
-        return _top_by_walk(ledger, dimension, query, count, progress)
+        return _top_by_walk(ledger, dimension, query, count, progress, everything)
     by_value, total = found
     return _top_of(by_value, dimension, query, total, count)
 
 
-def _top_by_walk(ledger: LedgerReader, dimension: str, query: Query, count: int, progress: Progress) -> Top:
+def _top_by_walk(
+    ledger: LedgerReader,
+    dimension: str,
+    query: Query,
+    count: int,
+    progress: Progress,
+    everything: dict[str, int] | None = None,
+) -> Top:
     counter: Counter[str] = Counter()
     total = 0
-    for ban in walk(ledger, query, progress=progress):
+    for ban in walk(ledger, query, progress=progress, everything=everything):
         total += 1
         counter.update(values_of(ban, dimension))
     return _top_of(counter, dimension, query, total, count)

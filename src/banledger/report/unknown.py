@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from itertools import islice
 
 from banledger.geo.countries import NAMES, name_of
-from banledger.ledger.keys import text_of
+from banledger.ledger.keys import DAY, text_of
 from banledger.ledger.reader import LedgerReader
 from banledger.report.query import PRIVATE, Query
 from banledger.report.walk import token_of
@@ -16,7 +16,7 @@ _MEANT = {"UK": "GB", "EN": "GB", "EL": "GR", "JA": "JP", "KO": "KR", "SP": "ES"
 
 def unknown(ledger: LedgerReader, query: Query) -> Iterator[str]:
     """A line for each jail, server or country of the query that the ledger does not have; none for an empty ledger."""
-    if not (query.jail or query.server or query.country) or not ledger.days():
+    if not (query.jail or query.server or query.country) or not ledger.distinct(DAY):
         return
     for value in _absent(ledger, "country", tuple(code for code in query.country if code != PRIVATE)):
         yield _country(value)
@@ -36,10 +36,8 @@ def _absent(ledger: LedgerReader, dimension: str, values: tuple[str, ...]) -> li
 
 def _known(ledger: LedgerReader, dimension: str) -> set[str]:
     """The names that bans have, and those of jails and servers that the ledger knows without any."""
-    engine, keys = ledger.store(), ledger.keys
-    sources = engine.hashes([keys.source(tok) for tok in islice(engine.members(keys.sources), _LOOKED_AT)])
     names = {text_of(tok) for tok, _ in islice(ledger.ranked(dimension), _LOOKED_AT)}
-    return names | {fields[dimension] for fields in sources if dimension in fields}
+    return names | {getattr(source, dimension) for source in ledger.sources[:_LOOKED_AT]} - {""}
 
 
 def _nearest(value: str, known: set[str]) -> str:

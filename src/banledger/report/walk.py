@@ -5,7 +5,7 @@ or, where fewer hashes are read that way, the sets of one filter's values. It re
 matches as it goes: whoever wants only the newest stops early.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 
 from msgspec import Struct
@@ -22,18 +22,27 @@ _HASH_COST = 20  # reading a hash, in units of reading an id
 _MOST_IDS = 2_000_000  # ids of a set held in memory
 
 
-def days_of(ledger: LedgerReader, span: Span) -> dict[str, int]:
-    """Bans on every local day of the span that has any, oldest first. Days at an exact end count as whole."""
-    return {day: count for day, count in ledger.days().items() if span.holds_day(day)}
+def days_in(span: Span, everything: Mapping[str, int]) -> dict[str, int]:
+    """The days of `everything` that lie in the span. Days at an exact end count as whole."""
+    return {day: bans for day, bans in everything.items() if span.holds_day(day)}
 
 
-def walk(ledger: LedgerReader, query: Query, limit: int | None = None, progress: Progress = silent) -> Iterator[Ban]:
-    """The bans that `query` means, by (time, id) backwards; `limit` at most."""
+def walk(
+    ledger: LedgerReader,
+    query: Query,
+    limit: int | None = None,
+    progress: Progress = silent,
+    everything: Mapping[str, int] | None = None,
+) -> Iterator[Ban]:
+    """The bans that `query` means, by (time, id) backwards; `limit` at most.
+
+    `everything`: the bans of every day that has any, where that is known.
+    """
     if limit == 0:
         return
     matches = matcher(query)
     done = found = 0
-    pages, total = _pages(ledger, query, limit)
+    pages, total = _pages(ledger, query, limit, ledger.days() if everything is None else everything)
     for page in pages:
         for ban in ledger.bans(page):
             if ban is not None and matches(ban):
@@ -45,10 +54,11 @@ def walk(ledger: LedgerReader, query: Query, limit: int | None = None, progress:
         progress("bans", min(done, total), total)
 
 
-def _pages(ledger: LedgerReader, query: Query, limit: int | None) -> tuple[Iterator[Sequence[str]], int]:
+def _pages(
+    ledger: LedgerReader, query: Query, limit: int | None, everything: Mapping[str, int]
+) -> tuple[Iterator[Sequence[str]], int]:
     """The ids to look at, newest first, and about how many there are."""
-    everything = ledger.days()
-    days = {day: count for day, count in everything.items() if query.span.holds_day(day)}
+    days = days_in(query.span, everything)
     inside = sum(days.values())
     found = _smallest_set(ledger, query)
     if found is not None and found.size <= _MOST_IDS:

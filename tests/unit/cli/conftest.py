@@ -1,5 +1,6 @@
 """The command line over a small ledger."""
 
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,7 @@ def store(tmp_path: Path) -> Path:
 def banledger(store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """A function that runs the command line: exit code, stdout, stderr."""
     monkeypatch.setenv("BANLEDGER_STORE", str(store))
+    monkeypatch.setattr(logging.getLogger("banledger"), "handlers", [])  # `record` logs to this test's stderr
     for name in ("COLUMNS", "NO_COLOR", "BANLEDGER_CONFIG", "BANLEDGER_PREFIX"):
         monkeypatch.delenv(name, raising=False)
 

@@ -1,14 +1,23 @@
 """Where an address is registered, without asking anybody."""
 
 import ipaddress
+import logging
+import re
+import subprocess
+import sys
+from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from banledger.geo import registered
 from banledger.geo.place import Place
 from banledger.geo.registered import NOWHERE, PRIVATE, SOURCE, UNKNOWN, locate
 from banledger.net.address import canonical_address
+from banledger.spool.writer import SegmentWriter
+from tests.support.lines import ban
 
 
 @pytest.mark.parametrize(
@@ -95,3 +104,47 @@ def test_what_is_not_routed_has_no_country_whatever_the_data_say(
     canonical = canonical_address(str(address))
     if canonical is not None and ipaddress.ip_address(canonical).is_private:
         assert locate(canonical).country in (None, UNKNOWN)
+
+
+def test_without_iptocc_countries_are_unknown_private_addresses_are_known_and_the_log_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "iptocc", None)
+    monkeypatch.setattr(logging.getLogger("banledger"), "propagate", True)
+    registered._country_code.cache_clear()
+    try:
+        places = [locate(address) for address in ("8.8.8.8", "8.8.8.0/24", "10.0.0.1", "fe80::1")]
+    finally:
+        registered._country_code.cache_clear()
+
+    assert places == [Place("public", UNKNOWN, SOURCE)] * 2 + [PRIVATE] * 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "iptocc is not installed: countries are XX until whois answers"
+    ]
+
+
+def test_without_iptocc_bans_are_recorded_and_reported(tmp_path: Path) -> None:
+    with SegmentWriter(tmp_path) as writer:
+        writer.write(msgspec.to_builtins(ban("8.8.8.8")))
+    program = "import sys; sys.modules['iptocc'] = None; from banledger.__main__ import main; main()"
+
+    def banledger(*words: str) -> subprocess.CompletedProcess[str]:
+        place = ["--store", str(tmp_path / "ledger.db")]
+        return subprocess.run(
+            [sys.executable, "-c", program, *words, *place], capture_output=True, text=True, timeout=60, check=True
+        )
+
+    recorded = banledger("record", "--once", "--spool", str(tmp_path))
+    assert recorded.stdout.startswith("1 new bans") and recorded.stderr.count("iptocc is not installed") == 1
+    answer = banledger("top", "country", "--since", "all", "--csv")
+    assert (answer.stdout, answer.stderr) == ("country,name,bans\nXX,unknown,1\n", "")
+
+
+def test_only_the_registered_country_needs_iptocc() -> None:
+    source = Path(registered.__file__).parents[1]
+
+    importers = [
+        path.name for path in source.rglob("*.py") if re.search(r"(?m)^\s*(import|from) iptocc", path.read_text())
+    ]
+
+    assert importers == ["registered.py"]

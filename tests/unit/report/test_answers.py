@@ -18,6 +18,8 @@ from banledger.ledger.reader import LedgerReader
 from banledger.ledger.writer import open_to_read
 from banledger.report import ranked
 from banledger.report import summary as stats
+from banledger.report.answers import Top
+from banledger.report.columns import dimensions
 from banledger.report.natural import natural
 from banledger.report.query import Query, Span
 from banledger.report.walk import walk
@@ -102,7 +104,7 @@ def _listed(rows: list[tuple[str, int]]) -> list[tuple[str, int]]:
     return sorted(rows, key=lambda row: (-row[1], natural(text_of(row[0]))))
 
 
-def _rows(top: stats.Top) -> list[tuple[str, int]]:
+def _rows(top: Top) -> list[tuple[str, int]]:
     return [(token(row.name) if top.dimension not in ("ip", "network") else row.name, row.bans) for row in top.rows]
 
 
@@ -123,7 +125,7 @@ def _compare(ledger: LedgerReader, query: Query, count: int) -> None:
 
     assert list(walk(ledger, query)) == meant
     assert list(walk(ledger, query, limit=count)) == meant[:count]
-    for dimension in stats.DIMENSIONS:
+    for dimension in dimensions():
         top = stats.top(ledger, dimension, query, count)
         assert top.total == len(meant), dimension
         assert _rows(top) == _listed(_count(meant, dimension)[:count]), dimension
@@ -137,7 +139,7 @@ def _compare(ledger: LedgerReader, query: Query, count: int) -> None:
     assert {day.day: day.offenders for day in report.days if day.offenders} == {
         day: len({one.ip for one in meant if one.day == day and one.ip}) for day in {o.day for o in meant if o.ip}
     }
-    for part in (report.countries, report.jails, report.users, report.addresses):
+    for part in (report.tops[name] for name in ("country", "jail", "user", "ip")):
         assert _rows(part) == _listed(_count(meant, part.dimension)[:count])
 
 
@@ -173,7 +175,7 @@ def test_the_walk_down_the_ranking_is_exact(lines: list[Any], span: Span, count:
 def test_a_big_span_is_answered_by_the_walk_down_the_ranking(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [ban(f"192.0.2.{n % 50}", T0 + n * 3600) for n in range(1, 400)]
     ledger = make(lines)
-    monkeypatch.setattr(type(ledger.store()), "adds_up", 10)
+    monkeypatch.setattr(LedgerReader, "merge_limit", 10)
     monkeypatch.setattr(ranked, "_MERGED_AT_MOST", 0)
 
     top = stats.top(ledger, "ip", Query(Span("2026-11-25", "2026-12-05")), 7)
@@ -206,9 +208,9 @@ def test_gaps_of_the_span_are_reported(make: Make) -> None:
 
 
 def test_servers_are_listed_only_where_there_are_several(make: Make) -> None:
-    assert stats.report(make([ban()]), Query(), _NOW).servers is None
+    assert "server" not in stats.report(make([ban()]), Query(), _NOW).tops
     two = stats.report(make([ban(), ban(server="web2")]), Query(), _NOW)
-    assert two.servers is not None and {row.name for row in two.servers.rows} == {"web1", "web2"}
+    assert {row.name for row in two.tops["server"].rows} == {"web1", "web2"}
 
 
 def test_an_empty_ledger_has_an_answer(make: Make) -> None:
@@ -230,3 +232,21 @@ def test_a_walk_takes_the_smallest_set(make: Make, monkeypatch: pytest.MonkeyPat
 
     assert len(list(walk(ledger, Query(jail=("sshd",), ip=("2.0.0.1",))))) == 1
     assert asked == [1]
+
+
+@pytest.mark.parametrize("query", [Query(), Query(Span("2026-11-01", "2026-12-01")), Query(jail=("sshd",))])
+def test_an_answer_reads_the_list_of_days_once(make: Make, monkeypatch: pytest.MonkeyPatch, query: Query) -> None:
+    ledger = make([ban(f"192.0.2.{n}", T0 + n * _DAY) for n in range(5)])
+    reads: list[int] = []
+    days = ledger.days
+
+    def counted() -> dict[str, int]:
+        reads.append(1)
+        return days()
+
+    monkeypatch.setattr(ledger, "days", counted)
+
+    stats.report(ledger, query, _NOW)
+    assert len(reads) == 1
+    stats.top(ledger, "ip", query)
+    assert len(reads) == 2

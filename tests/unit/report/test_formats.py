@@ -1,32 +1,54 @@
 import csv as reader
 import json as codec
+import os
+import shutil
+import subprocess
+import sys
+import time
 import unicodedata
 from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from msgspec import to_builtins
 
+import banledger
 from banledger.geo.countries import NAMES, name_of
+from banledger.ledger.ban import FIELDS, Ban
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.writer import open_to_read
 from banledger.report import summary as stats
-from banledger.report.formats import chart, csv, json, listing, table
+from banledger.report.answers import Listed
+from banledger.report.columns import dimensions
+from banledger.report.formats import chart, listing, table
+from banledger.report.formats.base import Answer, View
+from banledger.report.formats.csv import CsvFormat
 from banledger.report.formats.escape import cell, visible
+from banledger.report.formats.json import JsonFormat
 from banledger.report.formats.moment import duration
 from banledger.report.formats.screen import Screen
 from banledger.report.query import Query, Span
 from banledger.report.show import show
 from banledger.report.walk import walk
+from banledger.spool.writer import SegmentWriter
 from tests.support.lines import T0, ban, gap
 from tests.unit.report.conftest import Make, write
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = float(T0 + 3600)
+VIEW = View(BERLIN, NOW)
+CSV, JSON = CsvFormat(), JsonFormat()
 EVIL = "\x1b]0;owned\x07\u202e[red]=1\x9b31m\u200b\udc80"
+
+
+def _object(answer: Answer) -> Any:
+    (text,) = JSON.lines(answer, VIEW)
+    return codec.loads(text)
 
 
 def _evil(text: str) -> bool:
@@ -38,7 +60,7 @@ def _tables(ledger: LedgerReader, asked: str, width: int = 100) -> str:
     screen = Screen(out, width)
     query = Query()
     table.report(stats.report(ledger, query, NOW), screen)
-    for dimension in stats.DIMENSIONS:
+    for dimension in dimensions():
         table.top(stats.top(ledger, dimension, query), "Europe/Berlin", screen)
     table.top(stats.top(ledger, "ip", Query(jail=(asked,), user=(asked,))), "Europe/Berlin", screen)
     listing.bans(list(walk(ledger, query)), BERLIN, NOW, screen)
@@ -144,29 +166,29 @@ def test_a_cell_is_no_formula(start: str) -> None:
 def test_csv_can_be_read_back(make: Make) -> None:
     ledger = make([ban("=cmd()", users=("a,b", "-c"), matches=('say "x"', "two")), ban("3.0.0.1")])
 
-    rows = list(reader.DictReader(csv.bans(walk(ledger, Query()), BERLIN, NOW)))
+    rows = list(reader.DictReader(CSV.lines(Listed(walk(ledger, Query())), VIEW)))
 
     assert {row["fid"] for row in rows} == {"'=cmd()", "3.0.0.1"}
     (odd,) = (row for row in rows if row["ip"] == "")
     assert odd["users"] == "'-c a,b" and odd["matches"] == 'say "x"\\x0atwo' and odd["time"] == str(T0)
-    report = list(reader.reader(csv.report(stats.report(ledger, Query(), NOW))))
+    report = list(reader.reader(CSV.lines(stats.report(ledger, Query(), NOW), VIEW)))
     assert {len(row) for row in report} == {4}
-    assert next(csv.top(stats.top(ledger, "country", Query()))) == "country,name,bans"
+    assert next(iter(CSV.lines(stats.top(ledger, "country", Query()), VIEW))) == "country,name,bans"
 
 
 def test_json_is_ascii_and_whole(make: Make) -> None:
     ledger = make([ban("\x1bé", users=("\u202e",), bantime=-1)])
 
-    (line,) = json.bans(walk(ledger, Query()), BERLIN, NOW)
+    (line,) = JSON.lines(Listed(walk(ledger, Query())), VIEW)
     one = codec.loads(line)
 
     assert line.isascii() and line.isprintable()
     assert one["fid"] == "\x1bé" and one["ip"] is None and one["expires"] is None and one["unbanned"] is None
     assert one["time"] == T0 and one["time_iso"] == "2026-11-23T03:13:20+01:00" and one["state"] == "banned for ever"
-    answer = codec.loads(json.report(stats.report(ledger, Query(), NOW)))
+    answer = _object(stats.report(ledger, Query(), NOW))
     assert answer["total"] == 1 and answer["days"] == [{"day": "2026-11-23", "bans": 1, "offenders": 0}]
-    assert codec.loads(json.top(stats.top(ledger, "id", Query()), BERLIN))["rows"] == [{"name": "\x1bé", "bans": 1}]
-    assert codec.loads(json.show(show(ledger, "\x1bé", NOW), BERLIN, NOW))["total"] == 1
+    assert _object(stats.top(ledger, "id", Query()))["rows"] == [{"name": "\x1bé", "bans": 1}]
+    assert _object(show(ledger, "\x1bé", NOW))["total"] == 1
 
 
 def test_columns_and_bars_show_what_is_not_nothing() -> None:
@@ -184,3 +206,54 @@ def test_durations_are_short() -> None:
 def test_country_names_are_plain() -> None:
     assert len(NAMES) > 249 and all(len(code) == 2 and name.isascii() for code, name in NAMES.items())
     assert (name_of("CN"), name_of("XX"), name_of("Q9")) == ("China", "unknown", "Q9")
+
+
+def test_json_and_csv_have_the_same_columns_of_a_ban(make: Make) -> None:
+    ledger = make([ban("4.0.0.1", users=("root",))])
+
+    (one,) = (codec.loads(line) for line in JSON.lines(Listed(walk(ledger, Query())), VIEW))
+    (row,) = reader.DictReader(CSV.lines(Listed(walk(ledger, Query())), VIEW))
+
+    assert list(row) == list(one) and {"whois", "located_from", "network", "state"} <= row.keys()
+    assert (row["whois"], row["located_from"]) == (one["whois"], one["located_from"]) == ("proven", "mine")
+
+
+class _Noted(Ban, frozen=True, gc=False):
+    """A ban with a field more."""
+
+    note: str | None = None
+
+
+def test_a_field_that_the_ledgers_table_gets_is_in_json_and_csv(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FIELDS, "note", "what somebody said of it")
+    (one,) = walk(make([ban()]), Query())
+    noted = _Noted(**{name: getattr(one, name) for name in one.__struct_fields__}, note="=x")
+
+    (line,) = JSON.lines(Listed([noted]), VIEW)
+    (row,) = reader.DictReader(CSV.lines(Listed([noted]), VIEW))
+
+    assert codec.loads(line)["note"] == "=x" and row["note"] == "'=x"
+
+
+def test_a_dimension_that_the_ledgers_table_gets_is_in_the_report_and_in_top(tmp_path: Path) -> None:
+    """The package is copied, and gets the line."""
+    package = Path(banledger.__file__).parent
+    shutil.copytree(package, tmp_path / "banledger", ignore=shutil.ignore_patterns("__pycache__"))
+    table = tmp_path / "banledger/ledger/keys.py"
+    line = '    "jail": ("jail", lambda ban: token(ban.jail)),\n'
+    assert line in table.read_text()
+    more = '    "scope": ("kind of address", attrgetter("scope")),\n'
+    table.write_text(table.read_text().replace(line, line + more))
+    with SegmentWriter(tmp_path) as writer:
+        writer.write(to_builtins(ban("8.8.8.8", time=time.time())))
+
+    def run(*words: str) -> str:
+        command = [sys.executable, "-m", "banledger", *words]
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path), "BANLEDGER_STORE": str(tmp_path / "ledger.db")}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    run("record", "--once", "--spool", str(tmp_path))
+    assert run("top", "scope", "--csv") == "scope,bans\npublic,1\n"
+    assert "Scopes" in run("report") and "scope,public,1," in run("report", "--csv")
+    assert codec.loads(run("report", "--json"))["scopes"] == [{"name": "public", "bans": 1}]
+    assert "bans:scope:public" in run("kv", "KEYS", "bans:scope:*")

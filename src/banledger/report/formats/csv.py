@@ -3,61 +3,76 @@
 import csv
 from collections.abc import Iterable, Iterator
 from io import StringIO
-from zoneinfo import ZoneInfo
+from typing import TypeAlias
 
 from banledger.geo.countries import name_of
 from banledger.ledger.ban import Ban
+from banledger.report.answers import Listed, Report, Shown, Top
+from banledger.report.columns import ban_columns, ban_values
+from banledger.report.formats.base import Answer, Lines, View
 from banledger.report.formats.escape import cell
-from banledger.report.formats.json import ban_object
-from banledger.report.show import NONE_STOPPED, Shown, Stopped
-from banledger.report.summary import HOURS, Report, Top
+from banledger.report.formats.json import NETWORK, whois_object
+from banledger.whois.stored import WhoisAnswer
 
-_BAN = (
-    "id", "server", "jail", "ip", "fid", "scope", "country", "country_from", "network", "asn", "org", "located",
-    "time", "time_iso", "day", "failures", "bantime", "bancount", "expires", "unbanned", "ended", "state", "in_force",
-    "users", "matches",    "origin",
-)  # fmt: skip
+_Row: TypeAlias = tuple[object, ...]
 
 
-def report(answer: Report) -> Iterator[str]:
-    """One line a count: which section it is of, the value's name, its bans, offenders where counted."""
-    yield _line(("section", "name", "bans", "offenders"))
-    yield _line(("total", "", answer.total, answer.offenders))
-    yield _line(("all_time", "", answer.all_time, None))
-    yield _line(("banned_now", "", answer.banned_now, None))
-    yield _line(("no_country", "", answer.no_country, None))
+class CsvFormat(Lines):
+    """A header and a line a count, value or ban; see each function."""
+
+    def lines(self, answer: Answer, view: View) -> Iterable[str]:
+        """See Lines.lines."""
+        match answer:
+            case Report():
+                rows = _report(answer)
+            case Top():
+                rows = _top(answer)
+            case Listed() | Shown():
+                rows = _bans(answer.bans, view)
+            case _:
+                rows = _whois(answer, view.now)
+        return map(_line, rows)
+
+
+def _report(answer: Report) -> Iterator[_Row]:
+    """Which section a count is of, the value's name, its bans, offenders where counted."""
+    yield "section", "name", "bans", "offenders"
+    yield "total", "", answer.total, answer.offenders
+    for name in ("all_time", "banned_now", "no_country"):
+        yield name, "", getattr(answer, name), None
     for day in answer.days:
-        yield _line(("day", day.day, day.bans, day.offenders))
-    for hour, bans in zip(HOURS, answer.hours, strict=True):
-        yield _line(("hour", hour, bans, None))
-    for top_ in (answer.countries, answer.jails, answer.users, answer.addresses, answer.networks, answer.servers):
-        for row in top_.rows if top_ else ():
-            yield _line((top_.dimension if top_ else "", row.name, row.bans, None))
+        yield "day", day.day, day.bans, day.offenders
+    for hour, bans in enumerate(answer.hours):
+        yield "hour", f"{hour:02d}", bans, None
+    for name, top in answer.tops.items():
+        for row in top.rows:
+            yield name, row.name, row.bans, None
     for gap in answer.gaps:
-        yield _line(("gap", f"{gap.server} {gap.jail}", gap.bans, None))
+        yield "gap", f"{gap.server} {gap.jail}", gap.bans, None
 
 
-def top(answer: Top) -> Iterator[str]:
-    """One line a value."""
+def _top(answer: Top) -> Iterator[_Row]:
     named = answer.dimension == "country"
-    yield _line((answer.dimension, *(("name",) if named else ()), "bans"))
+    yield answer.dimension, *(("name",) if named else ()), "bans"
     for row in answer.rows:
-        yield _line((row.name, *((name_of(row.name),) if named else ()), row.bans))
+        yield row.name, *((name_of(row.name),) if named else ()), row.bans
 
 
-def bans(answer: Iterable[Ban], zone: ZoneInfo, now: float, stopped: Stopped = NONE_STOPPED) -> Iterator[str]:
-    """One line a ban; users and matches are joined by blanks and line feeds (shown as `\\x0a`)."""
-    yield _line(_BAN)
-    for ban in answer:
-        fields = ban_object(ban, zone, now, stopped)
-        fields["users"] = " ".join(ban.users)
-        fields["matches"] = "\n".join(ban.matches)
-        yield _line(tuple(fields[name] for name in _BAN))
+def _bans(bans: Iterable[Ban], view: View) -> Iterator[_Row]:
+    """Users and matches are joined by blanks and line feeds (shown as `\\x0a`)."""
+    columns = ban_columns()
+    yield columns
+    for ban in bans:
+        joined = {"users": " ".join(ban.users), "matches": "\n".join(ban.matches)}
+        yield tuple((ban_values(ban, columns, view) | joined).values())
 
 
-def show(answer: Shown, zone: ZoneInfo, now: float, stopped: Stopped = NONE_STOPPED) -> Iterator[str]:
-    """As `bans`."""
-    return bans(answer.bans, zone, now, stopped)
+def _whois(answer: WhoisAnswer, now: float) -> Iterator[_Row]:
+    found = whois_object(answer, now)
+    network = found.pop("network") or {}
+    yield *found, *(f"network_{name}" for name in NETWORK)
+    lists = (network.get(name) for name in NETWORK)
+    yield *found.values(), *(" ".join(value) if isinstance(value, tuple) else value for value in lists)
 
 
 def _line(cells: Iterable[object]) -> str:

@@ -5,145 +5,107 @@ Absent values are null.
 """
 
 import json
-from collections.abc import Iterable, Iterator
-from math import isinf
+from collections.abc import Iterable
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from banledger.geo.countries import name_of
-from banledger.ledger.ban import Ban
 from banledger.ledger.network import Network
 from banledger.ledger.reader import Gap
-from banledger.report.formats.moment import iso
+from banledger.report.answers import Listed, Report, Shown, Top
+from banledger.report.columns import ban_columns, ban_values, dimensions
+from banledger.report.formats.base import Answer, Lines, View
 from banledger.report.query import Query
-from banledger.report.show import NONE_STOPPED, Shown, Stopped, state_of
-from banledger.report.summary import Report, Top
 from banledger.whois.stored import WhoisAnswer
 
 
-def report(answer: Report) -> str:
-    """One object."""
-    return _pretty(
-        {
-            "query": _query(answer.query, answer.timezone),
-            "total": answer.total,
-            "all_time": answer.all_time,
-            "ledger_since": answer.since,
-            "offenders": answer.offenders,
-            "banned_now": answer.banned_now,
-            "no_country": answer.no_country,
-            "days": [{"day": day.day, "bans": day.bans, "offenders": day.offenders} for day in answer.days],
-            "hours": list(answer.hours),
-            "countries": _rows(answer.countries),
-            "jails": _rows(answer.jails),
-            "users": _rows(answer.users),
-            "addresses": _rows(answer.addresses),
-            "networks": _rows(answer.networks),
-            "servers": _rows(answer.servers) if answer.servers else None,
-            "waiting": answer.waiting,
-            "gaps": [_gap(gap) for gap in answer.gaps],
-        }
-    )
+class JsonFormat(Lines):
+    """One object an answer; of bans one by one an object a line."""
+
+    def lines(self, answer: Answer, view: View) -> Iterable[str]:
+        """See Lines.lines."""
+        match answer:
+            case Listed():
+                columns = ban_columns()
+                return (json.dumps(ban_values(ban, columns, view)) for ban in answer.bans)
+            case Report():
+                return [_pretty(_report(answer))]
+            case Top():
+                return [_pretty(_top(answer, view))]
+            case Shown():
+                return [_pretty(_shown(answer, view))]
+            case _:
+                return [_pretty(whois_object(answer, view.now))]
 
 
-def top(answer: Top, zone: ZoneInfo) -> str:
-    """One object."""
-    return _pretty(
-        {
-            "query": _query(answer.query, str(zone)),
-            "dimension": answer.dimension,
-            "total": answer.total,
-            "distinct": answer.distinct,
-            "rows": _rows(answer),
-        }
-    )
+class RawFormat(JsonFormat):
+    """JSON; of whois the registry's answer, laid out anew: in ASCII, whatever it holds."""
+
+    def lines(self, answer: Answer, view: View) -> Iterable[str]:
+        """See Lines.lines."""
+        return [_whole(answer.network)] if isinstance(answer, WhoisAnswer) else super().lines(answer, view)
 
 
-def bans(answer: Iterable[Ban], zone: ZoneInfo, now: float, stopped: Stopped = NONE_STOPPED) -> Iterator[str]:
-    """One object a line."""
-    return (json.dumps(ban_object(ban, zone, now, stopped)) for ban in answer)
-
-
-def show(answer: Shown, zone: ZoneInfo, now: float, stopped: Stopped = NONE_STOPPED) -> str:
-    """One object."""
-    return _pretty(
-        {
-            "asked": answer.asked,
-            "kind": answer.kind,
-            "total": len(answer.bans),
-            "values": [{"name": name, "bans": count} for name, count in answer.values],
-            "networks": [network_object(network) for network in answer.networks],
-            "bans": [ban_object(ban, zone, now, stopped) for ban in answer.bans],
-        }
-    )
-
-
-def ban_object(ban: Ban, zone: ZoneInfo, now: float, stopped: Stopped = NONE_STOPPED) -> dict[str, Any]:
-    """All that is known of one ban."""
-    state = state_of(ban, now, stopped)
+def _report(answer: Report) -> dict[str, Any]:
+    tops = {words.plural: answer.tops.get(name) for name, words in dimensions().items() if words.reported}
     return {
-        "id": ban.id,
-        "server": ban.server,
-        "jail": ban.jail,
-        "ip": ban.ip,
-        "fid": ban.fid,
-        "scope": ban.scope,
-        "country": ban.country,
-        "country_from": ban.country_from,
-        "network": ban.network,
-        "asn": ban.asn,
-        "org": ban.org,
-        "whois": ban.whois,
-        "located": ban.located,
-        "located_from": ban.located_from,
-        "time": ban.time,
-        "time_iso": iso(ban.time, zone),
-        "day": ban.day,
-        "failures": ban.failures,
-        "bantime": ban.bantime,
-        "bancount": ban.bancount,
-        "expires": None if isinf(ban.expires) else int(ban.expires),
-        "unbanned": ban.unbanned,
-        "state": str(state.phase),
-        "in_force": state.in_force,
-        "users": ban.users,
-        "matches": ban.matches,
-        "origin": ban.origin,
-        "seen": ban.seen,
-        "prolonged": ban.prolonged,
-        "reopened": ban.reopened,
-        "unbanned_before": ban.unbanned_before,
-        "held": ban.held,
-        "ended": ban.ended,
-        "ended_because": ban.ended_because,
+        "query": _query(answer.query, answer.timezone),
+        "total": answer.total,
+        "all_time": answer.all_time,
+        "ledger_since": answer.since,
+        "offenders": answer.offenders,
+        "banned_now": answer.banned_now,
+        "no_country": answer.no_country,
+        "days": [{"day": day.day, "bans": day.bans, "offenders": day.offenders} for day in answer.days],
+        "hours": list(answer.hours),
+        **{name: _rows(top) if top else None for name, top in tops.items()},
+        "waiting": answer.waiting,
+        "gaps": [_gap(gap) for gap in answer.gaps],
     }
 
 
-def whois(answer: WhoisAnswer, now: float) -> str:
-    """One object; `age_s`: since somebody asked about this cell."""
+def _top(answer: Top, view: View) -> dict[str, Any]:
+    return {
+        "query": _query(answer.query, str(view.zone)),
+        "dimension": answer.dimension,
+        "total": answer.total,
+        "distinct": answer.distinct,
+        "rows": _rows(answer),
+    }
+
+
+def _shown(answer: Shown, view: View) -> dict[str, Any]:
+    return {
+        "asked": answer.asked,
+        "kind": answer.kind,
+        "total": len(answer.bans),
+        "values": [{"name": name, "bans": count} for name, count in answer.values],
+        "networks": [network_object(network) for network in answer.networks],
+        "bans": [ban_values(ban, ban_columns(), view) for ban in answer.bans],
+    }
+
+
+def whois_object(answer: WhoisAnswer, now: float) -> dict[str, Any]:
+    """`age_s`: since somebody asked about this cell."""
     result = answer.result
-    return _pretty(
-        {
-            "asked": answer.asked,
-            "standing": answer.standing,
-            "cell": answer.cell.cidr,
-            "age_s": round(now - result.asked) if result else None,
-            "asn": result.asn if result else None,
-            "network": network_object(answer.network) if answer.network else None,
-        }
-    )
+    return {
+        "asked": answer.asked,
+        "standing": answer.standing,
+        "cell": answer.cell.cidr,
+        "age_s": round(now - result.asked) if result else None,
+        "asn": result.asn if result else None,
+        "network": network_object(answer.network) if answer.network else None,
+    }
 
 
-def whole_answer(answer: WhoisAnswer) -> str:
-    """The registry's answer, laid out anew: in ASCII, whatever it holds."""
-    raw = answer.network.raw if answer.network else b"null"
+def _whole(network: Network | None) -> str:
+    raw = network.raw if network else b"null"
     try:
         return _pretty(json.loads(raw or b"null"))
     except (ValueError, RecursionError):  # a registry's own idea of JSON
         return _pretty(raw.decode("utf-8", "backslashreplace"))
 
 
-_NETWORK = (
+NETWORK = (
     "cidrs", "source", "registry", "fetched", "handle", "name", "country", "org", "abuse", "asn", "registered",
     "changed", "remarks",
 )  # fmt: skip
@@ -151,7 +113,7 @@ _NETWORK = (
 
 def network_object(network: Network) -> dict[str, Any]:
     """All that a registry said of a network, but for its whole answer."""
-    return {name: getattr(network, name) for name in _NETWORK}
+    return {name: getattr(network, name) for name in NETWORK}
 
 
 def _pretty(value: object) -> str:

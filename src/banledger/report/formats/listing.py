@@ -13,11 +13,12 @@ from banledger.ledger.ban import Ban
 from banledger.ledger.network import Network
 from banledger.net.prefix import block
 from banledger.net.special import described, kind_of
+from banledger.report.answers import Shown
 from banledger.report.formats.chart import ASCII
 from banledger.report.formats.escape import visible
 from banledger.report.formats.moment import duration, short
 from banledger.report.formats.screen import Screen
-from banledger.report.show import NONE_STOPPED, Phase, Shown, State, Stopped, state_of
+from banledger.report.show import NONE_STOPPED, Phase, State, Stopped, state_of
 from banledger.whois.stored import AROUND, WhoisAnswer
 
 _REMARKS = 8

@@ -10,23 +10,15 @@ from rich.text import Text
 
 from banledger.geo.countries import name_of
 from banledger.ledger.reader import Gap
+from banledger.report.answers import Count, Report, Top
+from banledger.report.columns import dimensions
 from banledger.report.formats import chart
 from banledger.report.formats.chart import Glyphs
 from banledger.report.formats.escape import visible
 from banledger.report.formats.moment import local
 from banledger.report.formats.screen import Screen
 from banledger.report.query import Query, Span
-from banledger.report.summary import Count, Report, Top
 
-_TITLES = {
-    "ip": "Addresses", "country": "Countries", "jail": "Jails", "server": "Servers", "user": "User names",
-    "hour": "Hours", "day": "Days", "id": "Ids", "network": "Networks", "asn": "Autonomous systems",
-    "org": "Organisations",
-}  # fmt: skip
-_NOUNS = {
-    "ip": "address", "country": "country", "jail": "jail", "server": "server", "user": "user name", "hour": "hour",
-    "day": "day", "id": "id", "network": "network", "asn": "autonomous system", "org": "organisation",
-}  # fmt: skip
 _WHOIS = dict.fromkeys(("network", "asn", "org"), ": whois has not answered, or nobody asks")
 _BESIDE = 92  # from this width on sections stand beside each other
 _HOURS_WIDE = 48  # two columns an hour
@@ -43,10 +35,7 @@ def report(answer: Report, screen: Screen) -> None:
         screen.print(Text("No bans in this time."))
         return
     screen.print(_days(answer, screen), Text())
-    tops = [answer.countries, answer.addresses, answer.jails, answer.users]
-    tops += [answer.networks, *([answer.servers] if answer.servers else [])]
-    filled = [top for top in tops if top.rows]
-    screen.print(*_sections(filled, screen))
+    screen.print(*_sections([top for top in answer.tops.values() if top.rows], screen))
     screen.print(_hours(answer.hours, screen))
     if answer.no_country:
         has = "has" if answer.no_country == 1 else "have"
@@ -61,7 +50,7 @@ def top(answer: Top, timezone: str, screen: Screen) -> None:
     """Print the values of a dimension."""
     glyphs = screen.glyphs
     screen.print(_heading(answer.query, timezone, glyphs))
-    noun = _NOUNS[answer.dimension]
+    noun = dimensions()[answer.dimension].noun
     values = "" if answer.distinct is None else f" {glyphs.dot} {_many(answer.distinct, noun)}"
     screen.print(Text(f"{_many(answer.total, 'ban')}{values}"), Text())
     if answer.rows:
@@ -210,7 +199,7 @@ def _fitted(text: Text, width: int, glyphs: Glyphs) -> Text:
 
 
 def _title(answer: Top, glyphs: Glyphs) -> Text:
-    title = Text(_TITLES[answer.dimension], style="bold")
+    title = Text(dimensions()[answer.dimension].title, style="bold")
     if answer.distinct is not None and answer.distinct > len(answer.rows):
         title.append(f"  {len(answer.rows)} of {answer.distinct:,}", style="not bold dim")
     return title
