@@ -32,7 +32,7 @@ from banledger.report import summary as stats
 from banledger.report.answers import Listed
 from banledger.report.columns import dimensions
 from banledger.report.formats import redis_cli
-from banledger.report.formats.base import Answer, View
+from banledger.report.formats.base import Answer, Presentation
 from banledger.report.formats.csv import CsvFormat
 from banledger.report.formats.escape import visible
 from banledger.report.formats.json import JsonFormat, RawFormat
@@ -206,27 +206,27 @@ def commands(reader: LedgerReader, key: str) -> Iterator[Callable[[], Sequence[s
 
 
 def report_of(reader: LedgerReader, query: Query) -> list[str]:
-    return written(stats.report(reader, query, NOW), View(reader.zone, NOW))
+    return written(stats.report(reader, query, NOW), Presentation(reader.zone, NOW))
 
 
 def bans_of(reader: LedgerReader, query: Query) -> list[str]:
-    return written(Listed(list(walk.walk(reader, query))), View(reader.zone, NOW, reader.stopped))
+    return written(Listed(list(walk.walk(reader, query))), Presentation(reader.zone, NOW, reader.stopped))
 
 
 def top_of(reader: LedgerReader, dimension: str) -> list[str]:
-    return written(stats.top(reader, dimension, Query()), View(reader.zone, NOW))
+    return written(stats.top(reader, dimension, Query()), Presentation(reader.zone, NOW))
 
 
 def show_of(reader: LedgerReader, asked: str) -> list[str]:
-    return written(show.show(reader, asked, NOW), View(reader.zone, NOW, reader.stopped))
+    return written(show.show(reader, asked, NOW), Presentation(reader.zone, NOW, reader.stopped))
 
 
 def whois_of(reader: LedgerReader, asked: str) -> list[str]:
     answer = known(reader.networks, asked, NOW, 1e6)
-    return [*written(answer, View(reader.zone, NOW)), repr(reader.networks.pauses())]
+    return [*written(answer, Presentation(reader.zone, NOW)), repr(reader.networks.pauses())]
 
 
-def written(answer: Answer, view: View) -> list[str]:
+def written(answer: Answer, view: Presentation) -> list[str]:
     """An answer in every format."""
     lines = [*JsonFormat().lines(answer, view), *RawFormat().lines(answer, view), *CsvFormat().lines(answer, view)]
     return [*printed_by(lambda screen: TextFormat(screen).write(answer, view)), *lines]

@@ -46,7 +46,7 @@ def bans(
     with session.ledger(store, prefix, config) as reader:
         from banledger.ledger.progress import silent
         from banledger.report.answers import Listed
-        from banledger.report.formats.base import View
+        from banledger.report.formats.base import Presentation
         from banledger.report.walk import walk
 
         query = session.query(reader, now, asked)
@@ -55,4 +55,4 @@ def bans(
             # Lines that scroll by are progress enough.
             quiet = form != "text" and sys.stdout.isatty()
             found = walk(reader, query, limit, silent if quiet else progress)
-            options.write(form, Listed(found), View(reader.zone, now, reader.stopped))
+            options.write(form, Listed(found), Presentation(reader.zone, now, reader.stopped))

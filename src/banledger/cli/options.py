@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from banledger.report.formats.base import Answer, View
+    from banledger.report.formats.base import Answer, Presentation
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -72,7 +72,7 @@ def form(**flags: bool) -> str:
     return chosen[0] if chosen else "text"
 
 
-def write(form: str, answer: "Answer", view: "View") -> None:
+def write(form: str, answer: "Answer", view: "Presentation") -> None:
     """Write an answer to stdout in the format of that name."""
     from banledger.report.formats.base import named
 

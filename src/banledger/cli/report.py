@@ -37,10 +37,10 @@ def report(
     now = time.time()
     with session.ledger(store, prefix, config) as reader:
         from banledger.report import summary as stats
-        from banledger.report.formats.base import View
+        from banledger.report.formats.base import Presentation
 
         query = session.query(reader, now, asked, since=_DEFAULT)
         with ProgressBars() as progress:
             answer = stats.report(reader, query, now, count, progress)
-        view = View(reader.zone, now)
+        view = Presentation(reader.zone, now)
     options.write(form, answer, view)

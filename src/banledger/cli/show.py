@@ -34,10 +34,10 @@ def show(
     form = options.form(as_json=as_json, as_csv=as_csv)
     now = time.time()
     with session.ledger(store, prefix, config) as reader:
-        from banledger.report.formats.base import View
+        from banledger.report.formats.base import Presentation
         from banledger.report.show import show as ask
 
         with ProgressBars() as progress:
             answer = ask(reader, what, now, progress)
-        view = View(reader.zone, now, reader.stopped, count)
+        view = Presentation(reader.zone, now, reader.stopped, count)
     options.write(form, answer, view)

@@ -39,7 +39,7 @@ def whois(
     from zoneinfo import ZoneInfo
 
     from banledger.cli.environment import load
-    from banledger.report.formats.base import View
+    from banledger.report.formats.base import Presentation
     from banledger.report.query import addresses
     from banledger.service.wiring import offline_alike
     from banledger.whois import ask
@@ -50,7 +50,7 @@ def whois(
     known = ask.known(chosen, asked, now, offline_alike(chosen))
     if refresh or not ask.is_enough(known):
         known = _asked(chosen, known, now, refresh=refresh)
-    options.write(form, known, View(ZoneInfo("UTC"), now))
+    options.write(form, known, Presentation(ZoneInfo("UTC"), now))
 
 
 def _asked(chosen: "Settings", known: "WhoisAnswer", now: float, *, refresh: bool) -> "WhoisAnswer":

@@ -8,7 +8,7 @@ from msgspec import Struct
 from banledger.ledger import ban as recorded
 from banledger.ledger import keys
 from banledger.ledger.ban import Ban
-from banledger.report.formats.base import View
+from banledger.report.formats.base import Presentation
 from banledger.report.formats.moment import iso
 from banledger.report.show import state_of
 
@@ -21,7 +21,7 @@ def ban_columns() -> tuple[str, ...]:
     return ("id", *fields, "time_iso", "state", "in_force")
 
 
-def ban_values(ban: Ban, columns: Sequence[str], view: View) -> dict[str, object]:
+def ban_values(ban: Ban, columns: Sequence[str], view: Presentation) -> dict[str, object]:
     """The value of each of these columns; absent values are None."""
     state = state_of(ban, view.now, view.stopped)
     made = {

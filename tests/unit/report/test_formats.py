@@ -26,7 +26,7 @@ from banledger.report import summary as stats
 from banledger.report.answers import Listed
 from banledger.report.columns import dimensions
 from banledger.report.formats import chart, listing, table
-from banledger.report.formats.base import Answer, View
+from banledger.report.formats.base import Answer, Presentation
 from banledger.report.formats.csv import CsvFormat
 from banledger.report.formats.escape import cell, visible
 from banledger.report.formats.json import JsonFormat
@@ -41,7 +41,7 @@ from tests.unit.report.conftest import Make, write
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = float(T0 + 3600)
-VIEW = View(BERLIN, NOW)
+VIEW = Presentation(BERLIN, NOW)
 CSV, JSON = CsvFormat(), JsonFormat()
 EVIL = "\x1b]0;owned\x07\u202e[red]=1\x9b31m\u200b\udc80"
 

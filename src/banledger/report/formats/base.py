@@ -15,7 +15,7 @@ from banledger.whois.stored import WhoisAnswer
 Answer: TypeAlias = Report | Top | Listed | Shown | WhoisAnswer
 
 
-class View(Struct, frozen=True):
+class Presentation(Struct, frozen=True):
     """How an answer is seen: in which time zone and when (UTC epoch `now`), which jails stopped, how many bans."""
 
     zone: ZoneInfo
@@ -27,7 +27,7 @@ class View(Struct, frozen=True):
 class Format(Protocol):
     """A way to write answers. A new format is a class with this method, and a line in `_CLASSES`."""
 
-    def write(self, answer: Answer, view: View) -> None:
+    def write(self, answer: Answer, view: Presentation) -> None:
         """Write the answer. Bans one by one are written as they come."""
 
 
@@ -37,11 +37,11 @@ class Lines:
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out
 
-    def lines(self, answer: Answer, view: View) -> Iterable[str]:
+    def lines(self, answer: Answer, view: Presentation) -> Iterable[str]:
         """The lines of an answer, without their ends."""
         raise NotImplementedError
 
-    def write(self, answer: Answer, view: View) -> None:
+    def write(self, answer: Answer, view: Presentation) -> None:
         """See Format.write."""
         out = self._out or sys.stdout
         for line in self.lines(answer, view):

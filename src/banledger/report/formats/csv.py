@@ -9,7 +9,7 @@ from banledger.geo.countries import name_of
 from banledger.ledger.ban import Ban
 from banledger.report.answers import Listed, Report, Shown, Top
 from banledger.report.columns import ban_columns, ban_values
-from banledger.report.formats.base import Answer, Lines, View
+from banledger.report.formats.base import Answer, Lines, Presentation
 from banledger.report.formats.escape import cell
 from banledger.report.formats.json import NETWORK, whois_object
 from banledger.whois.stored import WhoisAnswer
@@ -20,7 +20,7 @@ _Row: TypeAlias = tuple[object, ...]
 class CsvFormat(Lines):
     """A header and a line a count, value or ban; see each function."""
 
-    def lines(self, answer: Answer, view: View) -> Iterable[str]:
+    def lines(self, answer: Answer, view: Presentation) -> Iterable[str]:
         """See Lines.lines."""
         match answer:
             case Report():
@@ -58,7 +58,7 @@ def _top(answer: Top) -> Iterator[_Row]:
         yield row.name, *((name_of(row.name),) if named else ()), row.bans
 
 
-def _bans(bans: Iterable[Ban], view: View) -> Iterator[_Row]:
+def _bans(bans: Iterable[Ban], view: Presentation) -> Iterator[_Row]:
     """Users and matches are joined by blanks and line feeds (shown as `\\x0a`)."""
     columns = ban_columns()
     yield columns

@@ -13,7 +13,7 @@ from banledger.ledger.network import Network
 from banledger.ledger.reader import Gap
 from banledger.report.answers import Listed, Report, Shown, Top
 from banledger.report.columns import ban_columns, ban_values, dimensions
-from banledger.report.formats.base import Answer, Lines, View
+from banledger.report.formats.base import Answer, Lines, Presentation
 from banledger.report.query import Query
 from banledger.whois.stored import WhoisAnswer
 
@@ -21,7 +21,7 @@ from banledger.whois.stored import WhoisAnswer
 class JsonFormat(Lines):
     """One object an answer; of bans one by one an object a line."""
 
-    def lines(self, answer: Answer, view: View) -> Iterable[str]:
+    def lines(self, answer: Answer, view: Presentation) -> Iterable[str]:
         """See Lines.lines."""
         match answer:
             case Listed():
@@ -40,7 +40,7 @@ class JsonFormat(Lines):
 class RawFormat(JsonFormat):
     """JSON; of whois the registry's answer, laid out anew: in ASCII, whatever it holds."""
 
-    def lines(self, answer: Answer, view: View) -> Iterable[str]:
+    def lines(self, answer: Answer, view: Presentation) -> Iterable[str]:
         """See Lines.lines."""
         return [_whole(answer.network)] if isinstance(answer, WhoisAnswer) else super().lines(answer, view)
 
@@ -63,7 +63,7 @@ def _report(answer: Report) -> dict[str, Any]:
     }
 
 
-def _top(answer: Top, view: View) -> dict[str, Any]:
+def _top(answer: Top, view: Presentation) -> dict[str, Any]:
     return {
         "query": _query(answer.query, str(view.zone)),
         "dimension": answer.dimension,
@@ -73,7 +73,7 @@ def _top(answer: Top, view: View) -> dict[str, Any]:
     }
 
 
-def _shown(answer: Shown, view: View) -> dict[str, Any]:
+def _shown(answer: Shown, view: Presentation) -> dict[str, Any]:
     return {
         "asked": answer.asked,
         "kind": answer.kind,
