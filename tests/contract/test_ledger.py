@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from banledger.errors import LedgerMissing, LedgerNewer, NotALedger, SettingsError
-from banledger.ledger.ban import subject_of
 from banledger.ledger.check import check
 from banledger.ledger.keys import META_FIELDS, PENDING_KEPT_S, Keyspace, source_token, token
+from banledger.ledger.merge import subject_of
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.writer import Ledger, Recorded
 from banledger.spool.events import BanLine, Event, ProlongLine, UnbanLine
@@ -276,7 +276,7 @@ def test_two_recorders_at_once_leave_what_one_would(one: list[Ticket], two: list
 
 def _steps_of(ledger: Ledger, store: Store, lines: list[Ticket]):  # type: ignore[no-untyped-def]
     """What `Ledger.record` does for single lines, with a chance for others to act between any two steps."""
-    from banledger.ledger.ban import merge
+    from banledger.ledger.merge import merge
     from banledger.ledger.writer import _id
     from banledger.stores.api import Conflict
 

@@ -1,41 +1,15 @@
-"""The record of one ban, and how what is learned of it merges into what is known.
-
-Theory of operation. `merge` is a join: events may come in any order and any number of times, through any number
-of recorders, and the record ends the same. Four groups of fields, each with its own rule:
-
-    base   seen failures users matches      from the best origin (live before restored before import); of several
-                                            the earliest
-    term   bantime bancount expires         of a live ban: from the latest of its ban lines and prolongs;
-                                            of another one: from a prolong if there was one, else its base
-    end    unbanned held ended              the latest of each; a later live ban or `held` opens the record again, a
-                                            later unban takes the place of `ended`
-    place  country network asn org whois    from what is known when the record begins; later from whois (`place_at`)
-
-A restored line fills a hole and never changes a record that a live line made (fail2ban's bancount is then one too
-high); no more does an imported one, but for the country. A country that an imported line names is worth more than
-what the address's registry says, whatever else is known of the ban; of several, the first of the alphabet. So it
-can't matter whether the import or the ban itself came first. An amendment that comes before its ban makes a
-`pending` record, which counts nowhere until the ban comes. Equal moments are decided by content, so that the order
-of arrival never matters.
-"""
+"""The record of one ban, and its hash. How lines merge into it is in `merge`."""
 
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
-from banledger.geo.countries import ISO
-from banledger.geo.place import Place
 from banledger.ledger import ids as identity
-from banledger.ledger.ids import whole_second
-from banledger.ledger.users import tried, whole
-from banledger.net.address import canonical_address
 from banledger.net.prefix import block
 from banledger.net.special import kind_of
-from banledger.spool.events import BanLine, ProlongLine, TicketLine, UnbanLine
 from banledger.stores import fields as read
 
 LIVE = "live"
@@ -44,9 +18,10 @@ RESTORED = "restored"
 PENDING = "pending"
 _WHOIS = frozenset(("proven", "none", "waiting", "inherited", "stale"))
 _NEEDED = frozenset(("server", "jail", "fid", "ip"))
-_RANK = {LIVE: 0, RESTORED: 1, IMPORTED: 2, PENDING: 3}
+RANK = {LIVE: 0, RESTORED: 1, IMPORTED: 2, PENDING: 3}
+"""Origins, the best first."""
 
-_PUBLIC = "public"
+PUBLIC = "public"
 
 PROVEN, NONE = "proven", "none"
 WAITING, INHERITED, STALE = "waiting", "inherited", "stale"
@@ -55,11 +30,11 @@ WAITS = frozenset((WAITING, INHERITED, STALE))
 FOR_EVER = "never"
 """The text of `expires` of a ban without end."""
 
-_BASE = ("seen", "failures", "users", "matches")
-_TERM = ("bantime", "bancount")
-
-_MAX_BANTIME = 2**37
+LONGEST_BANTIME = 2**37
+"""Seconds: 4,000 years."""
 _SALTS = 4  # ids that a ban may have: two bans never met in one yet
+
+_MOMENTS = frozenset(("seen", "prolonged", "reopened", "held", "unbanned", "unbanned_before", "ended"))
 
 SCOPES = frozenset(("public", "private", "none"))
 """What `scope` may be."""
@@ -78,20 +53,13 @@ class Subject(Struct, frozen=True, gc=False, cache_hash=True):
 
 
 class Moment(NamedTuple):
-    """When something was seen, in seconds. They compare by `order`."""
+    """When something was seen, in seconds: on a timeline that no clock step bends, and by the wall clock.
+
+    They compare by `order`. A record has `wall` in its fields, and `order` of those where the two differ.
+    """
 
     order: float
     wall: float
-
-
-class HeldTicket(TicketLine, frozen=True, tag="held ticket"):
-    """A snapshot shows that fail2ban holds the ban."""
-
-
-class EndedTicket(TicketLine, frozen=True, tag="ended ticket"):
-    """A snapshot shows that fail2ban does not hold the ban any more."""
-
-    reason: str = ""
 
 
 class Ban(Struct, frozen=True, gc=False):
@@ -151,6 +119,18 @@ class Ban(Struct, frozen=True, gc=False):
         """What its id was computed from."""
         return Subject(self.server, self.jail, self.fid, self.time)
 
+    def moment(self, name: str) -> Moment | None:
+        """The moment in that field, None where there is none."""
+        wall: float | None = getattr(self, name)
+        if wall is None:
+            return None
+        return Moment(dict(self.order).get(name, wall) if self.order else wall, wall)
+
+    @property
+    def begun(self) -> Moment:
+        """When it was last begun."""
+        return self.moment("reopened") or Moment(dict(self.order).get("seen", self.seen), self.seen)
+
     @property
     def expires(self) -> float:
         """When it runs out by itself, UTC epoch seconds; infinity for a ban without end."""
@@ -165,253 +145,6 @@ class Ban(Struct, frozen=True, gc=False):
     def open(self) -> bool:
         """Whether it has not been lifted (it may have run out), as far as fail2ban ever held it."""
         return self.unbanned is None and self.ended is None and (self.origin != IMPORTED or self.held is not None)
-
-
-def subject_of(line: TicketLine) -> Subject:
-    """The identity behind a line: address in its one spelling, time in whole seconds as fail2ban keeps it."""
-    return Subject(line.server, line.jail, canonical_address(line.fid) or line.fid, whole_second(line.time))
-
-
-def address_of(line: TicketLine) -> str | None:
-    """The offender's address or network, canonical, or None if fail2ban banned something else."""
-    return canonical_address(line.ip or line.fid) or (canonical_address(line.fid) if line.ip else None)
-
-
-def begin(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, line: TicketLine) -> Ban:
-    """The record of a ban of which nothing is known but `line`. `local`: its day and hour (see Ban)."""
-    known = _walls(_opening(line)) if isinstance(line, BanLine) else {}
-    ban = Ban(
-        id_,
-        subject.server,
-        subject.jail,
-        subject.fid,
-        subject.time,
-        *local,
-        ip,
-        place.scope,
-        place.country,
-        place.country_from,
-        place.network,
-        place.asn,
-        place.org,
-        place.whois,
-        place.located,
-        place.located_from,
-        **known,
-    )
-    if isinstance(line, BanLine):
-        return _merge_country(ban, line) if line.origin else ban
-    return merge(ban, line)
-
-
-def merge(ban: Ban, line: TicketLine) -> Ban:
-    """`ban` with what `line` says of it. Returns `ban` itself if it says nothing new."""
-    merged = _merge(ban, line)
-    return ban if merged == ban else merged
-
-
-def _merge(ban: Ban, line: TicketLine) -> Ban:
-    if isinstance(line, BanLine):
-        return _merge_ban(ban, line)
-    if isinstance(line, ProlongLine):
-        return _merge_prolong(ban, line)
-    if isinstance(line, UnbanLine):
-        return _merge_unban(ban, _moment(line))
-    if isinstance(line, EndedTicket):
-        return _merge_ended(ban, line)
-    if isinstance(line, HeldTicket):
-        return _merge_held(ban, _moment(line))
-    return ban
-
-
-def _opening(line: BanLine) -> dict[str, Any]:
-    """What a record begins with: origin, base and term of the line."""
-    return {
-        "origin": IMPORTED if line.origin else RESTORED if line.restored else LIVE,
-        "seen": _moment(line),
-        "failures": line.failures,
-        "users": tried(line.users, restored=bool(line.restored)),
-        "matches": line.matches,
-        "bantime": bounded(line.bantime),
-        # fail2ban counts the restoring itself as one more ban.
-        "bancount": line.bancount - 1 if line.restored and line.bancount else line.bancount,
-    }
-
-
-def _merge_ban(ban: Ban, line: BanLine) -> Ban:
-    opening = _opening(line)
-    origin, seen = opening["origin"], opening["seen"]
-    base, term = ({name: opening[name] for name in names} for names in (_BASE, _TERM))
-    ban = _merge_country(ban, line)
-    if _RANK[origin] > _RANK[ban.origin]:
-        return ban
-    prolonged = moment_of(ban, "prolonged")
-    if _RANK[origin] < _RANK[ban.origin]:
-        changes: dict[str, Any] = {"origin": origin, **base}
-        if prolonged is None or (origin == LIVE and prolonged < seen):
-            changes |= term | {"prolonged": None}
-        return _settle_end(_changed(ban, changes))
-    first, latest = moment_of(ban, "seen"), last_begun(ban)
-    changes = {}
-    if _base_order(base) < _base_order(_fields(ban, base)):
-        changes |= base
-    if origin == LIVE:
-        later = seen > latest or (seen == latest and _larger(term, ban))
-        if later and (prolonged is None or prolonged < seen):
-            changes |= term | {"prolonged": None}
-        latest = max(latest, seen)
-        first = changes.get("seen", first)
-        changes["reopened"] = latest if latest > first else None
-    elif prolonged is None and (changes or (_same(base, ban) and _larger(term, ban))):
-        changes |= term
-    return _settle_end(_changed(ban, changes))
-
-
-def _merge_country(ban: Ban, line: BanLine) -> Ban:
-    """An imported country takes the place of a registry's, and of an imported one behind it in the alphabet."""
-    known = ban.country if ban.country_from == IMPORTED else None
-    if ban.scope != _PUBLIC or not line.origin or not is_country(line.country) or (known and known <= line.country):
-        return ban
-    return replace(ban, country=line.country, country_from=IMPORTED)
-
-
-def place_at(ban: Ban, place: Place) -> Ban:
-    """`ban` with what whois tells of its address. Returns `ban` itself if that is nothing new."""
-    known = {"network": place.network, "asn": place.asn, "org": place.org, "whois": place.whois}
-    if ban.country_from != IMPORTED:
-        known |= {"country": place.country, "country_from": place.country_from}
-    return _changed(ban, known)
-
-
-def with_whole_users(ban: Ban) -> Ban:
-    """`ban` as it would be recorded today, where `users` holds the text of a list. Returns `ban` itself elsewhere."""
-    return _changed(ban, {"users": whole(ban.users)}) if ban.origin == RESTORED else ban
-
-
-def is_country(text: str) -> bool:
-    """Whether an import may name this as a country: a code of ISO 3166-1. Not so AP, EU, ZZ, or XX for unknown."""
-    return text in ISO
-
-
-def _merge_prolong(ban: Ban, line: ProlongLine) -> Ban:
-    seen = _moment(line)
-    latest = last_begun(ban) if ban.origin == LIVE else _NEVER_SEEN
-    known = moment_of(ban, "prolonged") or _NEVER_SEEN
-    term = {"bantime": bounded(line.bantime), "bancount": line.bancount}
-    ban = _first_seen(ban, seen)
-    if seen < latest or seen < known or (seen == known and not _larger(term, ban)):
-        return ban
-    return _changed(ban, term | {"prolonged": seen})
-
-
-def _merge_unban(ban: Ban, seen: Moment) -> Ban:
-    ban = _first_seen(ban, seen)
-    last = max(seen, moment_of(ban, "unbanned") or seen, moment_of(ban, "unbanned_before") or seen)
-    return _settle_end(_changed(ban, {"unbanned": last, "unbanned_before": None}))
-
-
-def _merge_held(ban: Ban, seen: Moment) -> Ban:
-    ban = _first_seen(ban, seen)
-    return _settle_end(_changed(ban, {"held": max(seen, moment_of(ban, "held") or seen)}))
-
-
-def _merge_ended(ban: Ban, line: EndedTicket) -> Ban:
-    seen = _moment(line)
-    ban = _first_seen(ban, seen)
-    known = moment_of(ban, "ended")
-    if known is not None and (known, ban.ended_because or "") >= (seen, line.reason):
-        return ban
-    return _settle_end(_changed(ban, {"ended": seen, "ended_because": line.reason}))
-
-
-def _first_seen(ban: Ban, seen: Moment) -> Ban:
-    """A pending record was first seen with its earliest amendment."""
-    if ban.origin == PENDING and (not ban.seen or seen < _seen(ban)):
-        return _changed(ban, {"seen": seen})
-    return ban
-
-
-def _settle_end(ban: Ban) -> Ban:
-    """Decide whether the last unban and the last ending hold: they do unless the ban was begun or held after."""
-    unbanned = moment_of(ban, "unbanned") or moment_of(ban, "unbanned_before")
-    begun = last_begun(ban) if ban.origin == LIVE else _NEVER_SEEN
-    held = moment_of(ban, "held") or _NEVER_SEEN
-    changes: dict[str, Any] = {}
-    if unbanned is not None:
-        again = begun > unbanned or held >= unbanned
-        changes |= {"unbanned": None if again else unbanned, "unbanned_before": unbanned if again else None}
-    ended = moment_of(ban, "ended")
-    if ended is not None and (begun > ended or held >= ended or (unbanned is not None and unbanned > ended)):
-        changes |= {"ended": None, "ended_because": None}
-    return _changed(ban, changes)
-
-
-# A moment has its place on a timeline that no clock step bends, and what the wall clock showed. `Ban` has the
-# latter in its fields, and in `order` the former of those where the two differ.
-
-
-_NEVER_SEEN = Moment(float("-inf"), 0.0)
-_MOMENTS = frozenset(("seen", "prolonged", "reopened", "held", "unbanned", "unbanned_before", "ended"))
-
-
-def _moment(line: TicketLine) -> Moment:
-    """When the line was seen, with the microseconds that a hash keeps."""
-    return Moment(round(line.order, 6), round(line.seen, 6))
-
-
-def moment_of(ban: Ban, name: str) -> Moment | None:
-    """A moment of a ban, None where it has none."""
-    wall: float | None = getattr(ban, name)
-    if wall is None:
-        return None
-    return Moment(dict(ban.order).get(name, wall) if ban.order else wall, wall)
-
-
-def _seen(ban: Ban) -> Moment:
-    return moment_of(ban, "seen") or _NEVER_SEEN
-
-
-def last_begun(ban: Ban) -> Moment:
-    """When the ban was last begun."""
-    return moment_of(ban, "reopened") or _seen(ban)
-
-
-def _walls(changes: dict[str, Any], order: tuple[tuple[str, float], ...] = ()) -> dict[str, Any]:
-    """Changes with moments, as values of the fields of a `Ban` that had that `order`."""
-    moments = {name: value for name, value in changes.items() if name in _MOMENTS}
-    bent = {name: value for name, value in order if name not in moments}
-    bent |= {name: value.order for name, value in moments.items() if value and value.order != value.wall}
-    walls = {name: value.wall if value else None for name, value in moments.items()}
-    return changes | walls | {"order": tuple(sorted(bent.items()))}
-
-
-def bounded(bantime: int) -> int:
-    """Seconds up to 4,000 years: the end of a ban is still a date. Every time below zero means for ever."""
-    return max(-1, min(bantime, _MAX_BANTIME))
-
-
-def _base_order(base: dict[str, Any]) -> tuple[Any, ...]:
-    return (base["seen"], base["failures"], base["users"], base["matches"])
-
-
-def _fields(ban: Ban, like: dict[str, Any]) -> dict[str, Any]:
-    return {name: _seen(ban) if name == "seen" else getattr(ban, name) for name in like}
-
-
-def _same(base: dict[str, Any], ban: Ban) -> bool:
-    return _base_order(base) == _base_order(_fields(ban, base))
-
-
-def _larger(term: dict[str, int], ban: Ban) -> bool:
-    return (term["bantime"], term["bancount"]) > (ban.bantime, ban.bancount)
-
-
-def _changed(ban: Ban, changes: dict[str, Any]) -> Ban:
-    if not _MOMENTS.isdisjoint(changes):
-        changes = _walls(changes, ban.order)
-    if all(getattr(ban, name) == value for name, value in changes.items()):
-        return ban
-    return replace(ban, **changes)
 
 
 # The hash of a ban: text for text, so that anyone can read it with a plain client.
@@ -511,7 +244,7 @@ def to_hash(ban: Ban) -> dict[str, str]:
 def from_hash(ban_id: str, fields: Mapping[str, str]) -> Ban:
     """The ban whose hash has `fields`. Raises `fields.Damaged`, a ValueError, if they are no ban's."""
     time = read.whole(fields, "time", most=read.YEAR_3000)
-    bantime = read.whole(fields, "bantime", -read.MOST_NUMBER, _MAX_BANTIME)
+    bantime = read.whole(fields, "bantime", -read.MOST_NUMBER, LONGEST_BANTIME)
     if (expires := fields.get("expires")) not in (None, FOR_EVER if bantime < 0 else str(time + bantime)):
         raise read.Damaged("expires", f"does not follow from time and bantime ({len(expires or '')} characters)")
     ip = read.address(fields, "ip")
@@ -533,7 +266,7 @@ def from_hash(ban_id: str, fields: Mapping[str, str]) -> Ban:
         whois=read.one_of(fields, "whois", _WHOIS) if "whois" in fields else None,
         located=read.country(fields, "located"),
         located_from=read.text(fields, "located_from", 256),
-        origin=read.one_of(fields, "origin", _RANK),
+        origin=read.one_of(fields, "origin", RANK),
         seen=read.moment(fields, "seen"),
         failures=read.whole(fields, "failures"),
         bantime=bantime,
@@ -598,7 +331,7 @@ def _again(id_: str, name: str, fields: dict[str, str], local: Local) -> str | N
         return _bantime_of(fields.get("expires", ""), int(time))
     if name == "scope":
         address = fields.get("ip")
-        return "none" if address is None else "private" if kind_of(block(address)) else _PUBLIC
+        return "none" if address is None else "private" if kind_of(block(address)) else PUBLIC
     return {"failures": "0", "bancount": "0", "origin": LIVE}.get(name)
 
 
@@ -606,4 +339,4 @@ def _bantime_of(expires: str, time: int) -> str:
     """What led to `expires`; 0 where that makes no sense either."""
     if expires == FOR_EVER:
         return "-1"
-    return str(max(0, min(int(expires) - time, _MAX_BANTIME))) if expires.isdecimal() and len(expires) < 16 else "0"
+    return str(max(0, min(int(expires) - time, LONGEST_BANTIME))) if expires.isdecimal() and len(expires) < 16 else "0"

@@ -18,9 +18,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from banledger.ledger import scan as contents
-from banledger.ledger.ban import PENDING, RESTORED, Ban, EndedTicket, HeldTicket, bounded, last_begun, moment_of
+from banledger.ledger.ban import PENDING, RESTORED, Ban
 from banledger.ledger.ids import ban_id
 from banledger.ledger.keys import Keyspace, source_token
+from banledger.ledger.merge import EndedTicket, HeldTicket, bounded
 from banledger.ledger.reader import read_ban
 from banledger.ledger.source import (
     LAG_S,
@@ -314,16 +315,16 @@ class _View:
 
     def is_later(self, ban: Ban) -> bool:
         """Whether a ban was only begun after the snapshot; a restored one: only seen then."""
-        return last_begun(ban).order > self.line.as_of
+        return ban.begun.order > self.line.as_of
 
     def has_seen_the_end_of(self, ban: Ban) -> bool:
         """Whether the ban had been lifted or had ended by then."""
-        ends = moment_of(ban, "unbanned"), moment_of(ban, "ended")
+        ends = ban.moment("unbanned"), ban.moment("ended")
         return all(end is None or end.order <= self.line.as_of for end in ends)
 
     def ended(self, ban: Ban) -> TicketLine:
         """The ban is not in force any more."""
-        old = last_begun(ban).order < self._begun
+        old = ban.begun.order < self._begun
         reason = "not restored" if old and ban.origin != RESTORED else "not held"
         return EndedTicket(fid=ban.fid, time=ban.time, reason=reason, **self._common)
 

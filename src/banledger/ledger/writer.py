@@ -18,10 +18,11 @@ from banledger import __version__
 from banledger.errors import StoreError, StoreUnavailable
 from banledger.geo.place import Locate
 from banledger.ledger.aside import Aside, waiting
-from banledger.ledger.ban import PENDING, Ban, Subject, address_of, begin, merge, place_at, subject_of
+from banledger.ledger.ban import PENDING, Ban, Subject
 from banledger.ledger.ids import ban_id
 from banledger.ledger.keys import LAYOUT, Keyspace, text_of
 from banledger.ledger.labels import NAMELESS, OWNER, LabelTable
+from banledger.ledger.merge import address_of, begin, merge, place_at, subject_of
 from banledger.ledger.network import of_line
 from banledger.ledger.networks import Networks
 from banledger.ledger.positions import StoredPositions
