@@ -1,15 +1,28 @@
 """The record of one ban, and its hash. How lines merge into it is in `merge`."""
 
-from collections.abc import Callable, Mapping
-from operator import attrgetter
-from typing import NamedTuple, TypeAlias
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, NamedTuple
 
-import msgspec
 from msgspec import Struct
 
-from banledger.ledger import ids as identity
-from banledger.net.prefix import block
-from banledger.net.special import kind_of
+from banledger.ledger import ids
+from banledger.ledger.hash_codec import (
+    CIDR,
+    COUNTRY,
+    MOMENT,
+    SHORT,
+    TEXT,
+    TEXTS,
+    WHOLE,
+    WORD,
+    Field,
+    Form,
+    HashCodec,
+    json_text,
+    one_of,
+    optional,
+)
 from banledger.stores import fields as read
 
 LIVE = "live"
@@ -17,7 +30,6 @@ IMPORTED = "import"
 RESTORED = "restored"
 PENDING = "pending"
 _WHOIS = frozenset(("proven", "none", "waiting", "inherited", "stale"))
-_NEEDED = frozenset(("server", "jail", "fid", "ip"))
 RANK = {LIVE: 0, RESTORED: 1, IMPORTED: 2, PENDING: 3}
 """Origins, the best first."""
 
@@ -39,9 +51,6 @@ _MOMENTS = frozenset(("seen", "prolonged", "reopened", "held", "unbanned", "unba
 SCOPES = frozenset(("public", "private", "none"))
 """What `scope` may be."""
 
-Local: TypeAlias = Callable[[int], tuple[str, int]]
-"""Tells the local day (YYYY-MM-DD) and hour of a UTC epoch second."""
-
 
 class Subject(Struct, frozen=True, gc=False, cache_hash=True):
     """What a ban's identity is made of. `fid` canonical, `time` whole UTC epoch seconds."""
@@ -62,57 +71,179 @@ class Moment(NamedTuple):
     wall: float
 
 
-class Ban(Struct, frozen=True, gc=False):
-    """One ban. Times are UTC epoch seconds; `day` and `hour` are local to the ledger's time zone.
+def _read_fid(fields: Mapping[str, str], name: str) -> str:
+    return read.text(fields, name) or read.address(fields, "ip") or read.required(fields, name)
 
-    ip        the offender's address or network, canonical; None if fail2ban banned something else
-    scope     public, private (or another special one), none (no address)
-    country   ISO 3166 code, XX unknown, None where there is no public address; `country_from` its source
-    network   CIDR of the network that the address belongs to, `asn` who announces it, `org` who holds it
-    whois     how well that is known, or what it waits for (`WAITS`); None: nobody asks
-    located   ISO 3166 code of a geolocation database, `located_from` its name
-    origin    live, import, restored, or pending (only amendments are known)
-    seen      when the base's writer saw it
-    bantime   seconds, negative for ever
-    prolonged when the term was last made longer; `reopened`: when a live ban followed on the first
-    unbanned  when it was lifted, if it is; `unbanned_before`: the last time it was, if it is in force again
-    held      when a snapshot last showed that it is in force where the record said that it is not
-    ended     when a snapshot showed that it is in force no longer; `ended_because`: why
-    order     of those of these moments that the wall clock does not show in their order: (name, seconds)
+
+def _read_time(fields: Mapping[str, str], name: str) -> int:
+    return read.whole(fields, name, most=read.YEAR_3000)
+
+
+def _read_day(fields: Mapping[str, str], name: str) -> str:
+    return read.day(fields, name, int(fields["time"]))  # which was read before
+
+
+def _read_bantime(fields: Mapping[str, str], name: str) -> int:
+    return read.whole(fields, name, -read.MOST_NUMBER, LONGEST_BANTIME)
+
+
+_HOUR = Form(partial(read.whole, most=23), str)
+_BANTIME = Form(_read_bantime, str)
+
+
+class Ban(Struct, frozen=True, gc=False):
+    """One ban, and the one table of its fields. Times are UTC epoch seconds; `day` and `hour` are local.
+
+    Every attribute but `id` is a field of its hash; the hash has `expires` besides, which follows from others.
     """
 
     id: str
-    server: str
-    jail: str
-    fid: str
-    time: int
-    day: str
-    hour: int
-    ip: str | None
-    scope: str
-    country: str | None
-    country_from: str | None
-    network: str | None = None
-    asn: int | None = None
-    org: str | None = None
-    whois: str | None = None
-    located: str | None = None
-    located_from: str | None = None
-    origin: str = PENDING
-    seen: float = 0.0
-    failures: int = 0
-    bantime: int = 0
-    bancount: int = 0
-    users: tuple[str, ...] = ()
-    matches: tuple[str, ...] = ()
-    prolonged: float | None = None
-    reopened: float | None = None
-    unbanned: float | None = None
-    unbanned_before: float | None = None
-    held: float | None = None
-    ended: float | None = None
-    ended_because: str | None = None
-    order: tuple[tuple[str, float], ...] = ()
+    server: Annotated[str, Field(TEXT, "label of the server whose fail2ban banned")]
+    jail: Annotated[str, Field(TEXT, "jail")]
+    fid: Annotated[
+        str,
+        Field(
+            Form(_read_fid),
+            "what fail2ban banned: an address or network in its one spelling, or any other text; absent where it is"
+            " the same as `ip`",
+        ),
+    ]
+    time: Annotated[int, Field(Form(_read_time, str), "the ticket's time (its last failure), UTC epoch seconds")]
+    day: Annotated[str, Field(Form(_read_day), "local day of `time` in the ledger's time zone, YYYY-MM-DD")]
+    hour: Annotated[
+        int, Field(Form(partial(read.whole, most=23), str), "local hour of `time`, 0 to 23", exported=False)
+    ]
+    ip: Annotated[
+        str | None,
+        Field(
+            optional(Form(read.address)),
+            "the offender's address or network in its one spelling; absent where fail2ban named none",
+        ),
+    ]
+    scope: Annotated[
+        str,
+        Field(
+            one_of(SCOPES),
+            "`public`, `private` (or another special one: link-local, NAT64, documentation …), `none` (no address)",
+        ),
+    ]
+    country: Annotated[
+        str | None,
+        Field(
+            optional(COUNTRY),
+            "ISO 3166 code, `XX` unknown; absent where there is no public address",
+            part="place",
+            standing=True,
+        ),
+    ]
+    country_from: Annotated[
+        str | None,
+        Field(
+            optional(WORD),
+            "where `country` comes from: `whois` (the network's registration), `iptocc` (the address's registry),"
+            " `import`",
+            part="place",
+        ),
+    ]
+    network: Annotated[
+        str | None,
+        Field(
+            optional(CIDR),
+            "CIDR of the network that the address belongs to; `bans:whois:<cidr>` has its record",
+            part="place",
+            standing=True,
+        ),
+    ] = None
+    asn: Annotated[
+        int | None,
+        Field(optional(WHOLE), "number of the autonomous system that announces it", part="place", standing=True),
+    ] = None
+    org: Annotated[
+        str | None,
+        Field(optional(Form(read.text)), "organisation that the network is registered to", part="place", standing=True),
+    ] = None
+    whois: Annotated[
+        str | None,
+        Field(
+            optional(one_of(_WHOIS)),
+            "how that is known: `proven` (asked about this address or its cell), `inherited` (from the network"
+            " around, to be proven), `stale` (proven long ago, to be asked again), `waiting` (to be asked), `none` (no"
+            " registry knows); absent where nobody asks",
+            part="place",
+        ),
+    ] = None
+    located: Annotated[
+        str | None,
+        Field(optional(COUNTRY), "ISO 3166 code of where a geolocation database of yours sees the address"),
+    ] = None
+    located_from: Annotated[str | None, Field(optional(SHORT), "name of that database")] = None
+    origin: Annotated[
+        str,
+        Field(
+            one_of(RANK),
+            "`live`, `import` (from another record of the past), `restored` (first seen when fail2ban restored it),"
+            " `pending` (only amendments are known yet)",
+            part="base",
+            standing=True,
+        ),
+    ] = PENDING
+    seen: Annotated[
+        float, Field(MOMENT, "when the action saw it, UTC epoch seconds with microseconds", part="base")
+    ] = 0.0
+    failures: Annotated[int, Field(WHOLE, "failures that led to it", part="base")] = 0
+    bantime: Annotated[int, Field(_BANTIME, "seconds, negative: for ever", part="term", standing=True)] = 0
+    bancount: Annotated[int, Field(WHOLE, "how many times fail2ban has banned it, as fail2ban knows", part="term")] = 0
+    users: Annotated[tuple[str, ...], Field(TEXTS, "user names tried, JSON array", part="base", standing=True)] = ()
+    matches: Annotated[
+        tuple[str, ...], Field(TEXTS, "log lines that led to it, JSON array", part="base", guarded=False)
+    ] = ()
+    prolonged: Annotated[float | None, Field(optional(MOMENT), "when fail2ban last made it longer", part="term")] = None
+    reopened: Annotated[
+        float | None,
+        Field(optional(MOMENT), "when it was banned again within the same second of ticket time", part="end"),
+    ] = None
+    unbanned: Annotated[
+        float | None,
+        Field(optional(MOMENT), "when it was lifted; absent while it is not", part="end", standing=True),
+    ] = None
+    unbanned_before: Annotated[
+        float | None, Field(optional(MOMENT), "when it was lifted before it was banned again", part="end")
+    ] = None
+    held: Annotated[
+        float | None,
+        Field(
+            optional(MOMENT),
+            "when a snapshot of fail2ban's own list last showed it in force, where this record said otherwise",
+            part="end",
+            standing=True,
+        ),
+    ] = None
+    ended: Annotated[
+        float | None,
+        Field(
+            optional(MOMENT),
+            "when such a snapshot showed that it is in force no longer, though no unban was seen; absent while it is",
+            part="end",
+            standing=True,
+        ),
+    ] = None
+    ended_because: Annotated[
+        str | None,
+        Field(
+            optional(SHORT),
+            "why: `not restored` (fail2ban started again without it), `not held` (it went unseen)",
+            part="end",
+        ),
+    ] = None
+    order: Annotated[
+        tuple[tuple[str, float], ...],
+        Field(
+            optional(Form(partial(read.moments, names=_MOMENTS), lambda order: json_text(dict(order))), ()),
+            "JSON object: for moments of this hash that a clock step took out of order, where they belong (seconds)",
+            part="end",
+            exported=False,
+        ),
+    ] = ()
 
     @property
     def subject(self) -> Subject:
@@ -149,194 +280,39 @@ class Ban(Struct, frozen=True, gc=False):
 
 # The hash of a ban: text for text, so that anyone can read it with a plain client.
 
-FIELDS = {
-    "server": "label of the server whose fail2ban banned",
-    "jail": "jail",
-    "ip": "the offender's address or network in its one spelling; absent where fail2ban named none",
-    "fid": "what fail2ban banned: an address or network in its one spelling, or any other text; absent where it is the "
-    "same as `ip`",
-    "scope": "`public`, `private` (or another special one: link-local, NAT64, documentation …), `none` (no address)",
-    "time": "the ticket's time (its last failure), UTC epoch seconds",
-    "day": "local day of `time` in the ledger's time zone, YYYY-MM-DD",
-    "hour": "local hour of `time`, 0 to 23",
-    "origin": "`live`, `import` (from another record of the past), `restored` (first seen when fail2ban restored it), "
-    "`pending` (only amendments are known yet)",
-    "seen": "when the action saw it, UTC epoch seconds with microseconds",
-    "failures": "failures that led to it",
-    "bantime": "seconds, negative: for ever",
-    "bancount": "how many times fail2ban has banned it, as fail2ban knows",
-    "expires": "when it runs out by itself, UTC epoch seconds, or `never`",
-    "country": "ISO 3166 code, `XX` unknown; absent where there is no public address",
-    "country_from": "where `country` comes from: `whois` (the network's registration), `iptocc` (the address's "
-    "registry), `import`",
-    "network": "CIDR of the network that the address belongs to; `bans:whois:<cidr>` has its record",
-    "asn": "number of the autonomous system that announces it",
-    "org": "organisation that the network is registered to",
-    "whois": "how that is known: `proven` (asked about this address or its cell), `inherited` (from the network "
-    "around, to be proven), `stale` (proven long ago, to be asked again), `waiting` (to be asked), `none` (no registry "
-    "knows); absent where nobody asks",
-    "located": "ISO 3166 code of where a geolocation database of yours sees the address",
-    "located_from": "name of that database",
-    "users": "user names tried, JSON array",
-    "matches": "log lines that led to it, JSON array",
-    "prolonged": "when fail2ban last made it longer",
-    "reopened": "when it was banned again within the same second of ticket time",
-    "unbanned": "when it was lifted; absent while it is not",
-    "unbanned_before": "when it was lifted before it was banned again",
-    "held": "when a snapshot of fail2ban's own list last showed it in force, where this record said otherwise",
-    "ended": "when such a snapshot showed that it is in force no longer, though no unban was seen; absent while it is",
-    "ended_because": "why: `not restored` (fail2ban started again without it), `not held` (it went unseen)",
-    "order": "JSON object: for moments of this hash that a clock step took out of order, where they belong (seconds)",
-}
+CODEC = HashCodec(Ban)
+
+FIELDS = CODEC.docs | {"expires": "when it runs out by itself, UTC epoch seconds, or `never`"}
 """Every field of a ban's hash and what it holds."""
 
-_TEXT = ("server", "jail", "scope", "day", "origin")
-_PLACE = ("country", "country_from", "network", "org", "whois", "located", "located_from")
-_WHOLE = ("time", "hour", "failures", "bantime", "bancount")
-_AMENDED = ("prolonged", "reopened", "unbanned", "unbanned_before", "held", "ended")
-_LIST = ("users", "matches")
+GUARDED = CODEC.names(lambda field: bool(field.part) and field.guarded)
+"""The fields of a ban that may change once it is recorded. A change is conditional on them."""
 
-_place_of = attrgetter(*_PLACE)
-_amended_of = attrgetter(*_AMENDED)
-_NEVER = (None,) * len(_AMENDED)
-_json = msgspec.json.encode
+STANDING_FIELDS = CODEC.names(lambda field: field.standing)
+"""The fields of a ban's hash that may change and that decide where it stands outside its slot."""
 
 
 def to_hash(ban: Ban) -> dict[str, str]:
     """The ban's hash. Absent values have no field; lists are JSON arrays; moments have microseconds."""
-    fields = {
-        "server": ban.server,
-        "jail": ban.jail,
-        "ip": ban.ip or "",
-        "scope": ban.scope,
-        "time": str(ban.time),
-        "day": ban.day,
-        "hour": str(ban.hour),
-        "origin": ban.origin,
-        "seen": f"{ban.seen:.6f}",
-        "failures": str(ban.failures),
-        "bantime": str(ban.bantime),
-        "bancount": str(ban.bancount),
-        "expires": FOR_EVER if ban.bantime < 0 else str(ban.time + ban.bantime),
-    }
-    if ban.ip is None:
-        del fields["ip"]
-    if ban.fid != ban.ip:
-        fields["fid"] = ban.fid
-    for name, text in zip(_PLACE, _place_of(ban), strict=True):
-        if text is not None:
-            fields[name] = text
-    if ban.asn is not None:
-        fields["asn"] = str(ban.asn)
-    if ban.users:
-        fields["users"] = _json(ban.users).decode()
-    if ban.matches:
-        fields["matches"] = _json(ban.matches).decode()
-    if (moments := _amended_of(ban)) != _NEVER:
-        fields |= {name: f"{moment:.6f}" for name, moment in zip(_AMENDED, moments, strict=True) if moment is not None}
-        if ban.ended_because is not None:
-            fields["ended_because"] = ban.ended_because
-    if ban.order:
-        fields["order"] = _json(dict(ban.order)).decode()
+    fields = CODEC.to_hash(ban)
+    fields["expires"] = _expires(ban.time, ban.bantime)
+    if ban.fid == ban.ip:
+        del fields["fid"]
     return fields
 
 
 def from_hash(ban_id: str, fields: Mapping[str, str]) -> Ban:
     """The ban whose hash has `fields`. Raises `fields.Damaged`, a ValueError, if they are no ban's."""
-    time = read.whole(fields, "time", most=read.YEAR_3000)
-    bantime = read.whole(fields, "bantime", -read.MOST_NUMBER, LONGEST_BANTIME)
-    if (expires := fields.get("expires")) not in (None, FOR_EVER if bantime < 0 else str(time + bantime)):
+    ban = Ban(ban_id, *CODEC.values(fields))
+    if (expires := fields.get("expires")) not in (None, _expires(ban.time, ban.bantime)):
         raise read.Damaged("expires", f"does not follow from time and bantime ({len(expires or '')} characters)")
-    ip = read.address(fields, "ip")
-    return Ban(
-        id=ban_id,
-        server=read.required(fields, "server"),
-        jail=read.required(fields, "jail"),
-        fid=read.text(fields, "fid") or ip or read.required(fields, "fid"),
-        time=time,
-        day=read.day(fields, "day", time),
-        hour=read.whole(fields, "hour", most=23),
-        ip=ip,
-        scope=read.one_of(fields, "scope", SCOPES),
-        country=read.country(fields, "country"),
-        country_from=read.word(fields, "country_from"),
-        network=read.cidr(fields, "network"),
-        asn=read.whole_or_none(fields, "asn"),
-        org=read.text(fields, "org"),
-        whois=read.one_of(fields, "whois", _WHOIS) if "whois" in fields else None,
-        located=read.country(fields, "located"),
-        located_from=read.text(fields, "located_from", 256),
-        origin=read.one_of(fields, "origin", RANK),
-        seen=read.moment(fields, "seen"),
-        failures=read.whole(fields, "failures"),
-        bantime=bantime,
-        bancount=read.whole(fields, "bancount"),
-        users=read.texts(fields, "users"),
-        matches=read.texts(fields, "matches"),
-        **{name: read.moment(fields, name) if name in fields else None for name in _AMENDED},
-        ended_because=read.text(fields, "ended_because", 256),
-        order=read.moments(fields, "order", _MOMENTS) if "order" in fields else (),
-    )
+    return ban
 
 
-def repaired(ban_id: str, fields: dict[str, str], local: Local) -> dict[str, str] | None:
-    """The hash with damaged fields dropped, or made again from the others; None: nobody can tell which ban it was.
-
-    Fields unknown here stay. `local` tells the day and hour of a UTC epoch second.
-    """
-    left = dict(fields)
-    for _ in range(len(FIELDS) + 1):
-        try:
-            ban = from_hash(ban_id, left)
-        except read.Damaged as error:
-            known = _again(ban_id, error.field, left, local)
-            needed = error.field in _NEEDED and not (error.field == "ip" and "fid" in left)
-            if known is None and (needed or error.field not in left):
-                return None
-            left.pop(error.field, None)
-            left |= {} if known is None else {error.field: known}
-            continue
-        return left if is_own(ban) else _with_own_time(ban_id, left, local)
-    return None
+def _expires(time: int, bantime: int) -> str:
+    return FOR_EVER if bantime < 0 else str(time + bantime)
 
 
 def is_own(ban: Ban) -> bool:
     """Whether the id is this ban's, as computed from what never changes."""
-    return any(identity.ban_id(ban.server, ban.jail, ban.fid, ban.time, salt) == ban.id for salt in range(_SALTS))
-
-
-def _with_own_time(id_: str, fields: dict[str, str], local: Local) -> dict[str, str] | None:
-    """The hash with the time that its id tells, if that is what was wrong."""
-    time = identity.second_of(id_)
-    if time is None or fields["time"] == str(time):
-        return None
-    day, hour = local(time)
-    left = fields | {"time": str(time), "day": day, "hour": str(hour)}
-    left.pop("expires", None)
-    ban = from_hash(id_, left)
-    return left | {"expires": to_hash(ban)["expires"]} if is_own(ban) else None
-
-
-def _again(id_: str, name: str, fields: dict[str, str], local: Local) -> str | None:
-    """A field that every ban has, made from the others; None: it can't be, or need not be there."""
-    second = identity.second_of(id_)
-    time = fields["time"] if fields.get("time", "").isdecimal() and len(fields["time"]) < 12 else str(second)
-    if second is None:
-        return None
-    if name in ("time", "seen"):
-        return str(second) if name == "time" else f"{float(time):.6f}"
-    if name in ("day", "hour"):
-        return str(local(int(time))[name == "hour"])
-    if name == "bantime":
-        return _bantime_of(fields.get("expires", ""), int(time))
-    if name == "scope":
-        address = fields.get("ip")
-        return "none" if address is None else "private" if kind_of(block(address)) else PUBLIC
-    return {"failures": "0", "bancount": "0", "origin": LIVE}.get(name)
-
-
-def _bantime_of(expires: str, time: int) -> str:
-    """What led to `expires`; 0 where that makes no sense either."""
-    if expires == FOR_EVER:
-        return "-1"
-    return str(max(0, min(int(expires) - time, LONGEST_BANTIME))) if expires.isdecimal() and len(expires) < 16 else "0"
+    return any(ids.ban_id(ban.server, ban.jail, ban.fid, ban.time, salt) == ban.id for salt in range(_SALTS))

@@ -17,7 +17,8 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
-from banledger.ledger.ban import PENDING, Ban, from_hash, to_hash
+from banledger.ledger.ban import GUARDED as _GUARDED
+from banledger.ledger.ban import PENDING, STANDING_FIELDS, Ban, from_hash, to_hash
 from banledger.ledger.ids import ban_id
 from banledger.spool.events import GapLine
 from banledger.stores import fields as read
@@ -108,16 +109,6 @@ DIMENSIONS = tuple(_DIMENSIONS)
 
 DAY = "day"
 """The dimension of local days: a set and a ranking, no tally."""
-
-
-# The fields of a ban that may change once it is recorded. A change is conditional on them.
-_GUARDED = (
-    "origin", "seen", "failures", "users", "bantime", "bancount", "country", "country_from", "network", "asn", "org",
-    "whois", "prolonged", "reopened", "unbanned", "unbanned_before", "held", "ended", "ended_because", "order",
-)  # fmt: skip
-
-STANDING_FIELDS = ("origin", "country", "network", "asn", "org", "users", "bantime", "unbanned", "held", "ended")
-"""The fields of a ban's hash that may change and that decide where it stands outside its slot."""
 
 
 class Keyspace:
