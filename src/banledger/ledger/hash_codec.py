@@ -110,7 +110,7 @@ class HashCodec:
         for (name, write), part in zip(self._needed, self._needed_of(value), strict=True):
             fields[name] = write(part)
         for (name, write_or_none, absent), part in zip(self._optional, self._optional_of(value), strict=True):
-            if part is not absent and part != absent:
+            if part is not None and part != absent:
                 fields[name] = write_or_none(part) if write_or_none else part
         return fields
 

@@ -36,6 +36,9 @@ from banledger.net.address import canonical_address
 from banledger.spool.events import BanLine, ProlongLine, TicketLine, UnbanLine
 
 _NEVER = Moment(float("-inf"), float("-inf"))
+_WITHOUT_MOMENTS = dict.fromkeys(
+    ("prolonged", "reopened", "unbanned", "unbanned_before", "held", "ended", "ended_because")
+)
 
 
 class HeldTicket(TicketLine, frozen=True, tag="held ticket"):
@@ -117,12 +120,15 @@ class End(Struct, frozen=True, gc=False):
         return self.begun > ended or self.held >= ended or self.unbanned > ended
 
 
+_NO_TERM, _NO_END = Term(), End()
+
+
 class Parts(NamedTuple):
     """What is known of a ban, but for its place."""
 
     base: Base
-    term: Term = Term()
-    end: End = End()
+    term: Term = _NO_TERM
+    end: End = _NO_END
 
     def join(self, other: "Parts") -> "Parts":
         """Part by part."""
@@ -150,7 +156,7 @@ def merge(ban: Ban, line: TicketLine) -> Ban:
     """`ban` with what `line` says of it. Returns `ban` itself if it says nothing new."""
     known = parts_of(ban)
     joined = known.join(parts_of_line(line))
-    return _with_country(ban if joined == known else _changed(ban, _shown(joined)), line)
+    return _with_country(ban if joined == known else _changed(ban, _WITHOUT_MOMENTS | _shown(joined)), line)
 
 
 def parts_of_line(line: TicketLine) -> Parts:
@@ -197,30 +203,32 @@ def parts_of(ban: Ban) -> Parts:
 
 
 def _shown(parts: Parts) -> dict[str, Any]:
-    """The fields of a record that knows these."""
+    """The fields of a record that knows these. Moments that there are none of are left out."""
     base, term, end = parts
-    timed = base if term.at == _NEVER else term
-    again, overtaken = end.open_again, end.overtaken
-    moments = {
-        "seen": base.seen,
-        "prolonged": term.at if term.prolonged else _NEVER,
-        "reopened": end.begun if end.begun > base.seen else _NEVER,
-        "unbanned": _NEVER if again else end.unbanned,
-        "unbanned_before": end.unbanned if again else _NEVER,
-        "held": end.held,
-        "ended": _NEVER if overtaken else end.ended.at,
-    }
-    return {
+    timed = base if term is _NO_TERM else term
+    moments = {"seen": base.seen}
+    if term.prolonged:
+        moments["prolonged"] = term.at
+    if end.begun > base.seen:
+        moments["reopened"] = end.begun
+    if end.unbanned is not _NEVER:
+        moments["unbanned_before" if end.open_again else "unbanned"] = end.unbanned
+    if end.held is not _NEVER:
+        moments["held"] = end.held
+    shown = {
         "origin": base.origin,
         "failures": base.failures,
         "users": base.users,
         "matches": base.matches,
         "bantime": timed.bantime,
         "bancount": timed.bancount,
-        "ended_because": None if overtaken else end.ended.because,
-        **{name: None if moment is _NEVER else moment.wall for name, moment in moments.items()},
-        "order": tuple(sorted([(name, at.order) for name, at in moments.items() if at.order != at.wall])),
     }
+    if not end.overtaken:
+        moments["ended"], shown["ended_because"] = end.ended
+    for name, moment in moments.items():
+        shown[name] = moment.wall
+    shown["order"] = tuple(sorted([(name, at.order) for name, at in moments.items() if at.order != at.wall]))
+    return shown
 
 
 def _with_country(ban: Ban, line: TicketLine) -> Ban:
