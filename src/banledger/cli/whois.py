@@ -129,7 +129,7 @@ def _keep(chosen: "Settings", answer: "Answer") -> None:
     from pathlib import Path
 
     from banledger.errors import SpoolError
-    from banledger.ledger.network import line_of
+    from banledger.ledger.network_line import line_of
     from banledger.spool.writer import SegmentWriter
 
     assert answer.network is not None  # noqa: S101  # it is found

@@ -20,7 +20,7 @@ from banledger.errors import SettingsError, StoreUnavailable
 from banledger.geo.countries import is_country
 from banledger.importer import plain_pickle
 from banledger.importer.networks import network_of
-from banledger.ledger.network import line_of
+from banledger.ledger.network_line import line_of
 from banledger.ledger.progress import Progress
 from banledger.net.address import canonical_address
 from banledger.settings import without_password

@@ -23,7 +23,7 @@ from banledger.ledger.ids import ban_id
 from banledger.ledger.keys import LAYOUT, Keyspace, text_of
 from banledger.ledger.labels import NAMELESS, OWNER, LabelTable
 from banledger.ledger.merge import address_of, begin, merge, place_at, subject_of
-from banledger.ledger.network import of_line
+from banledger.ledger.network_line import of_line
 from banledger.ledger.networks import Networks
 from banledger.ledger.positions import StoredPositions
 from banledger.ledger.reader import LedgerReader, read_ban, remains, zone_of
