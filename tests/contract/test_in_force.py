@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from banledger.ledger.check import check
 from banledger.ledger.ids import ban_id
-from banledger.ledger.keys import source_token
+from banledger.ledger.tokens import source_token
 from banledger.ledger.writer import Ledger
 from banledger.report.show import state_of
 from banledger.spool.events import BanLine, Event, HeldLine, StartLine

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from banledger.errors import LedgerMissing, LedgerNewer, NotALedger, SettingsError
 from banledger.ledger.check import check
-from banledger.ledger.keys import META_FIELDS, PENDING_KEPT_S, Keyspace, source_token, token
+from banledger.ledger.keys import META_FIELDS, PENDING_KEPT_S, Keyspace
 from banledger.ledger.merge import subject_of
 from banledger.ledger.reader import LedgerReader
+from banledger.ledger.tokens import source_token, token
 from banledger.ledger.writer import Ledger, Recorded
 from banledger.spool.events import BanLine, Event, ProlongLine, UnbanLine
 from banledger.stores.api import Engine, Outcome

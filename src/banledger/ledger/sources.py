@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from banledger.ledger import scan as contents
 from banledger.ledger.ban import PENDING, RESTORED, Ban
 from banledger.ledger.ids import ban_id
-from banledger.ledger.keys import Keyspace, source_token
+from banledger.ledger.keys import Keyspace
 from banledger.ledger.merge import EndedTicket, HeldTicket, bounded
 from banledger.ledger.reader import read_ban
 from banledger.ledger.source import (
@@ -38,6 +38,7 @@ from banledger.ledger.source import (
     to_hash,
     without_rival,
 )
+from banledger.ledger.tokens import source_token
 from banledger.net.address import canonical_address
 from banledger.spool.events import (
     VERSION,

@@ -20,7 +20,7 @@ from banledger.geo.place import Locate
 from banledger.ledger.aside import Aside, waiting
 from banledger.ledger.ban import PENDING, Ban, Subject
 from banledger.ledger.ids import ban_id
-from banledger.ledger.keys import LAYOUT, Keyspace, text_of
+from banledger.ledger.keys import LAYOUT, Keyspace
 from banledger.ledger.labels import NAMELESS, OWNER, LabelTable
 from banledger.ledger.merge import address_of, begin, merge, place_at, subject_of
 from banledger.ledger.network_line import of_line
@@ -29,6 +29,7 @@ from banledger.ledger.positions import StoredPositions
 from banledger.ledger.reader import LedgerReader, read_ban, remains, zone_of
 from banledger.ledger.rebuilding import Signs
 from banledger.ledger.sources import Sources
+from banledger.ledger.tokens import text_of
 from banledger.settings import machine_id, machine_zone
 from banledger.spool.events import BanLine, Event, GapLine, HeldLine, NetworkLine, TicketLine
 from banledger.spool.position import Position, Writer
