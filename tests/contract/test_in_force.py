@@ -349,7 +349,7 @@ def test_a_list_of_active_bans_that_lost_some_is_completed_by_the_next_snapshot(
 def colliding(monkeypatch: pytest.MonkeyPatch) -> None:
     """All bans of a second have the same id."""
     import banledger.ledger.ids
-    import banledger.ledger.sources
+    import banledger.ledger.snapshots
     import banledger.ledger.writer
 
     def colliding(server: str, jail: str, _fid: str, second: int, salt: int = 0) -> str:
@@ -357,7 +357,7 @@ def colliding(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(banledger.ledger.ids, "ban_id", colliding)
     monkeypatch.setattr(banledger.ledger.writer, "ban_id", colliding)
-    monkeypatch.setattr(banledger.ledger.sources, "ban_id", colliding)
+    monkeypatch.setattr(banledger.ledger.snapshots, "ban_id", colliding)
 
 
 @pytest.mark.parametrize("terms", [(-1, -1), (86_400, -1)])

@@ -28,6 +28,7 @@ from banledger.ledger.networks import Networks
 from banledger.ledger.positions import StoredPositions
 from banledger.ledger.reader import LedgerReader, read_ban, remains, zone_of
 from banledger.ledger.rebuilding import Signs
+from banledger.ledger.snapshots import Snapshots
 from banledger.ledger.sources import Sources
 from banledger.ledger.tokens import text_of
 from banledger.settings import machine_id, machine_zone
@@ -129,6 +130,7 @@ class Ledger(LedgerReader):
         self._calendar = calendar(self.zone)
         self._machine = machine or machine_id() or NAMELESS
         self._sources = Sources(engine, keyspace)
+        self._snapshots = Snapshots(engine, keyspace)
         self._aside = Aside(engine, keyspace)
         self._mine = {text_of(name.removeprefix(OWNER)) for name in meta if self._owns(meta, name)}
         self._positions = StoredPositions(engine, keyspace)
@@ -218,7 +220,8 @@ class Ledger(LedgerReader):
         done = self._record_bans(tickets, locate)
         done += Recorded(lines=len(taken), gaps=gaps_recorded, networks=learned)
         for snapshot in self._sources.snapshots(held):
-            done += self._record_bans(self._sources.judge(snapshot), locate)
+            begun = self._sources.since((snapshot[0].server, snapshot[0].jail))
+            done += self._record_bans(self._snapshots.judge(snapshot, begun), locate)
         self._sources.save()
         if advances and (held or self._carried):
             self._engine.advance(advances)
