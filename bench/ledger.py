@@ -25,8 +25,8 @@ from pathlib import Path
 import iptocc
 import msgspec
 
-from banledger.ledger.ban import subject_of
 from banledger.ledger.ids import ban_id
+from banledger.ledger.merge import subject_of
 from banledger.ledger.writer import open_to_read, open_to_write
 from banledger.service.recorder import BATCH, Recorder
 from banledger.spool.events import BanLine, decode

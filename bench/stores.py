@@ -29,8 +29,10 @@ from redis import Redis
 from tests.support.servers import Flavour, StoreServer, flavours
 
 from banledger.cli.record import collect_rarely
-from banledger.ledger.ban import Ban, subject_of, to_hash
-from banledger.ledger.keys import DAY, Keyspace
+from banledger.ledger.ban import Ban, to_hash
+from banledger.ledger.dimensions import DAY
+from banledger.ledger.keys import Keyspace
+from banledger.ledger.merge import subject_of
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.writer import Ledger, _id, open_to_read, open_to_write
 from banledger.report import ranked

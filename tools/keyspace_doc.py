@@ -9,7 +9,7 @@ from banledger.ledger.keys import GAP_FIELDS, LAYOUT, META_FIELDS, describe
 TEXT = """\
 # The keyspace
 
-<!-- Made by `make docs` from src/banledger/ledger/keys.py and ban.py. Change those. -->
+<!-- Made by `make docs` from src/banledger/ledger/ (keys.py, ban.py and others). Change those. -->
 
 A ledger is keys with plain values: the same on every store, readable with any client. This is layout {layout}.
 Every ban is one hash; its id stands in sets, and sorted sets hold how many. All but the hashes can be made again

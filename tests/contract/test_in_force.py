@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from banledger.ledger.check import check
 from banledger.ledger.ids import ban_id
-from banledger.ledger.keys import source_token
+from banledger.ledger.tokens import source_token
 from banledger.ledger.writer import Ledger
 from banledger.report.show import state_of
 from banledger.spool.events import BanLine, Event, HeldLine, StartLine
@@ -349,7 +349,7 @@ def test_the_next_snapshot_completes_a_list_of_active_bans(ledger: Ledger, jail:
 def colliding(monkeypatch: pytest.MonkeyPatch) -> None:
     """All bans of a second have the same id."""
     import banledger.ledger.ids
-    import banledger.ledger.sources
+    import banledger.ledger.snapshots
     import banledger.ledger.writer
 
     def colliding(server: str, jail: str, _fid: str, second: int, salt: int = 0) -> str:
@@ -357,7 +357,7 @@ def colliding(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(banledger.ledger.ids, "ban_id", colliding)
     monkeypatch.setattr(banledger.ledger.writer, "ban_id", colliding)
-    monkeypatch.setattr(banledger.ledger.sources, "ban_id", colliding)
+    monkeypatch.setattr(banledger.ledger.snapshots, "ban_id", colliding)
 
 
 @pytest.mark.parametrize("terms", [(-1, -1), (86_400, -1)])

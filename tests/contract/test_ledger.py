@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from banledger.errors import LedgerMissing, LedgerNewer, NotALedger, SettingsError
-from banledger.ledger.ban import subject_of
 from banledger.ledger.check import check
-from banledger.ledger.keys import META_FIELDS, PENDING_KEPT_S, Keyspace, source_token, token
+from banledger.ledger.keys import META_FIELDS, PENDING_KEPT_S, Keyspace
+from banledger.ledger.merge import subject_of
 from banledger.ledger.reader import LedgerReader
+from banledger.ledger.tokens import source_token, token
 from banledger.ledger.writer import Ledger, Recorded
 from banledger.spool.events import BanLine, Event, ProlongLine, UnbanLine
 from banledger.stores.api import Engine, Outcome
@@ -278,7 +279,7 @@ def test_two_concurrent_recorders_leave_the_same_ledger_as_one(
 
 def _steps_of(ledger: Ledger, store: Store, lines: list[Ticket]):  # type: ignore[no-untyped-def]
     """What `Ledger.record` does for single lines, with a chance for others to act between any two steps."""
-    from banledger.ledger.ban import merge
+    from banledger.ledger.merge import merge
     from banledger.ledger.writer import _id
     from banledger.stores.api import Conflict
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from banledger.errors import StoreUnavailable
 from banledger.ledger.ban import Ban
 from banledger.ledger.check import check
-from banledger.ledger.keys import token
 from banledger.ledger.network import Answer, Cell, Network, Pause, packed
 from banledger.ledger.network import Outcome as Came
+from banledger.ledger.tokens import token
 from banledger.ledger.writer import Ledger
 from banledger.spool.events import BanLine, NetworkLine
 from banledger.stores.api import Engine, Outcome, Repair

@@ -14,10 +14,11 @@ from banledger.errors import StoreError
 from banledger.ledger import scan as contents
 from banledger.ledger.check import check
 from banledger.ledger.copy import Copied, End, Target, copy, verify
-from banledger.ledger.keys import Keyspace, token
+from banledger.ledger.keys import Keyspace
 from banledger.ledger.network import Cell, Network, Outcome
 from banledger.ledger.networks import NetworksReader
 from banledger.ledger.rebuild import Rebuilt, rebuild
+from banledger.ledger.tokens import token
 from banledger.ledger.writer import Ledger
 from banledger.spool.events import Event
 from banledger.stores.api import Engine, Repair

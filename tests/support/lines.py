@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from banledger.geo.place import Place
-from banledger.ledger.ban import EndedTicket, HeldTicket
+from banledger.ledger.merge import EndedTicket, HeldTicket
 from banledger.spool.events import (
     BanLine,
     Event,

@@ -18,8 +18,8 @@ from banledger.demo.fail2ban import Installation
 from banledger.demo.signals import Pause, postponed
 from banledger.errors import BanledgerError
 from banledger.ledger.ban import Ban
-from banledger.ledger.keys import text_of
 from banledger.ledger.reader import LedgerReader
+from banledger.ledger.tokens import text_of
 from banledger.ledger.writer import Ledger, open_to_read, open_to_write
 from banledger.report import summary as stats
 from banledger.report.formats import redis_cli, table

@@ -266,3 +266,8 @@ ISO = frozenset(NAMES) - {"EU", "XK", "XX"}
 def name_of(code: str) -> str:
     """The country's name, or the code itself if nobody knows it."""
     return NAMES.get(code, code)
+
+
+def is_country(text: str) -> bool:
+    """Whether an import may name this as a country: a code of ISO 3166-1. Not so AP, EU, ZZ, or XX for unknown."""
+    return text in ISO

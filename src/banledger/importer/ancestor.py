@@ -17,10 +17,10 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from banledger.errors import SettingsError, StoreUnavailable
+from banledger.geo.countries import is_country
 from banledger.importer import plain_pickle
 from banledger.importer.networks import network_of
-from banledger.ledger.ban import is_country
-from banledger.ledger.network import line_of
+from banledger.ledger.network_line import line_of
 from banledger.ledger.progress import Progress
 from banledger.net.address import canonical_address
 from banledger.settings import without_password

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from banledger.clock import is_future
-from banledger.ledger.ban import is_country
+from banledger.geo.countries import is_country
 from banledger.ledger.network import MOST_CIDRS, SHORTEST, Network, smallest_around
 from banledger.net.address import canonical_address
 from banledger.net.prefix import Block, block, blocks_between

@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from banledger.ledger.ban import EndedTicket, HeldTicket
 from banledger.ledger.keys import Keyspace
+from banledger.ledger.merge import EndedTicket, HeldTicket
 from banledger.spool.events import BanLine, ProlongLine, TicketLine, UnbanLine
 from banledger.stores.api import Engine, Reader, Repair
 from banledger.stores.fields import Damaged

@@ -14,11 +14,14 @@ from msgspec import Struct
 
 from banledger.ledger import scan as contents
 from banledger.ledger.aside import line_of
-from banledger.ledger.ban import PENDING, Ban, from_hash, is_own, with_whole_users
-from banledger.ledger.keys import DAY, DIMENSIONS, Keyspace, is_source_token, source_token
+from banledger.ledger.ban import PENDING, Ban, from_hash, is_own
+from banledger.ledger.dimensions import DAY
+from banledger.ledger.keys import DIMENSIONS, Keyspace
+from banledger.ledger.merge import with_whole_users
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.reader import gap_from_hash
 from banledger.ledger.sound import damage, heads, singles
+from banledger.ledger.tokens import is_source_token, source_token
 from banledger.stores.api import Reader
 from banledger.stores.fields import YEAR_3000, Damaged
 from banledger.stores.pages import pages

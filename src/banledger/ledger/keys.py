@@ -7,18 +7,18 @@ slots. They follow the hash: adding an id twice is harmless, and a ranking is se
 counted up. Outside text in a key is a *token*: percent-encoded, bounded, reversible as far as it was not cut.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from operator import attrgetter
-from typing import TypeAlias
-from urllib.parse import unquote
 
 from msgspec import Struct
 
-from banledger.ledger.ban import PENDING, Ban, from_hash, to_hash
+from banledger.ledger import dimensions
+from banledger.ledger.ban import GUARDED as _GUARDED
+from banledger.ledger.ban import PENDING, STANDING_FIELDS, Ban, from_hash, to_hash
+from banledger.ledger.dimensions import DAY
 from banledger.ledger.ids import ban_id
+from banledger.ledger.tokens import source_token, token
 from banledger.spool.events import GapLine
 from banledger.stores import fields as read
 from banledger.stores.change import Change, Mark, Ranking, Standing
@@ -29,95 +29,16 @@ LAYOUT = 2
 PENDING_KEPT_S = 7 * 86_400
 """How long an amendment waits for its ban, seconds."""
 
-_TOKEN_MAX = 128
-_NOT_PLAIN = frozenset("%:{}|~")
-
-
-@lru_cache(maxsize=8192)
-def token(text: str) -> str:
-    """`text` as part of a key: `% : { } | ~`, blanks and controls percent-encoded, long text cut and hashed."""
-    if text.isprintable() and " " not in text and len(text) <= 32 and _NOT_PLAIN.isdisjoint(text):
-        return text
-    raw = text.encode("utf-8", "surrogatepass")
-    coded = "".join(char if _plain(char) else _percent(char) for char in text)
-    if len(coded.encode()) <= _TOKEN_MAX:
-        return coded
-    start = coded.encode()[:80].decode("utf-8", "ignore")
-    if "%" in start[-2:]:
-        start = start[: start.rindex("%")]
-    return f"{start}~{hashlib.sha256(raw).hexdigest()[:32]}"
-
-
-def _plain(char: str) -> bool:
-    return char.isprintable() and not char.isspace() and char not in _NOT_PLAIN
-
-
-def _percent(char: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
-
-
-def text_of(tok: str) -> str:
-    """The text behind a token (what was cut off stays cut off)."""
-    return unquote(tok, errors="backslashreplace") if "%" in tok else tok
-
-
-def source_token(server: str, jail: str) -> str:
-    """One jail of one server, as part of a key and as a member of the set of all."""
-    return f"{token(server)}|{token(jail)}"
-
-
-def is_source_token(tok: str) -> bool:
-    """Whether this has the form of a source's token."""
-    parts = tok.split("|")
-    return (
-        len(parts) == 2
-        and all(len(part.encode("utf-8", "surrogatepass")) <= _TOKEN_MAX for part in parts)
-        and all(char in "%~" or _plain(char) for part in parts for char in part)
-    )
-
-
-_Get: TypeAlias = Callable[[Ban], str | None]
-
-# What a set by this name holds, and from which value of a ban its keys are made. A new index is one line here.
-_DIMENSIONS: dict[str, tuple[str, _Get | None]] = {
-    "ip": ("address or network", attrgetter("ip")),
-    "id": ("what was banned, where that is no address", lambda ban: None if ban.fid == ban.ip else token(ban.fid)),
-    "jail": ("jail", lambda ban: token(ban.jail)),
-    "country": ("country (ISO 3166, `XX` unknown)", attrgetter("country")),
-    "server": ("server label", lambda ban: token(ban.server)),
-    "user": ("user name tried", None),  # the one that has several values
-    "network": ("network (a CIDR of whois)", attrgetter("network")),
-    "asn": ("autonomous system (its number)", lambda ban: None if ban.asn is None else str(ban.asn)),
-    "org": ("organisation that holds the network", lambda ban: token(ban.org) if ban.org else None),
-}
-
-_HOURS = tuple(f"{hour:02d}" for hour in range(24))
-
-# Tallies that a day has besides one for each dimension.
-_TALLIES: dict[str, tuple[str, _Get]] = {
-    "hour": ("hour of the local day", lambda ban: _HOURS[ban.hour]),
-    "jail+country": ("`jail|country`", lambda ban: f"{token(ban.jail)}|{ban.country}" if ban.country else None),
-}
+# (what it holds, token of a ban): what has a set, a ranking and a tally a day; and what has a tally only.
+_DIMENSIONS = {row.name: (row.holds, row.token) for row in dimensions.TABLE.values() if row.indexed}
+_TALLIES = {row.name: (row.holds, row.token) for row in dimensions.TABLE.values() if row.tallied and not row.indexed}
 
 _GETTERS = tuple((name, get) for name, (_, get) in _DIMENSIONS.items() if get)
-_MORE = tuple((name, get) for name, (_, get) in _TALLIES.items())
-_FEW = frozenset({"jail", "country", "server", "user", "asn", "org"})  # dimensions whose keys come again and again
+_MORE = tuple((name, get) for name, (_, get) in _TALLIES.items() if get)
+_FEW = frozenset(row.name for row in dimensions.TABLE.values() if row.few)
 
-DIMENSIONS = tuple(_DIMENSIONS)
+DIMENSIONS = dimensions.INDEXED
 """What has a set, an all-time ranking and a tally a day."""
-
-DAY = "day"
-"""The dimension of local days: a set and a ranking, no tally."""
-
-
-# The fields of a ban that may change once it is recorded. A change is conditional on them.
-_GUARDED = (
-    "origin", "seen", "failures", "users", "bantime", "bancount", "country", "country_from", "network", "asn", "org",
-    "whois", "prolonged", "reopened", "unbanned", "unbanned_before", "held", "ended", "ended_because", "order",
-)  # fmt: skip
-
-STANDING_FIELDS = ("origin", "country", "network", "asn", "org", "users", "bantime", "unbanned", "held", "ended")
-"""The fields of a ban's hash that may change and that decide where it stands outside its slot."""
 
 
 class Keyspace:

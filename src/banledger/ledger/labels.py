@@ -21,8 +21,9 @@ from collections.abc import Callable, Iterable
 from msgspec import Struct
 
 from banledger.clock import elapsed_s
-from banledger.ledger.keys import Keyspace, token
+from banledger.ledger.keys import Keyspace
 from banledger.ledger.nonces import Nonces
+from banledger.ledger.tokens import token
 from banledger.stores.api import Engine, Hash
 
 RENEW_S = 20.0

@@ -14,10 +14,10 @@ from banledger import __version__
 from banledger.errors import SettingsError
 from banledger.ledger import scan as contents
 from banledger.ledger.aside import line_of
-from banledger.ledger.ban import Local, repaired
 from banledger.ledger.ids import second_of
 from banledger.ledger.keys import Keyspace, kinds_of_keys
 from banledger.ledger.reader import zone_of
+from banledger.ledger.repair import Local, repaired
 from banledger.ledger.sound import damage, heads, singles
 from banledger.ledger.writer import calendar
 from banledger.spool.position import UNKNOWN, WRITER

@@ -2,17 +2,16 @@
 
 import base64
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Annotated
 
-import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from banledger.clock import AHEAD_S, left_s
-from banledger.net.address import canonical_address
+from banledger.clock import left_s
+from banledger.ledger.hash_codec import CIDR, SECONDS, TEXTS, WHOLE, Field, Form, HashCodec, optional
 from banledger.net.prefix import Block, block
-from banledger.spool.events import VERSION, NetworkLine
 from banledger.stores import fields as read
 
 MOST_CIDRS = 64
@@ -24,35 +23,82 @@ SHORTEST = {4: 8, 6: 16}
 _RAW_MOST = 1 << 20
 
 
-class Network(Struct, frozen=True, kw_only=True):
-    """A network as a registry, or another source, describes it. Unknown values are None. Times: UTC epoch seconds.
+def packed(raw: bytes) -> str:
+    """An answer as text, compressed."""
+    return base64.b64encode(zlib.compress(raw, 6)).decode("ascii")
 
-    cidrs       its CIDRs, canonical with prefix length, at least one, none inside another
-    source      `rdap`, `cymru` (DNS: prefix, ASN and country only), `import` (from another record of the past)
-    registry    whose answer it is: `arin`, `ripe`, `apnic`, `lacnic`, `afrinic`, or a national one's host name
-    fetched     when
-    country     ISO 3166 code of the registration
-    org         organisation it is registered to; `abuse`: mailbox for complaints
-    asn         autonomous system that announces it, as far as one was asked for
-    registered  date of registration, `changed`: of the last change; ISO 8601, as the registry says
-    remarks     lines of text
-    raw         the whole answer, JSON as it came; empty where there is none
+
+def unpacked(text: str) -> bytes:
+    """The answer in that text. Raises ValueError for what is none, or unfolds to more than 1 MiB."""
+    try:
+        machine = zlib.decompressobj()
+        raw = machine.decompress(base64.b64decode(text, validate=True), _RAW_MOST)
+    except zlib.error as error:
+        raise ValueError(f"not compressed: {error}") from error
+    if machine.unconsumed_tail:
+        raise ValueError("it unfolds to too much")
+    return raw
+
+
+def _read_cidrs(fields: Mapping[str, str], name: str) -> tuple[str, ...]:
+    cidrs = tuple(read.required(fields, name).split(" ", MOST_CIDRS))
+    if not all(map(read.is_cidr, cidrs)):
+        raise read.Damaged(name, "are no networks")
+    return cidrs
+
+
+def _read_word(fields: Mapping[str, str], name: str) -> str:
+    return read.word(fields, name) or read.required(fields, name)
+
+
+def _read_registry(fields: Mapping[str, str], name: str) -> str:
+    return read.required(fields, name) and (read.word(fields, name) or "")  # of an import: empty
+
+
+def _read_raw(fields: Mapping[str, str], name: str) -> bytes:
+    try:
+        return unpacked(read.required(fields, name))
+    except ValueError as error:
+        raise read.Damaged(name, "is no compressed answer") from error
+
+
+_TEXT = optional(Form(read.text))
+
+
+class Network(Struct, frozen=True, kw_only=True):
+    """A network as a registry, or another source, describes it, and the table of its hash's fields.
+
+    Unknown values are None. `cidrs`: canonical with prefix length, at least one, none inside another.
     """
 
-    cidrs: tuple[str, ...]
-    source: str
-    registry: str
-    fetched: float
-    handle: str | None = None
-    name: str | None = None
-    country: str | None = None
-    org: str | None = None
-    abuse: str | None = None
-    asn: int | None = None
-    registered: str | None = None
-    changed: str | None = None
-    remarks: tuple[str, ...] = ()
-    raw: bytes = b""
+    cidrs: Annotated[
+        tuple[str, ...], Field(Form(_read_cidrs, " ".join), "all CIDRs of the record, with a blank between")
+    ]
+    source: Annotated[str, Field(Form(_read_word), "`rdap`, `cymru` (DNS), `import` (from another record of the past)")]
+    registry: Annotated[
+        str,
+        Field(
+            Form(_read_registry),
+            "whose answer it is: `arin`, `ripe`, `apnic`, `lacnic`, `afrinic`, or a host name",
+        ),
+    ]
+    fetched: Annotated[float, Field(SECONDS, "when, UTC epoch seconds")]
+    handle: Annotated[str | None, Field(_TEXT, "the registry's handle")] = None
+    name: Annotated[str | None, Field(_TEXT, "name of the network")] = None
+    country: Annotated[str | None, Field(_TEXT, "ISO 3166 code of the registration")] = None
+    org: Annotated[str | None, Field(_TEXT, "organisation it is registered to")] = None
+    abuse: Annotated[str | None, Field(_TEXT, "mailbox for complaints")] = None
+    asn: Annotated[int | None, Field(optional(WHOLE), "autonomous system that announces it")] = None
+    registered: Annotated[str | None, Field(_TEXT, "date of registration, ISO 8601")] = None
+    changed: Annotated[str | None, Field(_TEXT, "date of the last change, ISO 8601")] = None
+    remarks: Annotated[tuple[str, ...], Field(TEXTS, "JSON array of text")] = ()
+    raw: Annotated[
+        bytes,
+        Field(
+            optional(Form(_read_raw, packed), b""),
+            "the whole answer as the registry gave it: JSON, compressed (zlib), base64; only with the first of `cidrs`",
+        ),
+    ] = b""
 
     def around(self, asked: Block) -> Block | None:
         """The smallest of its CIDRs that covers all of `asked`."""
@@ -72,6 +118,14 @@ class Outcome(StrEnum):
     NONE = "none"
     LIMITED = "limited"
     FAILED = "failed"
+
+
+def _read_outcome(fields: Mapping[str, str], name: str) -> Outcome:
+    return Outcome(read.one_of(fields, name, _OUTCOMES))
+
+
+_OUTCOMES = frozenset(map(str, Outcome))
+_OUTCOME = Form(_read_outcome, str)
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -137,181 +191,47 @@ class Pause(Struct, frozen=True):
 
 
 class Cell(Struct, frozen=True, kw_only=True):
-    """What came of asking about an address: it holds for the whole cell (see `enrich.cache`). Times: UTC epoch.
+    """What came of asking about an address: it holds for the whole cell. It is the table of its hash's fields.
 
     cidr     the cell, canonical with prefix length
     network  the CIDR that it lies in, if `result` is found
-    until    not to ask again before, if it is not; `tries`: failures one after the other
-    problem  what went wrong; hostile text is possible in it
+    problem  hostile text is possible in it
     """
 
     cidr: str
-    asked: float
-    result: Outcome
-    network: str | None = None
-    asn: int | None = None
-    until: float = 0.0
-    tries: int = 0
-    problem: str = ""
-
-
-# The line of a network.
-
-
-def line_of(network: Network, *, about: str, seen: float, server: str, writer: str) -> dict[str, Any]:
-    """The spool's line, but for its number: `writer` says which command it is from."""
-    fields = {name: value for name in (*_TEXTS, "asn", "remarks") if (value := getattr(network, name))}
-    head = {"v": VERSION, "kind": "network", "seen": seen, "server": server, "jail": writer, "about": about}
-    head |= {"cidrs": network.cidrs, "source": network.source, "registry": network.registry}
-    return head | {"fetched": network.fetched, **fields} | ({"raw": packed(network.raw)} if network.raw else {})
-
-
-def of_line(line: NetworkLine) -> tuple[Network, tuple[Cell, ...]]:
-    """The network that a line is about, and the cells that it proves. Raises ValueError if it makes no sense."""
-    blocks = [block(cidr) for text in line.cidrs if (cidr := canonical_address(text))]
-    if len(blocks) != len(line.cidrs) or any(there.prefix < SHORTEST[there.version] for there in blocks):
-        raise ValueError("a cidr is no network of a registry")
-    if line.fetched > line.seen + AHEAD_S:  # both by the writer's clock; ours may be wrong
-        raise ValueError("it was fetched after it was written")
-    network = Network(
-        cidrs=tuple(there.cidr for there in blocks),
-        source=line.source,
-        registry=line.registry,
-        fetched=line.fetched,
-        asn=line.asn or None,
-        remarks=line.remarks,
-        raw=unpacked(line.raw) if line.raw else b"",
-        **{name: getattr(line, name) or None for name in _TEXTS},
+    asked: Annotated[float, Field(SECONDS, "when, UTC epoch seconds")]
+    result: Annotated[Outcome, Field(_OUTCOME, "`found`, `none` (no registry has a network there), `failed`")]
+    network: Annotated[str | None, Field(optional(CIDR), "CIDR of the network that it is in")] = None
+    asn: Annotated[int | None, Field(optional(WHOLE), "autonomous system that announces it")] = None
+    until: Annotated[float, Field(optional(SECONDS, 0.0), "not to be asked about again before, UTC epoch seconds")] = (
+        0.0
     )
-    return network, tuple(_proven(line, blocks))
+    tries: Annotated[int, Field(optional(WHOLE, 0), "failures one after the other")] = 0
+    problem: Annotated[str, Field(optional(Form(read.text), ""), "what went wrong")] = ""
 
 
-def _proven(line: NetworkLine, blocks: list[Block]) -> Iterator[Cell]:
-    """The cell of the address that was asked about; without one, networks that are no larger than a cell."""
-    about = canonical_address(line.about)
-    asked = [block(about)] if about else [there for there in blocks if there.prefix >= CELL_PREFIX[there.version]]
-    for one in asked:
-        if own := smallest_around(one, blocks):
-            cidr, asn = cell_of(one, own).cidr, line.asn or None
-            yield Cell(cidr=cidr, asked=line.fetched, result=Outcome.FOUND, network=own.cidr, asn=asn)
+# The hashes of both: text for text.
 
-
-# The hash of a network: text for text.
-
-FIELDS = {
-    "cidrs": "all CIDRs of the record, with a blank between",
-    "source": "`rdap`, `cymru` (DNS), `import` (from another record of the past)",
-    "registry": "whose answer it is: `arin`, `ripe`, `apnic`, `lacnic`, `afrinic`, or a host name",
-    "fetched": "when, UTC epoch seconds",
-    "handle": "the registry's handle",
-    "name": "name of the network",
-    "country": "ISO 3166 code of the registration",
-    "org": "organisation it is registered to",
-    "abuse": "mailbox for complaints",
-    "asn": "autonomous system that announces it",
-    "registered": "date of registration, ISO 8601",
-    "changed": "date of the last change, ISO 8601",
-    "remarks": "JSON array of text",
-    "raw": "the whole answer as the registry gave it: JSON, compressed (zlib), base64; only with the first of `cidrs`",
-}
-"""Every field of a network's hash and what it holds. Absent values have no field."""
-
-_TEXTS = ("handle", "name", "country", "org", "abuse", "registered", "changed")
+_NETWORK, _CELL = HashCodec(Network), HashCodec(Cell)
+FIELDS, CELL_FIELDS = _NETWORK.docs, _CELL.docs
+"""Every field of a network's and of a cell's hash and what it holds. Absent values have no field."""
 
 
 def to_hash(network: Network, *, raw: bool = True) -> dict[str, str]:
     """The network's hash, with or without the whole answer."""
-    fields = {
-        "cidrs": " ".join(network.cidrs),
-        "source": network.source,
-        "registry": network.registry,
-        "fetched": f"{network.fetched:.0f}",
-    }
-    fields |= {name: value for name in _TEXTS if (value := getattr(network, name))}
-    if network.asn is not None:
-        fields["asn"] = str(network.asn)
-    if network.remarks:
-        fields["remarks"] = msgspec.json.encode(network.remarks).decode()
-    if raw and network.raw:
-        fields["raw"] = packed(network.raw)
-    return fields
+    return _NETWORK.to_hash(network if raw else replace(network, raw=b""))
 
 
 def from_hash(fields: dict[str, str]) -> Network:
     """The network whose hash has `fields`. Raises `fields.Damaged`, a ValueError, if they are no network's."""
-    cidrs = tuple(read.required(fields, "cidrs").split(" ", MOST_CIDRS))
-    if not all(map(read.is_cidr, cidrs)):
-        raise read.Damaged("cidrs", "are no networks")
-    return Network(
-        cidrs=cidrs,
-        source=read.word(fields, "source") or read.required(fields, "source"),
-        registry=read.required(fields, "registry") and (read.word(fields, "registry") or ""),  # of an import: empty
-        fetched=read.moment(fields, "fetched"),
-        asn=read.whole_or_none(fields, "asn"),
-        remarks=read.texts(fields, "remarks"),
-        raw=_raw(fields) if "raw" in fields else b"",
-        **{name: read.text(fields, name) for name in _TEXTS},
-    )
-
-
-def _raw(fields: dict[str, str]) -> bytes:
-    try:
-        return unpacked(read.required(fields, "raw"))
-    except ValueError as error:
-        raise read.Damaged("raw", "is no compressed answer") from error
-
-
-# The hash of a cell.
-
-CELL_FIELDS = {
-    "asked": "when, UTC epoch seconds",
-    "result": "`found`, `none` (no registry has a network there), `failed`",
-    "network": "CIDR of the network that it is in",
-    "asn": "autonomous system that announces it",
-    "until": "not to be asked about again before, UTC epoch seconds",
-    "tries": "failures one after the other",
-    "problem": "what went wrong",
-}
-"""Every field of a cell's hash and what it holds. Absent values have no field."""
-
-_OUTCOMES = frozenset(map(str, Outcome))
+    return Network(**dict(zip(_NETWORK.fields, _NETWORK.values(fields), strict=True)))
 
 
 def cell_to_hash(cell: Cell) -> dict[str, str]:
     """The cell's hash."""
-    fields = {"asked": f"{cell.asked:.0f}", "result": str(cell.result)}
-    fields |= {name: str(value) for name in ("network", "asn", "tries", "problem") if (value := getattr(cell, name))}
-    if cell.until:
-        fields["until"] = f"{cell.until:.0f}"
-    return fields
+    return _CELL.to_hash(cell)
 
 
 def cell_from_hash(cidr: str, fields: dict[str, str]) -> Cell:
     """The cell whose hash has `fields`. Raises `fields.Damaged`, a ValueError, if they are no cell's."""
-    return Cell(
-        cidr=cidr,
-        asked=read.moment(fields, "asked"),
-        result=Outcome(read.one_of(fields, "result", _OUTCOMES)),
-        network=read.cidr(fields, "network"),
-        asn=read.whole_or_none(fields, "asn"),
-        until=read.moment(fields, "until") if "until" in fields else 0.0,
-        tries=read.whole(fields, "tries") if "tries" in fields else 0,
-        problem=read.text(fields, "problem") or "",
-    )
-
-
-def packed(raw: bytes) -> str:
-    """An answer as text, compressed."""
-    return base64.b64encode(zlib.compress(raw, 6)).decode("ascii")
-
-
-def unpacked(text: str) -> bytes:
-    """The answer in that text. Raises ValueError for what is none, or unfolds to more than 1 MiB."""
-    try:
-        machine = zlib.decompressobj()
-        raw = machine.decompress(base64.b64decode(text, validate=True), _RAW_MOST)
-    except zlib.error as error:
-        raise ValueError(f"not compressed: {error}") from error
-    if machine.unconsumed_tail:
-        raise ValueError("it unfolds to too much")
-    return raw
+    return Cell(cidr=cidr, **dict(zip(_CELL.fields, _CELL.values(fields), strict=True)))

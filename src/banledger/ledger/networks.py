@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from banledger.clock import is_future
-from banledger.ledger.keys import Keyspace, token
+from banledger.ledger.keys import Keyspace
 from banledger.ledger.network import (
     LONGEST_PAUSE_S,
     Cell,
@@ -19,6 +19,7 @@ from banledger.ledger.network import (
     from_hash,
     to_hash,
 )
+from banledger.ledger.tokens import token
 from banledger.net.prefix import block
 from banledger.stores.api import Engine, Hash, Held, Reader, Repair, Scored
 from banledger.stores.change import Mark

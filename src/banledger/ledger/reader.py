@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from banledger.errors import LedgerMissing, LedgerNewer, LedgerOlder, NotALedger, SettingsError
 from banledger.ledger.ban import Ban, from_hash
-from banledger.ledger.keys import DAY, DIMENSIONS, LAYOUT, Keyspace
+from banledger.ledger.dimensions import DAY
+from banledger.ledger.keys import DIMENSIONS, LAYOUT, Keyspace
 from banledger.ledger.networks import NetworksReader
 from banledger.ledger.source import STOPPED, Source
 from banledger.ledger.source import parsed as parsed_source

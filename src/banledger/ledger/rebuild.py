@@ -18,11 +18,14 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from banledger.ledger import scan as contents
-from banledger.ledger.ban import PENDING, Ban, from_hash, to_hash, with_whole_users
-from banledger.ledger.keys import DAY, DIMENSIONS, LAYOUT, Keyspace, source_token
+from banledger.ledger.ban import PENDING, Ban, from_hash, to_hash
+from banledger.ledger.dimensions import DAY
+from banledger.ledger.keys import DIMENSIONS, LAYOUT, Keyspace
 from banledger.ledger.mending import Mending
+from banledger.ledger.merge import with_whole_users
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.reader import gap_from_hash
+from banledger.ledger.tokens import source_token
 from banledger.stores.api import Engine, Hash, Repair
 from banledger.stores.change import Mark
 from banledger.stores.fields import YEAR_3000

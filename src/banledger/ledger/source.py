@@ -6,12 +6,14 @@ writer's timeline begins before the end of an earlier one's, it is shifted: two 
 runs since then, others so that the later one follows. So orders of one source always compare.
 """
 
-from functools import lru_cache
-from typing import TypeAlias
+from collections.abc import Mapping
+from functools import lru_cache, partial
+from typing import Annotated, TypeAlias
 
 from msgspec import Struct
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
+from banledger.ledger.hash_codec import SHORT, TEXT, WORD, Field, Form, HashCodec, one_of, optional
 from banledger.spool.events import HeldLine, StartLine, StopLine
 from banledger.stores import fields as read
 
@@ -28,31 +30,65 @@ Name: TypeAlias = tuple[str, str]
 """Server label and jail."""
 
 
-class Source(Struct, frozen=True):
-    """One jail of one server. Moments are seconds, `since` by the wall clock, the others on the source's timeline.
+def _read_past(fields: Mapping[str, str], name: str) -> str:
+    """The writers before, each with a shift that is a number."""
+    text = read.text(fields, name, 64 * 1024) or ""
+    for one in text.split():
+        writer, _, shift = one.partition(":")
+        read.word({name: writer}, name)
+        read.moment({name: shift or "0"}, name, -read.YEAR_3000)
+    return text
 
-    state    running, stopped, or left (the jail goes on, its bans are not seen any more); empty: no start was seen
-    since    when that began
-    version  fail2ban's
-    writer   who writes now, or wrote last; `past`: those before, each with its shift; `rival`: another that writes too
-    begun    since when the writer is the only one, mostly its start; `latest`: the last moment known
-    shift    what the writer's orders are moved by
-    boot     id of the machine's boot; `epoch`: where on the timeline its clock began
+
+_WORD = optional(WORD, "")
+_ON_TIMELINE = optional(Form(partial(read.moment, least=-read.YEAR_3000), str), 0.0)
+
+
+class Source(Struct, frozen=True):
+    """One jail of one server, and the table of its hash's fields. Absent fields are empty or 0.
+
+    `since` is a moment by the wall clock, the others are on the source's timeline. `state` is empty where no start was
+    seen.
     """
 
-    server: str
-    jail: str
-    state: str = ""
-    since: float = 0.0
-    version: str = ""
-    writer: str = ""
-    past: str = ""
-    rival: str = ""
-    begun: float = 0.0
-    latest: float = 0.0
-    shift: float = 0.0
-    boot: str = ""
-    epoch: float = 0.0
+    server: Annotated[str, Field(TEXT, "label of the server")]
+    jail: Annotated[str, Field(TEXT, "jail")]
+    state: Annotated[
+        str,
+        Field(
+            optional(one_of(_STATES), ""),
+            "`running`; `stopped` (fail2ban or the jail ended: none of its bans is in force); `left` (the jail goes on"
+            " without the action)",
+        ),
+    ] = ""
+    since: Annotated[float, Field(_ON_TIMELINE, "when that began, UTC epoch seconds")] = 0.0
+    version: Annotated[str, Field(optional(SHORT, ""), "fail2ban's version")] = ""
+    writer: Annotated[str, Field(_WORD, "the action object that writes, or wrote last (see spool-format.md)")] = ""
+    past: Annotated[
+        str,
+        Field(
+            optional(Form(_read_past), ""),
+            "the writers before, newest last, each with its shift if it has one; the last 512",
+        ),
+    ] = ""
+    rival: Annotated[
+        str, Field(_WORD, "a second writer that is heard at the same time: snapshots are then no evidence")
+    ] = ""
+    begun: Annotated[
+        float,
+        Field(_ON_TIMELINE, "since when the writer is the only one, on the source's timeline: mostly its start"),
+    ] = 0.0
+    latest: Annotated[
+        float, Field(_ON_TIMELINE, "the last moment heard of, on the source's timeline; may lag by a minute")
+    ] = 0.0
+    shift: Annotated[
+        float,
+        Field(
+            _ON_TIMELINE, "seconds by which the writer's timeline is moved, so that it follows on the writers before"
+        ),
+    ] = 0.0
+    boot: Annotated[str, Field(_WORD, "id of the machine's boot")] = ""
+    epoch: Annotated[float, Field(_ON_TIMELINE, "where on the timeline the clock of that boot began")] = 0.0
 
     @property
     def shifts(self) -> dict[str, float]:
@@ -68,22 +104,8 @@ def _shifts(past: str) -> dict[str, float]:
     return {writer: float(shift or 0.0) for writer, _, shift in pairs}
 
 
-FIELDS = {
-    "server": "label of the server",
-    "jail": "jail",
-    "state": "`running`; `stopped` (fail2ban or the jail ended: none of its bans is in force); `left` (the jail "
-    "goes on without the action)",
-    "since": "when that began, UTC epoch seconds",
-    "version": "fail2ban's version",
-    "writer": "the action object that writes, or wrote last (see spool-format.md)",
-    "past": "the writers before, newest last, each with its shift if it has one; the last 512",
-    "rival": "a second writer that is heard at the same time: snapshots are then no evidence",
-    "begun": "since when the writer is the only one, on the source's timeline: mostly its start",
-    "latest": "the last moment heard of, on the source's timeline; may lag by a minute",
-    "shift": "seconds by which the writer's timeline is moved, so that it follows on the writers before",
-    "boot": "id of the machine's boot",
-    "epoch": "where on the timeline the clock of that boot began",
-}
+_CODEC = HashCodec(Source)
+FIELDS = _CODEC.docs
 """Every field of a source's hash and what it holds. Absent: empty or 0."""
 
 
@@ -102,40 +124,12 @@ def parsed(fields: dict[str, str], name: Name) -> Source:
     for part, text in zip(("server", "jail"), name, strict=True):
         if fields.get(part, text) != text:
             raise read.Damaged(part, "is another source's")
-    words = {field: read.word(fields, field) or "" for field in ("writer", "rival", "boot")}
-    moments = {
-        field: read.moment(fields, field, -read.YEAR_3000) if field in fields else 0.0
-        for field in ("since", "begun", "latest", "shift", "epoch")
-    }
-    return Source(
-        server=name[0],
-        jail=name[1],
-        state=read.one_of(fields, "state", _STATES) if "state" in fields else "",
-        version=read.text(fields, "version", 256) or "",
-        past=_read_past(fields),
-        writer=words["writer"],
-        rival=words["rival"],
-        boot=words["boot"],
-        since=moments["since"],
-        begun=moments["begun"],
-        latest=moments["latest"],
-        shift=moments["shift"],
-        epoch=moments["epoch"],
-    )
-
-
-def _read_past(fields: dict[str, str]) -> str:
-    """The writers before, each with a shift that is a number."""
-    text = read.text(fields, "past", 64 * 1024) or ""
-    for one in text.split():
-        writer, _, shift = one.partition(":")
-        read.word({"past": writer}, "past")
-        read.moment({"past": shift or "0"}, "past", -read.YEAR_3000)
-    return text
+    return Source(*_CODEC.values(fields | {"server": name[0], "jail": name[1]}))
 
 
 def to_hash(source: Source) -> dict[str, str]:
-    return {name: str(value) for name, value in asdict(source).items() if value}
+    """The source's hash."""
+    return _CODEC.to_hash(source)
 
 
 def started(source: Source, line: StartLine) -> Source:

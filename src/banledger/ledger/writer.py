@@ -18,16 +18,19 @@ from banledger import __version__
 from banledger.errors import StoreError, StoreUnavailable
 from banledger.geo.place import Locate
 from banledger.ledger.aside import Aside, waiting
-from banledger.ledger.ban import PENDING, Ban, Subject, address_of, begin, merge, place_at, subject_of
+from banledger.ledger.ban import PENDING, Ban, Subject
 from banledger.ledger.ids import ban_id
-from banledger.ledger.keys import LAYOUT, Keyspace, text_of
+from banledger.ledger.keys import LAYOUT, Keyspace
 from banledger.ledger.labels import NAMELESS, OWNER, LabelTable
-from banledger.ledger.network import of_line
+from banledger.ledger.merge import address_of, begin, merge, place_at, subject_of
+from banledger.ledger.network_line import of_line
 from banledger.ledger.networks import Networks
 from banledger.ledger.positions import StoredPositions
 from banledger.ledger.reader import LedgerReader, read_ban, remains, zone_of
 from banledger.ledger.rebuilding import Signs
+from banledger.ledger.snapshots import Snapshots
 from banledger.ledger.sources import Sources
+from banledger.ledger.tokens import text_of
 from banledger.settings import machine_id, machine_zone
 from banledger.spool.events import BanLine, Event, GapLine, HeldLine, NetworkLine, TicketLine
 from banledger.spool.position import Position, Writer
@@ -127,6 +130,7 @@ class Ledger(LedgerReader):
         self._calendar = calendar(self.zone)
         self._machine = machine or machine_id() or NAMELESS
         self._sources = Sources(engine, keyspace)
+        self._snapshots = Snapshots(engine, keyspace)
         self._aside = Aside(engine, keyspace)
         self._mine = {text_of(name.removeprefix(OWNER)) for name in meta if self._owns(meta, name)}
         self._positions = StoredPositions(engine, keyspace)
@@ -216,7 +220,8 @@ class Ledger(LedgerReader):
         done = self._record_bans(tickets, locate)
         done += Recorded(lines=len(taken), gaps=gaps_recorded, networks=learned)
         for snapshot in self._sources.snapshots(held):
-            done += self._record_bans(self._sources.judge(snapshot), locate)
+            begun = self._sources.since((snapshot[0].server, snapshot[0].jail))
+            done += self._record_bans(self._snapshots.judge(snapshot, begun), locate)
         self._sources.save()
         if advances and (held or self._carried):
             self._engine.advance(advances)

@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from banledger.ledger.ban import PENDING, Ban
 from banledger.ledger.ids import is_ban_id
-from banledger.ledger.keys import token
 from banledger.ledger.network import Network
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.reader import LedgerReader
+from banledger.ledger.tokens import token
 from banledger.net.address import canonical_address
 from banledger.net.prefix import Block, block
 from banledger.net.special import kind_of

@@ -9,9 +9,10 @@ from msgspec.structs import replace
 
 from banledger.errors import QuestionError
 from banledger.ledger.ban import Ban
-from banledger.ledger.keys import DAY, text_of, token
+from banledger.ledger.dimensions import DAY
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.reader import Gap, LedgerReader
+from banledger.ledger.tokens import text_of, token
 from banledger.report import columns, ranked, tallied
 from banledger.report.answers import Count, Day, Report, Top
 from banledger.report.natural import natural

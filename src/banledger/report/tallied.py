@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from banledger.ledger.keys import DAY
+from banledger.ledger.dimensions import DAY
 from banledger.ledger.reader import LedgerReader
 from banledger.report.query import PRIVATE, Query
 from banledger.report.walk import token_of

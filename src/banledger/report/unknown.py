@@ -5,8 +5,9 @@ from difflib import get_close_matches
 from itertools import islice
 
 from banledger.geo.countries import NAMES, name_of
-from banledger.ledger.keys import DAY, text_of
+from banledger.ledger.dimensions import DAY
 from banledger.ledger.reader import LedgerReader
+from banledger.ledger.tokens import text_of
 from banledger.report.query import PRIVATE, Query
 from banledger.report.walk import token_of
 

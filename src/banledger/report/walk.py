@@ -11,9 +11,9 @@ from datetime import date, timedelta
 from msgspec import Struct
 
 from banledger.ledger.ban import Ban
-from banledger.ledger.keys import token
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.reader import LedgerReader
+from banledger.ledger.tokens import token
 from banledger.report.match import matcher
 from banledger.report.query import PRIVATE, Query, Span
 from banledger.stores.pages import pages

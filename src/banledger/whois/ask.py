@@ -7,7 +7,8 @@ from typing import Protocol
 
 from banledger.errors import LedgerMissing, LookupFailed, QuestionError
 from banledger.geo.registered import locate
-from banledger.ledger.network import SHORTEST, Answer, Outcome, cell_of, line_of
+from banledger.ledger.network import SHORTEST, Answer, Outcome, cell_of
+from banledger.ledger.network_line import line_of
 from banledger.ledger.writer import open_to_read
 from banledger.net.prefix import block
 from banledger.net.special import described, embedded

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banledger.importer.ancestor import Command, Summary, ban_line, import_bans, import_networks
-from banledger.ledger.network import of_line
+from banledger.ledger.network_line import of_line
 from banledger.ledger.progress import silent
 from banledger.spool.events import BanLine, NetworkLine, decode
 from tests.support.lines import T0

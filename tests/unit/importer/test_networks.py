@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from banledger.geo.countries import ISO
 from banledger.importer.networks import network_of
-from banledger.ledger.network import Network, line_of, of_line
+from banledger.ledger.network import Network
+from banledger.ledger.network_line import line_of, of_line
 from banledger.spool.events import NetworkLine, decode
 
 NOW = 1_795_500_000.0

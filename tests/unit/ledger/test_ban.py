@@ -1,34 +1,19 @@
-"""The record of a ban and how lines merge into it."""
+"""The hash of a ban."""
+
+from typing import Annotated
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
-from banledger.ledger.ban import (
-    PENDING,
-    RESTORED,
-    Ban,
-    address_of,
-    begin,
-    from_hash,
-    merge,
-    subject_of,
-    to_hash,
-    with_whole_users,
-)
+from banledger.ledger.ban import CODEC, GUARDED, STANDING_FIELDS, Ban, from_hash, to_hash
+from banledger.ledger.hash_codec import WORD, Field, HashCodec, optional
+from banledger.ledger.merge import address_of, begin, subject_of
 from banledger.spool.events import TicketLine
-from tests.support.lines import T0, amendments, ban, ended_ticket, held_ticket, nowhere, prolong, unban
-
-BLANK = Ban("x" * 20, "web1", "sshd", "192.0.2.1", T0, "2026-11-23", 2, "192.0.2.1", "public", "DE", "test")
-
-
-def merged(*lines: TicketLine) -> Ban:
-    """The record after these lines."""
-    record = BLANK
-    for line in lines:
-        record = merge(record, line)
-    return record
+from banledger.stores.fields import Damaged
+from tests.support.lines import amendments, ban, nowhere
+from tests.unit.ledger.test_merge import merged
 
 
 @pytest.mark.parametrize(
@@ -48,130 +33,10 @@ def test_a_hash_has_the_fid_only_where_it_is_not_the_address(fid: str, ip: str, 
     assert {name: found[name] for name in ("ip", "fid") if name in found} == fields
 
 
-@given(st.lists(amendments, max_size=7).flatmap(lambda some: st.tuples(st.just(some), st.permutations(some + some))))
-def test_any_order_and_any_repetition_of_lines_leaves_the_same_record(
-    orders: tuple[list[TicketLine], list[TicketLine]],
-) -> None:
-    once, shuffled = orders
-    assert merged(*once) == merged(*shuffled)
-
-
 @given(st.lists(amendments, max_size=5))
 def test_a_record_survives_its_hash(lines: list[TicketLine]) -> None:
     record = merged(*lines)
     assert from_hash(record.id, to_hash(record)) == record
-
-
-def test_a_line_that_says_nothing_new_returns_the_very_record() -> None:
-    record = merged(ban())
-    assert merge(record, ban()) is record
-
-
-def test_a_restored_line_never_changes_a_live_record() -> None:
-    record = merged(ban(bancount=1))
-    assert merge(record, ban(restored=1, seen=T0 + 500, bancount=2, bantime=9)) is record
-
-
-def test_a_restored_line_fills_a_hole_with_the_count_fail2ban_had_before() -> None:
-    record = merged(ban(restored=1, bancount=3))
-    assert (record.origin, record.bancount) == (RESTORED, 2)
-
-
-def test_a_live_line_takes_the_place_of_a_restored_one() -> None:
-    record = merged(ban(restored=1, seen=T0 + 9, failures=1), ban(failures=7))
-    assert (record.origin, record.failures, record.seen) == ("live", 7, T0 + 1)
-
-
-def test_an_imported_line_yields_to_whatever_fail2ban_said_itself() -> None:
-    imported = ban(origin="import", seen=T0 + 9, failures=1, bantime=0)
-    assert merged(ban(restored=1), imported) == merged(imported, ban(restored=1)) == merged(ban(restored=1))
-    record = merged(ban())
-    assert merge(record, imported) is record
-    assert merged(imported, ban()).failures == 5
-
-
-def test_an_imported_line_does_not_open_a_record_again() -> None:
-    assert merged(ban(), unban(seen=T0 + 5), ban(origin="import", seen=T0 + 9)).unbanned == T0 + 5
-
-
-def test_an_imported_country_is_worth_more_than_the_registrys_whatever_comes_first() -> None:
-    lines = [ban(), ban(origin="import", country="CN"), ban(origin="import", country="AT")]
-    for some in (lines, lines[::-1]):
-        record = merged(*some)
-        assert (record.country, record.country_from, record.origin) == ("AT", "import", "live")
-
-
-@pytest.mark.parametrize("country", ["", "XX", "cn", "C", "CHN", "4D", "A:", "Ää", "\u0391\u0392"])
-def test_what_is_no_country_is_ignored(country: str) -> None:
-    record = merged(ban(origin="import", country=country))
-    assert (record.country, record.country_from) == ("DE", "test")
-
-
-def test_a_country_is_taken_from_imports_only_and_for_public_addresses_only() -> None:
-    assert merged(ban(country="CN")).country == "DE"
-    private = replace(BLANK, scope="private", country=None, country_from=None)
-    assert merge(private, ban(origin="import", country="CN")).country is None
-
-
-def test_a_prolong_changes_the_term_and_a_later_one_again() -> None:
-    record = merged(ban(), prolong(seen=T0 + 3, bantime=900), prolong(seen=T0 + 2, bantime=700))
-    assert (record.bantime, record.bancount, record.expires) == (900, 2, T0 + 900)
-
-
-def test_an_unban_closes_the_record_and_keeps_it() -> None:
-    record = merged(ban(), unban(seen=T0 + 5))
-    assert (record.unbanned, record.open, record.failures) == (T0 + 5, False, 5)
-
-
-def test_a_live_ban_after_the_unban_opens_the_record_again_and_a_prolong_does_not() -> None:
-    assert merged(ban(), unban(seen=T0 + 5), prolong(seen=T0 + 6)).unbanned == T0 + 5
-    again = merged(ban(), unban(seen=T0 + 5), ban(seen=T0 + 7))
-    assert (again.unbanned, again.unbanned_before, again.reopened) == (None, T0 + 5, T0 + 7)
-
-
-def test_an_unban_after_a_clock_step_back_lifts_the_ban() -> None:
-    lifted = merged(ban(seen=T0 + 3600), unban(seen=T0 + 5, at=T0 + 3605))
-    assert (lifted.open, lifted.unbanned) == (False, T0 + 5)
-    assert to_hash(lifted)["order"] == f'{{"unbanned":{T0 + 3605}}}'
-
-
-def test_what_a_snapshot_lacks_has_ended_and_what_a_later_one_has_is_in_force_again() -> None:
-    ended = merged(ban(), ended_ticket(seen=T0 + 50, reason="not restored"))
-    assert (ended.open, ended.ended, ended.ended_because) == (False, T0 + 50, "not restored")
-    again = merge(ended, held_ticket(seen=T0 + 60))
-    assert (again.open, again.ended, again.held) == (True, None, T0 + 60)
-    assert merged(ban(seen=T0 + 51), ended_ticket(seen=T0 + 50)).open
-
-
-def test_an_unban_of_one_that_a_snapshot_ended_is_what_counts() -> None:
-    record = merged(ban(), ended_ticket(seen=T0 + 50), unban(seen=T0 + 51))
-    assert (record.unbanned, record.ended) == (T0 + 51, None)
-
-
-def test_an_imported_ban_is_in_force_only_if_fail2ban_says_so() -> None:
-    record = merged(ban(origin="import", bantime=-1))
-    assert not record.open
-    assert merge(record, held_ticket(seen=T0 + 60)).open
-    assert merge(record, ban(restored=1)).open
-
-
-def test_an_amendment_before_its_ban_waits() -> None:
-    assert merged(unban(seen=T0 + 5)).origin == PENDING
-    assert merged(unban(seen=T0 + 5), ban()).unbanned == T0 + 5
-
-
-def test_user_names_lose_what_the_filter_put_before_them() -> None:
-    assert merged(ban(users=("invalid user bob", "bob", ""))).users == ("bob",)
-
-
-def test_a_restored_record_has_the_names_out_of_the_text_that_fail2ban_restores() -> None:
-    text = "['root', 'pi']"
-    assert merged(ban(restored=1, users=(text,))).users == ("pi", "root")
-    assert merged(ban(users=(text,))).users == (text,)
-    old = replace(merged(ban(restored=1)), users=(text,))
-    assert with_whole_users(old) == merged(ban(restored=1, users=(text,)))
-    live = merged(ban(users=(text,)))
-    assert with_whole_users(live) is live
 
 
 def test_a_ban_without_end_never_expires() -> None:
@@ -179,16 +44,27 @@ def test_a_ban_without_end_never_expires() -> None:
     assert (record.expires, to_hash(record)["expires"]) == (float("inf"), "never")
 
 
-def test_the_subject_has_the_canonical_address_and_the_second_of_the_database() -> None:
-    subject = subject_of(ban("::ffff:192.0.2.1", time=T0 + 0.6))
-    assert (subject.fid, subject.time) == ("192.0.2.1", T0 + 1)
+class _WiderBan(Ban, frozen=True):
+    """A ban with one more field in the table."""
+
+    reverse: Annotated[str | None, Field(optional(WORD), "name of the address", part="place", standing=True)] = None
 
 
-def test_a_jail_with_its_own_id_may_still_know_the_address() -> None:
-    assert address_of(ban("alice", ip="2001:DB8::1")) == "2001:db8::1"
-    assert address_of(ban("alice")) is None
+def test_a_field_in_the_table_is_in_hash_docs_guard_and_round_trip() -> None:
+    codec = HashCodec(_WiderBan)
+    wider = _WiderBan(**asdict(merged(ban())), reverse="host.example")
+    fields = codec.to_hash(wider)
+    assert fields["reverse"] == "host.example"
+    assert _WiderBan(wider.id, *codec.values(fields)) == wider
+    assert codec.values(codec.to_hash(replace(wider, reverse=None)))[-1] is None
+    assert codec.docs["reverse"] == "name of the address"
+    assert "reverse" in codec.names(lambda field: field.standing)
+    with pytest.raises(Damaged) as damaged:
+        codec.values(fields | {"reverse": "\n"})
+    assert damaged.value.field == "reverse"
 
 
-def test_a_bantime_beyond_any_date_is_cut() -> None:
-    assert merged(ban(bantime=2**50)).bantime == merged(prolong(bantime=2**53)).bantime == 2**37
-    assert merged(ban(bantime=-(2**40))).bantime == -1
+def test_a_change_is_conditional_on_all_that_may_change_but_the_log_lines() -> None:
+    fixed = {"server", "jail", "fid", "time", "day", "hour", "ip", "scope", "located", "located_from"}
+    assert set(GUARDED) == set(CODEC.fields) - fixed - {"matches"}
+    assert set(STANDING_FIELDS) <= set(GUARDED)

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banledger.ledger.ban import FIELDS, Ban, merge, to_hash
-from banledger.ledger.keys import Keyspace, describe, months_of, text_of, token
+from banledger.ledger.ban import FIELDS, Ban, to_hash
+from banledger.ledger.keys import Keyspace, describe, months_of
+from banledger.ledger.merge import merge
+from banledger.ledger.tokens import text_of, token
 from tests.support.lines import T0, ban, prolong, unban
-from tests.unit.ledger.test_ban import BLANK
+from tests.unit.ledger.test_merge import BLANK
 
 ROOT = Path(__file__).parents[3]
 KEYS = Keyspace()

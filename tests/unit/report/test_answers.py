@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from banledger.ledger.ban import Ban
-from banledger.ledger.keys import text_of, token
 from banledger.ledger.reader import LedgerReader
+from banledger.ledger.tokens import text_of, token
 from banledger.ledger.writer import open_to_read
 from banledger.report import ranked
 from banledger.report import summary as stats

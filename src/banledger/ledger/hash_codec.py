@@ -1,0 +1,135 @@
+"""The hash of a struct, made from its fields: each field stands once, with its form, its description and its rules.
+
+    class Cell(Struct, frozen=True):
+        cidr: str                                                       # no field of the hash
+        asked: Annotated[float, Field(SECONDS, "when, UTC epoch seconds")]
+        tries: Annotated[int, Field(optional(WHOLE, 0), "failures one after the other")] = 0
+
+    CODEC = HashCodec(Cell)
+
+Reading is strict: what no ledger writes raises `fields.Damaged`, which names the field.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from operator import attrgetter
+from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from banledger.stores import fields as read
+
+Read: TypeAlias = Callable[[Mapping[str, str], str], Any]
+"""Reads a value from a hash (fields, name of the field). Raises `fields.Damaged`."""
+
+
+class Form(Struct, frozen=True):
+    """How a value is text. `needed`: every hash has the field; else `absent` is the value where it has none.
+
+    `write` may be None: the value is its own text.
+    """
+
+    read: Read
+    write: Callable[[Any], str] | None = None
+    needed: bool = True
+    absent: object = None
+
+
+def optional(form: Form, absent: object = None) -> Form:
+    """The same form of a field that a hash may lack."""
+    return replace(form, needed=False, absent=absent)
+
+
+def one_of(words: frozenset[str] | Mapping[str, object]) -> Form:
+    """One of these words."""
+    return Form(partial(read.one_of, words=words))
+
+
+def json_text(value: object) -> str:
+    """The value as JSON."""
+    return msgspec.json.encode(value).decode()
+
+
+TEXT = Form(read.required)
+SHORT = Form(partial(read.text, most=256))
+WORD = Form(read.word)
+WHOLE = Form(read.whole, str)
+MOMENT = Form(read.moment, "{:.6f}".format)
+SECONDS = Form(read.moment, "{:.0f}".format)
+TEXTS = optional(Form(read.texts, json_text), ())
+COUNTRY = Form(read.country)
+CIDR = Form(read.cidr)
+
+
+class Field(Struct, frozen=True):
+    """What is to be known of a field.
+
+    doc       what it holds, for docs/keyspace.md
+    part      of a ban, the join that changes it; empty: it never changes
+    guarded   whether a change is made only if the field is still as it was; only if it has a `part`
+    standing  whether it may change and decides in which sets and lists the ban stands
+    exported  whether JSON and CSV have it
+    """
+
+    form: Form
+    doc: str
+    part: Literal["", "base", "term", "end", "place"] = ""
+    guarded: bool = True
+    standing: bool = False
+    exported: bool = True
+
+
+class HashCodec:
+    """The hash of one kind of struct. Attributes of the struct without a `Field` are not in the hash."""
+
+    def __init__(self, struct: type[Struct]) -> None:
+        self.fields: dict[str, Field] = dict(_fields_of(struct))
+        forms = [(name, field.form) for name, field in self.fields.items()]
+        self._plain = tuple([name for name, form in forms if form.needed and not form.write])
+        self._needed = tuple([(name, form.write) for name, form in forms if form.needed and form.write])
+        self._optional = tuple([(name, form.write, form.absent) for name, form in forms if not form.needed])
+        self._plain_of = _getter(self._plain)
+        self._needed_of = _getter([name for name, _ in self._needed])
+        self._optional_of = _getter([name for name, _, _ in self._optional])
+        self._reads = tuple([(name, form.read, form.needed, form.absent) for name, form in forms])
+
+    @property
+    def docs(self) -> dict[str, str]:
+        """Every field of the hash and what it holds."""
+        return {name: field.doc for name, field in self.fields.items()}
+
+    def names(self, wanted: Callable[[Field], bool]) -> tuple[str, ...]:
+        """The names of the fields that are wanted."""
+        return tuple([name for name, field in self.fields.items() if wanted(field)])
+
+    def to_hash(self, value: Struct) -> dict[str, str]:
+        """The hash, text for text."""
+        fields: dict[str, str] = dict(zip(self._plain, self._plain_of(value), strict=True))
+        for (name, write), part in zip(self._needed, self._needed_of(value), strict=True):
+            fields[name] = write(part)
+        for (name, write_or_none, absent), part in zip(self._optional, self._optional_of(value), strict=True):
+            if part is not None and part != absent:
+                fields[name] = write_or_none(part) if write_or_none else part
+        return fields
+
+    def values(self, fields: Mapping[str, str]) -> list[Any]:
+        """The struct's attributes, from its hash, in their order. Raises `fields.Damaged`, a ValueError."""
+        return [
+            read_(fields, name) if needed or name in fields else absent for name, read_, needed, absent in self._reads
+        ]
+
+
+def _fields_of(struct: type[Struct]) -> list[tuple[str, Field]]:
+    hints = get_type_hints(struct, include_extras=True)
+    annotated = [(name, get_args(hint)[1:]) for name, hint in hints.items() if get_origin(hint) is Annotated]
+    found = {name: notes[0] for name, notes in annotated if isinstance(notes[0], Field)}
+    return [(name, found[name]) for name in struct.__struct_fields__ if name in found]
+
+
+def _getter(names: Sequence[str]) -> Callable[[Struct], tuple[Any, ...]]:
+    """All of these attributes as a tuple, however many they are."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda value: tuple([getattr(value, name) for name in names])

@@ -1,0 +1,37 @@
+"""The table of dimensions."""
+
+from msgspec.structs import replace
+
+from banledger.ledger.dimensions import INDEXED, TABLE
+from banledger.ledger.keys import Keyspace
+from banledger.ledger.tokens import text_of
+from tests.support.lines import ban
+from tests.unit.ledger.test_merge import merged
+
+KEYS = Keyspace()
+RECORD = replace(
+    merged(ban("a: fid", users=("root", "a|b"))), jail="a|b", network="192.0.2.0/24", asn=64496, org="Example Org"
+)
+
+
+def test_a_ban_stands_in_the_sets_and_tallies_of_its_tokens() -> None:
+    sets = {KEYS.members(name, tok) for name in INDEXED for tok in TABLE[name].tokens(RECORD)}
+    assert set(KEYS.standing(RECORD).sets) == sets
+    tallies = {
+        (KEYS.count(RECORD.id[:4], RECORD.day, row.name), tok)
+        for row in TABLE.values()
+        if row.tallied
+        for tok in row.tokens(RECORD)
+    }
+    assert set(KEYS.tallies(RECORD)) == tallies
+
+
+def test_a_value_has_the_token_that_its_bans_have() -> None:
+    for row in TABLE.values():
+        if row.noun:
+            assert all(row.token_of(text_of(tok)) == tok for tok in row.tokens(RECORD)), row.name
+
+
+def test_every_filter_has_a_name_for_its_value_and_a_help() -> None:
+    assert all(bool(row.metavar) == bool(row.help) for row in TABLE.values())
+    assert {name for name, row in TABLE.items() if row.metavar} == {"ip", "jail", "country", "server", "user", "asn"}
