@@ -18,7 +18,7 @@ from banledger.errors import BanledgerError
 from banledger.geo.place import Place
 from banledger.ledger.aside import text_of
 from banledger.ledger.check import check
-from banledger.ledger.copy import End, Target, copy, verify
+from banledger.ledger.copy import CopyEnd, Target, copy, verify
 from banledger.ledger.keys import describe, kinds_of_keys
 from banledger.ledger.labels import LabelTable
 from banledger.ledger.network import Cell, Network, Outcome, Pause
@@ -256,7 +256,7 @@ def run_all(engine: Engine, key: str) -> None:
             with suppress(BanledgerError):
                 one_whois.step(ledger, NOW)
     with suppress(BanledgerError):
-        one = End(engine, KEYS)
+        one = CopyEnd(engine, KEYS)
         other = Target(ReferenceEngine(Store(), standing_of), KEYS)
         copy(one, other)
         assert all(visible(line).isprintable() for line in verify(one, other))

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from banledger.errors import StoreError
 from banledger.ledger import scan as contents
 from banledger.ledger.check import check
-from banledger.ledger.copy import Copied, End, Target, copy, verify
+from banledger.ledger.copy import Copied, CopyEnd, Target, copy, verify
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.network import Cell, Network, Outcome
 from banledger.ledger.networks import NetworksReader
@@ -48,8 +48,8 @@ def source(tmp_path: Path) -> Iterator[Ledger]:
     ledger.close()
 
 
-def end(ledger: Ledger) -> End:
-    return End(ledger.store(), ledger.keys)
+def end(ledger: Ledger) -> CopyEnd:
+    return CopyEnd(ledger.store(), ledger.keys)
 
 
 def plain(contents: dict[str, object]) -> dict[str, object]:

@@ -14,7 +14,7 @@ from banledger.cli.progress import ProgressBars
 from banledger.errors import LedgerFaulty, LedgerOlder
 
 if TYPE_CHECKING:
-    from banledger.ledger.copy import Copied, End, Target
+    from banledger.ledger.copy import Copied, CopyEnd, Target
     from banledger.ledger.rebuild import Rebuilt
     from banledger.settings import Settings
     from banledger.stores.api import Engine
@@ -158,14 +158,14 @@ def _settings(flags: dict[str, str | None], password_file: str | None = None) ->
 
 
 @contextmanager
-def _source(settings: "Settings") -> "Iterator[End]":
-    from banledger.ledger.copy import End
+def _source(settings: "Settings") -> "Iterator[CopyEnd]":
+    from banledger.ledger.copy import CopyEnd
     from banledger.ledger.writer import open_to_read
     from banledger.stores.connect import access
 
     reader = open_to_read(settings.store, settings.prefix, access(settings))
     try:
-        yield End(reader.store(), reader.keys)
+        yield CopyEnd(reader.store(), reader.keys)
     finally:
         reader.close()
 

@@ -42,7 +42,7 @@ class Copied(Struct, frozen=True):
     unreadable: int = 0
 
 
-class End(Struct, frozen=True):
+class CopyEnd(Struct, frozen=True):
     """One side of a copy."""
 
     engine: Reader
@@ -80,7 +80,7 @@ def _gap_change(keys: Keyspace, id_: str, old: Hash, new: Hash) -> Change | None
 _WHAT: dict[str, Callable[[Keyspace, str, Hash, Hash], Change | None]] = {"ban": _ban_change, "gap": _gap_change}
 
 
-def copy(source: End, target: Target, *, prune: bool = False, progress: Progress = silent) -> Copied:
+def copy(source: CopyEnd, target: Target, *, prune: bool = False, progress: Progress = silent) -> Copied:
     """Bring `target` to the state of `source`. `prune`: bans that only the target has go too.
 
     Raises StoreError if the target is no copy (see the module), or its time zone is another.
@@ -101,7 +101,7 @@ def copy(source: End, target: Target, *, prune: bool = False, progress: Progress
     return Copied(**counts)
 
 
-def _claim(source: End, target: Target) -> None:
+def _claim(source: CopyEnd, target: Target) -> None:
     meta = source.engine.hashes([source.keys.meta])[0]
     have = target.engine.hashes([target.keys.meta])[0]
     if _OWN in have:
@@ -117,14 +117,14 @@ def _claim(source: End, target: Target) -> None:
     target.engine.assign(target.keys.meta, {name: value for name, value in meta.items() if name != _OWN})
 
 
-def _copy_month(source: End, target: Target, month: str, counts: Counter[str]) -> None:
+def _copy_month(source: CopyEnd, target: Target, month: str, counts: Counter[str]) -> None:
     listed = contents.of_month(source.engine, source.keys, month)
     for what in _WHAT:
         for page in pages(contents.hashes(source.engine, listed[what]), _AT_ONCE):
             _write(target, what, dict(page), counts)
 
 
-def _copy_networks(source: End, target: Target) -> None:
+def _copy_networks(source: CopyEnd, target: Target) -> None:
     """What registries said. Not counted: it is a cache, and what a copy lacks is asked for again."""
     theirs = contents.indexes(target.keys).items()
     for (index, key), (their_index, their_key) in zip(contents.indexes(source.keys).items(), theirs, strict=True):
@@ -136,7 +136,7 @@ def _copy_networks(source: End, target: Target) -> None:
             target.engine.mend(Repair(marks=[Mark(their_index, cidr, score) for cidr, score in page]))
 
 
-def _copy_sources(source: End, target: Target) -> None:
+def _copy_sources(source: CopyEnd, target: Target) -> None:
     """What is known of sources. Not counted."""
     listed = set(source.engine.members(source.keys.sources))
     for page in pages(sorted(listed | contents.sources(source.engine, source.keys))):
@@ -179,7 +179,7 @@ def _plan(keys: Keyspace, what: str, id_: str, old: Hash, new: Hash) -> tuple[st
     return ("same" if change is None else "new" if not old else "changed" if new else "removed"), change
 
 
-def _remove_from_month(source: End, target: Target, month: str, counts: Counter[str], *, prune: bool) -> None:
+def _remove_from_month(source: CopyEnd, target: Target, month: str, counts: Counter[str], *, prune: bool) -> None:
     listed = contents.of_month(target.engine, target.keys, month)["ban"]
     for page in pages(contents.hashes(target.engine, listed)):
         there = source.engine.hashes([source.keys.ban(id_) for id_, _ in page])
@@ -199,7 +199,7 @@ def _key(keys: Keyspace, what: str, id_: str) -> str:
 # Verification.
 
 
-def verify(source: End, target: Target, progress: Progress = silent) -> Iterator[str]:
+def verify(source: CopyEnd, target: Target, progress: Progress = silent) -> Iterator[str]:
     """Where the copy is not what the source is, in words: hashes by month, values by dimension, faults of its own.
 
     Differences that the source got meanwhile count; so nobody should write to it.

@@ -1,4 +1,4 @@
-"""Snapshots: what fail2ban held at one moment, compared with what the ledger has in force for that source.
+"""SnapshotJudge: what fail2ban held at one moment, compared with what the ledger has in force for that source.
 
 Where they differ, lines are made that are merged like all others: whatever came after that moment wins.
 """
@@ -28,7 +28,7 @@ _KEPT_S = 86_400.0
 _AT_ONCE = 2000
 
 
-class Snapshots:
+class SnapshotJudge:
     """Compares snapshots with a ledger. Used by the one who records."""
 
     def __init__(self, engine: Engine, keys: Keyspace) -> None:

@@ -28,7 +28,7 @@ from banledger.ledger.networks import Networks
 from banledger.ledger.positions import StoredPositions
 from banledger.ledger.reader import LedgerReader, read_ban, remains, zone_of
 from banledger.ledger.rebuilding import Signs
-from banledger.ledger.snapshots import Snapshots
+from banledger.ledger.snapshots import SnapshotJudge
 from banledger.ledger.sources import Sources
 from banledger.ledger.tokens import text_of
 from banledger.settings import machine_id, machine_zone
@@ -130,7 +130,7 @@ class Ledger(LedgerReader):
         self._calendar = calendar(self.zone)
         self._machine = machine or machine_id() or NAMELESS
         self._sources = Sources(engine, keyspace)
-        self._snapshots = Snapshots(engine, keyspace)
+        self._snapshots = SnapshotJudge(engine, keyspace)
         self._aside = Aside(engine, keyspace)
         self._mine = {text_of(name.removeprefix(OWNER)) for name in meta if self._owns(meta, name)}
         self._positions = StoredPositions(engine, keyspace)

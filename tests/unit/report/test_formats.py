@@ -239,11 +239,11 @@ def test_a_dimension_that_the_ledgers_table_gets_is_in_the_report_and_in_top(tmp
     """The package is copied, and gets the line."""
     package = Path(banledger.__file__).parent
     shutil.copytree(package, tmp_path / "banledger", ignore=shutil.ignore_patterns("__pycache__"))
-    table = tmp_path / "banledger/ledger/keys.py"
-    line = '    "jail": ("jail", lambda ban: token(ban.jail)),\n'
+    table = tmp_path / "banledger/ledger/dimensions.py"
+    line = '        Dimension("id", '
     assert line in table.read_text()
-    more = '    "scope": ("kind of address", attrgetter("scope")),\n'
-    table.write_text(table.read_text().replace(line, line + more))
+    more = '        Dimension("scope", "kind of address", attrgetter("scope")),\n'
+    table.write_text(table.read_text().replace(line, more + line))
     with SegmentWriter(tmp_path) as writer:
         writer.write(to_builtins(ban("8.8.8.8", time=time.time())))
 
