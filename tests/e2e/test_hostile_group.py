@@ -152,15 +152,20 @@ class Machine:
             writer.close()
 
 
+def _others_can_run_it() -> bool:
+    command = [sys.executable, "-c", "import banledger"]
+    try:
+        return not subprocess.run(command, cwd="/", user=RECORDER, group=RECORDER, check=False).returncode
+    except PermissionError:  # a home that others can't enter
+        return False
+
+
 @pytest.fixture
 def machine() -> Iterator[Machine]:
     """Elsewhere than other tests' directories, which only their owner may enter."""
     folder = Path(tempfile.mkdtemp(prefix="banledger-group-"))
     folder.chmod(0o755)
-    able = subprocess.run(
-        [sys.executable, "-c", "import banledger"], cwd="/", user=RECORDER, group=RECORDER, check=False
-    )
-    if able.returncode:
+    if not _others_can_run_it():
         pytest.skip("other users can't run the banledger that is tested")
     made = Machine(folder)
     yield made

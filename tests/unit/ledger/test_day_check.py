@@ -1,5 +1,7 @@
 """Whether single days are whole."""
 
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,10 +17,10 @@ DAY = ("2611", "2026-11-23")
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    made = open_to_write(str(tmp_path / "ledger.db"), "bans", "UTC")
-    made.record([ban("192.0.2.1"), ban("192.0.2.2")], nowhere)
-    return made
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with closing(open_to_write(str(tmp_path / "ledger.db"), "bans", "UTC")) as made:
+        made.record([ban("192.0.2.1"), ban("192.0.2.2")], nowhere)
+        yield made
 
 
 def test_a_whole_day_has_no_faults(ledger: Ledger) -> None:
