@@ -56,7 +56,8 @@ def _pair(ban: Ban) -> str | None:
     return f"{token(ban.jail)}|{ban.country}" if ban.country else None
 
 
-_HOURS = tuple(f"{hour:02d}" for hour in range(24))
+HOURS = tuple(f"{hour:02d}" for hour in range(24))
+"""The values of the dimension of hours, in their order."""
 DAY = "day"
 """The dimension of local days: a set and a ranking, no tally."""
 
@@ -96,7 +97,7 @@ TABLE = {
             "org", "organisation that holds the network", lambda ban: token(ban.org) if ban.org else None,
             "organisation", "Organisations", encoded=True,
         ),
-        Dimension("hour", "hour of the local day", lambda ban: _HOURS[ban.hour], "hour", "Hours", indexed=False),
+        Dimension("hour", "hour of the local day", lambda ban: HOURS[ban.hour], "hour", "Hours", indexed=False),
         Dimension("jail+country", "`jail|country`", _pair, indexed=False),
         Dimension(DAY, "local day", attrgetter("day"), "day", "Days", indexed=False, tallied=False),
     )

@@ -8,18 +8,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from banledger.errors import QuestionError
-from banledger.ledger.ban import Ban
-from banledger.ledger.dimensions import DAY
+from banledger.ledger.dimensions import DAY, HOURS, TABLE
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.reader import Gap, LedgerReader
-from banledger.ledger.tokens import text_of, token
+from banledger.ledger.tokens import text_of
 from banledger.report import columns, ranked, tallied
 from banledger.report.answers import Count, Day, Report, Top
 from banledger.report.natural import natural
 from banledger.report.query import Query, Span
 from banledger.report.walk import days_in, walk
-
-HOURS = tuple(f"{hour:02d}" for hour in range(24))
 
 
 def report(ledger: LedgerReader, query: Query, now: float, count: int = 10, progress: Progress = silent) -> Report:
@@ -126,7 +123,7 @@ def _walked(ledger: LedgerReader, query: Query, everything: dict[str, int], coun
         if ban.ip is not None:
             offenders[ban.day].add(ban.ip)
         for name, counter in counters.items():
-            counter.update(values_of(ban, name))
+            counter.update(TABLE[name].tokens(ban))
     tops = {name: _top_of(counter, name, query, total, count) for name, counter in counters.items()}
     return _Facts(
         total=total,
@@ -136,20 +133,6 @@ def _walked(ledger: LedgerReader, query: Query, everything: dict[str, int], coun
         hours=tuple(hours),
         tops=tops,
     )
-
-
-def values_of(ban: Ban, dimension: str) -> tuple[str, ...]:
-    """The tokens that a ban has in a dimension."""
-    if dimension == "user":
-        return tuple(token(user) for user in ban.users)
-    if dimension == "id":
-        return (token(ban.fid),) if ban.fid != ban.ip else ()
-    if dimension == "hour":
-        return (f"{ban.hour:02d}",)
-    value = getattr(ban, dimension)
-    if value is None:
-        return ()
-    return (token(str(value)),) if dimension in ("jail", "server", "org", "asn") else (value,)
 
 
 def _calendar(
@@ -216,9 +199,10 @@ def _top_by_walk(
     progress: Progress,
     everything: dict[str, int] | None = None,
 ) -> Top:
+    tokens = TABLE[dimension].tokens
     counter: Counter[str] = Counter()
     total = 0
     for ban in walk(ledger, query, progress=progress, everything=everything):
         total += 1
-        counter.update(values_of(ban, dimension))
+        counter.update(tokens(ban))
     return _top_of(counter, dimension, query, total, count)

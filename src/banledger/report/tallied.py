@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from banledger.ledger.dimensions import DAY
+from banledger.ledger.dimensions import DAY, TABLE
 from banledger.ledger.reader import LedgerReader
 from banledger.report.query import PRIVATE, Query
-from banledger.report.walk import token_of
 
 PAIR = "jail+country"
-_SINGLE = ("jail", "country", "server", "ip", "network", "asn", "org")  # a ban has at most one value of each
+_SINGLE = frozenset(name for name, row in TABLE.items() if row.token)  # a ban has at most one value of each
 
 
 def offenders(ledger: LedgerReader, days: Sequence[str]) -> dict[str, int]:
@@ -45,7 +44,7 @@ def _members(filters: dict[str, tuple[str, ...]]) -> tuple[str, list[str]] | Non
     """The tally and its members that together count exactly the bans that pass the filters."""
     if PRIVATE in filters.get("country", ()) or any("/" in text for text in filters.get("ip", ())):
         return None
-    toks = {name: list(dict.fromkeys(token_of(name, value) for value in values)) for name, values in filters.items()}
+    toks = {name: list(dict.fromkeys(map(TABLE[name].token_of, values))) for name, values in filters.items()}
     if set(toks) == {"jail", "country"}:
         return PAIR, [f"{jail}|{country}" for jail in toks["jail"] for country in toks["country"]]
     if len(toks) != 1:
@@ -60,7 +59,7 @@ def _sums(ledger: LedgerReader, tally: str, toks: Sequence[str], days: Sequence[
 
 
 def _of_pairs(ledger: LedgerReader, dimension: str, query: Query, days: Sequence[str]) -> tuple[dict[str, int], int]:
-    jails = {token_of("jail", jail) for jail in query.jail}
+    jails = set(map(TABLE["jail"].token_of, query.jail))
     by_value: dict[str, int] = {}
     pairs = ledger.tally(PAIR, days)
     for member, bans in pairs.items():

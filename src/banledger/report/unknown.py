@@ -5,11 +5,10 @@ from difflib import get_close_matches
 from itertools import islice
 
 from banledger.geo.countries import NAMES, name_of
-from banledger.ledger.dimensions import DAY
+from banledger.ledger.dimensions import DAY, TABLE
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.tokens import text_of
 from banledger.report.query import PRIVATE, Query
-from banledger.report.walk import token_of
 
 _LOOKED_AT = 1000  # names to choose from
 _MEANT = {"UK": "GB", "EN": "GB", "EL": "GR", "JA": "JP", "KO": "KR", "SP": "ES"}
@@ -31,7 +30,7 @@ def unknown(ledger: LedgerReader, query: Query) -> Iterator[str]:
 
 def _absent(ledger: LedgerReader, dimension: str, values: tuple[str, ...]) -> list[str]:
     """Those of the values that no ban has."""
-    toks = [token_of(dimension, value) for value in values]
+    toks = [TABLE[dimension].token_of(value) for value in values]
     return [value for value, size in zip(values, ledger.sizes(dimension, toks), strict=True) if not size]
 
 

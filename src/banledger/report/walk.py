@@ -11,9 +11,9 @@ from datetime import date, timedelta
 from msgspec import Struct
 
 from banledger.ledger.ban import Ban
+from banledger.ledger.dimensions import TABLE
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.reader import LedgerReader
-from banledger.ledger.tokens import token
 from banledger.report.match import matcher
 from banledger.report.query import PRIVATE, Query, Span
 from banledger.stores.pages import pages
@@ -89,7 +89,7 @@ def _smallest_set(ledger: LedgerReader, query: Query) -> _Sets | None:
     found = []
     for dimension, values in query.filters.items():
         if _has_sets(dimension, values):
-            toks = tuple(dict.fromkeys(token_of(dimension, value) for value in values))
+            toks = tuple(dict.fromkeys(map(TABLE[dimension].token_of, values)))
             found.append(_Sets(dimension, toks, sum(ledger.sizes(dimension, toks))))
     return min(found, key=lambda sets: sets.size, default=None)
 
@@ -98,11 +98,6 @@ def _has_sets(dimension: str, values: Sequence[str]) -> bool:
     if dimension == "ip":
         return not any("/" in value for value in values)
     return dimension != "country" or PRIVATE not in values
-
-
-def token_of(dimension: str, value: str) -> str:
-    """A value of a dimension as it stands in keys and tallies."""
-    return value if dimension in ("ip", "country", "asn") else token(value)
 
 
 def age_order(id_: str) -> tuple[bool, str]:
