@@ -17,7 +17,7 @@ class Dimension(Struct, frozen=True):
     """One dimension.
 
     holds    what stands behind its name in keys, for docs/keyspace.md
-    noun     of one value, `title` of a list of them; empty: no report lists it
+    noun     of one value, `title` of a list of them; where they are empty, reports make them of the name
     token    the ban's token; None: it has several (`user`)
     encoded  whether values are percent-encoded in tokens
     indexed  whether it has a set for each value and an all-time ranking; `tallied`: a tally a day

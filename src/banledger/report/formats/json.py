@@ -12,7 +12,7 @@ from banledger.geo.countries import name_of
 from banledger.ledger.network import Network
 from banledger.ledger.reader import Gap
 from banledger.report.answers import Listed, Report, Shown, Top
-from banledger.report.columns import ban_columns, ban_values, dimensions
+from banledger.report.columns import ban_columns, ban_values, key, reported
 from banledger.report.formats.base import Answer, Lines, Presentation
 from banledger.report.query import Query
 from banledger.whois.stored import WhoisAnswer
@@ -46,7 +46,7 @@ class RawFormat(JsonFormat):
 
 
 def _report(answer: Report) -> dict[str, Any]:
-    tops = {words.plural: answer.tops.get(name) for name, words in dimensions().items() if words.reported}
+    tops = {key(name): answer.tops.get(name) for name in reported()}
     return {
         "query": _query(answer.query, answer.timezone),
         "total": answer.total,

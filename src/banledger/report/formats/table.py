@@ -10,8 +10,8 @@ from rich.text import Text
 
 from banledger.geo.countries import name_of
 from banledger.ledger.reader import Gap
+from banledger.report import columns
 from banledger.report.answers import Count, Report, Top
-from banledger.report.columns import dimensions
 from banledger.report.formats import chart
 from banledger.report.formats.chart import Glyphs
 from banledger.report.formats.escape import visible
@@ -50,7 +50,7 @@ def top(answer: Top, timezone: str, screen: Screen) -> None:
     """Print the values of a dimension."""
     glyphs = screen.glyphs
     screen.print(_heading(answer.query, timezone, glyphs))
-    noun = dimensions()[answer.dimension].noun
+    noun = columns.noun(answer.dimension)
     values = "" if answer.distinct is None else f" {glyphs.dot} {_many(answer.distinct, noun)}"
     screen.print(Text(f"{_many(answer.total, 'ban')}{values}"), Text())
     if answer.rows:
@@ -199,7 +199,7 @@ def _fitted(text: Text, width: int, glyphs: Glyphs) -> Text:
 
 
 def _title(answer: Top, glyphs: Glyphs) -> Text:
-    title = Text(dimensions()[answer.dimension].title, style="bold")
+    title = Text(columns.title(answer.dimension), style="bold")
     if answer.distinct is not None and answer.distinct > len(answer.rows):
         title.append(f"  {len(answer.rows)} of {answer.distinct:,}", style="not bold dim")
     return title
