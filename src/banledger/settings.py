@@ -1,4 +1,4 @@
-"""Settings: one struct makes the TOML file, the environment, the help of flags and the example file.
+"""Settings: one struct makes the TOML file, the environment and the example file.
 
 Precedence: flag, environment, file, default. Every mistake is named, all in one message.
 """
@@ -33,7 +33,7 @@ def _dotted(field: str) -> str:
 class Settings(Struct, frozen=True, rename=_dotted):
     """The settings in force. A setting is a field here: kind, description, default.
 
-    The first sentence of a description is also the help of its flag.
+    The first sentence of a description is also the help of its flag (`cli.options`, which does not import this).
     """
 
     store: Annotated[str, "The ledger: the path of an embedded one, or a URL."] = "/var/lib/banledger/ledger.db"

@@ -1,4 +1,4 @@
-"""What bans are indexed and counted by: the one table. Keys, filters and titles of reports are made from it. Pure."""
+"""What bans are indexed and counted by: the one table. Keys and titles of reports are made from it. Pure."""
 
 from collections.abc import Callable
 from operator import attrgetter
@@ -22,7 +22,6 @@ class Dimension(Struct, frozen=True):
     encoded  whether values are percent-encoded in tokens
     indexed  whether it has a set for each value and an all-time ranking; `tallied`: a tally a day
     few      whether the same values come again and again
-    metavar  of its filter, with `help`; empty: there is no filter
     """
 
     name: str
@@ -34,8 +33,6 @@ class Dimension(Struct, frozen=True):
     indexed: bool = True
     tallied: bool = True
     few: bool = True
-    metavar: str = ""
-    help: str = ""
 
     def tokens(self, ban: Ban) -> tuple[str, ...]:
         """Every token that a ban has in it."""
@@ -64,44 +61,33 @@ DAY = "day"
 TABLE = {
     row.name: row
     for row in (
-        Dimension(
-            "ip", "address or network", attrgetter("ip"), "address", "Addresses", few=False,
-            metavar="ADDR|CIDR", help="Bans of this address, or of all in this network.",
-        ),
+        Dimension("ip", "address or network", attrgetter("ip"), "address", "Addresses", few=False),
         Dimension("id", "what was banned, where that is no address", _id, "id", "Ids", encoded=True, few=False),
+        Dimension("jail", "jail", lambda ban: token(ban.jail), "jail", "Jails", encoded=True),
+        Dimension("country", "country (ISO 3166, `XX` unknown)", attrgetter("country"), "country", "Countries"),
+        Dimension("server", "server label", lambda ban: token(ban.server), "server", "Servers", encoded=True),
+        Dimension("user", "user name tried", None, "user name", "User names", encoded=True),
+        Dimension("network", "network (a CIDR of whois)", attrgetter("network"), "network", "Networks", few=False),
         Dimension(
-            "jail", "jail", lambda ban: token(ban.jail), "jail", "Jails", encoded=True,
-            metavar="NAME", help="Bans by this jail.",
+            "asn",
+            "autonomous system (its number)",
+            lambda ban: None if ban.asn is None else str(ban.asn),
+            "autonomous system",
+            "Autonomous systems",
         ),
         Dimension(
-            "country", "country (ISO 3166, `XX` unknown)", attrgetter("country"), "country", "Countries",
-            metavar="CODE", help="Bans from there: CN, XX (unknown) or private (addresses).",
-        ),
-        Dimension(
-            "server", "server label", lambda ban: token(ban.server), "server", "Servers", encoded=True,
-            metavar="LABEL", help="Bans by this server.",
-        ),
-        Dimension(
-            "user", "user name tried", None, "user name", "User names", encoded=True,
-            metavar="NAME", help="Bans where this user name was tried.",
-        ),
-        Dimension(
-            "network", "network (a CIDR of whois)", attrgetter("network"), "network", "Networks", few=False
-        ),
-        Dimension(
-            "asn", "autonomous system (its number)", lambda ban: None if ban.asn is None else str(ban.asn),
-            "autonomous system", "Autonomous systems",
-            metavar="NUMBER", help="Bans of this autonomous system's addresses.",
-        ),
-        Dimension(
-            "org", "organisation that holds the network", lambda ban: token(ban.org) if ban.org else None,
-            "organisation", "Organisations", encoded=True,
+            "org",
+            "organisation that holds the network",
+            lambda ban: token(ban.org) if ban.org else None,
+            "organisation",
+            "Organisations",
+            encoded=True,
         ),
         Dimension("hour", "hour of the local day", lambda ban: HOURS[ban.hour], "hour", "Hours", indexed=False),
         Dimension("jail+country", "`jail|country`", _pair, indexed=False),
         Dimension(DAY, "local day", attrgetter("day"), "day", "Days", indexed=False, tallied=False),
     )
-}  # fmt: skip
+}
 """Every dimension by its name. A new index is one row."""
 
 INDEXED = tuple([name for name, row in TABLE.items() if row.indexed])

@@ -13,7 +13,11 @@ import pytest
 from rich.cells import cell_len
 
 from banledger import __version__
+from banledger.cli.bans import bans
 from banledger.cli.main import COMMANDS, commands, run
+from banledger.cli.record import record
+from banledger.report.columns import dimensions
+from banledger.report.query import Query
 from banledger.settings import TABLE
 from tests.support.lines import ban
 from tests.unit.cli.conftest import Run
@@ -50,6 +54,22 @@ def test_every_option_has_help(words: tuple[str, ...]) -> None:
         command = found
 
     assert [p.name for p in command.params if isinstance(p, click.Option) and not p.help] == []
+
+
+def test_every_filter_is_a_dimension_and_has_a_name_for_its_value_and_a_help() -> None:
+    found = {one.name: one for one in bans.params if isinstance(one, click.Option) and one.multiple}
+
+    assert set(found) == {"ip", "jail", "country", "server", "user", "asn"} <= set(dimensions())
+    assert all(one.metavar and one.help for one in found.values())
+    assert set(Query.__struct_fields__) == {"span", *found}
+
+
+def test_the_flag_of_a_setting_has_the_first_sentence_of_its_description_as_help() -> None:
+    described = {setting.name: setting.doc for setting in TABLE}
+    helps = {one.name: one.help for one in record.params if isinstance(one, click.Option) and one.name in described}
+
+    assert set(helps) == {"store", "prefix", "spool"}
+    assert helps == {name: described[str(name)].partition(". ")[0].rstrip(".") + "." for name in helps}
 
 
 def test_the_groups_help_lists_commands_and_exit_codes(banledger: Run) -> None:

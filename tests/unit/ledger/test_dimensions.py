@@ -30,8 +30,3 @@ def test_a_value_has_the_token_that_its_bans_have() -> None:
     for row in TABLE.values():
         if row.noun:
             assert all(row.token_of(text_of(tok)) == tok for tok in row.tokens(RECORD)), row.name
-
-
-def test_every_filter_has_a_name_for_its_value_and_a_help() -> None:
-    assert all(bool(row.metavar) == bool(row.help) for row in TABLE.values())
-    assert {name for name, row in TABLE.items() if row.metavar} == {"ip", "jail", "country", "server", "user", "asn"}
