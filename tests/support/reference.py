@@ -30,7 +30,7 @@ class ReferenceEngine:
 
     shared = False
     replay_s = 0.0
-    adds_up = 20_000
+    merge_limit = 20_000
 
     def __init__(self, store: Store, standing_of: Callable[[str, Hash], Standing]) -> None:
         self.store = store

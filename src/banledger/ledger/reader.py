@@ -108,13 +108,13 @@ class LedgerReader:
         self._reader.close()
 
     def store(self) -> Reader:
-        """The engine beneath, for who wants the keys themselves."""
+        """The engine below, for reading keys directly."""
         return self._reader
 
     @property
     def merge_limit(self) -> int:
-        """How many entries of tallies are added up as fast as the largest are found without that."""
-        return self._reader.adds_up
+        """See Reader.merge_limit."""
+        return self._reader.merge_limit
 
     def bans(self, ids: Sequence[str]) -> list[Ban | None]:
         """The ban of each id, None where there is none, or its hash is damaged (see `damaged_keys`)."""

@@ -67,7 +67,7 @@ class Without:
     def __init__(self, reader: Reader, hidden: Container[str]) -> None:
         self._reader = reader
         self._hidden = hidden
-        self.adds_up = reader.adds_up
+        self.merge_limit = reader.merge_limit
 
     def _seen(self, keys: Sequence[str]) -> list[str]:
         return [key for key in keys if key not in self._hidden]

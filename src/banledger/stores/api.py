@@ -89,10 +89,10 @@ class Advance(Struct, frozen=True):
 class Reader(Protocol):
     """What can be asked of a store. Absent keys are empty, never an error.
 
-    adds_up  how many entries of tallies are added up as fast as the largest are found without that
+    merge_limit  entries of tallies up to which it is faster to add them all up than to look for the largest
     """
 
-    adds_up: int
+    merge_limit: int
 
     def hashes(self, keys: Sequence[str]) -> list[Hash]:
         """Each key's hash, in the order asked; empty where there is none.

@@ -29,7 +29,7 @@ _IN_FLIGHT = 10  # pages of commands whose replies nobody has read
 class RedisReader:
     """See `engine.Reader`. `where` names the store in messages, without any secret."""
 
-    adds_up = 20_000
+    merge_limit = 20_000
 
     def __init__(self, client: "redis.Redis", where: str) -> None:
         self._client = client

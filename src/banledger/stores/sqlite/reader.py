@@ -80,7 +80,7 @@ def open_reader(path: Path) -> "SqliteReader":
 class SqliteReader:
     """See `engine.Reader`."""
 
-    adds_up = 200_000
+    merge_limit = 200_000
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._db = connection
