@@ -5,8 +5,10 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
+from banledger.service.systemd import state_directory
+
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
-_STATE = "/var/lib/banledger"
+_STATE = Path("/var/lib/banledger")
 _LONGEST_HOST = 64
 _ANYWHERE = (
     (socket.AF_INET, "192.0.2.1"),
@@ -29,8 +31,8 @@ def place_of(spool: str) -> str:
 
 def state(folder: str) -> Path | None:
     """A directory to keep things in across restarts, perhaps not made yet; None: there is no place for it."""
-    home = os.environ.get("STATE_DIRECTORY", "").partition(":")[0] or _STATE  # systemd.exec(5)
-    return Path(home, folder) if Path(home).is_dir() else None
+    home = state_directory() or _STATE
+    return home / folder if home.is_dir() else None
 
 
 def _host() -> str:

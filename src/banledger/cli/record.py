@@ -25,7 +25,7 @@ from banledger.errors import BanledgerError
 from banledger.ledger.labels import Labels
 from banledger.ledger.nonces import Nonces
 from banledger.ledger.writer import Ledger, Recorded, open_to_write
-from banledger.service import systemd as notify
+from banledger.service import systemd
 from banledger.service import wiring as lookups
 from banledger.service.memory import FILE, Memory
 from banledger.service.recorder import Recorder
@@ -104,9 +104,9 @@ def _recorder(chosen: Settings, *, keep: bool = True) -> Recorder:
 
 def _memory(chosen: Settings) -> Memory:
     """What is remembered of that store; over restarts too where the service manager gave us a directory."""
-    state = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]  # systemd.exec(5)
+    state = systemd.state_directory()
     store = f"{settings.without_password(chosen.store)}#{chosen.prefix}"
-    return Memory(Path(state) / FILE if state else None, store)
+    return Memory(state / FILE if state else None, store)
 
 
 def _drain(chosen: Settings) -> None:
@@ -170,7 +170,7 @@ class _Signals:
 
 
 def _serve(chosen: Settings, flags: Mapping[str, str | None]) -> None:
-    signals, notifier = _Signals(), notify.from_environment()
+    signals, notifier = _Signals(), systemd.from_environment()
     while True:
         recorder = _recorder(chosen)
         try:

@@ -1,9 +1,10 @@
-"""Talk to systemd: sd_notify(3), nothing more. Without systemd it does nothing."""
+"""What systemd gives a service: its state directory, systemd.exec(5), and sd_notify(3). Without systemd, nothing."""
 
 import os
 import socket
 import time
 from contextlib import suppress
+from pathlib import Path
 
 _ALIVE_S = 5.0  # well below half of any sensible WatchdogSec
 _PATIENCE_S = 1.0  # a manager that does not read must not stop the recording
@@ -47,3 +48,9 @@ class Notifier:
 def from_environment() -> Notifier:
     """The notifier for this process. NOTIFY_SOCKET is taken out of the environment, so that no child inherits it."""
     return Notifier(os.environ.pop("NOTIFY_SOCKET", ""))
+
+
+def state_directory() -> Path | None:
+    """The directory to keep things in across restarts, the first of STATE_DIRECTORY. None if there is none."""
+    first = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    return Path(first) if first else None

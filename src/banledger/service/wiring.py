@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from banledger.clock import ClockWatch
 from banledger.net.prefix import Block
+from banledger.service.systemd import state_directory
 from banledger.settings import Settings, machine_id
 from banledger.whois.cache import Cache
 from banledger.whois.locate import Places, alike
@@ -67,7 +68,6 @@ def lookup(chosen: Settings, take: Callable[[str, float], float] | None = None) 
     from banledger.whois.rdap.client import Lookup
 
     get = Transport(contact=chosen.whois_contact, proxy=chosen.whois_proxy).get
-    state = os.environ.get("STATE_DIRECTORY", "")  # systemd.exec(5)
-    kept = Path(state.partition(":")[0]) / "bootstrap" if state else None
-    bootstrap = Refreshed(get if take else None, cache=kept)
+    state = state_directory()
+    bootstrap = Refreshed(get if take else None, cache=state / "bootstrap" if state else None)
     return Lookup(get, bootstrap, origin=Cymru().ask if chosen.whois_asn else None, take=take)

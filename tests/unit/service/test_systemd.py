@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from banledger.service.systemd import Notifier, from_environment
+from banledger.service.systemd import Notifier, from_environment, state_directory
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -93,3 +93,12 @@ def _fill(address: str) -> None:
         noisy.setblocking(False)
         while True:
             noisy.sendto(b"noise", "\0" + address[1:] if address.startswith("@") else address)
+
+
+def test_the_state_directory_is_the_first_that_systemd_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/one:/var/lib/two")
+    assert state_directory() == Path("/var/lib/one")
+    monkeypatch.setenv("STATE_DIRECTORY", "")
+    assert state_directory() is None
+    monkeypatch.delenv("STATE_DIRECTORY")
+    assert state_directory() is None
