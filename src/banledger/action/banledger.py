@@ -723,12 +723,12 @@ class Snapshots(object):
     """What the jail holds in force, written down when something may have changed that no action is told of.
 
     That is: once restored bans have stopped coming after a start; when the jail's bantime is another; else rarely.
-    In between it is looked for bans that became longer: fail2ban prolongs one without a word when the address fails
+    In between, find bans that became longer: fail2ban prolongs one without calling an action when the address fails
     again while it is banned ("already banned"). Used by the thread that watches, but for `begin` and the notes.
     """
 
     SETTLED_S = 30.0  # restored bans have stopped coming
-    UNSETTLED_S = 900.0  # so long after a start it is no longer waited for the jail to be idle
+    UNSETTLED_S = 900.0  # after a start: wait no longer than this for the jail to be idle
     EVERY_S = 3600.0
     AGAIN_S = 60.0  # after one that failed or found no room
     LOOK_S = 30.0  # for bans that became longer
@@ -759,7 +759,7 @@ class Snapshots(object):
         self._restored = _since_boot()
 
     def note_prolonged(self, who, bantime):
-        if len(self._told) < self.TOLD_MAX:  # one that is missing here is told of twice
+        if len(self._told) < self.TOLD_MAX:  # a ban that is missing here is written twice
             self._told.add((who, bantime))
 
     def prolonged(self):
@@ -862,7 +862,7 @@ class Snapshots(object):
 
 
 def _entry(ticket, bantime):
-    """A ticket's id, and the ticket as it stands in a snapshot: empty for one that no line can tell of."""
+    """A ticket's id, and its text in a snapshot: empty if the id or the time is one that no line may have."""
     name = _name(ticket.getID())
     second = round(ticket.getTime())
     if not name or not 0 < second < _TIME_END:
@@ -888,7 +888,7 @@ def _info(ticket, bantime):
 
 
 def _since_boot():
-    """Seconds of a clock that nobody sets."""
+    """Seconds since boot; setting the wall clock does not change them."""
     return time.clock_gettime(_BOOT_CLOCK)
 
 
@@ -950,8 +950,8 @@ def _count(directory, most, until=0.0):
     """The segments of trusted owners in a directory and their bytes.
 
     `most`: names to look at. None: all, slowly, but no longer than `until` by the monotonic clock.
-    A file of several names counts once. `foreign` is the name of something that is no such file, `whole` whether all
-    was looked at.
+    A file of several names counts once. `foreign` is the name of a file that is no such segment, `whole` tells whether
+    all names were looked at.
     """
     count = {"bytes": 0, "segments": 0, "names": 0, "foreign": "", "whole": True}
     trusted = (0, os.geteuid(), os.fstat(directory).st_uid)

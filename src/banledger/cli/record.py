@@ -103,7 +103,7 @@ def _recorder(chosen: Settings, *, keep: bool = True) -> Recorder:
 
 
 def _memory(chosen: Settings) -> Memory:
-    """What is remembered of that store; over restarts too where the service manager gave us a directory."""
+    """The memory of this store. It is kept across restarts if the service has a state directory."""
     state = systemd.state_directory()
     store = f"{settings.without_password(chosen.store)}#{chosen.prefix}"
     return Memory(state / FILE if state else None, store)
@@ -203,7 +203,7 @@ class _Priority(logging.Formatter):
 
 
 class _Log(logging.StreamHandler[TextIO]):
-    """A line that nobody can read any more is lost, and no ban for it."""
+    """Drop log lines that cannot be written; recording goes on."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """See logging.Handler.emit."""

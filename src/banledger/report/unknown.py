@@ -1,4 +1,4 @@
-"""Values of filters that the ledger has never seen. Without a word about them a typing error looks like peace."""
+"""Values of filters that no ban has. They are named, so that a typing error does not look like an answer of no bans."""
 
 from collections.abc import Iterator
 from difflib import get_close_matches

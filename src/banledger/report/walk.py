@@ -2,7 +2,7 @@
 
 Theory of operation. Ids bear their time, so sorting ids sorts bans. A walk takes the days of the span, newest first,
 or, where fewer hashes are read that way, the sets of one filter's values. It reads hashes in pages and yields what
-matches as it goes: whoever wants only the newest stops early.
+matches as it goes, so a caller that needs only the newest stops early.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
