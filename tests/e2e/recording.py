@@ -13,8 +13,8 @@ from banledger.ledger.check import check
 from banledger.ledger.writer import open_to_read
 from banledger.stores.connect import Access
 from tests.support.lines import T0, ban, encode
+from tests.support.segments import Writer
 from tests.support.servers import StoreServer
-from tests.unit.spool.test_reader import Writer
 
 from .conftest import wait_for
 

@@ -24,9 +24,9 @@ from banledger.stores.commands import COMMANDS
 from banledger.stores.connect import Access
 from tests.conftest import MakeServer
 from tests.support.lines import T0, ban, encode, gap, held, nowhere, prolong, start, stop, unban
+from tests.support.segments import Writer
 from tests.support.servers import Flavour, ServerError, StoreServer
 from tests.support.world import Clock, Desk, World, desk
-from tests.unit.spool.test_reader import Writer
 
 from .test_demo import Theatre, theatre  # noqa: F401  a fixture
 from .test_import import ancestor_keys

@@ -21,8 +21,8 @@ from banledger.errors import StoreError
 from banledger.ledger.writer import open_to_read
 from banledger.spool.lock import NAME
 from tests.support.lines import T0, ban, encode
+from tests.support.segments import Writer
 from tests.unit.action.test_action import Jail, module, ticket
-from tests.unit.spool.test_reader import Writer
 
 from .conftest import wait_for
 

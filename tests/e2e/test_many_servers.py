@@ -82,8 +82,8 @@ def test_the_machine_that_lost_its_label_notices_within_twenty_seconds(
     from banledger.service.recorder import Recorder
     from banledger.spool.reader import SpoolReader
     from tests.support.lines import nowhere
+    from tests.support.segments import NOW
     from tests.support.world import Clock
-    from tests.unit.spool.test_reader import NOW
 
     one, two = machines
     elapsed = Clock(0.0)

@@ -17,7 +17,7 @@ import pytest
 from banledger.errors import StoreError
 from banledger.ledger.writer import open_to_read, open_to_write
 from tests.support.lines import ban, nowhere
-from tests.unit.spool.test_reader import Writer
+from tests.support.segments import Writer
 
 from .conftest import wait_for
 

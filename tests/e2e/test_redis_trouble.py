@@ -17,9 +17,9 @@ from banledger.service.recorder import Recorder
 from banledger.spool.reader import SpoolReader
 from tests.conftest import MakeServer
 from tests.support.lines import nowhere
+from tests.support.segments import NOW, Writer
 from tests.support.servers import Flavour, ServerError, StoreServer, flavour_named
 from tests.support.world import Clock
-from tests.unit.spool.test_reader import NOW, Writer
 
 from .conftest import wait_for
 from .recording import Recording

@@ -25,8 +25,8 @@ from banledger.service.recorder import Recorder
 from banledger.service.systemd import Notifier
 from banledger.spool.reader import SpoolReader
 from tests.support.lines import T0, ban, encode, nowhere, unban
+from tests.support.segments import NOW, Writer
 from tests.support.world import Clock
-from tests.unit.spool.test_reader import NOW, Writer
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from banledger.service.recorder import Recorder
 from banledger.spool.lock import NAME, SpoolLock
 from banledger.spool.reader import SpoolReader
 from tests.support.lines import nowhere
-from tests.unit.spool.test_reader import NOW, Writer
+from tests.support.segments import NOW, Writer
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make files of other owners")
 

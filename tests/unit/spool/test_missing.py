@@ -1,6 +1,6 @@
 """Which lines are missed, where others record, hold back or hide what stands in the spool."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import TypeAlias
@@ -11,26 +11,9 @@ from banledger.spool.events import GapLine
 from banledger.spool.position import Loss, Position
 from banledger.spool.reader import SpoolReader
 from tests.support.lines import T0
-
-from .test_reader import NOW, Writer, fids
+from tests.support.segments import NOW, Writer, fids
 
 Read: TypeAlias = Callable[[], tuple[list[str], list[int]]]
-
-
-@pytest.fixture
-def writer(tmp_path: Path) -> Iterator[Writer]:
-    """A writer in an empty spool."""
-    made = Writer(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Iterator[SpoolReader]:
-    """The spool's reader."""
-    reader = SpoolReader(tmp_path)
-    yield reader
-    reader.close()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from banledger.spool.events import BanLine, GapLine
 from banledger.spool.position import Loss, Position
 from banledger.spool.reader import SpoolReader
-from tests.unit.spool.test_reader import Writer
+from tests.support.segments import Writer
 
 KEEP_S = 100.0
 

@@ -1,7 +1,6 @@
 """Reading the spool: nothing lost, nothing invented, nothing trusted."""
 
 import fcntl
-import json
 import logging
 import os
 from collections.abc import Iterator
@@ -12,74 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from banledger.errors import SpoolError
-from banledger.spool.events import BanLine, Event, GapLine
+from banledger.spool.events import GapLine
 from banledger.spool.reader import REJECTED, SpoolReader
 from tests.support.lines import T0, ban, encode, held
-
-NOW = 4_000_000_000.0
-"""A moment, for wall clocks and elapsed time alike."""
-
-
-class Writer:
-    """Writes segments as the action does."""
-
-    def __init__(self, folder: Path, name: str = "abcdef01") -> None:
-        self.folder, self.name = folder, name
-        self.number = self.seq = 0
-        self.fd = -1
-        self.rotate()
-
-    def rotate(self) -> None:
-        """Close the segment and begin another."""
-        self.close()
-        self.number += 1
-        self.path = self.folder / f"{1_700_000_000_000 + self.number}-{self.name}-{self.number}.jsonl"
-        self.fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
-        fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def write(self, *fids: str) -> None:
-        """One ban each."""
-        for fid in fids:
-            self.seq += 1
-            self.raw(encode(ban(fid, seq=self.seq, seen=T0 + self.seq)))
-
-    def write_kind(self, *kinds: str) -> None:
-        """One line each of a kind that a later action writes."""
-        for kind in kinds:
-            self.seq += 1
-            common = {"v": 1, "kind": kind, "seen": T0 + self.seq, "seq": self.seq, "server": "web1", "jail": "sshd"}
-            self.raw(json.dumps(common).encode() + b"\n")
-
-    def raw(self, text: bytes) -> None:
-        """Anything."""
-        os.write(self.fd, text)
-
-    def close(self) -> None:
-        """Let go: the lock is free."""
-        if self.fd >= 0:
-            os.close(self.fd)
-        self.fd = -1
-
-
-@pytest.fixture
-def writer(tmp_path: Path) -> Iterator[Writer]:
-    """A writer in an empty spool."""
-    made = Writer(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Iterator[SpoolReader]:
-    """The spool's reader."""
-    reader = SpoolReader(tmp_path)
-    yield reader
-    reader.close()
-
-
-def fids(events: list[Event]) -> list[str]:
-    """What was banned, in order."""
-    return [event.fid for event in events if isinstance(event, BanLine)]
+from tests.support.segments import NOW, Writer, fids
 
 
 def step(spool: SpoolReader, limit: int = 100, now: float = NOW) -> list[str]:

@@ -1,6 +1,5 @@
 """Where the reader's rules meet: labels that wait, stores that went back, reads that are cut short, long lines."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,25 +9,9 @@ from banledger.spool.events import GapLine
 from banledger.spool.position import Loss, Position
 from banledger.spool.reader import REJECTED, SpoolReader
 from tests.support.lines import T0, ban, encode
-from tests.unit.spool.test_reader import NOW, Writer, fids
+from tests.support.segments import NOW, Writer, fids
 
 NEWER = b'{"v":2,"kind":"dance"}\n'
-
-
-@pytest.fixture
-def writer(tmp_path: Path) -> Iterator[Writer]:
-    """A writer in an empty spool."""
-    made = Writer(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Iterator[SpoolReader]:
-    """The spool's reader."""
-    reader = SpoolReader(tmp_path)
-    yield reader
-    reader.close()
 
 
 def drain(spool: SpoolReader, limit: int = 100, first: float = NOW, *, least: int = 1) -> tuple[list[str], int]:

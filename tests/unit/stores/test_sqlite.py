@@ -35,8 +35,8 @@ from banledger.stores.sqlite.engine import SqliteEngine, open_writer
 from banledger.stores.sqlite.reader import open_reader
 from tests.contract.conftest import KEYS, dump
 from tests.support.lines import T0, ban, gap, nowhere, prolong, unban
+from tests.support.segments import NOW, Writer
 from tests.support.world import ADDRESSES, Clock, live, wrong
-from tests.unit.spool.test_reader import NOW, Writer
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else or to mount")
 

@@ -18,7 +18,7 @@ from banledger.service.recorder import Recorder
 from banledger.spool.reader import SpoolReader
 from banledger.stores.sqlite.held import FileState, judge
 from tests.support.lines import ban, nowhere
-from tests.unit.spool.test_reader import NOW, Writer
+from tests.support.segments import NOW, Writer
 from tests.unit.stores.test_sqlite import _assert_whole, bans_in, contents, written
 
 FIRST = [ban(f"192.0.2.{n}") for n in range(50)]

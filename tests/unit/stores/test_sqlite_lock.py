@@ -19,7 +19,7 @@ from banledger.service.recorder import Recorder
 from banledger.spool.reader import SpoolReader
 from banledger.stores.sqlite.engine import open_writer
 from tests.support.lines import ban, nowhere
-from tests.unit.spool.test_reader import NOW, Writer
+from tests.support.segments import NOW, Writer
 from tests.unit.stores.test_sqlite import _HOLD, _assert_whole, as_user, bans_in, needs_root, refuses, written
 
 SERVICE, GROUP, NEIGHBOUR = 4243, 4242, 4244  # SERVICE is the user of `as_user`
