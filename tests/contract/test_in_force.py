@@ -7,6 +7,7 @@ from random import Random
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from banledger.ledger.check import check
 from banledger.ledger.ids import ban_id
@@ -321,6 +322,43 @@ def test_a_changed_label_takes_the_old_bans_out_of_force_and_is_logged_once(ledg
     assert "'web1' to 'web2'" in notice
     assert in_force(ledger).keys() == {A}
     assert ledger.banned_now(T0 + 10) == 1
+
+
+def test_a_start_of_a_new_process_ends_what_the_killed_one_watched_under_any_label(ledger: Ledger, jail: Jail) -> None:
+    first = start(jail.wall + 1, writer="a", jail="other", boot="b1", clock=2000.0, process="home.7")
+    held = ban("203.0.113.7", jail.wall + 2, jail="other", bantime=-1, writer="a")
+    record(ledger, [*jail.lines, first, held])
+    again = start(jail.wall + 9, writer="b", server="web2", jail="other", boot="b1", clock=2008.0, process="home.8")
+    fresh = Ledger(ledger._engine, KEYS, "Europe/Berlin")
+    record(fresh, [again])
+    (notice,) = fresh.notices()
+    assert "'other' was killed and changed its server label from 'web1' to 'web2'" in notice
+    assert in_force(fresh).keys() == {A, B, C}
+    record(fresh, [first, held, again])
+    assert fresh.notices() == []
+    assert in_force(fresh).keys() == {A, B, C}
+
+
+@pytest.mark.parametrize("process", ["", "home.7", "elsewhere.8"])
+def test_a_start_that_proves_no_death_ends_nothing(ledger: Ledger, process: str) -> None:
+    one = {"boot": "b1", "writer": "a", "process": "home.7" if process else ""}
+    record(ledger, [start(T0, clock=2000.0, **one), ban(A, T0 + 1, bantime=-1, writer="a")])
+    other = start(T0 + 9, writer="b", server="web2", boot="b1", clock=2009.0, process=process)
+    record(ledger, [other])
+    assert ledger.notices() == []
+    assert in_force(ledger).keys() == {A}
+
+
+def test_a_jail_taken_for_dead_is_in_force_again_at_its_next_snapshot(ledger: Ledger, jail: Jail) -> None:
+    jail.lines[0] = replace(jail.lines[0], process="home.7")
+    record(
+        ledger, [*jail.lines, start(jail.wall + 1, writer="b", server="web2", boot="b1", clock=9e3, process="home.8")]
+    )
+    assert in_force(ledger) == {}
+    jail.passes(100)
+    jail.snapshot()
+    record(ledger, jail.lines)
+    assert in_force(ledger) == truth(jail)
 
 
 def test_events_of_old_actions_without_starts_are_believed(ledger: Ledger) -> None:

@@ -224,6 +224,34 @@ def test_a_changed_label_takes_the_old_labels_bans_out_of_force(hasty: Stage, re
     assert {ban.server for ban in recorded(hasty)} == {"web2"}
 
 
+def test_a_label_changed_after_fail2ban_was_killed_takes_the_old_bans_out_of_force(hasty: Stage) -> None:
+    server = start(hasty, "-1", "other")
+    server.client("set", "sshd", "banip", "192.0.2.1", "192.0.2.2")
+    server.client("set", "other", "banip", "192.0.2.3")
+    record(hasty)
+    server.kill()
+    server.jails["sshd"] = jail(hasty, "web2")
+    del server.jails["other"]
+    since = time.time()
+    server.start()
+    wait_for_snapshot(hasty, since, "web2")
+    assert_agree(hasty, server)
+    assert {ban.server for ban in recorded(hasty)} == {"web2"}
+
+
+def test_a_jail_missing_after_fail2ban_was_killed_has_no_bans_in_force(hasty: Stage) -> None:
+    server = start(hasty, "-1", "other")
+    server.client("set", "other", "banip", "192.0.2.3")
+    record(hasty)
+    server.kill()
+    del server.jails["other"]
+    since = time.time()
+    server.start()
+    wait_for_snapshot(hasty, since)
+    record(hasty)
+    assert force(hasty) == set()
+
+
 @pytest.mark.parametrize("step", [-3600, -5, 3600])
 def test_an_unban_after_a_clock_step_lifts_the_ban(hasty: Stage, step: int) -> None:
     hook, clock = hasty.directory / "hook", hasty.directory / "clock"

@@ -186,6 +186,9 @@ class Action(object):
     def _say_start(self):
         version = getattr(sys.modules.get("fail2ban.version"), "version", "")
         body = '%s"version":%s,"boot":%s' % (self._labels, _QUOTE(_name(version)[:64]), _QUOTE(_boot_id()))
+        process = _process(self._jail)
+        if process:
+            body += ',"process":"%s"' % process
         self._spool.add("start", body, "")
 
     def _end(self):
@@ -900,6 +903,19 @@ def _boot_id():
     try:
         with open(_BOOT_ID) as file:
             return file.read(8)
+    except Exception:
+        return ""
+
+
+def _process(jail):
+    """Which fail2ban of this boot this is, a dot, its process id; empty where that can't be told.
+
+    Two that live at once differ in their command line (a socket each), their database or their PID namespace.
+    """
+    try:
+        boot = _boot_id()
+        which = [boot, os.readlink("/proc/self/ns/pid"), jail.database.filename] + sys.argv
+        return "%s.%d" % (hashlib.sha256(repr(which).encode()).hexdigest()[:16], os.getpid()) if boot else ""
     except Exception:
         return ""
 

@@ -89,6 +89,9 @@ class Source(Struct, frozen=True):
     ] = 0.0
     boot: Annotated[str, Field(_WORD, "id of the machine's boot")] = ""
     epoch: Annotated[float, Field(_ON_TIMELINE, "where on the timeline the clock of that boot began")] = 0.0
+    process: Annotated[
+        str, Field(_WORD, "the writer's process, as its start has it: which fail2ban of that boot, and its process id")
+    ] = ""
 
     @property
     def shifts(self) -> dict[str, float]:
@@ -156,21 +159,22 @@ def started(source: Source, line: StartLine) -> Source:
         shift=shift,
         boot=line.boot,
         epoch=order - line.clock if line.clock else 0.0,
+        process=line.process,
     )
 
 
 def followed(source: Source, writer: str, order: float, seen: float) -> Source:
     """The source with a writer whose start was lost, as its line at `order` and `seen` shows."""
     past = _past(source.shifts, writer)
-    begun = {"begun": order, "latest": order, "shift": 0.0, "boot": "", "epoch": 0.0}
+    begun = {"begun": order, "latest": order, "shift": 0.0, "boot": "", "epoch": 0.0, "process": ""}
     return replace(source, state=RUNNING, since=seen, writer=writer, past=past, rival="", **begun)
 
 
 def resumed(source: Source, writer: str, order: float, seen: float) -> Source:
     """The source with an earlier writer again, that goes on though the one after it stopped."""
     shifts = source.shifts
-    alone = {"writer": writer, "shift": shifts.get(writer, 0.0), "past": _past(shifts, writer), "rival": ""}
-    return replace(source, state=RUNNING, since=seen, begun=order, latest=order, **alone)
+    alone = {"writer": writer, "shift": shifts.get(writer, 0.0), "past": _past(shifts, writer)}
+    return replace(source, state=RUNNING, since=seen, begun=order, latest=order, rival="", process="", **alone)
 
 
 def without_rival(source: Source, line: StopLine) -> Source:
@@ -186,10 +190,21 @@ def alive(source: Source, line: HeldLine) -> Source:
 
 
 def outlived(source: Source, line: StartLine) -> Source:
-    """The source after the machine was started anew, as another jail's start shows; itself if it was not."""
-    if source.state != RUNNING or not source.boot or not line.boot or source.boot == line.boot:
+    """The source after its machine or its fail2ban was started anew, as another jail's start shows; else itself."""
+    if source.state != RUNNING or not (_rebooted(source, line) or _replaced(source, line)):
         return source
     return replace(source, state=STOPPED, since=line.seen)
+
+
+def _rebooted(source: Source, line: StartLine) -> bool:
+    return source.server == line.server and "" not in (source.boot, line.boot) and source.boot != line.boot
+
+
+def _replaced(source: Source, line: StartLine) -> bool:
+    """Whether the same fail2ban has a later process, under whatever label."""
+    which, dot, _ = line.process.partition(".")
+    other = bool(dot) and source.process.startswith(which + dot) and source.process != line.process
+    return other and not source.rival and bool(source.epoch) and line.clock > source.begun - source.epoch
 
 
 def _past(shifts: dict[str, float], now: str) -> str:

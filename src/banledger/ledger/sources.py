@@ -108,15 +108,24 @@ class Sources:
         return line
 
     def _outlive(self) -> None:
-        """Stop what a crash of a server's machine left running: a jail that is gone since never starts again."""
-        for server, line in self._started.items():
-            tokens = self._engine.members(self._keys.sources)
-            keys = [self._keys.source(tok) for tok in tokens if tok.startswith(source_token(server, ""))]
-            found = [from_hash(fields, (server, fields.get("jail", ""))) for fields in self._engine.hashes(keys)]
-            names = {(server, source.jail) for source in found if source.boot not in ("", line.boot)}
-            self._learn(names)
-            self._known |= {name: outlived(self._known[name], line) for name in names}
+        """Stop what a crash of a machine or of fail2ban left running: a jail that is gone since never starts again."""
+        if not self._started:
+            return
+        lines = list(self._started.values())
+        keys = [self._keys.source(token) for token in self._engine.members(self._keys.sources)]
+        hashes = zip(keys, self._engine.hashes(keys), strict=True)
+        named = [((f.get("server", ""), f.get("jail", "")), key, f) for key, f in hashes]
+        found = [from_hash(fields, name) for name, key, fields in named if self._key(name) == key]
+        self._learn({(s.server, s.jail) for s in found if any(outlived(s, line) is not s for line in lines)})
+        for line in lines:
+            self._known |= {name: self._outlived(source, line) for name, source in self._known.items()}
         self._started.clear()
+
+    def _outlived(self, source: Source, line: StartLine) -> Source:
+        after = outlived(source, line)
+        if after is not source and source.server != line.server:
+            self._notice_change(f"fail2ban of jail {source.jail!r} was killed and", source.server, line.server)
+        return after
 
     def _raise_latest(self, name: Name) -> Source:
         source = self._known[name]
@@ -148,10 +157,13 @@ class Sources:
     def _notice_label(self, source: Source, line: StartLine) -> None:
         stop = self._stopped.pop(line.jail, None)
         if stop and stop.server != line.server and not source.state and abs(line.seen - stop.seen) < _RELABEL_S:
-            self.notices.append(
-                f"jail {line.jail!r} changed its server label from {stop.server!r} to {line.server!r}: what was banned"
-                f" as {stop.server!r} stays on record under that label and counts as no longer in force"
-            )
+            self._notice_change(f"jail {line.jail!r}", stop.server, line.server)
+
+    def _notice_change(self, what: str, old: str, new: str) -> None:
+        self.notices.append(
+            f"{what} changed its server label from {old!r} to {new!r}: what was banned as {old!r} stays on record under"
+            " that label and counts as no longer in force"
+        )
 
     def since(self, name: Name) -> float:
         """Since when the source's writer is the only one, on the source's timeline."""

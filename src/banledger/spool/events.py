@@ -85,11 +85,13 @@ class StartLine(Line, frozen=True, tag_field="kind", tag="start"):
     """The action begins to watch its jail. `version`: fail2ban's; `boot`: id of the boot of the machine.
 
     `clock`: seconds of the clock that runs since then, read at the same moment as `seen`; 0: not known.
+    `process`: which fail2ban of that boot, a dot, its process id. Of two processes the later one shows the other's end.
     """
 
     version: Word = ""
     boot: Word = ""
     clock: Annotated[float, Meta(ge=0, lt=2**33)] = 0.0
+    process: Word = ""
 
 
 class StopLine(Line, frozen=True, tag_field="kind", tag="stop"):

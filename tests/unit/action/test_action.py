@@ -19,6 +19,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -1215,6 +1216,31 @@ def test_a_start_and_a_stop_say_who_watches_and_since_when(make: Make, spool: Pa
         "jail": "sshd",
     }
     assert "left" not in stopped
+
+
+def test_a_start_says_which_process_of_which_fail2ban_watches(
+    make: Make, spool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def process(database: object, *argv: str) -> str | None:
+        monkeypatch.setattr(sys, "argv", ["fail2ban-server", *argv])
+        jail = Jail()
+        jail.database = database  # type: ignore[attr-defined]
+        make(jail).start()
+        return max(read(spool), key=lambda line: line["seen"]).get("process")
+
+    one, two = SimpleNamespace(filename="/var/lib/one"), SimpleNamespace(filename="/var/lib/two")
+    first = process(one, "start")
+    assert first is not None
+    assert first.partition(".")[2] == str(os.getpid())
+    assert process(one, "start") == first
+    assert len({first, process(two, "start"), process(one, "-s", "/run/other", "start")}) == 3
+    assert process(None, "start") is None
+    boot = tmp_path / "boot_id"
+    boot.write_text("another\n")
+    monkeypatch.setattr(module, "_BOOT_ID", str(boot))
+    assert process(one, "start") not in (None, first)
+    boot.unlink()
+    assert process(one, "start") is None
 
 
 def test_an_action_that_is_taken_out_of_a_running_jail_says_that_the_jail_goes_on(make: Make, spool: Path) -> None:
