@@ -3,6 +3,7 @@
 import ast
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -182,3 +183,12 @@ def test_a_command_that_does_not_exist_is_named(words: str, why: str, capsys: py
     capsys.readouterr()
 
     assert why in said and bool(why) == bool(said)
+
+
+def test_a_person_that_a_page_sends_to_pyproject_for_is_named_there() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked_for = re.compile(r"(maintainers|authors)\s+named\s+in\s+`pyproject\.toml`")
+
+    for page in PAGES:
+        for role in asked_for.findall(page.read_text()):
+            assert project.get(role), f"{page.name}: pyproject.toml names no {role}"
