@@ -11,7 +11,7 @@ import click
 from banledger.cli import session
 from banledger.cli.options import store_options
 from banledger.cli.progress import ProgressBars
-from banledger.errors import LedgerFaulty, LedgerOlder
+from banledger.errors import LedgerFaulty, LedgerMissing, LedgerOlder
 
 if TYPE_CHECKING:
     from banledger.ledger.copy import Copied, CopyEnd, Target
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from banledger.stores.api import Engine
 
 _STOP = "stop the recorder and look again"
+_NAME_IT = "name one with --store and --prefix, or in the settings"
+_NAME_FROM = "name one as FROM, and its prefix with --prefix"
 
 
 @click.group(name="store")
@@ -48,7 +50,7 @@ def check(as_json: bool, store: str | None, prefix: str | None, config: str | No
       banledger store check
       banledger store check --json | jq -r '.faults[].key'
     """
-    with session.ledger(store, prefix, config) as reader, ProgressBars() as progress:
+    with _existing(_NAME_IT), session.ledger(store, prefix, config) as reader, ProgressBars() as progress:
         from banledger.ledger.check import check as faults
 
         found = [
@@ -103,6 +105,7 @@ def copy(
     if source == target and (to_prefix or prefix) == prefix:
         raise click.UsageError("FROM and TO are the same", click.get_current_context())
     with (
+        _existing(_NAME_FROM),
         _source(_settings({**common, "store": source})) as one,
         _target(_settings({**common, "store": target, "prefix": to_prefix or prefix}, to_password_file)) as other,
         ProgressBars() as progress,
@@ -132,7 +135,7 @@ def rebuild(store: str | None, prefix: str | None, config: str | None) -> None:
       systemctl stop banledger && banledger store rebuild; systemctl start banledger
     """
     settings = _settings({"store": store, "prefix": prefix, "config": config})
-    with suppress(LedgerOlder), _source(settings):
+    with suppress(LedgerOlder), _existing(_NAME_IT), _source(settings):
         pass  # there is a ledger, and it is one
     with _target(settings) as ledger, ProgressBars() as progress:
         from banledger.ledger.check import check as faults
@@ -155,6 +158,15 @@ def _settings(flags: dict[str, str | None], password_file: str | None = None) ->
 
     settings = load(flags)
     return replace(settings, password="", password_file=password_file) if password_file else settings
+
+
+@contextmanager
+def _existing(hint: str) -> "Iterator[None]":
+    """A ledger that has to be there: where there is none, a recorder that is started would not help."""
+    try:
+        yield
+    except LedgerMissing as error:
+        raise LedgerMissing(str(error), hint=hint) from error
 
 
 @contextmanager

@@ -54,6 +54,22 @@ def test_faults_are_named_and_the_exit_code_is_9(banledger: Run, damage: Break) 
     assert "bans:ip:192.0.2.1" in {fault["key"] for fault in json.loads(out)["faults"]}
 
 
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [(("check", "--store"), "--store"), (("rebuild", "--store"), "--store"), (("copy",), "FROM")],
+    ids=["check", "rebuild", "copy"],
+)
+def test_where_there_is_no_ledger_the_hint_is_to_name_one_and_not_to_start_a_recorder(
+    banledger: Run, tmp_path: Path, words: tuple[str, ...], option: str
+) -> None:
+    to = [str(tmp_path / "copy.db")] if words == ("copy",) else []
+    code, _, err = banledger("store", *words, str(tmp_path / "none.db"), *to)
+    assert code == 4
+    assert f"error: there is no ledger at {tmp_path / 'none.db'}\n" in err
+    assert f"hint: name one {'as' if to else 'with'} {option}" in err and "start" not in err
+    assert not (tmp_path / "none.db").exists()
+
+
 def test_a_rebuild_mends_it(banledger: Run, damage: Break) -> None:
     damage()
     code, out, _ = banledger("store", "rebuild")
