@@ -81,7 +81,8 @@ class SpoolLock:
         except PermissionError as error:
             if not self._path.exists():
                 raise
-            raise self._locked(f"a process of user {self._path.lstat().st_uid}") from error
+            owner = self._path.lstat().st_uid
+            raise self._locked(f"a process of user {owner}", f". If no recorder runs, remove {self._path}") from error
         self._fd = self._locked_by_us(fd, folder.st_gid)
         return self._fd >= 0
 
@@ -117,11 +118,11 @@ class SpoolLock:
         except OSError:
             return False
 
-    def _locked(self, name: str) -> SpoolLocked:
+    def _locked(self, name: str, unless: str = "") -> SpoolLocked:
+        """`unless`: what to do if there is none, where we can't tell."""
         return SpoolLocked(
             f"another recorder reads the spool {self._directory}: {name!r}",
-            hint="the service records what is there; to do it by hand, first: systemctl stop banledger."
-            f" If no recorder runs, remove {self._path}",
+            hint=f"the service records what is there; to do it by hand, first: systemctl stop banledger{unless}",
         )
 
 

@@ -42,6 +42,7 @@ def test_a_second_recorder_is_told_the_name_of_the_first(lock: SpoolLock, other:
     with pytest.raises(SpoolLocked, match=r"another recorder reads the spool .*: 'one'") as caught:
         other.hold()
     assert "systemctl stop banledger" in caught.value.hint
+    assert "remove" not in caught.value.hint  # the lock is alive: without its file two would read
     lock.release()
     assert list(tmp_path.iterdir()) == []
     assert other.hold()

@@ -77,7 +77,8 @@ def translate(error: Exception, where: str, doing: str = "", secret: str = _PASS
     if isinstance(error, Unfit):
         return StoreError(f"{where} {error}", hint=error.hint)
     text = _ARGUMENTS.sub("", str(error))
-    said = f"{text} ({doing})" if doing and isinstance(error, exceptions.ResponseError) else text
+    said = text.removesuffix(".")  # the message goes on in a sentence of the caller's
+    said += f" ({doing})" if doing and isinstance(error, exceptions.ResponseError) else ""
     signs = f"{text} over TLS" if where.partition("://")[0] in ("rediss", "valkeys") else text
     for sign, what, hint in _TROUBLES:
         if re.search(sign, signs) if isinstance(sign, str) else isinstance(error, sign):
