@@ -93,13 +93,13 @@ class SpoolReader:
         """Other recorders may have recorded lines of this spool, up to these: of those nothing is missing."""
         self._numbers.catch_up(positions)
 
-    def hold_back(self, labels: Collection[str]) -> bool:
+    def hold_back(self, labels: Collection[str]) -> frozenset[str]:
         """From now on, keep the lines of these server labels (and of no others) in the spool, and read the rest.
 
-        Where a label is held back no longer, all that is there is read again; whether that is so. What was read and not
+        Where labels are held back no longer, all that is there is read again; which they are. What was read and not
         committed must be rolled back.
         """
-        released = bool(self._numbers.held_back - set(labels))
+        released = self._numbers.held_back - set(labels)
         if released:
             self._restart()
         self._numbers.hold_back(frozenset(labels))
