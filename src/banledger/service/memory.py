@@ -26,6 +26,7 @@ class _Saved(Struct, frozen=True):
     ledger: str
     incarnation: str
     positions: tuple[Position, ...]
+    unrecorded: tuple[Position, ...] = ()
 
 
 class Memory:
@@ -33,6 +34,7 @@ class Memory:
 
     ledger       the identity of the ledger; empty: not known
     incarnation  which run of the server it was; empty: not known
+    unrecorded   lines that were read and are not recorded: see SpoolReader.unrecorded
     """
 
     def __init__(self, path: Path | None = None, store: str = "") -> None:
@@ -45,10 +47,11 @@ class Memory:
         self._saved = saved
         self.ledger, self.incarnation = saved.ledger, saved.incarnation
         self.positions = Positions(saved.positions)
+        self.unrecorded = saved.unrecorded
 
     def save(self) -> None:
         """Put it into the file, if anything changed."""
-        now = _Saved(self._store, self.ledger, self.incarnation, tuple(self.positions))
+        now = _Saved(self._store, self.ledger, self.incarnation, tuple(self.positions), self.unrecorded)
         if self._path is None or now == self._saved:
             return
         self._saved = now

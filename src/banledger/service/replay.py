@@ -47,6 +47,9 @@ class Replay:
         if lost and same:
             _log.error(_WENT_BACK, sum(loss.known.last - loss.first + 1 for loss in lost))
         self._spool.expect(self._adopt(there))
+        if held := memory.unrecorded:
+            self._spool.expect(_undamaged(ledger.positions({position.server for position in held})))
+            self._spool.recall(held)
         if lost:
             self._spool.reread(lost)
         self._incarnation = ledger.incarnation()
@@ -62,7 +65,7 @@ class Replay:
 
     def _adopt(self, there: Mapping[Writer, Position | None]) -> list[Position]:
         """Remember the positions that the store has; those that are not damaged."""
-        recorded = [position for position in there.values() if position is not None]
+        recorded = _undamaged(there)
         self._memory.positions.adopt(recorded)
         return recorded
 
@@ -72,14 +75,14 @@ class Replay:
         self.active = True
 
     def record(self, ledger: Ledger, lines: list[Event], locate: Locate, now: float) -> Recorded:
-        """Record the lines, and how far they are recorded; remember that before any segment goes."""
-        positions = self._spool.positions()
-        if not lines and not positions:
-            return Recorded()
-        ledger.reassert = self.active
-        known = self._memory.positions
-        done = ledger.record(lines, locate, now, positions, known.drop_old())
-        known.raise_to(positions)
+        """Record the lines, and how far they are recorded; remember that, and what waits, before any segment goes."""
+        positions, done = self._spool.positions(), Recorded()
+        if lines or positions:
+            ledger.reassert = self.active
+            known = self._memory.positions
+            done = ledger.record(lines, locate, now, positions, known.drop_old())
+            known.raise_to(positions)
+        self._memory.unrecorded = tuple(self._spool.unrecorded())
         self._memory.save()
         return done
 
@@ -106,3 +109,7 @@ class Replay:
         self._restarted = False
         self._memory.incarnation = self._incarnation
         self._memory.save()
+
+
+def _undamaged(there: Mapping[Writer, Position | None]) -> list[Position]:
+    return [position for position in there.values() if position is not None]

@@ -93,6 +93,10 @@ class SpoolReader:
         """Other recorders may have recorded lines of this spool, up to these: of those nothing is missing."""
         self._numbers.catch_up(positions)
 
+    def recall(self, unrecorded: Iterable[Position]) -> None:
+        """What `unrecorded` said before a restart: what does not come of these lines becomes a gap."""
+        self._numbers.recall(unrecorded)
+
     def hold_back(self, labels: Collection[str]) -> frozenset[str]:
         """From now on, keep the lines of these server labels (and of no others) in the spool, and read the rest.
 
@@ -269,6 +273,10 @@ class SpoolReader:
     def positions(self) -> list[Position]:
         """How far the lines of each writer are read since the last commit: whatever is below was handed out."""
         return self._numbers.positions()
+
+    def unrecorded(self) -> list[Position]:
+        """First and last of the lines of each writer that were read and wait, or are missing."""
+        return self._numbers.unrecorded()
 
     def commit(self) -> int:
         """All that was read is safe: set aside what was no event, remove what is finished. How many were removed."""

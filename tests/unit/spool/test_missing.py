@@ -72,6 +72,56 @@ def test_lines_that_vanish_while_they_are_held_back_are_missed(
     assert read() == ([], [])
 
 
+@pytest.mark.parametrize("recorded", [(), ("z",)])
+def test_held_lines_that_vanish_before_a_restart_are_missed(
+    writer: Writer, spool: SpoolReader, tmp_path: Path, recorded: tuple[str, ...]
+) -> None:
+    writer.write(*recorded)
+    spool.read(NOW, 100)
+    positions = spool.positions()
+    spool.commit()
+    spool.hold_back({"web1"})
+    writer.write("a", "b")
+    kept = writer.path
+    writer.rotate()
+    writer.write("c", "d", "e")
+    spool.read(NOW, 100)
+    unrecorded = spool.unrecorded()
+    spool.commit()
+    spool.close()
+    writer.path.unlink()
+    again = SpoolReader(tmp_path)
+    again.expect(positions)
+    again.recall(unrecorded)
+    again.hold_back({"web1"})
+    events = [event for _ in range(5) for event in again.read(NOW, 100) if again.commit() or True]
+    assert events == [] and again.unrecorded() == unrecorded
+    again.hold_back(())
+    events = [event for _ in range(5) for event in again.read(NOW, 100) if again.commit() or True]
+    assert fids(events) == [*recorded, "a", "b"] and kept.exists() is False
+    assert [event.bans for event in events if isinstance(event, GapLine)] == [3]
+    again.close()
+
+
+def test_of_lines_that_were_unrecorded_before_a_restart_those_that_are_there_are_not_missed(
+    writer: Writer, spool: SpoolReader, tmp_path: Path
+) -> None:
+    spool.hold_back({"web1"})
+    writer.write("a", "b", "c")
+    spool.read(NOW, 100)
+    unrecorded = spool.unrecorded()
+    assert [(one.first, one.last) for one in unrecorded] == [(1, 3)]
+    spool.commit()
+    spool.close()
+    again = SpoolReader(tmp_path)
+    again.expect([position(1)])
+    again.recall(unrecorded)
+    events = [event for _ in range(5) for event in again.read(NOW, 100) if again.commit() or True]
+    assert fids(events) == ["a", "b", "c"] and len(events) == 3
+    assert not again.doubtful and again.unrecorded() == []
+    again.close()
+
+
 def test_held_lines_that_another_recorder_recorded_are_not_missed(
     writer: Writer, spool: SpoolReader, read: Read
 ) -> None:
