@@ -46,10 +46,10 @@ class Replay:
         lost = losses(known, there)
         if lost and same:
             _log.error(_WENT_BACK, sum(loss.known.last - loss.first + 1 for loss in lost))
-        self._spool.expect(self._adopt(there))
+        self._spool.numbers.expect(self._adopt(there))
         if held := memory.unrecorded:
-            self._spool.expect(_undamaged(ledger.positions({position.server for position in held})))
-            self._spool.recall(held)
+            self._spool.numbers.expect(_undamaged(ledger.positions({position.server for position in held})))
+            self._spool.numbers.recall(held)
         if lost:
             self._spool.reread(lost)
         self._incarnation = ledger.incarnation()
@@ -61,7 +61,7 @@ class Replay:
 
     def released(self, ledger: Ledger, labels: Iterable[str]) -> None:
         """Another recorder may have recorded lines of these labels. Raises StoreError."""
-        self._spool.catch_up(self._adopt(ledger.positions(labels)))
+        self._spool.numbers.catch_up(self._adopt(ledger.positions(labels)))
 
     def _adopt(self, there: Mapping[Writer, Position | None]) -> list[Position]:
         """Remember the positions that the store has; those that are not damaged."""
@@ -76,13 +76,13 @@ class Replay:
 
     def record(self, ledger: Ledger, lines: list[Event], locate: Locate, now: float) -> Recorded:
         """Record the lines, and how far they are recorded; remember that, and what waits, before any segment goes."""
-        positions, done = self._spool.positions(), Recorded()
+        positions, done = self._spool.numbers.positions(), Recorded()
         if lines or positions:
             ledger.reassert = self.active
             known = self._memory.positions
             done = ledger.record(lines, locate, now, positions, known.drop_old())
             known.raise_to(positions)
-        self._memory.unrecorded = tuple(self._spool.unrecorded())
+        self._memory.unrecorded = tuple(self._spool.numbers.unrecorded())
         self._memory.save()
         return done
 

@@ -42,7 +42,7 @@ def test_no_position_runs_ahead_of_lines_that_are_held_back(writer: Writer, spoo
     spool.hold_back({"web1"})
     writer.write("c", "d")
     spool.read(NOW, 100)
-    assert [one.last for one in spool.positions()] == [2]
+    assert [one.last for one in spool.numbers.positions()] == [2]
 
 
 def test_the_position_goes_on_when_lines_are_held_back_no_longer(writer: Writer, spool: SpoolReader) -> None:
@@ -52,7 +52,7 @@ def test_the_position_goes_on_when_lines_are_held_back_no_longer(writer: Writer,
     spool.commit()
     spool.hold_back(())
     assert fids(spool.read(NOW, 100)) == ["a", "b"]
-    assert [one.last for one in spool.positions()] == [2]
+    assert [one.last for one in spool.numbers.positions()] == [2]
 
 
 @pytest.mark.parametrize("later", [(), ("d",)])
@@ -78,7 +78,7 @@ def test_held_lines_that_vanish_before_a_restart_are_missed(
 ) -> None:
     writer.write(*recorded)
     spool.read(NOW, 100)
-    positions = spool.positions()
+    positions = spool.numbers.positions()
     spool.commit()
     spool.hold_back({"web1"})
     writer.write("a", "b")
@@ -86,16 +86,16 @@ def test_held_lines_that_vanish_before_a_restart_are_missed(
     writer.rotate()
     writer.write("c", "d", "e")
     spool.read(NOW, 100)
-    unrecorded = spool.unrecorded()
+    unrecorded = spool.numbers.unrecorded()
     spool.commit()
     spool.close()
     writer.path.unlink()
     again = SpoolReader(tmp_path)
-    again.expect(positions)
-    again.recall(unrecorded)
+    again.numbers.expect(positions)
+    again.numbers.recall(unrecorded)
     again.hold_back({"web1"})
     events = [event for _ in range(5) for event in again.read(NOW, 100) if again.commit() or True]
-    assert events == [] and again.unrecorded() == unrecorded
+    assert events == [] and again.numbers.unrecorded() == unrecorded
     again.hold_back(())
     events = [event for _ in range(5) for event in again.read(NOW, 100) if again.commit() or True]
     assert fids(events) == [*recorded, "a", "b"] and kept.exists() is False
@@ -109,16 +109,16 @@ def test_of_lines_that_were_unrecorded_before_a_restart_those_that_are_there_are
     spool.hold_back({"web1"})
     writer.write("a", "b", "c")
     spool.read(NOW, 100)
-    unrecorded = spool.unrecorded()
+    unrecorded = spool.numbers.unrecorded()
     assert [(one.first, one.last) for one in unrecorded] == [(1, 3)]
     spool.commit()
     spool.close()
     again = SpoolReader(tmp_path)
-    again.expect([position(1)])
-    again.recall(unrecorded)
+    again.numbers.expect([position(1)])
+    again.numbers.recall(unrecorded)
     events = [event for _ in range(5) for event in again.read(NOW, 100) if again.commit() or True]
     assert fids(events) == ["a", "b", "c"] and len(events) == 3
-    assert not again.doubtful and again.unrecorded() == []
+    assert not again.doubtful and again.numbers.unrecorded() == []
     again.close()
 
 
@@ -132,7 +132,7 @@ def test_held_lines_that_another_recorder_recorded_are_not_missed(
     assert read() == ([], [])
     held.unlink()
     spool.hold_back(())
-    spool.catch_up([position(3)])
+    spool.numbers.catch_up([position(3)])
     writer.write("d")
     assert read() == (["d"], [])
 
@@ -161,7 +161,7 @@ def test_lines_suspected_when_the_lock_was_lost_are_counted_exactly(
     assert fids(spool.read(NOW + 50, 100)) == ["f"]
     spool.commit()
     spool.begin_anew(alone=True)
-    spool.catch_up([position(2)])
+    spool.numbers.catch_up([position(2)])
     writer.write("g")
     assert read() == (["a", "b", "f", "g"], [3])  # all that is there, again
 
@@ -176,7 +176,7 @@ def test_lines_that_another_recorder_recorded_meanwhile_are_not_missed(
     assert fids(spool.read(NOW + 50, 100)) == ["f"]
     spool.commit()
     spool.begin_anew(alone=True)
-    spool.catch_up([position(5)])
+    spool.numbers.catch_up([position(5)])
     assert read() == (["a", "b", "f"], [])
 
 

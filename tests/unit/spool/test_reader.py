@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from banledger.errors import SpoolError
 from banledger.spool.events import GapLine
-from banledger.spool.reader import REJECTED, SpoolReader
+from banledger.spool.quarantine import REJECTED
+from banledger.spool.reader import SpoolReader
 from tests.support.lines import T0, ban, encode, held
 from tests.support.segments import NOW, Writer, fids
 

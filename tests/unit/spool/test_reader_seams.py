@@ -7,7 +7,8 @@ import pytest
 from banledger.spool.directory import Directory
 from banledger.spool.events import GapLine
 from banledger.spool.position import Loss, Position
-from banledger.spool.reader import REJECTED, SpoolReader
+from banledger.spool.quarantine import REJECTED
+from banledger.spool.reader import SpoolReader
 from tests.support.lines import T0, ban, encode
 from tests.support.segments import NOW, Writer, fids
 
@@ -41,13 +42,13 @@ def test_a_position_stays_below_lines_that_are_held_back_and_follows_them_when_t
     writer.write("c", "d", "e")
     writer.close()
     assert spool.read(NOW, 100) == []
-    assert all(position.last <= 2 for position in spool.positions())
+    assert all(position.last <= 2 for position in spool.numbers.positions())
     spool.commit()
     spool.hold_back(set())
     lasts, read = [], []
     for _ in range(8):
         read += fids(spool.read(NOW, 1))
-        lasts += [position.last for position in spool.positions()]
+        lasts += [position.last for position in spool.numbers.positions()]
         assert not lasts or lasts[-1] <= max(2, "abcde".index(read[-1]) + 1)
         spool.commit()
     assert (read, lasts[-1]) == (list("abcde"), 5)
@@ -64,12 +65,12 @@ def test_a_restart_while_lines_are_held_back_neither_forges_nor_misses_a_gap(
     writer.rotate()
     writer.write("d")
     assert spool.read(NOW, 100) == []
-    positions = spool.positions()
+    positions = spool.numbers.positions()
     spool.commit()
     spool.close()
     gone.unlink()
     again = SpoolReader(tmp_path)
-    again.expect(positions)
+    again.numbers.expect(positions)
     assert drain(again) == (["a", "b", "d"], 1)
     again.close()
 
@@ -106,7 +107,7 @@ def test_lines_in_segments_that_are_not_open_yet_are_no_gap(tmp_path: Path, spoo
     for number in range(100):
         path = tmp_path / f"17000000{number:05d}-{number:08x}-1.jsonl"
         path.write_bytes(b"".join(encode(ban("x", seq=seq, seen=T0 + seq)) for seq in range(1, 11)))
-    spool.expect([Position("web1", "abcdef01", "sshd", 1, 1, T0)])
+    spool.numbers.expect([Position("web1", "abcdef01", "sshd", 1, 1, T0)])
     late = tmp_path / "1800000000000-abcdef01-1.jsonl"
     late.write_bytes(b"".join(encode(ban("late", seq=seq, seen=T0)) for seq in range(1, 100)))
     bans, missing = drain(spool, 20)
@@ -166,10 +167,10 @@ def test_a_lock_that_was_lost_makes_all_lines_come_again_and_no_gap(
     spool.hold_back({"web1"})
     writer.write("a", "b")
     assert spool.read(NOW, 100) == []
-    positions = spool.positions()
+    positions = spool.numbers.positions()
     spool.commit()
     spool.begin_anew(alone=True)
-    spool.expect(positions)
+    spool.numbers.expect(positions)
     spool.hold_back(set())
     writer.write("c")
     assert drain(spool) == (["a", "b", "c"], 0)
