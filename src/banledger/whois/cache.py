@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from banledger.ledger.network import Cell, Network, Outcome
+from banledger.ledger.networks import NetworksReader
 from banledger.net.prefix import Block, block
 from banledger.net.prefix_table import Table
 from banledger.whois.rule import CellState, Knowledge, KnownNetwork, find
@@ -32,6 +33,20 @@ class Cache:
             own = record if cidr == record else cidr
             known = KnownNetwork(own, record, self._same(network.country), self._same(network.org))
             self._networks.put(block(cidr), known)
+
+    def read_networks(self, there: NetworksReader, cidrs: list[str]) -> None:
+        """Take in what a ledger knows of these networks, or no longer does. Raises StoreError."""
+        for cidr, network in zip(cidrs, there.networks(cidrs), strict=True):
+            if network is None:
+                self.forget(cidr)
+            else:
+                self.learn(network)
+
+    def read_cells(self, there: NetworksReader, cidrs: list[str]) -> None:
+        """Take in what a ledger knows of these cells. Raises StoreError."""
+        for cell in there.cells(cidrs):
+            if cell is not None:
+                self.prove(cell)
 
     def forget(self, cidr: str) -> None:
         """There is no such network any more (or never was: it may be any text)."""

@@ -10,7 +10,7 @@ that does not fit the address. An absent name means that nobody announces the ad
 
 import ipaddress
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -120,7 +120,7 @@ class Cymru:
     lifetime_s   an answer is there within so many seconds, or none; half of it may go by waiting for a turn
     interval_s   from one question to the next, however many threads ask. A question is repeated once if no answer
                  comes, and put to the next name server if one fails
-    clock        seconds from any zero that never go back; `sleep` waits for so many
+    throttle     gives the turns
     """
 
     def __init__(
@@ -130,8 +130,7 @@ class Cymru:
         port: int = 53,
         lifetime_s: float = 5.0,
         interval_s: float = 0.1,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        throttle: Throttle | None = None,
         configuration: str = RESOLV_CONF,
     ) -> None:
         for server in nameservers or ():
@@ -141,10 +140,9 @@ class Cymru:
         self._lifetime_s = lifetime_s
         self._configuration = configuration
         self._interval_s = interval_s
-        self._clock = clock
-        self._throttle = Throttle(clock, sleep, rested=True)
+        self._throttle = throttle or Throttle()
         self._lock = Lock()
-        self._pauses = self._failures = 0
+        self._failures = 0
         self._made: dns.resolver.Resolver | None = None
 
     def ask(self, address: str) -> Announcement | None:
@@ -153,26 +151,22 @@ class Cymru:
         None: nobody, nobody knows, no answer, or it is not the time to ask. Private and reserved addresses are
         nobody else's business and never sent. Raises nothing, whatever DNS does.
         """
-        began = self._clock()
+        began = time.monotonic()
         asked = _public(address)
         if asked is None or self._throttle.take(_NAME, self._interval_s, self._lifetime_s / 2) > 0:
             return None
-        pauses = self._pauses
-        if self._throttle.is_paused(_NAME):
-            return None
-        texts = self._texts(question(asked), self._lifetime_s - (self._clock() - began))
-        self._note(pauses, failed=texts is None)
+        texts = self._texts(question(asked), self._lifetime_s - (time.monotonic() - began))
+        self._note(failed=texts is None)
         return None if texts is None else parse(texts, asked)
 
-    def _note(self, pauses: int, *, failed: bool) -> None:
+    def _note(self, *, failed: bool) -> None:
         """Pause after a failure, for longer each time. Questions that were on their way together count as one."""
         with self._lock:
-            if pauses != self._pauses:
+            if self._throttle.is_paused(_NAME):
                 return
             self._failures = self._failures + 1 if failed else 0
             if failed:
                 self._made = None
-                self._pauses += 1
                 self._throttle.pause(_NAME, doubled(_FIRST_PAUSE_S, _LAST_PAUSE_S, self._failures))
 
     def _texts(self, name: str, lifetime_s: float) -> list[bytes] | None:

@@ -25,23 +25,8 @@ class Pool(Protocol):
         ...
 
 
-class EmptyPool:
-    """A Pool without look-ups. See `Pool`."""
-
-    def submit(self, question: Question) -> None:
-        """See Pool.submit."""
-        raise AssertionError(f"nobody is to be asked about {question.address}")
-
-    def take(self) -> list[tuple[Question, Answer]]:
-        """See Pool.take."""
-        return []
-
-    def close(self) -> None:
-        """See Pool.close."""
-
-
 class ThreadPool:
-    """A Pool of daemon threads: a look-up that hangs never delays the end of the process. See `Pool`."""
+    """A Pool of so many daemon threads: a look-up that hangs never delays the end of the process. See `Pool`."""
 
     def __init__(self, ask: Callable[[str], Answer], size: int) -> None:
         self._ask = ask

@@ -7,6 +7,7 @@ look was in vain, the next one waits for a new ban, or a while.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 from typing import Protocol
 
 from msgspec import Struct
@@ -203,9 +204,10 @@ class Backfill:
         self._ids: list[str] = []
         self._days: list[str] = []
 
-    def begin(self, days: list[str]) -> None:
-        """Begin with these local days (YYYY-MM-DD), the newest at the end."""
-        self._ids, self._days = [], days
+    def begin(self, ledger: Ledger, now: float) -> None:
+        """Begin with the newest local day (UTC epoch `now`). Raises StoreError."""
+        first = datetime.fromtimestamp(max(0.0, now - self._policy.backfill_s), ledger.zone).date().isoformat()
+        self._ids, self._days = [], [day for day in ledger.days() if day >= first]
 
     def __bool__(self) -> bool:
         return bool(self._ids or self._days)
@@ -213,7 +215,7 @@ class Backfill:
     def enlist(self, ledger: Ledger, most: int) -> None:
         """Let at most so many of them wait, newest first. Raises StoreError."""
         if self._days and ledger.waiting() >= self._policy.most:
-            self.begin([])
+            self._ids, self._days = [], []
         if not self._ids and self._days:
             self._ids = ledger.ids_of_day(self._days.pop())
         some, self._ids = self._ids[:most], self._ids[most:]

@@ -14,12 +14,10 @@ following the indexes of networks and cells. A recorder that can't reach any reg
 """
 
 from collections.abc import Callable
-from datetime import datetime
 
 from banledger.clock import ClockWatch
 from banledger.errors import StoreError
 from banledger.ledger.network import Answer, Cell, Network, Outcome, Pause, cell_of
-from banledger.ledger.networks import NetworksReader
 from banledger.ledger.writer import Ledger
 from banledger.net.prefix import Block, block
 from banledger.whois.follow import Followers
@@ -59,20 +57,17 @@ class Whois:
         watch: ClockWatch,
     ) -> None:
         self._places = places
-        self._cache = places.cache
         self._pool = pool
         self._asks = registry_of is not None
-        self._throttle = throttle
         self._backoff = Backoff(throttle)
         self._policy = policy
         self._watch = watch
         self._queue = Queue(places, registry_of, throttle.is_paused, watch.elapsed)
         self._backfill = Backfill(places, policy)
-        self._followers = Followers(self._take_networks, self._take_cells)
+        self._followers = Followers(places.cache.read_networks, places.cache.read_cells)
         self._turn = _AskingTurn(Lease(policy.holder, watch.elapsed), watch.elapsed)
-        self._identity = ""
-        self._jumps = 0
-        self._reread_at = self._look_at = self._follow_at = self._dismiss_at = 0.0
+        self._begun = ("", 0)  # identity of the ledger, jumps of the clock
+        self._due: dict[str, float] = {}  # elapsed time from which on a thing is done again; not there: at once
         self._in_flight: dict[str, Question] = {}
         self._answers: list[tuple[Question, Answer]] = []
 
@@ -82,28 +77,30 @@ class Whois:
             return
         self._answers += self._pool.take()
         while self._answers:
-            self._take_in(ledger, *self._answers[0], now)
-        if self._watch.elapsed() >= self._look_at:
+            self._take_in(ledger, now)
+        if self._is_due("look"):
             self._backfill.enlist(ledger, _AMENDED)
-            wait_s = self._look(ledger, now)
-            self._look_at = self._watch.elapsed() + wait_s
+            self._wait("look", self._look(ledger, now))
         if self._asks and self._queue.registries() and self._leads(ledger, now):
             self._send(now)
 
     def follow(self, ledger: Ledger, now: float) -> bool:
         """Read what the ledger knows of networks, page by page; whether that was all of it."""
         self._watch.see(now)
-        if ledger.identity != self._identity:
+        if self._begun != (ledger.identity, self._watch.jumps):
             self._begin(ledger, now)
-        elif self._watch.jumps != self._jumps:
-            self._begin_again(ledger, now)
-        elapsed = self._watch.elapsed()
-        if ledger.shared and elapsed >= self._reread_at:  # what a clock far behind ours put is below the window
+        if ledger.shared and self._is_due("reread"):  # what a clock far behind ours put is below the window
             self._reread()
-        if elapsed >= self._follow_at and (ready := self._followers.read(ledger.networks, now)):
-            self._follow_at = elapsed + _FOLLOW_S
+        if self._is_due("follow") and (ready := self._followers.read(ledger.networks, now)):
+            self._wait("follow", _FOLLOW_S)
             self._places.ready = ready
         return self._places.ready
+
+    def _is_due(self, what: str) -> bool:
+        return self._watch.elapsed() >= self._due.get(what, 0.0)
+
+    def _wait(self, what: str, seconds: float) -> None:
+        self._due[what] = self._watch.elapsed() + seconds
 
     def leave(self, ledger: Ledger) -> None:
         """Let another recorder ask. Raises StoreError."""
@@ -114,46 +111,32 @@ class Whois:
         self._pool.close()
 
     def _begin(self, ledger: Ledger, now: float) -> None:
-        """With this ledger, from its beginning."""
-        self._begin_again(ledger, now)
-        self._identity = ledger.identity
-        self._places.ready = False
-        self._cache.clear()
-        self._queue.clear()
-        self._follow_at = self._look_at = 0.0
+        """Begin with another ledger, or redo with the same what a clock that was wrong decided.
 
-    def _begin_again(self, ledger: Ledger, now: float) -> None:
-        """Redo what was decided by a clock that was wrong: the window of the indexes, and who is not asked about."""
-        self._jumps = self._watch.jumps
-        first = datetime.fromtimestamp(max(0.0, now - self._policy.backfill_s), ledger.zone).date().isoformat()
-        self._backfill.begin([day for day in ledger.days() if self._asks and day >= first])
+        That is the window of the indexes, and who is not asked about.
+        """
+        if ledger.identity != self._begun[0]:
+            self._places.ready = False
+            self._places.cache.clear()
+            self._queue.clear()
+            self._due.clear()
+        if self._asks:
+            self._backfill.begin(ledger, now)
         self._queue.wake()
         self._reread()
+        self._begun = (ledger.identity, self._watch.jumps)
 
     def _reread(self) -> None:
         """Follow the indexes from their beginning; what is known stays."""
-        self._reread_at = self._watch.elapsed() + _REREAD_S
-        self._followers = Followers(self._take_networks, self._take_cells)
-
-    def _take_networks(self, networks: NetworksReader, cidrs: list[str]) -> None:
-        for cidr, network in zip(cidrs, networks.networks(cidrs), strict=True):
-            if network is None:
-                self._cache.forget(cidr)
-            else:
-                self._cache.learn(network)
-
-    def _take_cells(self, networks: NetworksReader, cidrs: list[str]) -> None:
-        for cell in networks.cells(cidrs):
-            if cell is not None:
-                self._cache.prove(cell)
+        self._wait("reread", _REREAD_S)
+        self._followers = Followers(self._places.cache.read_networks, self._places.cache.read_cells)
 
     def _look(self, ledger: Ledger, now: float) -> float:
         """Amend bans that are known by now, note what is to be asked; seconds until the next look."""
-        if self._watch.elapsed() >= self._dismiss_at:
-            more = self._dismiss(ledger, now)
-            self._dismiss_at = self._watch.elapsed() + (0.0 if more else _DISMISS_S)
-            if more:
+        if self._is_due("dismiss"):
+            if self._dismiss(ledger, now):
                 return 0.0
+            self._wait("dismiss", _DISMISS_S)
         if not self._queue.has_news(ledger):
             return 0.0 if self._backfill else _LOOK_S
         self._backoff.apply(ledger.networks.pauses(), now)
@@ -177,34 +160,31 @@ class Whois:
         """Whether this recorder asks for all."""
         held = self._turn.held
         if self._turn.take(ledger, now) and not held:
-            self._throttle.begin()
+            self._backoff.throttle.begin()
         return self._turn.held
 
     def _send(self, now: float) -> None:
         """One question for each registry whose turn it is."""
+        throttle = self._backoff.throttle
         for name in dict.fromkeys(self._queue.registries()):
             if name not in self._in_flight:
-                question = self._queue.next(name, now, lambda one: self._throttle.try_take(one.name, one.interval_s))
+                question = self._queue.next(name, now, lambda one: throttle.try_take(one.name, one.interval_s))
                 if question is not None:
                     self._in_flight[name] = question
                     self._pool.submit(question)
 
-    def _take_in(self, ledger: Ledger, question: Question, answer: Answer, now: float) -> None:
+    def _take_in(self, ledger: Ledger, now: float) -> None:
         """Take in the first answer. After a StoreError it stays the first one; after a bug it is given up."""
+        question, answer = self._answers[0]
+        done = True
         try:
-            if self._in_flight.get(question.registry.name) is question:
-                self._answered(ledger, question, answer, now)
+            self._answered(ledger, question, answer, now)
         except StoreError:
+            done = False
             raise
-        except Exception:
-            self._drop(question)
-            raise
-        self._drop(question)
-
-    def _drop(self, question: Question) -> None:
-        del self._answers[0]
-        if self._in_flight.get(question.registry.name) is question:
-            del self._in_flight[question.registry.name]
+        finally:
+            if done:
+                del self._answers[0], self._in_flight[question.registry.name]
 
     def _answered(self, ledger: Ledger, question: Question, answer: Answer, now: float) -> None:
         """What came. May be called again with the same answer."""
@@ -236,7 +216,7 @@ class Whois:
         ledger.amend(known[:_AMENDED], self._places.locate)
         self._queue.wake()
         if len(known) > _AMENDED:
-            self._look_at = 0.0
+            self._wait("look", 0.0)
 
     def _learn(self, ledger: Ledger, answer: Answer, now: float) -> None:
         """Keep what was answered, and forget smaller networks that it says are no more."""
@@ -245,11 +225,11 @@ class Whois:
         cell = cell_of(asked, own)
         kept = network.cidrs if network and own else ()
         wider = own or cell.at(cell.prefix - 1)
-        gone = [cidr for cidr in self._cache.inside_of(asked, wider) if cidr not in kept]
+        gone = [cidr for cidr in self._places.cache.inside_of(asked, wider) if cidr not in kept]
         if gone:
             ledger.networks.remove(gone, now)
             for cidr in gone:
-                self._cache.forget(cidr)
+                self._places.cache.forget(cidr)
         if network is None or own is None:
             self._keep(ledger, [], [self._nothing(cell, now)], now)
         else:
@@ -265,9 +245,9 @@ class Whois:
             return
         ledger.networks.put(networks, cells, now)
         for network in networks:
-            self._cache.learn(network)
+            self._places.cache.learn(network)
         for cell in cells:
-            self._cache.prove(cell)
+            self._places.cache.prove(cell)
 
 
 class _AskingTurn:
