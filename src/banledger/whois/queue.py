@@ -67,12 +67,10 @@ class Look(Struct, frozen=True):
 
     known    ids of bans that the cache can answer by now
     nobodys  cells that no registry has
-    whole    whether there is no older page that was not looked at
     """
 
     known: list[str]
     nobodys: list[Block]
-    whole: bool
 
 
 class Queue:
@@ -81,6 +79,8 @@ class Queue:
     registry_of  who is to be asked about an address; None: nobody has it
     is_paused    whether a registry (by name) is left alone
     elapsed      seconds that never go back
+
+    `asks`: whether anybody is to be asked at all.
     """
 
     def __init__(
@@ -90,6 +90,7 @@ class Queue:
         is_paused: Callable[[str], bool],
         elapsed: Callable[[], float],
     ) -> None:
+        self.asks = registry_of is not None
         self._places = places
         self._registry_of = registry_of
         self._is_paused = is_paused
@@ -100,6 +101,7 @@ class Queue:
         self._addresses: dict[str, str] = {}
         self._newest: dict[str, dict[Block, Question]] = {}
         self._others: dict[str, dict[Block, Question]] = {}
+        self._in_flight: dict[str, Question] = {}
 
     def clear(self) -> None:
         """Forget everything: it is another ledger."""
@@ -120,30 +122,34 @@ class Queue:
         self._head = head
         return True
 
-    def look(self, ledger: Ledger, now: float, in_flight: Collection[Block]) -> Look:
-        """Sort the newest page and one of the older ones. `in_flight`: cells that are being asked about."""
+    def look(self, ledger: Ledger, now: float) -> Look:
+        """Sort the newest page and one of the older ones. Where that was in vain, the next look waits a while."""
         ids = ledger.newest_waiting(0, PAGE)
         self._addresses = self._addresses_of(ledger, ids, self._addresses)
         self._newest = {}
-        found = self._sort(self._addresses, self._newest, None, in_flight, now)
-        if len(ids) < PAGE:
-            return Look(*found, whole=True)
-        ids = ledger.newest_waiting(self._deep, PAGE)
+        known, nobodys = self._sort(self._addresses, self._newest, None, now)
         whole = len(ids) < PAGE
-        self._deep = PAGE if whole else self._deep + PAGE
-        older = self._sort(self._addresses_of(ledger, ids, {}), self._others, _QUESTIONS, in_flight, now)
-        return Look(found[0] + older[0], found[1] + older[1], whole)
-
-    def looked(self, *, in_vain: bool) -> None:
-        """Take note of what came of the look."""
-        self._vain_until = self._elapsed() + _LOOK_IN_VAIN_S if in_vain else 0.0
+        if not whole:
+            ids = ledger.newest_waiting(self._deep, PAGE)
+            whole = len(ids) < PAGE
+            self._deep = PAGE if whole else self._deep + PAGE
+            older = self._sort(self._addresses_of(ledger, ids, {}), self._others, _QUESTIONS, now)
+            known, nobodys = known + older[0], nobodys + older[1]
+        busy = known or nobodys or self.registries() or self._in_flight
+        self._vain_until = self._elapsed() + _LOOK_IN_VAIN_S if whole and not busy else 0.0
+        return Look(known, nobodys)
 
     def registries(self) -> list[str]:
         """Names of those that there are questions for."""
         return [name for questions in (self._newest, self._others) for name, some in questions.items() if some]
 
     def next(self, name: str, now: float, may_ask: Callable[[AskedRegistry], bool]) -> Question | None:
-        """The next question for a registry that is still one, if the registry may be asked now."""
+        """The next question for a registry that is still one, if the registry may be asked now and is asked none.
+
+        It is in flight until it is `landed`.
+        """
+        if name in self._in_flight:
+            return None
         for questions in (self._newest, self._others):
             cells = questions.get(name, {})
             for cell, question in list(cells.items()):
@@ -153,8 +159,13 @@ class Queue:
                     return None
                 del cells[cell]
                 if still:
+                    self._in_flight[name] = question
                     return question
         return None
+
+    def landed(self, question: Question) -> None:
+        """It is in flight no longer."""
+        del self._in_flight[question.registry.name]
 
     def answered(self, ids: Collection[str]) -> list[str]:
         """Those of these bans, of the newest page, that wait no longer."""
@@ -174,12 +185,12 @@ class Queue:
         addresses: Mapping[str, str],
         questions: dict[str, dict[Block, Question]],
         most: int | None,
-        in_flight: Collection[Block],
         now: float,
     ) -> tuple[list[str], list[Block]]:
         """Note the questions of these bans, at most so many a registry; bans known by now, and cells of nobody."""
         known: list[str] = []
         nobodys: dict[Block, None] = {}
+        in_flight = {question.found.cell for question in self._in_flight.values()}
         for id_, address in addresses.items():
             found = self._places.found(address)
             if found.standing not in WAITS:

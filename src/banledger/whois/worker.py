@@ -58,7 +58,6 @@ class Whois:
     ) -> None:
         self._places = places
         self._pool = pool
-        self._asks = registry_of is not None
         self._backoff = Backoff(throttle)
         self._policy = policy
         self._watch = watch
@@ -68,7 +67,6 @@ class Whois:
         self._turn = _AskingTurn(Lease(policy.holder, watch.elapsed), watch.elapsed)
         self._begun = ("", 0)  # identity of the ledger, jumps of the clock
         self._due: dict[str, float] = {}  # elapsed time from which on a thing is done again; not there: at once
-        self._in_flight: dict[str, Question] = {}
         self._answers: list[tuple[Question, Answer]] = []
 
     def step(self, ledger: Ledger, now: float) -> None:
@@ -81,7 +79,7 @@ class Whois:
         if self._is_due("look"):
             self._backfill.enlist(ledger, _AMENDED)
             self._wait("look", self._look(ledger, now))
-        if self._asks and self._queue.registries() and self._leads(ledger, now):
+        if self._queue.registries() and self._leads(ledger, now):
             self._send(now)
 
     def follow(self, ledger: Ledger, now: float) -> bool:
@@ -120,7 +118,7 @@ class Whois:
             self._places.cache.clear()
             self._queue.clear()
             self._due.clear()
-        if self._asks:
+        if self._queue.asks:
             self._backfill.begin(ledger, now)
         self._queue.wake()
         self._reread()
@@ -140,16 +138,14 @@ class Whois:
         if not self._queue.has_news(ledger):
             return 0.0 if self._backfill else _LOOK_S
         self._backoff.apply(ledger.networks.pauses(), now)
-        look = self._queue.look(ledger, now, {question.found.cell for question in self._in_flight.values()})
+        look = self._queue.look(ledger, now)
         self._keep(ledger, [], [self._nothing(cell, now) for cell in dict.fromkeys(look.nobodys)], now)
         ledger.amend(look.known[:_AMENDED], self._places.locate)
-        busy = look.known or look.nobodys or self._queue.registries() or self._in_flight
-        self._queue.looked(in_vain=look.whole and not busy)
         return 0.0 if len(look.known) > _AMENDED else _LOOK_S
 
     def _dismiss(self, ledger: Ledger, now: float) -> bool:
         """Give up bans that wait in vain; whether there are more. Lease holder only."""
-        if not self._asks:
+        if not self._queue.asks:
             return ledger.dismiss(0.0, 0, self._places.locate)
         if not self._leads(ledger, now):
             return False
@@ -167,11 +163,8 @@ class Whois:
         """One question for each registry whose turn it is."""
         throttle = self._backoff.throttle
         for name in dict.fromkeys(self._queue.registries()):
-            if name not in self._in_flight:
-                question = self._queue.next(name, now, lambda one: throttle.try_take(one.name, one.interval_s))
-                if question is not None:
-                    self._in_flight[name] = question
-                    self._pool.submit(question)
+            if question := self._queue.next(name, now, lambda one: throttle.try_take(one.name, one.interval_s)):
+                self._pool.submit(question)
 
     def _take_in(self, ledger: Ledger, now: float) -> None:
         """Take in the first answer. After a StoreError it stays the first one; after a bug it is given up."""
@@ -184,7 +177,8 @@ class Whois:
             raise
         finally:
             if done:
-                del self._answers[0], self._in_flight[question.registry.name]
+                del self._answers[0]
+                self._queue.landed(question)
 
     def _answered(self, ledger: Ledger, question: Question, answer: Answer, now: float) -> None:
         """What came. May be called again with the same answer."""
