@@ -13,17 +13,11 @@ from banledger.spool.events import BanLine
 from banledger.whois.cache import Cache
 from banledger.whois.locate import Places, alike
 from banledger.whois.queue import Policy, Question
+from banledger.whois.rdap.bootstrap import Registry
 from banledger.whois.throttle import Throttle
 from banledger.whois.worker import Whois
 
 DAY_S = 86_400.0
-
-
-class Registry(NamedTuple):
-    """See whois.Registry."""
-
-    name: str
-    interval_s: float = 1.0
 
 
 class Clock:

@@ -85,24 +85,26 @@ def _rank(origin: Announcement) -> tuple[int, bool, int]:
 def _origin(text: bytes, asked: Block) -> Announcement | None:
     fields = [field.strip() for field in text[:_TEXT_MOST].decode("ascii", "replace").split("|")]
     asns, prefix, country, registry, allocated = (*fields, *[""] * 5)[:5]
-    announced = _network(prefix)
-    if announced is None or not announced.covers(asked) or announced.prefix < SHORTEST[announced.version]:
+    network = around(prefix, asked)
+    if network is None:
         return None
     return Announcement(
         asn=next((asn for word in asns.split() if (asn := as_number(word))), None),
-        prefix=announced.cidr,
+        prefix=network.cidr,
         country=country_code(country),
         registry=_REGISTRIES.get(registry),
         allocated=_day(allocated),
     )
 
 
-def _network(text: str) -> Block | None:
+def around(prefix: str | None, asked: Block) -> Block | None:
+    """The announced network, if it is around what was asked about and not too large."""
     try:
-        network = ipaddress.ip_network(text, strict=False)
+        announced = ipaddress.ip_network(prefix or "", strict=False)
     except ValueError:
         return None
-    return Block(network.version, int(network.network_address), network.prefixlen)
+    network = Block(announced.version, int(announced.network_address), announced.prefixlen)
+    return network if network.covers(asked) and network.prefix >= SHORTEST[network.version] else None
 
 
 def _day(text: str) -> str | None:

@@ -8,7 +8,6 @@ look was in vain, the next one waits for a new ban, or a while.
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import Protocol
 
 from msgspec import Struct
 
@@ -17,6 +16,7 @@ from banledger.ledger.network import Answer, Cell, Outcome
 from banledger.ledger.writer import Ledger
 from banledger.net.prefix import Block
 from banledger.whois.locate import Places
+from banledger.whois.rdap.bootstrap import Registry
 from banledger.whois.rule import Knowledge
 
 PAGE = 2000
@@ -27,15 +27,6 @@ _QUESTIONS = 200
 
 _LOOK_IN_VAIN_S = 60.0
 _FIRST_RETRY_S, _LAST_RETRY_S = 900.0, 86_400.0
-
-
-class AskedRegistry(Protocol):
-    """Who is asked: its name, and the seconds between two questions."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def interval_s(self) -> float: ...
 
 
 class Policy(Struct, frozen=True):
@@ -56,7 +47,7 @@ class Policy(Struct, frozen=True):
 class Question(Struct, frozen=True):
     """One look-up: whom to ask about which address, what was known of it, and the bans that wait for the answer."""
 
-    registry: AskedRegistry
+    registry: Registry
     address: str
     found: Knowledge
     bans: list[str]
@@ -86,7 +77,7 @@ class Queue:
     def __init__(
         self,
         places: Places,
-        registry_of: Callable[[str], AskedRegistry | None] | None,
+        registry_of: Callable[[str], Registry | None] | None,
         is_paused: Callable[[str], bool],
         elapsed: Callable[[], float],
     ) -> None:
@@ -143,7 +134,7 @@ class Queue:
         """Names of those that there are questions for."""
         return [name for questions in (self._newest, self._others) for name, some in questions.items() if some]
 
-    def next(self, name: str, now: float, may_ask: Callable[[AskedRegistry], bool]) -> Question | None:
+    def next(self, name: str, now: float, may_ask: Callable[[Registry], bool]) -> Question | None:
         """The next question for a registry that is still one, if the registry may be asked now and is asked none.
 
         It is in flight until it is `landed`.

@@ -24,7 +24,8 @@ from banledger.whois.follow import Followers
 from banledger.whois.lease import RENEW_S, Lease
 from banledger.whois.locate import Places
 from banledger.whois.pool import Pool
-from banledger.whois.queue import AskedRegistry, Backfill, Policy, Question, Queue, failed_cell
+from banledger.whois.queue import Backfill, Policy, Question, Queue, failed_cell
+from banledger.whois.rdap.bootstrap import Registry
 from banledger.whois.throttle import Backoff, Throttle
 
 _AMENDED = 200
@@ -51,7 +52,7 @@ class Whois:
         self,
         places: Places,
         pool: Pool,
-        registry_of: Callable[[str], AskedRegistry | None] | None,
+        registry_of: Callable[[str], Registry | None] | None,
         throttle: Throttle,
         policy: Policy,
         watch: ClockWatch,
