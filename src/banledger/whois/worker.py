@@ -65,7 +65,8 @@ class Whois:
         self._queue = Queue(places, registry_of, throttle.is_paused, watch.elapsed)
         self._backfill = Backfill(places, policy)
         self._followers = Followers(places.cache.read_networks, places.cache.read_cells)
-        self._turn = _AskingTurn(Lease(policy.holder, watch.elapsed), watch.elapsed)
+        self._lease = Lease(policy.holder, watch.elapsed)
+        self._asks_for_all = False
         self._begun = ("", 0)  # identity of the ledger, jumps of the clock
         self._due: dict[str, float] = {}  # elapsed time from which on a thing is done again; not there: at once
         self._answers: list[tuple[Question, Answer]] = []
@@ -103,7 +104,9 @@ class Whois:
 
     def leave(self, ledger: Ledger) -> None:
         """Let another recorder ask. Raises StoreError."""
-        self._turn.give_back(ledger, wait_s=0.0)
+        if self._asks_for_all and ledger.shared:
+            self._lease.give_back(ledger.networks)
+        self._asks_for_all = False
 
     def close(self) -> None:
         """Ask no more."""
@@ -154,11 +157,14 @@ class Whois:
         return ledger.dismiss(before, self._policy.most, self._places.locate)
 
     def _leads(self, ledger: Ledger, now: float) -> bool:
-        """Whether this recorder asks for all."""
-        held = self._turn.held
-        if self._turn.take(ledger, now) and not held:
-            self._backoff.throttle.begin()
-        return self._turn.held
+        """Whether this recorder asks for all that share the ledger. A ledger of its own needs no lease."""
+        if self._is_due("lease"):
+            before = self._asks_for_all
+            self._asks_for_all = not ledger.shared or self._lease.take(ledger.networks, now)
+            self._wait("lease", RENEW_S)
+            if self._asks_for_all and not before:
+                self._backoff.throttle.begin()
+        return self._asks_for_all
 
     def _send(self, now: float) -> None:
         """One question for each registry whose turn it is."""
@@ -203,7 +209,8 @@ class Whois:
         if pause:
             ledger.networks.pause(name, pause)
         if self._backoff.failures % _FAILURES == 0 and ledger.shared:
-            self._turn.give_back(ledger, wait_s=_UNREACHABLE_S)
+            self.leave(ledger)
+            self._wait("lease", _UNREACHABLE_S)
 
     def _amend(self, ledger: Ledger, ids: list[str]) -> None:
         """Some bans of a cell that was answered. Looks amend the others, and those that wait for another cell now."""
@@ -243,29 +250,3 @@ class Whois:
             self._places.cache.learn(network)
         for cell in cells:
             self._places.cache.prove(cell)
-
-
-class _AskingTurn:
-    """Whether this recorder asks for all that share a ledger. A ledger of its own needs no lease."""
-
-    def __init__(self, lease: Lease, elapsed: Callable[[], float]) -> None:
-        self.held = False
-        self._lease = lease
-        self._elapsed = elapsed
-        self._renew_at = 0.0
-
-    def take(self, ledger: Ledger, now: float) -> bool:
-        """Take or renew the lease when it is time (UTC epoch `now`); whether it is ours. Raises StoreError."""
-        elapsed = self._elapsed()
-        if elapsed >= self._renew_at:
-            self.held = not ledger.shared or self._lease.take(ledger.networks, now)
-            self._renew_at = elapsed + RENEW_S
-        return self.held
-
-    def give_back(self, ledger: Ledger, wait_s: float) -> None:
-        """Let another recorder ask, and don't take it again for so many seconds. Raises StoreError."""
-        if self.held and ledger.shared:
-            self._lease.give_back(ledger.networks)
-        self.held = False
-        if wait_s:
-            self._renew_at = self._elapsed() + wait_s
