@@ -23,9 +23,9 @@ class _Saved(Struct, frozen=True):
     """What the file holds."""
 
     store: str
-    ledger: str
-    incarnation: str
-    positions: tuple[Position, ...]
+    ledger: str = ""
+    incarnation: str = ""
+    positions: tuple[Position, ...] = ()
     unrecorded: tuple[Position, ...] = ()
 
 
@@ -41,10 +41,7 @@ class Memory:
         self._path = path
         self._store = store
         self._failed = False
-        saved = _read(path) if path else None
-        if saved is None or saved.store != store:
-            saved = _Saved(store, "", "", ())
-        self._saved = saved
+        self._saved = saved = _read(path, store) if path else _Saved(store)
         self.ledger, self.incarnation = saved.ledger, saved.incarnation
         self.positions = Positions(saved.positions)
         self.unrecorded = saved.unrecorded
@@ -68,7 +65,10 @@ class Memory:
             self._failed = True
 
 
-def _read(path: Path) -> _Saved | None:
+def _read(path: Path, store: str) -> _Saved:
+    """What is remembered of that store."""
     with suppress(OSError, msgspec.MsgspecError):
-        return msgspec.json.decode(path.read_bytes(), type=_Saved)
-    return None
+        saved = msgspec.json.decode(path.read_bytes(), type=_Saved)
+        if saved.store == store:
+            return saved
+    return _Saved(store)

@@ -40,12 +40,7 @@ class Throttle:
 
     def try_take(self, registry: str, interval_s: float) -> bool:
         """Take the registry's turn if it has come; whether it has. Never waits."""
-        with self._lock:
-            now = self._clock()
-            if self._free_at(registry, interval_s) > now or self._pause_left(registry, now):
-                return False
-            self._next[registry] = now + interval_s
-            return True
+        return self.take(registry, interval_s, patience_s=0.0) == 0.0
 
     def take(self, registry: str, interval_s: float, patience_s: float = inf) -> float:
         """Wait for the registry's next turn. 0: it has come; else it is that many seconds off.
@@ -56,7 +51,7 @@ class Throttle:
             now = self._clock()
             if left := self._pause_left(registry, now):
                 return left
-            turn = max(now, self._free_at(registry, interval_s))
+            turn = max(now, self._next.get(registry, 0.0), self._begun + interval_s)
             if turn - now > patience_s:
                 return turn - now
             self._next[registry] = turn + interval_s
@@ -66,9 +61,6 @@ class Throttle:
 
     def _pause_left(self, registry: str, now: float) -> float:
         return max(0.0, self._paused_until.get(registry, 0.0) - now)
-
-    def _free_at(self, registry: str, interval_s: float) -> float:
-        return max(self._next.get(registry, 0.0), self._begun + interval_s)
 
 
 class Backoff:

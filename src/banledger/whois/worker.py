@@ -23,7 +23,7 @@ from banledger.net.prefix import Block, block
 from banledger.whois.follow import Followers
 from banledger.whois.lease import RENEW_S, Lease
 from banledger.whois.locate import Places
-from banledger.whois.pool import Pool
+from banledger.whois.pool import ThreadPool
 from banledger.whois.queue import Backfill, Policy, Question, Queue, failed_cell
 from banledger.whois.rdap.bootstrap import Registry
 from banledger.whois.throttle import Backoff, Throttle
@@ -51,7 +51,7 @@ class Whois:
     def __init__(
         self,
         places: Places,
-        pool: Pool,
+        pool: ThreadPool,
         registry_of: Callable[[str], Registry | None] | None,
         throttle: Throttle,
         policy: Policy,
