@@ -53,17 +53,6 @@ class Question(Struct, frozen=True):
     bans: list[str]
 
 
-class Look(Struct, frozen=True):
-    """What waiting bans need.
-
-    known    ids of bans that the cache can answer by now
-    nobodys  cells that no registry has
-    """
-
-    known: list[str]
-    nobodys: list[Block]
-
-
 class Queue:
     """See the module. Used by one thread.
 
@@ -113,8 +102,11 @@ class Queue:
         self._head = head
         return True
 
-    def look(self, ledger: Ledger, now: float) -> Look:
-        """Sort the newest page and one of the older ones. Where that was in vain, the next look waits a while."""
+    def look(self, ledger: Ledger, now: float) -> tuple[list[str], list[Block]]:
+        """Sort the newest page and one of the older ones. Where that was in vain, the next look waits a while.
+
+        Ids of bans that the cache can answer by now, and cells that no registry has.
+        """
         ids = ledger.newest_waiting(0, PAGE)
         self._addresses = self._addresses_of(ledger, ids, self._addresses)
         self._newest = {}
@@ -128,7 +120,7 @@ class Queue:
             known, nobodys = known + older[0], nobodys + older[1]
         busy = known or nobodys or self.registries() or self._in_flight
         self._vain_until = self._elapsed() + _LOOK_IN_VAIN_S if whole and not busy else 0.0
-        return Look(known, nobodys)
+        return known, nobodys
 
     def registries(self) -> list[str]:
         """Names of those that there are questions for."""

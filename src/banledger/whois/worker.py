@@ -142,10 +142,10 @@ class Whois:
         if not self._queue.has_news(ledger):
             return 0.0 if self._backfill else _LOOK_S
         self._backoff.apply(ledger.networks.pauses(), now)
-        look = self._queue.look(ledger, now)
-        self._keep(ledger, [], [self._nothing(cell, now) for cell in dict.fromkeys(look.nobodys)], now)
-        ledger.amend(look.known[:_AMENDED], self._places.locate)
-        return 0.0 if len(look.known) > _AMENDED else _LOOK_S
+        known, nobodys = self._queue.look(ledger, now)
+        self._keep(ledger, [], [self._nothing(cell, now) for cell in dict.fromkeys(nobodys)], now)
+        ledger.amend(known[:_AMENDED], self._places.locate)
+        return 0.0 if len(known) > _AMENDED else _LOOK_S
 
     def _dismiss(self, ledger: Ledger, now: float) -> bool:
         """Give up bans that wait in vain; whether there are more. Lease holder only."""
