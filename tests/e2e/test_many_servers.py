@@ -104,6 +104,82 @@ def test_the_machine_that_lost_its_label_notices_within_twenty_seconds(
     assert one.writer.path.exists()
 
 
+def test_lines_that_the_other_machine_recorded_are_no_gap_when_a_label_is_adopted(
+    machines: tuple[Machine, Machine], redis_server: StoreServer
+) -> None:
+    """Step by step: the label was nobody's of this machine when the ledger was opened."""
+    from banledger.clock import ClockWatch
+    from banledger.ledger.writer import open_to_write
+    from banledger.service.recorder import Recorder
+    from banledger.spool.reader import SpoolReader
+    from tests.support.lines import nowhere
+    from tests.support.segments import NOW
+    from tests.support.world import Clock
+
+    one, two = machines
+    assert two.run("--adopt", "web1") == 0
+    elapsed = Clock(0.0)
+    recorder = Recorder(
+        SpoolReader(one.spool), lambda: open_to_write(redis_server.url, "bans", "UTC", machine="one"), nowhere,
+        watch=ClockWatch(elapsed),
+    )  # fmt: skip
+    one.ban("192.0.2.1", "192.0.2.2", "192.0.2.3")
+    moved = one.writer.path
+    one.writer.rotate()
+    for _ in range(3):
+        assert recorder.step(NOW + elapsed.now).lines == 0
+        elapsed.now += 1000  # what was read is let go of, and stays in the spool
+    moved.rename(two.spool / moved.name.replace("-1.jsonl", "-9.jsonl"))
+    assert two.run("--once") == 0
+    assert len(one.recorded()) == 3
+    recorder.open().labels.adopt("web1")  # type: ignore[union-attr]
+    one.ban("192.0.2.4")
+    found = []
+    for _ in range(6):
+        elapsed.now += 5
+        found.append(recorder.step(NOW + elapsed.now))
+    assert (sum(done.new for done in found), sum(done.gaps for done in found)) == (1, 0)
+    recorder.close()
+    assert recorder.held_back is None
+
+
+def test_held_lines_that_vanish_while_the_recorder_is_down_are_a_gap(
+    machines: tuple[Machine, Machine], redis_server: StoreServer
+) -> None:
+    """Step by step: no position of their writer was ever stored."""
+    from banledger.ledger.writer import open_to_write
+    from banledger.service.memory import Memory
+    from banledger.service.recorder import Recorder
+    from banledger.spool.reader import SpoolReader
+    from tests.support.lines import nowhere
+    from tests.support.segments import NOW
+
+    one, two = machines
+    assert two.run("--adopt", "web1") == 0
+
+    def start() -> Recorder:
+        return Recorder(
+            SpoolReader(one.spool), lambda: open_to_write(redis_server.url, "bans", "UTC", machine="one"), nowhere,
+            memory=Memory(one.state / "recorder.json"),
+        )  # fmt: skip
+
+    recorder = start()
+    one.ban("192.0.2.1", "192.0.2.2", "192.0.2.3")
+    assert recorder.step(NOW).lines == 0
+    recorder.close()
+    one.writer.path.unlink()
+    recorder = start()
+    assert sum(recorder.step(NOW).gaps for _ in range(6)) == 0
+    recorder.close()
+    recorder = start()
+    recorder.open().labels.adopt("web1")  # type: ignore[union-attr]
+    assert sum(recorder.step(NOW).gaps for _ in range(6)) == 1
+    recorder.close()
+    recorder = start()
+    assert sum(recorder.step(NOW).gaps for _ in range(6)) == 0
+    recorder.close()
+
+
 def test_two_servers_that_ban_an_address_in_the_same_second_make_two_bans_and_server_tells_them_apart(
     machines: tuple[Machine, Machine], redis_server: StoreServer
 ) -> None:

@@ -5,7 +5,8 @@ import json
 import os
 from pathlib import Path
 
-from banledger.spool.events import BanLine, Event
+from banledger.spool.events import BanLine, Event, GapLine
+from banledger.spool.reader import SpoolReader
 from tests.support.lines import T0, ban, encode
 
 NOW = 4_000_000_000.0
@@ -56,3 +57,32 @@ class Writer:
 def fids(events: list[Event]) -> list[str]:
     """What was banned, in order."""
     return [event.fid for event in events if isinstance(event, BanLine)]
+
+
+def step(spool: SpoolReader, limit: int = 100, now: float = NOW) -> list[str]:
+    """Read and commit."""
+    read = fids(spool.read(now, limit))
+    spool.commit()
+    return read
+
+
+def drain(spool: SpoolReader, limit: int = 100, first: float = NOW, *, least: int = 1) -> tuple[list[str], int]:
+    """What is read until nothing is left: the bans, and how many lines are reported as missing."""
+    bans, missing, step = [], 0, 0
+    while step < least or spool.doubtful:
+        events = spool.read(first + step, limit)
+        bans += fids(events)
+        missing += sum(event.bans for event in events if isinstance(event, GapLine))
+        spool.commit()
+        step += 1
+        assert step < 500
+    return bans, missing
+
+
+def lines(writer: Writer, *labels: str, origin: str = "") -> None:
+    """A ban each, of servers of these labels."""
+    for label in labels:
+        writer.seq += 1
+        writer.raw(
+            encode(ban(f"{label}-{writer.seq}", seq=writer.seq, seen=T0 + writer.seq, server=label, origin=origin))
+        )

@@ -6,19 +6,14 @@ HOW: prompt, slow (some seconds each), failing, or hanging (never an answer).
 import sys
 import time
 from threading import Event
-from typing import NamedTuple
 
 from banledger.cli.main import run
 from banledger.ledger.network import Answer, Network, Outcome
 from banledger.net.prefix import block
 from banledger.service import wiring as lookups
+from banledger.whois.rdap.bootstrap import Registry
 
 SLOW_S = 1.5
-
-
-class _Registry(NamedTuple):
-    name: str
-    interval_s: float
 
 
 class Registries:
@@ -27,9 +22,9 @@ class Registries:
     def __init__(self, how: str) -> None:
         self._how = how
 
-    def registry_of(self, address: str) -> _Registry:
+    def registry_of(self, address: str) -> Registry:
         """By the address's last bits of its first byte."""
-        return _Registry(f"registry{(block(address).first >> 24) % 5}", 0.05)
+        return Registry(f"registry{(block(address).first >> 24) % 5}", interval_s=0.05)
 
     def ask(self, address: str) -> Answer:
         """What such a registry says."""

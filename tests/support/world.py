@@ -12,18 +12,13 @@ from banledger.net.prefix import Block, block
 from banledger.spool.events import BanLine
 from banledger.whois.cache import Cache
 from banledger.whois.locate import Places, alike
+from banledger.whois.pool import ThreadPool
 from banledger.whois.queue import Policy, Question
+from banledger.whois.rdap.bootstrap import Registry
 from banledger.whois.throttle import Throttle
 from banledger.whois.worker import Whois
 
 DAY_S = 86_400.0
-
-
-class Registry(NamedTuple):
-    """See whois.Registry."""
-
-    name: str
-    interval_s: float = 1.0
 
 
 class Clock:
@@ -98,10 +93,11 @@ class World:
         return max(around, key=lambda there: there.prefix).cidr if around else None
 
 
-class Patient:
-    """A pool whose answers come when they are taken. See pool.Pool."""
+class Patient(ThreadPool):
+    """A pool without threads, whose answers come when they are taken."""
 
     def __init__(self, ask: Callable[[str], Answer]) -> None:
+        super().__init__(ask, 0)
         self.ask = ask
         self.questions: list[Question] = []
         self.closed = False

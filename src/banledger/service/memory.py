@@ -23,9 +23,10 @@ class _Saved(Struct, frozen=True):
     """What the file holds."""
 
     store: str
-    ledger: str
-    incarnation: str
-    positions: tuple[Position, ...]
+    ledger: str = ""
+    incarnation: str = ""
+    positions: tuple[Position, ...] = ()
+    unrecorded: tuple[Position, ...] = ()
 
 
 class Memory:
@@ -33,22 +34,21 @@ class Memory:
 
     ledger       the identity of the ledger; empty: not known
     incarnation  which run of the server it was; empty: not known
+    unrecorded   lines that were read and are not recorded: see SpoolReader.unrecorded
     """
 
     def __init__(self, path: Path | None = None, store: str = "") -> None:
         self._path = path
         self._store = store
         self._failed = False
-        saved = _read(path) if path else None
-        if saved is None or saved.store != store:
-            saved = _Saved(store, "", "", ())
-        self._saved = saved
+        self._saved = saved = _read(path, store) if path else _Saved(store)
         self.ledger, self.incarnation = saved.ledger, saved.incarnation
         self.positions = Positions(saved.positions)
+        self.unrecorded = saved.unrecorded
 
     def save(self) -> None:
         """Put it into the file, if anything changed."""
-        now = _Saved(self._store, self.ledger, self.incarnation, tuple(self.positions))
+        now = _Saved(self._store, self.ledger, self.incarnation, tuple(self.positions), self.unrecorded)
         if self._path is None or now == self._saved:
             return
         self._saved = now
@@ -65,7 +65,10 @@ class Memory:
             self._failed = True
 
 
-def _read(path: Path) -> _Saved | None:
+def _read(path: Path, store: str) -> _Saved:
+    """What is remembered of that store."""
     with suppress(OSError, msgspec.MsgspecError):
-        return msgspec.json.decode(path.read_bytes(), type=_Saved)
-    return None
+        saved = msgspec.json.decode(path.read_bytes(), type=_Saved)
+        if saved.store == store:
+            return saved
+    return _Saved(store)

@@ -260,8 +260,8 @@ class Recorder:
         if self._labels.due:
             self._labels.take(ledger.labels)
         while True:
-            if self._spool.hold_back(self._labels.refused):
-                self._replay.others_recorded(ledger)
+            if released := self._spool.hold_back(self._labels.refused):
+                self._replay.released(ledger, released)
             for level, text in self._labels.notices():
                 _log.log(level, "%s", text)
             lines = self._spool.read(self._watch.elapsed(), self._batch)

@@ -6,13 +6,14 @@ wherever they must stand. If the server was restarted, the days that were touche
 """
 
 import logging
+from collections.abc import Iterable, Mapping
 
 from banledger.geo.place import Locate
 from banledger.ledger.day_check import DayCheck
 from banledger.ledger.writer import Ledger, Recorded
 from banledger.service.memory import Memory
 from banledger.spool.events import Event
-from banledger.spool.position import losses
+from banledger.spool.position import Position, Writer, losses
 from banledger.spool.reader import SpoolReader
 
 _CAME_BACK = "the store came back without the ledger: what it held is gone; recording into a new one"
@@ -45,11 +46,12 @@ class Replay:
         lost = losses(known, there)
         if lost and same:
             _log.error(_WENT_BACK, sum(loss.known.last - loss.first + 1 for loss in lost))
-        recorded = [position for position in there.values() if position is not None]
-        self._spool.expect(recorded)
+        self._spool.numbers.expect(self._adopt(there))
+        if held := memory.unrecorded:
+            self._spool.numbers.expect(_undamaged(ledger.positions({position.server for position in held})))
+            self._spool.numbers.recall(held)
         if lost:
             self._spool.reread(lost)
-        known.adopt(recorded)
         self._incarnation = ledger.incarnation()
         self._restarted |= memory.incarnation not in ("", self._incarnation)
         self.active |= bool(lost) or self._restarted
@@ -57,12 +59,15 @@ class Replay:
         if not self._restarted:
             memory.incarnation = self._incarnation
 
-    def others_recorded(self, ledger: Ledger) -> None:
-        """Another recorder may have recorded lines of this spool. Raises StoreError."""
-        there = ledger.positions(self._memory.positions.servers)
-        recorded = [position for position in there.values() if position is not None]
-        self._spool.catch_up(recorded)
+    def released(self, ledger: Ledger, labels: Iterable[str]) -> None:
+        """Another recorder may have recorded lines of these labels. Raises StoreError."""
+        self._spool.numbers.catch_up(self._adopt(ledger.positions(labels)))
+
+    def _adopt(self, there: Mapping[Writer, Position | None]) -> list[Position]:
+        """Remember the positions that the store has; those that are not damaged."""
+        recorded = _undamaged(there)
         self._memory.positions.adopt(recorded)
+        return recorded
 
     def lost_connection(self) -> None:
         """Nobody knows what the store still has of the last moments: read them again."""
@@ -70,14 +75,14 @@ class Replay:
         self.active = True
 
     def record(self, ledger: Ledger, lines: list[Event], locate: Locate, now: float) -> Recorded:
-        """Record the lines, and how far they are recorded; remember that before any segment goes."""
-        positions = self._spool.positions()
-        if not lines and not positions:
-            return Recorded()
-        ledger.reassert = self.active
-        known = self._memory.positions
-        done = ledger.record(lines, locate, now, positions, known.drop_old())
-        known.raise_to(positions)
+        """Record the lines, and how far they are recorded; remember that, and what waits, before any segment goes."""
+        positions, done = self._spool.numbers.positions(), Recorded()
+        if lines or positions:
+            ledger.reassert = self.active
+            known = self._memory.positions
+            done = ledger.record(lines, locate, now, positions, known.drop_old())
+            known.raise_to(positions)
+        self._memory.unrecorded = tuple(self._spool.numbers.unrecorded())
         self._memory.save()
         return done
 
@@ -104,3 +109,7 @@ class Replay:
         self._restarted = False
         self._memory.incarnation = self._incarnation
         self._memory.save()
+
+
+def _undamaged(there: Mapping[Writer, Position | None]) -> list[Position]:
+    return [position for position in there.values() if position is not None]

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from banledger.clock import ClockWatch
+from banledger.ledger.network import Answer
 from banledger.net.prefix import Block
 from banledger.service.systemd import state_directory
 from banledger.settings import Settings, machine_id
 from banledger.whois.cache import Cache
 from banledger.whois.locate import Places, alike
-from banledger.whois.pool import EmptyPool, ThreadPool
+from banledger.whois.pool import ThreadPool
 from banledger.whois.queue import Policy
 from banledger.whois.throttle import Throttle
 from banledger.whois.worker import Whois
@@ -47,7 +48,7 @@ def _files(chosen: Settings) -> Callable[[str], "MmdbPlace"] | None:
 
 def whois(chosen: Settings, known: Places) -> Whois:
     """What asks in the background, or only follows what is known."""
-    throttle = Throttle(time.monotonic, time.sleep)
+    throttle = Throttle()
     policy = Policy(
         f"{chosen.machine or machine_id()}:{os.urandom(4).hex()}",
         chosen.whois_refresh_days * DAY_S,
@@ -55,13 +56,17 @@ def whois(chosen: Settings, known: Places) -> Whois:
         chosen.whois_backfill_days * DAY_S,
     )
     if not chosen.whois_enabled:
-        return Whois(known, EmptyPool(), None, throttle, policy, ClockWatch())
-    asks = lookup(chosen, throttle.take)
+        return Whois(known, ThreadPool(_nobody, 0), None, throttle, policy, ClockWatch())
+    asks = lookup(chosen, throttle)
     return Whois(known, ThreadPool(asks.ask, _THREADS), asks.registry_of, throttle, policy, ClockWatch())
 
 
-def lookup(chosen: Settings, take: Callable[[str, float], float] | None = None) -> "Lookup":
-    """What asks registries, and Cymru's DNS. `take`: see Lookup; without it, one person asks one question."""
+def _nobody(address: str) -> Answer:
+    raise AssertionError(f"nobody is to be asked about {address}")
+
+
+def lookup(chosen: Settings, throttle: Throttle | None = None) -> "Lookup":
+    """What asks registries, and Cymru's DNS. `throttle`: of what else asks; None: one person asks one question."""
     from banledger.whois.cymru import Cymru
     from banledger.whois.http.client import Transport
     from banledger.whois.rdap.bootstrap_refresh import Refreshed
@@ -69,5 +74,6 @@ def lookup(chosen: Settings, take: Callable[[str, float], float] | None = None) 
 
     get = Transport(contact=chosen.whois_contact, proxy=chosen.whois_proxy).get
     state = state_directory()
-    bootstrap = Refreshed(get if take else None, cache=state / "bootstrap" if state else None)
-    return Lookup(get, bootstrap, origin=Cymru().ask if chosen.whois_asn else None, take=take)
+    bootstrap = Refreshed(get if throttle else None, cache=state / "bootstrap" if state else None)
+    origin = Cymru(throttle=throttle).ask if chosen.whois_asn else None
+    return Lookup(get, bootstrap, origin=origin, take=throttle.take if throttle else None)

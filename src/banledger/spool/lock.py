@@ -52,8 +52,8 @@ class SpoolLock:
             for _ in range(_TRIES):
                 if self._take():
                     return True
-        except OSError:
-            pass  # there is no spool, or we may not write to it
+        except OSError:  # there is no spool, or we may not write to it
+            self._let_go()
         return False
 
     def release(self) -> None:
@@ -83,27 +83,25 @@ class SpoolLock:
                 raise
             owner = self._path.lstat().st_uid
             raise self._locked(f"a process of user {owner}", f". If no recorder runs, remove {self._path}") from error
-        self._fd = self._locked_by_us(fd, folder.st_gid)
-        return self._fd >= 0
+        if not self._lock(fd):
+            os.close(fd)
+            return False
+        self._fd = fd
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, self._name.encode()[:_LONGEST_NAME], 0)
+        if os.geteuid() == 0 and (service := _service_of(folder.st_gid)) >= 0:
+            os.fchown(fd, service, -1)  # a person's `record --once` that is killed must not keep it out
+        return True
 
-    def _locked_by_us(self, fd: int, group: int) -> int:
-        """The descriptor, locked and at its name; -1: try again. Closes it unless it is returned."""
+    def _lock(self, fd: int) -> bool:
+        """Lock that file; whether it is at its name still. Raises SpoolLocked."""
         try:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise self._locked(os.pread(fd, _LONGEST_NAME, 0).decode("utf-8", "replace")) from error
-            if self._is_at_its_name(fd):
-                os.ftruncate(fd, 0)
-                os.pwrite(fd, self._name.encode()[:_LONGEST_NAME], 0)
-                if os.geteuid() == 0 and (service := _service_of(group)) >= 0:
-                    os.fchown(fd, service, -1)  # a person's `record --once` that is killed must not keep it out
-                kept, fd = fd, -1
-                return kept
-            return -1
-        finally:
-            if fd >= 0:
-                os.close(fd)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(fd, _LONGEST_NAME, 0).decode("utf-8", "replace")
+            os.close(fd)
+            raise self._locked(holder) from error
+        return self._is_at_its_name(fd)
 
     def _put_aside(self, there: os.stat_result) -> None:
         """What stands at the name and is no lock of a recorder."""

@@ -22,12 +22,10 @@ from msgspec.structs import force_setattr
 from banledger.errors import SpoolError
 from banledger.spool.directory import Directory
 from banledger.spool.events import VERSION, Event, HeldLine, Undecodable, Unknown, bears_label, decode
-from banledger.spool.position import Loss, Position
-from banledger.spool.quarantine import REJECTED, Quarantine
+from banledger.spool.position import Loss
+from banledger.spool.quarantine import Quarantine
 from banledger.spool.segment import OpenSegment
 from banledger.spool.sequence import Sequences
-
-__all__ = ["REJECTED", "SpoolReader"]
 
 _WRITER = re.compile(r"[0-9a-f]{8}")
 _OPEN_AT_ONCE = 64
@@ -42,6 +40,7 @@ class SpoolReader:
     """The segments of one directory. Used by one thread. Raises SpoolError where the directory can't be read.
 
     keep_s     how long what was committed is kept, so that `rewind` can go back so far
+    numbers    line numbers of the writers: which are expected, which are missing
     skipped    lines of unknown kinds that were committed
     caught_up  whether the last `read` left nothing
     """
@@ -58,7 +57,7 @@ class SpoolReader:
         self._segments: dict[int, OpenSegment] = {}  # by inode, in the order they are read
         self._left: set[tuple[str, int]] = set()  # name and inode of those that are read and stay
         self._quarantine = Quarantine()
-        self._numbers = Sequences()
+        self.numbers = Sequences()
         self._unknown_kinds: set[str] = set()
 
     @property
@@ -69,7 +68,7 @@ class SpoolReader:
     @property
     def doubtful(self) -> bool:
         """Whether the next `read` may have more to say though this one found no event."""
-        return self._worked or not self.caught_up or self._numbers.doubtful
+        return self._worked or not self.caught_up or self.numbers.doubtful
 
     def close(self) -> None:
         """Let go of every segment; what is not committed will be read again."""
@@ -82,27 +81,19 @@ class SpoolReader:
     def begin_anew(self, *, alone: bool) -> None:
         """Another recorder may have recorded lines meanwhile: no number is missed. `alone`: none can from now on."""
         self._restart()
-        self._numbers.clear()
-        self._numbers.alone = alone
+        self.numbers.clear()
+        self.numbers.alone = alone
 
-    def expect(self, positions: Iterable[Position]) -> None:
-        """The store has recorded so much: of a writer that was not read yet, the next line must follow on that."""
-        self._numbers.expect(positions)
-
-    def catch_up(self, positions: Iterable[Position]) -> None:
-        """Other recorders may have recorded lines of this spool, up to these: of those nothing is missing."""
-        self._numbers.catch_up(positions)
-
-    def hold_back(self, labels: Collection[str]) -> bool:
+    def hold_back(self, labels: Collection[str]) -> frozenset[str]:
         """From now on, keep the lines of these server labels (and of no others) in the spool, and read the rest.
 
-        Where a label is held back no longer, all that is there is read again; whether that is so. What was read and not
+        Where labels are held back no longer, all that is there is read again; which they are. What was read and not
         committed must be rolled back.
         """
-        released = bool(self._numbers.held_back - set(labels))
+        released = self.numbers.held_back - set(labels)
         if released:
             self._restart()
-        self._numbers.hold_back(frozenset(labels))
+        self.numbers.hold_back(frozenset(labels))
         return released
 
     def rollback(self) -> None:
@@ -110,7 +101,7 @@ class SpoolReader:
         self._quarantine.clear()
         self._skipped = self._passed = 0
         self.caught_up = False
-        self._numbers.rollback()
+        self.numbers.rollback()
         for segment in self._segments.values():
             segment.rollback()
 
@@ -123,7 +114,7 @@ class SpoolReader:
     def reread(self, losses: Iterable[Loss]) -> None:
         """The store lost lines: read again all that is there. What is not, of these, becomes a gap."""
         self._restart()
-        self._numbers.lose(losses)
+        self.numbers.lose(losses)
 
     def _restart(self) -> None:
         """Read all that is there from its beginning, also segments that were read and left."""
@@ -143,7 +134,7 @@ class SpoolReader:
         self._bytes = self._held = 0
         try:
             self._scan()
-            events: list[Event] = [*self._numbers.look(complete=self.caught_up)]
+            events: list[Event] = [*self.numbers.look(complete=self.caught_up)]
             for segment in self._segments.values():
                 if self._full(events, limit):
                     break
@@ -151,7 +142,7 @@ class SpoolReader:
                     self._read_segment(segment, limit, events)
             self.caught_up = not (self._unopened or self._full(events, limit))
             if self.caught_up:
-                self._numbers.end()
+                self.numbers.end()
         except OSError as error:
             raise SpoolError(
                 f"can't read the spool {self.directory}: {error.strerror}",
@@ -196,13 +187,13 @@ class SpoolReader:
             return False
         _, writer, number = name.removesuffix(".jsonl").split("-")
         if number == "1":
-            self._numbers.begin(writer)
+            self.numbers.begin(writer)
         self._segments[inode] = OpenSegment(name, writer, fd, self._now)
         return True
 
     def _read_segment(self, segment: OpenSegment, limit: int, events: list[Event]) -> None:
         self._read_lines(segment, limit, events)
-        if self._full(events, limit) or not segment.may_finish(self._now, self._numbers.reached(segment.writer)):
+        if self._full(events, limit) or not segment.may_finish(self._now, self.numbers.reached(segment.writer)):
             return
         # Nobody writes to it any more: whatever came since is the last of it.
         self._read_lines(segment, limit, events)
@@ -229,9 +220,9 @@ class SpoolReader:
             return
         if _WRITER.fullmatch(event.writer):
             segment.writer, segment.seq = event.writer, event.seq
-            self._numbers.sign(event.writer, event.seq)
-        held = event.server in self._numbers.held_back and bears_label(event)
-        self._numbers.take(segment.writer, event, held=held)
+            self.numbers.sign(event.writer, event.seq)
+        held = event.server in self.numbers.held_back and bears_label(event)
+        self.numbers.take(segment.writer, event, held=held)
         if held:
             self._passed += 1
             segment.passed = True
@@ -254,7 +245,7 @@ class SpoolReader:
         if not error.newer:
             self._quarantine.add(segment, line, str(error))
             return
-        self._numbers.skip(segment.writer)
+        self.numbers.skip(segment.writer)
         if not segment.kept:
             segment.kept = True
             _log.error(
@@ -266,17 +257,13 @@ class SpoolReader:
 
     # What was read is recorded.
 
-    def positions(self) -> list[Position]:
-        """How far the lines of each writer are read since the last commit: whatever is below was handed out."""
-        return self._numbers.positions()
-
     def commit(self) -> int:
         """All that was read is safe: set aside what was no event, remove what is finished. How many were removed."""
         self._worked = bool(self._quarantine or self._skipped or self._passed or self._bytes >= _BYTES_AT_ONCE)
         self._quarantine.keep(self._directory)
         self.skipped += self._skipped
         self._skipped = self._passed = 0
-        self._numbers.commit(complete=self.caught_up)
+        self.numbers.commit(complete=self.caught_up)
         finished = []
         for inode, segment in self._segments.items():
             segment.commit(self._now, self.keep_s)
@@ -286,21 +273,21 @@ class SpoolReader:
 
     def _dismiss(self, finished: list[int]) -> int:
         """Forget finished segments and, unless something in them must wait, remove them. How many are gone."""
+        gone = 0
         try:
             with self._directory.opened() as directory:
-                return sum([self._dismiss_one(directory, inode) for inode in finished])
+                for inode in finished:
+                    segment = self._segments.pop(inode)
+                    waits = segment.kept or segment.passed
+                    if not waits and self._directory.remove(directory, segment.name, inode):
+                        gone += 1
+                    else:
+                        self._left.add((segment.name, inode))
+                    segment.close()
         except FileNotFoundError:  # the directory went with all that was in it
             for inode in finished:
                 self._segments.pop(inode).close()
             return len(finished)
         except OSError:  # the next `read` says so
-            return 0
-
-    def _dismiss_one(self, directory: int, inode: int) -> bool:
-        segment = self._segments.pop(inode)
-        removable = not (segment.kept or segment.passed)
-        gone = removable and self._directory.remove(directory, segment.name, inode)
-        segment.close()
-        if not gone:
-            self._left.add((segment.name, inode))
+            pass
         return gone

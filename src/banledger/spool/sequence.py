@@ -22,6 +22,7 @@ from banledger.spool.events import VERSION, GapLine, Line
 from banledger.spool.position import Loss, Position
 
 _MOST_WRITERS = 10_000
+_MOST_UNRECORDED = 1000
 _WENT_BACK = "the store went back, and the spool holds these lines no longer; at most so many bans"
 _VANISHED = "lines vanished from the spool; at most so many bans"
 
@@ -88,8 +89,8 @@ class Sequences:
         """Forget all writers."""
         self._writers: dict[str, _Writer] = {}  # the latest last
         self._before: dict[str, _Writer | None] = {}  # as they were at the last commit, those that changed
-        self._lost: dict[str, list[Loss]] = {}
-        self._released: dict[str, tuple[int, float]] = {}  # the last line that waited, and when it was written
+        self._awaited: list[Loss] = []  # lines that must come, by their number
+        self._lost: set[str] = set()  # writers that the store lost some of
         self._holes: tuple[_Hole, ...] = ()
         self._committed: tuple[_Hole, ...] = ()
 
@@ -113,14 +114,18 @@ class Sequences:
             self._holes = (*(hole for hole in self._holes if hole not in covered), *behind)
         self._committed = self._holes
 
+    def recall(self, unrecorded: Iterable[Position]) -> None:
+        """Before a restart these lines were read and not recorded: what does not come until `end` is missing."""
+        for known in unrecorded:
+            self._writers.setdefault(known.writer, _following(known, known.first, 0.0))
+            self._await(Loss(known, known.first))
+
     def lose(self, losses: Iterable[Loss]) -> None:
         """The store lost these lines, and all is read again. What does not come until `end` is missing."""
-        self._lost = {}
-        for loss in sorted(losses, key=lambda one: one.first):
-            several = self._lost.setdefault(loss.known.writer, [])
-            if not several:
-                self._writers[loss.known.writer] = _following(loss.known, loss.first, loss.since)
-            several.append(loss)
+        for loss in sorted(losses, key=lambda one: one.first, reverse=True):
+            self._writers[loss.known.writer] = _following(loss.known, loss.first, loss.since)
+            self._lost.add(loss.known.writer)
+            self._await(loss)
         self._committed = self._holes = tuple(hole for hole in self._holes if hole.writer not in self._lost)
 
     def hold_back(self, labels: frozenset[str]) -> None:
@@ -129,10 +134,14 @@ class Sequences:
         waiting = {name: state.waiting for name, state in self._writers.items() if released and state.waiting}
         for writer, first in waiting.items():
             state = self._writers[writer]
-            self._released[writer] = state.expected - 1, state.since
-            self._writers[writer] = replace(self._writers[writer], expected=first, since=0.0, waiting=0)
+            known = Position(state.server, writer, state.jail, max(state.first, 0), state.expected - 1, state.since)
+            self._await(Loss(known, first))
+            self._writers[writer] = replace(state, expected=first, since=0.0, waiting=0)
         again = tuple(hole for hole in self._holes if hole.first < waiting.get(hole.writer, hole.last + 1))
         self._committed = self._holes = again
+
+    def _await(self, loss: Loss) -> None:
+        self._awaited = sorted([*self._awaited, loss], key=lambda one: one.first)
 
     def sign(self, writer: str, seq: int) -> None:
         """A line with that number says who wrote it."""
@@ -189,22 +198,14 @@ class Sequences:
 
     def end(self) -> None:
         """All was read that is there: what did not come of lines that the store lost, or that waited, is missing."""
-        for writer, (last, seen) in self._released.items():
-            state = self._writers.get(writer)
-            if state is not None and state.expected <= last and state.server not in self.held_back and self.alone:
-                about = Position(state.server, writer, state.jail, max(state.first, 0), last, seen)
+        for loss in self._awaited:
+            known, writer = loss.known, loss.known.writer
+            state = self._writers.get(writer) or _following(known, loss.first, loss.since)
+            first = max(state.expected, loss.first)
+            if first <= known.last and (self.alone or writer in self._lost):
                 self._before.setdefault(writer, state)
-                self._writers[writer] = replace(state, expected=last + 1, since=seen)
-                self._miss(writer, state.expected, last, about, state.since)
-        for writer, several in self._lost.items():
-            for loss in several:
-                known = loss.known
-                state = self._writers.get(writer) or _following(known, loss.first, loss.since)
-                first = max(state.expected, loss.first)
-                if first <= known.last:
-                    self._before.setdefault(writer, state)
-                    self._writers[writer] = replace(state, expected=known.last + 1, since=known.seen)
-                    self._miss(writer, first, known.last, known, state.since)
+                self._writers[writer] = replace(state, expected=known.last + 1, since=known.seen)
+                self._miss(writer, first, known.last, known, state.since)
 
     def _fill(self, writer: str, line: Line) -> bool:
         """Take a late line out of the holes; whether it was in one."""
@@ -221,7 +222,7 @@ class Sequences:
     @property
     def doubtful(self) -> bool:
         """Whether a hole may become a gap, or lines that the store lost are being read again."""
-        return bool(self._lost or self._released) or any(hole.server not in self.held_back for hole in self._holes)
+        return bool(self._awaited) or any(hole.server not in self.held_back for hole in self._holes)
 
     def positions(self) -> list[Position]:
         """How far the lines of each writer may count as recorded with what was read since the last commit."""
@@ -232,17 +233,32 @@ class Sequences:
         state = self._writers.get(writer)
         if state is None or state.first < 0:
             return None
-        holes = [hole.first for hole in self._holes if hole.writer == writer]
-        last = min([state.expected, state.waiting or state.expected, *holes]) - 1
+        last = self._last_recorded(writer, state)
         known = last >= state.first
         return Position(state.server, writer, state.jail, state.first, last, state.since) if known else None
+
+    def _last_recorded(self, writer: str, state: _Writer) -> int:
+        holes = [hole.first for hole in self._holes if hole.writer == writer]
+        return min([state.expected, state.waiting or state.expected, *holes]) - 1
+
+    def unrecorded(self) -> list[Position]:
+        """Lines beyond each writer's position that were read, or are missing; of the latest writers."""
+        writers = {hole.writer for hole in self._holes}
+        if self.held_back:
+            writers |= {writer for writer, state in self._writers.items() if state.waiting}
+        found = []
+        for writer in list(filter(writers.__contains__, self._writers))[-_MOST_UNRECORDED:]:
+            state = self._writers[writer]
+            first = self._last_recorded(writer, state) + 1
+            found.append(Position(state.server, writer, state.jail, first, state.expected - 1, state.since))
+        return found
 
     def commit(self, *, complete: bool) -> None:
         """What was read is recorded. `complete`: it was all that is there."""
         self._before.clear()
         self._committed = self._holes
         if complete:
-            self._lost, self._released = {}, {}
+            self._awaited, self._lost = [], set()
 
     def rollback(self) -> None:
         """What was read will be read again."""

@@ -16,14 +16,14 @@ from banledger.settings import Settings
 from banledger.spool.writer import SegmentWriter
 from banledger.stores.connect import access
 from banledger.whois import stored
-from banledger.whois.queue import AskedRegistry
+from banledger.whois.rdap.bootstrap import Registry
 from banledger.whois.stored import AROUND, Alike, WhoisAnswer, answered
 
 
 class Asks(Protocol):
     """What asks registries. See rdap.client.Lookup."""
 
-    def registry_of(self, address: str) -> AskedRegistry | None:
+    def registry_of(self, address: str) -> Registry | None:
         """The registry of an address; None: there is none."""
 
     def ask(self, address: str) -> Answer:

@@ -1,9 +1,11 @@
 """Networks and cells that the ledger knows, in memory. What they say of an address decides `rule`."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from banledger.ledger.network import Cell, Network, Outcome
+from banledger.ledger.networks import NetworksReader
 from banledger.net.prefix import Block, block
 from banledger.net.prefix_table import Table
 from banledger.whois.rule import CellState, Knowledge, KnownNetwork, find
@@ -16,22 +18,34 @@ class Cache:
         self.alike = alike
         self._refresh_s = refresh_s
         self._networks: Table[KnownNetwork] = Table()
-        self._cells: dict[tuple[int, int], CellState] = {}
-        self._texts: dict[str, str] = {}
+        self._cells: dict[Block, CellState] = {}
 
     def clear(self) -> None:
         """Forget everything."""
         self._networks = Table()
         self._cells.clear()
-        self._texts.clear()
 
     def learn(self, network: Network) -> None:
         """Take a record in, in place of what its CIDRs had."""
         record = network.cidrs[0]
         for cidr in network.cidrs:
             own = record if cidr == record else cidr
-            known = KnownNetwork(own, record, self._same(network.country), self._same(network.org))
+            known = KnownNetwork(own, record, _same(network.country), _same(network.org))
             self._networks.put(block(cidr), known)
+
+    def read_networks(self, there: NetworksReader, cidrs: list[str]) -> None:
+        """Take in what a ledger knows of these networks, or no longer does. Raises StoreError."""
+        for cidr, network in zip(cidrs, there.networks(cidrs), strict=True):
+            if network is None:
+                self.forget(cidr)
+            else:
+                self.learn(network)
+
+    def read_cells(self, there: NetworksReader, cidrs: list[str]) -> None:
+        """Take in what a ledger knows of these cells. Raises StoreError."""
+        for cell in there.cells(cidrs):
+            if cell is not None:
+                self.prove(cell)
 
     def forget(self, cidr: str) -> None:
         """There is no such network any more (or never was: it may be any text)."""
@@ -44,7 +58,7 @@ class Cache:
         hit = self._networks.longest(there) if cell.result is Outcome.FOUND else None
         record = hit[1].record if hit else None
         nothing = cell.result is Outcome.NONE
-        self._cells[_key(there)] = CellState(cell.asked, cell.until, record, cell.asn, cell.tries, nothing)
+        self._cells[there] = CellState(cell.asked, cell.until, record, cell.asn, cell.tries, nothing)
 
     def inside_of(self, asked: Block, network: Block) -> Iterator[str]:
         """CIDRs of known networks around `asked` that are smaller than `network`."""
@@ -62,12 +76,9 @@ class Cache:
 
     def states(self, cells: list[Block]) -> list[CellState | None]:
         """See View.states."""
-        return [self._cells.get(_key(cell)) for cell in cells]
-
-    def _same(self, text: str | None) -> str | None:
-        """One object for equal texts: thousands of networks have the same country, many the same owner."""
-        return None if text is None else self._texts.setdefault(text, text)
+        return [self._cells.get(cell) for cell in cells]
 
 
-def _key(cell: Block) -> tuple[int, int]:
-    return cell.first << 1 | (cell.version == 6), cell.prefix
+def _same(text: str | None) -> str | None:
+    """One object for equal texts: thousands of networks have the same country, many the same owner."""
+    return None if text is None else sys.intern(text)

@@ -10,7 +10,7 @@ that does not fit the address. An absent name means that nobody announces the ad
 
 import ipaddress
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -85,24 +85,26 @@ def _rank(origin: Announcement) -> tuple[int, bool, int]:
 def _origin(text: bytes, asked: Block) -> Announcement | None:
     fields = [field.strip() for field in text[:_TEXT_MOST].decode("ascii", "replace").split("|")]
     asns, prefix, country, registry, allocated = (*fields, *[""] * 5)[:5]
-    announced = _network(prefix)
-    if announced is None or not announced.covers(asked) or announced.prefix < SHORTEST[announced.version]:
+    network = around(prefix, asked)
+    if network is None:
         return None
     return Announcement(
         asn=next((asn for word in asns.split() if (asn := as_number(word))), None),
-        prefix=announced.cidr,
+        prefix=network.cidr,
         country=country_code(country),
         registry=_REGISTRIES.get(registry),
         allocated=_day(allocated),
     )
 
 
-def _network(text: str) -> Block | None:
+def around(prefix: str | None, asked: Block) -> Block | None:
+    """The announced network, if it is around what was asked about and not too large."""
     try:
-        network = ipaddress.ip_network(text, strict=False)
+        announced = ipaddress.ip_network(prefix or "", strict=False)
     except ValueError:
         return None
-    return Block(network.version, int(network.network_address), network.prefixlen)
+    network = Block(announced.version, int(announced.network_address), announced.prefixlen)
+    return network if network.covers(asked) and network.prefix >= SHORTEST[network.version] else None
 
 
 def _day(text: str) -> str | None:
@@ -120,7 +122,7 @@ class Cymru:
     lifetime_s   an answer is there within so many seconds, or none; half of it may go by waiting for a turn
     interval_s   from one question to the next, however many threads ask. A question is repeated once if no answer
                  comes, and put to the next name server if one fails
-    clock        seconds from any zero that never go back; `sleep` waits for so many
+    throttle     gives the turns
     """
 
     def __init__(
@@ -130,8 +132,7 @@ class Cymru:
         port: int = 53,
         lifetime_s: float = 5.0,
         interval_s: float = 0.1,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        throttle: Throttle | None = None,
         configuration: str = RESOLV_CONF,
     ) -> None:
         for server in nameservers or ():
@@ -141,10 +142,9 @@ class Cymru:
         self._lifetime_s = lifetime_s
         self._configuration = configuration
         self._interval_s = interval_s
-        self._clock = clock
-        self._throttle = Throttle(clock, sleep, rested=True)
+        self._throttle = throttle or Throttle()
         self._lock = Lock()
-        self._pauses = self._failures = 0
+        self._failures = 0
         self._made: dns.resolver.Resolver | None = None
 
     def ask(self, address: str) -> Announcement | None:
@@ -153,26 +153,22 @@ class Cymru:
         None: nobody, nobody knows, no answer, or it is not the time to ask. Private and reserved addresses are
         nobody else's business and never sent. Raises nothing, whatever DNS does.
         """
-        began = self._clock()
+        began = time.monotonic()
         asked = _public(address)
         if asked is None or self._throttle.take(_NAME, self._interval_s, self._lifetime_s / 2) > 0:
             return None
-        pauses = self._pauses
-        if self._throttle.is_paused(_NAME):
-            return None
-        texts = self._texts(question(asked), self._lifetime_s - (self._clock() - began))
-        self._note(pauses, failed=texts is None)
+        texts = self._texts(question(asked), self._lifetime_s - (time.monotonic() - began))
+        self._note(failed=texts is None)
         return None if texts is None else parse(texts, asked)
 
-    def _note(self, pauses: int, *, failed: bool) -> None:
+    def _note(self, *, failed: bool) -> None:
         """Pause after a failure, for longer each time. Questions that were on their way together count as one."""
         with self._lock:
-            if pauses != self._pauses:
+            if self._throttle.is_paused(_NAME):
                 return
             self._failures = self._failures + 1 if failed else 0
             if failed:
                 self._made = None
-                self._pauses += 1
                 self._throttle.pause(_NAME, doubled(_FIRST_PAUSE_S, _LAST_PAUSE_S, self._failures))
 
     def _texts(self, name: str, lifetime_s: float) -> list[bytes] | None:

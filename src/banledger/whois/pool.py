@@ -3,45 +3,13 @@
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Protocol
 
 from banledger.ledger.network import Answer, Outcome
 from banledger.whois.queue import Question
 
 
-class Pool(Protocol):
-    """Takes questions, gives answers later. No method waits."""
-
-    def submit(self, question: Question) -> None:
-        """Ask it."""
-        ...
-
-    def take(self) -> list[tuple[Question, Answer]]:
-        """The questions that were answered since, and their answers."""
-        ...
-
-    def close(self) -> None:
-        """Ask no more."""
-        ...
-
-
-class EmptyPool:
-    """A Pool without look-ups. See `Pool`."""
-
-    def submit(self, question: Question) -> None:
-        """See Pool.submit."""
-        raise AssertionError(f"nobody is to be asked about {question.address}")
-
-    def take(self) -> list[tuple[Question, Answer]]:
-        """See Pool.take."""
-        return []
-
-    def close(self) -> None:
-        """See Pool.close."""
-
-
 class ThreadPool:
-    """A Pool of daemon threads: a look-up that hangs never delays the end of the process. See `Pool`."""
+    """So many daemon threads: a look-up that hangs never delays the end of the process. No method waits."""
 
     def __init__(self, ask: Callable[[str], Answer], size: int) -> None:
         self._ask = ask
@@ -52,11 +20,11 @@ class ThreadPool:
             Thread(target=self._work, name=f"look-up {number}", daemon=True).start()
 
     def submit(self, question: Question) -> None:
-        """See Pool.submit."""
+        """Ask it."""
         self._questions.put(question)
 
     def take(self) -> list[tuple[Question, Answer]]:
-        """See Pool.take."""
+        """The questions that were answered since, and their answers."""
         answers = []
         while True:
             try:
@@ -65,7 +33,7 @@ class ThreadPool:
                 return answers
 
     def close(self) -> None:
-        """See Pool.close. A question that is being asked is forgotten when it is answered."""
+        """Ask no more. A question that is being asked is forgotten when it is answered."""
         for _ in range(self._size):
             self._questions.put(None)
 

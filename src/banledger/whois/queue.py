@@ -7,7 +7,7 @@ look was in vain, the next one waits for a new ban, or a while.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Protocol
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -16,6 +16,7 @@ from banledger.ledger.network import Answer, Cell, Outcome
 from banledger.ledger.writer import Ledger
 from banledger.net.prefix import Block
 from banledger.whois.locate import Places
+from banledger.whois.rdap.bootstrap import Registry
 from banledger.whois.rule import Knowledge
 
 PAGE = 2000
@@ -26,15 +27,6 @@ _QUESTIONS = 200
 
 _LOOK_IN_VAIN_S = 60.0
 _FIRST_RETRY_S, _LAST_RETRY_S = 900.0, 86_400.0
-
-
-class AskedRegistry(Protocol):
-    """Who is asked: its name, and the seconds between two questions."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def interval_s(self) -> float: ...
 
 
 class Policy(Struct, frozen=True):
@@ -55,23 +47,10 @@ class Policy(Struct, frozen=True):
 class Question(Struct, frozen=True):
     """One look-up: whom to ask about which address, what was known of it, and the bans that wait for the answer."""
 
-    registry: AskedRegistry
+    registry: Registry
     address: str
     found: Knowledge
     bans: list[str]
-
-
-class Look(Struct, frozen=True):
-    """What waiting bans need.
-
-    known    ids of bans that the cache can answer by now
-    nobodys  cells that no registry has
-    whole    whether there is no older page that was not looked at
-    """
-
-    known: list[str]
-    nobodys: list[Block]
-    whole: bool
 
 
 class Queue:
@@ -80,15 +59,18 @@ class Queue:
     registry_of  who is to be asked about an address; None: nobody has it
     is_paused    whether a registry (by name) is left alone
     elapsed      seconds that never go back
+
+    `asks`: whether anybody is to be asked at all.
     """
 
     def __init__(
         self,
         places: Places,
-        registry_of: Callable[[str], AskedRegistry | None] | None,
+        registry_of: Callable[[str], Registry | None] | None,
         is_paused: Callable[[str], bool],
         elapsed: Callable[[], float],
     ) -> None:
+        self.asks = registry_of is not None
         self._places = places
         self._registry_of = registry_of
         self._is_paused = is_paused
@@ -99,6 +81,7 @@ class Queue:
         self._addresses: dict[str, str] = {}
         self._newest: dict[str, dict[Block, Question]] = {}
         self._others: dict[str, dict[Block, Question]] = {}
+        self._in_flight: dict[str, Question] = {}
 
     def clear(self) -> None:
         """Forget everything: it is another ledger."""
@@ -119,30 +102,37 @@ class Queue:
         self._head = head
         return True
 
-    def look(self, ledger: Ledger, now: float, in_flight: Collection[Block]) -> Look:
-        """Sort the newest page and one of the older ones. `in_flight`: cells that are being asked about."""
+    def look(self, ledger: Ledger, now: float) -> tuple[list[str], list[Block]]:
+        """Sort the newest page and one of the older ones. Where that was in vain, the next look waits a while.
+
+        Ids of bans that the cache can answer by now, and cells that no registry has.
+        """
         ids = ledger.newest_waiting(0, PAGE)
         self._addresses = self._addresses_of(ledger, ids, self._addresses)
         self._newest = {}
-        found = self._sort(self._addresses, self._newest, None, in_flight, now)
-        if len(ids) < PAGE:
-            return Look(*found, whole=True)
-        ids = ledger.newest_waiting(self._deep, PAGE)
+        known, nobodys = self._sort(self._addresses, self._newest, None, now)
         whole = len(ids) < PAGE
-        self._deep = PAGE if whole else self._deep + PAGE
-        older = self._sort(self._addresses_of(ledger, ids, {}), self._others, _QUESTIONS, in_flight, now)
-        return Look(found[0] + older[0], found[1] + older[1], whole)
-
-    def looked(self, *, in_vain: bool) -> None:
-        """Take note of what came of the look."""
-        self._vain_until = self._elapsed() + _LOOK_IN_VAIN_S if in_vain else 0.0
+        if not whole:
+            ids = ledger.newest_waiting(self._deep, PAGE)
+            whole = len(ids) < PAGE
+            self._deep = PAGE if whole else self._deep + PAGE
+            older = self._sort(self._addresses_of(ledger, ids, {}), self._others, _QUESTIONS, now)
+            known, nobodys = known + older[0], nobodys + older[1]
+        busy = known or nobodys or self.registries() or self._in_flight
+        self._vain_until = self._elapsed() + _LOOK_IN_VAIN_S if whole and not busy else 0.0
+        return known, nobodys
 
     def registries(self) -> list[str]:
         """Names of those that there are questions for."""
         return [name for questions in (self._newest, self._others) for name, some in questions.items() if some]
 
-    def next(self, name: str, now: float, may_ask: Callable[[AskedRegistry], bool]) -> Question | None:
-        """The next question for a registry that is still one, if the registry may be asked now."""
+    def next(self, name: str, now: float, may_ask: Callable[[Registry], bool]) -> Question | None:
+        """The next question for a registry that is still one, if the registry may be asked now and is asked none.
+
+        It is in flight until it is `landed`.
+        """
+        if name in self._in_flight:
+            return None
         for questions in (self._newest, self._others):
             cells = questions.get(name, {})
             for cell, question in list(cells.items()):
@@ -152,8 +142,13 @@ class Queue:
                     return None
                 del cells[cell]
                 if still:
+                    self._in_flight[name] = question
                     return question
         return None
+
+    def landed(self, question: Question) -> None:
+        """It is in flight no longer."""
+        del self._in_flight[question.registry.name]
 
     def answered(self, ids: Collection[str]) -> list[str]:
         """Those of these bans, of the newest page, that wait no longer."""
@@ -173,12 +168,12 @@ class Queue:
         addresses: Mapping[str, str],
         questions: dict[str, dict[Block, Question]],
         most: int | None,
-        in_flight: Collection[Block],
         now: float,
     ) -> tuple[list[str], list[Block]]:
         """Note the questions of these bans, at most so many a registry; bans known by now, and cells of nobody."""
         known: list[str] = []
         nobodys: dict[Block, None] = {}
+        in_flight = {question.found.cell for question in self._in_flight.values()}
         for id_, address in addresses.items():
             found = self._places.found(address)
             if found.standing not in WAITS:
@@ -203,9 +198,10 @@ class Backfill:
         self._ids: list[str] = []
         self._days: list[str] = []
 
-    def begin(self, days: list[str]) -> None:
-        """Begin with these local days (YYYY-MM-DD), the newest at the end."""
-        self._ids, self._days = [], days
+    def begin(self, ledger: Ledger, now: float) -> None:
+        """Begin with the newest local day (UTC epoch `now`). Raises StoreError."""
+        first = datetime.fromtimestamp(max(0.0, now - self._policy.backfill_s), ledger.zone).date().isoformat()
+        self._ids, self._days = [], [day for day in ledger.days() if day >= first]
 
     def __bool__(self) -> bool:
         return bool(self._ids or self._days)
@@ -213,7 +209,7 @@ class Backfill:
     def enlist(self, ledger: Ledger, most: int) -> None:
         """Let at most so many of them wait, newest first. Raises StoreError."""
         if self._days and ledger.waiting() >= self._policy.most:
-            self.begin([])
+            self._ids, self._days = [], []
         if not self._ids and self._days:
             self._ids = ledger.ids_of_day(self._days.pop())
         some, self._ids = self._ids[:most], self._ids[most:]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from math import inf
 from threading import Lock
+from time import monotonic, sleep
 
 from banledger.ledger.network import LONGEST_PAUSE_S, Pause
 from banledger.whois.outages import Outages
@@ -13,18 +14,15 @@ _STRIKES = 3
 
 
 class Throttle:
-    """Turns of each registry, at least its interval apart. `clock`: seconds that never go back.
+    """Turns of each registry, and of Cymru, at least its interval apart. `clock`: seconds that never go back."""
 
-    Another process may have asked just before, so each registry is first asked after one interval, unless `rested`.
-    """
-
-    def __init__(self, clock: Callable[[], float], sleep: Callable[[float], None], *, rested: bool = False) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic, sleep: Callable[[float], None] = sleep) -> None:
         self._clock = clock
         self._sleep = sleep
         self._lock = Lock()
         self._next: dict[str, float] = {}
         self._paused_until: dict[str, float] = {}
-        self._begun = -inf if rested else clock()
+        self._begun = -inf
 
     def begin(self) -> None:
         """From now on we ask: another recorder may just have asked, so wait one interval for each registry."""
@@ -38,36 +36,31 @@ class Throttle:
 
     def is_paused(self, registry: str) -> bool:
         """Whether the registry is paused."""
-        return self._paused_until.get(registry, 0.0) > self._clock()
+        return self._pause_left(registry, self._clock()) > 0
 
     def try_take(self, registry: str, interval_s: float) -> bool:
         """Take the registry's turn if it has come; whether it has. Never waits."""
-        with self._lock:
-            now = self._clock()
-            if max(self._free_at(registry, interval_s), self._paused_until.get(registry, 0.0)) > now:
-                return False
-            self._next[registry] = now + interval_s
-            return True
+        return self.take(registry, interval_s, patience_s=0.0) == 0.0
 
     def take(self, registry: str, interval_s: float, patience_s: float = inf) -> float:
         """Wait for the registry's next turn. 0: it has come; else it is that many seconds off.
 
-        It has not come if the registry is paused, or the turn is further off than `patience_s`.
+        It has not come if the registry is paused, also meanwhile, or the turn is further off than `patience_s`.
         """
         with self._lock:
             now = self._clock()
-            if (left := self._paused_until.get(registry, 0.0) - now) > 0:
+            if left := self._pause_left(registry, now):
                 return left
-            turn = max(now, self._free_at(registry, interval_s))
+            turn = max(now, self._next.get(registry, 0.0), self._begun + interval_s)
             if turn - now > patience_s:
                 return turn - now
             self._next[registry] = turn + interval_s
         if turn > now:
             self._sleep(turn - now)
-        return 0.0
+        return self._pause_left(registry, self._clock())
 
-    def _free_at(self, registry: str, interval_s: float) -> float:
-        return max(self._next.get(registry, 0.0), self._begun + interval_s)
+    def _pause_left(self, registry: str, now: float) -> float:
+        return max(0.0, self._paused_until.get(registry, 0.0) - now)
 
 
 class Backoff:
@@ -78,7 +71,7 @@ class Backoff:
 
     def __init__(self, throttle: Throttle) -> None:
         self.failures = 0
-        self._throttle = throttle
+        self.throttle = throttle
         self._strikes: dict[str, int] = {}
         self._applied: dict[str, Pause] = {}
         self._outages = Outages()
@@ -88,7 +81,7 @@ class Backoff:
         for name, pause in pauses.items():
             if self._applied.get(name) != pause and (left_s := pause.left_s(now)):
                 self._applied[name] = pause
-                self._throttle.pause(name, left_s)
+                self.throttle.pause(name, left_s)
 
     def limited(self, name: str, retry_s: float, now: float) -> Pause:
         """A registry asked for a pause of `retry_s` seconds (0: it did not say). For the other recorders."""
@@ -119,5 +112,5 @@ class Backoff:
 
     def _pause(self, name: str, seconds: float, now: float) -> Pause:
         self._applied[name] = pause = Pause(now + seconds, seconds)
-        self._throttle.pause(name, seconds)
+        self.throttle.pause(name, seconds)
         return pause

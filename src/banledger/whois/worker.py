@@ -14,19 +14,18 @@ following the indexes of networks and cells. A recorder that can't reach any reg
 """
 
 from collections.abc import Callable
-from datetime import datetime
 
 from banledger.clock import ClockWatch
 from banledger.errors import StoreError
 from banledger.ledger.network import Answer, Cell, Network, Outcome, Pause, cell_of
-from banledger.ledger.networks import NetworksReader
 from banledger.ledger.writer import Ledger
 from banledger.net.prefix import Block, block
 from banledger.whois.follow import Followers
 from banledger.whois.lease import RENEW_S, Lease
 from banledger.whois.locate import Places
-from banledger.whois.pool import Pool
-from banledger.whois.queue import AskedRegistry, Backfill, Policy, Question, Queue, failed_cell
+from banledger.whois.pool import ThreadPool
+from banledger.whois.queue import Backfill, Policy, Question, Queue, failed_cell
+from banledger.whois.rdap.bootstrap import Registry
 from banledger.whois.throttle import Backoff, Throttle
 
 _AMENDED = 200
@@ -52,28 +51,24 @@ class Whois:
     def __init__(
         self,
         places: Places,
-        pool: Pool,
-        registry_of: Callable[[str], AskedRegistry | None] | None,
+        pool: ThreadPool,
+        registry_of: Callable[[str], Registry | None] | None,
         throttle: Throttle,
         policy: Policy,
         watch: ClockWatch,
     ) -> None:
         self._places = places
-        self._cache = places.cache
         self._pool = pool
-        self._asks = registry_of is not None
-        self._throttle = throttle
         self._backoff = Backoff(throttle)
         self._policy = policy
         self._watch = watch
         self._queue = Queue(places, registry_of, throttle.is_paused, watch.elapsed)
         self._backfill = Backfill(places, policy)
-        self._followers = Followers(self._take_networks, self._take_cells)
-        self._turn = _AskingTurn(Lease(policy.holder, watch.elapsed), watch.elapsed)
-        self._identity = ""
-        self._jumps = 0
-        self._reread_at = self._look_at = self._follow_at = self._dismiss_at = 0.0
-        self._in_flight: dict[str, Question] = {}
+        self._followers = Followers(places.cache.read_networks, places.cache.read_cells)
+        self._lease = Lease(policy.holder, watch.elapsed)
+        self._asks_for_all = False
+        self._begun = ("", 0)  # identity of the ledger, jumps of the clock
+        self._due: dict[str, float] = {}  # elapsed time from which on a thing is done again; not there: at once
         self._answers: list[tuple[Question, Answer]] = []
 
     def step(self, ledger: Ledger, now: float) -> None:
@@ -82,91 +77,79 @@ class Whois:
             return
         self._answers += self._pool.take()
         while self._answers:
-            self._take_in(ledger, *self._answers[0], now)
-        if self._watch.elapsed() >= self._look_at:
+            self._take_in(ledger, now)
+        if self._is_due("look"):
             self._backfill.enlist(ledger, _AMENDED)
-            wait_s = self._look(ledger, now)
-            self._look_at = self._watch.elapsed() + wait_s
-        if self._asks and self._queue.registries() and self._leads(ledger, now):
+            self._wait("look", self._look(ledger, now))
+        if self._queue.registries() and self._leads(ledger, now):
             self._send(now)
 
     def follow(self, ledger: Ledger, now: float) -> bool:
         """Read what the ledger knows of networks, page by page; whether that was all of it."""
         self._watch.see(now)
-        if ledger.identity != self._identity:
+        if self._begun != (ledger.identity, self._watch.jumps):
             self._begin(ledger, now)
-        elif self._watch.jumps != self._jumps:
-            self._begin_again(ledger, now)
-        elapsed = self._watch.elapsed()
-        if ledger.shared and elapsed >= self._reread_at:  # what a clock far behind ours put is below the window
+        if ledger.shared and self._is_due("reread"):  # what a clock far behind ours put is below the window
             self._reread()
-        if elapsed >= self._follow_at and (ready := self._followers.read(ledger.networks, now)):
-            self._follow_at = elapsed + _FOLLOW_S
+        if self._is_due("follow") and (ready := self._followers.read(ledger.networks, now)):
+            self._wait("follow", _FOLLOW_S)
             self._places.ready = ready
         return self._places.ready
 
+    def _is_due(self, what: str) -> bool:
+        return self._watch.elapsed() >= self._due.get(what, 0.0)
+
+    def _wait(self, what: str, seconds: float) -> None:
+        self._due[what] = self._watch.elapsed() + seconds
+
     def leave(self, ledger: Ledger) -> None:
         """Let another recorder ask. Raises StoreError."""
-        self._turn.give_back(ledger, wait_s=0.0)
+        if self._asks_for_all and ledger.shared:
+            self._lease.give_back(ledger.networks)
+        self._asks_for_all = False
 
     def close(self) -> None:
         """Ask no more."""
         self._pool.close()
 
     def _begin(self, ledger: Ledger, now: float) -> None:
-        """With this ledger, from its beginning."""
-        self._begin_again(ledger, now)
-        self._identity = ledger.identity
-        self._places.ready = False
-        self._cache.clear()
-        self._queue.clear()
-        self._follow_at = self._look_at = 0.0
+        """Begin with another ledger, or redo with the same what a clock that was wrong decided.
 
-    def _begin_again(self, ledger: Ledger, now: float) -> None:
-        """Redo what was decided by a clock that was wrong: the window of the indexes, and who is not asked about."""
-        self._jumps = self._watch.jumps
-        first = datetime.fromtimestamp(max(0.0, now - self._policy.backfill_s), ledger.zone).date().isoformat()
-        self._backfill.begin([day for day in ledger.days() if self._asks and day >= first])
+        That is the window of the indexes, and who is not asked about.
+        """
+        if ledger.identity != self._begun[0]:
+            self._places.ready = False
+            self._places.cache.clear()
+            self._queue.clear()
+            self._due.clear()
+        if self._queue.asks:
+            self._backfill.begin(ledger, now)
         self._queue.wake()
         self._reread()
+        self._begun = (ledger.identity, self._watch.jumps)
 
     def _reread(self) -> None:
         """Follow the indexes from their beginning; what is known stays."""
-        self._reread_at = self._watch.elapsed() + _REREAD_S
-        self._followers = Followers(self._take_networks, self._take_cells)
-
-    def _take_networks(self, networks: NetworksReader, cidrs: list[str]) -> None:
-        for cidr, network in zip(cidrs, networks.networks(cidrs), strict=True):
-            if network is None:
-                self._cache.forget(cidr)
-            else:
-                self._cache.learn(network)
-
-    def _take_cells(self, networks: NetworksReader, cidrs: list[str]) -> None:
-        for cell in networks.cells(cidrs):
-            if cell is not None:
-                self._cache.prove(cell)
+        self._wait("reread", _REREAD_S)
+        self._followers = Followers(self._places.cache.read_networks, self._places.cache.read_cells)
 
     def _look(self, ledger: Ledger, now: float) -> float:
         """Amend bans that are known by now, note what is to be asked; seconds until the next look."""
-        if self._watch.elapsed() >= self._dismiss_at:
-            more = self._dismiss(ledger, now)
-            self._dismiss_at = self._watch.elapsed() + (0.0 if more else _DISMISS_S)
-            if more:
+        if self._is_due("dismiss"):
+            if self._dismiss(ledger, now):
                 return 0.0
+            self._wait("dismiss", _DISMISS_S)
         if not self._queue.has_news(ledger):
             return 0.0 if self._backfill else _LOOK_S
         self._backoff.apply(ledger.networks.pauses(), now)
-        look = self._queue.look(ledger, now, {question.found.cell for question in self._in_flight.values()})
-        self._keep(ledger, [], [self._nothing(cell, now) for cell in dict.fromkeys(look.nobodys)], now)
-        ledger.amend(look.known[:_AMENDED], self._places.locate)
-        busy = look.known or look.nobodys or self._queue.registries() or self._in_flight
-        self._queue.looked(in_vain=look.whole and not busy)
-        return 0.0 if len(look.known) > _AMENDED else _LOOK_S
+        known, nobodys = self._queue.look(ledger, now)
+        self._keep(ledger, [], [self._nothing(cell, now) for cell in dict.fromkeys(nobodys)], now)
+        ledger.amend(known[:_AMENDED], self._places.locate)
+        return 0.0 if len(known) > _AMENDED else _LOOK_S
 
     def _dismiss(self, ledger: Ledger, now: float) -> bool:
         """Give up bans that wait in vain; whether there are more. Lease holder only."""
-        if not self._asks:
+        if not self._queue.asks:
             return ledger.dismiss(0.0, 0, self._places.locate)
         if not self._leads(ledger, now):
             return False
@@ -174,37 +157,35 @@ class Whois:
         return ledger.dismiss(before, self._policy.most, self._places.locate)
 
     def _leads(self, ledger: Ledger, now: float) -> bool:
-        """Whether this recorder asks for all."""
-        held = self._turn.held
-        if self._turn.take(ledger, now) and not held:
-            self._throttle.begin()
-        return self._turn.held
+        """Whether this recorder asks for all that share the ledger. A ledger of its own needs no lease."""
+        if self._is_due("lease"):
+            before = self._asks_for_all
+            self._asks_for_all = not ledger.shared or self._lease.take(ledger.networks, now)
+            self._wait("lease", RENEW_S)
+            if self._asks_for_all and not before:
+                self._backoff.throttle.begin()
+        return self._asks_for_all
 
     def _send(self, now: float) -> None:
         """One question for each registry whose turn it is."""
+        throttle = self._backoff.throttle
         for name in dict.fromkeys(self._queue.registries()):
-            if name not in self._in_flight:
-                question = self._queue.next(name, now, lambda one: self._throttle.try_take(one.name, one.interval_s))
-                if question is not None:
-                    self._in_flight[name] = question
-                    self._pool.submit(question)
+            if question := self._queue.next(name, now, lambda one: throttle.try_take(one.name, one.interval_s)):
+                self._pool.submit(question)
 
-    def _take_in(self, ledger: Ledger, question: Question, answer: Answer, now: float) -> None:
+    def _take_in(self, ledger: Ledger, now: float) -> None:
         """Take in the first answer. After a StoreError it stays the first one; after a bug it is given up."""
+        question, answer = self._answers[0]
+        done = True
         try:
-            if self._in_flight.get(question.registry.name) is question:
-                self._answered(ledger, question, answer, now)
+            self._answered(ledger, question, answer, now)
         except StoreError:
+            done = False
             raise
-        except Exception:
-            self._drop(question)
-            raise
-        self._drop(question)
-
-    def _drop(self, question: Question) -> None:
-        del self._answers[0]
-        if self._in_flight.get(question.registry.name) is question:
-            del self._in_flight[question.registry.name]
+        finally:
+            if done:
+                del self._answers[0]
+                self._queue.landed(question)
 
     def _answered(self, ledger: Ledger, question: Question, answer: Answer, now: float) -> None:
         """What came. May be called again with the same answer."""
@@ -228,7 +209,8 @@ class Whois:
         if pause:
             ledger.networks.pause(name, pause)
         if self._backoff.failures % _FAILURES == 0 and ledger.shared:
-            self._turn.give_back(ledger, wait_s=_UNREACHABLE_S)
+            self.leave(ledger)
+            self._wait("lease", _UNREACHABLE_S)
 
     def _amend(self, ledger: Ledger, ids: list[str]) -> None:
         """Some bans of a cell that was answered. Looks amend the others, and those that wait for another cell now."""
@@ -236,7 +218,7 @@ class Whois:
         ledger.amend(known[:_AMENDED], self._places.locate)
         self._queue.wake()
         if len(known) > _AMENDED:
-            self._look_at = 0.0
+            self._wait("look", 0.0)
 
     def _learn(self, ledger: Ledger, answer: Answer, now: float) -> None:
         """Keep what was answered, and forget smaller networks that it says are no more."""
@@ -245,11 +227,11 @@ class Whois:
         cell = cell_of(asked, own)
         kept = network.cidrs if network and own else ()
         wider = own or cell.at(cell.prefix - 1)
-        gone = [cidr for cidr in self._cache.inside_of(asked, wider) if cidr not in kept]
+        gone = [cidr for cidr in self._places.cache.inside_of(asked, wider) if cidr not in kept]
         if gone:
             ledger.networks.remove(gone, now)
             for cidr in gone:
-                self._cache.forget(cidr)
+                self._places.cache.forget(cidr)
         if network is None or own is None:
             self._keep(ledger, [], [self._nothing(cell, now)], now)
         else:
@@ -265,32 +247,6 @@ class Whois:
             return
         ledger.networks.put(networks, cells, now)
         for network in networks:
-            self._cache.learn(network)
+            self._places.cache.learn(network)
         for cell in cells:
-            self._cache.prove(cell)
-
-
-class _AskingTurn:
-    """Whether this recorder asks for all that share a ledger. A ledger of its own needs no lease."""
-
-    def __init__(self, lease: Lease, elapsed: Callable[[], float]) -> None:
-        self.held = False
-        self._lease = lease
-        self._elapsed = elapsed
-        self._renew_at = 0.0
-
-    def take(self, ledger: Ledger, now: float) -> bool:
-        """Take or renew the lease when it is time (UTC epoch `now`); whether it is ours. Raises StoreError."""
-        elapsed = self._elapsed()
-        if elapsed >= self._renew_at:
-            self.held = not ledger.shared or self._lease.take(ledger.networks, now)
-            self._renew_at = elapsed + RENEW_S
-        return self.held
-
-    def give_back(self, ledger: Ledger, wait_s: float) -> None:
-        """Let another recorder ask, and don't take it again for so many seconds. Raises StoreError."""
-        if self.held and ledger.shared:
-            self._lease.give_back(ledger.networks)
-        self.held = False
-        if wait_s:
-            self._renew_at = self._elapsed() + wait_s
+            self._places.cache.prove(cell)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from banledger.ledger.network import Answer, Cell, Network, Outcome, Pause
 from banledger.ledger.writer import open_to_write
 from banledger.service import wiring as lookups
-from tests.support.world import Registry
+from banledger.whois.rdap.bootstrap import Registry
 from tests.unit.cli.conftest import Run
 
 ADDRESS, CIDR = "115.209.121.31", "115.209.0.0/16"

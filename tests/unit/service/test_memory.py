@@ -46,3 +46,15 @@ def test_a_link_beside_it_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "recorder.new").symlink_to(tmp_path / "elsewhere")
     remembered(tmp_path / "recorder.json")
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_lines_that_wait_are_remembered_and_a_file_of_an_older_version_has_none(tmp_path: Path) -> None:
+    path = tmp_path / "recorder.json"
+    memory = remembered(path)
+    older = path.read_bytes().replace(b',"unrecorded":[]', b"")
+    memory.unrecorded = (ONE,)
+    memory.save()
+    assert Memory(path, "redis://a#bans").unrecorded == (ONE,)
+    path.write_bytes(older)
+    again = Memory(path, "redis://a#bans")
+    assert b"unrecorded" not in older and (list(again.positions), again.unrecorded) == ([ONE], ())

@@ -1,12 +1,19 @@
 """An empty spool, its writer and its reader."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
+from banledger.spool.events import GapLine
+from banledger.spool.position import Position
 from banledger.spool.reader import SpoolReader
-from tests.support.segments import Writer
+from tests.support.lines import T0
+from tests.support.segments import NOW, Writer, fids
+
+Read: TypeAlias = Callable[[], tuple[list[str], list[int]]]
 
 
 @pytest.fixture
@@ -23,3 +30,23 @@ def spool(tmp_path: Path) -> Iterator[SpoolReader]:
     reader = SpoolReader(tmp_path)
     yield reader
     reader.close()
+
+
+@pytest.fixture
+def read(spool: SpoolReader) -> Read:
+    """Read and commit a few times, ten seconds apart: what was banned, and how many lines each gap is."""
+    moments = count(int(NOW), 10)
+
+    def several() -> tuple[list[str], list[int]]:
+        events = []
+        for _ in range(5):
+            events += spool.read(next(moments), 100)
+            spool.commit()
+        return fids(events), [event.bans for event in events if isinstance(event, GapLine)]
+
+    return several
+
+
+def position(last: int) -> Position:
+    """The store has recorded so much of the writer."""
+    return Position("web1", "abcdef01", "sshd", 1, last, T0 + last)

@@ -65,7 +65,7 @@ class _World:
         events = self.spool.read(self.now, limit)
         self.lines |= {event.seq for event in events if isinstance(event, BanLine)}
         self.gaps += [(event.seq - event.bans + 1, event.seq) for event in events if isinstance(event, GapLine)]
-        for position in self.spool.positions():
+        for position in self.spool.numbers.positions():
             counted = {number for first, last in self.gaps for number in range(first, last + 1)}
             assert set(range(1, position.last + 1)) <= self.lines | self.skipped | counted
             self.position = max(self.position, position.last)

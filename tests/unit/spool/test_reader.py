@@ -3,7 +3,6 @@
 import fcntl
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,17 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from banledger.errors import SpoolError
-from banledger.spool.events import GapLine
-from banledger.spool.reader import REJECTED, SpoolReader
+from banledger.spool.quarantine import REJECTED
+from banledger.spool.reader import SpoolReader
 from tests.support.lines import T0, ban, encode, held
-from tests.support.segments import NOW, Writer, fids
-
-
-def step(spool: SpoolReader, limit: int = 100, now: float = NOW) -> list[str]:
-    """Read and commit."""
-    read = fids(spool.read(now, limit))
-    spool.commit()
-    return read
+from tests.support.segments import NOW, Writer, fids, step
 
 
 def test_a_live_segment_is_read_as_it_grows_and_stays(writer: Writer, spool: SpoolReader) -> None:
@@ -130,15 +122,6 @@ def test_lines_of_unknown_kinds_are_skipped_and_their_numbers_followed(
     assert [record.getMessage() for record in caplog.records] == said
 
 
-def test_a_lost_line_beside_unknown_kinds_is_still_a_gap(writer: Writer, spool: SpoolReader) -> None:
-    writer.write_kind("begin")
-    writer.seq += 2
-    writer.write_kind("end")
-    assert step(spool) == []
-    (gap,) = [event for _ in range(3) for event in spool.read(NOW, 10)]
-    assert isinstance(gap, GapLine) and (gap.bans, gap.seq) == (2, 3)
-
-
 def test_lines_of_unknown_kinds_count_as_work_and_once(writer: Writer, spool: SpoolReader) -> None:
     writer.write_kind(*["begin"] * 250)
     writer.write("a")
@@ -208,35 +191,6 @@ def test_a_segment_that_vanishes_is_still_read_to_its_end(writer: Writer, spool:
     assert step(spool) == []
 
 
-def test_lines_that_vanished_unread_are_reported_as_a_gap(writer: Writer, spool: SpoolReader) -> None:
-    writer.write("a")
-    step(spool)
-    writer.rotate()
-    writer.write("b", "c")
-    writer.path.unlink()
-    writer.rotate()
-    writer.write("d")
-    assert step(spool) == ["d"]
-    gaps = [event for _ in range(3) for event in spool.read(NOW, 10)]
-    (gap,) = gaps
-    assert isinstance(gap, GapLine)
-    assert (gap.bans, gap.seq) == (2, 3)
-
-
-def test_lines_that_come_late_are_no_gap(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
-    writer.write("a")
-    writer.rotate()
-    writer.write("b")
-    late = writer.path.rename(tmp_path / "late")
-    writer.rotate()
-    writer.write("c")
-    assert step(spool) == ["a", "c"]
-    late.rename(tmp_path / f"1700000000002-{writer.name}-2.jsonl")
-    assert step(spool) == ["b"]
-    assert not spool.doubtful
-    assert spool.read(NOW, 10) == []
-
-
 def test_more_live_segments_than_any_backlog_are_all_read(spool: SpoolReader, tmp_path: Path) -> None:
     writers = [Writer(tmp_path, f"{number:08x}") for number in range(150)]
     for writer in writers:
@@ -293,28 +247,6 @@ def test_any_garbage_and_any_truncation_leaves_the_good_lines(
     assert [path.name for path in folder.iterdir() if path.name != REJECTED] == []
 
 
-def test_what_was_committed_lately_can_be_read_again(writer: Writer, tmp_path: Path) -> None:
-    spool = SpoolReader(tmp_path, keep_s=100)
-    for moment, fid in ((1000, "a"), (1050, "b"), (1130, "c")):
-        writer.write(fid)
-        assert fids(spool.read(NOW + moment, 10)) == [fid]
-        spool.commit()
-    writer.close()
-    assert fids(spool.read(NOW + 1131, 10)) == []
-    spool.commit()
-    assert writer.path.exists()
-    spool.rewind()
-    assert fids(spool.read(NOW + 1140, 10)) == ["b", "c"]
-    spool.commit()
-    spool.read(NOW + 1239, 10)
-    spool.commit()
-    assert writer.path.exists()
-    spool.read(NOW + 1240, 10)
-    spool.commit()
-    assert not writer.path.exists()
-    spool.close()
-
-
 def test_lines_that_are_no_events_count_as_work(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
     writer.raw(b"".join(b"garbage %d\n" % number for number in range(250)))
     writer.write("a")
@@ -336,114 +268,11 @@ def test_where_lines_can_not_be_set_aside_their_segment_stays(
     assert writer.path.exists()
 
 
-def test_segments_whose_names_are_out_of_order_are_no_gap(spool: SpoolReader, tmp_path: Path) -> None:
-    """The clock was put back between them."""
-    for moment, number, seqs in ((1_700_000_000_009, 1, range(1, 4)), (1_700_000_000_001, 2, range(4, 6))):
-        path = tmp_path / f"{moment}-abcdef01-{number}.jsonl"
-        path.write_bytes(b"".join(encode(ban(str(seq), seq=seq)) for seq in seqs))
-    assert sorted(step(spool)) == ["1", "2", "3", "4", "5"]
-    assert [event for _ in range(3) for event in spool.read(NOW, 10)] == []
-
-
 def test_names_that_are_refused_do_not_keep_others_out(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
     for number in range(70):
         (tmp_path / f"{number:013d}-abcdef09-1.jsonl").symlink_to(tmp_path / "nowhere")
     writer.write("a")
     assert step(spool) == ["a"]
-
-
-# Labels of other recorders.
-
-
-@pytest.fixture
-def second(tmp_path: Path) -> Iterator[Writer]:
-    """A writer of another jail."""
-    made = Writer(tmp_path, "12345678")
-    yield made
-    made.close()
-
-
-def lines(writer: Writer, *labels: str, origin: str = "") -> None:
-    """A ban each, of servers of these labels."""
-    for label in labels:
-        writer.seq += 1
-        writer.raw(
-            encode(ban(f"{label}-{writer.seq}", seq=writer.seq, seen=T0 + writer.seq, server=label, origin=origin))
-        )
-
-
-def test_a_label_that_is_held_back_keeps_its_own_lines_and_no_others(
-    spool: SpoolReader, writer: Writer, second: Writer
-) -> None:
-    lines(writer, "web1", "web2", "web1")
-    lines(second, "web2", "web2")
-    for one in (writer, second):
-        one.close()
-    spool.hold_back({"web1"})
-    assert sorted(fids(spool.read(NOW, 99))) == ["web2-1", "web2-2", "web2-2"]
-    spool.commit()
-    assert (writer.path.exists(), second.path.exists()) == (True, False)
-    assert not spool.read(NOW + 1, 99)
-    spool.commit()
-    spool.hold_back(set())
-    assert fids(spool.read(NOW + 2, 99)) == ["web1-1", "web2-2", "web1-3"]
-    spool.commit()
-    assert not writer.path.exists()
-
-
-def test_a_label_that_is_released_while_its_segment_is_written_comes_whole(spool: SpoolReader, writer: Writer) -> None:
-    spool.hold_back({"web1"})
-    lines(writer, "web1", "web1")
-    assert spool.read(NOW, 99) == []
-    spool.commit()
-    lines(writer, "web1")
-    spool.hold_back({"web9"})
-    assert fids(spool.read(NOW + 1, 99)) == ["web1-1", "web1-2", "web1-3"]
-
-
-def test_lines_that_are_held_back_take_part_in_the_limit_of_a_read(spool: SpoolReader, writer: Writer) -> None:
-    lines(writer, *["web1"] * 25, "web2")
-    writer.close()
-    spool.hold_back({"web1"})
-    found = []
-    for moment in range(4):
-        found.append(fids(spool.read(NOW + moment, 10)))
-        spool.commit()
-        assert spool.doubtful == (moment < 3)
-    assert found == [[], [], ["web2-26"], []]
-
-
-def test_what_was_imported_is_not_held_back(spool: SpoolReader, writer: Writer) -> None:
-    lines(writer, "web1", origin="import")
-    spool.hold_back({"web1"})
-    assert fids(spool.read(NOW, 99)) == ["web1-1"]
-
-
-def test_a_gap_of_a_label_that_is_held_back_waits_with_it(spool: SpoolReader, writer: Writer) -> None:
-    lines(writer, "web1")
-    writer.seq += 3
-    lines(writer, "web1")
-    writer.close()
-    spool.hold_back({"web1"})
-    for moment in range(5):
-        assert spool.read(NOW + moment, 99) == []
-        spool.commit()
-    assert not spool.doubtful
-    spool.hold_back(set())
-    events = []
-    for moment in range(5, 9):
-        events += spool.read(NOW + moment, 99)
-        spool.commit()
-    assert [event.bans for event in events if isinstance(event, GapLine)] == [3]
-
-
-def test_numbers_that_another_recorder_may_have_taken_are_no_gap(spool: SpoolReader, writer: Writer) -> None:
-    spool.begin_anew(alone=False)
-    lines(writer, "web1")
-    writer.seq += 3
-    lines(writer, "web1")
-    events = [event for moment in range(4) for event in spool.read(NOW + moment, 99)]
-    assert fids(events) == ["web1-1", "web1-5"]
 
 
 def test_a_renamed_segment_is_read_on_and_removed_under_its_new_name(
@@ -556,3 +385,18 @@ def test_garbage_of_any_size_is_read_in_bounded_pieces(writer: Writer, spool: Sp
         assert spool.doubtful
         steps += 1
     assert steps == 2
+
+
+def test_a_crowded_spool_is_doubtful_until_all_of_it_was_looked_at(spool: SpoolReader, tmp_path: Path) -> None:
+    for number in range(70):
+        one = Writer(tmp_path, f"{number:08x}")
+        one.write("a")
+        one.close()
+    for number in range(3000):
+        (tmp_path / f"stranger-{number}").touch()
+    assert len(spool.read(NOW, 100)) == 64
+    spool.commit()
+    assert spool.read(NOW, 100) == []
+    spool.commit()
+    assert spool.doubtful
+    assert len(spool.read(NOW + 1, 100)) == 6

@@ -84,7 +84,7 @@ def test_only_https_is_taken_and_ends_in_a_slash() -> None:
 def test_redirects_may_go_to_registries_national_ones_and_those_below() -> None:
     bootstrap = packaged()
 
-    assert {"rdap.arin.net", "rdap.db.ripe.net", "jpnic.rdap.apnic.net", "rdap.registro.br"} <= bootstrap.hosts()
+    assert {"rdap.arin.net", "rdap.db.ripe.net", "jpnic.rdap.apnic.net", "rdap.registro.br"} <= bootstrap.hosts
     assert bootstrap.permits("vnnic.rdap.apnic.net")
     assert not any(
         map(bootstrap.permits, ["evil.example", "apnic.net", "evilrdap.apnic.net", "rdap.arin.net.evil.example"])

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from banledger.net.address import canonical_address
 from banledger.whois.cymru import Announcement, Cymru, parse, question
+from banledger.whois.throttle import Throttle
 from tests.support.dns_server import DnsServer, Misbehaviour
 
 ADDRESS = "216.90.108.31"
@@ -51,7 +52,7 @@ def clock() -> Clock:
 @pytest.fixture
 def cymru(server: DnsServer, clock: Clock) -> Cymru:
     """With a clock that stands still, and little patience."""
-    return Cymru(nameservers=["127.0.0.1"], port=server.port, lifetime_s=0.5, clock=clock, sleep=clock.sleep)
+    return Cymru(nameservers=["127.0.0.1"], port=server.port, lifetime_s=0.5, throttle=Throttle(clock, clock.sleep))
 
 
 # The question
@@ -307,7 +308,7 @@ def test_a_directory_is_no_resolv_conf(tmp_path: Path) -> None:
 
 def test_a_resolv_conf_that_is_mended_is_read_after_the_rest(server: DnsServer, clock: Clock, tmp_path: Path) -> None:
     configuration = tmp_path / "resolv.conf"
-    cymru = Cymru(port=server.port, configuration=str(configuration), clock=clock, sleep=clock.sleep)
+    cymru = Cymru(port=server.port, configuration=str(configuration), throttle=Throttle(clock, clock.sleep))
     assert cymru.ask(ADDRESS) is None
     configuration.write_text("nameserver 127.0.0.1\n")
     clock.now += 60
@@ -323,7 +324,7 @@ def test_a_name_server_that_is_no_address_is_refused_at_once() -> None:
 
 
 def test_questions_are_an_interval_apart(server: DnsServer, clock: Clock) -> None:
-    cymru = Cymru(nameservers=["127.0.0.1"], port=server.port, interval_s=2, clock=clock, sleep=clock.sleep)
+    cymru = Cymru(nameservers=["127.0.0.1"], port=server.port, interval_s=2, throttle=Throttle(clock, clock.sleep))
     for _ in range(4):
         assert cymru.ask(ADDRESS) == ORIGIN
     assert clock.now == 1006
@@ -356,7 +357,7 @@ def test_who_would_wait_too_long_gets_no_answer_and_takes_no_turn(server: DnsSer
 
 def test_questions_that_fail_together_are_one_failure(server: DnsServer) -> None:
     clock = Clock()
-    cymru = Cymru(nameservers=["127.0.0.1"], port=server.port, lifetime_s=0.5, interval_s=0, clock=clock)
+    cymru = Cymru(nameservers=["127.0.0.1"], port=server.port, lifetime_s=0.5, interval_s=0, throttle=Throttle(clock))
     cymru.ask(ADDRESS)
     server.misbehave("silence")
     with ThreadPoolExecutor(4) as threads:

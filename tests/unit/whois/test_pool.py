@@ -17,6 +17,7 @@ from tests.support.world import Clock
 def test_turns_of_a_registry_are_an_interval_apart_and_of_two_independent() -> None:
     clock = Clock(100.0)
     throttle = Throttle(clock, clock.sleep)
+    throttle.begin()
     assert not throttle.try_take("ripe", 1.0)
     clock.now = 101.0
     moments = []
@@ -37,6 +38,18 @@ def test_a_paused_registry_is_left_alone() -> None:
     assert clock.now == 130.0
     clock.now = 150.0
     assert not throttle.is_paused("ripe") and throttle.try_take("ripe", 1.0)
+
+
+def test_a_turn_that_was_waited_for_has_not_come_if_the_registry_is_paused_meanwhile() -> None:
+    clock = Clock(100.0)
+
+    def sleep(seconds: float) -> None:
+        clock.now += seconds
+        throttle.pause("ripe", 30.0)
+
+    throttle = Throttle(clock, sleep)
+    assert throttle.take("ripe", 5.0) == 0.0
+    assert throttle.take("ripe", 5.0) == 30.0
 
 
 def test_a_recorder_that_begins_to_ask_leaves_every_registry_alone_for_an_interval() -> None:

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from urllib3.connection import HTTPSConnection
 from urllib3.response import BaseHTTPResponse
 
 from banledger import __version__
-from banledger.whois.http.guard import Resolve, is_public, resolve, resolve_within
+from banledger.whois.http.guard import Resolve, connected, is_public, resolve
 from banledger.whois.http.proxy import proxy_for
 from banledger.whois.http.url import Url, https_url
 from banledger.whois.http.watchdog import Watchdog
@@ -33,7 +34,6 @@ BODY_MOST = 256 << 10
 RETRY_MOST_S = 7 * 86_400.0
 
 _CHUNK = 16 << 10
-_ADDRESSES_MOST = 6
 _TROUBLE = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError, LookupError, zlib.error)
 
 
@@ -117,10 +117,8 @@ class Transport:
 
     def _moment_of(self, response: BaseHTTPResponse) -> float:
         """When a response was made, by the server's clock where it says so: ours may be wrong (UTC epoch)."""
-        try:
-            return parsedate_to_datetime(response.headers.get("Date", "")[:64]).timestamp()
-        except (ValueError, TypeError, IndexError, OverflowError):
-            return self._clock()
+        said = _moment(response.headers.get("Date", ""))
+        return self._clock() if said is None else said
 
     def _headers(self, accept: str) -> dict[str, str]:
         return {"Accept": accept, "Accept-Encoding": "identity", "User-Agent": self._agent, "Connection": "close"}
@@ -128,53 +126,23 @@ class Transport:
     def _connection(self, where: Url, watchdog: Watchdog) -> "_Connection":
         proxy = proxy_for(where.host, self._proxy, self._environment)
         if proxy is None:
-            place = Endpoint(where.host, 443, self._permitted, self._resolve, watchdog)
-            return _Connection(place, where.host, ssl_context=self._trust)
-        place = Endpoint(proxy.host, proxy.port, lambda _: True, self._resolve, watchdog)
-        connection = _Connection(place, proxy.host, proxy.port, ssl_context=self._trust)
+            connect = partial(connected, where.host, 443, self._permitted, self._resolve, watchdog)
+            return _Connection(connect, where.host, ssl_context=self._trust)
+        connect = partial(connected, proxy.host, proxy.port, lambda _: True, self._resolve, watchdog)
+        connection = _Connection(connect, proxy.host, proxy.port, ssl_context=self._trust)
         connection.set_tunnel(where.host, 443, headers=proxy.headers)
         return connection
 
 
-class Endpoint(Struct, frozen=True):
-    """Where to connect to, and what is to be minded."""
-
-    host: str
-    port: int
-    permitted: Callable[[str], bool]
-    resolve: Resolve
-    watchdog: Watchdog
-
-    def connect(self) -> socket.socket:
-        """Connected to the first of its permitted addresses that answers. Raises OSError."""
-        found = resolve_within(self.watchdog.left_s, self.resolve, self.host, self.port)
-        permitted = [place for place in found if self.permitted(place[0])][:_ADDRESSES_MOST]
-        if not permitted:
-            raise OSError(f"{self.host} has no public address: {', '.join(place[0] for place in found[:3])}")
-        for number, place in enumerate(permitted):
-            self.watchdog.check()
-            left_s = self.watchdog.left_s
-            try:
-                connection = socket.create_connection(place, timeout=max(left_s / (len(permitted) - number), 0.01))
-            except OSError:
-                if number + 1 == len(permitted):
-                    raise
-                continue
-            connection.settimeout(max(self.watchdog.left_s, 0.01))
-            self.watchdog.watch(connection)
-            return connection
-        raise OSError("unreachable")
-
-
 class _Connection(HTTPSConnection):
-    """One that goes to the address that was judged; the certificate is still checked for the name."""
+    """One that `connect` makes, to an address that was judged; the certificate is still checked for the name."""
 
-    def __init__(self, place: Endpoint, *words: Any, **options: Any) -> None:
+    def __init__(self, connect: Callable[[], socket.socket], *words: Any, **options: Any) -> None:
         super().__init__(*words, **options)
-        self._place = place
+        self._connect = connect
 
     def _new_conn(self) -> socket.socket:
-        return self._place.connect()
+        return self._connect()
 
 
 def user_agent(contact: str) -> str:
@@ -218,11 +186,16 @@ def retry_after_s(text: str, now: float) -> float:
     text = text.strip()
     if re.fullmatch(r"[0-9]{1,12}", text):
         return min(float(text), RETRY_MOST_S)
+    until = _moment(text)
+    return 0.0 if until is None else min(max(until - now, 0.0), RETRY_MOST_S)
+
+
+def _moment(text: str) -> float | None:
+    """UTC epoch seconds of a date of HTTP."""
     try:
-        seconds = parsedate_to_datetime(text[:64]).timestamp() - now
+        return parsedate_to_datetime(text[:64]).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
-        return 0.0
-    return min(max(seconds, 0.0), RETRY_MOST_S)
+        return None
 
 
 def _reason(error: BaseException) -> str:

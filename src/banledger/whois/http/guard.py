@@ -5,52 +5,57 @@ service. So it is resolved once, each address is judged, and the connection goes
 Addresses of IPv6 that carry one of IPv4 inside are judged by that one.
 """
 
-import ipaddress
 import socket
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TypeAlias
 
+from banledger.net.prefix import Block, block
+from banledger.net.special import kind_of
+from banledger.whois.http.watchdog import Watchdog
+
 Resolve: TypeAlias = Callable[[str, int], list[tuple[str, int]]]
 """From the name of a host and a port to addresses and ports, best first. Raises OSError."""
 
-_GLOBAL_UNICAST = IPv6Network("2000::/3")
-_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: how a network without IPv4 sees all of IPv4
-_NOBODYS = (
-    IPv4Network("0.0.0.0/8"),
-    IPv4Network("192.0.0.0/24"),
-    IPv4Network("192.88.99.0/24"),
-    IPv6Network("2001::/23"),  # Teredo and other protocols' own
-    IPv6Network("2002::/16"),  # 6to4
-    IPv6Network("3fff::/20"),  # documentation
-)
+_ADDRESSES_MOST = 6
+_GLOBAL_UNICAST = block("2000::/3")
+_MAPPED = block("::ffff:0:0/96")
+_NAT64 = block("64:ff9b::/96")  # RFC 6052: how a network without IPv4 sees all of IPv4
 
 
 def is_public(text: str) -> bool:
     """Whether an address belongs to somebody on the internet: not private, local, multicast, reserved or for tests."""
     try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
+        there = block(text)
+    except (OSError, ValueError):
         return False
-    return _is_public_v4(address) if isinstance(address, IPv4Address) else _is_public_v6(address)
-
-
-def _is_public_v4(address: IPv4Address) -> bool:
-    if address.is_multicast or address.is_reserved or not address.is_global:
+    if _MAPPED.covers(there) or _NAT64.covers(there):
+        there = Block(4, there.first & 0xFFFF_FFFF, 32)
+    elif there.version == 6 and not _GLOBAL_UNICAST.covers(there):
         return False
-    return not any(address in network for network in _NOBODYS)
+    return not (there.host_bits or kind_of(there))
 
 
-def _is_public_v6(address: IPv6Address) -> bool:
-    if address.ipv4_mapped is not None:
-        return _is_public_v4(address.ipv4_mapped)
-    if address in _NAT64:
-        return _is_public_v4(IPv4Address(int(address) & 0xFFFF_FFFF))
-    if address not in _GLOBAL_UNICAST or not address.is_global:
-        return False
-    return not any(address in network for network in _NOBODYS)
+def connected(
+    host: str, port: int, permitted: Callable[[str], bool], how: Resolve, watchdog: Watchdog
+) -> socket.socket:
+    """Connected to the first of a host's permitted addresses that answers. Raises OSError."""
+    found = resolve_within(watchdog.left_s, how, host, port)
+    places = [place for place in found if permitted(place[0])][:_ADDRESSES_MOST]
+    trouble = OSError(f"{host} has no public address: {', '.join(place[0] for place in found[:3])}")
+    for number, place in enumerate(places):
+        watchdog.check()
+        try:
+            share_s = watchdog.left_s / (len(places) - number)
+            connection = socket.create_connection(place, timeout=max(share_s, 0.01))
+        except OSError as error:
+            trouble = error
+            continue
+        connection.settimeout(max(watchdog.left_s, 0.01))
+        watchdog.watch(connection)
+        return connection
+    raise trouble
 
 
 def resolve(host: str, port: int) -> list[tuple[str, int]]:

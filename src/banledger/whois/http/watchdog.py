@@ -8,31 +8,32 @@ socket's descriptor, because TLS wraps the socket into another object.
 
 import socket
 import time
-from threading import Lock, Timer
-from types import TracebackType
+from contextlib import suppress
+from threading import Timer
 from typing import Self
 
 
 class Watchdog:
-    """Shuts a connection down after some seconds. A context: it watches from enter to exit."""
+    """Shuts a connection down so many seconds after it was made. A context: it watches until its end.
+
+    expired: whether the deadline has passed
+    """
 
     def __init__(self, seconds: float) -> None:
-        self._until = time.monotonic() + seconds
-        self._timer = Timer(max(seconds, 0.0), self._bite)
-        self._timer.daemon = True
-        self._lock = Lock()
-        self._leash: socket.socket | None = None
         self.expired = False
+        self._until = time.monotonic() + seconds
+        self._leash: socket.socket | None = None
+        self._timer: Timer | None = None
 
     def __enter__(self) -> Self:
-        self._timer.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._timer.cancel()
-        if self.left_s <= 0:
-            self.expired = True
-        self.watch(None)
+    def __exit__(self, *_: object) -> None:
+        self.expired |= self.left_s <= 0
+        if self._timer and self._leash:
+            self._timer.cancel()
+            self._timer.join()
+            self._leash.close()
 
     @property
     def left_s(self) -> float:
@@ -40,25 +41,19 @@ class Watchdog:
         return self._until - time.monotonic()
 
     def check(self) -> None:
-        """Raise TimeoutError if it has shut the connection down: an end that was read then is none."""
-        if self.expired or self.left_s <= 0:
-            self.expired = True
+        """Raise TimeoutError after the deadline: an end that was read then is none."""
+        self.expired |= self.left_s <= 0
+        if self.expired:
             raise TimeoutError("too slow")
 
-    def watch(self, connection: socket.socket | None) -> None:
-        """From now on that connection, or none."""
-        with self._lock:
-            if self._leash is not None:
-                self._leash.close()
-            self._leash = None if connection is None else connection.dup()
-        if connection is not None:
-            self.check()
+    def watch(self, connection: socket.socket) -> None:
+        """From now on that connection, the only one."""
+        self._leash = connection.dup()
+        self._timer = Timer(max(self.left_s, 0.0), self._bite, [self._leash])
+        self._timer.daemon = True
+        self._timer.start()
 
-    def _bite(self) -> None:
-        with self._lock:
-            self.expired = True
-            if self._leash is not None:
-                try:
-                    self._leash.shutdown(socket.SHUT_RDWR)
-                except OSError:  # closed by the other side just now
-                    return
+    def _bite(self, leash: socket.socket) -> None:
+        self.expired = True
+        with suppress(OSError):  # closed by the other side just now
+            leash.shutdown(socket.SHUT_RDWR)

@@ -42,8 +42,8 @@ class Registry(Struct, frozen=True):
     """Who is asked. `urls`: where, each ending in a slash; `interval_s`: seconds between two questions at least."""
 
     name: str
-    urls: tuple[str, ...]
-    interval_s: float
+    urls: tuple[str, ...] = ()
+    interval_s: float = _POLITE_S
 
 
 def registry_at(host: str, urls: tuple[str, ...] = ()) -> Registry:
@@ -55,7 +55,8 @@ def registry_at(host: str, urls: tuple[str, ...] = ()) -> Registry:
 class Bootstrap:
     """Registries by network. Nothing in it changes: any number of threads may ask.
 
-    published: dates of the IPv4 and the IPv6 file, RFC 3339
+    published  dates of the IPv4 and the IPv6 file, RFC 3339
+    hosts      hosts that a registry may send us on to: all registries' own
     """
 
     def __init__(self, registries: dict[Block, Registry], published: tuple[str, str]) -> None:
@@ -64,20 +65,16 @@ class Bootstrap:
         for network, registry in registries.items():
             self._table.put(network, registry)
         own = {https_url(url).host for registry in registries.values() for url in registry.urls}
-        self._hosts = frozenset(own | set(_NATIONAL))
+        self.hosts = frozenset(own | set(_NATIONAL))
 
     def registry_of(self, address: str) -> Registry | None:
         """Who has that canonical address or network, by longest match. OSError or ValueError if it is none."""
         found = self._table.longest(block(address))
         return found[1] if found else None
 
-    def hosts(self) -> frozenset[str]:
-        """Hosts that a registry may send us on to: all registries' own."""
-        return self._hosts
-
     def permits(self, host: str) -> bool:
         """Whether a registry may send us on to that host: one of `hosts`, or one below."""
-        return host in self._hosts or any(host.endswith(f".{registry}") for registry in self._hosts)
+        return host in self.hosts or any(host.endswith(f".{registry}") for registry in self.hosts)
 
 
 def packaged() -> Bootstrap:

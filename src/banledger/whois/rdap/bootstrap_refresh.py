@@ -33,6 +33,8 @@ class Refreshed:
     get    what asks IANA; None: nobody does, and the packaged one, or that of the directory, stays
     first  what to begin with
     cache  a directory for IANA's files; it is made when there is something to keep
+
+    `current`: the one to be used now.
     """
 
     def __init__(
@@ -41,13 +43,8 @@ class Refreshed:
         self._get = get
         self._cache = cache
         self._lock = Lock()
-        self._current = first()
+        self.current = first()
         self._asked = self._load()
-
-    @property
-    def current(self) -> Bootstrap:
-        """The one to be used now."""
-        return self._current
 
     def refresh(self, now: float) -> None:
         """Ask IANA, if it is time to (UTC epoch seconds) and nobody else does just now. Raises nothing."""
@@ -79,9 +76,9 @@ class Refreshed:
             found = parse_bootstrap(ipv4, ipv6)
         except ValueError:
             return False
-        if any(theirs < ours for theirs, ours in zip(found.published, self._current.published, strict=True)):
+        if any(theirs < ours for theirs, ours in zip(found.published, self.current.published, strict=True)):
             return False
-        self._current = found
+        self.current = found
         return True
 
     def _load(self) -> float:

@@ -18,7 +18,7 @@ from banledger.net.address import canonical_address
 from banledger.net.codes import country_code
 from banledger.net.prefix import Block, block
 from banledger.net.special import described
-from banledger.whois.cymru import Announcement
+from banledger.whois.cymru import Announcement, around
 from banledger.whois.http.client import Response, TransportError
 from banledger.whois.http.guard import is_public
 from banledger.whois.http.url import Url, https_url
@@ -137,7 +137,8 @@ class Lookup:
         origin = self._origin(answer.address)
         if origin is None:
             return answer
-        prefix = _prefix(origin, block(answer.address))
+        announced = around(origin.prefix, block(answer.address))
+        prefix = announced.cidr if announced else None
         network = answer.network
         if network is not None:
             network = structs.replace(network, asn=origin.asn)
@@ -188,12 +189,3 @@ def _network(response: Response, asked: str, now: float) -> Network:
     if response.status != 200:
         raise rdap.Refused(f"{host} answered with status {response.status}")
     return rdap.parse(response.body, asked, registry=registry_at(host).name, fetched=now)
-
-
-def _prefix(origin: Announcement, asked: Block) -> str | None:
-    """The announced network around the address, if it makes sense."""
-    text = canonical_address(origin.prefix or "")
-    there = block(text) if text else None
-    if there is None or not there.covers(asked) or there.prefix < SHORTEST[there.version]:
-        return None
-    return there.cidr
