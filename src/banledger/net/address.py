@@ -16,6 +16,8 @@ def canonical_address(text: str) -> str | None:
     except (OSError, ValueError):
         pass
     try:
+        if "%" in text:  # a scope: any text may stand in it, and it means nothing on another machine
+            return None
         if "/" not in text:
             packed = socket.inet_pton(socket.AF_INET6, text)
             if packed[:12] == b"\0" * 10 + b"\xff\xff":

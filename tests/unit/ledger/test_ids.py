@@ -62,6 +62,8 @@ def test_an_address_has_one_spelling(address: ipaddress.IPv4Address | ipaddress.
         ("alice", None),
         ("a/b", None),
         ("", None),
+        ("fe80::1%eth0", None),
+        ("2001:db8::%\x1b/32", None),
     ],
 )
 def test_canonical_addresses(text: str, canonical: str | None) -> None:
