@@ -91,7 +91,7 @@ def test_a_ledger_moves_to_a_server_and_back(
     assert "499 new" in banledger("store", "copy", embedded, redis_server.url)
     assert "499 the same" in banledger("store", "copy", embedded, redis_server.url)
     assert "499 new" in banledger("store", "copy", redis_server.url, back)
-    assert banledger("store", "rebuild", "--store", redis_server.url) == "made anew from 499 bans and 0 gaps\n"
+    assert banledger("store", "rebuild", "--store", redis_server.url) == "rebuilt from 499 bans and 0 gaps\n"
     assert banledger("store", "check", "--store", back) == "the ledger is whole\n"
     asked = [banledger("bans", "--json", "--store", store) for store in (embedded, redis_server.url, back)]
     assert asked[0] == asked[1] == asked[2]
