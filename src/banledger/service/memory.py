@@ -1,6 +1,6 @@
-"""What a recorder remembers of a store, so that it notices when that went back: in memory, and in a file if it has one.
+"""What a recorder remembers of a store, to notice when the store went back. Kept in memory, and in a file if possible.
 
-The file is replaced at once and never synced: after a power cut it may be older, which only means that less is noticed.
+The file is replaced atomically and never synced: after a power cut it may be older, and then less is noticed.
 """
 
 import logging
@@ -14,13 +14,13 @@ from msgspec import Struct
 from banledger.spool.position import Position, Positions
 
 FILE = "recorder.json"
-"""Its name in the service's state directory."""
+"""Name of the file in the service's state directory."""
 
 _log = logging.getLogger("banledger")
 
 
 class _Saved(Struct, frozen=True):
-    """What the file holds."""
+    """Content of the file."""
 
     store: str
     ledger: str
@@ -29,10 +29,10 @@ class _Saved(Struct, frozen=True):
 
 
 class Memory:
-    """`store` names the store and the prefix: what is remembered of another one is not used.
+    """`store` names the store and the prefix; memory of another store is not used.
 
-    ledger       the identity of the ledger; empty: not known
-    incarnation  which run of the server it was; empty: not known
+    ledger       the identity of the ledger; empty: unknown
+    incarnation  the run of the server (`run_id`); empty: unknown
     """
 
     def __init__(self, path: Path | None = None, store: str = "") -> None:
@@ -47,7 +47,7 @@ class Memory:
         self.positions = Positions(saved.positions)
 
     def save(self) -> None:
-        """Put it into the file, if anything changed."""
+        """Write the file if anything changed."""
         now = _Saved(self._store, self.ledger, self.incarnation, tuple(self.positions))
         if self._path is None or now == self._saved:
             return

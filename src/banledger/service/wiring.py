@@ -1,4 +1,4 @@
-"""Wiring of whois: from the settings to what asks, and what knows."""
+"""Wiring of whois: build its cache, look-up and worker from the settings."""
 
 import os
 import time
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from banledger.whois.rdap.client import Lookup
 
 DAY_S = 86_400.0
-_THREADS = 8  # more than there are registries: one question for each at a time
+_THREADS = 8  # more than there are registries: each gets one question at a time
 
 
 def places(chosen: Settings) -> Places:
-    """What is known of an address without asking."""
+    """The offline data: what is known about an address without a look-up."""
     files = _files(chosen)
     cache = Cache(chosen.whois_refresh_days * DAY_S, alike(files))
     return Places(cache, files, time.time, ask=chosen.whois_enabled, backfill_s=chosen.whois_backfill_days * DAY_S)
 
 
 def offline_alike(chosen: Settings) -> Callable[[Block, Block], bool]:
-    """Whether offline data, the user's databases included, says the same of two blocks."""
+    """Whether offline data, including the user's databases, gives two blocks the same country and system."""
     return alike(_files(chosen))
 
 
@@ -46,7 +46,7 @@ def _files(chosen: Settings) -> Callable[[str], "MmdbPlace"] | None:
 
 
 def whois(chosen: Settings, known: Places) -> Whois:
-    """What asks in the background, or only follows what is known."""
+    """The background worker; with whois disabled it only follows the ledger."""
     throttle = Throttle(time.monotonic, time.sleep)
     policy = Policy(
         f"{chosen.machine or machine_id()}:{os.urandom(4).hex()}",
@@ -61,7 +61,7 @@ def whois(chosen: Settings, known: Places) -> Whois:
 
 
 def lookup(chosen: Settings, take: Callable[[str, float], float] | None = None) -> "Lookup":
-    """What asks registries, and Cymru's DNS. `take`: see Lookup; without it, one person asks one question."""
+    """The client of the registries and of Cymru's DNS. `take`: see Lookup; None for a single manual look-up."""
     from banledger.whois.cymru import Cymru
     from banledger.whois.http.client import Transport
     from banledger.whois.rdap.bootstrap_refresh import Refreshed

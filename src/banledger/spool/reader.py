@@ -1,13 +1,13 @@
-"""The reading side of the spool: segments as they grow, removed when all of it is in the ledger.
+"""The reader of the spool: read segments as they grow, remove them when they are recorded.
 
 Theory of operation. The action writes segments (`docs/spool-format.md`) and holds a lock on each one that it may
-still write to. `read` hands out the next lines of all segments; when they are safe in the ledger, `commit` moves the
-marks on, and removes segments that are read to the end and whose lock can be had. No position is kept on disk: after
-a restart what is left is read again, which is harmless because ids are computed and merging is idempotent.
+still write to. `read` returns the next lines of all segments. When they are safe in the ledger, `commit` advances
+the offsets and removes segments that are read to the end and whose lock is free. No offset is kept on disk: after a
+restart the remaining segments are read again, which is harmless because ids are computed and merging is idempotent.
 
-Nothing here trusts the directory (`directory.py`): whoever may write to it may rename segments, link to them and hold
-locks on them. So an open segment is known by its inode, not its name; lines say who wrote them, since a name may lie;
-and a segment whose writer went on in another one is finished though somebody holds its lock. A line of any length takes
+The directory is not trusted (`directory.py`): members of its group may rename, link and lock segments. So an open
+segment is identified by its inode, not its name; each line names its writer, because a file name may be false; and a
+segment whose writer has moved on to another one is finished even if its lock is held. A line of any length takes
 bounded memory, and so do all lines of one `read`.
 """
 
@@ -41,7 +41,7 @@ _log = logging.getLogger("banledger")
 class SpoolReader:
     """The segments of one directory. Used by one thread. Raises SpoolError where the directory can't be read.
 
-    keep_s     how long what was committed is kept, so that `rewind` can go back so far
+    keep_s     how long committed segments are kept, so that `rewind` can read them again
     skipped    lines of unknown kinds that were committed
     caught_up  whether the last `read` left nothing
     """
@@ -63,16 +63,16 @@ class SpoolReader:
 
     @property
     def missing(self) -> bool:
-        """Whether there is no such directory, so that nothing can wait in it."""
+        """Whether the directory does not exist."""
         return self._directory.missing
 
     @property
     def doubtful(self) -> bool:
-        """Whether the next `read` may have more to say though this one found no event."""
+        """Whether the next `read` may find more although this one found no event."""
         return self._worked or not self.caught_up or self._numbers.doubtful
 
     def close(self) -> None:
-        """Let go of every segment; what is not committed will be read again."""
+        """Close every segment; lines that are not committed will be read again."""
         for segment in self._segments.values():
             segment.close()
         self._segments.clear()
@@ -80,24 +80,24 @@ class SpoolReader:
     # Where to read.
 
     def begin_anew(self, *, alone: bool) -> None:
-        """Another recorder may have recorded lines meanwhile: no number is missed. `alone`: none can from now on."""
+        """Expect no numbers: another recorder may have recorded lines. `alone`: from now on none can."""
         self._restart()
         self._numbers.clear()
         self._numbers.alone = alone
 
     def expect(self, positions: Iterable[Position]) -> None:
-        """The store has recorded so much: of a writer that was not read yet, the next line must follow on that."""
+        """Expect the line after each of these positions, for writers that were not read yet."""
         self._numbers.expect(positions)
 
     def catch_up(self, positions: Iterable[Position]) -> None:
-        """Other recorders may have recorded lines of this spool, up to these: of those nothing is missing."""
+        """Take over the positions of other recorders of this spool: lines up to them are not missing."""
         self._numbers.catch_up(positions)
 
     def hold_back(self, labels: Collection[str]) -> bool:
-        """From now on, keep the lines of these server labels (and of no others) in the spool, and read the rest.
+        """From now on keep lines of exactly these server labels in the spool, and read the rest.
 
-        Where a label is held back no longer, all that is there is read again; whether that is so. What was read and not
-        committed must be rolled back.
+        If a label is released, the whole spool is read again; returns whether it is. Roll back uncommitted lines
+        first.
         """
         released = bool(self._numbers.held_back - set(labels))
         if released:
@@ -106,7 +106,7 @@ class SpoolReader:
         return released
 
     def rollback(self) -> None:
-        """What was read is not in the ledger: read it again."""
+        """Lines since the last commit are not in the ledger: read them again."""
         self._quarantine.clear()
         self._skipped = self._passed = 0
         self.caught_up = False
@@ -115,18 +115,18 @@ class SpoolReader:
             segment.rollback()
 
     def rewind(self) -> None:
-        """What was committed in the last `keep_s` seconds may be lost after all: read it again."""
+        """Lines committed in the last `keep_s` seconds may be lost: read them again."""
         self.rollback()
         for segment in self._segments.values():
             segment.rewind(self._now - self.keep_s)
 
     def reread(self, losses: Iterable[Loss]) -> None:
-        """The store lost lines: read again all that is there. What is not, of these, becomes a gap."""
+        """The store lost lines: read the whole spool again. Lost lines that it no longer holds become a gap."""
         self._restart()
         self._numbers.lose(losses)
 
     def _restart(self) -> None:
-        """Read all that is there from its beginning, also segments that were read and left."""
+        """Read the whole spool from its beginning, including segments that were read and closed."""
         self.rollback()
         self._left.clear()
         for segment in self._segments.values():
@@ -135,9 +135,9 @@ class SpoolReader:
     # Reading.
 
     def read(self, now: float, limit: int) -> list[Event]:
-        """The next lines, about `limit` or 16 MiB at most. Repeats them after `rollback` or a restart.
+        """Return the next lines, at most about `limit` or 16 MiB. Repeats them after `rollback` or a restart.
 
-        `now`: seconds that never go back, from any zero. The wall clock may jump, and decides nothing here.
+        `now`: elapsed seconds, from any zero. The wall clock plays no part here.
         """
         self._now = now
         self._bytes = self._held = 0
@@ -160,7 +160,7 @@ class SpoolReader:
         return events
 
     def _full(self, events: list[Event], limit: int) -> bool:
-        """Lines that are no events take time and memory too, and each ban in a snapshot may become an event."""
+        """The cost of a line: invalid lines count too, and each ban in a snapshot may become an event."""
         lines = len(events) + len(self._quarantine) + self._skipped + self._passed
         return lines >= limit or self._bytes >= _BYTES_AT_ONCE or self._held >= _HELD_AT_ONCE
 
@@ -204,7 +204,7 @@ class SpoolReader:
         self._read_lines(segment, limit, events)
         if self._full(events, limit) or not segment.may_finish(self._now, self._numbers.reached(segment.writer)):
             return
-        # Nobody writes to it any more: whatever came since is the last of it.
+        # The writer is done: read the rest to the end.
         self._read_lines(segment, limit, events)
         if not self._full(events, limit):
             if rest := segment.fragment():
@@ -267,11 +267,11 @@ class SpoolReader:
     # What was read is recorded.
 
     def positions(self) -> list[Position]:
-        """How far the lines of each writer are read since the last commit: whatever is below was handed out."""
+        """Each writer's position since the last commit: all lines up to it were returned."""
         return self._numbers.positions()
 
     def commit(self) -> int:
-        """All that was read is safe: set aside what was no event, remove what is finished. How many were removed."""
+        """Lines read are recorded: set aside invalid lines, remove finished segments. Return how many were removed."""
         self._worked = bool(self._quarantine or self._skipped or self._passed or self._bytes >= _BYTES_AT_ONCE)
         self._quarantine.keep(self._directory)
         self.skipped += self._skipped
@@ -285,15 +285,15 @@ class SpoolReader:
         return self._dismiss(finished) if finished else 0
 
     def _dismiss(self, finished: list[int]) -> int:
-        """Forget finished segments and, unless something in them must wait, remove them. How many are gone."""
+        """Close finished segments and remove those in which nothing must wait. Return how many are gone."""
         try:
             with self._directory.opened() as directory:
                 return sum([self._dismiss_one(directory, inode) for inode in finished])
-        except FileNotFoundError:  # the directory went with all that was in it
+        except FileNotFoundError:  # the directory was removed with its content
             for inode in finished:
                 self._segments.pop(inode).close()
             return len(finished)
-        except OSError:  # the next `read` says so
+        except OSError:  # the next `read` reports it
             return 0
 
     def _dismiss_one(self, directory: int, inode: int) -> bool:
