@@ -1,4 +1,4 @@
-"""Networks and cells that the ledger knows, in memory. What they say of an address decides `rule`."""
+"""The ledger's networks and cells in memory. `rule` decides what they prove about an address."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -10,7 +10,7 @@ from banledger.whois.rule import CellState, Knowledge, KnownNetwork, find
 
 
 class Cache:
-    """A `View` in memory. `alike`: whether offline data says the same of two blocks. Used by one thread."""
+    """A `View` in memory. `alike`: whether offline data gives two blocks the same country. Used by one thread."""
 
     def __init__(self, refresh_s: float, alike: Callable[[Block, Block], bool]) -> None:
         self.alike = alike
@@ -26,7 +26,7 @@ class Cache:
         self._texts.clear()
 
     def learn(self, network: Network) -> None:
-        """Take a record in, in place of what its CIDRs had."""
+        """Add a record; it replaces the earlier records of its CIDRs."""
         record = network.cidrs[0]
         for cidr in network.cidrs:
             own = record if cidr == record else cidr
@@ -34,12 +34,12 @@ class Cache:
             self._networks.put(block(cidr), known)
 
     def forget(self, cidr: str) -> None:
-        """There is no such network any more (or never was: it may be any text)."""
+        """Remove a network (any text; it may be unknown)."""
         with suppress(OSError, ValueError):
             self._networks.remove(block(cidr))
 
     def prove(self, cell: Cell) -> None:
-        """Take in what came of asking."""
+        """Add the result of a look-up."""
         there = block(cell.cidr)
         hit = self._networks.longest(there) if cell.result is Outcome.FOUND else None
         record = hit[1].record if hit else None
@@ -53,7 +53,7 @@ class Cache:
                 yield known.cidr
 
     def find(self, asked: Block, now: float) -> Knowledge:
-        """What is known of an address or network (UTC epoch `now`)."""
+        """What is known about an address or network (UTC epoch `now`)."""
         return find(self, asked, now, self._refresh_s)
 
     def longest(self, asked: Block) -> tuple[Block, KnownNetwork] | None:
@@ -65,7 +65,7 @@ class Cache:
         return [self._cells.get(_key(cell)) for cell in cells]
 
     def _same(self, text: str | None) -> str | None:
-        """One object for equal texts: thousands of networks have the same country, many the same owner."""
+        """Share one object among equal texts: thousands of networks have the same country, many the same owner."""
         return None if text is None else self._texts.setdefault(text, text)
 
 

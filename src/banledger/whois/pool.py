@@ -1,4 +1,4 @@
-"""Look-ups in the background: threads that ask, one question at a time each."""
+"""Look-ups in the background: threads with one look-up each at a time."""
 
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
@@ -10,18 +10,18 @@ from banledger.whois.queue import Question
 
 
 class Pool(Protocol):
-    """Takes questions, gives answers later. No method waits."""
+    """Accept questions, return answers later. No method waits."""
 
     def submit(self, question: Question) -> None:
         """Ask it."""
         ...
 
     def take(self) -> list[tuple[Question, Answer]]:
-        """The questions that were answered since, and their answers."""
+        """Return the questions answered since the last call, with their answers."""
         ...
 
     def close(self) -> None:
-        """Ask no more."""
+        """Stop."""
         ...
 
 
@@ -30,7 +30,7 @@ class EmptyPool:
 
     def submit(self, question: Question) -> None:
         """See Pool.submit."""
-        raise AssertionError(f"nobody is to be asked about {question.address}")
+        raise AssertionError(f"look-ups are disabled: {question.address}")
 
     def take(self) -> list[tuple[Question, Answer]]:
         """See Pool.take."""
@@ -65,7 +65,7 @@ class ThreadPool:
                 return answers
 
     def close(self) -> None:
-        """See Pool.close. A question that is being asked is forgotten when it is answered."""
+        """See Pool.close. The answer of a running look-up is dropped."""
         for _ in range(self._size):
             self._questions.put(None)
 
@@ -73,7 +73,7 @@ class ThreadPool:
         while (question := self._questions.get()) is not None:
             try:
                 answer = self._ask(question.address)
-            except Exception as error:  # noqa: BLE001  # a bug must not end the thread, and is said
+            except Exception as error:  # noqa: BLE001  # a bug must not end the thread, and is reported
                 problem = f"bug: {error!r}"
                 answer = Answer(address=question.address, registry="", outcome=Outcome.FAILED, problem=problem)
             self._answers.put((question, answer))

@@ -1,9 +1,9 @@
-"""Bans that wait for whois, and the questions that they make.
+"""The queue: bans that wait for whois, and the look-ups that they need.
 
-Theory of operation. The queue is in the ledger: a ban that waits stands in its month's `waiting` set until whois has
-amended it. A look takes the page of the newest bans and one of the older pages in turn, and sorts them: bans that the
-cache can answer by now, cells that no registry has, and one question for each cell that may be asked about. Where a
-look was in vain, the next one waits for a new ban, or a while.
+Theory of operation. The queue is in the ledger: a waiting ban is in its month's `waiting` set until whois has amended
+it. Each scan takes the page of the newest bans and one older page in turn, and sorts them: bans that the cache can now
+answer, cells that no registry has, and one question for each cell that may be looked up. After a scan without result,
+the next one waits for a new ban, or for a while.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -19,17 +19,17 @@ from banledger.whois.locate import Places
 from banledger.whois.rule import Knowledge
 
 PAGE = 2000
-"""Bans that wait which are looked at at once."""
+"""Waiting bans per scan."""
 
 _QUESTIONS = 200
-"""Questions to a registry that are noted from other pages than the first."""
+"""Questions per registry that are kept from older pages."""
 
 _LOOK_IN_VAIN_S = 60.0
 _FIRST_RETRY_S, _LAST_RETRY_S = 900.0, 86_400.0
 
 
 class AskedRegistry(Protocol):
-    """Who is asked: its name, and the seconds between two questions."""
+    """A registry: its name, and the seconds between two questions."""
 
     @property
     def name(self) -> str: ...
@@ -38,12 +38,12 @@ class AskedRegistry(Protocol):
 
 
 class Policy(Struct, frozen=True):
-    """Who asks for how much.
+    """Limits of whois.
 
-    holder       our name, where several recorders share a ledger
+    holder       our name among the recorders of a shared ledger
     refresh_s    how long an answer is fresh
-    most         bans that may wait at once; the oldest beyond that are given up
-    backfill_s   bans older than that wait no longer
+    most         bans that may wait at once; beyond that the oldest stop waiting
+    backfill_s   older bans do not wait
     """
 
     holder: str
@@ -53,7 +53,7 @@ class Policy(Struct, frozen=True):
 
 
 class Question(Struct, frozen=True):
-    """One look-up: whom to ask about which address, what was known of it, and the bans that wait for the answer."""
+    """One look-up: its registry, its address, what was known before, and the bans that wait for the answer."""
 
     registry: AskedRegistry
     address: str
@@ -62,11 +62,11 @@ class Question(Struct, frozen=True):
 
 
 class Look(Struct, frozen=True):
-    """What waiting bans need.
+    """Result of a scan.
 
-    known    ids of bans that the cache can answer by now
+    known    ids of bans that the cache can now answer
     nobodys  cells that no registry has
-    whole    whether there is no older page that was not looked at
+    whole    whether no older page remains
     """
 
     known: list[str]
@@ -77,9 +77,9 @@ class Look(Struct, frozen=True):
 class Queue:
     """See the module. Used by one thread.
 
-    registry_of  who is to be asked about an address; None: nobody has it
-    is_paused    whether a registry (by name) is left alone
-    elapsed      seconds that never go back
+    registry_of  the registry of an address; None: there is none
+    is_paused    whether a registry (by name) is paused
+    elapsed      elapsed seconds
     """
 
     def __init__(
@@ -101,18 +101,18 @@ class Queue:
         self._others: dict[str, dict[Block, Question]] = {}
 
     def clear(self) -> None:
-        """Forget everything: it is another ledger."""
+        """Forget everything: the ledger has changed."""
         self._head = []
         self._addresses = {}
         self._newest, self._others = {}, {}
         self._vain_until = 0.0
 
     def wake(self) -> None:
-        """Look again at the next turn, new bans or not."""
+        """Scan again at the next step, even without new bans."""
         self._vain_until = 0.0
 
     def has_news(self, ledger: Ledger) -> bool:
-        """Whether another look may find more than the last one."""
+        """Whether another scan may find more than the last one."""
         head = ledger.newest_waiting(0, 1)
         if not head or (head == self._head and self._elapsed() < self._vain_until):
             return False
@@ -120,7 +120,7 @@ class Queue:
         return True
 
     def look(self, ledger: Ledger, now: float, in_flight: Collection[Block]) -> Look:
-        """Sort the newest page and one of the older ones. `in_flight`: cells that are being asked about."""
+        """Sort the newest page and one older page. `in_flight`: cells with a running look-up."""
         ids = ledger.newest_waiting(0, PAGE)
         self._addresses = self._addresses_of(ledger, ids, self._addresses)
         self._newest = {}
@@ -134,15 +134,15 @@ class Queue:
         return Look(found[0] + older[0], found[1] + older[1], whole)
 
     def looked(self, *, in_vain: bool) -> None:
-        """Take note of what came of the look."""
+        """Note the result of a scan."""
         self._vain_until = self._elapsed() + _LOOK_IN_VAIN_S if in_vain else 0.0
 
     def registries(self) -> list[str]:
-        """Names of those that there are questions for."""
+        """Names of registries with questions."""
         return [name for questions in (self._newest, self._others) for name, some in questions.items() if some]
 
     def next(self, name: str, now: float, may_ask: Callable[[AskedRegistry], bool]) -> Question | None:
-        """The next question for a registry that is still one, if the registry may be asked now."""
+        """The next question for a registry that is still open, if the registry may be asked now."""
         for questions in (self._newest, self._others):
             cells = questions.get(name, {})
             for cell, question in list(cells.items()):
@@ -156,7 +156,7 @@ class Queue:
         return None
 
     def answered(self, ids: Collection[str]) -> list[str]:
-        """Those of these bans, of the newest page, that wait no longer."""
+        """Bans of the newest page that no longer wait."""
         return [
             id_
             for id_ in ids
@@ -176,7 +176,7 @@ class Queue:
         in_flight: Collection[Block],
         now: float,
     ) -> tuple[list[str], list[Block]]:
-        """Note the questions of these bans, at most so many a registry; bans known by now, and cells of nobody."""
+        """Note the questions of these bans, up to a limit per registry; known bans; cells that no registry has."""
         known: list[str] = []
         nobodys: dict[Block, None] = {}
         for id_, address in addresses.items():
@@ -195,7 +195,7 @@ class Queue:
 
 
 class Backfill:
-    """Bans of the last days that were recorded when nobody was to be asked. Used by one thread."""
+    """Bans of the last days that were recorded while look-ups were disabled. Used by one thread."""
 
     def __init__(self, places: Places, policy: Policy) -> None:
         self._places = places
@@ -204,14 +204,14 @@ class Backfill:
         self._days: list[str] = []
 
     def begin(self, days: list[str]) -> None:
-        """Begin with these local days (YYYY-MM-DD), the newest at the end."""
+        """Start with these local days (YYYY-MM-DD), newest last."""
         self._ids, self._days = [], days
 
     def __bool__(self) -> bool:
         return bool(self._ids or self._days)
 
     def enlist(self, ledger: Ledger, most: int) -> None:
-        """Let at most so many of them wait, newest first. Raises StoreError."""
+        """Make up to `most` of them wait, newest first. Raises StoreError."""
         if self._days and ledger.waiting() >= self._policy.most:
             self.begin([])
         if not self._ids and self._days:
@@ -222,12 +222,12 @@ class Backfill:
 
 
 def is_due(found: Knowledge, now: float) -> bool:
-    """Whether its cell may be asked about again. A moment farther away than any that we set is a clock's mistake."""
+    """Whether its cell may be looked up again. A time further ahead than we ever set comes from a wrong clock."""
     return not 0 < found.until - now <= _LAST_RETRY_S
 
 
 def failed_cell(found: Knowledge, answer: Answer, now: float, wait_s: float = 0.0) -> Cell:
-    """A cell that could not be asked about. What was known of it before stands."""
+    """The record of a failed look-up. Earlier knowledge stays."""
     tries = found.tries + 1
     known = found.known if found.standing == STALE else None
     return Cell(

@@ -1,16 +1,16 @@
-"""Whois in the background: from bans that wait for it to look-ups, and from their answers back to the bans.
+"""Whois in the background: turn waiting bans into look-ups, and answers into amendments of bans.
 
-    ledger: bans that wait ──► queue: whom to ask? ──► pool (threads) ──► registries
+    ledger: waiting bans ────► queue: questions ─────► pool (threads) ──► registries
          ▲                        ▲                                          │
          │ amend                  │ cache (networks, cells)                  │
          └── answers ◄────────────┴──────────────────────────────────────────┘
 
-Theory of operation. `step` is called between batches and never waits: it takes in answers, looks at bans that wait,
-amends those that the cache can answer by now, and asks one question of each registry that may be asked. An answer is
-kept in the ledger before any ban is amended by it, so a crash costs at most a question asked twice.
+Theory of operation. `step` is called between batches and never waits: it processes answers, scans waiting bans, amends
+those that the cache can now answer, and sends one question to each registry whose turn it is. An answer is written to
+the ledger before any ban is amended by it, so a crash costs at most a repeated question.
 
-Where several recorders share a ledger, the holder of the lease asks for all of them; the others see what it learned by
-following the indexes of networks and cells. A recorder that can't reach any registry gives the lease back for a while.
+If several recorders share a ledger, the holder of the lease asks for all of them; the others follow the indexes of
+networks and cells. A recorder that can't reach any registry releases the lease for a while.
 """
 
 from collections.abc import Callable
@@ -30,14 +30,14 @@ from banledger.whois.queue import AskedRegistry, Backfill, Policy, Question, Que
 from banledger.whois.throttle import Backoff, Throttle
 
 _AMENDED = 200
-"""Bans that are amended at once: a new ban waits that long for the ledger."""
+"""Bans amended per step: a new ban waits for the ledger that long."""
 
 _LOOK_S = 2.0
 _FOLLOW_S = 5.0
 _DISMISS_S = 60.0
 _REREAD_S = 86_400.0
 _FAILURES = 15
-"""Failures one after the other after which another recorder may ask."""
+"""Consecutive failures after which another recorder may ask."""
 
 _UNREACHABLE_S = 600.0
 
@@ -45,8 +45,8 @@ _UNREACHABLE_S = 600.0
 class Whois:
     """See the module. Used by one thread, which owns the ledger.
 
-    registry_of  who is to be asked about an address (None: nobody has it). None: nobody is to be asked at all; then
-                 what is known is followed all the same, and no ban waits
+    registry_of  the registry of an address (None: there is none). None: look-ups are disabled; the indexes are still
+                 followed, and no ban waits
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Whois:
         self._answers: list[tuple[Question, Answer]] = []
 
     def step(self, ledger: Ledger, now: float) -> None:
-        """Do what there is to do (UTC epoch `now`). Raises StoreError, after which it may be called again."""
+        """Do one step (UTC epoch `now`). Raises StoreError, after which it may be called again."""
         if not self.follow(ledger, now):
             return
         self._answers += self._pool.take()
@@ -91,14 +91,14 @@ class Whois:
             self._send(now)
 
     def follow(self, ledger: Ledger, now: float) -> bool:
-        """Read what the ledger knows of networks, page by page; whether that was all of it."""
+        """Read a page of the ledger's networks; return whether it was the last."""
         self._watch.see(now)
         if ledger.identity != self._identity:
             self._begin(ledger, now)
         elif self._watch.jumps != self._jumps:
             self._begin_again(ledger, now)
         elapsed = self._watch.elapsed()
-        if ledger.shared and elapsed >= self._reread_at:  # what a clock far behind ours put is below the window
+        if ledger.shared and elapsed >= self._reread_at:  # entries from a clock far behind ours are below the window
             self._reread()
         if elapsed >= self._follow_at and (ready := self._followers.read(ledger.networks, now)):
             self._follow_at = elapsed + _FOLLOW_S
@@ -110,11 +110,11 @@ class Whois:
         self._turn.give_back(ledger, wait_s=0.0)
 
     def close(self) -> None:
-        """Ask no more."""
+        """Stop."""
         self._pool.close()
 
     def _begin(self, ledger: Ledger, now: float) -> None:
-        """With this ledger, from its beginning."""
+        """Start again with this ledger."""
         self._begin_again(ledger, now)
         self._identity = ledger.identity
         self._places.ready = False
@@ -123,7 +123,7 @@ class Whois:
         self._follow_at = self._look_at = 0.0
 
     def _begin_again(self, ledger: Ledger, now: float) -> None:
-        """Redo what was decided by a clock that was wrong: the window of the indexes, and who is not asked about."""
+        """Redo decisions of a wrong clock: the window of the indexes, and bans that were too old to look up."""
         self._jumps = self._watch.jumps
         first = datetime.fromtimestamp(max(0.0, now - self._policy.backfill_s), ledger.zone).date().isoformat()
         self._backfill.begin([day for day in ledger.days() if self._asks and day >= first])
@@ -131,7 +131,7 @@ class Whois:
         self._reread()
 
     def _reread(self) -> None:
-        """Follow the indexes from their beginning; what is known stays."""
+        """Follow the indexes from their beginning; keep what is known."""
         self._reread_at = self._watch.elapsed() + _REREAD_S
         self._followers = Followers(self._take_networks, self._take_cells)
 
@@ -148,7 +148,7 @@ class Whois:
                 self._cache.prove(cell)
 
     def _look(self, ledger: Ledger, now: float) -> float:
-        """Amend bans that are known by now, note what is to be asked; seconds until the next look."""
+        """Amend bans that the cache can answer, and note questions; return the seconds until the next scan."""
         if self._watch.elapsed() >= self._dismiss_at:
             more = self._dismiss(ledger, now)
             self._dismiss_at = self._watch.elapsed() + (0.0 if more else _DISMISS_S)
@@ -165,7 +165,7 @@ class Whois:
         return 0.0 if len(look.known) > _AMENDED else _LOOK_S
 
     def _dismiss(self, ledger: Ledger, now: float) -> bool:
-        """Give up bans that wait in vain; whether there are more. Lease holder only."""
+        """Stop the waiting of bans that are too old or too many; return whether there are more. Lease holder only."""
         if not self._asks:
             return ledger.dismiss(0.0, 0, self._places.locate)
         if not self._leads(ledger, now):
@@ -174,14 +174,14 @@ class Whois:
         return ledger.dismiss(before, self._policy.most, self._places.locate)
 
     def _leads(self, ledger: Ledger, now: float) -> bool:
-        """Whether this recorder asks for all."""
+        """Whether this recorder asks for all recorders."""
         held = self._turn.held
         if self._turn.take(ledger, now) and not held:
             self._throttle.begin()
         return self._turn.held
 
     def _send(self, now: float) -> None:
-        """One question for each registry whose turn it is."""
+        """Submit one question for each registry whose turn it is."""
         for name in dict.fromkeys(self._queue.registries()):
             if name not in self._in_flight:
                 question = self._queue.next(name, now, lambda one: self._throttle.try_take(one.name, one.interval_s))
@@ -190,7 +190,7 @@ class Whois:
                     self._pool.submit(question)
 
     def _take_in(self, ledger: Ledger, question: Question, answer: Answer, now: float) -> None:
-        """Take in the first answer. After a StoreError it stays the first one; after a bug it is given up."""
+        """Process the first answer. After a StoreError it stays first; after a bug it is dropped."""
         try:
             if self._in_flight.get(question.registry.name) is question:
                 self._answered(ledger, question, answer, now)
@@ -207,13 +207,13 @@ class Whois:
             del self._in_flight[question.registry.name]
 
     def _answered(self, ledger: Ledger, question: Question, answer: Answer, now: float) -> None:
-        """What came. May be called again with the same answer."""
+        """Process an answer. May be called again with the same answer."""
         name = question.registry.name
         by = answer.by or name
         if answer.outcome is Outcome.LIMITED:
             pause = self._backoff.limited(by, answer.retry_s, now)
             ledger.networks.pause(by, pause)
-            if by != name:  # the first one would send us there again
+            if by != name:  # the first registry would redirect us there again
                 self._keep(ledger, [], [failed_cell(question.found, answer, now, pause.length_s)], now)
         elif answer.outcome is Outcome.FAILED:
             self._failed(ledger, by, self._backoff.failed(by, answer.problem, now))
@@ -224,14 +224,14 @@ class Whois:
             self._amend(ledger, question.bans)
 
     def _failed(self, ledger: Ledger, name: str, pause: Pause | None) -> None:
-        """After some failures of a registry it is paused; after many of all, another recorder may ask."""
+        """Pause a registry after some failures; let another recorder ask after many failures of all."""
         if pause:
             ledger.networks.pause(name, pause)
         if self._backoff.failures % _FAILURES == 0 and ledger.shared:
             self._turn.give_back(ledger, wait_s=_UNREACHABLE_S)
 
     def _amend(self, ledger: Ledger, ids: list[str]) -> None:
-        """Some bans of a cell that was answered. Looks amend the others, and those that wait for another cell now."""
+        """Amend some bans of an answered cell. Scans amend the others, and those that now wait for another cell."""
         known = self._queue.answered(ids)
         ledger.amend(known[:_AMENDED], self._places.locate)
         self._queue.wake()
@@ -239,7 +239,7 @@ class Whois:
             self._look_at = 0.0
 
     def _learn(self, ledger: Ledger, answer: Answer, now: float) -> None:
-        """Keep what was answered, and forget smaller networks that it says are no more."""
+        """Keep an answer, and forget smaller networks that no longer exist."""
         asked, network = block(answer.address), answer.network
         own = network.around(asked) if network else None
         cell = cell_of(asked, own)
@@ -260,7 +260,7 @@ class Whois:
         return Cell(cidr=cell.cidr, asked=now, result=Outcome.NONE, until=now + self._policy.refresh_s)
 
     def _keep(self, ledger: Ledger, networks: list[Network], cells: list[Cell], now: float) -> None:
-        """In the ledger first, then in memory."""
+        """Write to the ledger first, then to memory."""
         if not cells:
             return
         ledger.networks.put(networks, cells, now)
@@ -271,7 +271,7 @@ class Whois:
 
 
 class _AskingTurn:
-    """Whether this recorder asks for all that share a ledger. A ledger of its own needs no lease."""
+    """Whether this recorder asks for all that share a ledger. An embedded ledger needs no lease."""
 
     def __init__(self, lease: Lease, elapsed: Callable[[], float]) -> None:
         self.held = False
@@ -280,7 +280,7 @@ class _AskingTurn:
         self._renew_at = 0.0
 
     def take(self, ledger: Ledger, now: float) -> bool:
-        """Take or renew the lease when it is time (UTC epoch `now`); whether it is ours. Raises StoreError."""
+        """Take or renew the lease when it is due (UTC epoch `now`); return whether it is ours. Raises StoreError."""
         elapsed = self._elapsed()
         if elapsed >= self._renew_at:
             self.held = not ledger.shared or self._lease.take(ledger.networks, now)
@@ -288,7 +288,7 @@ class _AskingTurn:
         return self.held
 
     def give_back(self, ledger: Ledger, wait_s: float) -> None:
-        """Let another recorder ask, and don't take it again for so many seconds. Raises StoreError."""
+        """Release the lease, and don't take it again for `seconds`. Raises StoreError."""
         if self.held and ledger.shared:
             self._lease.give_back(ledger.networks)
         self.held = False

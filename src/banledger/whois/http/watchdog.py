@@ -1,9 +1,9 @@
-"""A deadline that holds for a whole conversation, however slowly the other side speaks.
+"""A deadline for a whole connection, however slowly the server sends.
 
-Theory of operation. A server has many ways to keep a client: it takes the connection and says nothing, sends a byte
-a minute, or never ends. Time-outs of single reads do not help, so a thread shuts the connection down at the deadline,
-whatever it is waiting for; whoever reads then sees its end, and asks the watchdog why. It holds a duplicate of the
-socket's descriptor, because TLS wraps the socket into another object.
+Theory of operation. A server can hold a client in many ways: accept the connection and stay silent, send a byte a
+minute, or never end. Time-outs of single reads do not help, so a thread shuts the connection down at the deadline. The
+reader then sees the end of the stream, and asks the watchdog for the reason. The watchdog holds a duplicate of the
+socket's descriptor, because TLS wraps the socket in another object.
 """
 
 import socket
@@ -14,7 +14,7 @@ from typing import Self
 
 
 class Watchdog:
-    """Shuts a connection down after some seconds. A context: it watches from enter to exit."""
+    """Shut a connection down at a deadline. A context: it watches from enter to exit."""
 
     def __init__(self, seconds: float) -> None:
         self._until = time.monotonic() + seconds
@@ -40,13 +40,13 @@ class Watchdog:
         return self._until - time.monotonic()
 
     def check(self) -> None:
-        """Raise TimeoutError if it has shut the connection down: an end that was read then is none."""
+        """Raise TimeoutError if the deadline has passed: the end of the stream was not the server's."""
         if self.expired or self.left_s <= 0:
             self.expired = True
             raise TimeoutError("too slow")
 
     def watch(self, connection: socket.socket | None) -> None:
-        """From now on that connection, or none."""
+        """Watch this connection from now on; None: none."""
         with self._lock:
             if self._leash is not None:
                 self._leash.close()
