@@ -1,8 +1,8 @@
 """The registered country of an address, from data on this machine: no network access, no waiting.
 
 `iptocc` maps an address to the country that its registry (RIR) delegated it to. Private and other special addresses
-(see `special`) are marked, never guessed. Some platforms have no wheel of `iptocc`: there the country of a public address is
-unknown until whois answers, and one warning is logged.
+(see `special`) are marked, never guessed. Some platforms have no wheel of `iptocc`: there the country of a public
+address is unknown until whois answers, and one warning is logged.
 """
 
 import ipaddress

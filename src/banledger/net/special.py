@@ -2,7 +2,7 @@
 
 From the IANA Special-Purpose Address Registries (RFC 6890), and multicast. No registry has a record of such an address,
 so it is never looked up. Some embed an IPv4 address (NAT64, 6to4, Teredo): it is shown, so that a person can look it
-up. A ban keeps the address that fail2ban banned, because the embedded bits may come from a translator or from the sender.
+up. A ban keeps the address that fail2ban banned: the embedded bits may come from a translator or from the sender.
 """
 
 from collections.abc import Callable

@@ -103,7 +103,7 @@ def test_an_address_elsewhere_in_a_known_network_is_asked_about(
     know(store, None)
     registries.answer = replace(registries.answer, outcome=Outcome.FAILED, network=None, problem="too slow")
     code, out, _ = banledger("whois", ADDRESS)
-    assert code == 0 and "nobody asked about this part of the network" in out and registries.asked == [ADDRESS]
+    assert code == 0 and "this part of the network was not looked up" in out and registries.asked == [ADDRESS]
 
 
 def test_an_address_near_one_that_was_asked_about_inherits_its_network(
