@@ -11,9 +11,9 @@ TEXT = """\
 
 <!-- Made by `make docs` from src/banledger/ledger/ (keys.py, ban.py and others). Change those. -->
 
-A ledger is keys with plain values: the same on every store, readable with any client. This is layout {layout}.
-Every ban is one hash; its id stands in sets, and sorted sets hold how many. All but the hashes can be made again
-from them.
+A ledger consists of keys with plain values: the same in every store, readable with any client. This is layout {layout}.
+Every ban is one hash; sets hold its id, and sorted sets hold counts. All entries can be derived again from the
+hashes.
 
     $ banledger kv SCARD bans:country:CN
     (integer) 3
@@ -27,7 +27,7 @@ is `bans:{{2611}}:ban:2611230dnf7gxphpka6m`. The braces are a hash tag: on a clu
 change together live on one node. An id is its UTC day (6 digits), the second of that day (4 characters, base 32) and
 50 bits of SHA-256 over server, jail, what was banned and the second (10 characters); ids sort by time.
 
-**From a ranking to a set**: the members of `bans:top:jail` are what stands behind `bans:jail:`.
+**From a ranking to a set**: a member of `bans:top:jail` is the last part of a key `bans:jail:<value>`.
 
 ## Keys
 
@@ -35,12 +35,12 @@ change together live on one node. An id is its UTC day (6 digits), the second of
 
 {keys}
 
-A day is a local day in the ledger's time zone, which is fixed when it is made (`bans:meta`); a month is UTC. So a day
+A day is a local day in the ledger's time zone, which is fixed at creation (`bans:meta`); a month is UTC. So a day
 at a month's edge may have two sets and two of each tally; readers add them up.
 
-Names from outside (jails, servers, user names, ids that are no address) are percent-encoded in keys and in members of
-sorted sets, where they have `% : {{ }} | ~`, blanks or control characters. Above 128 bytes they are cut, and end in `~`
-and 32 hexadecimal digits of their SHA-256. The hash of the ban has them in full.
+Names from outside (jails, servers, user names, ids that are not addresses) are percent-encoded in keys and in members
+of sorted sets: the characters `% : {{ }} | ~`, blanks and control characters. Names above 128 bytes are cut, and end in
+`~` and 32 hexadecimal digits of their SHA-256. The hash of the ban has the full name.
 
 ## The hash of a ban
 
@@ -56,8 +56,8 @@ All moments are UTC epoch seconds.
 
 {network}
 
-A *cell* is the part of a network in one /24 (IPv6: /48): only there an answer is taken for proven, as smaller networks
-may lie elsewhere in it.
+A *cell* is the part of a network in one /24 (IPv6: /48): an answer is proven only there, because smaller networks may
+lie elsewhere in the network.
 
 ## The hash of a cell
 
@@ -71,14 +71,14 @@ may lie elsewhere in it.
 
 {meta}
 
-## What may be relied on
+## Guarantees
 
-- A hash, its day's set and its tallies change together or not at all; sets elsewhere follow at once, and after a crash
+- A hash, its day's set and its tallies change together or not at all; sets elsewhere follow at once, or after a crash
   when the recorder starts again.
-- A ranking's score is the size of its set. Tallies are the number of ids with that value in the day's set.
-- Records with `origin` `pending` stand in no set and count nowhere.
-- What makes no sense is left out of every answer, named by `banledger store check` and mended by `banledger store
-  rebuild`. A hash of which nobody can tell which ban or gap it was goes to `bans:quarantine:…`, where nothing reads it.
+- A ranking's score is the size of its set. A tally's score is the number of ids with that value in the day's set.
+- Records with `origin` `pending` are in no set and are not counted.
+- Damaged data is left out of every answer, named by `banledger store check` and mended by `banledger store
+  rebuild`. A hash whose ban or gap is unknown is moved to `bans:quarantine:…`, where nothing reads it.
 - New fields and new kinds of keys may come with any version; a change of meaning changes the layout's number, and an
   older banledger refuses a newer layout.
 """

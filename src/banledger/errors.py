@@ -1,33 +1,32 @@
-"""Every error a user can meet.
+"""Every error that a user can see.
 
-    BanledgerError                 exit 1   something a user can mend went wrong
-    ├── QuestionError              exit 2   a question or command line that makes no sense
+    BanledgerError                 exit 1   an error that you can fix
+    ├── QuestionError              exit 2   an invalid question or command line
     ├── SettingsError              exit 3   wrong settings
-    ├── StoreError                 exit 4   the ledger can't be used: there is none, or it is not one
+    ├── StoreError                 exit 4   no usable ledger: missing, not a ledger, or of another layout
     │   ├── LedgerMissing                   there is none yet
     │   ├── NotALedger                      the file or prefix holds something else
     │   ├── LedgerNewer                     made by a newer banledger
     │   ├── LedgerOlder                     made by an older banledger, to be brought up to date
     │   ├── StoreUnavailable       exit 5   the ledger is down, full or busy (`retryable`)
     │   │   ├── LedgerChanged               its files were moved, deleted or overwritten while open (`retryable`)
-    │   │   ├── LabelTaken                  another recorder's bans bear our server label (`retryable`)
-    │   │   └── RebuildRunning              `store rebuild` is at work (`retryable`)
+    │   │   ├── LabelTaken                  another recorder has our server label (`retryable`)
+    │   │   └── RebuildRunning              `store rebuild` is running (`retryable`)
     │   └── LedgerLocked           exit 6   another recorder writes to the ledger
     ├── SpoolError                 exit 7   the spool can't be read (`retryable`)
     │   └── SpoolLocked                     another recorder reads it (`retryable`)
     ├── MissingFail2ban            exit 8   no fail2ban-server to run (demo)
     ├── LedgerFaulty               exit 9   the ledger has faults
-    ├── LookupFailed               exit 10  no registry told whose a network is (`retryable`)
+    ├── LookupFailed               exit 10  the whois look-up failed (`retryable`)
     └── OutputError                exit 11  the output can't be written
 
-Each bears a message for people, a hint that says what to do, whether trying again may help, and the exit code
-of the command line (`EXIT_CODES`). Foreign errors are translated once, where they arise, with `from`; bugs are not
-wrapped.
+Each error has a message, a hint that says what to do, whether trying again may help, and the exit code of the command
+line (`EXIT_CODES`). Foreign errors are translated once, where they arise, with `from`; bugs are not wrapped.
 """
 
 
 class BanledgerError(Exception):
-    """Something a user can mend. `str(error)` is the message, `hint` the next step (may be empty)."""
+    """An error that the user can fix. `str(error)` is the message, `hint` the next step (may be empty)."""
 
     retryable = False
 
@@ -43,11 +42,11 @@ class BanledgerError(Exception):
 
 
 class QuestionError(BanledgerError):
-    """A date, filter or dimension that makes no sense."""
+    """An invalid date, filter or dimension."""
 
 
 class SettingsError(BanledgerError):
-    """Wrong settings. The message names every one of them."""
+    """Wrong settings. The message names all of them."""
 
 
 class StoreError(BanledgerError):
@@ -55,11 +54,11 @@ class StoreError(BanledgerError):
 
 
 class LedgerMissing(StoreError):
-    """There is no ledger at that place yet."""
+    """There is no ledger at this place yet."""
 
 
 class NotALedger(StoreError):
-    """That place holds something that banledger did not make, or a damaged file."""
+    """This place holds something that banledger did not make, or a damaged file."""
 
 
 class LedgerNewer(StoreError):
@@ -77,15 +76,15 @@ class StoreUnavailable(StoreError):
 
 
 class LedgerChanged(StoreUnavailable):
-    """Another program moved, deleted or overwrote the ledger's files while they were open. Open it anew."""
+    """Another program moved, deleted or overwrote the ledger's files while they were open. Open the ledger again."""
 
 
 class LabelTaken(StoreUnavailable):
-    """Another recorder's bans bear our server label."""
+    """Another recorder has our server label."""
 
 
 class RebuildRunning(StoreUnavailable):
-    """A rebuild is at work: nobody else may write, or rebuild, meanwhile."""
+    """A rebuild is running: no other process may write or rebuild until it ends."""
 
 
 class LedgerLocked(StoreError):
@@ -107,33 +106,33 @@ class MissingFail2ban(BanledgerError):
 
 
 class LedgerFaulty(BanledgerError):
-    """The ledger has faults: something derived from its hashes is not what they say."""
+    """The ledger has faults: entries differ from the hashes that they derive from."""
 
 
 class LookupFailed(BanledgerError):
-    """No registry told whose a network is."""
+    """No registry answered with a network."""
 
     retryable = True
 
 
 class OutputError(BanledgerError):
-    """stdout can't be written: the disk is full, or it is closed."""
+    """stdout can't be written to: the disk is full, or it is closed."""
 
 
 EXIT_CODES: tuple[tuple[int, type[BanledgerError] | None, str], ...] = (
-    (0, None, "all is well"),
-    (1, BanledgerError, "something a user can mend went wrong; `kv`: an error reply"),
-    (2, QuestionError, "a question or command line that makes no sense"),
+    (0, None, "success"),
+    (1, BanledgerError, "an error that you can fix; `kv`: an error reply"),
+    (2, QuestionError, "an invalid question or command line"),
     (3, SettingsError, "wrong settings"),
-    (4, StoreError, "the ledger can't be used: there is none, or it is not one"),
+    (4, StoreError, "no usable ledger: missing, not a ledger, or of another layout"),
     (5, StoreUnavailable, "the ledger is down, full or busy"),
     (6, LedgerLocked, "another recorder writes to the ledger"),
     (7, SpoolError, "the spool can't be read"),
     (8, MissingFail2ban, "no fail2ban-server to run (demo)"),
     (9, LedgerFaulty, "the ledger has faults"),
-    (10, LookupFailed, "no registry told whose a network is"),
+    (10, LookupFailed, "the whois look-up failed"),
     (11, OutputError, "the output can't be written"),
     (130, None, "interrupted"),
-    (141, None, "the reader of the output went away"),
+    (141, None, "the reader of the output closed the pipe"),
 )
 """How a command may end: code, the class of errors that ends it so (if any), meaning."""

@@ -1,6 +1,6 @@
-"""Settings: one struct makes the TOML file, the environment and the example file.
+"""Settings: the TOML file, the environment and the example file all derive from one struct.
 
-Precedence: flag, environment, file, default. Every mistake is named, all in one message.
+Precedence: flag, environment, file, default. One message names every mistake.
 """
 
 import hashlib
@@ -26,66 +26,65 @@ Value: TypeAlias = str | bool | int
 
 
 def _dotted(field: str) -> str:
-    """Settings of a table of TOML have its name before a dot."""
+    """Return the dotted name of a setting: the TOML table's name comes before the dot."""
     return field.replace("whois_", "whois.", 1)
 
 
 class Settings(Struct, frozen=True, rename=_dotted):
     """The settings in force. A setting is a field here: kind, description, default.
 
-    The first sentence of a description is also the help of its flag (`cli.options`, which does not import this).
+    The first sentence of a description is also the help of its flag (in `cli.options`, which does not import this).
     """
 
-    store: Annotated[str, "The ledger: the path of an embedded one, or a URL."] = "/var/lib/banledger/ledger.db"
+    store: Annotated[str, "The store of the ledger: the path of an embedded ledger, or a URL."] = (
+        "/var/lib/banledger/ledger.db"
+    )
     spool: Annotated[
-        str, "The directory the action writes to. The action has the same option, in jail.d: change both."
+        str, "The directory that the action writes to. The action has the same option, in jail.d: change both."
     ] = "/var/spool/banledger"
-    prefix: Annotated[str, "What every key of the ledger begins with."] = "bans"
+    prefix: Annotated[str, "Prefix of every key of the ledger."] = "bans"
     timezone: Annotated[
         str,
-        "Time zone of a new ledger (IANA name; empty: this machine's). A ledger keeps the one it was made with.",
+        "Time zone of a new ledger (IANA name; empty: this machine's). A ledger keeps its time zone.",
     ] = ""
-    machine: Annotated[str, "What tells this machine from others with the same ledger (empty: /etc/machine-id)."] = ""
+    machine: Annotated[str, "Identifies this machine among others with the same ledger (empty: /etc/machine-id)."] = ""
     password: Annotated[
         str,
         "Password for the store; the file that holds it must not be readable by others (chmod 640, group banledger).",
     ] = ""
     password_file: Annotated[
-        str, "A file with the password for the store, and nothing else. Others must be kept from that one too."
+        str, "A file with the password for the store, and nothing else. It must not be readable by others either."
     ] = ""
-    tls_ca: Annotated[str, "Certificates (PEM) that may sign the store's own; empty: the system's."] = ""
-    tls_cert: Annotated[str, "Our certificate (PEM), for a store that asks for one."] = ""
-    tls_key: Annotated[str, "The key of our certificate (PEM)."] = ""
+    tls_ca: Annotated[str, "CA certificates (PEM) to verify the store's certificate; empty: the system's."] = ""
+    tls_cert: Annotated[str, "Client certificate (PEM), for a store that requires one."] = ""
+    tls_key: Annotated[str, "Key of the client certificate (PEM)."] = ""
     mmdb: Annotated[
         str,
-        "Your own geolocation databases (.mmdb), their paths with a colon between: GeoLite2, DB-IP, IPinfo; "
-        "country and ASN.",
+        "Your own geolocation databases (.mmdb), paths separated by colons: GeoLite2, DB-IP, IPinfo; country and ASN.",
     ] = ""
     whois_enabled: Annotated[
         bool,
-        "Ask the registries whose networks the offenders are in. Only the offenders' addresses leave the machine.",
+        "Look up offenders' networks at the registries. Only the offenders' addresses leave the machine.",
     ] = True
     whois_contact: Annotated[
         str,
-        "A mail address or page that the registries are told with each question, so that they can complain.",
+        "A mail address or page sent to the registries with each query, so that they can complain.",
     ] = ""
-    whois_refresh_days: Annotated[int, "How long an answer of theirs counts as fresh, in days."] = 14
+    whois_refresh_days: Annotated[int, "How long a registry's answer counts as fresh, in days."] = 14
     whois_backfill_days: Annotated[
-        int, "Bans older than that are not asked about (days), so that an import is no flood of questions."
+        int, "Bans older than this (days) are not looked up, so that an import does not flood the registries."
     ] = 30
-    whois_queue: Annotated[int, "How many bans may wait for an answer; of more, the oldest are given up."] = 20_000
+    whois_queue: Annotated[int, "How many bans may wait for whois; beyond that, the oldest stop waiting."] = 20_000
     whois_asn: Annotated[bool, "Ask Team Cymru's DNS which autonomous system announces the address."] = True
-    whois_proxy: Annotated[
-        str, "A proxy for these questions, http://host:port (empty: HTTPS_PROXY of the environment)."
-    ] = ""
+    whois_proxy: Annotated[str, "A proxy for look-ups, http://host:port (empty: HTTPS_PROXY of the environment)."] = ""
 
     def __repr__(self) -> str:
-        """Without the secret: a repr ends up in logs."""
+        """Leave the password out: a repr ends up in logs."""
         return f"Settings(store={without_password(self.store)!r}, spool={self.spool!r}, prefix={self.prefix!r})"
 
 
 class Setting(Struct, frozen=True):
-    """One field of `Settings`: its dotted `name`, its name in the struct (`field`), its default, what it is about."""
+    """One field of `Settings`: its dotted `name`, its name in the struct (`field`), its default, its description."""
 
     name: str
     field: str
@@ -98,7 +97,7 @@ class Setting(Struct, frozen=True):
         return ENVIRONMENT + self.field.upper()
 
     def read(self, value: object) -> Value:
-        """A value of its kind from TOML, or from text. Raises ValueError with what it must be."""
+        """Check a value from TOML, or parse text. Raises ValueError that says what it must be."""
         kind = type(self.default)
         if kind is bool and isinstance(value, str):
             value = _WORDS.get(value.lower(), value)
@@ -128,7 +127,7 @@ _SHOWN = re.compile(r"(db|timeout)=[0-9.]*")
 
 
 def without_password(store: str) -> str:
-    """A store's URL as it may be shown: without a password, and in its query only what belongs there."""
+    """A store's URL for display: without password, with known query options only."""
     if "://" not in store:
         return store
     head, at, tail = store.rpartition("@")
@@ -169,7 +168,7 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str] = os.en
 
 
 def _take(values: dict[str, Value], setting: Setting, said: object, where: str = "") -> list[str]:
-    """Take a value in, or say what is wrong with it."""
+    """Add a value, or note what is wrong with it."""
     try:
         values[setting.name] = setting.read(said)
     except ValueError as error:
@@ -190,7 +189,7 @@ def _from_file(path: Path, *, must_exist: bool) -> tuple[dict[str, Value], list[
         return {}, [f"can't read {path}: {error.strerror}"]
     except UnicodeDecodeError as error:
         return {}, [f"{path} is not TOML: {error}"]
-    import tomllib  # most commands find no file, and need not wait for this
+    import tomllib  # slow to import, and most commands find no file
 
     try:
         table = tomllib.loads(text)
@@ -205,12 +204,12 @@ def _from_file(path: Path, *, must_exist: bool) -> tuple[dict[str, Value], list[
         else:
             mistakes.append(f"{path}: unknown setting {name!r}")
     if any(map(_secret, values.items())) and path.stat().st_mode & 0o007:
-        mistakes.append(f"{path} holds a password and may be used by everybody: chmod o= {path}")
+        mistakes.append(f"{path} holds a password and is accessible to everybody: chmod o= {path}")
     return values, mistakes
 
 
 def _flat(table: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    """The settings of a TOML document: those in a table have its name before their own."""
+    """The settings of a TOML document by dotted name."""
     tables = {setting.name.partition(".")[0] for setting in TABLE if "." in setting.name}
     for name, value in table.items():
         if name in tables and isinstance(value, Mapping):
@@ -226,12 +225,12 @@ def _secret(item: tuple[str, Value]) -> bool:
 
 
 def _shown(value: object) -> str:
-    """A value that is wrong: its kind, and what it says where that is short text."""
+    """Describe a wrong value: its kind, and the value itself if it is short text."""
     return repr(value) if isinstance(value, str) and len(value) <= 20 else type(value).__name__
 
 
 def machine_zone() -> str:
-    """This machine's time zone (IANA name) from TZ, /etc/localtime or /etc/timezone; empty if it has one without name.
+    """This machine's time zone (IANA name) from TZ, /etc/localtime or /etc/timezone; empty if its zone has no name.
 
     UTC where there is none, as tzset(3) has it.
     """
@@ -248,7 +247,7 @@ def machine_zone() -> str:
 
 
 def machine_id() -> str:
-    """What tells this machine from others, hashed as machine-id(5) asks; empty where the system has none."""
+    """The machine's id, hashed as machine-id(5) requires; empty where the system has none."""
     try:
         raw = Path("/etc/machine-id").read_bytes().strip()
     except OSError:

@@ -245,7 +245,7 @@ def test_an_unreachable_registry_is_logged_once_and_its_return_too(
     run(one, ledger, clock, DAY_S / 2, 10.0)
     assert len(world.asked) > 10
     assert [record.getMessage() for record in caplog.records] == [
-        "whois: no answer from 'apnic' ('unreachable'); bans are recorded, and it is asked again"
+        "whois: no answer from 'apnic' ('unreachable'); bans are recorded; it is tried again"
     ]
     world.down = False
     run(one, ledger, clock, DAY_S, 60.0)

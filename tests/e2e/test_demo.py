@@ -223,7 +223,7 @@ def test_a_foreign_ledger_is_refused_before_anything_runs(theatre: Theatre) -> N
     code, _, err = theatre.run("--store", str(store))
 
     assert code == 1
-    assert err.startswith("error: that ledger has bans of other servers: web1\n")
+    assert err.startswith("error: this ledger has bans of other servers: web1\n")
 
 
 def _relabel(store: Path) -> None:

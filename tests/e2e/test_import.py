@@ -66,7 +66,7 @@ def test_the_ancestors_bans_come_into_the_ledger_once(
     for new in (499, 0):
         said = banledger(*words)
         assert "500 bans found\n499 written to the spool" in said
-        assert "1 skipped: its timestamp is no number" in said and "1 network of whois written to the spool" in said
+        assert "1 skipped: its timestamp is not a number" in said and "1 network of whois written to the spool" in said
         recorded = banledger("record", "--once", "--spool", str(spool), "--store", store)
         assert recorded.startswith(f"{new} new bans, 0 amended, {499 - new} lines known before")
     assert {key: ancestor.dump(key) for key in ancestor.scan_iter()} == before
@@ -91,7 +91,7 @@ def test_a_ledger_moves_to_a_server_and_back(
     assert "499 new" in banledger("store", "copy", embedded, redis_server.url)
     assert "499 the same" in banledger("store", "copy", embedded, redis_server.url)
     assert "499 new" in banledger("store", "copy", redis_server.url, back)
-    assert banledger("store", "rebuild", "--store", redis_server.url) == "made anew from 499 bans and 0 gaps\n"
+    assert banledger("store", "rebuild", "--store", redis_server.url) == "rebuilt from 499 bans and 0 gaps\n"
     assert banledger("store", "check", "--store", back) == "the ledger is whole\n"
     asked = [banledger("bans", "--json", "--store", store) for store in (embedded, redis_server.url, back)]
     assert asked[0] == asked[1] == asked[2]
@@ -157,11 +157,11 @@ def test_a_hostile_source_is_read_in_little_memory_and_every_key_is_accounted_fo
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr and "\x1b" not in done.stdout
-    assert "\n2 written to the spool" in done.stdout and "2 of them name no country" in done.stdout
+    assert "\n2 written to the spool" in done.stdout and "2 of them have no country" in done.stdout
     counts = [line.split(" ")[0] for line in done.stdout.splitlines() if " skipped: " in line]
     assert sum(map(int, counts)) == skipped
     assert "1 network of whois written" in done.stdout
-    assert "1 network refused: it unfolds to too much" in done.stdout
+    assert "1 network refused: it expands to too much" in done.stdout
     assert "1 network refused: it has more than 1,048,576 bytes" in done.stdout
     assert "1 network refused: its key holds a set" in done.stdout
     lines = [json.loads(line) for segment in spool.iterdir() for line in segment.read_bytes().splitlines()]

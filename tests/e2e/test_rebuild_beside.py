@@ -72,7 +72,7 @@ def test_a_rebuild_beside_a_recorder_under_load_damages_nothing(recording: Recor
         for _ in range(3):
             process = rebuild(recording)
             said = output(process)
-            assert (process.returncode, "made anew from" in said) == (0, True), said
+            assert (process.returncode, "rebuilt from" in said) == (0, True), said
             time.sleep(0.5)
     recording.assert_whole()
     assert recording.lines[-6:] == [WAITING, FINISHED] * 3, recording.text
@@ -89,7 +89,7 @@ def test_a_rebuild_that_is_killed_lets_recorders_go_on(recording: Recording) -> 
     recording.wait_for(FINISHED, seconds=60)
     recording.assert_whole()
     said = output(rebuild(recording))
-    assert "made anew from 40 bans" in said, said
+    assert "rebuilt from 40 bans" in said, said
 
 
 @pytest.fixture

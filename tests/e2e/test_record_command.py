@@ -404,7 +404,7 @@ def test_sighup_with_broken_settings_keeps_the_old_ones_and_says_why(place: Plac
     service.wait_for("recording from")
     place.config.write_text("store = [")
     service.process.send_signal(signal.SIGHUP)
-    service.wait_for("going on with the settings from before")
+    service.wait_for("keeping the previous settings")
     assert f"{place.config} is not TOML" in service.text
     writer.write("192.0.2.1")
     wait_for(lambda: place.bans() == 1)

@@ -29,7 +29,7 @@ Record = Callable[..., Recording]
 DOWN = "can't be reached"
 AGAIN = "recording again"
 NO_AOF = "does not keep an append-only file"
-GONE = "the store came back without the ledger: what it held is gone"
+GONE = "the store came back without the ledger: its content is gone"
 
 
 @pytest.fixture

@@ -183,7 +183,7 @@ def test_lines_still_in_the_spool_are_recorded_again_at_any_age(world: World, sa
     world.put_back()
     assert world.settle() == 11
     world.assert_holds(21, [])
-    assert [line.split(";")[0] for line in said()] == [WENT_BACK + ": 10 lines that it had are gone"]
+    assert [line.split(";")[0] for line in said()] == [WENT_BACK + ": 10 lines are lost"]
 
 
 def test_lines_no_longer_in_the_spool_are_a_gap_of_exactly_their_number(world: World, said: Said) -> None:

@@ -1,1 +1,1 @@
-"""The fail2ban action: `banledger.py` beside this file is data, copied to fail2ban's `action.d`."""
+"""The fail2ban action: `banledger.py` in this folder is data, copied to fail2ban's `action.d`."""

@@ -1,51 +1,51 @@
-"""fail2ban action: every ban, unban and prolong of a jail becomes one line in a spool directory, and now and then a
-snapshot of what the jail holds in force.
+"""fail2ban action: write every ban, unban and prolong of a jail as one line to a spool directory, and periodically a
+snapshot of the bans that the jail holds in force.
 
     /etc/fail2ban/jail.d/banledger.local
         [sshd]
         action = %(known/action)s
                  banledger.py[server=web1]
 
-`banledger record` reads the spool and keeps the ledger. The options are those of `Action`; the lines and the
-life of a file are described in docs/spool-format.md.
+`banledger record` reads the spool and writes the ledger. The options are those of `Action`; docs/spool-format.md
+describes the lines and the life of a file.
 
 Theory of operation
 -------------------
-This file runs inside fail2ban-server: its interpreter, its privileges, the jail's own thread. So it uses
-the standard library alone, in Python 3.6 syntax, and keeps three promises: it never raises (an exception
-out of `reban` would end the loop over the jail's actions, and the firewall comes after this one), it
-never waits (a slow `ban` delays every other ban of the jail), it never fills the disk.
+This file runs inside fail2ban-server: in its interpreter, with its privileges, in the jail's own thread. So it uses
+only the standard library, in Python 3.6 syntax, and keeps three promises: it never raises (an exception out of
+`reban` would end the loop over the jail's actions, and the firewall comes after this one), it never waits (a slow
+`ban` delays every other ban of the jail), it never fills the disk.
 
     ban() ──► _record: read the ticket ──► Spool.add   ──► Segment: one fstat, one write
                                                 │  no room, no directory
                                                 ▼
                                          held in memory ──► counted as lost ──► a "gap" line
 
-Calls come from the jail's thread, the main thread (client) and the observer (prolong); a fourth thread of
-our own (`Action._watch`) tries again while something is held, leaves a segment that is a minute old, and writes
-snapshots. One lock is for starts and stops; one mutex guards the queue and the segment. Under them there is only
-work on local files: what there is to say in the log is noted there and said after.
+Calls come from the jail's thread, the main thread (client) and the observer (prolong). A fourth thread, ours
+(`Action._watch`), retries while events are held, closes a segment after a minute, and writes snapshots. One lock
+serialises starts and stops; one mutex guards the queue and the segment. Under them there is only work on local files:
+log messages are collected there and written afterwards.
 
-What is in force. fail2ban calls no action when it starts without a ban that it had, when the jail's bantime is
-set, or when a ban by hand makes another one longer. So its own list is copied: "as of this moment these, no
-others". The moment is taken before the list is read, so whatever is called later is not judged by it; the list
-is copied in one step of the interpreter, without fail2ban's lock, and looked through a little at a time.
+Snapshots. fail2ban calls no action when it starts without a ban that it had, when the jail's bantime is set, or when
+a ban by hand prolongs another one. So its own list is copied: "as of this moment these, no others". The moment is
+taken before the list is read, so the snapshot says nothing about later calls. The list is copied in one step of the
+interpreter, without fail2ban's lock, and processed a little at a time.
 
-Moments. `seen` is the wall clock's. It may be set back or forth; `at` is the same moment on a timeline that begins
+Times. `seen` is wall clock time, which may be set back or forth. `at` is the same moment on a timeline that begins
 with the wall clock and runs with the clock since boot, so lines of one writer always compare.
 
-Trust. The server may be root, and the group that reads the spool may write to it. So the directory is
-opened step by step from `/`, no link followed, each step owned by root or by us; files are made with
-O_EXCL, and used only while they have exactly one link. The lock is taken before the group may open the file. Only
-segments of trusted owners count towards the limits. A directory with many files is counted by our own thread, a little
-at a time; a call of fail2ban looks at `Spool.LOOK_NAMES` names at most.
+Trust. The server may be root, and the group that reads the spool may write to it. So the directory is opened step by
+step from `/`, following no link, and each step must belong to root or to us; files are created with O_EXCL, and used
+only while they have exactly one link. The lock is taken before the group may open the file. Only segments of trusted
+owners count towards the limits. Our own thread counts a directory with many files, a little at a time; a call of
+fail2ban reads at most `Spool.LOOK_NAMES` names.
 
-What the server asks for, that is not obvious: `_prolongable` and `banEpoch` are read unguarded (without
-`banEpoch` the jail fails to repair its firewall rules); an action without both `reload` and
-`clearAllParams` is dropped by `fail2ban-client reload`; `flush` decides whether each live ban gets an
-`unban` (see there); the ticket is lazy, and some of its keys ask the DNS or the database. fail2ban 1.0
-executes this file once for each jail *in the same module*, which rebinds its globals under living objects:
-nothing here keeps state in a global, and errors that cross a function are the language's own.
+Requirements of the server that are not obvious: it reads `_prolongable` and `banEpoch` unguarded (without `banEpoch`
+the jail fails to repair its firewall rules); `fail2ban-client reload` drops an action without both `reload` and
+`clearAllParams`; `flush` decides whether each live ban gets an `unban` (see there); the ticket is lazy, and some of
+its keys query the DNS or the database. fail2ban 1.0 executes this file once for each jail *in the same module*, which
+rebinds its globals under living objects: so no state is kept in a global, and errors that cross a function are built-in
+exceptions.
 """
 
 import binascii
@@ -78,7 +78,7 @@ _USER_MAX = 256
 _USERS_MAX = 10
 _MATCH_MAX = 1024
 _MATCHES_MAX = 50
-_LISTED_MAX = 1 << 16  # characters looked at of the text of a list
+_LISTED_MAX = 1 << 16  # characters examined of the text of a list
 
 _ESCAPE = r"\\(?:[\\'nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U00(?:0[0-9a-f]|10)[0-9a-f]{4})"
 _LISTED = re.compile(  # one text of a list as `repr` writes it, and what follows
@@ -93,27 +93,27 @@ _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 class Action(object):
-    """What fail2ban calls.
+    """The class that fail2ban calls.
 
     spool      directory for the lines (absolute, no symbolic link in it)
-    server     name of this server in the ledger, fixed at installation
-    matches    how many of the last matched log lines to keep with a ban (0 to 50)
-    spool_max  bytes the spool may take, or with k, m, g; lines lose their matches at 90 % of it
+    server     server label in the ledger, fixed at installation
+    matches    number of matched log lines to keep with a ban, the last ones (0 to 50)
+    spool_max  limit of the spool in bytes, or with k, m, g; lines lose their matches at 90 % of it
     """
 
     _prolongable = True
     banEpoch = 0
 
     def __init__(self, jail, *name, **options):
-        """`name` is in a tuple so that an option of that name, usual for other actions, does no harm."""
+        """`name` is in a tuple so that an option `name`, usual for other actions, does no harm."""
         self._jail = jail
         self._matches = _DEFAULTS["matches"]
         self._labels = ""
         self._spool = Spool()
         self._snapshots = Snapshots(jail, self._spool)
-        self._turn = threading.Lock()  # taken to begin, to end, to change the labels
+        self._turn = threading.Lock()  # taken to start, to stop, to change the label
         self._began = False
-        self._late = bool(getattr(getattr(jail, "actions", None), "active", False))  # the jail runs already
+        self._late = bool(getattr(getattr(jail, "actions", None), "active", False))  # the jail is already running
         self._safely(self._configure, options)
         if self._late:
             self._spool.work(self._watch)
@@ -138,7 +138,7 @@ class Action(object):
         """Do nothing: the firewall repairs a rule; this is not a new ban."""
 
     def consistencyCheck(self, *ignored):
-        """Do nothing. fail2ban calls it when a banned offender goes on; some versions do not check that it exists."""
+        """Do nothing. fail2ban calls it when a banned offender fails again, in some versions without check."""
 
     def flush(self):
         """True: call no `unban` for each live ticket, because the server or the action ends and no ban does.
@@ -168,7 +168,7 @@ class Action(object):
         actions = self._jail.actions
         leaving = not getattr(actions, "active", True) or hasattr(actions, "_reload_actions")
         if leaving:
-            self._snapshots.begin()  # a reload that failed leaves its mark behind: then we stay, and the list is empty
+            self._snapshots.begin()  # a failed reload leaves its mark: the action stays, and the list is empty
         return leaving
 
     def _begin(self, late=False):
@@ -192,7 +192,7 @@ class Action(object):
         self._spool.add("start", body, "")
 
     def _end(self):
-        """Write a stop; the jail may run on without this action."""
+        """Write a stop; the jail may continue without this action."""
         with self._turn:
             self._late = False
             if self._began:
@@ -201,7 +201,7 @@ class Action(object):
                 self._spool.add("stop", self._labels.rstrip(",") + (',"left":1' if left else ""), "")
 
     def _watch(self):
-        """Periodic work, in a thread of our own."""
+        """Do periodic work, in our own thread."""
         if self._is_dropped():
             self.stop()
             return
@@ -219,7 +219,7 @@ class Action(object):
         try:
             actions = self._jail.actions
             return all(actions[name] is not self for name in list(actions))
-        except Exception:  # an unknown version of fail2ban, or a list that changes meanwhile
+        except Exception:  # an unknown version of fail2ban, or the list changes during the check
             return False
 
     def _configure(self, options):
@@ -268,21 +268,21 @@ class Action(object):
 
 
 class Spool(object):
-    """The writing end of the spool for one action object: order, memory, limits, and log lines about them.
+    """The writer of the spool for one action object: order, memory, limits, and log messages about them.
 
-    Public methods take the mutex; the others expect it held. Errors of the disk are OSError.
+    Public methods take the mutex; the others require it held. Disk errors are OSError.
     """
 
     RETRY_S = 5.0
     HELD_EVENTS = 1000
     HELD_BYTES = 1 << 20
     LOOK_S = 1.0
-    OPEN_S = 60.0  # a segment of that age is left to the reader, so that recorded lines don't lie there for long
-    MANY = 1000  # unless so many segments are there, which nobody reads: their number is bounded too
-    LOOK_NAMES = 1500  # names that a call of fail2ban looks at; where there are more, our thread counts
-    COUNT_S = 10.0  # that our thread may take for a count
-    REST = 50  # times as long as a look or count took, until the next
-    CLOCK_STEP_US = 10 * 1000 * 1000  # a clock put back by less is not believed
+    OPEN_S = 60.0  # a segment of this age is closed, so that the reader can remove recorded lines soon
+    MANY = 1000  # unless this many unread segments exist: their number is bounded too
+    LOOK_NAMES = 1500  # names that a call of fail2ban reads; if there are more, our thread counts
+    COUNT_S = 10.0  # limit of a count by our thread
+    REST = 50  # multiple of a look's or count's duration until the next one
+    CLOCK_STEP_US = 10 * 1000 * 1000  # a clock set back by less is ignored
 
     def __init__(self):
         self._labels = ""
@@ -293,19 +293,19 @@ class Spool(object):
         self._signature = ',"writer":"%s","seq":' % self._segment.writer
         self._last_us = 0
         self._last_at = 0
-        self._epoch_us = None  # where the clock since boot began, by the wall clock of our first moment
+        self._epoch_us = None  # wall clock time at which the clock since boot was 0, as of our first event
         self._seq = 0
         self._segments = 0  # in the directory, as of the last count
-        self._used = 0  # bytes of them, and of what we wrote since
-        self._written = 0  # bytes that we ever wrote
-        self._crowded = False  # there are more names than a call of fail2ban may look at
+        self._used = 0  # their bytes, and what we wrote since
+        self._written = 0  # bytes written in total
+        self._crowded = False  # there are more names than a call of fail2ban may read
         self._count_due = 0.0
         self._said_foreign = False
         self._said_many = False
         self._look_due = 0.0
         self._where = None  # (device, inode) of the directory
         self._room = 0  # bytes to the hard limit, as of the last look
-        self._room_thin = 0  # bytes to the limit where the matched lines go
+        self._room_thin = 0  # bytes to the limit above which matched lines are dropped
         self._full = ""
         self._held = deque()
         self._held_bytes = 0
@@ -333,7 +333,7 @@ class Spool(object):
                 self._forget_count()
 
     def start(self):
-        """Look at the directory now, so that a mistake shows at the start and not at the first ban."""
+        """Check the directory now, so that a mistake shows at the start and not at the first ban."""
         with self._mutex:
             self._stopped = False
             self._wake.clear()
@@ -341,7 +341,7 @@ class Spool(object):
         self._tell()
 
     def stop(self):
-        """Write what is held if that is possible, and give the segment to the reader."""
+        """Write held events if possible, and close the segment."""
         with self._mutex:
             self._stopped = True
             self._wake.set()
@@ -353,7 +353,7 @@ class Spool(object):
         self._tell()
 
     def add(self, kind, body, matches):
-        """Record one event: in the segment, else in memory, else as a number."""
+        """Record one event: in the segment, else in memory, else as a count."""
         with self._mutex:
             moment = self._tick()
             if kind == "start":
@@ -368,12 +368,12 @@ class Spool(object):
             self._tell()
 
     def moment(self):
-        """A moment on our timeline, later than every event that was recorded, earlier than those to come."""
+        """A moment on our timeline, later than every recorded event, earlier than future events."""
         with self._mutex:
             return self._tick()[1]
 
     def has_room(self, size):
-        """Whether so many bytes leave the room that is kept for bans."""
+        """Whether this many bytes leave the room that is reserved for bans."""
         with self._mutex:
             try:
                 self._look()
@@ -382,7 +382,7 @@ class Spool(object):
             return not self._owes() and size < self._room_thin
 
     def add_if_room(self, kind, body):
-        """Record something that is not an event: now, or not at all. Whether it was."""
+        """Write a line that is not an event: now, or not at all. Return whether it was written."""
         with self._mutex:
             if self._stopped or self._owes() or len(body) >= self._room_thin:
                 return False
@@ -393,7 +393,7 @@ class Spool(object):
             return True
 
     def look_after(self):
-        """Write what is held if possible; leave a segment that is old enough; count the spool where calls can't."""
+        """Write held events if possible; close an old segment; count the spool if calls can't."""
         with self._mutex:
             if not self._stopped and self._owes():
                 self._try(self._catch_up)
@@ -405,7 +405,7 @@ class Spool(object):
         self._tell()
 
     def _tick(self):
-        """The moment in microseconds: as the wall clock shows it, and on our timeline. Two events never share one."""
+        """The current moment in microseconds: by the wall clock, and on our timeline. Unique for each event."""
         us, clock = int(time.time() * 1e6), int(_since_boot() * 1e6)
         if self._epoch_us is None:
             self._epoch_us = us - clock
@@ -418,7 +418,7 @@ class Spool(object):
         return us, at
 
     def _try(self, work, *args):
-        """Whether work that needs the disk was done; notes when that changes."""
+        """Do work that needs the disk; return whether it succeeded, and log when that changes."""
         try:
             work(*args)
         except (OSError, ValueError) as error:
@@ -471,7 +471,7 @@ class Spool(object):
     def _note_vanished(self):
         if not self._vanished:
             self._vanished = True
-            what = "segments vanished from spool %r: somebody deletes what was not read yet"
+            what = "segments vanished from spool %r: somebody deletes unread segments"
             self._news.append((logging.ERROR, what, self._path))
 
     def _hold(self, moment, kind, body):
@@ -482,7 +482,7 @@ class Spool(object):
             return
         if self._lost_since is None:
             self._lost_since = moment[0]
-            self._news.append((logging.ERROR, "memory for held bans is full: from now on they are only counted"))
+            self._news.append((logging.ERROR, "memory for held bans is full: from now on bans are only counted"))
         self._lost["bans" if kind == "ban" else "others"] += 1
 
     def _owes(self):
@@ -492,7 +492,7 @@ class Spool(object):
         return len(self._held) + self._lost["bans"] + self._lost["others"]
 
     def _catch_up(self):
-        """Write what is held in the order it came, then what was lost."""
+        """Write held events in order, then the count of lost ones."""
         while self._held:
             moment, kind, body = self._held[0]
             self._write(moment, kind, body)
@@ -517,7 +517,7 @@ class Spool(object):
         self._lost_before = (bans, others)
 
     def work(self, watch):
-        """Have `watch` called every few seconds from now on, by a thread of ours, until `stop`."""
+        """Call `watch` every few seconds from now on, in our own thread, until `stop`."""
         with self._mutex:
             self._watch = watch
             self._work_on()
@@ -531,12 +531,12 @@ class Spool(object):
         try:
             thread.start()
             self._working = True
-        except RuntimeError:  # no thread to be had: the next event tries again
+        except RuntimeError:  # no thread available: the next event tries again
             if self._owes():
                 self._try(self._catch_up)
 
     def _work(self):
-        """The thread."""
+        """The body of the thread."""
         done, said = False, ""
         while not done:
             self._wake.wait(self.RETRY_S)
@@ -546,7 +546,7 @@ class Spool(object):
                 except Exception as error:
                     if repr(error) != said:  # once, not every few seconds
                         said = repr(error)
-                        self._news.append((logging.ERROR, "%s while looking after the spool", said))
+                        self._news.append((logging.ERROR, "%s while checking the spool", said))
             with self._mutex:
                 done = self._stopped or not (self._watch or self._owes() or self._crowded)
                 self._working = not done
@@ -578,13 +578,13 @@ class Spool(object):
         self._look_due = now + max(self.LOOK_S, self.REST * (now - began))
 
     def _measure(self, directory):
-        """How much room there is, by what the segments take as of the last count."""
+        """Compute the free room from the last count of the segments."""
         if not self._crowded:
             self._take_count(_count(directory, self.LOOK_NAMES), 0)
         disk = os.fstatvfs(directory)
         used = self._used
         total, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
-        if not total:  # a file system that doesn't say
+        if not total:  # a file system that reports no size
             total = free = 1 << 60
         left = free - min(total * 25 // 1000, 5 << 29)
         self._room = min(self._max - used, left)
@@ -607,7 +607,7 @@ class Spool(object):
             self._news.append((logging.WARNING, what, self._path, count["foreign"]))
         if count["names"] - count["segments"] > self.LOOK_NAMES and not self._said_many:
             self._said_many = True
-            what = "%d files in spool %r are no segments: remove them"
+            what = "%d files in spool %r are not segments: remove them"
             self._news.append((logging.WARNING, what, count["names"] - count["segments"], self._path))
 
     def _forget_count(self):
@@ -615,7 +615,7 @@ class Spool(object):
         self._crowded = False
 
     def _count_slowly(self):
-        """Count a directory of many names, without the mutex and without delaying fail2ban's threads."""
+        """Count a directory with many names, without the mutex and without delaying fail2ban's threads."""
         with self._mutex:
             path, before = self._path, self._written
         began = time.monotonic()
@@ -626,7 +626,7 @@ class Spool(object):
             finally:
                 os.close(directory)
         except (OSError, ValueError):
-            return  # the next event says what is wrong
+            return  # the next event reports the error
         now = time.monotonic()
         with self._mutex:
             self._count_due = now + self.REST * (now - began)
@@ -637,7 +637,7 @@ class Spool(object):
 
 
 class Segment(object):
-    """The file being written, ours as long as we hold its lock. See docs/spool-format.md."""
+    """The file being written, ours while we hold its lock. See docs/spool-format.md."""
 
     ROTATE_BYTES = 1 << 20
     TRIES = 3
@@ -647,10 +647,10 @@ class Segment(object):
         self.writer = "%08x" % int.from_bytes(os.urandom(4), "big")
         self._count = 0
         self._fd = None
-        self.made = 0.0  # when, by the clock since boot
+        self.made = 0.0  # by the clock since boot
 
     def append(self, path, data):
-        """One event, one write. OSError: nothing of it is in the segment that is written next."""
+        """Write one event by one write. OSError: the next segment contains no part of it."""
         size = self._usable_size()
         if size is None:
             self.retire()
@@ -680,7 +680,7 @@ class Segment(object):
                 pass
 
     def _usable_size(self):
-        """Bytes in it, or None when the next line needs a new one."""
+        """Its size in bytes, or None if the next line needs a new segment."""
         if self._fd is None:
             return None
         info = os.fstat(self._fd)
@@ -694,7 +694,7 @@ class Segment(object):
             self.retire()
 
     def _create(self, path):
-        """A new segment. The last try has a number that nobody can have foreseen and taken."""
+        """Create a segment. The last try uses a number that can't have been guessed and taken."""
         directory = _open_directory(path)
         try:
             for chance in range(self.TRIES, 0, -1):
@@ -708,7 +708,7 @@ class Segment(object):
             os.close(directory)
 
     def _create_in(self, directory):
-        """One try: open to us alone, locked, then open to the group, which so can't take the lock before us."""
+        """Try once: create it private, lock it, then open it to the group, which so can't take the lock first."""
         name = "%013d-%s-%d.jsonl" % (int(time.time() * 1000), self.writer, self._count)
         flags = os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(name, flags, 0o600, dir_fd=directory)
@@ -723,18 +723,18 @@ class Segment(object):
 
 
 class Snapshots(object):
-    """What the jail holds in force, written down when something may have changed that no action is told of.
+    """Write snapshots of the jail's bans in force when they may have changed without a call of the action.
 
-    That is: once restored bans have stopped coming after a start; when the jail's bantime is another; else rarely.
-    In between, find bans that became longer: fail2ban prolongs one without calling an action when the address fails
-    again while it is banned ("already banned"). Used by the thread that watches, but for `begin` and the notes.
+    That is: after the last restored ban of a start; when the jail's bantime changes; otherwise rarely. In between,
+    find prolonged bans: fail2ban prolongs one without calling an action when the address fails again while it is
+    banned ("already banned"). Used by the watching thread, except `begin` and the notes.
     """
 
-    SETTLED_S = 30.0  # restored bans have stopped coming
-    UNSETTLED_S = 900.0  # after a start: wait no longer than this for the jail to be idle
+    SETTLED_S = 30.0  # seconds without restored bans
+    UNSETTLED_S = 900.0  # after a start: longest wait for the jail to be idle
     EVERY_S = 3600.0
-    AGAIN_S = 60.0  # after one that failed or found no room
-    LOOK_S = 30.0  # for bans that became longer
+    AGAIN_S = 60.0  # after a snapshot that failed or found no room
+    LOOK_S = 30.0  # between searches for prolonged bans
     TOLD_MAX = 10000
     PART_BANS = 2000
     PART_BYTES = 255 << 10
@@ -744,7 +744,7 @@ class Snapshots(object):
     def __init__(self, jail, spool):
         self._jail = jail
         self._spool = spool
-        self._started = 0.0  # these by the clock since boot
+        self._started = 0.0  # by the clock since boot
         self._restored = 0.0
         self._taken = None
         self._bantime = None
@@ -752,7 +752,7 @@ class Snapshots(object):
         self._not_before = 0.0
         self._looked = 0.0
         self._terms = {}  # by id() of the ticket: seconds, where they are not the jail's bantime; as last written
-        self._told = set()  # (who, seconds) that fail2ban told of since the last look
+        self._told = set()  # (id, seconds) that fail2ban reported since the last search
 
     def begin(self):
         self._started = _since_boot()
@@ -762,11 +762,11 @@ class Snapshots(object):
         self._restored = _since_boot()
 
     def note_prolonged(self, who, bantime):
-        if len(self._told) < self.TOLD_MAX:  # a ban that is missing here is written twice
+        if len(self._told) < self.TOLD_MAX:  # a ban missing here is written twice
             self._told.add((who, bantime))
 
     def prolonged(self):
-        """The arguments of `Action.prolong` for bans that became longer without a call."""
+        """The arguments of `Action.prolong` for bans that were prolonged without a call."""
         now = _since_boot()
         if self._taken is None or self._restored >= self._taken or now - self._looked < self.LOOK_S:
             return []
@@ -800,7 +800,7 @@ class Snapshots(object):
             yield ticket
 
     def _fail(self, error):
-        """Log once that this fail2ban gives no list of bans."""
+        """Log once that this fail2ban has no readable list of bans."""
         if not self._failed:
             self._failed = True
             _LOG.error("banledger: no snapshot of what is banned: %r", error)
@@ -819,7 +819,7 @@ class Snapshots(object):
         return now - self._taken >= self.EVERY_S
 
     def take(self, labels):
-        """Write a snapshot. An incomplete one is repeated later; its parts are valid alone."""
+        """Write a snapshot. An incomplete one is repeated later; each part is valid by itself."""
         taken = _since_boot()
         try:
             bantime = self._jail.actions.getBanTime()
@@ -838,14 +838,14 @@ class Snapshots(object):
             self._taken, self._bantime = taken, bantime
 
     def _read(self, bantime):
-        """The moment, and the parts: none where the jail has flushed its list or is about to."""
+        """The moment, and the parts: none if the jail has flushed its list or is about to."""
         actions = self._jail.actions
         as_of = self._spool.moment()
         tickets = list(actions.banManager)
         return as_of, self._parts(tickets, bantime) if actions.active else []
 
     def _parts(self, tickets, bantime):
-        """The text of each part: a ticket is in the one that its id's checksum names."""
+        """The text of each part: a ticket's part follows from its id's checksum."""
         count = len(tickets) // self.PART_BANS + 1
         while True:
             parts = [[] for _ in range(count)]
@@ -865,7 +865,7 @@ class Snapshots(object):
 
 
 def _entry(ticket, bantime):
-    """A ticket's id, and its text in a snapshot: empty if the id or the time is one that no line may have."""
+    """A ticket's id, and its text in a snapshot: empty if a line can't hold its id or time."""
     name = _name(ticket.getID())
     second = round(ticket.getTime())
     if not name or not 0 < second < _TIME_END:
@@ -874,12 +874,12 @@ def _entry(ticket, bantime):
 
 
 def _bancount(ticket):
-    """fail2ban counts the restoring itself as one more ban."""
+    """The bancount without fail2ban's extra count for restoring."""
     return max(0, ticket.getBanCount() - (1 if ticket.restored else 0))
 
 
 def _info(ticket, bantime):
-    """What an action would be told of a ticket."""
+    """The fields of a ticket that an action is called with."""
     return {
         "fid": ticket.getID(),
         "ip": ticket.getIP(),
@@ -899,7 +899,7 @@ _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def _boot_id():
-    """What tells this boot of the machine from others; empty where nothing does."""
+    """The id of this boot of the machine; empty if there is none."""
     try:
         with open(_BOOT_ID) as file:
             return file.read(8)
@@ -908,9 +908,9 @@ def _boot_id():
 
 
 def _process(jail):
-    """Which fail2ban of this boot this is, a dot, its process id; empty where that can't be told.
+    """The identity of this fail2ban, a dot, its process id; empty if it can't be determined.
 
-    Two that live at once differ in their command line (a socket each), their database or their PID namespace.
+    Two that run at once differ in their command line (a socket each), their database or their PID namespace.
     """
     try:
         boot = _boot_id()
@@ -925,7 +925,7 @@ def _seconds(us):
 
 
 def _open_directory(path):
-    """A descriptor of the spool directory, or OSError that says what is wrong with the way to it."""
+    """Open the spool directory, or raise OSError that says what is wrong with its path."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open("/", flags)
     try:
@@ -942,7 +942,7 @@ def _open_directory(path):
 
 
 def _enter(parent, step, flags, shown):
-    """The descriptor of the next directory; the parent's is closed."""
+    """Open the next directory; close its parent."""
     try:
         fd = os.open(step, flags, dir_fd=parent)
     except OSError as error:
@@ -965,9 +965,9 @@ def _verify(fd, shown, forbidden, last=False):
 def _count(directory, most, until=0.0):
     """The segments of trusted owners in a directory and their bytes.
 
-    `most`: names to look at. None: all, slowly, but no longer than `until` by the monotonic clock.
-    A file of several names counts once. `foreign` is the name of a file that is no such segment, `whole` tells whether
-    all names were looked at.
+    `most`: names to read. None: all, slowly, but no longer than `until` by the monotonic clock.
+    A file with several names counts once. `foreign` is the name of a file that is not such a segment; `whole`: whether
+    all names were read.
     """
     count = {"bytes": 0, "segments": 0, "names": 0, "foreign": "", "whole": True}
     trusted = (0, os.geteuid(), os.fstat(directory).st_uid)
@@ -987,7 +987,7 @@ def _count(directory, most, until=0.0):
                 continue
             try:
                 info = os.stat(entry.name, dir_fd=directory, follow_symlinks=False)
-            except OSError:  # the reader was done with it
+            except OSError:  # the reader removed it
                 continue
             if info.st_uid not in trusted or not stat.S_ISREG(info.st_mode):
                 count["foreign"] = entry.name
@@ -1000,7 +1000,7 @@ def _count(directory, most, until=0.0):
 
 
 def _scan(directory):
-    """The entries of a directory that is open, one after the other."""
+    """Iterate over the entries of an open directory."""
     if os.scandir in os.supports_fd:
         return os.scandir(directory)
     return os.scandir("/proc/self/fd/%d" % directory)  # Python 3.6
@@ -1037,7 +1037,7 @@ def _get(info, key):
 
 
 def _name(value):
-    """An id or address as text of bounded length, empty if there is none."""
+    """An id or address as text of bounded length; empty if there is none."""
     try:
         return "" if value is None else _bounded(str(value))
     except Exception:
@@ -1052,7 +1052,7 @@ def _bounded(text):
 
 
 def _number(info, key, default):
-    """A number as fail2ban has it, or the default where it has none that JSON could bear."""
+    """fail2ban's number, or the default if it has none that fits JSON."""
     try:
         value = info[key]
         if type(value) is not int:
@@ -1065,7 +1065,7 @@ def _number(info, key, default):
 
 
 def _bantime(value):
-    """Whole seconds; as many as a line can bear for a ban that outlasts them."""
+    """Whole seconds, at most as many as a line can hold."""
     try:
         return max(1 - _NUMBER_MAX, min(int(value), _NUMBER_MAX - 1))
     except Exception:
@@ -1088,13 +1088,13 @@ def _users(info, restored):
 
 
 def _all_users(data, restored):
-    """The names of one connection, a set. fail2ban's database stores it as the text of a list and restores the text."""
+    """The names of one connection, a set. fail2ban's database stores it as a list's text and restores the text."""
     names = data.get("users")
     return _listed(names) if restored and isinstance(names, str) else names
 
 
 def _listed(text):
-    """The names in the text of a list of names; the text itself if it is none. Linear in the length."""
+    """The names in a list's text; the text itself if it is not a list. Linear in the length."""
     names = []
     head = text[:_LISTED_MAX]
     item = _LISTED.match(head, 1) if head[:1] == "[" else None
@@ -1118,7 +1118,7 @@ def _matches(info, count):
 
 
 def _read_options(options, wrong):
-    """Read all options. Invalid ones get their default and a message in `wrong`."""
+    """Parse all options. Invalid ones get their default and a message in `wrong`."""
     taken = dict(_DEFAULTS)
     for key in sorted(options):
         if key not in _READERS:

@@ -15,7 +15,7 @@ _TABLE = 50
 @click.command(name="bans")
 @options.filters
 @click.option(
-    "-n", "count", type=click.IntRange(1), help="How many at most. [default: 50; all of them with --json and --csv]"
+    "-n", "count", type=click.IntRange(1), help="Maximum number of bans. [default: 50; all with --json and --csv]"
 )
 @options.formats
 @options.store_options
@@ -30,9 +30,9 @@ def bans(
 ) -> None:
     """Bans one by one, newest first.
 
-    Without --since and --until it is about all time. Several values of one filter mean any of them; different
-    filters must all hold. --json writes one object a line, with everything that is known of a ban; output begins at
-    once, however many there are.
+    Without --since and --until it covers all time. Several values of one filter mean any of them; different
+    filters must all match. --json writes one object per line, with all fields of a ban; output begins at once, however
+    many bans there are.
 
     \b
     Example:
@@ -52,7 +52,7 @@ def bans(
         query = session.query(reader, now, asked)
         limit = _TABLE if count is None and form == "text" else count
         with ProgressBars() as progress:
-            # Lines that scroll by are progress enough.
+            # The lines themselves show progress.
             quiet = form != "text" and sys.stdout.isatty()
             found = walk(reader, query, limit, silent if quiet else progress)
             options.write(form, Listed(found), Presentation(reader.zone, now, reader.stopped))

@@ -43,19 +43,19 @@ _WIDEST = 100
     "--keep",
     metavar="DIR",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where the ledger stays: a new or empty directory, or one of an earlier demo. [default: a new temporary one]",
+    help="Directory for the ledger: new, empty, or of an earlier demo. [default: a new temporary directory]",
 )
-@click.option("--store", metavar="PATH|URL", help="Where the ledger is made instead: an embedded one, or a URL.")
+@click.option("--store", metavar="PATH|URL", help="Create the ledger in this store instead: a path or a URL.")
 def demo(keep: Path | None, store: str | None) -> None:
-    """A real fail2ban, a real log of a server under attack, and the ledger of it.
+    """Run a real fail2ban on a real log of a server under attack, and show its ledger.
 
-    Runs a fail2ban-server of its own, which touches no firewall, on a log whose dates are moved to end today; records
-    its bans; shows the report, and then the keys that it is made of. No network, no root, no process left behind.
-    Takes about ten seconds.
+    Runs a separate fail2ban-server, which touches no firewall, on a log whose dates are moved to end today; records
+    its bans; shows the report, and then the keys behind it. It needs no network and no root, leaves no process behind,
+    and takes about ten seconds.
 
-    The ledger stays, for you to explore. A demo in the directory of an earlier one replaces what that one made, and
-    nothing else. A ledger that is named with --store is added to; it is refused if it has bans of other servers. The
-    store in your settings is never touched.
+    The ledger stays, so that you can explore it. A demo in the directory of an earlier demo replaces what that demo
+    made, and nothing else. --store adds to an existing ledger, unless it has bans of other servers. The store in your
+    settings is never touched.
 
     \b
     Example:
@@ -77,14 +77,14 @@ def demo(keep: Path | None, store: str | None) -> None:
 
 
 class _Teller:
-    """What is said: headings, explanations, commands with what they answer."""
+    """Print headings, explanations, and commands with their output."""
 
     def __init__(self, screen: Screen) -> None:
         self.screen = screen
         self._steps = 0
 
     def heading(self, title: str) -> None:
-        """A step of the demo begins."""
+        """Print the heading of a step."""
         self._steps += 1
         rule = self.screen.glyphs.rule
         text = (
@@ -96,16 +96,16 @@ class _Teller:
         self.screen.print(text.append(rule * room, "dim"), Text())
 
     def words(self, text: str) -> None:
-        """An explanation."""
+        """Print an explanation."""
         self.screen.print(Text(text))
         sys.stdout.flush()
 
     def command(self, line: str, prompt: str = "$ ") -> None:
-        """A command as it may be copied: on one line, however long it is."""
+        """Print a command on one line, however long, so that it can be copied."""
         self.screen.console.print(Text(prompt, "dim").append(line, "bold"), soft_wrap=True)
 
     def output(self, text: str, lines: int | None = None) -> None:
-        """What a command answered; so many lines of it, each cut where the screen ends."""
+        """Print the first lines of a command's output, each cut at the screen's width."""
         answered = text.splitlines()
         for line in answered[:lines]:
             cut = Text(line)
@@ -117,11 +117,11 @@ class _Teller:
 
 
 def _wait_for(home: Path) -> None:
-    click.echo(f"another demo is at work in {home}; waiting for it", err=True)
+    click.echo(f"another demo is running in {home}; waiting for it", err=True)
 
 
 def _whole(store: str) -> str:
-    """A store's name that is good in every directory."""
+    """A store's name that is valid in every directory."""
     return store if "://" in store else str(Path(store).absolute())
 
 
@@ -130,7 +130,7 @@ def _whole(store: str) -> str:
 
 def _fill(chosen: Settings, home: Path, installation: Installation, pause: Pause, said: _Teller) -> None:
     with tempfile.TemporaryDirectory(prefix="banledger-") as directory:
-        # The action trusts a spool only where nobody else may write. A checkout often isn't such a place; this is.
+        # The action refuses a spool that others may write to: a checkout may be one, a temporary directory is not.
         work = Path(directory).resolve()
         spool = work / "spool"
         with closing(Recorder(SpoolReader(spool), lambda: _open(chosen), offline_only)) as recorder:
@@ -141,7 +141,7 @@ def _fill(chosen: Settings, home: Path, installation: Installation, pause: Pause
     known = f", {before} known before" if before else ""
     said.words(f"The recorder moved them into the ledger: {done.new} new bans{known}.")
     if not done.new + before:
-        raise BanledgerError(f"of {bans} bans none came into the spool", hint="run it with another TMPDIR")
+        raise BanledgerError(f"none of {bans} bans reached the spool", hint="run it with another TMPDIR")
 
 
 def _open(chosen: Settings) -> Ledger:
@@ -150,7 +150,7 @@ def _open(chosen: Settings) -> Ledger:
     if strangers:
         ledger.close()
         raise BanledgerError(
-            f"that ledger has bans of other servers: {', '.join(strangers[:3])}", hint="name a new one with --store"
+            f"this ledger has bans of other servers: {', '.join(strangers[:3])}", hint="name a new one with --store"
         )
     return ledger
 
@@ -162,12 +162,12 @@ def _ban(home: Path, work: Path, spool: Path, installation: Installation, pause:
     said.words(
         f"fail2ban {installation.version()} reads the auth.log of a server on the internet, {log.lines:,} lines."
     )
-    said.words(f"Its dates are moved: {log.first:%d %b %Y} {said.screen.glyphs.dash} {log.last:%d %b %Y}.")
+    said.words(f"Its dates were moved: {log.first:%d %b %Y} {said.screen.glyphs.dash} {log.last:%d %b %Y}.")
     limits = ", ".join(f"jail {name} after {failures}" for name, failures in replay.JAILS.items())
-    said.words(f"It bans after so many failures: {limits}.")
+    said.words(f"Failures before a ban: {limits}.")
     played = replay.play(home / place.LOG, spool, work / "fail2ban", installation, pause)
     (home / place.SERVER_LOG).write_text(played.log, encoding="utf-8", errors="replace")
-    said.words(f"It made {played.bans} bans in {played.seconds:.1f} s; our action wrote each of them to the spool.")
+    said.words(f"It made {played.bans} bans in {played.seconds:.1f} s; our action wrote each one to the spool.")
     return played.bans
 
 
@@ -178,15 +178,15 @@ def _show_report(reader: LedgerReader, said: _Teller) -> None:
     said.heading("What happened")
     said.command(f"banledger report --since all -n {_LISTED}")
     table.report(stats.report(reader, Query(), time.time(), _LISTED), said.screen)
-    said.words("\nA country is the one that the address is registered in, as its registry says.")
+    said.words("\nA country is the one in which the address is registered, by its registry's data.")
 
 
 def _walk_keys(reader: LedgerReader, said: _Teller) -> Ban:
-    """From a ranking to a set to a hash, in redis-cli's words; the ban that was found there."""
+    """Walk from a ranking to a set to a hash, in redis-cli's commands; return the ban found there."""
     keys = reader.keys
-    said.heading("What that is made of")
+    said.heading("The keys behind it")
     said.words(
-        "Every ban is one hash under an id of its own, and the id stands in sets: one for its address, one for its "
+        "Every ban is one hash under its own id, and sets hold the id: one for its address, one for its "
         "jail, its country, its day. The keys are the same in every store; kv reads them as redis-cli would."
     )
     said.words("\nThe countries, most bans first, are a sorted set:")
@@ -198,12 +198,12 @@ def _walk_keys(reader: LedgerReader, said: _Teller) -> Ban:
     said.words(f"\nThe first four characters of an id, {id_[:4]}, are its month. That makes the key of its hash:")
     _kv(reader, said, "HGETALL", keys.ban(id_))
     [ban] = reader.bans([id_])
-    assert ban is not None  # noqa: S101  # a set has no id without its hash
+    assert ban is not None  # noqa: S101  # every id in a set has a hash
     return ban
 
 
 def _kv(reader: LedgerReader, said: _Teller, *words: str, lines: int | None = None) -> list[str]:
-    """Tell a command and its answer; the answer's strings."""
+    """Print a command and its reply; return the reply's strings."""
     said.command(shlex.join(("banledger", "kv", *words)))
     reply = execute(reader.store(), words)
     said.output(redis_cli.for_terminal(reply), lines)
@@ -225,13 +225,13 @@ def _say_how_to_go_on(store: str, home: Path, ban: Ban, said: _Teller) -> None:
     ):
         said.command(line, prompt="  ")
     said.words(
-        f"\nWhat fail2ban read and said: {place.LOG} and {place.SERVER_LOG} in {home}. To remove that directory:\n"
+        f"\nfail2ban's input and its log: {place.LOG} and {place.SERVER_LOG} in {home}. To remove that directory:\n"
     )
     said.command(f"rm -r {shlex.quote(str(home))}", prompt="  ")
 
 
 def _path_to_us() -> list[str]:
-    """What has to be done before a shell finds us by our name, if anything."""
+    """The command that makes a shell find `banledger`, if one is needed."""
     us = Path(sys.argv[0]).absolute()
     if us.name != "banledger":
         us = Path(sys.executable).with_name("banledger")

@@ -1,4 +1,4 @@
-"""The directory that an embedded ledger lies in."""
+"""The directory of an embedded ledger."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from banledger.stores.connect import is_server
 
 
 def check_directory(store: str) -> None:
-    """Look for it before the ledger is opened to write. Raises StoreUnavailable that names it, if it is missing."""
+    """Check that it exists before the ledger is opened to write. Raises StoreUnavailable if it is missing."""
     if is_server(store):
         return
     directory = Path(store.removeprefix("sqlite://")).parent

@@ -1,4 +1,4 @@
-"""The settings of a command, and a word about variables that nothing reads."""
+"""The settings of a command, and warnings about unknown variables."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ _NOT_SETTINGS = ("BANLEDGER_CONFIG", "BANLEDGER_IMPORT_URL", "BANLEDGER_FAIL2BAN
 
 
 def load(flags: Mapping[str, str | None]) -> "Settings":
-    """See `settings.load`. Says on stderr which variables of ours have a wrong name."""
+    """See `settings.load`. Warns on stderr about unknown BANLEDGER_ variables."""
     from banledger import settings
 
     for line in misnamed(os.environ):
@@ -22,7 +22,7 @@ def load(flags: Mapping[str, str | None]) -> "Settings":
 
 
 def misnamed(environment: Mapping[str, str]) -> Iterator[str]:
-    """A line for each variable that begins like ours and is none, with the nearest right name."""
+    """One line for each unknown BANLEDGER_ variable, with the nearest known name."""
     from banledger.settings import ENVIRONMENT, TABLE
 
     known = [*(setting.variable for setting in TABLE), *_NOT_SETTINGS]

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 @click.command(name="import")
 @click.argument("url", metavar="URL", envvar="BANLEDGER_IMPORT_URL")
-@click.option("--server", required=True, metavar="LABEL", help="The server label that the bans get.")
-@click.option("--dry-run", is_flag=True, help="Only count.")
+@click.option("--server", required=True, metavar="LABEL", help="Server label for the bans.")
+@click.option("--dry-run", is_flag=True, help="Only count; write nothing.")
 @options.spool_option
 @click.option("--config", metavar="FILE", help="Settings file instead of /etc/banledger/banledger.toml.")
 def import_(url: str, server: str, dry_run: bool, spool: str | None, config: str | None) -> None:
-    """Bring in the bans that a predecessor of this program kept in Redis (keys f2b:*), and its whois (cidr:*).
+    """Import the bans that a predecessor of this program kept in Redis (keys f2b:*), and its whois data (cidr:*).
 
-    They go to the spool, as if fail2ban had just made them, and the recorder puts them into the ledger. Nothing in
-    the source is changed. Bans have the time they had; importing them twice, or again after an interruption, imports
-    them once. Which server's they were the source doesn't know: --server says. Run this as the user that fail2ban runs
-    as (root). A URL with a password may come from BANLEDGER_IMPORT_URL instead.
+    The bans go to the spool like new ones, and the recorder records them. The source is not changed. Bans keep their
+    time; importing them twice, or again after an interruption, records them once. The source does not say which server
+    made the bans: --server does. Run this as the user that fail2ban runs as (root). A URL with a password may come from
+    BANLEDGER_IMPORT_URL instead.
 
     \b
     Example:
@@ -48,7 +48,7 @@ def import_(url: str, server: str, dry_run: bool, spool: str | None, config: str
 
 
 def _keep_secret(url: str) -> None:
-    """A password in an argument can be read by everybody."""
+    """Refuse a password in an argument: everybody can read it."""
     from click.core import ParameterSource
 
     from banledger.settings import without_password
@@ -80,10 +80,10 @@ def _say(summary: "Summary", *, dry_run: bool) -> None:
     from banledger.report.formats.escape import visible
 
     click.echo(f"{_number(summary.found, 'ban')} found")
-    done = "could be imported" if dry_run else "written to the spool; the recorder tells which of them are new"
+    done = "could be imported" if dry_run else "written to the spool; the recorder counts the new ones"
     click.echo(f"{summary.written:,} {done}")
     if summary.without_country:
-        click.echo(f"{summary.without_country:,} of them name no country: it is looked up as for any ban")
+        click.echo(f"{summary.without_country:,} of them have no country: it is looked up as for any ban")
     for reason, count in summary.skipped.most_common(20):
         click.echo(f"{count:,} skipped: {visible(reason)}")
     if summary.networks or summary.refused:

@@ -12,7 +12,7 @@ from banledger.cli import options, session
 @options.store_options
 @click.argument("words", metavar="COMMAND [ARG]...", nargs=-1, required=True)
 def kv(words: tuple[str, ...], raw: bool | None, store: str | None, prefix: str | None, config: str | None) -> None:
-    """Read the ledger's keys on any engine, with the commands and the output of redis-cli.
+    """Read the ledger's keys on any store, with the commands and the output of redis-cli.
 
     \b
     HGETALL HGET HMGET HKEYS HVALS HLEN HEXISTS                          hashes
@@ -21,7 +21,7 @@ def kv(words: tuple[str, ...], raw: bool | None, store: str | None, prefix: str 
     ZSCORE ZMSCORE ZCARD ZCOUNT
     TYPE EXISTS KEYS SCAN DBSIZE PING
 
-    Options go before COMMAND. Whatever would write is refused. An error reply is printed as redis-cli prints it, and
+    Options go before COMMAND. Commands that write are refused. An error reply is printed as redis-cli prints it, and
     the exit code is 1.
 
     \b

@@ -1,8 +1,8 @@
-"""The command line: one command a file, loaded when it is asked for.
+"""The command line: one command per file, imported when it runs.
 
-Rules of its voice. Data goes to stdout, talk to stderr. An error is `error: what` and `hint: what to do`, each one
-line, and an exit code of `errors.py`; what nobody foresaw is a traceback. A pipe that closes and Ctrl-C are quiet.
-What becomes of output that can't be written: see `banledger.cli.streams`.
+Rules for output. Data goes to stdout, messages to stderr. An error is `error: what` and `hint: what to do`, one line
+each, and an exit code of `errors.py`; an unexpected error is a traceback. A closed pipe and Ctrl-C are quiet.
+For output that can't be written, see `banledger.cli.streams`.
 """
 
 import atexit
@@ -20,23 +20,23 @@ from banledger.errors import EXIT_CODES, BanledgerError
 _INTERRUPTED = 130
 
 COMMANDS = {
-    "record": "the service: take bans from the spool into the ledger",
-    "report": "what happened: totals, bans per day, who, from where, when",
+    "record": "the service: record bans from the spool in the ledger",
+    "report": "what happened: totals, bans per day, countries, addresses",
     "top": "the addresses, countries, jails, users ... with most bans",
     "bans": "bans one by one, newest first",
     "show": "everything about an address, a network or one ban",
-    "whois": "whose network an address is in, from the ledger or its registry",
+    "whois": "the network of an address, from the ledger or its registry",
     "kv": "read the keys themselves, as redis-cli would",
-    "demo": "a fail2ban, attacks and a ledger, all temporary",
+    "demo": "a temporary fail2ban, a log of attacks, and their ledger",
     "store": "copy a ledger to another store, check it, rebuild it",
-    "import": "bring in the bans that another record holds",
+    "import": "import the bans of a predecessor",
     "action": "about the fail2ban action",
 }
 """Every command with its line in the help. Command `x` is the function `x` of `banledger.cli.x`."""
 
-_NAMES = {"import": "import_"}  # where the command's own is a word of Python's
+_NAMES = {"import": "import_"}  # where the command's name is a keyword of Python
 
-_HELP = """The record of every ban that fail2ban makes: who, when, by which jail, from where.
+_HELP = """The record of every ban that fail2ban makes: address, time, jail, country.
 
 \b
 Example:
@@ -60,7 +60,7 @@ def _again(error: type[BanledgerError] | None) -> str:
 
 
 class _Commands(click.Group):
-    """A group that imports a command when it is run, and none of them to list them."""
+    """A group that imports a command only when it runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -89,8 +89,8 @@ def commands() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command that the arguments name; the exit code. What it printed is written when this returns."""
-    atexit.register(gc.freeze)  # the interpreter ends sooner if it need not look at every object once more
+    """Run the command that the arguments name; return the exit code. Its output is written when this returns."""
+    atexit.register(gc.freeze)  # faster exit: skip the last garbage collection
     try:
         _invoke(list(arguments) or ["--help"])
     except click.exceptions.Exit as done:
@@ -105,7 +105,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _invoke(arguments: list[str]) -> None:
-    """Run it. Output that can't be written is an error of the command, also if that comes to light at its end."""
+    """Run it. Output that can't be written is an error of the command, even if it shows only at the end."""
     try:
         if not _completes():
             with commands.make_context("banledger", arguments) as context:
@@ -115,7 +115,7 @@ def _invoke(arguments: list[str]) -> None:
 
 
 def _completes() -> bool:
-    """Whether a shell asked for completions (click's protocol); they are printed."""
+    """Print completions if a shell asked for them (click's protocol); return whether it did."""
     if not (instruction := os.environ.get("_BANLEDGER_COMPLETE")):
         return False
     from click.shell_completion import shell_complete
@@ -135,7 +135,7 @@ def _usage(error: click.ClickException) -> int:
 
 
 def tell(error: BanledgerError) -> int:
-    """Print an error; its exit code."""
+    """Print an error; return its exit code."""
     _talk(str(error), error.hint)
     return error.exit_code
 

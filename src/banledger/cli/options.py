@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _LEDGER = (
-    click.option("--store", metavar="PATH|URL", help="The ledger: the path of an embedded one, or a URL."),
-    click.option("--prefix", metavar="TEXT", help="What every key of the ledger begins with."),
+    click.option(
+        "--store", metavar="PATH|URL", help="The store of the ledger: the path of an embedded ledger, or a URL."
+    ),
+    click.option("--prefix", metavar="TEXT", help="Prefix of every key of the ledger."),
     click.option("--config", metavar="FILE", help="Settings file instead of /etc/banledger/banledger.toml."),
 )
 
@@ -20,18 +22,23 @@ _FILTERS = (
     click.option(
         "--since",
         metavar="WHEN",
-        help="From when on: 7d 2w 3m 1y (whole days, with today), 24h, 2026-11-01, 2026-11, 2026, "
+        help="Start: 7d 2w 3m 1y (whole days, with today), 24h, 2026-11-01, 2026-11, 2026, "
         "'2026-11-01 14:00', today, yesterday, all.",
     ),
-    click.option("--until", metavar="WHEN", help="Until when; a day, month or year is meant with all of it."),
+    click.option("--until", metavar="WHEN", help="End; a day, month or year is included as a whole."),
     click.option("--jail", multiple=True, metavar="NAME", help="Bans by this jail."),
     click.option(
-        "--country", multiple=True, metavar="CODE", help="Bans from there: CN, XX (unknown) or private (addresses)."
+        "--country",
+        multiple=True,
+        metavar="CODE",
+        help="Bans from this country: CN, XX (unknown) or private (addresses).",
     ),
-    click.option("--ip", multiple=True, metavar="ADDR|CIDR", help="Bans of this address, or of all in this network."),
-    click.option("--asn", multiple=True, metavar="NUMBER", help="Bans of this autonomous system's addresses."),
+    click.option(
+        "--ip", multiple=True, metavar="ADDR|CIDR", help="Bans of this address, or of all addresses in this network."
+    ),
+    click.option("--asn", multiple=True, metavar="NUMBER", help="Bans of addresses of this autonomous system."),
     click.option("--server", multiple=True, metavar="LABEL", help="Bans by this server."),
-    click.option("--user", multiple=True, metavar="NAME", help="Bans where this user name was tried."),
+    click.option("--user", multiple=True, metavar="NAME", help="Bans in which this user name was tried."),
 )
 
 _FORMATS = (
@@ -45,7 +52,7 @@ def store_options(function: _Function) -> _Function:
     return _with(_LEDGER, function)
 
 
-spool_option = click.option("--spool", metavar="DIR", help="The directory the action writes to.")
+spool_option = click.option("--spool", metavar="DIR", help="The directory that the action writes to.")
 
 
 def filters(function: _Function) -> _Function:

@@ -1,4 +1,4 @@
-"""Where this recorder runs: its name for people, what tells it from a clone, and where it keeps what must stay."""
+"""Where this recorder runs: its display name, its identity among clones, its state directory."""
 
 import os
 import socket
@@ -13,16 +13,16 @@ _LONGEST_HOST = 64
 _ANYWHERE = (
     (socket.AF_INET, "192.0.2.1"),
     (socket.AF_INET6, "2001:db8::1"),
-)  # documentation addresses: choosing a route to one sends nothing
+)  # documentation addresses: connecting a UDP socket sends nothing
 
 
 def recorder_name() -> str:
-    """Host, address, boot and process of this recorder. Clones often differ in no more than the last three."""
+    """Host, address, boot and process of this recorder. Clones often differ only in the last three."""
     return f"{_host()} ({', '.join([*_address(), *_boot(), f'pid {os.getpid()}'])})"
 
 
 def place_of(spool: str) -> str:
-    """What the recorder of a spool has in common with a command that is run beside it, and seldom with a clone.
+    """Values that the recorder of a spool shares with a command run beside it, and rarely with a clone.
 
     Not the boot: the service's sandbox hides it.
     """
@@ -30,7 +30,7 @@ def place_of(spool: str) -> str:
 
 
 def state(folder: str) -> Path | None:
-    """A directory to keep things in across restarts, perhaps not made yet; None: there is no place for it."""
+    """A directory for state that survives restarts; it may not exist yet. None: there is no place for it."""
     home = state_directory() or _STATE
     return home / folder if home.is_dir() else None
 
@@ -47,7 +47,7 @@ def _boot() -> list[str]:
 
 
 def _address() -> list[str]:
-    """This host's address on its way out, if there is one."""
+    """This host's outgoing address, if there is one."""
     for family, anywhere in _ANYWHERE:
         with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((anywhere, 9))

@@ -1,4 +1,4 @@
-"""Progress of long work on stderr: bars on a terminal, else nothing, so that cron has no mail to send."""
+"""Progress of long work on stderr: bars on a terminal, otherwise nothing, so that cron sends no mail."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ _SILENT_S = 0.5
 
 
 class ProgressBars:
-    """A `Progress` with a bar for each kind of work, after half a second. Used as a context; bars go at its end."""
+    """A `Progress` with a bar for each kind of work, shown after half a second. A context; bars vanish at its end."""
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
@@ -29,7 +29,7 @@ class ProgressBars:
             self._bars.stop()
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """So much of it is done."""
+        """Show how much is done."""
         if not self._terminal or time.monotonic() < self._show_at:
             return
         if self._bars is None:
@@ -41,7 +41,7 @@ class ProgressBars:
         self._bars.update(task, completed=done, total=total or None)
 
     def say(self, what: str) -> None:
-        """Say once what the work waits for, also where there is no terminal."""
+        """Say once what the work waits for, even without a terminal."""
         if self._terminal:
             self(what, 0, 0)
         elif what not in self._said:

@@ -38,17 +38,15 @@ _log = logging.getLogger("banledger")
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Move what the spool holds into the ledger and end.")
-@click.option(
-    "--adopt", metavar="LABEL", help="Let this machine's bans bear the label that another machine's had, and end."
-)
+@click.option("--once", is_flag=True, help="Record what the spool holds, and exit.")
+@click.option("--adopt", metavar="LABEL", help="Take over a server label that another machine has recorded, and exit.")
 @spool_option
 @store_options
 def record(once: bool, adopt: str | None, spool: str | None, **flags: str | None) -> None:
-    """Record the bans that the fail2ban action leaves in the spool.
+    """Record the bans that the fail2ban action writes to the spool.
 
-    Runs in the foreground until SIGTERM or SIGINT; SIGHUP reads the settings again. Talks to systemd
-    (readiness, watchdog) where it is started by it. Needs no privileges beyond the spool and the ledger.
+    Runs in the foreground until SIGTERM or SIGINT; SIGHUP reads the settings again. Notifies systemd (readiness,
+    watchdog) if systemd started it. Needs access to the spool and the ledger, and no other privileges.
 
     \b
     Example:
@@ -69,13 +67,13 @@ def record(once: bool, adopt: str | None, spool: str | None, **flags: str | None
 
 
 def _allow_many_files() -> None:
-    """Every jail has a live segment: take as many descriptors as this process may have."""
+    """Raise the limit of open files to its maximum: every jail has an open segment."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def collect_rarely() -> None:
-    """A batch leaves many objects and no cycles: looking for some would take a tenth of the time."""
+    """Collect garbage less often: a batch leaves many objects and no cycles, and a search takes a tenth of the time."""
     gc.freeze()
     gc.set_threshold(50_000)
 
@@ -103,14 +101,14 @@ def _recorder(chosen: Settings, *, keep: bool = True) -> Recorder:
 
 
 def _memory(chosen: Settings) -> Memory:
-    """The memory of this store. It is kept across restarts if the service has a state directory."""
+    """The recorder's memory of this store. It survives restarts if the service has a state directory."""
     state = systemd.state_directory()
     store = f"{settings.without_password(chosen.store)}#{chosen.prefix}"
     return Memory(state / FILE if state else None, store)
 
 
 def _drain(chosen: Settings) -> None:
-    """Record what is there and say so. Raises LabelTaken if something had to be left."""
+    """Record what is there and print the counts. Raises LabelTaken if lines had to stay in the spool."""
     recorder = _recorder(chosen, keep=False)
     try:
         _say(recorder.drain(time.time()), recorder.skipped)
@@ -127,7 +125,7 @@ def _adopt(chosen: Settings, label: str) -> None:
             ledger.labels.adopt(label, place.place_of(chosen.spool), place.recorder_name())
             click.echo(f"this machine now records server label {label!r}")
         else:
-            click.echo("an embedded ledger has one machine: there is nothing to adopt")
+            click.echo("an embedded ledger belongs to one machine: there is no label to take over")
     finally:
         ledger.close()
 
@@ -140,7 +138,7 @@ def _say(done: Recorded, skipped: int) -> None:
 
 
 class _Signals:
-    """SIGTERM, SIGINT and SIGHUP as state that a wait can be cut short by. See recorder.Until."""
+    """SIGTERM, SIGINT and SIGHUP as state; a signal ends a wait. See recorder.Until."""
 
     def __init__(self) -> None:
         self.stopped = self.reload = self.ending = False
@@ -162,7 +160,7 @@ class _Signals:
             os.read(self._wake, 512)
 
     def take_reload(self) -> bool:
-        """Whether it was SIGHUP that stopped the loop; if so, it may begin again."""
+        """Whether SIGHUP stopped the loop; if so, the loop may start again."""
         if self.ending or not self.reload:
             return False
         self.stopped = self.reload = False
@@ -189,12 +187,12 @@ def _reloaded(chosen: Settings, flags: Mapping[str, str | None]) -> Settings:
     try:
         return settings.load(flags)
     except BanledgerError as error:
-        _log.error("%s; going on with the settings from before", error)
+        _log.error("%s; keeping the previous settings", error)
         return chosen
 
 
 class _Priority(logging.Formatter):
-    """Prefix for the journal, sd-daemon(3)."""
+    """Add the journal's priority prefix, sd-daemon(3)."""
 
     _PREFIX: ClassVar = {logging.ERROR: "<3>", logging.WARNING: "<4>", logging.INFO: "<6>"}
 
@@ -203,7 +201,7 @@ class _Priority(logging.Formatter):
 
 
 class _Log(logging.StreamHandler[TextIO]):
-    """Drop log lines that cannot be written; recording goes on."""
+    """Drop log lines that can't be written; recording continues."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """See logging.Handler.emit."""

@@ -14,7 +14,12 @@ _DEFAULT = "30d"
 @click.command(name="report")
 @options.filters
 @click.option(
-    "-n", "count", type=click.IntRange(1, 100_000), default=10, show_default=True, help="How many of each to list."
+    "-n",
+    "count",
+    type=click.IntRange(1, 100_000),
+    default=10,
+    show_default=True,
+    help="How many values to list per section.",
 )
 @options.formats
 @options.store_options
@@ -23,8 +28,8 @@ def report(
 ) -> None:
     """What happened: totals, bans per day, countries, addresses, jails, user names, hours.
 
-    Without --since and --until it is about the last 30 days; `--since all` is about everything. Days and hours are
-    those of the ledger's time zone. Several values of one filter mean any of them; different filters must all hold.
+    Without --since and --until it covers the last 30 days; `--since all` covers everything. Days and hours are in the
+    ledger's time zone. Several values of one filter mean any of them; different filters must all match.
 
     \b
     Example:

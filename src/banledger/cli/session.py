@@ -1,4 +1,4 @@
-"""What every reading command opens: the ledger that the flags name, the question they ask, progress on stderr."""
+"""What every reading command needs: the ledger that the flags name, the query, progress on stderr."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -29,11 +29,11 @@ def ledger(store: str | None, prefix: str | None, config: str | None) -> "Iterat
 
 
 def _warn_of_damage(keys: "Mapping[str, str]") -> None:
-    """One line, whatever was left out of the answer."""
+    """Warn in one line about damaged data that was left out of the answer."""
     if keys:
         key, why = next(iter(keys.items()))
         more = f", and {len(keys) - 1} more" if len(keys) > 1 else ""
-        _warn(f"left out: {key} is damaged: {why}{more} (banledger store check names all, store rebuild mends it)")
+        _warn(f"left out: {key} is damaged: {why}{more} (banledger store check names all, store rebuild repairs it)")
 
 
 def _warn(message: str) -> None:
@@ -43,9 +43,9 @@ def _warn(message: str) -> None:
 
 
 def query(reader: "LedgerReader", now: float, options: dict[str, Any], since: str | None = None) -> "Query":
-    """The question behind the options of `filters`; `since` where none of --since and --until is given.
+    """The query that the options of `filters` make; `since` applies if neither --since nor --until is given.
 
-    Says on stderr which jails, servers and countries the ledger does not have.
+    Warns on stderr about jails, servers and countries that the ledger does not have.
     """
     from banledger.report.query import Query, addresses, countries, span, systems
     from banledger.report.unknown import unknown

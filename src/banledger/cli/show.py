@@ -18,12 +18,12 @@ from banledger.cli.progress import ProgressBars
 def show(
     what: str, store: str | None, prefix: str | None, config: str | None, as_json: bool, as_csv: bool, count: int
 ) -> None:
-    """Everything the ledger has of an address, a network, a ban's id, or other text that fail2ban banned.
+    """Show everything the ledger has about an address, a network, a ban's id, or other text that fail2ban banned.
 
-    Of an address: its bans and those of networks that it lies in. Of a network: bans of all addresses and networks
-    inside it and of networks around it. Of a ban's id: that ban with the log lines that led to it. Each ban says how
-    it stands now: banned until when or for ever, ran out, lifted, gone (fail2ban holds it no longer), or not in force
-    because its fail2ban or jail stopped.
+    For an address: its bans and those of networks around it. For a network: bans of all addresses and networks inside
+    it and of networks around it. For a ban's id: that ban with the log lines that led to it. Each ban has a state:
+    banned until a time or for ever, ran out, lifted, gone (fail2ban no longer holds it), or not in force because its
+    fail2ban or jail stopped.
 
     \b
     Example:

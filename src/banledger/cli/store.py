@@ -1,4 +1,4 @@
-"""`banledger store`: a ledger as a whole."""
+"""`banledger store`: copy, check and rebuild a whole ledger."""
 
 import sys
 import time
@@ -40,10 +40,10 @@ def store() -> None:
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
 @store_options
 def check(as_json: bool, store: str | None, prefix: str | None, config: str | None) -> None:
-    """Is the ledger whole? Derives everything from the bans again and compares.
+    """Check whether the ledger is whole: derive all entries from the bans again and compare.
 
-    Prints the faults, one a line; exit code 9 if there are any. It reads all of the ledger. A ban that is recorded
-    meanwhile may look like a fault: to be sure, stop the recorder (bans wait in the spool).
+    Prints the faults, one per line; exit code 9 if there are any. Reads the whole ledger. A ban that is recorded
+    during the check may look like a fault: to be sure, stop the recorder (bans wait in the spool).
 
     \b
     Example:
@@ -72,10 +72,10 @@ def check(as_json: bool, store: str | None, prefix: str | None, config: str | No
 @store.command(name="copy")
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
-@click.option("--prefix", metavar="TEXT", help="What every key of the ledger begins with.")
-@click.option("--to-prefix", metavar="TEXT", help="What every key of the copy begins with. [default: the same]")
+@click.option("--prefix", metavar="TEXT", help="Prefix of every key of the ledger.")
+@click.option("--to-prefix", metavar="TEXT", help="Prefix of every key of the copy. [default: the same]")
 @click.option("--to-password-file", metavar="FILE", help="Password for TO. [default: password_file, for both]")
-@click.option("--prune", is_flag=True, help="Take bans out of TO that FROM no longer has.")
+@click.option("--prune", is_flag=True, help="Remove bans from TO that FROM no longer has.")
 @click.option("--config", metavar="FILE", help="Settings file instead of /etc/banledger/banledger.toml.")
 def copy(
     source: str,
@@ -86,11 +86,11 @@ def copy(
     prune: bool,
     config: str | None,
 ) -> None:
-    """Bring TO to the state of FROM, on any two stores (paths or URLs), and verify it.
+    """Copy the ledger FROM to TO, on any two stores (paths or URLs), and verify the copy.
 
-    TO must be empty, or an earlier copy of this very ledger that no recorder has written to. Copying again brings
-    what has changed since; what FROM no longer has stays in TO unless --prune is given. It may be interrupted and
-    run again. Exit code 9 if TO is not what FROM is in the end.
+    TO must be empty, or an earlier copy of the same ledger that no recorder has written to. Copying again copies the
+    changes since; what FROM no longer has stays in TO unless --prune is given. It may be interrupted and run again.
+    Exit code 9 if TO differs from FROM in the end.
 
     To move: copy while the recorder runs, stop it, copy again, change `store` in the settings, start it.
 
@@ -115,19 +115,19 @@ def copy(
     click.echo(_copied(done))
     _print(wrong)
     if wrong:
-        raise LedgerFaulty("the copy is not what its source is", hint=f"{_STOP}: copy again (--prune?)")
-    click.echo("verified: the copy is what its source is")
+        raise LedgerFaulty("the copy differs from its source", hint=f"{_STOP}: copy again (--prune?)")
+    click.echo("verified: the copy equals its source")
 
 
 @store.command(name="rebuild")
 @store_options
 def rebuild(store: str | None, prefix: str | None, config: str | None) -> None:
-    """Make everything but the bans themselves anew from them: sets, tallies, rankings.
+    """Derive all sets, tallies and rankings from the bans again.
 
-    Mends one thing in the bans: user names that earlier versions recorded as one, "['root', 'pi']".
+    Repairs one thing in the bans: user names that earlier versions recorded as one name, "['root', 'pi']".
 
-    An embedded ledger refuses while its recorder runs: stop that first (bans wait in the spool). On a server recorders
-    wait by themselves, and a second rebuild is refused. Readers are served meanwhile. It may be interrupted and run
+    An embedded ledger refuses while its recorder runs: stop the recorder first (bans wait in the spool). On a server
+    recorders wait by themselves, and a second rebuild is refused. Reports keep working. It may be interrupted and run
     again. Ends with a check; exit code 9 if faults are left.
 
     \b
@@ -136,7 +136,7 @@ def rebuild(store: str | None, prefix: str | None, config: str | None) -> None:
     """
     settings = _settings({"store": store, "prefix": prefix, "config": config})
     with suppress(LedgerOlder), _existing(_NAME_IT), _source(settings):
-        pass  # there is a ledger, and it is one
+        pass  # raises if there is no ledger
     with _target(settings) as ledger, ProgressBars() as progress:
         from banledger.ledger.check import check as faults
         from banledger.ledger.rebuild import rebuild as rebuilding
@@ -162,7 +162,7 @@ def _settings(flags: dict[str, str | None], password_file: str | None = None) ->
 
 @contextmanager
 def _existing(hint: str) -> "Iterator[None]":
-    """A ledger that has to be there: where there is none, a recorder that is started would not help."""
+    """A ledger that must exist; the hint names the flags, since starting a recorder would not help."""
     try:
         yield
     except LedgerMissing as error:
@@ -184,7 +184,7 @@ def _source(settings: "Settings") -> "Iterator[CopyEnd]":
 
 @contextmanager
 def _target(settings: "Settings") -> "Iterator[Target]":
-    """The bare engine: a recorder's `Ledger` would make the copy its own."""
+    """The bare engine: a recorder's `Ledger` would take ownership of the copy."""
     from banledger.cli.directory import check_directory
     from banledger.ledger.copy import Target
     from banledger.ledger.keys import Keyspace
@@ -214,9 +214,9 @@ def _copied(done: "Copied") -> str:
 def _rebuilt(done: "Rebuilt") -> str:
     unreadable = f"; {_number(done.unreadable, 'damaged key')} put into quarantine" if done.unreadable else ""
     unreadable += f"; {_number(done.repaired, 'damaged hash', 'es')} mended" if done.repaired else ""
-    unreadable += f"; {_number(done.removed, 'key')} of rubbish removed" if done.removed else ""
+    unreadable += f"; {_number(done.removed, 'key')} of invalid data removed" if done.removed else ""
     mended = f"; user names of {_number(done.mended, 'restored ban')} mended" if done.mended else ""
-    return f"made anew from {_number(done.bans, 'ban')} and {_number(done.gaps, 'gap')}{unreadable}{mended}"
+    return f"rebuilt from {_number(done.bans, 'ban')} and {_number(done.gaps, 'gap')}{unreadable}{mended}"
 
 
 def _print(lines: Iterable[str]) -> None:

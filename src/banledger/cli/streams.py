@@ -1,16 +1,16 @@
-"""stdout and stderr of a command, and what becomes of it when they can't be written.
+"""stdout and stderr of a command, and what happens when they can't be written.
 
-Theory of operation. `guard` puts streams in the place of Python's own. They end in one `write` for each descriptor,
-and whatever goes wrong is decided there, whoever printed and however (click, rich, the flush at the end):
+Theory of operation. `guard` replaces Python's streams. Everything that prints (click, rich, the flush at the end) goes
+through one `write` per descriptor, and errors are handled there:
 
-- The reader of a pipe has gone, on stdout or stderr: `ReaderGone` ends the process with exit code 141 and without a
-  word, as SIGPIPE would. (SIGPIPE itself stays ignored: it would kill the service when a store closes a connection.)
-- stdout can't be written for another reason: `OutputError`, an error as any other.
-- stderr can't be written for another reason: that can't be said anywhere, so what was said is dropped.
+- The reader of a pipe has gone, on stdout or stderr: `ReaderGone` ends the process silently with exit code 141, as
+  SIGPIPE would. (SIGPIPE itself stays ignored: it would kill the service when a store closes a connection.)
+- stdout can't be written for another reason: `OutputError`, an error like any other.
+- stderr can't be written for another reason: there is no place to report it, so the output is dropped.
 
-A stream raises once; then the process is ending, or it is the service, which goes on whatever becomes of its log.
-A descriptor that is closed at the start is opened on /dev/null, or the ledger might become descriptor 1. stdout gets
-it for reading, so that writing to it still fails.
+A stream raises once; then the process ends, or it is the service, which continues without its log. A descriptor that
+is closed at the start is opened on /dev/null, or the ledger might become descriptor 1. stdout is opened for reading, so
+that writing to it still fails.
 """
 
 import io
@@ -23,7 +23,7 @@ TYPE_CHECKING = False  # as typing has it, without the import
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-_SIGPIPE = 141  # as a shell sees it: 128 + 13
+_SIGPIPE = 141  # as a shell reports SIGPIPE: 128 + 13
 
 
 class ReaderGone(SystemExit):
@@ -31,14 +31,14 @@ class ReaderGone(SystemExit):
 
 
 class _Guarded(io.FileIO):
-    """A descriptor to write to. `data`: it is stdout, where nothing may be lost in silence."""
+    """A descriptor to write to. `data`: it is stdout, where no loss may be silent."""
 
     def __init__(self, descriptor: int, *, data: bool) -> None:
         super().__init__(descriptor, "w", closefd=False)
         self._data, self._failed = data, False
 
     def write(self, content: "ReadableBuffer", /) -> int:
-        """Write some of it; how many bytes. Raises ReaderGone or OutputError, once."""
+        """Write some of it; return how many bytes. Raises ReaderGone or OutputError, once."""
         try:
             return self._write_some(content)
         except OSError as error:
@@ -49,7 +49,7 @@ class _Guarded(io.FileIO):
 
     def _write_some(self, content: "ReadableBuffer") -> int:
         written: int | None
-        while (written := super().write(content)) is None:  # somebody made it non-blocking, and it is full
+        while (written := super().write(content)) is None:  # another process made it non-blocking, and it is full
             import select
 
             select.select([], [self], [])
@@ -63,7 +63,7 @@ class _Guarded(io.FileIO):
 
 
 def guard() -> None:
-    """Put guarded streams in the place of stdout and stderr. What their encoding lacks is written as an escape."""
+    """Replace stdout and stderr by guarded streams. Characters that their encoding lacks are written as escapes."""
     for descriptor, mode in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
         _occupy(descriptor, mode)
     sys.stdout = _text(_Guarded(1, data=True), sys.stdout)
@@ -71,7 +71,7 @@ def guard() -> None:
 
 
 def _occupy(descriptor: int, mode: int) -> None:
-    """Open /dev/null there if nothing is; lower ones are open, so it gets this number."""
+    """Open /dev/null if the descriptor is closed; lower ones are open, so it gets this number."""
     try:
         os.fstat(descriptor)
     except OSError:
@@ -79,7 +79,7 @@ def _occupy(descriptor: int, mode: int) -> None:
 
 
 def _text(raw: _Guarded, before: "io.TextIOWrapper | object | None") -> io.TextIOWrapper:
-    """A text stream with the encoding and buffering that Python chose for the one before; None: it was closed."""
+    """A text stream with the encoding and buffering of the stream it replaces; None: it was closed."""
     eager = getattr(before, "line_buffering", False) or getattr(before, "write_through", False)
     return io.TextIOWrapper(
         io.BufferedWriter(raw), getattr(before, "encoding", None), "backslashreplace", line_buffering=eager

@@ -30,8 +30,8 @@ def top(
     """The values of DIMENSION with most bans.
 
     DIMENSION is ip, country, network, asn (autonomous system), org (organisation), jail, server, user, hour, day or id
-    (what was banned, where that is no address). Networks, systems and organisations are those that whois knows.
-    Without --since and --until it is about the last 30 days; `--since all` is about everything. A ban where several
+    (what was banned, if it is not an address). Networks, systems and organisations come from whois.
+    Without --since and --until it covers the last 30 days; `--since all` covers everything. A ban in which several
     user names were tried counts for each of them.
 
     \b

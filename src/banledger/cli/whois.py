@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.command(name="whois")
 @click.argument("what", metavar="ADDR|CIDR")
-@click.option("--refresh", is_flag=True, help="Ask the registry again, whatever the ledger knows.")
+@click.option("--refresh", is_flag=True, help="Ask the registry even if the ledger has an answer.")
 @options.formats
 @click.option("--raw", is_flag=True, help="The registry's whole answer (JSON).")
 @options.spool_option
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 def whois(
     what: str, refresh: bool, as_json: bool, as_csv: bool, raw: bool, spool: str | None, **flags: str | None
 ) -> None:
-    """Whose network an address is in: name, country, organisation, autonomous system, and who takes complaints.
+    """Show the network of an address: name, country, organisation, autonomous system, abuse mailbox.
 
-    From the ledger, if it knows: the answer says from where, how old it is, and whether somebody asked about this part
-    of the network (proven) or about one near by (inherited). Else, and with --refresh, its registry is asked; if you
-    are root (or whoever fail2ban runs as), the answer is kept for the ledger. Private addresses are never asked about,
-    and nobody is if the setting whois.enabled is false.
+    The answer comes from the ledger if it has one, with its source and age, and whether this part of the network was
+    looked up (proven) or one near it (inherited). Otherwise, or with --refresh, the registry is asked; if you are root
+    (or the user that fail2ban runs as), the answer is kept for the ledger. Private addresses are never looked up, and
+    no registry is asked if the setting whois.enabled is false.
 
     \b
     Example:

@@ -1,7 +1,7 @@
-"""The demo without its words: a real log through a real fail2ban into a ledger.
+"""The demo's machinery: a real log through a real fail2ban into a ledger. Its output is in `cli.demo`.
 
 demo/auth.log.gz ──► authlog.moved ──► replay.play ──► spool ──► the recorder ──► ledger
                                             │
                                  place.claimed, signals.postponed:
-                                 nothing outside, nothing left behind
+                                 touches nothing outside, leaves nothing behind
 """

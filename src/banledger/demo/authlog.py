@@ -1,7 +1,7 @@
-"""The demo's log, with its dates moved so that it ends now. Pure but for reading the package's data.
+"""The demo's log, with its dates moved so that it ends now. Pure except for reading the package's data.
 
-Its lines begin with `Mar 27 13:06:56`, as syslog writes them: local time, and no year. fail2ban takes the latest year
-that doesn't put a line into the future, so what is moved over a New Year comes out right.
+Its lines begin with `Mar 27 13:06:56`, as syslog writes them: local time, and no year. fail2ban assumes the latest year
+that doesn't put a line into the future, so a log moved over a New Year is read correctly.
 """
 
 import gzip
@@ -13,7 +13,7 @@ from importlib.resources import files
 from msgspec import Struct
 
 YEAR = 2017
-"""A year that the shipped log may be of: it says none, and from March on none matters."""
+"""A year for the shipped log, which has none: from March on the year makes no difference."""
 
 _MONTHS = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 _DAY = timedelta(days=1)
@@ -21,7 +21,7 @@ _STAMP = re.compile(rb"(?m)^([A-Z][a-z][a-z]) ([ 0-3]\d) (\d\d):(\d\d):(\d\d)")
 
 
 class AuthLog(Struct, frozen=True):
-    """A log as it is to be written, its number of lines, and the local days that it begins and ends on."""
+    """A log's text, its number of lines, and its first and last local day."""
 
     text: bytes
     lines: int
@@ -30,7 +30,7 @@ class AuthLog(Struct, frozen=True):
 
 
 def shipped(now: datetime) -> AuthLog:
-    """The log that comes with the package, moved to end within the day before `now` (local, naive)."""
+    """The package's log, moved to end within the day before `now` (local, naive)."""
     packed = (files("banledger.demo") / "auth.log.gz").read_bytes()
     return moved(gzip.decompress(packed), YEAR, now)
 
@@ -38,7 +38,7 @@ def shipped(now: datetime) -> AuthLog:
 def moved(text: bytes, year: int, now: datetime) -> AuthLog:
     """A log that begins in `year`, moved by whole days so that its last stamp is at most a day before `now`.
 
-    Times of day stay; so does what stands in a line behind the stamp. There must be a stamp.
+    Times of day and the text after the stamp stay as they are. There must be a stamp.
     """
     stamps = list(_dated(text, year))
     shift = now - stamps[-1]
@@ -53,7 +53,7 @@ def moved(text: bytes, year: int, now: datetime) -> AuthLog:
 
 
 def _dated(text: bytes, year: int) -> Iterator[datetime]:
-    """Each stamp with its year: where months jump by half a year, a New Year lies between."""
+    """Each stamp with its year: a jump of half a year in months marks a New Year."""
     before = None
     for match in _STAMP.finditer(text):
         month = _MONTHS.index(match[1]) + 1

@@ -1,12 +1,12 @@
-"""A real fail2ban-server of our own, for the demo, the tests and the benches.
+"""A private, real fail2ban-server, for the demo, the tests and the benches.
 
     jails = {"sshd": {"filter": "sshd", "logpath": str(log), "action": action_line(spool=spool)}}
     with PrivateServer(directory, jails) as server:
         server.client("set", "sshd", "banip", "192.0.2.1")
 
-Everything it makes (configuration, database, log, pid file) is inside one directory, and it touches no
-firewall: its jails have the actions that are given, no other. It runs in the foreground as our child, in a
-session of its own, so a key in the terminal doesn't reach it; leaving the `with` block stops it.
+All its files (configuration, database, log, pid file) are inside one directory, and it touches no firewall: its
+jails have only the given actions. It runs in the foreground as our child, in a separate session, so Ctrl-C in the
+terminal doesn't reach it; leaving the `with` block stops it.
 """
 
 import os
@@ -41,7 +41,7 @@ DEFAULTS = {"backend": "polling", "usedns": "no", "ignoreself": "false", "enable
 
 @dataclass(frozen=True)
 class Installation:
-    """Where a fail2ban is and how it is run.
+    """An installation of fail2ban: its paths and commands.
 
     server, client: the words that start each. env: what to add to the environment. config: the stock
     configuration directory, of which `filter.d` is used.
@@ -62,12 +62,12 @@ class Installation:
         )
 
     def environment(self) -> dict[str, str]:
-        """The environment of its processes: ours without what bends an interpreter."""
+        """The environment of its processes: ours without variables that change an interpreter."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         return kept | {"LC_ALL": "C.UTF-8"} | dict(self.env)
 
     def version(self) -> str:
-        """Its version as it says it, e.g. `1.0.2`."""
+        """Its version as it reports it, e.g. `1.0.2`."""
         said = subprocess.run(
             [*self.server, "-V"],
             env=self.environment(),
@@ -89,8 +89,8 @@ def locate() -> Installation:
         found = unpacked(Path(named).resolve())
         if found is None:
             raise MissingFail2ban(
-                f"BANLEDGER_FAIL2BAN is {named!r}, and there is no fail2ban in it",
-                hint="it should be the directory an unpacked fail2ban package is in (dpkg -x FILE DIRECTORY)",
+                f"BANLEDGER_FAIL2BAN is {named!r}, which contains no fail2ban",
+                hint="name the directory of an unpacked fail2ban package (dpkg -x FILE DIRECTORY)",
             )
         return found
     found = unpacked(Path(sys.prefix, "fail2ban")) or installed()
@@ -128,12 +128,12 @@ def installed() -> Installation | None:
 
 
 def _system_python() -> str:
-    """The interpreter a distribution's fail2ban is made for."""
+    """The interpreter that a distribution's fail2ban is made for."""
     return "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable
 
 
 def action_line(**options: str | int | Path) -> str:
-    """The `action` of a jail that has banledger's: `banledger.py[server="web1", ...]`."""
+    """The `action` line of a jail with banledger: `banledger.py[server="web1", ...]`."""
     words = ", ".join(f'{name}="{value}"' for name, value in options.items())
     return f"banledger.py[{words}]"
 
@@ -145,9 +145,9 @@ class PrivateServer:
     of the value). defaults: options of all jails, beside DEFAULTS. options: of the server itself
     (`dbpurgeage`, `loglevel`). filters: text of filters of our own by name. actions: files for `action.d`,
     beside banledger's. uid: the user to run as (needs root; the directory becomes theirs). All but
-    `installation` and `uid` may be changed later: `reload` takes them up.
+    `installation` and `uid` may be changed later: `reload` applies them.
 
-    What fails raises BanledgerError, with the end of the server's log as its hint.
+    Failures raise BanledgerError, with the end of the server's log as hint.
     """
 
     def __init__(
@@ -184,12 +184,12 @@ class PrivateServer:
 
     @property
     def config(self) -> Path:
-        """The configuration directory; the -c of fail2ban wants it absolute."""
+        """The configuration directory, absolute as fail2ban's -c requires."""
         return self.directory / "config"
 
     @property
     def action_file(self) -> Path:
-        """Our action as the server reads it."""
+        """The server's copy of our action."""
         return self.config / "action.d" / "banledger.py"
 
     @property
@@ -212,7 +212,7 @@ class PrivateServer:
         return self.log_file.read_text("utf-8", "replace") if self.log_file.exists() else ""
 
     def write_config(self) -> None:
-        """Write the whole configuration anew. A running server sees it after `reload`."""
+        """Rewrite the whole configuration. A running server sees it after `reload`."""
         for name in ("action.d", "filter.d"):
             (self.config / name).mkdir(parents=True, exist_ok=True)
         (self.config / "fail2ban.conf").write_text(_section("DEFAULT", {}) + _section("Definition", self._server()))
@@ -227,7 +227,7 @@ class PrivateServer:
     def start(self, *, timeout_s: float = 60) -> None:
         """Write the configuration, start the server, and wait until it answers."""
         if self.pid is not None:
-            raise BanledgerError("this fail2ban-server runs already")
+            raise BanledgerError("this fail2ban-server is already running")
         self.directory.mkdir(parents=True, exist_ok=True)
         self.write_config()
         self._give_to_user()
@@ -250,7 +250,7 @@ class PrivateServer:
             raise
 
     def client(self, *words: str) -> str:
-        """What `fail2ban-client WORDS` prints. Raises BanledgerError with what it complains about."""
+        """The output of `fail2ban-client WORDS`. Raises BanledgerError with its error message."""
         said = self._run_client(words)
         if said.returncode != 0:
             complaint = (said.stderr + said.stdout).strip()
@@ -263,7 +263,7 @@ class PrivateServer:
         self.client("reload", *words)
 
     def stop(self, *, timeout_s: float = 60) -> None:
-        """Stop it as a service manager does, and wait. Nothing to do if it doesn't run."""
+        """Stop it as a service manager does, and wait. Does nothing if it isn't running."""
         if self._process is not None and self.pid is not None:
             self._process.send_signal(signal.SIGTERM)
             try:
@@ -274,7 +274,7 @@ class PrivateServer:
         self._forget()
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """Kill it."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -325,7 +325,7 @@ class PrivateServer:
             path.write_text(text)
 
     def _identity(self) -> _Identity:
-        """Whom the process runs as: as us unless told otherwise."""
+        """The user of the process: ours unless `uid` is given."""
         if self.uid is None:
             return {}
         return {"user": self.uid, "group": pwd.getpwuid(self.uid).pw_gid, "extra_groups": ()}
@@ -341,13 +341,13 @@ class PrivateServer:
     def _wait_until_ready(self, deadline: float) -> None:
         while not (self._socket().exists() and self._run_client(["ping"]).returncode == 0 and self._has_jails()):
             if self.pid is None:
-                raise BanledgerError("fail2ban-server ended at its start", hint=self._log_end())
+                raise BanledgerError("fail2ban-server ended during its start", hint=self._log_end())
             if time.monotonic() > deadline:
                 raise BanledgerError("fail2ban-server does not answer", hint=self._log_end())
             time.sleep(0.05)
 
     def _has_jails(self) -> bool:
-        """Whether the configuration has arrived: the server answers before it has its jails."""
+        """Whether the configuration is loaded: the server answers before it has its jails."""
         status = self._run_client(["status"]).stdout
         return all(name in status for name, jail in self.jails.items() if jail.get("enabled", "true") == "true")
 

@@ -1,4 +1,4 @@
-"""The directory a demo leaves its ledger in: claimed by one demo at a time, and cleared only of what demos made."""
+"""The directory of a demo's ledger: claimed by one demo at a time, and cleared only of files that demos made."""
 
 import fcntl
 import os
@@ -12,7 +12,7 @@ from banledger.demo.signals import Pause
 from banledger.errors import BanledgerError
 
 MARK = ".banledger-demo"
-"""The file that says a directory is a demo's. Who works in it holds a lock on it."""
+"""The file that marks a demo's directory. A running demo holds a lock on it."""
 
 LEDGER, LOG, SERVER_LOG = "ledger.db", "auth.log", "fail2ban.log"
 _MADE = (LOG, SERVER_LOG, LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", f"{LEDGER}.lock")
@@ -21,10 +21,10 @@ _POLL_S = 0.2
 
 @contextmanager
 def claimed(directory: Path | None, pause: Pause, on_wait: Callable[[Path], None]) -> Iterator[Path]:
-    """The directory, empty but for its mark; a new temporary one if none is given. Emptied again if the block fails.
+    """The directory, empty except for its mark; a new temporary one if none is given. Emptied again if the block fails.
 
-    While another demo is at work in it, waits for that, after `on_wait`. Raises BanledgerError if the directory holds
-    what no demo made, or can't be written to.
+    Calls `on_wait` and waits while another demo uses it. Raises BanledgerError if the directory holds files that no
+    demo made, or can't be written to.
     """
     home, lock = _opened(directory)
     try:
@@ -42,7 +42,7 @@ def claimed(directory: Path | None, pause: Pause, on_wait: Callable[[Path], None
 
 
 def _opened(directory: Path | None) -> tuple[Path, int]:
-    """The directory, made if need be, and its mark, open."""
+    """The directory, created if necessary, and its open mark."""
     try:
         home = _ours(directory) if directory else Path(tempfile.mkdtemp(prefix="banledger-demo-"))
         return home.resolve(), os.open(home / MARK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -56,7 +56,7 @@ def _ours(directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     names = {path.name for path in directory.iterdir()}
     if names and MARK not in names:
-        raise BanledgerError(f"{directory} holds what no demo made", hint="name a new or an empty one with --keep")
+        raise BanledgerError(f"{directory} holds files that no demo made", hint="name a new directory with --keep")
     return directory
 
 

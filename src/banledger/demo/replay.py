@@ -1,4 +1,4 @@
-"""A log through a private fail2ban-server, with the stock `sshd` filter and our action, to its end."""
+"""Feed a log through a private fail2ban-server, with the stock `sshd` filter and our action, to its end."""
 
 import re
 import sqlite3
@@ -17,7 +17,7 @@ SERVER = "demo"
 """The server label of the demo's bans."""
 
 JAILS = {"sshd": 5, "sshd-strict": 2}
-"""The demo's jails, and after how many failures each bans: fail2ban's default, and a strict one."""
+"""The demo's jails with their number of failures before a ban: fail2ban's default, and a strict one."""
 
 _OPTIONS = {"filter": "sshd", "findtime": "60d", "bantime": "365d"}  # the whole log counts, no ban has run out
 _BAN = re.compile(r"NOTICE +\[[^]]+\] Ban ")
@@ -27,7 +27,7 @@ _PATIENCE_S = 45.0
 
 
 class Played(Struct, frozen=True):
-    """What the server said: how many bans, in how many seconds. And all of its log."""
+    """The result: the number of bans, the seconds taken, and the server's log."""
 
     bans: int
     seconds: float
@@ -35,11 +35,11 @@ class Played(Struct, frozen=True):
 
 
 def play(log: Path, spool: Path, directory: Path, installation: Installation, pause: Pause) -> Played:
-    """Let a server in `directory` read the log and write its bans to the spool (made here); it is killed then.
+    """Run a server in `directory` that reads the log and writes its bans to the spool (created here); then kill it.
 
-    One that is stopped would say so, and none of its bans would count as in force any more.
+    A server that stops normally writes a stop, and then none of its bans would count as in force.
 
-    Raises BanledgerError if it ends, or doesn't come to an end.
+    Raises BanledgerError if it ends early or takes too long.
     """
     spool.mkdir(mode=0o750)
     started = time.monotonic()
@@ -57,7 +57,7 @@ def _jails(log: Path, spool: Path) -> dict[str, dict[str, str]]:
 
 
 def _wait_until_read(server: PrivateServer, size: int, pause: Pause) -> float:
-    """Wait until every jail has read `size` bytes and the server has nothing more to say; when it said its last."""
+    """Wait until every jail has read `size` bytes and the server's log is quiet; return the time of its last line."""
     deadline = time.monotonic() + _PATIENCE_S
     length, since = -1, 0.0
     while True:
@@ -73,7 +73,7 @@ def _wait_until_read(server: PrivateServer, size: int, pause: Pause) -> float:
 
 
 def _all_read(database: Path, size: int) -> bool:
-    """Whether the server has noted that each jail is at the end; not while it writes to its database."""
+    """Whether the server has stored that each jail is at the end; False while its database is busy."""
     with (
         suppress(sqlite3.OperationalError),
         closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as notes,

@@ -1,7 +1,7 @@
-"""Ctrl-C that can't leave a server behind.
+"""Delay Ctrl-C so that it can't leave a server behind.
 
-A KeyboardInterrupt may come anywhere, also between the moment a process is started and the moment somebody knows of
-it. So signals are only noted; who waits is told, everything is put in order, and then they are delivered.
+A KeyboardInterrupt may come anywhere, even between the start of a process and the assignment of its handle. So signals
+are only noted; waits end, the clean-up runs, and then the signals are delivered.
 """
 
 import signal
@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TypeAlias
 
 Pause: TypeAlias = Callable[[float], None]
-"""Wait so many seconds. Raises KeyboardInterrupt if a signal has come."""
+"""Wait for a number of seconds. Raises KeyboardInterrupt if a signal has come."""
 
 _HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -260,14 +260,14 @@ ZW Zimbabwe
 
 
 ISO = frozenset(NAMES) - {"EU", "XK", "XX"}
-"""The codes that ISO 3166-1 gives to countries. The others in `NAMES` are used, but not for a country of its list."""
+"""Codes that ISO 3166-1 assigns to countries. `NAMES` has other codes in use too."""
 
 
 def name_of(code: str) -> str:
-    """The country's name, or the code itself if nobody knows it."""
+    """The country's name, or the code itself if it is unknown."""
     return NAMES.get(code, code)
 
 
 def is_country(text: str) -> bool:
-    """Whether an import may name this as a country: a code of ISO 3166-1. Not so AP, EU, ZZ, or XX for unknown."""
+    """Whether an import may use this code as a country: it is in ISO 3166-1, so not AP, EU, ZZ, or XX for unknown."""
     return text in ISO

@@ -1,7 +1,7 @@
-"""Codes of countries by their names in registries' postal addresses. Pure.
+"""Find a country's code by its name in a registry's postal address. Pure.
 
 ARIN's answers have no field for the country: it is the last line of the registrant's address ("United States"). The
-names are those of `countries`, and what registries and their customers write instead.
+names are those of `countries`, and variants that registries and their customers write.
 """
 
 import re

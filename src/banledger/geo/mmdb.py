@@ -1,13 +1,13 @@
-"""Where an address is, and who announces it, from the user's own `.mmdb` files (MaxMind DB, any vendor).
+"""Located country and autonomous system of an address, from the user's own `.mmdb` files (MaxMind DB, any vendor).
 
-The record of an address has one of these shapes; others are read as far as they look like them:
+The record of an address has one of these shapes; of other shapes, matching fields are read:
 
     GeoLite2, GeoIP2, DB-IP: Country, City   {"country": {"iso_code": "US", ...}, ...}
     GeoLite2, DB-IP: ASN                     {"autonomous_system_number": 15169, "autonomous_system_organization": ...}
     IPinfo                                   {"country_code" or "country": "US", "asn": "AS15169", "as_name": ...}
     ip-location-db                           {"country_code": "US"}, {"autonomous_system_number": 15169, ...}
 
-MaxMind's `registered_country` is left alone: where an address is registered is known better from the registries.
+MaxMind's `registered_country` is ignored: the registries' own data is better.
 Format: https://maxmind.github.io/MaxMind-DB/
 """
 
@@ -34,19 +34,19 @@ _ORG_MOST = 200
 _SOURCE_MOST = 40
 _NOT_IN_A_TOKEN = re.compile(r"[^A-Za-z0-9.-]+")
 
-# A mapped file that somebody cuts short kills the process that reads it (SIGBUS), and the quick C reader can only map.
-# So Python's reader it is, 10 to 60 times slower and quick enough. A look-up of a country and of a city took 0.11 and
-# 0.23 ms in memory, 0.55 and 0.9 ms with reads from the file (C: 0.006 and 0.02). Country and ASN files have about
-# 10 MB and may be in memory; those of cities have 60 and more, as much as all the rest of a recorder.
+# A mapped file that is truncated kills its reader (SIGBUS), and the fast C reader can only map. So we use the Python
+# reader, 10 to 60 times slower and fast enough. A look-up of a country and of a city took 0.11 and 0.23 ms in memory,
+# 0.55 and 0.9 ms with reads from the file (C: 0.006 and 0.02). Country and ASN files have about 10 MB and may be in
+# memory; city files have 60 MB and more, as much as the rest of a recorder.
 _IN_MEMORY_MOST = 16 << 20
 
 _log = logging.getLogger("banledger")
 
 
 class MmdbPlace(Struct, frozen=True):
-    """What the files know of an address. Unknown values are None.
+    """What the files know about an address. Unknown values are None.
 
-    country  ISO 3166 code of where it is
+    country  ISO 3166 code of its location
     asn      autonomous system that announces it, `org` its name: one line of up to 200 printable characters
     source   short name of the database that gave the country, e.g. `GeoLite2-Country`: letters, digits, dash, dot
     """
@@ -61,7 +61,7 @@ NOTHING = MmdbPlace()
 
 
 def read(record: object, source: str) -> MmdbPlace:
-    """What a database's record of an address says. Anything may be in it; what is not of the right kind is unknown."""
+    """Parse a database's record of an address. It may hold anything; values of a wrong type are unknown."""
     if not isinstance(record, dict):
         return NOTHING
     country = _country(record)
@@ -92,7 +92,7 @@ def short_name(database_type: object) -> str:
 
 
 def merged(known: MmdbPlace, more: MmdbPlace) -> MmdbPlace:
-    """What is known, and what another file knows besides. A name is not taken from a file that says another number."""
+    """Add what another file knows. A name is not taken from a file with another AS number."""
     agree = known.asn is None or more.asn is None or known.asn == more.asn
     return MmdbPlace(
         country=known.country or more.country,
@@ -103,7 +103,7 @@ def merged(known: MmdbPlace, more: MmdbPlace) -> MmdbPlace:
 
 
 def agreed(first: MmdbPlace, last: MmdbPlace) -> MmdbPlace:
-    """What is true of both."""
+    """The values that both have in common."""
     country = first.country if first.country == last.country else None
     return MmdbPlace(
         country=country,
@@ -114,12 +114,11 @@ def agreed(first: MmdbPlace, last: MmdbPlace) -> MmdbPlace:
 
 
 class Files:
-    """The user's databases, the most trusted first. Any number of threads may ask; they wait for each other.
+    """The user's databases, most trusted first. Thread-safe: look-ups wait for each other.
 
-    A file that changed is opened again; it is looked at every two seconds at most (`clock`: seconds that never go
-    back). One that is missing or broken is left out, with one warning in the log, until it has changed. Put a new one
-    in place by renaming, as geoipupdate does: while a large file is written over, what it says may be wrong for as
-    long as that.
+    A changed file is opened again; changes are checked at most every two seconds (`clock`: elapsed seconds). A missing
+    or broken file is ignored, with one warning in the log, until it changes. Replace a file by renaming, as geoipupdate
+    does: while a large file is overwritten, its answers may be wrong.
     """
 
     def __init__(self, paths: Sequence[Path], clock: Callable[[], float] = time.monotonic) -> None:
@@ -129,9 +128,9 @@ class Files:
         self._lock = Lock()
 
     def locate(self, address: str) -> MmdbPlace:
-        """What is known of a canonical address; of a network: what its first and its last address agree in.
+        """What is known about a canonical address; for a network, what its first and last address have in common.
 
-        Raises nothing. What is no address is nowhere.
+        Raises nothing. An invalid address is unknown.
         """
         try:
             asked = block(canonical_address(address) or "")
@@ -165,17 +164,17 @@ class Files:
 
 
 class _OpenFile:
-    """One database, as long as it is good."""
+    """One database, while it is readable."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._reader: Reader | None = None
         self._source = ""
-        self._mark: tuple[int, int, int] | None = None  # of the file that is open, or too bad to be
+        self._mark: tuple[int, int, int] | None = None  # of the file that is open, or that is broken
         self._left_out = False
 
     def look(self) -> None:
-        """Open the file if it is not the one that was seen before."""
+        """Open the file if it has changed."""
         try:
             found = self._path.stat()
             mark = (found.st_mtime_ns, found.st_size, found.st_ino)
@@ -188,7 +187,7 @@ class _OpenFile:
             self._leave_out(error)
 
     def located(self, address: str) -> MmdbPlace:
-        """What it says of an address."""
+        """Its record of an address."""
         if self._reader is None:
             return NOTHING
         try:
@@ -200,7 +199,7 @@ class _OpenFile:
             return NOTHING
 
     def close(self) -> None:
-        """Close it. To be looked at before it is asked again."""
+        """Close it, and check the file before the next look-up."""
         self._mark = None
         self._release()
 
@@ -210,7 +209,7 @@ class _OpenFile:
             self._reader = None
 
     def _open(self, mode: int, size: int) -> None:
-        import maxminddb  # slow to import, and many have no such file
+        import maxminddb  # slow to import, and often not used
 
         if not stat.S_ISREG(mode):
             raise OSError("not a regular file")
@@ -224,7 +223,7 @@ class _OpenFile:
     def _leave_out(self, error: Exception) -> None:
         self._release()
         if isinstance(error, OSError):
-            self._mark = None  # rights, or too many open files: it may be good again without a change
+            self._mark = None  # rights, or too many open files: it may become readable without a change
         if not self._left_out:
             self._left_out = True
-            _log.warning("%s is left out until it is mended: %r", self._path, error)
+            _log.warning("ignoring %s until it can be read: %r", self._path, error)

@@ -1,4 +1,4 @@
-"""Where an address is and whose, as a value."""
+"""The place of an address: country, network, autonomous system."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -7,11 +7,11 @@ from msgspec import Struct
 
 
 class Place(Struct, frozen=True, gc=False):
-    """Where an address is. scope: public, private (or another special one) or none (no address).
+    """The place of an address. scope: public, private (or another special kind) or none (no address).
 
     country: ISO 3166 code or XX (unknown); None unless public. `country_from` names its source.
-    network (a CIDR), asn, org: whose it is, as far as that is known; `whois` how well: see FIELDS.
-    located: where a geolocation database sees it (ISO 3166), `located_from` which one.
+    network (a CIDR), asn, org: its registration, as far as known; `whois`: how well it is proven, see FIELDS.
+    located: country by a geolocation database (ISO 3166), `located_from` its name.
     """
 
     scope: str
@@ -26,4 +26,4 @@ class Place(Struct, frozen=True, gc=False):
 
 
 Locate: TypeAlias = Callable[[str | None, float], Place]
-"""Tells where an address or network is (canonical; None: there is none), for a ban of that time (UTC epoch)."""
+"""Return the place of a canonical address or network (None: there is none), for a ban at that time (UTC epoch)."""

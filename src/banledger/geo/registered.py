@@ -1,8 +1,8 @@
-"""Where an address is registered, from data on this machine: no network, no waiting.
+"""The registered country of an address, from data on this machine: no network access, no waiting.
 
-`iptocc` maps an address to the country its registry (RIR) delegated it to. Private and other special addresses (see
-`special`) are marked, never guessed. Some platforms have no wheel of `iptocc`: there a public address is unknown until
-whois answers, which is logged once.
+`iptocc` maps an address to the country that its registry (RIR) delegated it to. Private and other special addresses
+(see `special`) are marked, never guessed. Some platforms have no wheel of `iptocc`: there the country of a public
+address is unknown until whois answers, and one warning is logged.
 """
 
 import ipaddress
@@ -27,7 +27,7 @@ _log = logging.getLogger("banledger")
 
 
 def locate(address: str | None) -> Place:
-    """The place of a canonical address or network. A network across a border is unknown."""
+    """The place of a canonical address or network. A network in several countries is unknown."""
     if address is None:
         return NOWHERE
     if "/" in address:
@@ -40,7 +40,7 @@ def locate(address: str | None) -> Place:
 
 @cache
 def _country_code() -> Callable[[str], str | None]:
-    """What maps an address to its registered country; without `iptocc`, to none."""
+    """The function that maps an address to its registered country; without `iptocc`, to none."""
     try:
         import iptocc
     except ImportError:

@@ -1,1 +1,1 @@
-"""Bans from other records of the past, by way of the spool: one file a source."""
+"""Import bans of other programs through the spool: one file per source."""

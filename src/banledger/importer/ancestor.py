@@ -1,13 +1,12 @@
-"""Bans of the ancestor, an action that wrote to Redis: `f2b:<nid>` hashes into lines for the spool.
+"""Import from the predecessor, an action that wrote to Redis: `f2b:<nid>` hashes become lines of the spool.
 
     f2b:<nid>     hash jail, ip, country, timestamp (UTC epoch); nid is 10 characters of 0-9 and a-z
-    f2b:<other>   sets of nids, which our own sets replace
+    f2b:<other>   sets of nids; our own sets replace them
     cidr:<cidr>   a pickled dictionary of `ipwhois` about a network; nothing is unpickled (`plain_pickle`)
 
-A ban's id is computed from server, jail, address and second, as every ban's, so importing twice imports once. Nothing
-in the source is changed. Everything in it is taken for hostile: it lay in a store on the network. So the source is
-asked how large a value is before the value is fetched, a reason that something is left out is one of a few, and one
-key never stops the rest.
+A ban's id is computed from server, jail, address and second like any other, so importing twice imports once. The source
+is not changed. Its content is treated as hostile: it lay in a store on the network. So the size of a value is checked
+before it is fetched, reasons for skipping come from a short list, and one key never stops the rest.
 """
 
 from collections import Counter
@@ -46,16 +45,16 @@ Fields: TypeAlias = Mapping[bytes, bytes | None]
 
 
 class OldStore(Protocol):
-    """What is asked of the ancestor's store: commands of Redis, with replies as bytes as redis-py has them."""
+    """Commands of Redis that the import needs, with replies as bytes."""
 
     def scan(self, cursor: int, match: str, count: int) -> tuple[int, list[bytes]]: ...
     def ask(self, commands: Sequence[Command]) -> list[Any]:
-        """The replies in order; None also where a key holds what the command does not work on."""
+        """The replies in order; None also for a key of another type."""
         ...
 
 
 class Summary:
-    """What was found and done. `skipped` and `refused` count reasons, which are few whatever the source holds."""
+    """Counts of an import. `skipped` and `refused` are by reason; the number of reasons is bounded."""
 
     def __init__(self) -> None:
         self.found = self.written = self.without_country = self.networks = 0
@@ -71,8 +70,8 @@ def _count(reasons: Counter[str], reason: str) -> None:
 
 
 def import_bans(source: OldStore, server: str, write: Write, summary: Summary, progress: Progress, now: float) -> None:
-    """Every ban of the source as a line of `server`, handed to `write`; counted in `summary` (UTC epoch `now`)."""
-    for page in _pages(source, _BANS):  # sets are the ancestor's indexes, some with names as long as a nid
+    """Write every ban of the source as a line of `server`; count it in `summary` (UTC epoch `now`)."""
+    for page in _pages(source, _BANS):  # sets are the predecessor's indexes; some names are as long as a nid
         for fields in _hashes(source, _of_type(source, page, b"hash", summary.skipped, besides=b"set")):
             summary.found += 1
             progress("bans", summary.found, 0)
@@ -89,7 +88,7 @@ def import_bans(source: OldStore, server: str, write: Write, summary: Summary, p
 def _of_type(
     source: OldStore, page: Sequence[bytes], wanted: bytes, reasons: Counter[str], besides: bytes = b""
 ) -> list[bytes]:
-    """The keys of a page that hold the type that is wanted. Those of others are counted, but for `besides`."""
+    """The keys of a page with the wanted type. Others are counted, except type `besides`."""
     types = source.ask([("TYPE", key) for key in page])
     for type_ in types:
         if type_ not in (wanted, besides, b"none"):
@@ -98,7 +97,7 @@ def _of_type(
 
 
 def _hashes(source: OldStore, keys: Sequence[bytes]) -> Iterator[Fields]:
-    """The fields of each; what is too long is not fetched."""
+    """The fields of each hash; values that are too long are not fetched."""
     places = [(key, name) for key in keys for name in _FIELDS]
     sizes = source.ask([("HSTRLEN", *place) for place in places])
     small = [(size or 0) <= _FIELDS[name] for (_, name), size in zip(places, sizes, strict=True)]
@@ -109,15 +108,15 @@ def _hashes(source: OldStore, keys: Sequence[bytes]) -> Iterator[Fields]:
 
 
 def ban_line(fields: Fields, server: str, now: float) -> dict[str, Any]:
-    """The line of the spool for a ban's hash. Raises ValueError with the reason why there is none."""
+    """The line of the spool for a ban's hash. Raises ValueError with the reason if it is invalid."""
     jail = _text(fields, b"jail")
     if not jail:
-        raise ValueError("it names no jail")
+        raise ValueError("it has no jail")
     if not jail.isprintable():
         raise ValueError("its jail has characters that can't be printed")
     address = canonical_address(_text(fields, b"ip"))
     if address is None:
-        raise ValueError("its ip is no address")
+        raise ValueError("its ip is not an address")
     moment = _moment(_text(fields, b"timestamp"), now)
     line = {"v": VERSION, "kind": "ban", "seen": moment, "server": server, "jail": jail, "fid": address}
     country = (fields.get(b"country") or b"").decode("ascii", "replace").strip().upper()
@@ -125,7 +124,7 @@ def ban_line(fields: Fields, server: str, now: float) -> dict[str, Any]:
 
 
 def _text(fields: Fields, name: bytes) -> str:
-    """The text of a field; empty where there is none. Raises ValueError if it is too long, or no UTF-8."""
+    """The text of a field; empty if absent. Raises ValueError if it is too long, or not UTF-8."""
     value = fields.get(name, b"")
     if value is None or len(value) > _FIELDS[name]:
         raise ValueError(f"its {name.decode()} is too long")
@@ -139,9 +138,9 @@ def _moment(text: str, now: float) -> float:
     try:
         moment = float(text)
     except ValueError:
-        raise ValueError("its timestamp is no number") from None
+        raise ValueError("its timestamp is not a number") from None
     if not isfinite(moment) or moment < 1:
-        raise ValueError("its timestamp is no moment of ours")
+        raise ValueError("its timestamp is out of range")
     if moment > now + _AHEAD_S:
         raise ValueError("its timestamp is more than a year ahead")
     return round(moment, 6)
@@ -153,7 +152,7 @@ def _moment(text: str, now: float) -> float:
 def import_networks(
     source: OldStore, server: str, write: Write, summary: Summary, progress: Progress, now: float
 ) -> None:
-    """What the source remembers of networks, likewise; what can't be read is counted in `summary`."""
+    """Write the source's networks likewise; invalid ones are counted in `summary`."""
     for page in _pages(source, _NETWORKS):
         for key in _of_type(source, page, b"string", summary.refused):
             try:
@@ -167,7 +166,7 @@ def import_networks(
 
 
 def _network_line(source: OldStore, key: bytes, server: str, now: float) -> dict[str, Any]:
-    """The line of the spool for what a key holds. One byte too many is fetched at most."""
+    """The line of the spool for a key's value. Fetches at most one byte more than the limit."""
     (value,) = source.ask([("GETRANGE", key, 0, plain_pickle.MAX_BYTES)])
     plain = plain_pickle.loads(value or b"")
     record = network_of(key.removeprefix(b"cidr:").decode("utf-8", "replace"), plain, now)
@@ -186,7 +185,7 @@ def _pages(source: OldStore, pattern: str) -> Iterator[list[bytes]]:
 
 
 class _Client:
-    """A connection to a server. See `OldStore`."""
+    """A connection to the source. See `OldStore`."""
 
     def __init__(self, client: "redis.Redis") -> None:
         self._client = client
@@ -211,7 +210,7 @@ def _reply(reply: object) -> object:
 
 @contextmanager
 def connect(url: str) -> Iterator[OldStore]:
-    """The source at a redis:// URL. Raises SettingsError, and StoreUnavailable for whatever goes wrong within."""
+    """The source at a redis:// URL. Raises SettingsError, and StoreUnavailable for errors inside the context."""
     import redis
 
     from banledger.stores.redis.errors import translate
@@ -219,7 +218,7 @@ def connect(url: str) -> Iterator[OldStore]:
     try:
         client = redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=30)
     except ValueError as error:
-        raise SettingsError(f"the URL makes no sense: {error}", hint="redis://host:6379/0") from error
+        raise SettingsError(f"invalid URL: {error}", hint="redis://host:6379/0") from error
     try:
         yield _Client(client)
     except (redis.RedisError, OSError) as error:

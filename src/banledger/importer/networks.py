@@ -1,7 +1,7 @@
-"""What the ancestor remembered of a network: `ipwhois` dictionaries, read into values of ours. Pure.
+"""Convert the predecessor's networks, `ipwhois` dictionaries, into our values. Pure.
 
-A record is filed under the network that its own answer names, not under the key that it lay at: whoever may write
-keys would otherwise say of any network whose it is. The key counts only where the answer names no network.
+A record is filed under the network that its answer names, not under its key: otherwise anyone who may write keys could
+assign any network to anyone. The key counts only if the answer names no network.
 """
 
 import json
@@ -29,15 +29,15 @@ Fields = Mapping[Any, Any]
 
 
 def network_of(key: str, found: object, now: float) -> Network:
-    """The record in an `ipwhois` RDAP dictionary that lay at the key `cidr:<key>`; UTC epoch `now`.
+    """Convert an `ipwhois` RDAP dictionary from the key `cidr:<key>`; UTC epoch `now`.
 
-    Raises ValueError with the reason, which is one of a few.
+    Raises ValueError with one of a few reasons.
     """
     filed = _block(key)
     if filed is None:
-        raise ValueError("its key names no network")
+        raise ValueError("its key is not a network")
     if not isinstance(found, Mapping):
-        raise ValueError("it is no dictionary")
+        raise ValueError("it is not a dictionary")
     details = found.get("network")
     details = details if isinstance(details, Mapping) else {}
     registry = text(found.get("asn_registry")) or ""
@@ -60,43 +60,43 @@ def network_of(key: str, found: object, now: float) -> Network:
 
 
 def _cidrs(details: Fields, query: object, filed: Block) -> list[Block]:
-    """The CIDRs that the answer names, in order, or the one of its key if it names none. Raises ValueError."""
+    """The CIDRs of the answer, in order, or the key's if it names none. Raises ValueError."""
     asked = None if query is None else _block(query)
     if query is not None and asked is None:
-        raise ValueError("it does not say which address was asked about")
+        raise ValueError("it does not name the address that was looked up")
     blocks = _without_inner(_listed(details) or _between(details) or [filed])
     own = smallest_around(asked or filed, blocks)
     if asked is not None and own is None:
-        raise ValueError("its network does not hold the address that was asked about")
+        raise ValueError("its network does not contain the address that was looked up")
     if any(one.prefix < SHORTEST[one.version] for one in blocks):
-        raise ValueError("its network is larger than any that registries give")
+        raise ValueError("its network is larger than any registry assigns")
     first = [own] if own else []
     return sorted([*first, *(one for one in blocks if one != own)][:MOST_CIDRS], key=_order)
 
 
 def _listed(details: Fields) -> list[Block]:
-    """Of the field `cidr`: networks with a comma between. Raises ValueError if one is none."""
+    """The field `cidr`: networks separated by commas. Raises ValueError for an invalid one."""
     listed = details.get("cidr")
     if not isinstance(listed, str) or not listed.strip():
         return []
     blocks = [_block(one) for one in listed[: _LISTED_MAX + 1].split(",")]
     if len(listed) > _LISTED_MAX or None in blocks:
-        raise ValueError("its network is none")
+        raise ValueError("its network is invalid")
     return [one for one in blocks if one is not None]
 
 
 def _between(details: Fields) -> list[Block]:
-    """From its first to its last address. Raises ValueError if that is no range."""
+    """The CIDRs from its first to its last address. Raises ValueError if that is not a range."""
     first, last = _block(details.get("start_address")), _block(details.get("end_address"))
     if first is None or last is None:
         return []
     if first.host_bits or last.host_bits or first.version != last.version or last.first < first.first:
-        raise ValueError("its network is none")
+        raise ValueError("its network is invalid")
     return list(blocks_between(first.text, last.text))
 
 
 def _without_inner(blocks: list[Block]) -> list[Block]:
-    """Those that lie in no other, each once, in order."""
+    """Blocks that lie in no other, each once, in order."""
     kept: list[Block] = []
     for one in sorted(blocks, key=_order):
         if not (kept and kept[-1].covers(one)):
@@ -116,11 +116,11 @@ def _block(value: object) -> Block | None:
     return block(canonical) if canonical else None
 
 
-# The rest.
+# Other fields.
 
 
 def _whole(found: Fields) -> bytes:
-    """The whole answer as JSON; empty if it is too large, or can't be written so. It stops at the limit."""
+    """The whole answer as JSON; empty if it is too large or not serialisable. Stops at the limit."""
     pieces, size = [], 0
     try:
         for piece in json.JSONEncoder(separators=(",", ":"), allow_nan=False).iterencode(found):
@@ -134,7 +134,7 @@ def _whole(found: Fields) -> bytes:
 
 
 def _abuse(objects: object) -> Iterator[str]:
-    """Mailboxes of who takes complaints."""
+    """Abuse mailboxes."""
     for one in objects.values() if isinstance(objects, Mapping) else ():
         if isinstance(one, Mapping) and isinstance(one.get("roles"), list | tuple) and "abuse" in one["roles"]:
             contact: Any = one.get("contact")
@@ -150,7 +150,7 @@ def _country(value: object) -> str | None:
 
 
 def _asn(value: object) -> int | None:
-    """`ipwhois` keeps it as text; several, for a network announced twice, stand beside each other: the first."""
+    """The AS number, which `ipwhois` keeps as text; the first of several, for a network announced twice."""
     first = (value[:256].split() or [""])[0] if isinstance(value, str) else ""
     if not (first.isascii() and first.isdecimal() and len(first) <= 10):
         return None
@@ -159,13 +159,13 @@ def _asn(value: object) -> int | None:
 
 def _moment(value: object, now: float) -> int:
     if not isinstance(value, str):
-        raise ValueError("it does not say when it was fetched")
+        raise ValueError("it has no fetch date")
     try:
         moment = int(datetime.strptime(value, _UPDATED).replace(tzinfo=UTC).timestamp())
     except ValueError:
-        raise ValueError("when it was fetched is no date") from None
+        raise ValueError("its fetch date is invalid") from None
     if moment < 1:
-        raise ValueError("when it was fetched is no date")
+        raise ValueError("its fetch date is invalid")
     if is_future(moment, now):
         raise ValueError("it was fetched in the future")
     return moment

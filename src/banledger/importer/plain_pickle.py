@@ -1,13 +1,13 @@
-"""Read pickles that hold plain data, without unpickling: nothing in them can run, and they can't fill the memory.
+"""Read plain data from pickles without unpickling: no code runs, and memory is bounded.
 
-Theory of operation. Python's own unpickler is a machine that imports and calls what its input names. This is another
-one, that knows only the opcodes with which protocols 2 to 5 write dictionaries, lists, tuples, text, numbers, booleans
-and None. Any other is refused by name, so there is no way to a module, a class or a call. What is left to do harm with
-is size: input, steps and depth have limits, whole numbers 64 bits, and only text can be a key (its hash is salted).
+Theory of operation. Python's unpickler is a machine that imports and calls what its input names. This one knows only
+the opcodes with which protocols 2 to 5 write dictionaries, lists, tuples, text, numbers, booleans and None. Any other
+opcode is refused, so no module, class or call is reachable. The remaining danger is size: input, steps and depth are
+limited, whole numbers have 64 bits, and only text can be a key (its hash is salted).
 
-A pickle may use a memoized value again, and again inside what it is used in: few bytes unfold to billions of leaves.
-In memory the value is there once, but whoever walks over it meets it each time. So each value is measured once, with
-all that it unfolds to, and what unfolds to more than `MAX_UNFOLDED` is refused, as is what contains itself.
+A pickle may use a memoized value repeatedly, nested in itself level by level: a few bytes expand to billions of leaves.
+The value is in memory once, but a walk over it meets it each time. So each value is measured once with everything it
+expands to. A value that expands to more than `MAX_UNFOLDED`, or that contains itself, is refused.
 """
 
 import struct
@@ -19,13 +19,13 @@ _MAX_STEPS = 100_000
 _MAX_DEPTH = 32
 
 MAX_UNFOLDED = 4 << 20
-"""Values, and characters of text, that a walk over the result meets."""
+"""The most values and characters of text that a walk over the result may meet."""
 
 Plain: TypeAlias = "dict[str, Plain] | list[Plain] | tuple[Plain, ...] | str | int | float | bool | None"
 
 
 class NotPlain(Exception):
-    """This is no pickle, or holds more than plain data. The text says what."""
+    """Not a pickle, or not only plain data. The message says why."""
 
 
 def loads(data: bytes) -> Plain:
@@ -35,13 +35,13 @@ def loads(data: bytes) -> Plain:
     try:
         value = _Machine(data).run()
     except (IndexError, struct.error) as error:
-        raise NotPlain("it is cut off or makes no sense") from error
+        raise NotPlain("it is truncated or invalid") from error
     _Measure().size(value)
     return value
 
 
 class _Mark:
-    """Where a collection begins on the stack."""
+    """Mark of a collection's beginning on the stack."""
 
 
 _MARK = _Mark()
@@ -74,7 +74,7 @@ class _Machine:
         return value
 
     def _refusal(self, code: int) -> str:
-        """Which opcode, and what it asked for where that is said."""
+        """Name the opcode, and the object it asked for if it names one."""
         from pickletools import opcodes
 
         name = next((known.name for known in opcodes if ord(known.code) == code), f"opcode {code:#04x}")
@@ -124,7 +124,7 @@ class _Machine:
 
     def recall(self, place: int) -> None:
         if place not in self._memo:
-            raise NotPlain("it recalls what it has not memoized")
+            raise NotPlain("it uses a value that it has not memoized")
         self.push(self._memo[place])
 
     def since_mark(self) -> list[Any]:
@@ -133,7 +133,7 @@ class _Machine:
                 items = self._stack[place + 1 :]
                 del self._stack[place:]
                 return items
-        raise NotPlain("it has no mark")
+        raise NotPlain("a mark is missing")
 
     def last(self, count: int) -> list[Any]:
         items = self._stack[-count:]
@@ -145,16 +145,16 @@ class _Machine:
     def extend(self, items: list[Any]) -> None:
         target = self._stack[-1]
         if not isinstance(target, list):
-            raise NotPlain("it appends to what is no list")
+            raise NotPlain("it appends to something that is not a list")
         target += items
 
     def update(self, items: list[Any]) -> None:
         target = self._stack[-1]
         keys, values = items[::2], items[1::2]
         if not isinstance(target, dict) or len(keys) != len(values):
-            raise NotPlain("it puts items into what is no dictionary")
+            raise NotPlain("it sets items of something that is not a dictionary")
         if not all(isinstance(key, str) for key in keys):
-            raise NotPlain("a key is no text")
+            raise NotPlain("a key is not text")
         target.update(zip(keys, values, strict=True))
 
 
@@ -193,14 +193,14 @@ _STEPS: dict[int, Callable[[_Machine], None]] = {
 
 
 class _Measure:
-    """Measures values that may be used several times: each container once, with what it unfolds to."""
+    """Measure values that may be used several times: each container once, with everything it expands to."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[int, int]] = {}  # size and height, by id
         self._open: set[int] = set()
 
     def size(self, value: Plain) -> int:
-        """How many values and characters a walk over it meets. Raises NotPlain for too many, or nested too deep."""
+        """The number of values and characters that a walk meets. Raises NotPlain for too many, or too deep nesting."""
         return self._measured(value, 0)[0]
 
     def _measured(self, value: Plain, depth: int) -> tuple[int, int]:
@@ -226,7 +226,7 @@ class _Measure:
             below, under = self._measured(item, depth + 1)
             size, height = size + below, max(height, under + 1)
             if size > MAX_UNFOLDED:
-                raise NotPlain("it unfolds to too much")
+                raise NotPlain("it expands to too much")
         self._open.remove(id(value))
         self._known[id(value)] = size, height
         return size, height

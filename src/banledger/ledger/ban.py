@@ -98,14 +98,13 @@ class Ban(Struct, frozen=True, gc=False):
     """
 
     id: str
-    server: Annotated[str, Field(TEXT, "label of the server whose fail2ban banned")]
+    server: Annotated[str, Field(TEXT, "label of the server")]
     jail: Annotated[str, Field(TEXT, "jail")]
     fid: Annotated[
         str,
         Field(
             Form(_read_fid),
-            "what fail2ban banned: an address or network in its one spelling, or any other text; absent where it is"
-            " the same as `ip`",
+            "the banned value: a canonical address or network, or any other text; absent if equal to `ip`",
         ),
     ]
     time: Annotated[int, Field(Form(_read_time, str), "the ticket's time (its last failure), UTC epoch seconds")]
@@ -117,21 +116,21 @@ class Ban(Struct, frozen=True, gc=False):
         str | None,
         Field(
             optional(Form(read.address)),
-            "the offender's address or network in its one spelling; absent where fail2ban named none",
+            "the offender's address or network, canonical; absent if fail2ban gave none",
         ),
     ]
     scope: Annotated[
         str,
         Field(
             one_of(SCOPES),
-            "`public`, `private` (or another special one: link-local, NAT64, documentation …), `none` (no address)",
+            "`public`, `private` (or another special kind: link-local, NAT64, documentation …), `none` (no address)",
         ),
     ]
     country: Annotated[
         str | None,
         Field(
             optional(COUNTRY),
-            "ISO 3166 code, `XX` unknown; absent where there is no public address",
+            "ISO 3166 code, `XX` unknown; absent without a public address",
             part="place",
             standing=True,
         ),
@@ -140,8 +139,7 @@ class Ban(Struct, frozen=True, gc=False):
         str | None,
         Field(
             optional(WORD),
-            "where `country` comes from: `whois` (the network's registration), `iptocc` (the address's registry),"
-            " `import`",
+            "source of `country`: `whois` (the network's registration), `iptocc` (the address's registry), `import`",
             part="place",
         ),
     ]
@@ -149,7 +147,7 @@ class Ban(Struct, frozen=True, gc=False):
         str | None,
         Field(
             optional(CIDR),
-            "CIDR of the network that the address belongs to; `bans:whois:<cidr>` has its record",
+            "CIDR of the address's network; `bans:whois:<cidr>` has its record",
             part="place",
             standing=True,
         ),
@@ -166,15 +164,15 @@ class Ban(Struct, frozen=True, gc=False):
         str | None,
         Field(
             optional(one_of(_WHOIS)),
-            "how that is known: `proven` (asked about this address or its cell), `inherited` (from the network"
-            " around, to be proven), `stale` (proven long ago, to be asked again), `waiting` (to be asked), `none` (no"
-            " registry knows); absent where nobody asks",
+            "how well the network is known: `proven` (its cell was looked up), `inherited` (from a near cell),"
+            " `stale` (proven long ago), `waiting` (for a look-up), `none` (no registry has a network); absent if"
+            " look-ups are disabled",
             part="place",
         ),
     ] = None
     located: Annotated[
         str | None,
-        Field(optional(COUNTRY), "ISO 3166 code of where a geolocation database of yours sees the address"),
+        Field(optional(COUNTRY), "located country: ISO 3166 code from your own geolocation database"),
     ] = None
     located_from: Annotated[str | None, Field(optional(SHORT), "name of that database")] = None
     origin: Annotated[
@@ -192,28 +190,31 @@ class Ban(Struct, frozen=True, gc=False):
     ] = 0.0
     failures: Annotated[int, Field(WHOLE, "failures that led to it", part="base")] = 0
     bantime: Annotated[int, Field(_BANTIME, "seconds, negative: for ever", part="term", standing=True)] = 0
-    bancount: Annotated[int, Field(WHOLE, "how many times fail2ban has banned it, as fail2ban knows", part="term")] = 0
-    users: Annotated[tuple[str, ...], Field(TEXTS, "user names tried, JSON array", part="base", standing=True)] = ()
+    bancount: Annotated[int, Field(WHOLE, "number of bans of this offender, by fail2ban", part="term")] = 0
+    users: Annotated[
+        tuple[str, ...], Field(TEXTS, "user names that were tried, JSON array", part="base", standing=True)
+    ] = ()
     matches: Annotated[
         tuple[str, ...], Field(TEXTS, "log lines that led to it, JSON array", part="base", guarded=False)
     ] = ()
-    prolonged: Annotated[float | None, Field(optional(MOMENT), "when fail2ban last made it longer", part="term")] = None
+    prolonged: Annotated[float | None, Field(optional(MOMENT), "when fail2ban last prolonged it", part="term")] = None
     reopened: Annotated[
         float | None,
         Field(optional(MOMENT), "when it was banned again within the same second of ticket time", part="end"),
     ] = None
     unbanned: Annotated[
         float | None,
-        Field(optional(MOMENT), "when it was lifted; absent while it is not", part="end", standing=True),
+        Field(optional(MOMENT), "when it was lifted; absent if it was not", part="end", standing=True),
     ] = None
     unbanned_before: Annotated[
-        float | None, Field(optional(MOMENT), "when it was lifted before it was banned again", part="end")
+        float | None,
+        Field(optional(MOMENT), "when it was lifted before a later ban within the same second", part="end"),
     ] = None
     held: Annotated[
         float | None,
         Field(
             optional(MOMENT),
-            "when a snapshot of fail2ban's own list last showed it in force, where this record said otherwise",
+            "when a snapshot last showed it in force although this record said otherwise",
             part="end",
             standing=True,
         ),
@@ -222,7 +223,7 @@ class Ban(Struct, frozen=True, gc=False):
         float | None,
         Field(
             optional(MOMENT),
-            "when such a snapshot showed that it is in force no longer, though no unban was seen; absent while it is",
+            "when a snapshot showed that it was no longer in force, without an unban; absent if none did",
             part="end",
             standing=True,
         ),
@@ -231,7 +232,7 @@ class Ban(Struct, frozen=True, gc=False):
         str | None,
         Field(
             optional(SHORT),
-            "why: `not restored` (fail2ban started again without it), `not held` (it went unseen)",
+            "reason: `not restored` (fail2ban started again without it), `not held` (it ended without a call)",
             part="end",
         ),
     ] = None
@@ -239,7 +240,7 @@ class Ban(Struct, frozen=True, gc=False):
         tuple[tuple[str, float], ...],
         Field(
             optional(Form(partial(read.moments, names=_MOMENTS), lambda order: json_text(dict(order))), ()),
-            "JSON object: for moments of this hash that a clock step took out of order, where they belong (seconds)",
+            "JSON object: places on the timeline (seconds) of fields that a clock step took out of order",
             part="end",
             exported=False,
         ),

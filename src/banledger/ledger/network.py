@@ -72,22 +72,22 @@ class Network(Struct, frozen=True, kw_only=True):
     """
 
     cidrs: Annotated[
-        tuple[str, ...], Field(Form(_read_cidrs, " ".join), "all CIDRs of the record, with a blank between")
+        tuple[str, ...], Field(Form(_read_cidrs, " ".join), "all CIDRs of the record, separated by blanks")
     ]
     source: Annotated[str, Field(Form(_read_word), "`rdap`, `cymru` (DNS), `import` (from another record of the past)")]
     registry: Annotated[
         str,
         Field(
             Form(_read_registry),
-            "whose answer it is: `arin`, `ripe`, `apnic`, `lacnic`, `afrinic`, or a host name",
+            "registry that answered: `arin`, `ripe`, `apnic`, `lacnic`, `afrinic`, or a host name",
         ),
     ]
-    fetched: Annotated[float, Field(SECONDS, "when, UTC epoch seconds")]
+    fetched: Annotated[float, Field(SECONDS, "time of the answer, UTC epoch seconds")]
     handle: Annotated[str | None, Field(_TEXT, "the registry's handle")] = None
     name: Annotated[str | None, Field(_TEXT, "name of the network")] = None
     country: Annotated[str | None, Field(_TEXT, "ISO 3166 code of the registration")] = None
-    org: Annotated[str | None, Field(_TEXT, "organisation it is registered to")] = None
-    abuse: Annotated[str | None, Field(_TEXT, "mailbox for complaints")] = None
+    org: Annotated[str | None, Field(_TEXT, "organisation of the registration")] = None
+    abuse: Annotated[str | None, Field(_TEXT, "abuse mailbox")] = None
     asn: Annotated[int | None, Field(optional(WHOLE), "autonomous system that announces it")] = None
     registered: Annotated[str | None, Field(_TEXT, "date of registration, ISO 8601")] = None
     changed: Annotated[str | None, Field(_TEXT, "date of the last change, ISO 8601")] = None
@@ -199,15 +199,13 @@ class Cell(Struct, frozen=True, kw_only=True):
     """
 
     cidr: str
-    asked: Annotated[float, Field(SECONDS, "when, UTC epoch seconds")]
-    result: Annotated[Outcome, Field(_OUTCOME, "`found`, `none` (no registry has a network there), `failed`")]
-    network: Annotated[str | None, Field(optional(CIDR), "CIDR of the network that it is in")] = None
+    asked: Annotated[float, Field(SECONDS, "time of the answer, UTC epoch seconds")]
+    result: Annotated[Outcome, Field(_OUTCOME, "`found`, `none` (no registry has a network), `failed`")]
+    network: Annotated[str | None, Field(optional(CIDR), "CIDR of its network")] = None
     asn: Annotated[int | None, Field(optional(WHOLE), "autonomous system that announces it")] = None
-    until: Annotated[float, Field(optional(SECONDS, 0.0), "not to be asked about again before, UTC epoch seconds")] = (
-        0.0
-    )
-    tries: Annotated[int, Field(optional(WHOLE, 0), "failures one after the other")] = 0
-    problem: Annotated[str, Field(optional(Form(read.text), ""), "what went wrong")] = ""
+    until: Annotated[float, Field(optional(SECONDS, 0.0), "not looked up again before, UTC epoch seconds")] = 0.0
+    tries: Annotated[int, Field(optional(WHOLE, 0), "consecutive failures")] = 0
+    problem: Annotated[str, Field(optional(Form(read.text), ""), "last failure")] = ""
 
 
 # The hashes of both: text for text.

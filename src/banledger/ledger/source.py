@@ -57,30 +57,26 @@ class Source(Struct, frozen=True):
         str,
         Field(
             optional(one_of(_STATES), ""),
-            "`running`; `stopped` (fail2ban or the jail ended: none of its bans is in force); `left` (the jail goes on"
-            " without the action)",
+            "`running`; `stopped` (fail2ban or the jail ended: none of its bans is in force); `left` (the jail"
+            " continues without the action)",
         ),
     ] = ""
-    since: Annotated[float, Field(_ON_TIMELINE, "when that began, UTC epoch seconds")] = 0.0
+    since: Annotated[float, Field(_ON_TIMELINE, "when the state began, UTC epoch seconds")] = 0.0
     version: Annotated[str, Field(optional(SHORT, ""), "fail2ban's version")] = ""
-    writer: Annotated[str, Field(_WORD, "the action object that writes, or wrote last (see spool-format.md)")] = ""
+    writer: Annotated[str, Field(_WORD, "the current or last writer (see spool-format.md)")] = ""
     past: Annotated[
         str,
         Field(
             optional(Form(_read_past), ""),
-            "the writers before, newest last, each with its shift if it has one; the last 512",
+            "earlier writers, newest last, with their shifts; the last 512",
         ),
     ] = ""
-    rival: Annotated[
-        str, Field(_WORD, "a second writer that is heard at the same time: snapshots are then no evidence")
-    ] = ""
+    rival: Annotated[str, Field(_WORD, "a second writer at the same time: snapshots then don't count")] = ""
     begun: Annotated[
         float,
-        Field(_ON_TIMELINE, "since when the writer is the only one, on the source's timeline: mostly its start"),
+        Field(_ON_TIMELINE, "since when the writer is the only one, on the source's timeline: usually its start"),
     ] = 0.0
-    latest: Annotated[
-        float, Field(_ON_TIMELINE, "the last moment heard of, on the source's timeline; may lag by a minute")
-    ] = 0.0
+    latest: Annotated[float, Field(_ON_TIMELINE, "the last event, on the source's timeline; may lag by a minute")] = 0.0
     shift: Annotated[
         float,
         Field(
@@ -88,9 +84,9 @@ class Source(Struct, frozen=True):
         ),
     ] = 0.0
     boot: Annotated[str, Field(_WORD, "id of the machine's boot")] = ""
-    epoch: Annotated[float, Field(_ON_TIMELINE, "where on the timeline the clock of that boot began")] = 0.0
+    epoch: Annotated[float, Field(_ON_TIMELINE, "zero of that boot's clock on the timeline")] = 0.0
     process: Annotated[
-        str, Field(_WORD, "the writer's process, as its start has it: which fail2ban of that boot, and its process id")
+        str, Field(_WORD, "the writer's process, from its start: identity of the fail2ban, and process id")
     ] = ""
 
     @property

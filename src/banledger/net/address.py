@@ -1,4 +1,4 @@
-"""Addresses and networks in their one spelling. Pure."""
+"""Canonical text of addresses and networks. Pure."""
 
 import ipaddress
 import socket
@@ -7,7 +7,7 @@ from functools import lru_cache
 
 @lru_cache(maxsize=4096)
 def canonical_address(text: str) -> str | None:
-    """The one spelling of an address or network, or None if `text` is neither.
+    """The canonical text of an address or network, or None if `text` is neither.
 
     IPv4-mapped IPv6 folds to IPv4, a network of one address to the address, host bits are cleared.
     """

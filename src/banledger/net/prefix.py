@@ -1,4 +1,4 @@
-"""Addresses and networks as numbers: what covers what, and how it is written. Pure."""
+"""Addresses and networks as numbers: containment and text. Pure."""
 
 import socket
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ class Block(Struct, frozen=True):
 
     @property
     def host_bits(self) -> int:
-        """How many bits of an address are free in it."""
+        """The number of host bits."""
         return _BITS[self.version] - self.prefix
 
     @property
@@ -27,7 +27,7 @@ class Block(Struct, frozen=True):
         return self.first + (1 << self.host_bits) - 1
 
     def covers(self, other: "Block") -> bool:
-        """Whether all of `other` lies in it."""
+        """Whether it contains all of `other`."""
         return (
             self.version == other.version
             and self.prefix <= other.prefix
@@ -41,7 +41,7 @@ class Block(Struct, frozen=True):
 
     @property
     def cidr(self) -> str:
-        """Its canonical text with the prefix length, also of a single address."""
+        """Its canonical text with the prefix length, even for a single address."""
         return f"{self._address}/{self.prefix}"
 
     @property
@@ -50,13 +50,13 @@ class Block(Struct, frozen=True):
         return socket.inet_ntop(family, self.first.to_bytes(size, "big"))
 
     def at(self, prefix: int) -> "Block":
-        """The network of that prefix length that holds it, or the first one inside it."""
+        """The network of this prefix length that contains it, or the first one inside it."""
         free = _BITS[self.version] - prefix
         return Block(self.version, self.first >> free << free, prefix)
 
 
 def block(canonical: str) -> Block:
-    """The block of a canonical address or network. Raises OSError or ValueError for anything else."""
+    """Parse a canonical address or network. Raises OSError or ValueError for anything else."""
     address, _, prefix = canonical.partition("/")
     if ":" in address:
         number = int.from_bytes(socket.inet_pton(socket.AF_INET6, address), "big")
@@ -65,7 +65,7 @@ def block(canonical: str) -> Block:
 
 
 def blocks_between(first: str, last: str) -> Iterator[Block]:
-    """The fewest blocks that make up a range of addresses, in order. Raises ValueError if it is none."""
+    """The fewest blocks that cover exactly a range of addresses, in order. Raises ValueError for an invalid range."""
     kind = IPv6Address if ":" in first else IPv4Address
     for network in summarize_address_range(kind(first), kind(last)):
         yield Block(network.version, int(network.network_address), network.prefixlen)

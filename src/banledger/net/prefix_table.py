@@ -1,8 +1,8 @@
 """Longest-prefix match in memory.
 
-Theory of operation. A dictionary for each prefix length, keyed by the bits of the prefix; a look-up tries the lengths
-that are there, longest first. With 100,000 networks of twenty lengths that is some microseconds, and no more memory
-than the entries themselves: a trie in Python is slower and larger.
+Theory of operation. One dictionary per prefix length, keyed by the bits of the prefix; a look-up tries the existing
+lengths, longest first. With 100,000 networks of twenty lengths it takes a few microseconds, and memory for the items
+only: a trie in Python is slower and larger.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ class Table(Generic[_Value]):
         return sum(map(len, self._values.values()))
 
     def put(self, network: Block, value: _Value) -> None:
-        """Give the network this value."""
+        """Set the network's value."""
         place = network.version, network.prefix
         if place not in self._values:
             self._values[place] = {}
@@ -32,15 +32,15 @@ class Table(Generic[_Value]):
         self._values[place][network.first >> network.host_bits] = value
 
     def remove(self, network: Block) -> None:
-        """Forget the network, if it is there."""
+        """Remove the network, if present."""
         self._values.get((network.version, network.prefix), {}).pop(network.first >> network.host_bits, None)
 
     def longest(self, asked: Block) -> tuple[Block, _Value] | None:
-        """The smallest network here that covers all of `asked`, and its value."""
+        """The smallest network that covers all of `asked`, and its value."""
         return next(self.around(asked), None)
 
     def around(self, asked: Block) -> Iterator[tuple[Block, _Value]]:
-        """Every network here that covers all of `asked`, smallest first."""
+        """Every network that covers all of `asked`, smallest first."""
         version, first = asked.version, asked.first
         bits = 32 if version == 4 else 128
         for prefix in self._lengths[version]:

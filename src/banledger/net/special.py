@@ -1,9 +1,8 @@
-"""Addresses that belong to nobody on the internet, by their kind: private, link-local, documentation ...
+"""Special addresses by kind: private, link-local, documentation ...
 
-From the IANA Special-Purpose Address Registries (RFC 6890), and multicast. No registry knows whose such an address is,
-so nobody is asked about one. Some carry an address of IPv4 inside (NAT64, 6to4, Teredo): it is named, so that a person
-can ask about that one. The address is not taken for the one inside: a ban is of what fail2ban banned, and nobody here
-can tell whether a translator wrote those bits or the sender.
+From the IANA Special-Purpose Address Registries (RFC 6890), and multicast. No registry has a record of such an address,
+so it is never looked up. Some embed an IPv4 address (NAT64, 6to4, Teredo): it is shown, so that a person can look it
+up. A ban keeps the address that fail2ban banned: the embedded bits may come from a translator or from the sender.
 """
 
 from collections.abc import Callable
@@ -22,13 +21,13 @@ _NETWORKS = {
     "broadcast": ("255.255.255.255/32",),
     "multicast": ("224.0.0.0/4", "ff00::/8"),
     "unspecified": ("0.0.0.0/32", "::/128"),
-    "NAT64": ("64:ff9b::/96", "64:ff9b:1::/48"),  # the latter with a prefix of the operator's
+    "NAT64": ("64:ff9b::/96", "64:ff9b:1::/48"),  # the latter with an operator's own prefix
     "6to4": ("2002::/16",),
     "6to4 relay": ("192.88.99.0/24",),
     "Teredo": ("2001::/32",),
     "discard": ("100::/64",),
     "segment routing": ("5f00::/16",),
-    "reserved": ("0.0.0.0/8", "192.0.0.0/24", "240.0.0.0/4", "2001::/23"),  # last: some of the above lie inside
+    "reserved": ("0.0.0.0/8", "192.0.0.0/24", "240.0.0.0/4", "2001::/23"),  # last: it contains some of the above
 }
 _KINDS = tuple((block(text), kind) for kind, networks in _NETWORKS.items() for text in networks)
 
@@ -36,17 +35,17 @@ _WELL_KNOWN_NAT64 = block("64:ff9b::/96")
 _INSIDE: dict[str, Callable[[int], int]] = {
     "NAT64": lambda number: number & 0xFFFF_FFFF,  # RFC 6052
     "6to4": lambda number: number >> 80 & 0xFFFF_FFFF,  # RFC 3056
-    "Teredo": lambda number: ~number & 0xFFFF_FFFF,  # RFC 4380: the client's, inverted
+    "Teredo": lambda number: ~number & 0xFFFF_FFFF,  # RFC 4380: the client's address, inverted
 }
 
 
 def kind_of(asked: Block) -> str:
-    """The kind of a block that lies in one special network, in one or two words; empty for every other."""
+    """The kind of a block inside one special network, in one or two words; empty for any other block."""
     return next((kind for network, kind in _KINDS if network.covers(asked)), "")
 
 
 def described(asked: Block) -> str:
-    """The kind in words: `link-local address`, `private network`, `NAT64 address of 192.0.2.1`; empty if none."""
+    """A description: `link-local address`, `private network`, `NAT64 address of 192.0.2.1`; empty if not special."""
     kind = kind_of(asked)
     if not kind:
         return ""
@@ -55,9 +54,9 @@ def described(asked: Block) -> str:
 
 
 def embedded(asked: Block) -> str:
-    """The address of IPv4 that a single address carries inside; empty if it carries none.
+    """The IPv4 address embedded in a single address; empty if there is none.
 
-    Not with an operator's own prefix for NAT64 (RFC 8215): its length, and so the place of the bits, is the operator's.
+    Not for an operator's own NAT64 prefix (RFC 8215): its length, and so the position of the bits, is unknown.
     """
     kind = kind_of(asked)
     if asked.host_bits or kind not in _INSIDE or (kind == "NAT64" and not _WELL_KNOWN_NAT64.covers(asked)):

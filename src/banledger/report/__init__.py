@@ -1,1 +1,1 @@
-"""Questions about the ledger, their answers, and how answers look."""
+"""Reports: queries of the ledger, their answers, and output formats."""

@@ -11,7 +11,7 @@ from banledger.report.query import Query
 
 
 class Count(Struct, frozen=True):
-    """A value of a dimension and how many bans have it. `owner`: of a network, as far as whois knows."""
+    """A value of a dimension and its number of bans. `owner`: of a network, if whois knows it."""
 
     name: str
     bans: int
@@ -19,7 +19,7 @@ class Count(Struct, frozen=True):
 
 
 class Day(Struct, frozen=True):
-    """A local day, its bans, and how many addresses and networks they are of."""
+    """A local day, its bans, and the number of their addresses and networks."""
 
     day: str
     bans: int
@@ -27,9 +27,9 @@ class Day(Struct, frozen=True):
 
 
 class Top(Struct, frozen=True):
-    """The values of a dimension with most bans, most first, equals in natural order (`natural`).
+    """The values of a dimension with the most bans, most first, ties in natural order (`natural`).
 
-    `total` counts the bans that were asked about; `distinct` all values there are, None where nobody counted.
+    `total` counts the bans of the query; `distinct` all values, None if not counted.
     """
 
     dimension: str
@@ -42,16 +42,16 @@ class Top(Struct, frozen=True):
 class Report(Struct, frozen=True):
     """What happened in a span.
 
-    total       bans that the query means; `all_time`: all bans of the ledger
+    total       bans that match the query; `all_time`: all bans of the ledger
     since       the ledger's first day, None if it is empty
-    offenders   addresses and networks they are of, None where nobody counted
+    offenders   number of their addresses and networks, None if not counted
     banned_now  bans in force, of the whole ledger; None if the query has filters
-    no_country  bans of private addresses, or of no address at all
+    no_country  bans of private addresses, or without address
     days        every day of the span from the ledger's first one on
     hours       bans by hour of the local day, 24 of them
-    tops        by dimension, in the order of the report: of servers only if there are several
+    tops        by dimension, in the order of the report; servers only if there are several
     waiting     bans of the whole ledger that wait for whois
-    gaps        events that were lost in the span, newest first
+    gaps        gaps in the span, newest first
     """
 
     query: Query
@@ -70,19 +70,18 @@ class Report(Struct, frozen=True):
 
 
 class Listed(Struct, frozen=True):
-    """Bans one by one, newest first. They may come while they are written."""
+    """Bans one by one, newest first. They may be produced while they are written."""
 
     bans: Iterable[Ban]
 
 
 class Shown(Struct, frozen=True):
-    """What the ledger has of what was asked for.
+    """What the ledger has about an address, a network, a ban or a text.
 
-    asked   in its one spelling; `kind`: address, network, ban (an id of ours) or id (other text fail2ban banned)
-    values    the addresses, networks or texts that have bans, with how many
+    asked   canonical text of the question; `kind`: address, network, ban (an id of ours) or id (other banned text)
+    values    addresses, networks or texts with their number of bans
     bans      newest first
-    networks  records of the networks that an address or network lies in, smallest first; none where `whois` would not
-              name one without asking
+    networks  records of the networks around it, smallest first; none where `whois` would need a look-up
     """
 
     asked: str

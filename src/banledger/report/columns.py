@@ -1,4 +1,4 @@
-"""What answers show of a ban and of a dimension: the ledger's tables, and what only readers need besides."""
+"""Columns of a ban and names of dimensions in reports: the ledger's tables plus what only reports need."""
 
 from collections.abc import Sequence
 from math import isinf
@@ -11,14 +11,14 @@ from banledger.report.show import state_of
 
 
 def ban_columns() -> tuple[str, ...]:
-    """The columns of a ban in JSON and CSV: its id, every exported field of its hash, and what follows from them."""
+    """The columns of a ban in JSON and CSV: its id, every exported field of its hash, and derived values."""
     hidden = CODEC.names(lambda field: not field.exported)
     fields = [name for name in FIELDS if name not in hidden]
     return ("id", *fields, "time_iso", "state", "in_force")
 
 
 def ban_values(ban: Ban, columns: Sequence[str], view: Presentation) -> dict[str, object]:
-    """The value of each of these columns; absent values are None."""
+    """The values of these columns; absent values are None."""
     state = state_of(ban, view.now, view.stopped)
     made = {
         "expires": None if isinf(ban.expires) else int(ban.expires),
@@ -37,32 +37,32 @@ _KEYS = {
     "network": "networks",
     "server": "servers",
 }
-"""The dimensions of a report in its order, and the key that JSON has for each."""
+"""The dimensions of a report in order, with their keys in JSON."""
 
 _UNREPORTED = ("asn", "org", "hour", "day", "id")
-"""What `top` can be asked for besides."""
+"""Further dimensions of `top`."""
 
 
 def reported() -> list[str]:
-    """The dimensions of a report, in its order. What else the ledger indexes comes last."""
+    """The dimensions of a report in order. Other indexes of the ledger come last."""
     return list(dict.fromkeys((*_KEYS, *(name for name in INDEXED if name not in _UNREPORTED))))
 
 
 def dimensions() -> list[str]:
-    """Every dimension that `top` can be asked for."""
+    """Every dimension of `top`."""
     return [*reported(), *_UNREPORTED]
 
 
 def noun(dimension: str) -> str:
-    """What one value of a dimension is called in a sentence: by the dimension's name if the table has no noun."""
+    """The noun for one value of a dimension: the dimension's name if the table has none."""
     return TABLE[dimension].noun or dimension
 
 
 def title(dimension: str) -> str:
-    """What a list of its values is called."""
+    """The title for a list of its values."""
     return TABLE[dimension].title or f"{dimension.capitalize()}s"
 
 
 def key(dimension: str) -> str:
-    """Its key in the JSON of a report."""
+    """Its key in a report's JSON."""
     return _KEYS.get(dimension, f"{dimension}s")

@@ -1,4 +1,4 @@
-"""Whether a ban is meant by a question, and what a filter on addresses covers. Pure."""
+"""Match bans against a query, and networks against a filter on addresses. Pure."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from banledger.report.query import PRIVATE, Query
 
 
 def matcher(query: Query) -> Callable[[Ban], bool]:
-    """A function that says whether a ban is meant."""
+    """A predicate: whether a ban matches the query."""
     span = query.span
     tests: list[Callable[[Ban], bool]] = [lambda ban: span.holds(ban.day, ban.time)]
     if query.jail:

@@ -1,4 +1,4 @@
-"""The order in which people look for equals: addresses and numbers by value, text by letters. Pure."""
+"""Natural order for ties: addresses and numbers by value, text alphabetically. Pure."""
 
 import re
 
@@ -11,7 +11,7 @@ Key = tuple[int, tuple[int, int, int], tuple[tuple[int, int, str], ...], str]
 
 
 def natural(name: str) -> Key:
-    """A key to sort by: addresses and networks first, those of IPv4 before those of IPv6; `a2` before `a10`."""
+    """A sort key: addresses and networks first, IPv4 before IPv6; `a2` before `a10`."""
     if canonical := canonical_address(name):
         there = block(canonical)
         return 0, (there.version, there.first, there.prefix), (), name

@@ -1,7 +1,7 @@
-"""Questions as values: which bans are meant.
+"""Queries as values: they select bans.
 
-Days and times that people write are in the ledger's time zone. A day counts as a whole; `24h` and times of day
-are exact. Everything here is pure: `now` comes in by argument.
+Days and times in options are in the ledger's time zone. A day counts as a whole; `24h` and times of day are exact.
+Pure: `now` is an argument.
 """
 
 import re
@@ -15,13 +15,13 @@ from banledger.errors import QuestionError
 from banledger.net.address import canonical_address
 
 PRIVATE = "private"
-"""Stands for a country where private and other special addresses are meant."""
+"""Value of the country filter for private and other special addresses."""
 
 FORMS = (
     "7d, 2w, 3m or 1y (days, weeks, months, years), 24h, 2026-11-01, 2026-11, 2026, '2026-11-01 14:00', "
     "today, yesterday, all"
 )
-"""The forms that a date may have."""
+"""The accepted forms of a date."""
 
 _AGO = re.compile(r"(\d{1,5})\s*([hdwmy])")
 _YEAR = re.compile(r"\d{4}")
@@ -31,9 +31,9 @@ _LATEST = date(9998, 12, 31)
 
 
 class Span(Struct, frozen=True):
-    """A stretch of time. `first` and `last`: local days, both included (YYYY-MM-DD); None: without end.
+    """A span of time. `first` and `last`: local days, both included (YYYY-MM-DD); None: open.
 
-    `since` (included) and `until` (not included): UTC epoch seconds where an end is no day's; else None.
+    `since` (included) and `until` (excluded): UTC epoch seconds if an end is not a whole day; else None.
     """
 
     first: str | None = None
@@ -48,11 +48,11 @@ class Span(Struct, frozen=True):
 
     @property
     def all_time(self) -> bool:
-        """Whether it has no end on either side."""
+        """Whether both sides are open."""
         return self.first is None and self.last is None
 
     def holds_day(self, day: str) -> bool:
-        """Whether some of that local day lies in it."""
+        """Whether part of that local day lies in it."""
         return (self.first is None or self.first <= day) and (self.last is None or day <= self.last)
 
     def holds(self, day: str, time: float) -> bool:
@@ -68,7 +68,7 @@ ALL_TIME = Span()
 
 
 class Query(Struct, frozen=True):
-    """Which bans are meant: those in `span` that have, for each filter, any of its values.
+    """Selects the bans in `span` that have, for each filter, any of its values.
 
     jail, server, user: as text. asn: numbers as text. country: codes, or `private`. ip: canonical addresses and
     networks; a network means every address and network inside it.
@@ -97,7 +97,7 @@ class Query(Struct, frozen=True):
 
 
 class _Point(Struct, frozen=True):
-    """What one date means: local days, first and last, or an exact moment. Neither: no limit."""
+    """The meaning of a date: first and last local day, or an exact time. Neither: no limit."""
 
     first: date | None = None
     last: date | None = None
@@ -105,7 +105,7 @@ class _Point(Struct, frozen=True):
 
 
 def span(since: str | None, until: str | None, now: float, zone: ZoneInfo) -> Span:
-    """The span that `--since` and `--until` say (None: not given). Raises QuestionError.
+    """The span of `--since` and `--until` (None: not given). Raises QuestionError.
 
     Without an end it reaches through today; `--until 7d` is the day before the last 7 days begin.
     """
@@ -123,8 +123,8 @@ def span(since: str | None, until: str | None, now: float, zone: ZoneInfo) -> Sp
     )
     if _backwards(made):
         raise QuestionError(
-            f"nothing lies between {since} and {until or 'today'}",
-            hint="--since is the earlier end, --until the later one",
+            f"empty span: from {since} to {until or 'today'}",
+            hint="--since must be before --until",
         )
     return made
 
@@ -157,7 +157,7 @@ def _parse(option: str, text: str, now: float, zone: ZoneInfo) -> _Point:
     except (ValueError, OverflowError):
         point = None
     if point is None or not _in_range(point):
-        raise QuestionError(f"{option} {text!r} is no date", hint=f"one of: {FORMS}")
+        raise QuestionError(f"invalid {option} {text!r}", hint=f"one of: {FORMS}")
     return point
 
 
@@ -228,7 +228,7 @@ def _iso(day: date | None) -> str | None:
 
 
 def countries(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Country codes in capitals, `private` as it is. Raises QuestionError."""
+    """Country codes in capitals, `private` unchanged. Raises QuestionError."""
     return tuple(_country(value) for value in values)
 
 
@@ -236,12 +236,12 @@ def _country(value: str) -> str:
     if value.lower() == PRIVATE:
         return PRIVATE
     if len(value) != 2 or not value.isascii() or not value.isalpha():
-        raise QuestionError(f"{value!r} is no country", hint="two letters such as CN, XX for unknown, or private")
+        raise QuestionError(f"invalid country {value!r}", hint="two letters such as CN, XX for unknown, or private")
     return value.upper()
 
 
 def addresses(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Addresses and networks in their one spelling. Raises QuestionError."""
+    """Canonical addresses and networks. Raises QuestionError."""
     return tuple(_address(value) for value in values)
 
 
@@ -249,7 +249,7 @@ def _address(value: str) -> str:
     found = canonical_address(value.strip())
     if found is None:
         raise QuestionError(
-            f"{value!r} is no address", hint="an address or a network such as 192.0.2.7 or 192.0.2.0/24"
+            f"invalid address {value!r}", hint="an address or a network such as 192.0.2.7 or 192.0.2.0/24"
         )
     return found
 
@@ -262,5 +262,5 @@ def systems(values: tuple[str, ...]) -> tuple[str, ...]:
 def _system(value: str) -> str:
     number = value.strip().upper().removeprefix("AS")
     if not (number.isascii() and number.isdecimal() and int(number) < 2**32):
-        raise QuestionError(f"{value!r} is no autonomous system", hint="a number such as 64496, or AS64496")
+        raise QuestionError(f"invalid autonomous system {value!r}", hint="a number such as 64496, or AS64496")
     return str(int(number))

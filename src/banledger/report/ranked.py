@@ -1,10 +1,10 @@
-"""The values of a dimension with most bans in a span, exactly, without fetching them all.
+"""Find the values of a dimension with the most bans in a span: exactly, without fetching all values.
 
-Theory of operation. All time is a ranking. A few tallies are merged. For a big dimension in a long span candidates
-come from two places: the best of some days, which are likely good and set the bar, and the all-time ranking from its
-top. Each is counted exactly in the span. A value can't have more bans in the span than of all time, so the walk down
-the ranking ends where its count falls to that of the n-th candidate. Equals stand by name backwards, as in the
-ranking itself: so the end is sharp even where thousands have one ban each.
+Theory of operation. All time: read the ranking. Few tallies: merge them. For a big dimension in a long span,
+candidates come from two places: the best of some days, which set a high bar early, and the all-time ranking from its
+top. Each candidate is counted exactly in the span. A value can't have more bans in the span than of all time, so the
+walk down the ranking ends where its count falls to that of the n-th candidate. Ties are in reverse order of names, as
+in the ranking itself, so the end is exact even if thousands of values have one ban each.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ _SEEDED_DAYS = 31
 
 
 def best(table: Mapping[str, int], count: int) -> list[Row]:
-    """The `count` largest of `table`, largest first, equals by name backwards."""
+    """The `count` largest of `table`, largest first, ties in reverse order of names."""
     if 0 < count < len(table):
         bar = sorted(table.values())[-count]
         return nlargest(count, [row for row in table.items() if row[1] >= bar], key=_order)
@@ -44,7 +44,7 @@ def counts(ledger: LedgerReader, dimension: str, days: Sequence[str], everything
 def top(
     ledger: LedgerReader, dimension: str, days: Sequence[str], count: int, everything: Mapping[str, int]
 ) -> tuple[list[Row], int | None]:
-    """The `count` values with most bans on these local days, and how many values there are (None: not counted).
+    """The `count` values with the most bans on these local days, and the number of values (None: not counted).
 
     `days` are those of a span that have bans; `everything`: the bans of every day that has any.
     """
@@ -54,7 +54,7 @@ def top(
     if len(days) == len(everything):
         rows = [(tok, int(bans)) for tok, bans in islice(ledger.ranked(dimension), count)]
         return rows, ledger.distinct(dimension)
-    entries = sum(everything[day] for day in days)  # one a ban, as a rule, where all are different
+    entries = sum(everything[day] for day in days)  # usually one per ban, if all are different
     if entries > ledger.merge_limit:
         entries = sum(ledger.distinct_on(dimension, days))
     if entries <= ledger.merge_limit or not count:
@@ -95,7 +95,7 @@ class Descent:
         self._add(sorted(found))
 
     def cost(self) -> int:
-        """About how many tally entries the descent will look up."""
+        """Estimated number of tally members that the walk will look up."""
         candidates = self._ledger.at_least(self._dimension, self._bar()[0] + 1)
         return candidates * min(len(self._inside), len(self._outside))
 
@@ -113,7 +113,7 @@ class Descent:
         return self._best
 
     def _bar(self) -> tuple[int, str]:
-        """What a value must surpass to be among the best."""
+        """The count that a value must exceed to be among the best."""
         return _order(self._best[-1]) if len(self._best) == self._count else (0, "")
 
     def _add(self, toks: Iterable[str], of_all_time: Mapping[str, int] | None = None) -> None:
@@ -123,7 +123,7 @@ class Descent:
         self._best = nlargest(self._count, [*self._best, *rows], key=_order)
 
     def _counts(self, toks: Sequence[str], of_all_time: Mapping[str, int] | None) -> list[int]:
-        """The bans of each value in the span, counted on the fewer days: those inside it, or outside."""
+        """The bans of each value in the span, counted on the fewer days: inside or outside."""
         if not toks:
             return []
         if len(self._outside) >= len(self._inside):

@@ -1,4 +1,4 @@
-"""Everything the ledger has of one address, network, id or text."""
+"""Everything the ledger has about one address, network, id or text."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -23,18 +23,18 @@ from banledger.report.walk import newest_first
 from banledger.stores.pages import pages
 from banledger.whois.stored import named
 
-_PROBED = 4096  # addresses of a network that are asked for one by one
+_PROBED = 4096  # addresses of a network that are looked up one by one
 _SAID_EVERY = 500  # bans
 
 
 Stopped: TypeAlias = Mapping[tuple[str, str], float]
-"""The (server, jail) whose fail2ban stopped, and when (UTC epoch seconds). See `LedgerReader.stopped`."""
+"""Stopped sources, (server, jail), with the time of the stop (UTC epoch seconds). See `LedgerReader.stopped`."""
 
 NONE_STOPPED: Stopped = MappingProxyType({})
 
 
 class Phase(StrEnum):
-    """How a ban stands: in force until a time or without end, ran out by itself, lifted, gone, or its jail stopped."""
+    """States of a ban: in force until a time or for ever, ran out, lifted, gone, or its jail stopped."""
 
     UNTIL = "banned"
     FOR_EVER = "banned for ever"
@@ -45,7 +45,7 @@ class Phase(StrEnum):
 
 
 class State(Struct, frozen=True):
-    """How a ban stands, and since or until when (UTC epoch seconds; None: for ever)."""
+    """The state of a ban, and since or until when (UTC epoch seconds; None: for ever)."""
 
     phase: Phase
     at: float | None
@@ -57,14 +57,14 @@ class State(Struct, frozen=True):
 
 
 def state_of(ban: Ban, now: float, stopped: Stopped = NONE_STOPPED) -> State:
-    """How a ban stands at `now`."""
+    """The state of a ban at `now`."""
     if ban.unbanned is not None:
         return State(Phase.LIFTED, ban.unbanned)
     if ban.ended is not None:
         return State(Phase.ENDED, ban.ended)
     if ban.expires <= now < inf:
         return State(Phase.RAN_OUT, ban.expires)
-    if not ban.open:  # imported, and fail2ban never said that it holds it
+    if not ban.open:  # imported, and never reported as held by fail2ban
         return State(Phase.ENDED, ban.seen)
     if (ban.server, ban.jail) in stopped:
         return State(Phase.STOPPED, stopped[ban.server, ban.jail])
@@ -72,7 +72,7 @@ def state_of(ban: Ban, now: float, stopped: Stopped = NONE_STOPPED) -> State:
 
 
 def show(ledger: LedgerReader, asked: str, now: float, progress: Progress = silent) -> Shown:
-    """What the ledger has of an address, a network, a ban's id or any other text (UTC epoch `now`)."""
+    """What the ledger has about an address, a network, a ban's id or any other text (UTC epoch `now`)."""
     address = canonical_address(asked.strip())
     if address is not None:
         kind = "network" if "/" in address else "address"
@@ -104,7 +104,7 @@ def _with_bans(ledger: LedgerReader, dimension: str, toks: Iterator[str] | Seque
 
 
 def _related(ledger: LedgerReader, asked: Block, progress: Progress) -> Iterator[str]:
-    """What may have bans: `asked`, networks around it, and what lies inside it."""
+    """Values that may have bans: `asked`, networks around it, addresses and networks inside it."""
     for prefix in range(asked.prefix, -1, -1):
         yield asked.at(prefix).text
     if 1 << asked.host_bits <= _PROBED:

@@ -1,4 +1,4 @@
-"""How answers are found: from tallies and rankings where those know, else by a walk."""
+"""Compute answers: from tallies and rankings if possible, else by a walk."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from banledger.report.walk import days_in, walk
 
 
 def report(ledger: LedgerReader, query: Query, now: float, count: int = 10, progress: Progress = silent) -> Report:
-    """What happened in the query's span, with the `count` most of everything."""
+    """Summarise the query's span, with the top `count` values of each dimension."""
     everything = ledger.days()
     if query.filters or not query.span.whole:
         facts = _walked(ledger, query, everything, count, progress)
@@ -44,7 +44,7 @@ def report(ledger: LedgerReader, query: Query, now: float, count: int = 10, prog
 
 
 class _Facts(Struct, frozen=True):
-    """What both ways find out. days: bans and offenders of days that have any."""
+    """The result of either way. days: bans and offenders of days with bans."""
 
     total: int
     offenders: int | None
@@ -55,7 +55,7 @@ class _Facts(Struct, frozen=True):
 
 
 def _reported(ledger: LedgerReader, tops: Mapping[str, Top]) -> dict[str, Top]:
-    """In the order of the report; networks with their owners, servers only if there are several."""
+    """Order the sections; add owners to networks; keep servers only if there are several."""
     found = {name: tops[name] for name in columns.reported()}
     found["network"] = _owned(ledger, found["network"])
     if (found["server"].distinct or 0) <= 1:
@@ -90,7 +90,7 @@ def _top_of_days(ledger: LedgerReader, dimension: str, query: Query, everything:
 
 
 def _owned(ledger: LedgerReader, answer: Top) -> Top:
-    """The networks with their owners."""
+    """Add owners to the networks."""
     records = ledger.networks.networks([row.name for row in answer.rows])
     owners = [(record.org or record.name or "") if record else "" for record in records]
     return replace(answer, rows=tuple(map(_own, answer.rows, owners)))
@@ -138,7 +138,7 @@ def _walked(ledger: LedgerReader, query: Query, everything: dict[str, int], coun
 def _calendar(
     days: dict[str, tuple[int, int]], everything: dict[str, int], span: Span, now: float, ledger: LedgerReader
 ) -> tuple[Day, ...]:
-    """Every day of the span, from the ledger's first to today or its last, whichever is later."""
+    """Every day of the span, from the ledger's first day to today or its last day, whichever is later."""
     if not everything:
         return ()
     today = datetime.fromtimestamp(now, UTC).astimezone(ledger.zone).date().isoformat()
@@ -168,7 +168,7 @@ def _concerns(gap: Gap, query: Query, ledger: LedgerReader) -> bool:
 
 
 def top(ledger: LedgerReader, dimension: str, query: Query, count: int = 20, progress: Progress = silent) -> Top:
-    """The `count` values of a dimension with most bans. Raises QuestionError for an unknown dimension."""
+    """The `count` values of a dimension with the most bans. Raises QuestionError for an unknown dimension."""
     if dimension not in (known := columns.dimensions()):
         raise QuestionError(f"unknown dimension: {dimension}", hint=f"one of: {', '.join(known)}")
     answer = _top(ledger, dimension, query, count, progress)

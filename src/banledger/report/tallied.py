@@ -1,4 +1,4 @@
-"""Which filtered questions tallies answer, and what they say."""
+"""Answer filtered queries from tallies, where possible."""
 
 from collections.abc import Sequence
 
@@ -11,16 +11,16 @@ _SINGLE = frozenset(name for name, row in TABLE.items() if row.token)  # a ban h
 
 
 def offenders(ledger: LedgerReader, days: Sequence[str]) -> dict[str, int]:
-    """How many addresses and networks each of these local days has."""
+    """The number of addresses and networks of each of these local days."""
     return dict(zip(days, ledger.distinct_on("ip", days), strict=True))
 
 
 def counts(
     ledger: LedgerReader, dimension: str, query: Query, days: Sequence[str]
 ) -> tuple[dict[str, int], int] | None:
-    """Bans by value (tokens) of a dimension with the query's filters, and the bans that these mean.
+    """Bans by value (token) of a dimension under the query's filters, and their total.
 
-    None if no tally knows. `days`: those of the query's span, which must be whole.
+    None if no tally has the answer. `days`: the days of the query's span, which must be whole.
     """
     filters = query.filters
     members = _members(filters)
@@ -68,6 +68,6 @@ def _of_pairs(ledger: LedgerReader, dimension: str, query: Query, days: Sequence
             value = jail if dimension == "jail" else country
             by_value[value] = by_value.get(value, 0) + bans
     total = sum(by_value.values())
-    if not query.country:  # pairs lack the bans that have no country
+    if not query.country:  # pairs lack bans without country
         total = sum(map(sum, ledger.tally_of("jail", sorted(jails), days)))
     return by_value, total

@@ -1,4 +1,4 @@
-"""Values of filters that no ban has. They are named, so that a typing error does not look like an answer of no bans."""
+"""Report filter values that no ban has, so that a typing error does not look like an answer without bans."""
 
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -15,7 +15,7 @@ _MEANT = {"UK": "GB", "EN": "GB", "EL": "GR", "JA": "JP", "KO": "KR", "SP": "ES"
 
 
 def unknown(ledger: LedgerReader, query: Query) -> Iterator[str]:
-    """A line for each jail, server or country of the query that the ledger does not have; none for an empty ledger."""
+    """One line per jail, server or country of the query that the ledger does not have; none for an empty ledger."""
     if not (query.jail or query.server or query.country) or not ledger.distinct(DAY):
         return
     for value in _absent(ledger, "country", tuple(code for code in query.country if code != PRIVATE)):
@@ -24,18 +24,18 @@ def unknown(ledger: LedgerReader, query: Query) -> Iterator[str]:
         absent = _absent(ledger, dimension, values)
         known = _known(ledger, dimension) if absent else set()
         for value in absent:
-            if value not in known:  # a jail that runs, and has not banned anybody yet
+            if value not in known:  # a running jail without bans yet
                 yield f"no such {dimension} {value!r}{_nearest(value, known)}"
 
 
 def _absent(ledger: LedgerReader, dimension: str, values: tuple[str, ...]) -> list[str]:
-    """Those of the values that no ban has."""
+    """The values that no ban has."""
     toks = [TABLE[dimension].token_of(value) for value in values]
     return [value for value, size in zip(values, ledger.sizes(dimension, toks), strict=True) if not size]
 
 
 def _known(ledger: LedgerReader, dimension: str) -> set[str]:
-    """The names that bans have, and those of jails and servers that the ledger knows without any."""
+    """The names in bans, and those of jails and servers without bans."""
     names = {text_of(tok) for tok, _ in islice(ledger.ranked(dimension), _LOOKED_AT)}
     return names | {getattr(source, dimension) for source in ledger.sources[:_LOOKED_AT]} - {""}
 

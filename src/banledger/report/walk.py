@@ -1,8 +1,8 @@
-"""Bans one by one, newest first: the way to any answer that no tally holds.
+"""Read bans one by one, newest first, for answers that no tally has.
 
-Theory of operation. Ids bear their time, so sorting ids sorts bans. A walk takes the days of the span, newest first,
-or, where fewer hashes are read that way, the sets of one filter's values. It reads hashes in pages and yields what
-matches as it goes, so a caller that needs only the newest stops early.
+Theory of operation. Ids contain their time, so sorting ids sorts bans. A walk reads the days of the span, newest first,
+or the sets of one filter's values if that needs fewer hashes. It reads hashes in pages and yields matches as it goes,
+so a caller that needs only the newest stops early.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,12 +18,12 @@ from banledger.report.match import matcher
 from banledger.report.query import PRIVATE, Query, Span
 from banledger.stores.pages import pages
 
-_HASH_COST = 20  # reading a hash, in units of reading an id
+_HASH_COST = 20  # cost of a hash in units of an id
 _MOST_IDS = 2_000_000  # ids of a set held in memory
 
 
 def days_in(span: Span, everything: Mapping[str, int]) -> dict[str, int]:
-    """The days of `everything` that lie in the span. Days at an exact end count as whole."""
+    """The days of `everything` in the span. A day with an exact end counts as whole."""
     return {day: bans for day, bans in everything.items() if span.holds_day(day)}
 
 
@@ -34,9 +34,9 @@ def walk(
     progress: Progress = silent,
     everything: Mapping[str, int] | None = None,
 ) -> Iterator[Ban]:
-    """The bans that `query` means, by (time, id) backwards; `limit` at most.
+    """Yield the bans that match `query`, by (time, id) in reverse; at most `limit`.
 
-    `everything`: the bans of every day that has any, where that is known.
+    `everything`: the number of bans of every day with bans, if known.
     """
     if limit == 0:
         return
@@ -57,7 +57,7 @@ def walk(
 def _pages(
     ledger: LedgerReader, query: Query, limit: int | None, everything: Mapping[str, int]
 ) -> tuple[Iterator[Sequence[str]], int]:
-    """The ids to look at, newest first, and about how many there are."""
+    """The ids to read, newest first, and their approximate number."""
     days = days_in(query.span, everything)
     inside = sum(days.values())
     found = _smallest_set(ledger, query)
@@ -74,14 +74,14 @@ def _pages(
 
 
 class _Sets(Struct, frozen=True):
-    """The sets of some values of one dimension, and how many ids they have together."""
+    """The sets of some values of one dimension, and their total number of ids."""
 
     dimension: str
     toks: tuple[str, ...]
     size: int
 
     def ids(self, ledger: LedgerReader) -> set[str]:
-        """Every id in any of them."""
+        """Every id in any of these sets."""
         return {id_ for tok in self.toks for id_ in ledger.ids(self.dimension, tok)}
 
 
@@ -101,17 +101,17 @@ def _has_sets(dimension: str, values: Sequence[str]) -> bool:
 
 
 def age_order(id_: str) -> tuple[bool, str]:
-    """Sorts ids by time: their years have two digits, and fail2ban's clock starts in 1970."""
+    """Sort key of an id by time: years have two digits, and fail2ban's clock starts in 1970."""
     return id_ < "7", id_
 
 
 def newest_first(ids: Sequence[str] | set[str]) -> list[str]:
-    """Ids by time backwards."""
+    """Ids by time in reverse."""
     return sorted(ids, key=age_order, reverse=True)
 
 
 def _within(ids: set[str], span: Span) -> list[str]:
-    """The ids that may lie in the span, newest first; a local day reaches a day into its UTC neighbours."""
+    """The ids that may lie in the span, newest first; a local day overlaps its UTC neighbours."""
     low = _day_digits(span.first, -1) if span.first else None
     high = _day_digits(span.last, +1) if span.last else None
     return newest_first(

@@ -1,1 +1,1 @@
-"""The service: the recorder, its wiring, systemd."""
+"""The service: the recorder, its wiring, and systemd."""

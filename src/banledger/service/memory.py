@@ -1,6 +1,6 @@
-"""What a recorder remembers of a store, so that it notices when that went back: in memory, and in a file if it has one.
+"""What a recorder remembers of a store, to notice when the store went back. Kept in memory, and in a file if possible.
 
-The file is replaced at once and never synced: after a power cut it may be older, which only means that less is noticed.
+The file is replaced atomically and never synced: after a power cut it may be older, and then less is noticed.
 """
 
 import logging
@@ -14,13 +14,13 @@ from msgspec import Struct
 from banledger.spool.position import Position, Positions
 
 FILE = "recorder.json"
-"""Its name in the service's state directory."""
+"""Name of the file in the service's state directory."""
 
 _log = logging.getLogger("banledger")
 
 
 class _Saved(Struct, frozen=True):
-    """What the file holds."""
+    """Content of the file."""
 
     store: str
     ledger: str = ""
@@ -30,7 +30,7 @@ class _Saved(Struct, frozen=True):
 
 
 class Memory:
-    """`store` names the store and the prefix: what is remembered of another one is not used.
+    """`store` names the store and the prefix; memory of another store is not used.
 
     ledger       the identity of the ledger; empty: not known
     incarnation  which run of the server it was; empty: not known

@@ -1,4 +1,4 @@
-"""Outages: what is logged when one begins and ends, how long to wait, and what the service manager is told."""
+"""Outages: log the beginning and the end, choose the wait, and set the status for the service manager."""
 
 import logging
 
@@ -12,7 +12,7 @@ _log = logging.getLogger("banledger")
 
 
 class Outage:
-    """An outage of one thing. Each kind of failure is news once until it is over, or once for all (`once`).
+    """An outage of one thing. Each kind of failure is logged once per outage, or once ever (`once`).
 
     wait_s  until the next try: from `first_s`, twice as long each time, up to `longest_s`; 0: no outage
     """
@@ -24,14 +24,14 @@ class Outage:
         self._logged: set[str] = set()
 
     def failed(self, kind: str) -> bool:
-        """It failed; whether that kind of failure is news."""
+        """Note a failure; return whether this kind is new."""
         self.wait_s = min(2 * self.wait_s, self._longest_s) or self._first_s
         news = kind not in self._logged
         self._logged.add(kind)
         return news
 
     def over(self) -> bool:
-        """It works; whether it did not before."""
+        """Note a success; return whether an outage ended."""
         ended, self.wait_s = self.wait_s > 0, 0.0
         if not self._once:
             self._logged.clear()
@@ -49,7 +49,7 @@ class ServiceStatus:
         notifier.ready(RECORDING)
 
     def failed(self, error: BanledgerError) -> float:
-        """A step failed; seconds to wait. Hints tell kinds of failures apart: details may differ at every try."""
+        """Note a failed step; return the seconds to wait. The hint identifies the kind of failure: details may vary."""
         if self._outage.failed(error.hint or str(error)):
             _log.error("%s", self._text(error))
             self._show(f"waiting: {error}")
@@ -64,7 +64,7 @@ class ServiceStatus:
         return f"{error}; {meanwhile} ({error.hint or 'it is tried again'})"
 
     def works(self, status: str) -> None:
-        """A step succeeded; what it is to be called."""
+        """Note a successful step, and set the status."""
         if self._outage.over():
             _log.warning("recording again")
         self._show(status)

@@ -1,12 +1,12 @@
-"""The recorder: from the spool to the ledger, over and over.
+"""The recorder: move lines from the spool to the ledger, batch by batch.
 
     open ─► rebuild? ─► lock ─► labels ─► spool.read ─► ledger.record ─► spool.commit ─► replay ─► whois
                                               ▲                │ fails
                                               └─ spool.rollback, wait
 
-`step` does it once, with a clock of the caller's; `run` is the service's loop around it. An outage is logged once when
-it begins and once when it ends; bans wait in the spool meanwhile, if there is one. Waits, and how long segments are
-kept, are measured in elapsed time; the ledger is tidied only while the wall clock is settled.
+`step` does one batch, with the caller's clock; `run` is the service's loop around it. An outage is logged once when it
+begins and once when it ends; bans wait in the spool meanwhile. Waits and the age of segments are measured in elapsed
+time; the ledger is tidied only while the wall clock is settled.
 """
 
 import logging
@@ -38,8 +38,8 @@ _POLL_S = 0.1
 _TIDY_S = 60.0
 
 _DAMAGED = (
-    "the ledger has lost %s: the store evicted it, or somebody deleted it; it was made anew, recording goes on"
-    " (docs/stores.md, 'When keys are gone', says how to mend the rest)"
+    "the ledger has lost %s: the store evicted it, or somebody deleted it; it was created again, recording continues"
+    " (docs/stores.md, 'When keys are gone', says how to repair the rest)"
 )
 
 _WAITING = "waiting: rebuild in progress"
@@ -48,7 +48,7 @@ _log = logging.getLogger("banledger")
 
 
 class Until(Protocol):
-    """What ends the loop: whether it is `stopped`, and a `wait` (seconds) that ends then."""
+    """Ends the loop: `stopped` says whether to end, `wait` (seconds) returns early then."""
 
     @property
     def stopped(self) -> bool: ...
@@ -57,15 +57,15 @@ class Until(Protocol):
 
 
 class Recorder:
-    """Moves what the spool holds into the ledger that `connect` opens. Used by one thread.
+    """Move what the spool holds into the ledger that `connect` opens. Used by one thread.
 
-    whois    what is done in the background. Errors in it back off and never stop recording
-    keep     leave segments in the spool as long as the store may still lose what it was given
-    patient  `run` waits for whatever may be wrong with the store, also for what only a person can mend
+    whois    background work. Errors in it back off and never stop recording
+    keep     keep segments in the spool as long as the store may lose recent writes
+    patient  `run` waits out every error of the store, even one that only a person can fix
     watch    judges the wall clock
-    labels   which server labels this recorder may record into a ledger that it shares
+    labels   server labels that this recorder may record into a shared ledger
     lock     of the spool
-    memory   what is remembered of the store
+    memory   positions and identity that are remembered of the store
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Recorder:
         self._ledger: Ledger | None = None
         self._identity = ""  # of the ledger that was opened last
         self._unlocked = False  # whether that was logged
-        self._compared = False  # whether what the ledger has was compared with what is remembered
+        self._compared = False  # whether the ledger's positions were compared with the memory
         self._tidy_at = 0.0
 
     @property
@@ -117,7 +117,7 @@ class Recorder:
     # Loops.
 
     def run(self, until: Until, notifier: Notifier) -> None:
-        """Move until told to stop. Returns then; raises what can't mend itself."""
+        """Run until told to stop, then return. Raises errors that waiting can't fix."""
         status = ServiceStatus(notifier, self._spool)
         while not until.stopped:
             notifier.alive()
@@ -133,7 +133,7 @@ class Recorder:
                     until.wait(_POLL_S)
 
     def _may_be_mended(self, error: BanledgerError) -> bool:
-        """Whether somebody may mend it while we wait: what is wrong with the store, or was right when we started."""
+        """Whether waiting may help: the store may be repaired, or the error is newer than our start."""
         return self._patient and (isinstance(error, StoreError) or bool(self._identity))
 
     def _status(self) -> str:
@@ -142,23 +142,23 @@ class Recorder:
         return _WAITING if self._gate.closed else f"{RECORDING}{but}"
 
     def drain(self, now: float) -> Recorded:
-        """Move all that the spool holds now. Nobody is asked about it; what the ledger knows already is used."""
+        """Record everything that the spool holds now. Asks no registry; uses what the ledger knows."""
         total, ledger = Recorded(), self.open()
         self._whois.follow(ledger, now)
         while True:
             done = self._move(now)
             if self._gate.closed:
-                raise RebuildRunning("a rebuild of the ledger is in progress", hint="try again when it has ended")
+                raise RebuildRunning("a rebuild of the ledger is running", hint="try again when it has ended")
             total += done
             if done.lines:
                 continue
             if not self._spool.doubtful:
                 return total
-            if not self._spool.caught_up:  # the next look at a large directory may be a while away
+            if not self._spool.caught_up:  # the next listing of a large directory may be a while away
                 time.sleep(_POLL_S / 10)
 
     def step(self, now: float) -> Recorded:
-        """Move one batch and do some of whois (UTC epoch `now`).
+        """Record one batch and do one step of whois (UTC epoch `now`).
 
         Raises StoreError or SpoolError, after which it may be called again.
         """
@@ -224,7 +224,7 @@ class Recorder:
             self._ledger = None
 
     def _waits_for_rebuild(self, ledger: Ledger) -> bool:
-        """Whether a rebuild is at work. The ledger is opened anew after it: what we know of its keys may be old."""
+        """Whether a rebuild is running. The ledger is opened again after it: cached keys may be out of date."""
         waited = self._gate.closed
         if self._gate.look(ledger.signs) != waited:
             _log.warning("%s", "rebuild finished; recording again" if waited else _WAITING)
@@ -234,7 +234,7 @@ class Recorder:
         return waited or self._gate.closed
 
     def _lock_spool(self) -> None:
-        """Keep other recorders off. Without the lock they may record missing lines, so none is taken for a gap."""
+        """Keep other recorders out. Without the lock they may record missing lines, so no gap is reported."""
         if self._lock.held:
             return
         alone = self._lock.hold()
@@ -243,18 +243,18 @@ class Recorder:
         if not alone and not self._spool.missing and not self._unlocked:
             self._unlocked = True
             _log.warning(
-                "can't make %s: lines that vanish are not noticed; see to it that no other recorder reads that spool",
+                "can't create %s: lost lines are not noticed; make sure that no other recorder reads this spool",
                 self._spool.directory / LOCK,
             )
 
     def _compare(self, ledger: Ledger) -> None:
-        """Notice what the store lost: after it was opened, and after the lock was taken."""
+        """Check what the store lost, after it was opened and after the lock was taken."""
         if not self._compared:
             self._replay.opened(ledger)
             self._compared = True
 
     def _read(self, ledger: Ledger) -> list[Event]:
-        """The next lines, without those of labels that another recorder records: they stay in the spool."""
+        """The next lines. Lines of labels that another recorder has stay in the spool."""
         if ledger.labels is None:
             return self._spool.read(self._watch.elapsed(), self._batch)
         if self._labels.due:
@@ -272,7 +272,7 @@ class Recorder:
             self._labels.take(ledger.labels, new)
 
     def _tidy(self, ledger: Ledger, now: float) -> bool:
-        """Do what is due once a minute. False: the connection was lost before, so the batch must be read again."""
+        """Do what is due once a minute. False: the connection was lost, so the batch must be read again."""
         if ledger.lost():
             self._reconnect_and_replay()
             return False
@@ -283,7 +283,7 @@ class Recorder:
         return True
 
     def close(self) -> None:
-        """Let go of spool and ledger; give back what other recorders of the ledger may wait for."""
+        """Close spool and ledger; release leases that other recorders may wait for."""
         self._spool.close()
         self._lock.release()
         self._whois.close(self._ledger)

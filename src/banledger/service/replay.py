@@ -1,8 +1,8 @@
-"""What a recorder does about a store that may have lost something: notice it, record again, look whether it is whole.
+"""Recover after a store may have lost writes: notice it, record again, check that the ledger is whole.
 
 Theory of operation. After a lost connection the lines of the replay window are recorded again; after the store went
-back, all lines that the spool holds. Until that is done (`active`), bans that the store has already are put again
-wherever they must stand. If the server was restarted, the days that were touched are checked after that, one at a time.
+back, all lines that the spool holds. Until that is done (`active`), bans that the store already has are added
+again to all their sets and rankings. If the server was restarted, the affected days are then checked, one at a time.
 """
 
 import logging
@@ -16,17 +16,14 @@ from banledger.spool.events import Event
 from banledger.spool.position import Position, Writer, losses
 from banledger.spool.reader import SpoolReader
 
-_CAME_BACK = "the store came back without the ledger: what it held is gone; recording into a new one"
-_WENT_BACK = (
-    "the store went back: %d lines that it had are gone; what the spool still holds of them is recorded again, the rest"
-    " is a gap"
-)
+_CAME_BACK = "the store came back without the ledger: its content is gone; recording into a new ledger"
+_WENT_BACK = "the store went back: %d lines are lost; those still in the spool are recorded again, the rest is a gap"
 
 _log = logging.getLogger("banledger")
 
 
 class Replay:
-    """One recorder's. Used by one thread. `active`: whether lines that the store had are being recorded again."""
+    """The replay of one recorder. Used by one thread. `active`: whether a replay is running."""
 
     def __init__(self, spool: SpoolReader, memory: Memory) -> None:
         self._spool = spool
@@ -37,7 +34,7 @@ class Replay:
         self.active = False
 
     def opened(self, ledger: Ledger) -> None:
-        """Notice what the store lost since then, and whether its server was restarted. Raises StoreError."""
+        """Check what the store lost since the last connection, and whether its server restarted. Raises StoreError."""
         memory, known = self._memory, self._memory.positions
         same = memory.ledger in ("", ledger.identity)
         if not (same or ledger.damaged):
@@ -70,7 +67,7 @@ class Replay:
         return recorded
 
     def lost_connection(self) -> None:
-        """Nobody knows what the store still has of the last moments: read them again."""
+        """Recent writes may be lost: read the replay window again."""
         self._spool.rewind()
         self.active = True
 
@@ -87,7 +84,7 @@ class Replay:
         return done
 
     def committed(self, ledger: Ledger) -> None:
-        """What was read is in the ledger: the replay ends with the last line that is there."""
+        """The lines are in the ledger: the replay ends with the last line in the spool."""
         if not self.active or not self._spool.caught_up or self._spool.doubtful:
             return
         self.active = ledger.reassert = False
@@ -96,7 +93,7 @@ class Replay:
         ledger.touched = set()
 
     def step(self, ledger: Ledger) -> None:
-        """Look whether one more day is whole, if the server was restarted. Raises StoreError."""
+        """Check one more day if the server was restarted. Raises StoreError."""
         if not self._check.pending:
             return
         finding = self._check.step(ledger.store(), ledger.keys)

@@ -1,4 +1,4 @@
-"""What systemd gives a service: its state directory, systemd.exec(5), and sd_notify(3). Without systemd, nothing."""
+"""The service under systemd: state directory, systemd.exec(5), and sd_notify(3). Does nothing without systemd."""
 
 import os
 import socket
@@ -7,33 +7,33 @@ from contextlib import suppress
 from pathlib import Path
 
 _ALIVE_S = 5.0  # well below half of any sensible WatchdogSec
-_PATIENCE_S = 1.0  # a manager that does not read must not stop the recording
+_PATIENCE_S = 1.0  # a manager that does not read must not block the recording
 
 
 class Notifier:
-    """Says to the service manager how the service fares. `address` is what NOTIFY_SOCKET holds, or empty."""
+    """Report the service's state to the service manager. `address`: the value of NOTIFY_SOCKET, or empty."""
 
     def __init__(self, address: str) -> None:
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._alive_due = 0.0
 
     def ready(self, status: str) -> None:
-        """The service works."""
+        """Report that the service is ready."""
         self._send("READY=1", f"STATUS={status}")
 
     def alive(self) -> None:
-        """The watchdog may rest. May be called at any rate."""
+        """Feed the watchdog. May be called at any rate."""
         now = time.monotonic()
         if now >= self._alive_due:
             self._alive_due = now + _ALIVE_S
             self._send("WATCHDOG=1")
 
     def status(self, text: str) -> None:
-        """What `systemctl status` shows."""
+        """Set the text that `systemctl status` shows."""
         self._send(f"STATUS={text}")
 
     def stopping(self) -> None:
-        """The service is about to end."""
+        """Report that the service is stopping."""
         self._send("STOPPING=1")
 
     def _send(self, *words: str) -> None:
@@ -46,11 +46,11 @@ class Notifier:
 
 
 def from_environment() -> Notifier:
-    """The notifier for this process. NOTIFY_SOCKET is taken out of the environment, so that no child inherits it."""
+    """The notifier for this process. Removes NOTIFY_SOCKET from the environment, so that no child inherits it."""
     return Notifier(os.environ.pop("NOTIFY_SOCKET", ""))
 
 
 def state_directory() -> Path | None:
-    """The directory to keep things in across restarts, the first of STATE_DIRECTORY. None if there is none."""
+    """The directory for state that survives restarts, the first of STATE_DIRECTORY. None if there is none."""
     first = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     return Path(first) if first else None

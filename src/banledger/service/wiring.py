@@ -1,4 +1,4 @@
-"""Wiring of whois: from the settings to what asks, and what knows."""
+"""Wiring of whois: build its cache, look-up and worker from the settings."""
 
 import os
 import time
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from banledger.whois.rdap.client import Lookup
 
 DAY_S = 86_400.0
-_THREADS = 8  # more than there are registries: one question for each at a time
+_THREADS = 8  # more than there are registries: each gets one question at a time
 
 
 def places(chosen: Settings) -> Places:
-    """What is known of an address without asking."""
+    """The offline data: what is known about an address without a look-up."""
     files = _files(chosen)
     cache = Cache(chosen.whois_refresh_days * DAY_S, alike(files))
     return Places(cache, files, time.time, ask=chosen.whois_enabled, backfill_s=chosen.whois_backfill_days * DAY_S)
 
 
 def offline_alike(chosen: Settings) -> Callable[[Block, Block], bool]:
-    """Whether offline data, the user's databases included, says the same of two blocks."""
+    """Whether offline data, including the user's databases, gives two blocks the same country and system."""
     return alike(_files(chosen))
 
 

@@ -1,1 +1,1 @@
-"""The spool's file format, both ends: events, the reader, the writer."""
+"""The spool: events, the reader, the writer."""

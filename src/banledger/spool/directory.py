@@ -1,9 +1,9 @@
-"""The spool's directory: which of its files are segments that may be read. Nothing in it is trusted.
+"""The spool's directory: find the files that are readable segments. Nothing in it is trusted.
 
-A file is judged by `lstat` before it is opened and by `fstat` after: a regular file, one link, an owner that is root,
-this process or the directory's. Everything is relative to one descriptor, no link is followed. What is ignored is
-logged at most once an hour, all of it in one line. Looks are rare where the directory is large: `NAMES_PER_S` names a
-second at most, so that strangers' files take little of the time.
+A file is checked by `lstat` before it is opened and by `fstat` after: a regular file with one link, owned by root, this
+process's user or the directory's owner. Everything is relative to one descriptor; no link is followed. Ignored files
+are logged at most once an hour, in one line. A large directory is listed less often, at most `NAMES_PER_S` names a
+second, so that foreign files cost little time.
 """
 
 import logging
@@ -18,10 +18,10 @@ SEGMENT = re.compile(r"[0-9]{13}-([0-9a-f]{8})-([0-9]{1,9})\.jsonl")
 """A segment's name: milliseconds, writer, number."""
 
 NAMES_PER_S = 20_000
-_FEW = 2000  # so many names are looked at each time
-_MOST = 2_000_000  # so many at all: a look must end, also while somebody adds names
+_FEW = 2000  # names read per listing
+_MOST = 2_000_000  # the most per listing: it must end even while names are added
 _SAY_EVERY_S = 3600.0
-_PATIENCE_S = 10.0  # its writer opens a segment to the group a moment after it made it
+_PATIENCE_S = 10.0  # a writer gives the group access a moment after it creates the segment
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -29,12 +29,12 @@ _log = logging.getLogger("banledger")
 
 
 class Directory:
-    """One spool directory, looked at again and again. Used by one thread. Its methods raise OSError."""
+    """One spool directory, listed repeatedly. Used by one thread. Its methods raise OSError."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._due = 0.0
-        self._faults: dict[str, str] = {}  # of this look: at most one name for each fault
+        self._faults: dict[str, str] = {}  # of this listing: at most one name per fault
         self._ignored = 0
         self._shut: dict[str, float] = {}  # segments that can't be opened, since when
         self._said = -_SAY_EVERY_S
@@ -42,7 +42,7 @@ class Directory:
 
     @property
     def missing(self) -> bool:
-        """Whether there is no such directory."""
+        """Whether the directory does not exist."""
         try:
             return not stat.S_ISDIR(self.path.stat().st_mode)
         except OSError as error:
@@ -58,7 +58,7 @@ class Directory:
             os.close(fd)
 
     def look(self, fd: int, now: float, known: Container[str]) -> dict[str, int] | None:
-        """The segments there: name and inode, 0 for a name that is `known`. None: it is too early for another look.
+        """List the segments: name and inode, 0 for a `known` name. None: it is too early for another listing.
 
         `now`: elapsed seconds.
         """
@@ -88,7 +88,7 @@ class Directory:
         return 0, os.geteuid(), os.fstat(fd).st_uid
 
     def _judge(self, entry: "os.DirEntry[str]", owners: tuple[int, ...]) -> int:
-        """The inode of a segment, 0 of what is none."""
+        """The inode of a segment; 0 for any other file."""
         try:
             status = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
@@ -103,7 +103,7 @@ class Directory:
         self._faults.setdefault(fault, name)
 
     def open_segment(self, fd: int, name: str, now: float) -> int | None:
-        """A descriptor of a segment; None if it is gone or must not be read."""
+        """Open a segment; None if it is gone or must not be read."""
         try:
             segment = os.open(name, _OPEN, dir_fd=fd)
         except FileNotFoundError:
@@ -121,7 +121,7 @@ class Directory:
         return segment
 
     def remove(self, fd: int, name: str, inode: int) -> bool:
-        """Remove a segment, unless that name is another file's by now. False where it can't be removed."""
+        """Remove a segment, unless its name now belongs to another file. False if it can't be removed."""
         try:
             with suppress(FileNotFoundError):
                 if os.stat(name, dir_fd=fd, follow_symlinks=False).st_ino == inode:
@@ -135,7 +135,7 @@ class Directory:
         if self._ignored and now - self._said >= _SAY_EVERY_S:
             self._said = now
             shown = ", ".join(f"{name[:80]!r} ({fault})" for fault, name in self._faults.items())
-            _log.warning("ignoring files in spool that are no readable segments: %d, %s", self._ignored, shown)
+            _log.warning("ignoring files in spool that are not readable segments: %d, %s", self._ignored, shown)
         large = names > NAMES_PER_S
         if large and not self._said_large:
             self._said_large = True
@@ -143,7 +143,7 @@ class Directory:
 
 
 def _fault(status: os.stat_result, owners: tuple[int, ...]) -> str:
-    """Why this is no segment that we should read, or nothing."""
+    """Why this file must not be read as a segment; empty if it may be."""
     if not stat.S_ISREG(status.st_mode):
         return "not a regular file"
     if status.st_uid not in owners:

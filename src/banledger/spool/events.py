@@ -1,4 +1,4 @@
-"""What crosses from the spool to the ledger: one value a spooled line.
+"""Events: one typed value per line of the spool.
 
 The lines and their fields are described in `docs/spool-format.md`. Decoding is typed and total: `decode` returns
 an event or raises `Undecodable` with the reason, never anything else.
@@ -22,12 +22,12 @@ Word: TypeAlias = Annotated[str, Meta(max_length=256)]
 
 
 class Line(Struct, frozen=True, gc=False, kw_only=True):
-    """What every line bears.
+    """Fields of every line.
 
     seen    when its writer saw the event, by the wall clock (UTC epoch seconds)
     seq     the writer's line number
-    at      the same moment on the writer's own timeline, which no clock step bends; 0: the same as `seen`
-    writer  who wrote it: the spool's reader takes it from the segment's name; empty: not known
+    at      the same moment on the writer's own timeline, which clock steps don't change; 0: the same as `seen`
+    writer  the writer's name, from the line or the segment's name; empty: unknown
     """
 
     v: int
@@ -40,7 +40,7 @@ class Line(Struct, frozen=True, gc=False, kw_only=True):
 
     @property
     def order(self) -> float:
-        """Where the event stands among others, in seconds. Compare this, never `seen`."""
+        """Place of the event among others, in seconds. Compare this, never `seen`."""
         return self.at or self.seen
 
 
@@ -63,8 +63,8 @@ class TicketLine(Line, frozen=True, tag_field="kind"):
 class BanLine(TicketLine, frozen=True, tag="ban"):
     """fail2ban banned, or (`restored`) banned again what its database held when it started.
 
-    `origin` is empty for what the action saw itself, `import` for what was brought from another record of the past;
-    `country` is what that record said.
+    `origin` is empty for bans that the action saw itself, `import` for bans of another record of the past;
+    `country` is the country in that record.
     """
 
     users: tuple[str, ...] = ()
@@ -78,14 +78,14 @@ class ProlongLine(TicketLine, frozen=True, tag="prolong"):
 
 
 class UnbanLine(TicketLine, frozen=True, tag="unban"):
-    """fail2ban lifted the ban: it ran out, or somebody lifted it."""
+    """fail2ban lifted the ban: it ran out, or was lifted by hand."""
 
 
 class StartLine(Line, frozen=True, tag_field="kind", tag="start"):
     """The action begins to watch its jail. `version`: fail2ban's; `boot`: id of the boot of the machine.
 
-    `clock`: seconds of the clock that runs since then, read at the same moment as `seen`; 0: not known.
-    `process`: which fail2ban of that boot, a dot, its process id. Of two processes the later one shows the other's end.
+    `clock`: seconds of the clock that runs since then, read at the same moment as `seen`; 0: unknown.
+    `process`: which fail2ban of that boot, a dot, its process id. A later process shows that an earlier one has ended.
     """
 
     version: Word = ""
@@ -95,7 +95,7 @@ class StartLine(Line, frozen=True, tag_field="kind", tag="start"):
 
 
 class StopLine(Line, frozen=True, tag_field="kind", tag="stop"):
-    """The action watches its jail no longer: the jail is gone, or (`left`) goes on without the action."""
+    """The action no longer watches its jail: the jail is gone, or (`left`) continues without the action."""
 
     left: int = 0
 
@@ -103,7 +103,7 @@ class StopLine(Line, frozen=True, tag_field="kind", tag="stop"):
 class HeldLine(Line, frozen=True, tag_field="kind", tag="held"):
     """A part of a snapshot: what fail2ban held at one moment.
 
-    as_of  that moment, on the timeline of `at`: what came later is not judged
+    as_of  that moment, on the timeline of `at`; later events are not affected
     part   of the jail's bans those whose `fid` has this remainder: CRC-32 of its UTF-8, divided by `parts`
     bans   exactly those that were in force: (fid, ticket's time in whole seconds, bantime, bancount)
     """
@@ -127,10 +127,10 @@ class GapLine(Line, frozen=True, tag_field="kind", tag="gap"):
 
 
 class NetworkLine(Line, frozen=True, tag_field="kind", tag="network"):
-    """What a registry said of a network, from a command or another record of the past. See `network.Network`.
+    """A registry's record of a network, from a command or another record of the past. See `network.Network`.
 
-    `about` is the address that was asked about, empty where nobody knows; `asn` is that address's. `raw` is the whole
-    answer as `network.packed` has it. `server` and `jail` say who wrote the line.
+    `about` is the address that was looked up, empty if unknown; `asn` belongs to that address. `raw` is the whole
+    answer, packed by `network.packed`. `server` and `jail` name the writer of the line.
     """
 
     cidrs: Annotated[tuple[Label, ...], Meta(min_length=1, max_length=64)]
@@ -151,7 +151,7 @@ class NetworkLine(Line, frozen=True, tag_field="kind", tag="network"):
 
 
 class Unknown(Line, frozen=True):
-    """A line of a kind that a later action writes under a version known here. Only its `seq` is of use."""
+    """A line of a kind that a later action writes under a version known here. Only its `seq` is used."""
 
     kind: Word
 
@@ -160,9 +160,9 @@ Event: TypeAlias = BanLine | ProlongLine | UnbanLine | StartLine | StopLine | He
 
 
 def bears_label(event: Line) -> bool:
-    """Whether a line is of a fail2ban of this machine, so that its server label is this machine's.
+    """Whether a line comes from a fail2ban of this machine, so that its server label belongs to this machine.
 
-    What was imported bears the label of a server of the past; a network is nobody's.
+    An import has the label of a server of the past; a network belongs to no server.
     """
     return not (isinstance(event, NetworkLine) or (isinstance(event, BanLine) and event.origin))
 
@@ -171,7 +171,7 @@ _KINDS = frozenset(event.__struct_config__.tag for event in get_args(Event))
 
 
 class Undecodable(Exception):
-    """This line is no event. `newer` tells a line of a later version from garbage."""
+    """This line is not an event. `newer`: it has a later version; else it is invalid."""
 
     def __init__(self, reason: str, *, newer: bool = False) -> None:
         super().__init__(reason)
@@ -182,7 +182,7 @@ _events: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 def decode(line: bytes) -> Event | Unknown:
-    """One event from one line (without its newline), or what is known of a line of an unknown kind.
+    """Decode one line (without its newline) into an event; of a line of an unknown kind, its common fields.
 
     Raises `Undecodable`.
     """
@@ -197,7 +197,7 @@ def decode(line: bytes) -> Event | Unknown:
 
 
 def _decode_odd(line: bytes, error: Exception) -> Event | Unknown:
-    """Second try, for what the strict decoder refuses: unknown kinds, and text that is not UTF-8."""
+    """Decode lines that the strict decoder refuses: unknown kinds, and text that is not UTF-8."""
     try:
         loose = json.loads(line.decode("utf-8", "surrogateescape"), parse_constant=_no_constant)
         if isinstance(loose, dict) and isinstance(loose.get("v"), int) and loose["v"] > VERSION:

@@ -2,9 +2,9 @@
 
 Theory of operation. Segments are removed when they are recorded. A second recorder of the same spool would see numbers
 missing that the first one recorded, and take them for lost. So a recorder holds a lock (flock) on a file inside the
-spool while it reads. Members of the spool's group may remove that file or put another in its place, but not open it
-(mode 0600): a file of anybody who may not run a recorder is replaced, and the holder looks at every step whether the
-name is still that of its own file. The kernel releases the lock of a recorder that was killed; its file is used again.
+spool while it reads. Members of the spool's group may remove or replace that file, but not open it (mode 0600). A
+file whose owner may not run a recorder is replaced, and the holder checks at every step that the name still refers to
+its own file. The kernel releases the lock of a killed recorder; its file is used again.
 """
 
 import fcntl
@@ -18,7 +18,7 @@ from pathlib import Path
 from banledger.errors import SpoolLocked
 
 NAME = ".recorder"
-"""The lock's file in the spool."""
+"""Name of the lock file in the spool."""
 
 _TRIES = 5
 _OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -29,7 +29,7 @@ class SpoolLock:
     """The lock on one spool. Used by one thread."""
 
     def __init__(self, directory: Path, name: str = "") -> None:
-        """`name`: ours, for a person who is refused."""
+        """`name`: this recorder's name, shown to a second recorder."""
         self._directory = directory
         self._path = directory / NAME
         self._name = name
@@ -37,11 +37,11 @@ class SpoolLock:
 
     @property
     def held(self) -> bool:
-        """Whether we have it still: its file may have been removed."""
+        """Whether we still hold it: its file may have been removed."""
         return self._fd >= 0 and self._is_at_its_name(self._fd)
 
     def hold(self) -> bool:
-        """Take the lock, or make sure that it is still ours. False where this directory can have none.
+        """Take the lock, or check that it is still ours. False if this directory can't hold a lock file.
 
         Raises SpoolLocked if another recorder has it.
         """
@@ -60,7 +60,7 @@ class SpoolLock:
         """Let another recorder read."""
         if self.held:
             with suppress(OSError):
-                self._path.unlink()  # while it is locked: whoever waits for it sees that it is gone
+                self._path.unlink()  # while it is locked: a waiting recorder then sees that it is gone
         self._let_go()
 
     def _let_go(self) -> None:
@@ -69,7 +69,7 @@ class SpoolLock:
             self._fd = -1
 
     def _take(self) -> bool:
-        """One try; whether we have the lock. Raises SpoolLocked, OSError."""
+        """Try once; return whether we have the lock. Raises SpoolLocked, OSError."""
         folder = self._directory.stat()
         trusted = {0, os.geteuid(), folder.st_uid, _service_of(folder.st_gid)}
         with suppress(FileNotFoundError):
@@ -104,7 +104,7 @@ class SpoolLock:
         return self._is_at_its_name(fd)
 
     def _put_aside(self, there: os.stat_result) -> None:
-        """What stands at the name and is no lock of a recorder."""
+        """Remove a file at this name that is not a recorder's lock file."""
         if stat.S_ISDIR(there.st_mode):
             self._path.rename(self._path.with_name(f"{NAME}-{os.urandom(4).hex()}"))
         else:
@@ -117,17 +117,17 @@ class SpoolLock:
             return False
 
     def _locked(self, name: str, unless: str = "") -> SpoolLocked:
-        """`unless`: what to do if there is none, where we can't tell."""
+        """The error for a held lock. `unless`: what the hint adds for the case that no recorder runs."""
         return SpoolLocked(
             f"another recorder reads the spool {self._directory}: {name!r}",
-            hint=f"the service records what is there; to do it by hand, first: systemctl stop banledger{unless}",
+            hint=f"the service records the spool; to record by hand, first run: systemctl stop banledger{unless}",
         )
 
 
 def _service_of(group: int) -> int:
-    """The service's user, told by the name of the spool's group: `banledger` for `banledger-spool`; -1: there is none.
+    """The service's user, from the name of the spool's group: `banledger` for `banledger-spool`; -1: there is none.
 
-    Not by who is in the group: a member must not be able to keep the service out.
+    Not from the group's members: a member must not be able to keep the service out.
     """
     with suppress(KeyError):
         name = grp.getgrgid(group).gr_name

@@ -1,9 +1,9 @@
-"""Positions: how far the lines of each writer are recorded. Pure: no store, no spool.
+"""Positions: how far each writer's lines are recorded. Pure: no store, no spool.
 
-Theory of operation. A writer numbers its lines. The ledger keeps the highest number that it was given of each writer.
-It is put there after what the lines said, so a store that has a position has everything up to it. It only grows. The
-recorder remembers it too: a store with a lower one *went back*, and the lines between the two are lost unless the
-spool still holds them.
+Theory of operation. A writer numbers its lines. The ledger keeps the highest recorded number of each writer. It is
+written after the lines themselves, so a store with a position has all lines up to it. It only grows. The recorder
+remembers it too: a store with a lower position *went back*, and the lines in between are lost unless the spool still
+holds them.
 """
 
 import re
@@ -15,10 +15,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 UNKNOWN = "unknown"
-"""The text of a position that was damaged: nothing of that writer is taken for lost. The next batch replaces it."""
+"""Text of a damaged position: no line of that writer counts as lost. The next batch replaces it."""
 
 KEPT = 8
-"""Writers of one jail that are followed; the latest."""
+"""Writers per jail that are followed: the latest."""
 
 WRITER = re.compile(r"[\x21-\x7e]{1,64}")
 """The name of a writer."""
@@ -31,9 +31,9 @@ Writer: TypeAlias = tuple[str, str]
 
 
 class Position(Struct, frozen=True, gc=False):
-    """One writer's.
+    """The position of one writer.
 
-    first  the lowest line number that the ledger may have been given;  last  the highest
+    first  the lowest line number that may be recorded;  last  the highest
     seen   when that line was written (UTC epoch seconds)
     """
 
@@ -46,12 +46,12 @@ class Position(Struct, frozen=True, gc=False):
 
     @property
     def key(self) -> Writer:
-        """Whose it is."""
+        """The writer's name."""
         return self.server, self.writer
 
 
 class Loss(Struct, frozen=True, gc=False):
-    """Lines that a store lost: from number `first` to the last of `known`. `since`: the moment of the line before."""
+    """Lines that a store lost: from number `first` to the last of `known`. `since`: time of the line before."""
 
     known: Position
     first: int
@@ -59,12 +59,12 @@ class Loss(Struct, frozen=True, gc=False):
 
 
 def to_text(position: Position) -> str:
-    """The value of a field of the position's hash. Begins with the number that grows."""
+    """The field's value in the hash of positions. Begins with the number that grows."""
     return f"{position.last} {position.first} {position.seen:.6f} {position.jail}"
 
 
 def from_text(server: str, writer: str, text: str) -> Position | None:
-    """The position of such a field; None if it makes no sense."""
+    """The position of such a field; None if it is invalid."""
     try:
         last, first, seen, jail = text.split(" ", 3)
         made = Position(server, writer, jail, int(first), int(last), float(seen))
@@ -74,7 +74,7 @@ def from_text(server: str, writer: str, text: str) -> Position | None:
 
 
 def losses(known: Iterable[Position], there: Mapping[Writer, Position | None]) -> list[Loss]:
-    """What a store lost that has the positions `there` (None: damaged), and had those that are `known`."""
+    """What a store lost: `there` are its positions now (None: damaged), `known` the positions it had."""
     found = []
     for position in known:
         had = there.get(position.key)
@@ -100,7 +100,7 @@ class Positions:
         return {server for server, _ in self._of}
 
     def raise_to(self, positions: Iterable[Position]) -> None:
-        """Take these in, as far as they are higher."""
+        """Merge these; higher positions win."""
         for new in positions:
             old = self._of.pop(new.key, None)
             if old is not None:
@@ -109,12 +109,12 @@ class Positions:
             self._of[new.key] = new
 
     def adopt(self, there: Iterable[Position]) -> None:
-        """Take in what a store has of writers that are not known here; these are the oldest."""
+        """Add a store's positions of unknown writers; these count as the oldest."""
         unknown = sorted((one for one in there if one.key not in self._of), key=lambda one: one.seen)
         self._of = {one.key: one for one in unknown} | self._of
 
     def drop_old(self) -> list[Position]:
-        """Forget all but the latest of each jail; which they were."""
+        """Forget all but the latest of each jail; return the forgotten."""
         jails: dict[tuple[str, str], list[Position]] = defaultdict(list)
         for position in self._of.values():
             jails[position.server, position.jail].append(position)

@@ -1,7 +1,7 @@
-"""The folder inside the spool for lines that can't be understood. It can't grow for ever.
+"""The folder inside the spool for invalid lines. Its size is bounded.
 
-The folder is opened relative to the spool's descriptor, never through a link, and used only where it is this user's
-(root takes any) and neither its group nor others may write to it.
+The folder is opened relative to the spool's descriptor, never through a link. It is used only if it belongs to this
+user (root accepts any owner) and neither its group nor others may write to it.
 """
 
 import errno
@@ -28,7 +28,7 @@ _log = logging.getLogger("banledger")
 
 
 class _Rejected(NamedTuple):
-    """A line, or its beginning, why it is none, and where it stands."""
+    """An invalid line or its beginning, the reason, and its segment."""
 
     line: bytes
     reason: str
@@ -36,7 +36,7 @@ class _Rejected(NamedTuple):
 
 
 class Quarantine:
-    """Lines of one read that are no events. Used by one thread."""
+    """Invalid lines of one read. Used by one thread."""
 
     def __init__(self) -> None:
         self._rejected: list[_Rejected] = []
@@ -53,13 +53,13 @@ class Quarantine:
         self._rejected.clear()
 
     def keep(self, directory: Directory) -> None:
-        """Put them into the folder, each once, as far as there is room. Where that fails their segments are kept."""
+        """Write them to the folder, each once, while there is room. If that fails, their segments are kept."""
         if not self._rejected:
             return
         for one in self._rejected[:_SAID]:
             _log.warning("set aside from %r: %.300r (see %s in the spool)", one.segment.name, one.reason, REJECTED)
         if len(self) > _SAID:
-            _log.warning("set aside: %d lines more", len(self) - _SAID)
+            _log.warning("set aside: %d more lines", len(self) - _SAID)
         try:
             with directory.opened() as spool:
                 self._write(_open_folder(spool))
@@ -90,7 +90,7 @@ def _open_folder(spool: int) -> int:
 
 
 def _write_once(folder: int, rejected: _Rejected) -> bool:
-    """Keep a line under its hash, whole or not at all. False if it is there already; raises OSError."""
+    """Write a line under its hash, whole or not at all. False if it already exists; raises OSError."""
     name = hashlib.sha256(rejected.line).hexdigest()[:32]
     try:
         fd = os.open(name, _FILE, 0o640, dir_fd=folder)

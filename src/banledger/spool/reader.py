@@ -1,13 +1,13 @@
-"""The reading side of the spool: segments as they grow, removed when all of it is in the ledger.
+"""The reader of the spool: read segments as they grow, remove them when they are recorded.
 
 Theory of operation. The action writes segments (`docs/spool-format.md`) and holds a lock on each one that it may
-still write to. `read` hands out the next lines of all segments; when they are safe in the ledger, `commit` moves the
-marks on, and removes segments that are read to the end and whose lock can be had. No position is kept on disk: after
-a restart what is left is read again, which is harmless because ids are computed and merging is idempotent.
+still write to. `read` returns the next lines of all segments. When they are safe in the ledger, `commit` advances
+the offsets and removes segments that are read to the end and whose lock is free. No offset is kept on disk: after a
+restart the remaining segments are read again, which is harmless because ids are computed and merging is idempotent.
 
-Nothing here trusts the directory (`directory.py`): whoever may write to it may rename segments, link to them and hold
-locks on them. So an open segment is known by its inode, not its name; lines say who wrote them, since a name may lie;
-and a segment whose writer went on in another one is finished though somebody holds its lock. A line of any length takes
+The directory is not trusted (`directory.py`): members of its group may rename, link and lock segments. So an open
+segment is identified by its inode, not its name; each line names its writer, because a file name may be false; and a
+segment whose writer has moved on to another one is finished even if its lock is held. A line of any length takes
 bounded memory, and so do all lines of one `read`.
 """
 
@@ -62,7 +62,7 @@ class SpoolReader:
 
     @property
     def missing(self) -> bool:
-        """Whether there is no such directory, so that nothing can wait in it."""
+        """Whether the directory does not exist."""
         return self._directory.missing
 
     @property
@@ -71,7 +71,7 @@ class SpoolReader:
         return self._worked or not self.caught_up or self.numbers.doubtful
 
     def close(self) -> None:
-        """Let go of every segment; what is not committed will be read again."""
+        """Close every segment; lines that are not committed will be read again."""
         for segment in self._segments.values():
             segment.close()
         self._segments.clear()
@@ -79,7 +79,7 @@ class SpoolReader:
     # Where to read.
 
     def begin_anew(self, *, alone: bool) -> None:
-        """Another recorder may have recorded lines meanwhile: no number is missed. `alone`: none can from now on."""
+        """Expect no numbers: another recorder may have recorded lines. `alone`: from now on none can."""
         self._restart()
         self.numbers.clear()
         self.numbers.alone = alone
@@ -97,7 +97,7 @@ class SpoolReader:
         return released
 
     def rollback(self) -> None:
-        """What was read is not in the ledger: read it again."""
+        """Lines since the last commit are not in the ledger: read them again."""
         self._quarantine.clear()
         self._skipped = self._passed = 0
         self.caught_up = False
@@ -106,18 +106,18 @@ class SpoolReader:
             segment.rollback()
 
     def rewind(self) -> None:
-        """What was committed in the last `keep_s` seconds may be lost after all: read it again."""
+        """Lines committed in the last `keep_s` seconds may be lost: read them again."""
         self.rollback()
         for segment in self._segments.values():
             segment.rewind(self._now - self.keep_s)
 
     def reread(self, losses: Iterable[Loss]) -> None:
-        """The store lost lines: read again all that is there. What is not, of these, becomes a gap."""
+        """The store lost lines: read the whole spool again. Lost lines that it no longer holds become a gap."""
         self._restart()
         self.numbers.lose(losses)
 
     def _restart(self) -> None:
-        """Read all that is there from its beginning, also segments that were read and left."""
+        """Read the whole spool from its beginning, including segments that were read and closed."""
         self.rollback()
         self._left.clear()
         for segment in self._segments.values():
@@ -126,9 +126,9 @@ class SpoolReader:
     # Reading.
 
     def read(self, now: float, limit: int) -> list[Event]:
-        """The next lines, about `limit` or 16 MiB at most. Repeats them after `rollback` or a restart.
+        """Return the next lines, at most about `limit` or 16 MiB. Repeats them after `rollback` or a restart.
 
-        `now`: seconds that never go back, from any zero. The wall clock may jump, and decides nothing here.
+        `now`: elapsed seconds, from any zero. The wall clock plays no part here.
         """
         self._now = now
         self._bytes = self._held = 0
@@ -151,7 +151,7 @@ class SpoolReader:
         return events
 
     def _full(self, events: list[Event], limit: int) -> bool:
-        """Lines that are no events take time and memory too, and each ban in a snapshot may become an event."""
+        """The cost of a line: invalid lines count too, and each ban in a snapshot may become an event."""
         lines = len(events) + len(self._quarantine) + self._skipped + self._passed
         return lines >= limit or self._bytes >= _BYTES_AT_ONCE or self._held >= _HELD_AT_ONCE
 
@@ -195,7 +195,7 @@ class SpoolReader:
         self._read_lines(segment, limit, events)
         if self._full(events, limit) or not segment.may_finish(self._now, self.numbers.reached(segment.writer)):
             return
-        # Nobody writes to it any more: whatever came since is the last of it.
+        # The writer is done: read the rest to the end.
         self._read_lines(segment, limit, events)
         if not self._full(events, limit):
             if rest := segment.fragment():
@@ -258,7 +258,7 @@ class SpoolReader:
     # What was read is recorded.
 
     def commit(self) -> int:
-        """All that was read is safe: set aside what was no event, remove what is finished. How many were removed."""
+        """Lines read are recorded: set aside invalid lines, remove finished segments. Return how many were removed."""
         self._worked = bool(self._quarantine or self._skipped or self._passed or self._bytes >= _BYTES_AT_ONCE)
         self._quarantine.keep(self._directory)
         self.skipped += self._skipped

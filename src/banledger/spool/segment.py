@@ -13,7 +13,7 @@ _CHUNK = 1 << 20
 
 
 class _Committed(NamedTuple):
-    """What was committed at one moment: all before `offset`; `skipping`: that is inside a line that is too long."""
+    """State of a commit: all bytes before `offset`; `skipping`: it lies inside a line that is too long."""
 
     moment: float = 0.0
     offset: int = 0
@@ -21,13 +21,13 @@ class _Committed(NamedTuple):
 
 
 class OpenSegment:
-    """Known by its descriptor: its name may change. Moments are elapsed time. Its methods raise OSError.
+    """An open segment, identified by its descriptor: its name may change. Times are elapsed. Methods raise OSError.
 
-    writer    whose lines it has: by its name, until a line says
-    seq       the last number of a line that says who wrote it
+    writer    the writer's name: from the segment's name until a line names it
+    seq       the last number of a line that names its writer
     live      whether its writer holds the lock
-    finished  when it was read to the end and nobody wrote to it any more; None: it was not
-    kept      whether it holds something that must wait
+    finished  when it was read to the end and its writer was done; None: not yet
+    kept      whether it holds lines that must wait
     passed    whether it has lines of labels that are held back
     """
 
@@ -42,23 +42,23 @@ class OpenSegment:
 
     def restart(self) -> None:
         """Read it from its beginning, as if nothing were committed."""
-        self._marks = deque([_Committed()])  # of the past, as far as it may have to be read again
+        self._marks = deque([_Committed()])  # earlier commits, as far back as it may have to be read again
         self.passed = False
         self.rollback()
 
     def rollback(self) -> None:
-        """Go back to what is committed."""
+        """Go back to the last commit."""
         _, self._offset, self._skipping = self._marks[-1]
         self.finished: float | None = None
 
     def rewind(self, moment: float) -> None:
-        """Go back to what was committed at that moment."""
+        """Go back to the last commit before that moment."""
         while len(self._marks) > 1 and self._marks[-1].moment > moment:
             self._marks.pop()
         self.rollback()
 
     def commit(self, now: float, keep_s: float) -> None:
-        """What was read is committed; `rewind` can go back so many seconds from now on."""
+        """Commit what was read; `rewind` can go back `keep_s` seconds from now on."""
         marks = self._marks
         if marks[-1].offset != self._offset:
             marks.append(_Committed(now, self._offset, self._skipping))
@@ -66,9 +66,10 @@ class OpenSegment:
             marks.popleft()
 
     def lines(self) -> Iterator[tuple[bytes, str | None]]:
-        """The next whole lines, each read when it is yielded. The text is TOO_LONG beside the beginning of such a line.
+        """Yield the next whole lines, each read when it is yielded.
 
-        None stands beside what follows of it.
+        Each comes with its fault: empty for none, TOO_LONG for the beginning of a line that is too long, None for the
+        rest of it.
         """
         status = os.fstat(self.fd)
         if status.st_size == self._offset:
@@ -95,13 +96,13 @@ class OpenSegment:
                 yield line, ""
 
     def fragment(self) -> bytes:
-        """What stands behind the last newline of a segment that nobody writes to: it was torn off."""
+        """The text behind the last newline of a finished segment: a torn line."""
         rest = os.pread(self.fd, _CHUNK, self._offset)
         self._offset += len(rest)
         return b"" if self._skipping else rest
 
     def may_finish(self, now: float, reached: int) -> bool:
-        """Whether nobody writes to it any more. `reached`: the highest number that is known of its writer."""
+        """Whether its writer is done with it. `reached`: the writer's highest known number."""
         status = os.fstat(self.fd)
         if not status.st_nlink:
             return True
@@ -111,10 +112,10 @@ class OpenSegment:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.live = False
         except OSError:
-            # Whoever may read a segment can lock it. Its writer is done with it if it went on in another one.
+            # Any reader can lock a segment. Its writer is done with it if it has moved on to another one.
             self.live = not 0 < self.seq < reached
         return not self.live
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close it."""
         os.close(self.fd)

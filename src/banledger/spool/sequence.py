@@ -1,13 +1,14 @@
-"""The line numbers of writers: which came, which are missing, how far a position may go. Pure.
+"""The line numbers of writers: seen, missing, and how far a position may advance. Pure.
 
 Theory of operation. A writer numbers its lines 1, 2, 3 … over all its segments. They may come out of order, twice, late
 or never. A number above the expected one leaves a *hole*. A hole is new in the read that finds it and suspected from
-the next one on. It becomes a gap after a read that looked at the directory, read all that is there and did not find
-it. A line that comes late takes its own number out of a hole, and no other.
+the next read on. It becomes a gap after a read that listed the directory, read everything in it and did not find the
+lines. A late line removes its own number from a hole, and no other.
 
 A position says that the ledger has all lines of a writer up to a number, so it stays below holes. It also stays below
-lines at the end that are held back, since they stay in the spool. (Where a writer changed its label, lines of the new
-one may be recorded beyond those that wait. The position follows them: else they would be missed after a restart.)
+trailing lines that are held back, since these stay in the spool. (If a writer changed its label, lines of the new label
+may be recorded beyond those that wait. The position follows them; otherwise they would count as missing after a
+restart.)
 
 Everything since the last `commit` can be undone.
 """
@@ -28,19 +29,19 @@ _VANISHED = "lines vanished from the spool; at most so many bans"
 
 
 class _Writer(Struct, frozen=True, gc=False):
-    """What is known of one writer. `server`, `jail`, `first`: of its position."""
+    """State of one writer. `server`, `jail`, `first`: of its position."""
 
     expected: int
     since: float = 0.0  # when the line before was written
     server: str = ""
     jail: str = ""
     first: int = -1
-    waiting: int = 0  # the first of the lines at the end that are held back; 0: none
-    unsure: bool = False  # the last line had no number that we can read
+    waiting: int = 0  # the first of the trailing lines that are held back; 0: none
+    unsure: bool = False  # the last line had no readable number
 
 
 class _Hole(NamedTuple):
-    """Missing lines of a writer. `since`, `seen`: when the lines before and behind it were written."""
+    """Missing lines of a writer. `since`, `seen`: when the lines before and after it were written."""
 
     writer: str
     first: int
@@ -53,7 +54,7 @@ class _Hole(NamedTuple):
     suspected: bool = False
 
     def without(self, line: Line) -> "list[_Hole]":
-        """What is left when that line came."""
+        """The holes that remain when that line has come."""
         before = self._replace(last=line.seq - 1, seen=line.seen)
         behind = self._replace(first=line.seq + 1, since=line.seen)
         return [hole for hole in (before, behind) if hole.first <= hole.last]
@@ -75,7 +76,7 @@ class _Hole(NamedTuple):
 class Sequences:
     """The numbers of all writers of a spool. Used by one thread.
 
-    alone      whether nobody else removes segments; else missing numbers are no gap
+    alone      whether no other recorder removes segments; otherwise missing numbers are not gaps
     held_back  server labels whose lines and gaps wait
     """
 
@@ -95,16 +96,16 @@ class Sequences:
         self._committed: tuple[_Hole, ...] = ()
 
     def begin(self, writer: str) -> None:
-        """Its first segment is there: line 1 is expected of a writer that is not known."""
+        """Expect line 1 of an unknown writer: its first segment is there."""
         self._writers.setdefault(writer, _Writer(1))
 
     def expect(self, positions: Iterable[Position]) -> None:
-        """The store has recorded so much: of a writer that is not known, the next line must follow on that."""
+        """Expect the line after each of these positions, for writers that are unknown."""
         for known in positions:
             self._writers.setdefault(known.writer, _following(known, known.last + 1, known.seen))
 
     def catch_up(self, positions: Iterable[Position]) -> None:
-        """Other recorders may have recorded lines of this spool, up to these: of those nothing is missing."""
+        """Take over the positions of other recorders of this spool: lines up to them are not missing."""
         for known in positions:
             state = self._writers.get(known.writer)
             if state is None or state.expected <= known.last:
@@ -129,7 +130,7 @@ class Sequences:
         self._committed = self._holes = tuple(hole for hole in self._holes if hole.writer not in self._lost)
 
     def hold_back(self, labels: frozenset[str]) -> None:
-        """From now on these labels' lines wait, and no others'. Where a label is released all is read again."""
+        """From now on lines of exactly these labels wait. If a label is released, the whole spool is read again."""
         released, self.held_back = self.held_back - labels, labels
         waiting = {name: state.waiting for name, state in self._writers.items() if released and state.waiting}
         for writer, first in waiting.items():
@@ -144,17 +145,17 @@ class Sequences:
         self._awaited = sorted([*self._awaited, loss], key=lambda one: one.first)
 
     def sign(self, writer: str, seq: int) -> None:
-        """A line with that number says who wrote it."""
+        """Note that a line with this number names its writer."""
         if len(self._reached) > _MOST_WRITERS:
             self._reached.clear()
         self._reached[writer] = max(seq, self.reached(writer))
 
     def reached(self, writer: str) -> int:
-        """The highest number of a writer, by lines that say who wrote them."""
+        """The highest number of a writer, from lines that name it."""
         return self._reached.get(writer, 0)
 
     def look(self, *, complete: bool) -> list[GapLine]:
-        """A read begins; the last one was `complete` if it read all that is there. The gaps that are certain now."""
+        """Begin a read; the last one was `complete` if it read everything. Return the gaps that are certain now."""
         checked = {hole for hole in self._holes if hole.suspected and complete}
         certain = [hole for hole in self._holes if hole in checked and hole.server not in self.held_back]
         self._holes = tuple(hole._replace(suspected=hole not in checked) for hole in self._holes if hole not in certain)
@@ -163,7 +164,7 @@ class Sequences:
         return [hole.gap() for hole in certain]
 
     def take(self, writer: str, line: Line, *, held: bool = False) -> None:
-        """A line was read. `held`: it stays in the spool."""
+        """Note a line. `held`: it stays in the spool."""
         late = bool(self._holes) and self._fill(writer, line)
         state = self._writers.pop(writer, None)
         self._before.setdefault(writer, state)
@@ -191,7 +192,7 @@ class Sequences:
             del self._writers[next(iter(self._writers))]
 
     def skip(self, writer: str) -> None:
-        """A line was read whose number is not known: the next one may have any number."""
+        """Note a line without readable number: the next one may have any number."""
         if state := self._writers.get(writer):
             self._before.setdefault(writer, state)
             self._writers[writer] = replace(state, unsure=True)
@@ -208,7 +209,7 @@ class Sequences:
                 self._miss(writer, first, known.last, known, state.since)
 
     def _fill(self, writer: str, line: Line) -> bool:
-        """Take a late line out of the holes; whether it was in one."""
+        """Remove a late line from the holes; return whether it was in one."""
         for hole in self._holes:
             if hole.writer == writer and hole.first <= line.seq <= hole.last:
                 self._holes = (*(other for other in self._holes if other is not hole), *hole.without(line))
@@ -225,7 +226,7 @@ class Sequences:
         return bool(self._awaited) or any(hole.server not in self.held_back for hole in self._holes)
 
     def positions(self) -> list[Position]:
-        """How far the lines of each writer may count as recorded with what was read since the last commit."""
+        """Each writer's position, if the lines read since the last commit are recorded."""
         found = (self._position(writer) for writer in sorted(self._before))
         return [position for position in found if position is not None]
 
@@ -254,14 +255,14 @@ class Sequences:
         return found
 
     def commit(self, *, complete: bool) -> None:
-        """What was read is recorded. `complete`: it was all that is there."""
+        """Lines read are recorded. `complete`: they were the whole spool."""
         self._before.clear()
         self._committed = self._holes
         if complete:
             self._awaited, self._lost = [], set()
 
     def rollback(self) -> None:
-        """What was read will be read again."""
+        """Lines read will be read again."""
         for writer, state in self._before.items():
             if state is None:
                 self._writers.pop(writer, None)

@@ -1,7 +1,6 @@
-"""A writer of the spool, as docs/spool-format.md describes it, for what does not come from fail2ban.
+"""A writer of the spool (docs/spool-format.md) for lines that don't come from fail2ban.
 
-Unlike the action it may wait: it stops while the spool holds more than a good deal of what it may hold, so that it
-never takes the room that bans of this moment need.
+Unlike the action it may wait: it pauses while the spool is fairly full, so that live bans always have room.
 """
 
 import errno
@@ -25,7 +24,7 @@ _SEGMENT = os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW | 
 
 
 class SegmentWriter:
-    """Writes lines to the spool. Used by one thread, as a context. Raises SpoolError.
+    """Write lines to the spool. Used by one thread, as a context. Raises SpoolError.
 
     `waiting` is called once a second while the spool is too full to write to.
     """
@@ -53,7 +52,7 @@ class SegmentWriter:
         self._leave()
 
     def write(self, fields: dict[str, Any]) -> None:
-        """One line with these fields and the number it has here."""
+        """Write one line with these fields and the next number."""
         line = json.dumps({**fields, "seq": self._seq + 1}, separators=(",", ":")).encode("ascii") + b"\n"
         try:
             if self._fd < 0 or self._size + len(line) > _ROTATE_BYTES or os.fstat(self._fd).st_nlink != 1:
@@ -62,12 +61,12 @@ class SegmentWriter:
         except OSError as error:
             raise SpoolError(
                 f"can't write to the spool {self._path}: {error.strerror}",
-                hint="run this as the user that fail2ban runs as; what is written already may be written again",
+                hint="run this as the user that fail2ban runs as; running it again is harmless",
             ) from error
         self._seq += 1
 
     def _append(self, line: bytes) -> None:
-        """One line, one write; what is written of it when it fails is taken back."""
+        """Write one line by one write; on failure remove the part that was written."""
         written = os.write(self._fd, line)
         if written == len(line):
             self._size += written
@@ -98,7 +97,7 @@ class SegmentWriter:
         name = f"{time.time_ns() // 1_000_000:013d}-{self._writer}-{self._count}.jsonl"
         fd = os.open(name, _SEGMENT, 0o600, dir_fd=directory)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # before the group can
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # before the group can lock it
             os.fchmod(fd, 0o640)
         except OSError:
             os.close(fd)
@@ -113,7 +112,7 @@ class SegmentWriter:
 
 
 def _bytes_in(directory: int) -> int:
-    """Of files that are named like segments and have a trusted owner; others' don't count."""
+    """Bytes of files with a segment's name and a trusted owner; other files don't count."""
     total = 0
     owners = (0, os.geteuid(), os.fstat(directory).st_uid)
     with os.scandir(directory) as entries:
@@ -123,12 +122,12 @@ def _bytes_in(directory: int) -> int:
                     status = entry.stat(follow_symlinks=False)
                     total += status.st_size if stat.S_ISREG(status.st_mode) and status.st_uid in owners else 0
                 except FileNotFoundError:
-                    continue  # the recorder was done with it
+                    continue  # the recorder removed it
     return total
 
 
 def _open_directory(path: Path) -> int:
-    """A descriptor of the spool; no step of the way is a link, or somebody else's to change."""
+    """Open the spool; no directory on its path is a link or writable by others."""
     fd = os.open("/", _DIRECTORY)
     try:
         steps = path.absolute().parts[1:]
@@ -145,7 +144,7 @@ def _open_directory(path: Path) -> int:
 
 def _verify(status: os.stat_result, *, last: bool) -> None:
     if status.st_uid not in (0, os.geteuid()):
-        raise OSError(errno.EPERM, f"a directory on the way belongs to user {status.st_uid}")
+        raise OSError(errno.EPERM, f"a directory on its path belongs to user {status.st_uid}")
     forbidden = stat.S_IWOTH if last else stat.S_IWGRP | stat.S_IWOTH
     if status.st_mode & forbidden and (last or not status.st_mode & stat.S_ISVTX):
-        raise OSError(errno.EPERM, "a directory on the way may be written to by others")
+        raise OSError(errno.EPERM, "a directory on its path may be written to by others")

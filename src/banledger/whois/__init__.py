@@ -1,1 +1,1 @@
-"""Whois in the background: the queue, the workers, the cache by CIDR."""
+"""Whois in the background: queue, worker, registries, cache by CIDR."""

@@ -1,4 +1,4 @@
-"""One question of a person: what the ledger knows, else what the registry says, which is kept for the ledger."""
+"""One manual look-up (`banledger whois`): answer from the ledger, else from the registry; keep new answers."""
 
 import os
 from collections.abc import Callable
@@ -21,30 +21,30 @@ from banledger.whois.stored import AROUND, Alike, WhoisAnswer, answered
 
 
 class Asks(Protocol):
-    """What asks registries. See rdap.client.Lookup."""
+    """A client of the registries. See rdap.client.Lookup."""
 
     def registry_of(self, address: str) -> Registry | None:
         """The registry of an address; None: there is none."""
 
     def ask(self, address: str) -> Answer:
-        """What that registry says."""
+        """That registry's answer."""
 
 
 def check(asked: str) -> None:
-    """Raises QuestionError for a canonical address or network that no registry knows."""
+    """Raise QuestionError for a canonical address or network that no registry can have."""
     there = block(asked)
     if there.prefix < SHORTEST[there.version]:
         raise QuestionError(
             f"{asked} is too large: no registry has a network of that size",
-            hint=f"ask about an address, or a network from /{SHORTEST[there.version]} on",
+            hint=f"give an address, or a network from /{SHORTEST[there.version]} on",
         )
     if locate(asked).scope != "public":
-        hint = f"banledger whois {inside}" if (inside := embedded(there)) else "no registry knows whose it is"
+        hint = f"banledger whois {inside}" if (inside := embedded(there)) else "no registry has it"
         raise QuestionError(f"{asked} is special: {described(there) or 'private or reserved'}", hint=hint)
 
 
 def known(chosen: Settings, asked: str, now: float, alike: Alike) -> WhoisAnswer:
-    """What the ledger knows (UTC epoch `now`); nothing where there is none yet."""
+    """The ledger's answer (UTC epoch `now`); an empty one if there is no ledger yet."""
     try:
         reader = open_to_read(chosen.store, chosen.prefix, access(chosen))
     except LedgerMissing:
@@ -56,12 +56,12 @@ def known(chosen: Settings, asked: str, now: float, alike: Alike) -> WhoisAnswer
 
 
 def is_enough(answer: WhoisAnswer) -> bool:
-    """Whether nobody need be asked."""
+    """Whether no registry need be asked."""
     return answer.standing not in ("", AROUND)
 
 
 def ask(answer: WhoisAnswer, asks: Asks, now: float, say: Callable[[str], None]) -> Answer:
-    """What the registry says, unless it wants to be left alone. `say` is told before it is asked."""
+    """The registry's answer, unless the registry is paused. `say` is called before the look-up."""
     registry = asks.registry_of(answer.asked)
     pause = answer.pauses.get(registry.name) if registry else None
     if registry and pause and pause.left_s(now):
@@ -71,26 +71,26 @@ def ask(answer: WhoisAnswer, asks: Asks, now: float, say: Callable[[str], None])
 
 
 def joined(before: WhoisAnswer, answer: Answer | None, now: float, *, refresh: bool) -> WhoisAnswer:
-    """What is known with the registry's answer (None: nobody is asked). Raises LookupFailed if that tells nothing.
+    """Combine the ledger's answer with the registry's (None: not asked). Raises LookupFailed if there is none.
 
-    What was known stands where the registry tells nothing, unless `refresh`: a new answer was wanted.
+    The ledger's answer stays if the registry has none, unless `refresh` asked for a new one.
     """
     if answer is not None and answer.outcome is Outcome.FOUND:
         return answered(before, answer, now)
     if before.network is not None and not refresh:
         return before
     if answer is None:
-        raise LookupFailed(f"nobody is asked about {before.asked}", hint="the setting whois.enabled is false")
+        raise LookupFailed(f"not looked up: {before.asked}", hint="the setting whois.enabled is false")
     if answer.outcome is Outcome.NONE:
-        raise LookupFailed(f"no registry has a network around {before.asked}", hint="it may not be given to anybody")
-    limited = "rate limited by it for now" if answer.outcome is Outcome.LIMITED else answer.problem
+        raise LookupFailed(f"no registry has a network around {before.asked}", hint="it may not be assigned")
+    limited = "rate limited for now" if answer.outcome is Outcome.LIMITED else answer.problem
     raise LookupFailed(f"{answer.registry or 'no registry'}: {limited}", hint="try again later")
 
 
 def keep(spool: Path, answer: Answer | None, now: float) -> None:
-    """Put a network that was found into the spool, for the recorder, which takes nothing there from strangers.
+    """Write a found network to the spool for the recorder, which accepts lines of trusted owners only.
 
-    Does nothing where there is no such spool, or it is not ours. Raises SpoolError.
+    Does nothing if the spool does not exist or is not ours. Raises SpoolError.
     """
     if answer is None or answer.network is None or answer.outcome is not Outcome.FOUND:
         return

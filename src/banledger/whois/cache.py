@@ -1,4 +1,4 @@
-"""Networks and cells that the ledger knows, in memory. What they say of an address decides `rule`."""
+"""The ledger's networks and cells in memory. `rule` decides what they prove about an address."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from banledger.whois.rule import CellState, Knowledge, KnownNetwork, find
 
 
 class Cache:
-    """A `View` in memory. `alike`: whether offline data says the same of two blocks. Used by one thread."""
+    """A `View` in memory. `alike`: whether offline data gives two blocks the same country. Used by one thread."""
 
     def __init__(self, refresh_s: float, alike: Callable[[Block, Block], bool]) -> None:
         self.alike = alike
@@ -26,7 +26,7 @@ class Cache:
         self._cells.clear()
 
     def learn(self, network: Network) -> None:
-        """Take a record in, in place of what its CIDRs had."""
+        """Add a record; it replaces the earlier records of its CIDRs."""
         record = network.cidrs[0]
         for cidr in network.cidrs:
             own = record if cidr == record else cidr
@@ -48,12 +48,12 @@ class Cache:
                 self.prove(cell)
 
     def forget(self, cidr: str) -> None:
-        """There is no such network any more (or never was: it may be any text)."""
+        """Remove a network (any text; it may be unknown)."""
         with suppress(OSError, ValueError):
             self._networks.remove(block(cidr))
 
     def prove(self, cell: Cell) -> None:
-        """Take in what came of asking."""
+        """Add the result of a look-up."""
         there = block(cell.cidr)
         hit = self._networks.longest(there) if cell.result is Outcome.FOUND else None
         record = hit[1].record if hit else None
@@ -67,7 +67,7 @@ class Cache:
                 yield known.cidr
 
     def find(self, asked: Block, now: float) -> Knowledge:
-        """What is known of an address or network (UTC epoch `now`)."""
+        """What is known about an address or network (UTC epoch `now`)."""
         return find(self, asked, now, self._refresh_s)
 
     def longest(self, asked: Block) -> tuple[Block, KnownNetwork] | None:

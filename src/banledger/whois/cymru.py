@@ -1,11 +1,11 @@
-"""Who announces an address, asked of Team Cymru over DNS.
+"""The autonomous system of an address, from Team Cymru over DNS.
 
     31.108.90.216.origin.asn.cymru.com. TXT "23028 | 216.90.108.0/24 | US | arin | 1998-09-25"
 
-The fields: AS numbers, announced prefix, and of the registry's delegation its country, the registry and the date
-(https://www.team-cymru.com/ip-asn-mapping). DNS is the way they want many questions to come; each one costs a
-datagram to the resolver of this machine. Answers are not signed: whatever they say is checked, nothing is believed
-that does not fit the address. An absent name means that nobody announces the address.
+The fields: AS numbers, announced prefix, and the country, registry and date of the delegation
+(https://www.team-cymru.com/ip-asn-mapping). Team Cymru asks bulk users to use DNS; a look-up costs one
+datagram to this machine's resolver. Answers are not signed: every field is validated, and an answer that does not fit
+the address is dropped. A name that does not exist means that the address is not announced.
 """
 
 import ipaddress
@@ -41,7 +41,7 @@ _FIRST_PAUSE_S, _LAST_PAUSE_S = 60.0, 900.0
 
 
 class Announcement(Struct, frozen=True):
-    """Who announces an address. Unknown values are None.
+    """The announcement of an address. Unknown values are None.
 
     asn        autonomous system; the first one, if several announce the prefix
     prefix     the announced network around the address, canonical CIDR; `parse` always knows it
@@ -58,7 +58,7 @@ class Announcement(Struct, frozen=True):
 
 
 def question(address: str) -> str:
-    """The name to ask for (TXT), absolute; of a network: that of its first address. Raises OSError or ValueError."""
+    """The absolute name to query (TXT); for a network, of its first address. Raises OSError or ValueError."""
     first = block(address)
     if first.version == 4:
         labels = [str(byte) for byte in first.first.to_bytes(4, "big")]
@@ -68,10 +68,10 @@ def question(address: str) -> str:
 
 
 def parse(texts: Sequence[bytes], address: str) -> Announcement | None:
-    """What TXT answers (each one's strings joined) say of a canonical address: the longest prefix around it.
+    """Parse TXT answers (strings joined) for a canonical address: the longest prefix around it.
 
-    Of several equally long ones the lowest AS number, because answers come in any order. Text of any kind is safe;
-    an answer whose prefix does not hold the address is none. Raises OSError or ValueError for an address that is none.
+    Equally long prefixes: the lowest AS number, because answers come in any order. Any text is safe; an answer whose
+    prefix does not contain the address is ignored. Raises OSError or ValueError for an invalid address.
     """
     asked = block(address)
     found = [origin for text in texts[:_TEXTS_MOST] if (origin := _origin(text, asked))]
@@ -115,7 +115,7 @@ def _day(text: str) -> str | None:
 
 
 class Cymru:
-    """Asks Team Cymru through a resolver. Any number of threads may ask.
+    """Client of Team Cymru through a resolver. Thread-safe.
 
     nameservers  addresses of the resolvers to ask at `port`; None: those of `configuration` (resolv.conf(5)), which
                  is read when first needed and again after trouble. ValueError for one that is no address
@@ -148,10 +148,10 @@ class Cymru:
         self._made: dns.resolver.Resolver | None = None
 
     def ask(self, address: str) -> Announcement | None:
-        """Who announces a canonical address, or the first one of a network.
+        """The announcement of a canonical address, or of a network's first address.
 
-        None: nobody, nobody knows, no answer, or it is not the time to ask. Private and reserved addresses are
-        nobody else's business and never sent. Raises nothing, whatever DNS does.
+        None: not announced, unknown, no answer, or paused. Private and reserved addresses are never sent. Raises
+        nothing, whatever DNS does.
         """
         began = time.monotonic()
         asked = _public(address)
@@ -172,7 +172,7 @@ class Cymru:
                 self._throttle.pause(_NAME, doubled(_FIRST_PAUSE_S, _LAST_PAUSE_S, self._failures))
 
     def _texts(self, name: str, lifetime_s: float) -> list[bytes] | None:
-        """The TXT answers of that name, none if there is no such name; None: the resolver did not do its work."""
+        """The TXT answers for a name, empty if it does not exist; None: the resolver failed."""
         import dns.exception  # slow to import, and many recorders never ask
         import dns.resolver
 
@@ -185,7 +185,7 @@ class Cymru:
         return [b"".join(record.strings) for record in answer]
 
     def _resolver(self) -> "dns.resolver.Resolver":
-        """Raises DNSException, OSError or ValueError if there is no usable resolv.conf(5)."""
+        """Build the resolver. Raises DNSException, OSError or ValueError if resolv.conf(5) is not usable."""
         import dns.resolver
 
         if (made := self._made) is None:
@@ -199,7 +199,7 @@ class Cymru:
 
 
 def _public(text: str) -> str | None:
-    """The address, or the first one of the network, if it may be asked about."""
+    """The address, or the network's first address, if it may be looked up."""
     try:
         asked = block(canonical_address(text) or "")
         first = Block(asked.version, asked.first, asked.prefix + asked.host_bits).text

@@ -1,10 +1,10 @@
-"""What a ledger knows of networks and cells: all of it at first, page by page, then what is new.
+"""Follow a ledger's networks and cells: read all of them page by page, then only new ones.
 
-Theory of operation. Both indexes are ranked by when an entry was put there, by the clock of whoever put it. So the
-newest come first, and what is new stands above what was read, but for machines' clocks: what lies within `_SKEW_S` of
-the newest, or of our own clock if that is behind it, is looked at again, if the newest or how many there are has
-changed. While the pages of the first reading are turned, an entry may be put anew and so slip to the top: the next
-reading finds it there.
+Theory of operation. Both indexes are sorted by the time an entry was written, by its writer's clock. The newest come
+first, so new entries stand above those read before, apart from clock differences between machines. So entries within
+`_SKEW_S` of the newest one (or of our own clock, if that is behind) are read again if the newest entry or the number of
+entries has changed. During the first reading an entry may be rewritten and move to the top: the next reading finds it
+there.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ _SKEW_S = 120.0  # machines' clocks may differ by that
 
 
 class Followers:
-    """Reads the indexes of networks and cells: all of it at first, page by page, then what is new."""
+    """Reads the indexes of networks and cells: first all pages, then new entries."""
 
     def __init__(
         self, networks: Callable[[NetworksReader, list[str]], None], cells: Callable[[NetworksReader, list[str]], None]
@@ -27,12 +27,12 @@ class Followers:
         self._cells = _Follower("cells", cells)
 
     def read(self, there: NetworksReader, now: float) -> bool:
-        """Read a page, or what is new (UTC epoch `now`); whether that was all."""
+        """Read a page, or the new entries (UTC epoch `now`); return whether that was all."""
         return self._networks.read(there, now) and self._cells.read(there, now)
 
 
 class _Follower:
-    """One index. `take` is told what is new in it, or gone."""
+    """One index. `take` receives new and removed entries."""
 
     def __init__(self, what: str, take: Callable[[NetworksReader, list[str]], None]) -> None:
         self._what = what
@@ -60,7 +60,7 @@ class _Follower:
         self._loaded = len(page) < _PAGE
 
     def _read_news(self, there: NetworksReader, window: float) -> None:
-        """What was put, or taken away, since that moment."""
+        """Entries that were added or removed since that moment."""
         self._recent = dict(_within(self._recent.items(), window))
         newest = there.newest(self._what, 0, 1)
         same = there.put_since(self._what, window) == len(self._recent)

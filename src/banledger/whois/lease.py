@@ -1,9 +1,8 @@
-"""The lease: which of the recorders that share a ledger may ask registries.
+"""The lease: one recorder of a shared ledger may ask registries.
 
-Theory of operation. Clocks of recorders may differ by years, so none is compared with another. The holder writes the
-lease anew every `RENEW_S`. The others only watch whether it changes: one that stayed the same for `LEASE_S` of our own
-elapsed time has no living holder and is taken, provided that it is still the same then. `until` is for people, and for
-recorders of older versions.
+Theory of operation. Recorders' clocks may differ by years, so they are never compared. The holder rewrites the lease
+every `RENEW_S`. The others watch for changes: a lease that stayed the same for `LEASE_S` of their own elapsed time has
+no living holder, and is taken by compare and set. `until` is for people, and for recorders of older versions.
 """
 
 from collections.abc import Callable
@@ -16,7 +15,7 @@ RENEW_S = LEASE_S / 3
 
 
 class Lease:
-    """One recorder's side of the lease. `elapsed`: seconds that never go back. Used by one thread."""
+    """One recorder's side of the lease. `elapsed`: elapsed seconds. Used by one thread."""
 
     def __init__(self, holder: str, elapsed: Callable[[], float]) -> None:
         self._holder = holder
@@ -25,7 +24,7 @@ class Lease:
         self._since = 0.0
 
     def take(self, networks: Networks, now: float) -> bool:
-        """Take or renew it (UTC epoch `now`); whether it is ours for the next `RENEW_S`. Raises StoreError."""
+        """Take or renew it (UTC epoch `now`); return whether it is ours for the next `RENEW_S`. Raises StoreError."""
         unchanged = self._elapsed() - self._since >= LEASE_S
         there = networks.lease(Held(self._holder, repr(now + LEASE_S)), self._seen if unchanged else Held())
         if there != self._seen:
@@ -33,5 +32,5 @@ class Lease:
         return there.holder == self._holder
 
     def give_back(self, networks: Networks) -> None:
-        """Let any other recorder take it at once. Raises StoreError."""
+        """Release it, so that another recorder can take it at once. Raises StoreError."""
         networks.lease(Held(self._holder, "0"), Held())

@@ -1,10 +1,10 @@
-"""Where an address is and whose: everything that is known without asking anybody, put together.
+"""The place of an address: combine everything that is known without a look-up.
 
-    whois (what registries said, from the cache)   country, network, AS, organisation
-    iptocc (with the package)                      registered country, where whois knows none
-    the user's .mmdb files                         located country, AS and organisation where whois knows none
+    whois (registries' answers in the cache)       country, network, AS, organisation
+    iptocc (with the package)                      registered country, if whois has none
+    the user's .mmdb files                         located country; AS and organisation if whois has none
 
-A ban that is not answered by what is known *waits* (`whois` of its place): the look-up comes later and amends it.
+A ban whose network is not known *waits* (`whois` of its place): a later look-up amends it.
 """
 
 from collections.abc import Callable
@@ -23,18 +23,18 @@ FROM_WHOIS = "whois"
 
 
 def offline_only(address: str | None, _time: float) -> Place:
-    """A `record.Locate` that knows nothing but what comes with the package."""
+    """A `record.Locate` with only the data that comes with the package."""
     return offline.locate(address)
 
 
 class Places:
     """See the module. Used by one thread.
 
-    files        what looks an address up in the user's databases; None: there are none
-    ask          whether registries may be asked: else nothing waits
-    backfill_s   nobody asks about bans older than that
+    files        look-up in the user's databases; None: there are none
+    ask          whether registries may be asked; otherwise no ban waits
+    backfill_s   older bans are not looked up
 
-    `ready`: whether the cache has all that the ledger knows; until then nothing of it is believed.
+    `ready`: whether the cache has everything that the ledger knows; until then it is not used.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Places:
         self._backfill_s = backfill_s
 
     def locate(self, address: str | None, time: float) -> Place:
-        """The place of a canonical address or network, for a ban of that time (UTC epoch)."""
+        """The place of a canonical address or network, for a ban at that time (UTC epoch)."""
         registered = offline.locate(address)
         if address is None or registered.scope != "public":
             return registered
@@ -68,7 +68,7 @@ class Places:
         return _place(registered, located, found, _whois(found, asks=asks))
 
     def found(self, address: str) -> Knowledge:
-        """What the cache knows of a canonical address or network."""
+        """What the cache knows about a canonical address or network."""
         return self._find(block(address), self._clock())
 
     def _find(self, asked: Block, now: float) -> Knowledge:
@@ -76,7 +76,7 @@ class Places:
 
 
 def _whois(found: Knowledge, *, asks: bool) -> str | None:
-    """The state of the ban: what it is to wait for, if anybody asks."""
+    """The ban's `whois` field: whether it waits for a look-up."""
     if found.standing in (PROVEN, NONE) or asks:
         return found.standing
     return PROVEN if found.standing == STALE else None
@@ -102,9 +102,9 @@ def _place(registered: Place, located: MmdbPlace | None, found: Knowledge | None
 
 
 def alike(files: Callable[[str], MmdbPlace] | None) -> Callable[[Block, Block], bool]:
-    """Whether offline data says the same of two blocks: registered country, and AS where that is known of both."""
+    """Whether offline data gives two blocks the same registered country, and the same AS where both are known."""
 
-    @lru_cache(maxsize=8192)  # the same cells come again and again, and a file is slow to ask
+    @lru_cache(maxsize=8192)  # cells repeat, and files are slow to read
     def said(there: Block) -> tuple[str | None, int | None]:
         text = there.at(there.prefix + there.host_bits).text
         return offline.locate(text).country, files(text).asn if files else None

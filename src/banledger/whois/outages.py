@@ -1,6 +1,6 @@
-"""Outages of registries in the journal: one line when one begins, one when it is over.
+"""Log outages of registries: one line when an outage begins, one when it ends.
 
-A registry that answers now and then would fill the journal, so each outage is logged once a day at most.
+A registry that fails intermittently would fill the journal, so each is logged at most once a day.
 """
 
 import logging
@@ -18,19 +18,17 @@ class Outages:
         self._said: dict[tuple[str, str], float] = {}
 
     def limited(self, registry: str, pause_s: float, now: float) -> None:
-        """It asked for a pause of so many seconds."""
+        """The registry asked for a pause in seconds."""
         if self._is_news(registry, "limited", now):
             _log.info("whois: rate limited by %r for %d s", registry, pause_s)
 
     def unreachable(self, registry: str, problem: str, now: float) -> None:
-        """It does not answer, or not what was asked; `problem` is hostile text."""
+        """The registry sent no valid answer; `problem` is hostile text."""
         if self._is_news(registry, "unreachable", now):
-            _log.warning(
-                "whois: no answer from %r (%.200r); bans are recorded, and it is asked again", registry, problem
-            )
+            _log.warning("whois: no answer from %r (%.200r); bans are recorded; it is tried again", registry, problem)
 
     def over(self, registry: str) -> None:
-        """It answered."""
+        """The registry answered."""
         if registry in self._current:
             self._current.remove(registry)
             _log.info("whois: %r answers again", registry)

@@ -1,4 +1,4 @@
-"""Look-ups in the background: threads that ask, one question at a time each."""
+"""Look-ups in the background: threads with one look-up each at a time."""
 
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
@@ -41,7 +41,7 @@ class ThreadPool:
         while (question := self._questions.get()) is not None:
             try:
                 answer = self._ask(question.address)
-            except Exception as error:  # noqa: BLE001  # a bug must not end the thread, and is said
+            except Exception as error:  # noqa: BLE001  # a bug must not end the thread, and is reported
                 problem = f"bug: {error!r}"
                 answer = Answer(address=question.address, registry="", outcome=Outcome.FAILED, problem=problem)
             self._answers.put((question, answer))

@@ -1,9 +1,9 @@
-"""Bans that wait for whois, and the questions that they make.
+"""The queue: bans that wait for whois, and the look-ups that they need.
 
-Theory of operation. The queue is in the ledger: a ban that waits stands in its month's `waiting` set until whois has
-amended it. A look takes the page of the newest bans and one of the older pages in turn, and sorts them: bans that the
-cache can answer by now, cells that no registry has, and one question for each cell that may be asked about. Where a
-look was in vain, the next one waits for a new ban, or a while.
+Theory of operation. The queue is in the ledger: a waiting ban is in its month's `waiting` set until whois has amended
+it. Each scan takes the page of the newest bans and one older page in turn, and sorts them: bans that the cache can now
+answer, cells that no registry has, and one question for each cell that may be looked up. After a scan without result,
+the next one waits for a new ban, or for a while.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -20,22 +20,22 @@ from banledger.whois.rdap.bootstrap import Registry
 from banledger.whois.rule import Knowledge
 
 PAGE = 2000
-"""Bans that wait which are looked at at once."""
+"""Waiting bans per scan."""
 
 _QUESTIONS = 200
-"""Questions to a registry that are noted from other pages than the first."""
+"""Questions per registry that are kept from older pages."""
 
 _LOOK_IN_VAIN_S = 60.0
 _FIRST_RETRY_S, _LAST_RETRY_S = 900.0, 86_400.0
 
 
 class Policy(Struct, frozen=True):
-    """Who asks for how much.
+    """Limits of whois.
 
-    holder       our name, where several recorders share a ledger
+    holder       our name among the recorders of a shared ledger
     refresh_s    how long an answer is fresh
-    most         bans that may wait at once; the oldest beyond that are given up
-    backfill_s   bans older than that wait no longer
+    most         bans that may wait at once; beyond that the oldest stop waiting
+    backfill_s   older bans do not wait
     """
 
     holder: str
@@ -45,7 +45,7 @@ class Policy(Struct, frozen=True):
 
 
 class Question(Struct, frozen=True):
-    """One look-up: whom to ask about which address, what was known of it, and the bans that wait for the answer."""
+    """One look-up: its registry, its address, what was known before, and the bans that wait for the answer."""
 
     registry: Registry
     address: str
@@ -84,18 +84,18 @@ class Queue:
         self._in_flight: dict[str, Question] = {}
 
     def clear(self) -> None:
-        """Forget everything: it is another ledger."""
+        """Forget everything: the ledger has changed."""
         self._head = []
         self._addresses = {}
         self._newest, self._others = {}, {}
         self._vain_until = 0.0
 
     def wake(self) -> None:
-        """Look again at the next turn, new bans or not."""
+        """Scan again at the next step, even without new bans."""
         self._vain_until = 0.0
 
     def has_news(self, ledger: Ledger) -> bool:
-        """Whether another look may find more than the last one."""
+        """Whether another scan may find more than the last one."""
         head = ledger.newest_waiting(0, 1)
         if not head or (head == self._head and self._elapsed() < self._vain_until):
             return False
@@ -123,7 +123,7 @@ class Queue:
         return known, nobodys
 
     def registries(self) -> list[str]:
-        """Names of those that there are questions for."""
+        """Names of registries with questions."""
         return [name for questions in (self._newest, self._others) for name, some in questions.items() if some]
 
     def next(self, name: str, now: float, may_ask: Callable[[Registry], bool]) -> Question | None:
@@ -151,7 +151,7 @@ class Queue:
         del self._in_flight[question.registry.name]
 
     def answered(self, ids: Collection[str]) -> list[str]:
-        """Those of these bans, of the newest page, that wait no longer."""
+        """Bans of the newest page that no longer wait."""
         return [
             id_
             for id_ in ids
@@ -170,7 +170,7 @@ class Queue:
         most: int | None,
         now: float,
     ) -> tuple[list[str], list[Block]]:
-        """Note the questions of these bans, at most so many a registry; bans known by now, and cells of nobody."""
+        """Note the questions of these bans, up to a limit per registry; known bans; cells that no registry has."""
         known: list[str] = []
         nobodys: dict[Block, None] = {}
         in_flight = {question.found.cell for question in self._in_flight.values()}
@@ -190,7 +190,7 @@ class Queue:
 
 
 class Backfill:
-    """Bans of the last days that were recorded when nobody was to be asked. Used by one thread."""
+    """Bans of the last days that were recorded while look-ups were disabled. Used by one thread."""
 
     def __init__(self, places: Places, policy: Policy) -> None:
         self._places = places
@@ -207,7 +207,7 @@ class Backfill:
         return bool(self._ids or self._days)
 
     def enlist(self, ledger: Ledger, most: int) -> None:
-        """Let at most so many of them wait, newest first. Raises StoreError."""
+        """Make up to `most` of them wait, newest first. Raises StoreError."""
         if self._days and ledger.waiting() >= self._policy.most:
             self._ids, self._days = [], []
         if not self._ids and self._days:
@@ -218,12 +218,12 @@ class Backfill:
 
 
 def is_due(found: Knowledge, now: float) -> bool:
-    """Whether its cell may be asked about again. A moment farther away than any that we set is a clock's mistake."""
+    """Whether its cell may be looked up again. A time further ahead than we ever set comes from a wrong clock."""
     return not 0 < found.until - now <= _LAST_RETRY_S
 
 
 def failed_cell(found: Knowledge, answer: Answer, now: float, wait_s: float = 0.0) -> Cell:
-    """A cell that could not be asked about. What was known of it before stands."""
+    """The record of a failed look-up. Earlier knowledge stays."""
     tries = found.tries + 1
     known = found.known if found.standing == STALE else None
     return Cell(

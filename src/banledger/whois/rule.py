@@ -1,15 +1,15 @@
-"""The rule of the cache: whose an address is, how well that is proven, and when to ask. Pure.
+"""The rule of the cache: the network of an address, how well it is proven, and when to ask. Pure.
 
-Theory of operation. A registry's answer covers its network only where no smaller one lies inside, and nobody can tell
-without asking. So an answer proves a *cell*: the part of the network in the /24 (IPv6: /48) around the address that
-was asked about. Another address of the same cell is *proven* too. One in another cell of the network *inherits* the
-record, if it is near (in the same /20, IPv6 /44, as a proven cell of that record) and offline data says the same of
-both; its cell is then to be asked about. Everywhere else nothing is believed, and the address *waits*.
+Theory of operation. A registry's answer covers its network only where no smaller one lies inside, and only another
+look-up can tell. So an answer proves a *cell*: the part of the network in the /24 (IPv6: /48) around the address that
+was looked up. Another address of the same cell is *proven* too. An address in another cell of the network *inherits*
+the record if it is near (in the same /20, IPv6 /44, as a proven cell of that record) and offline data gives both the
+same country; its cell is then looked up. Every other address *waits*.
 
-An answer is `stale` after a while: it is still served, and asked for again. That registries know of no network is
-remembered as long; a failure for as long as its cell says (`Cell.until`).
+An old answer is `stale`: it is still used, and looked up again. The answer that no registry has a network is kept as
+long; a failure until its cell's `Cell.until`.
 
-The rule is the same over memory (`cache`, for the recorder) and over a store (`stored`, for a person who asks).
+The same rule works over memory (`cache`, for the recorder) and over a store (`stored`, for `banledger whois`).
 """
 
 from typing import Protocol
@@ -23,7 +23,7 @@ from banledger.net.prefix import Block
 
 
 class KnownNetwork(Struct, frozen=True, gc=False):
-    """What a ban needs of a network's record. `cidr`: the network, `record`: the first CIDR of its record."""
+    """The part of a network's record that a ban needs. `cidr`: the network, `record`: the first CIDR of its record."""
 
     cidr: str
     record: str
@@ -32,7 +32,7 @@ class KnownNetwork(Struct, frozen=True, gc=False):
 
 
 class CellState(Struct, frozen=True, gc=False):
-    """What came of asking about a cell. `record`: the first CIDR of the record that it proved."""
+    """The result of a cell's look-up. `record`: the first CIDR of the record that it proved."""
 
     asked: float
     until: float
@@ -43,15 +43,15 @@ class CellState(Struct, frozen=True, gc=False):
 
 
 class Knowledge(Struct, frozen=True):
-    """What is known of an address. Times: UTC epoch seconds.
+    """What is known about an address. Times: UTC epoch seconds.
 
     standing  proven, inherited, stale, waiting or none (see `ban.FIELDS`, whois)
-    cell      what an answer about it would prove, as far as one knows
+    cell      the part that an answer would prove, as far as is known
     known     its network; None if waiting or none
-    asn       who announces it
+    asn       autonomous system that announces it
     asked     when that was proven
-    until     not to be asked about before (0: at once)
-    tries     failures one after the other
+    until     not to be looked up before (0: at once)
+    tries     consecutive failures
     near      the proven cell from which it inherits
     """
 
@@ -73,16 +73,16 @@ class View(Protocol):
         ...
 
     def states(self, cells: list[Block]) -> list[CellState | None]:
-        """What came of asking about each cell."""
+        """The result of each cell's look-up."""
         ...
 
     def alike(self, one: Block, other: Block) -> bool:
-        """Whether offline data says the same of two blocks."""
+        """Whether offline data gives two blocks the same country."""
         ...
 
 
 def find(view: View, asked: Block, now: float, refresh_s: float) -> Knowledge:
-    """What is known of an address or network (UTC epoch `now`). `refresh_s`: how long an answer is fresh."""
+    """What is known about an address or network (UTC epoch `now`). `refresh_s`: how long an answer is fresh."""
     hit = view.longest(asked)
     cell = cell_of(asked, hit[0] if hit else None)
     (state,) = view.states([cell])
@@ -98,7 +98,7 @@ def find(view: View, asked: Block, now: float, refresh_s: float) -> Knowledge:
 
 
 def _near(view: View, cell: Block, known: KnownNetwork) -> tuple[int | None, Block] | None:
-    """Origin and place of a proven cell of the same record whose answer may stand for this one too."""
+    """Network and block of a near proven cell of the same record, whose answer this one may inherit."""
     near = list(near_cells(cell))
     for other, state in zip(near, view.states(near), strict=True):
         if state is not None and state.record == known.record and view.alike(cell, other):

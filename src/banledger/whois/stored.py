@@ -1,4 +1,4 @@
-"""What the ledger knows of whose an address is, for a person who asks: the rule of the cache over a store."""
+"""What the ledger knows about an address's network, for `banledger whois`: the rule of the cache over a store."""
 
 from collections.abc import Callable
 from math import inf
@@ -13,20 +13,20 @@ from banledger.net.prefix import Block, block
 from banledger.whois.rule import CellState, KnownNetwork, find
 
 Alike: TypeAlias = Callable[[Block, Block], bool]
-"""Whether offline data says the same of two blocks."""
+"""Whether offline data gives two blocks the same country."""
 
 AROUND = "around"
 NAMED = (PROVEN, STALE, INHERITED)
-"""Where an answer, and not the mere place in a larger network, says whose it is."""
+"""States in which a registry's answer, and not only a larger network around, gives the network."""
 
 
 class WhoisAnswer(Struct, frozen=True):
-    """What is known of an address or network.
+    """What is known about an address or network.
 
     standing  proven, stale (proven long ago), inherited (proven near by), none (no registry has a network there),
-              around (the network is known, but nobody asked about this part of it), or empty: nothing is known
-    cell      what a look-up of it proves, or has proven
-    pauses    registries that want to be left alone
+              around (the network is known, but this part was not looked up), or empty: nothing is known
+    cell      the part that a look-up proves, or has proven
+    pauses    registries that are paused
     """
 
     asked: str
@@ -77,7 +77,7 @@ class _Stored:
 def known(
     networks: NetworksReader, asked: str, now: float, refresh_s: float, alike: Alike = registered_alike
 ) -> WhoisAnswer:
-    """What the ledger knows of a canonical address or network (UTC epoch `now`). See `rule.find`."""
+    """What the ledger knows about a canonical address or network (UTC epoch `now`). See `rule.find`."""
     view = _Stored(networks, alike)
     found = find(view, block(asked), now, refresh_s)
     whole = networks.network(found.known.cidr) if found.known else view.network
@@ -89,12 +89,12 @@ def known(
 
 
 def named(networks: NetworksReader, asked: str, now: float) -> bool:
-    """Whether the ledger knows whose a canonical address or network is, so that nobody need be asked."""
+    """Whether the ledger has the network of a canonical address or network, so that no look-up is needed."""
     return known(networks, asked, now, inf).standing in NAMED
 
 
 def answered(before: WhoisAnswer, answer: Answer, now: float) -> WhoisAnswer:
-    """What is known with an answer just given (found; UTC epoch `now`)."""
+    """What is known after a new answer (found; UTC epoch `now`)."""
     there = block(before.asked)
     network = answer.network
     own = network.around(there) if network else None

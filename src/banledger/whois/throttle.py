@@ -1,4 +1,4 @@
-"""How often each registry may be asked, and which are paused. Threads share it."""
+"""Rates and pauses of the registries. Shared by threads."""
 
 from collections.abc import Callable, Mapping
 from math import inf
@@ -25,12 +25,12 @@ class Throttle:
         self._begun = -inf
 
     def begin(self) -> None:
-        """From now on we ask: another recorder may just have asked, so wait one interval for each registry."""
+        """Start asking: another recorder may just have asked, so wait one interval for each registry."""
         with self._lock:
             self._begun = self._clock()
 
     def pause(self, registry: str, seconds: float) -> None:
-        """Pause the registry for so many seconds from now on; 0: end the pause."""
+        """Pause the registry for `seconds` from now on; 0: end the pause."""
         with self._lock:
             self._paused_until[registry] = self._clock() + seconds
 
@@ -43,7 +43,7 @@ class Throttle:
         return self.take(registry, interval_s, patience_s=0.0) == 0.0
 
     def take(self, registry: str, interval_s: float, patience_s: float = inf) -> float:
-        """Wait for the registry's next turn. 0: it has come; else it is that many seconds off.
+        """Wait for the registry's next turn. 0: it has come; otherwise the seconds until it comes.
 
         It has not come if the registry is paused, also meanwhile, or the turn is further off than `patience_s`.
         """
@@ -64,9 +64,9 @@ class Throttle:
 
 
 class Backoff:
-    """Failures of registries one after the other, and the pauses that follow. Used by one thread.
+    """Consecutive failures of registries, and the pauses that follow. Used by one thread.
 
-    failures  of any registry, one after the other
+    failures  consecutive failures over all registries
     """
 
     def __init__(self, throttle: Throttle) -> None:
@@ -77,21 +77,21 @@ class Backoff:
         self._outages = Outages()
 
     def apply(self, pauses: Mapping[str, Pause], now: float) -> None:
-        """Honour pauses recorded by any recorder, each once: from then on elapsed time decides."""
+        """Honour pauses recorded by any recorder, each once: elapsed time ends them."""
         for name, pause in pauses.items():
             if self._applied.get(name) != pause and (left_s := pause.left_s(now)):
                 self._applied[name] = pause
                 self.throttle.pause(name, left_s)
 
     def limited(self, name: str, retry_s: float, now: float) -> Pause:
-        """A registry asked for a pause of `retry_s` seconds (0: it did not say). For the other recorders."""
+        """Note a registry's request to pause for `retry_s` seconds (0: not given). Return the pause to share."""
         strikes = self._strike(name)
         pause_s = min(retry_s or doubled(_FIRST_PAUSE_S, _LAST_PAUSE_S, strikes), LONGEST_PAUSE_S)
         self._outages.limited(name, pause_s, now)
         return self._pause(name, pause_s, now)
 
     def failed(self, name: str, problem: str, now: float) -> Pause | None:
-        """A registry did not answer. A pause for the other recorders, if it happened too often."""
+        """Note a failure of a registry. Return a pause to share after too many."""
         strikes = self._strike(name)
         self.failures += 1
         if strikes < _STRIKES:
@@ -100,7 +100,7 @@ class Backoff:
         return self._pause(name, doubled(_FIRST_PAUSE_S, _LAST_PAUSE_S, strikes - _STRIKES + 1), now)
 
     def answered(self, *names: str) -> None:
-        """These registries answered."""
+        """Note that these registries answered."""
         self.failures = 0
         for name in names:
             self._strikes[name] = 0

@@ -1,16 +1,16 @@
-"""Whois in the background: from bans that wait for it to look-ups, and from their answers back to the bans.
+"""Whois in the background: turn waiting bans into look-ups, and answers into amendments of bans.
 
-    ledger: bans that wait ──► queue: whom to ask? ──► pool (threads) ──► registries
+    ledger: waiting bans ────► queue: questions ─────► pool (threads) ──► registries
          ▲                        ▲                                          │
          │ amend                  │ cache (networks, cells)                  │
          └── answers ◄────────────┴──────────────────────────────────────────┘
 
-Theory of operation. `step` is called between batches and never waits: it takes in answers, looks at bans that wait,
-amends those that the cache can answer by now, and asks one question of each registry that may be asked. An answer is
-kept in the ledger before any ban is amended by it, so a crash costs at most a question asked twice.
+Theory of operation. `step` is called between batches and never waits: it processes answers, scans waiting bans, amends
+those that the cache can now answer, and sends one question to each registry whose turn it is. An answer is written to
+the ledger before any ban is amended by it, so a crash costs at most a repeated question.
 
-Where several recorders share a ledger, the holder of the lease asks for all of them; the others see what it learned by
-following the indexes of networks and cells. A recorder that can't reach any registry gives the lease back for a while.
+If several recorders share a ledger, the holder of the lease asks for all of them; the others follow the indexes of
+networks and cells. A recorder that can't reach any registry releases the lease for a while.
 """
 
 from collections.abc import Callable
@@ -29,14 +29,14 @@ from banledger.whois.rdap.bootstrap import Registry
 from banledger.whois.throttle import Backoff, Throttle
 
 _AMENDED = 200
-"""Bans that are amended at once: a new ban waits that long for the ledger."""
+"""Bans amended per step: a new ban waits for the ledger that long."""
 
 _LOOK_S = 2.0
 _FOLLOW_S = 5.0
 _DISMISS_S = 60.0
 _REREAD_S = 86_400.0
 _FAILURES = 15
-"""Failures one after the other after which another recorder may ask."""
+"""Consecutive failures after which another recorder may ask."""
 
 _UNREACHABLE_S = 600.0
 
@@ -44,8 +44,8 @@ _UNREACHABLE_S = 600.0
 class Whois:
     """See the module. Used by one thread, which owns the ledger.
 
-    registry_of  who is to be asked about an address (None: nobody has it). None: nobody is to be asked at all; then
-                 what is known is followed all the same, and no ban waits
+    registry_of  the registry of an address (None: there is none). None: look-ups are disabled; the indexes are still
+                 followed, and no ban waits
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Whois:
         self._answers: list[tuple[Question, Answer]] = []
 
     def step(self, ledger: Ledger, now: float) -> None:
-        """Do what there is to do (UTC epoch `now`). Raises StoreError, after which it may be called again."""
+        """Do one step (UTC epoch `now`). Raises StoreError, after which it may be called again."""
         if not self.follow(ledger, now):
             return
         self._answers += self._pool.take()
@@ -85,7 +85,7 @@ class Whois:
             self._send(now)
 
     def follow(self, ledger: Ledger, now: float) -> bool:
-        """Read what the ledger knows of networks, page by page; whether that was all of it."""
+        """Read a page of the ledger's networks; return whether it was the last."""
         self._watch.see(now)
         if self._begun != (ledger.identity, self._watch.jumps):
             self._begin(ledger, now)
@@ -109,7 +109,7 @@ class Whois:
         self._asks_for_all = False
 
     def close(self) -> None:
-        """Ask no more."""
+        """Stop."""
         self._pool.close()
 
     def _begin(self, ledger: Ledger, now: float) -> None:
@@ -188,13 +188,13 @@ class Whois:
                 self._queue.landed(question)
 
     def _answered(self, ledger: Ledger, question: Question, answer: Answer, now: float) -> None:
-        """What came. May be called again with the same answer."""
+        """Process an answer. May be called again with the same answer."""
         name = question.registry.name
         by = answer.by or name
         if answer.outcome is Outcome.LIMITED:
             pause = self._backoff.limited(by, answer.retry_s, now)
             ledger.networks.pause(by, pause)
-            if by != name:  # the first one would send us there again
+            if by != name:  # the first registry would redirect us there again
                 self._keep(ledger, [], [failed_cell(question.found, answer, now, pause.length_s)], now)
         elif answer.outcome is Outcome.FAILED:
             self._failed(ledger, by, self._backoff.failed(by, answer.problem, now))
@@ -205,7 +205,7 @@ class Whois:
             self._amend(ledger, question.bans)
 
     def _failed(self, ledger: Ledger, name: str, pause: Pause | None) -> None:
-        """After some failures of a registry it is paused; after many of all, another recorder may ask."""
+        """Pause a registry after some failures; let another recorder ask after many failures of all."""
         if pause:
             ledger.networks.pause(name, pause)
         if self._backoff.failures % _FAILURES == 0 and ledger.shared:
@@ -213,7 +213,7 @@ class Whois:
             self._wait("lease", _UNREACHABLE_S)
 
     def _amend(self, ledger: Ledger, ids: list[str]) -> None:
-        """Some bans of a cell that was answered. Looks amend the others, and those that wait for another cell now."""
+        """Amend some bans of an answered cell. Scans amend the others, and those that now wait for another cell."""
         known = self._queue.answered(ids)
         ledger.amend(known[:_AMENDED], self._places.locate)
         self._queue.wake()
@@ -221,7 +221,7 @@ class Whois:
             self._wait("look", 0.0)
 
     def _learn(self, ledger: Ledger, answer: Answer, now: float) -> None:
-        """Keep what was answered, and forget smaller networks that it says are no more."""
+        """Keep an answer, and forget smaller networks that no longer exist."""
         asked, network = block(answer.address), answer.network
         own = network.around(asked) if network else None
         cell = cell_of(asked, own)
@@ -242,7 +242,7 @@ class Whois:
         return Cell(cidr=cell.cidr, asked=now, result=Outcome.NONE, until=now + self._policy.refresh_s)
 
     def _keep(self, ledger: Ledger, networks: list[Network], cells: list[Cell], now: float) -> None:
-        """In the ledger first, then in memory."""
+        """Write to the ledger first, then to memory."""
         if not cells:
             return
         ledger.networks.put(networks, cells, now)

@@ -1626,7 +1626,7 @@ def test_trouble_of_the_thread_that_stays_is_said_once(
     make(jail).start()
     wait_for(lambda: "held" in kinds(spool))
     jail.actions.getBanTime = None
-    wait_for(lambda: "looking after" in caplog.text)
+    wait_for(lambda: "while checking the spool" in caplog.text)
     time.sleep(0.2)
     assert len(caplog.records) == 1
 

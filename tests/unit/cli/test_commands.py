@@ -129,9 +129,9 @@ def test_no_control_character_reaches_stdout(banledger: Run) -> None:
     ("words", "code", "message"),
     [
         (("top", "colour"), 2, "unknown dimension: colour"),
-        (("report", "--since", "soon"), 2, "--since 'soon' is no date"),
-        (("bans", "--country", "China"), 2, "'China' is no country"),
-        (("bans", "--ip", "\x1b[31m"), 2, "'\\x1b[31m' is no address"),
+        (("report", "--since", "soon"), 2, "invalid --since 'soon'"),
+        (("bans", "--country", "China"), 2, "invalid country 'China'"),
+        (("bans", "--ip", "\x1b[31m"), 2, "invalid address '\\x1b[31m'"),
         (("bans", "--json", "--csv"), 2, "--json and --csv exclude each other"),
         (("nope",), 2, "no such command 'nope'"),
         (("store",), 2, "missing command"),

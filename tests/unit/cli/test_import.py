@@ -28,7 +28,7 @@ def test_the_command_is_found_under_a_name_that_python_keeps_for_itself() -> Non
         (("redis://127.0.0.1:1/0",), 2, "missing option '--server'"),
         (("redis://127.0.0.1:1/0", "--server", "web\n1"), 2, "invalid value for '--server'"),
         (("redis://127.0.0.1:1/0", "--server", "web1"), 5, "can't read the source"),
-        (("nope://x", "--server", "web1"), 3, "the URL makes no sense"),
+        (("nope://x", "--server", "web1"), 3, "invalid URL"),
     ],
 )
 def test_errors_are_two_lines_and_a_code(

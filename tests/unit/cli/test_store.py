@@ -73,7 +73,7 @@ def test_where_there_is_no_ledger_the_hint_is_to_name_one_and_not_to_start_a_rec
 def test_a_rebuild_mends_it(banledger: Run, damage: Break) -> None:
     damage()
     code, out, _ = banledger("store", "rebuild")
-    assert (code, out) == (0, "made anew from 31 bans and 1 gap\n")
+    assert (code, out) == (0, "rebuilt from 31 bans and 1 gap\n")
     assert banledger("store", "check")[0] == 0
 
 
@@ -106,9 +106,7 @@ def test_a_rebuild_says_how_many_bans_had_their_user_names_mended(banledger: Run
     ledger.close()
     code, out, _ = banledger("store", "check")
     assert (code, out.count("\n"), stale in out) == (9, 1, True)
-    assert banledger("store", "rebuild")[1] == (
-        "made anew from 32 bans and 1 gap; user names of 1 restored ban mended\n"
-    )
+    assert banledger("store", "rebuild")[1] == ("rebuilt from 32 bans and 1 gap; user names of 1 restored ban mended\n")
     assert banledger("store", "check")[0] == 0
 
 
@@ -127,7 +125,7 @@ def test_a_rebuild_makes_no_ledger(banledger: Run, tmp_path: Path) -> None:
 def test_a_copy_is_verified_and_can_be_read(banledger: Run, store: Path, tmp_path: Path) -> None:
     target = str(tmp_path / "copy.db")
     code, out, _ = banledger("store", "copy", str(store), target)
-    assert (code, out) == (0, "copied: 32 new, 0 changed, 0 the same\nverified: the copy is what its source is\n")
+    assert (code, out) == (0, "copied: 32 new, 0 changed, 0 the same\nverified: the copy equals its source\n")
     assert banledger("report", "--json", "--store", target)[1] == banledger("report", "--json")[1]
 
 

@@ -103,7 +103,7 @@ def test_an_address_elsewhere_in_a_known_network_is_asked_about(
     know(store, None)
     registries.answer = replace(registries.answer, outcome=Outcome.FAILED, network=None, problem="too slow")
     code, out, _ = banledger("whois", ADDRESS)
-    assert code == 0 and "nobody asked about this part of the network" in out and registries.asked == [ADDRESS]
+    assert code == 0 and "this part of the network was not looked up" in out and registries.asked == [ADDRESS]
 
 
 def test_an_address_near_one_that_was_asked_about_inherits_its_network(
@@ -135,7 +135,7 @@ def test_a_network_that_is_too_large_for_a_registry_is_refused_with_what_to_ask(
     assert (code, out, registries.asked) == (2, "", [])
     assert err == (
         f"error: {network} is too large: no registry has a network of that size\n"
-        f"hint: ask about an address, or a network from /{least} on\n"
+        f"hint: give an address, or a network from /{least} on\n"
     )
 
 
@@ -149,7 +149,7 @@ def test_the_kind_of_a_special_address_is_said_and_what_it_carries_inside(
     banledger: Run, registries: Registries
 ) -> None:
     assert banledger("whois", "fe80::1")[2] == (
-        "error: fe80::1 is special: link-local address\nhint: no registry knows whose it is\n"
+        "error: fe80::1 is special: link-local address\nhint: no registry has it\n"
     )
     assert banledger("whois", "64:ff9b::73d1:791f")[2] == (
         "error: 64:ff9b::73d1:791f is special: NAT64 address of 115.209.121.31\nhint: banledger whois 115.209.121.31\n"

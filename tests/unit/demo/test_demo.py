@@ -127,7 +127,7 @@ def test_the_next_demo_clears_what_demos_make_and_nothing_else(tmp_path: Path) -
 def test_a_directory_that_holds_something_else_is_refused_untouched(tmp_path: Path) -> None:
     (tmp_path / place.LEDGER).write_text("precious")
 
-    with pytest.raises(BanledgerError, match="holds what no demo made"), place.claimed(tmp_path, never, ignored):
+    with pytest.raises(BanledgerError, match="holds files that no demo made"), place.claimed(tmp_path, never, ignored):
         pass
 
     assert [path.name for path in tmp_path.iterdir()] == [place.LEDGER]

@@ -133,29 +133,29 @@ def _deep(levels: int) -> bytes:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (pickle.dumps(_shared(9)), "unfolds to too much"),
-        (pickle.dumps(_shared(40)), "unfolds to too much|too deep"),
+        (pickle.dumps(_shared(9)), "expands to too much"),
+        (pickle.dumps(_shared(40)), "expands to too much|too deep"),
         (pickle.dumps(_loop()), "contains itself"),
-        (pickle.dumps([_LONG] * 20_000), "unfolds to too much"),
-        (pickle.dumps([{_LONG: n} for n in range(9_000)]), "unfolds to too much"),
+        (pickle.dumps([_LONG] * 20_000), "expands to too much"),
+        (pickle.dumps([{_LONG: n} for n in range(9_000)]), "expands to too much"),
         (_deep(100), "too deep"),
         (_deep(40_000), "too deep"),
         (b"\x80\x02" + b"}" * 1_000_000, "too many steps"),
         (b"\x80\x02" + b"(" * 1_000_000, "too many steps"),
         (b"x" * (MAX_BYTES + 1), "more than 1,048,576 bytes"),
-        (b"\x80\x02X\xff\xff\xff\xff.", "cut off"),
+        (b"\x80\x02X\xff\xff\xff\xff.", "truncated"),
         (b"\x80\x04\x8d" + b"\xff" * 8 + b"a.", "BINUNICODE8"),
         (b"\x80\x02B\xff\xff\xff\x7f.", "BINBYTES"),
         (b"\x80\x02\x8b\xff\xff\xff\x7f.", "LONG4"),
         (b"\x80\x02\x8a\xff" + b"\x7f" * 255 + b".", "64 bits"),
         (b"L" + b"9" * 900_000 + b"L\n.", "LONG"),
         (b"\x80\x02Nr\xff\xff\xff\xffj\xff\xff\xff\x7f.", "not memoized"),
-        (b"\x80\x02}(K\x01K\x02u.", "a key is no text"),
+        (b"\x80\x02}(K\x01K\x02u.", "a key is not text"),
         (b"\x80\x02.", "one value"),
         (b"\x80\x02(.", "one value"),
         (b"\x80\x02NN.", "one value"),
-        (b"\x80\x02e.", "cut off|no mark"),
-        (b"", "cut off"),
+        (b"\x80\x02e.", "truncated|mark is missing"),
+        (b"", "truncated"),
     ],
 )
 def test_bombs_and_nonsense_are_refused_in_little_memory(data: bytes, said: str) -> None:
@@ -188,7 +188,7 @@ def test_whatever_is_used_again_what_comes_out_is_small_when_unfolded(plan: list
     try:
         value = loads(pickle.dumps(values[-1]))
     except NotPlain as error:
-        assert str(error) in ("it unfolds to too much", "it is nested too deep")
+        assert str(error) in ("it expands to too much", "it is nested too deep")
         return
     assert value == values[-1]
     assert len(json.dumps(value)) <= 8 * MAX_UNFOLDED

@@ -43,7 +43,7 @@ def test_what_is_ignored_is_one_line_an_hour(tmp_path: Path, opened: int, caplog
         (tmp_path / f"{number:013d}-abcdef01-2.jsonl").symlink_to("nowhere")
         looks.look(opened, number, ())
     (one,) = caplog.messages
-    assert one.startswith("ignoring files in spool that are no readable segments: 2, ")
+    assert one.startswith("ignoring files in spool that are not readable segments: 2, ")
     caplog.clear()
     looks.look(opened, 3600, ())
     looks.look(opened, 3700, ())

@@ -24,7 +24,7 @@ def test_trouble_is_said_when_it_begins_and_when_it_is_over(said: pytest.LogCapt
     outages.over("ripe")
     outages.over("ripe")
     assert [record.getMessage() for record in said.records] == [
-        "whois: no answer from 'ripe' ('time out'); bans are recorded, and it is asked again",
+        "whois: no answer from 'ripe' ('time out'); bans are recorded; it is tried again",
         "whois: 'ripe' answers again",
     ]
 

@@ -1,1 +1,1 @@
-"""How answers look: one module a format."""
+"""Output formats: one module per format."""

@@ -1,4 +1,4 @@
-"""What a format is: a way to write an answer."""
+"""The contract of a format: write an answer."""
 
 import sys
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ Answer: TypeAlias = Report | Top | Listed | Shown | WhoisAnswer
 
 
 class Presentation(Struct, frozen=True):
-    """How an answer is seen: in which time zone and when (UTC epoch `now`), which jails stopped, how many bans."""
+    """Context of an answer: time zone, time (UTC epoch `now`), stopped jails, number of bans to list."""
 
     zone: ZoneInfo
     now: float
@@ -25,20 +25,20 @@ class Presentation(Struct, frozen=True):
 
 
 class Format(Protocol):
-    """A way to write answers. A new format is a class with this method, and a line in `_CLASSES`."""
+    """Write answers. A new format is a class with this method, and a line in `_CLASSES`."""
 
     def write(self, answer: Answer, view: Presentation) -> None:
-        """Write the answer. Bans one by one are written as they come."""
+        """Write the answer. Bans one by one are written as they are found."""
 
 
 class Lines:
-    """A format made of lines, which `lines` makes."""
+    """A format that consists of lines, made by `lines`."""
 
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out
 
     def lines(self, answer: Answer, view: Presentation) -> Iterable[str]:
-        """The lines of an answer, without their ends."""
+        """The lines of an answer, without line ends."""
         raise NotImplementedError
 
     def write(self, answer: Answer, view: Presentation) -> None:
@@ -52,6 +52,6 @@ _CLASSES = {"text": "text.TextFormat", "json": "json.JsonFormat", "csv": "csv.Cs
 
 
 def named(name: str) -> Format:
-    """The format of that name, to stdout. Its module is imported now."""
+    """The format with this name, on stdout. Its module is imported now."""
     module, _, kind = _CLASSES[name].partition(".")
     return cast(Format, getattr(import_module(f"banledger.report.formats.{module}"), kind)())

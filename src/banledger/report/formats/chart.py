@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class Glyphs(Struct, frozen=True):
-    """The characters that charts and tables are made of. `rising`: columns by eighths, `bar`: bars likewise."""
+    """Characters for charts and tables. `rising`: columns by eighths, `bar`: bars likewise."""
 
     rising: str
     bar: str
@@ -30,7 +30,7 @@ def glyphs_for(encoding: str | None) -> Glyphs:
 
 
 def bar(share: float, width: int, glyphs: Glyphs) -> str:
-    """A bar from the left: `share` (0 to 1) of `width`, something as soon as it is not nothing."""
+    """A bar from the left: `share` (0 to 1) of `width`, at least the smallest mark if `share` is above 0."""
     return _fill(share, width, glyphs.bar).rstrip()
 
 
@@ -58,6 +58,6 @@ def strip(values: Sequence[int], width: int, glyphs: Glyphs) -> str:
 
 
 def bundled(values: Sequence[int], most: int) -> tuple[list[int], int]:
-    """`values` added up in equal bundles, so that there are at most `most` (the last may be smaller); their size."""
+    """Sum `values` in equal bundles, at most `most` of them (the last may be smaller); return sums and bundle size."""
     size = max(1, -(-len(values) // max(1, most)))
     return [sum(values[start : start + size]) for start in range(0, len(values), size)], size

@@ -1,4 +1,4 @@
-"""Answers as CSV (RFC 4180, a header first). Cells of text are made visible and can't be formulas."""
+"""Answers as CSV (RFC 4180, with header). Text cells are escaped and can't be formulas."""
 
 import csv
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ _Row: TypeAlias = tuple[object, ...]
 
 
 class CsvFormat(Lines):
-    """A header and a line a count, value or ban; see each function."""
+    """A header and one line per count, value or ban; see each function."""
 
     def lines(self, answer: Answer, view: Presentation) -> Iterable[str]:
         """See Lines.lines."""
@@ -35,7 +35,7 @@ class CsvFormat(Lines):
 
 
 def _report(answer: Report) -> Iterator[_Row]:
-    """Which section a count is of, the value's name, its bans, offenders where counted."""
+    """Columns: section of a count, the value's name, its bans, offenders if counted."""
     yield "section", "name", "bans", "offenders"
     yield "total", "", answer.total, answer.offenders
     for name in ("all_time", "banned_now", "no_country"):
@@ -82,7 +82,7 @@ def _line(cells: Iterable[object]) -> str:
 
 
 def _cell(value: object) -> object:
-    """`true` and `false` are as in JSON."""
+    """Write `true` and `false` as in JSON."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return cell(value) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""Outside text made safe to look at.
+"""Make outside text safe to print.
 
 User names, jails, log lines and names of servers are written by attackers. What could steer a terminal (control
 characters, escape and OSC sequences), turn text around (bidi overrides), hide (zero width) or break an encoder (lone
@@ -13,11 +13,11 @@ _FORMULA = frozenset("=+-@\t\r")
 
 
 MOST_SHOWN = 4096
-"""Characters of one value that are shown to people."""
+"""Characters of one value that are printed."""
 
 
 def visible(text: str, most: int = MOST_SHOWN) -> str:
-    """`text` on one line, with nothing in it that does more than print; what is longer than `most` is cut, and said."""
+    """Return `text` on one line with harmless characters only; longer text than `most` is cut, with a note."""
     if len(text) > most:
         return f"{visible(text[:most], most)}... ({len(text) - most:,} more characters)"
     if text.isascii() and text.isprintable():
@@ -37,6 +37,6 @@ def _escape(char: str) -> str:
 
 
 def cell(text: str) -> str:
-    """`text` as a cell of CSV: visible, and no formula."""
+    """Return `text` as a cell of CSV: escaped, and not a formula."""
     guard = "'" if text[:1] in _FORMULA else ""
     return guard + visible(text, len(text))

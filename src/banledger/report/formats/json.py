@@ -1,6 +1,6 @@
-"""Answers as JSON, in plain ASCII: whatever outside text holds arrives escaped.
+"""Answers as JSON in plain ASCII: outside text arrives escaped.
 
-Times are UTC epoch seconds, and once more as ISO 8601 text in the ledger's zone where a ban's own time is meant.
+Times are UTC epoch seconds; a ban's own time also comes as ISO 8601 text in the ledger's zone.
 Absent values are null.
 """
 
@@ -19,7 +19,7 @@ from banledger.whois.stored import WhoisAnswer
 
 
 class JsonFormat(Lines):
-    """One object an answer; of bans one by one an object a line."""
+    """One object per answer; for bans one by one, one object per line."""
 
     def lines(self, answer: Answer, view: Presentation) -> Iterable[str]:
         """See Lines.lines."""
@@ -38,7 +38,7 @@ class JsonFormat(Lines):
 
 
 class RawFormat(JsonFormat):
-    """JSON; of whois the registry's answer, laid out anew: in ASCII, whatever it holds."""
+    """JSON; for whois, the registry's answer reformatted in ASCII."""
 
     def lines(self, answer: Answer, view: Presentation) -> Iterable[str]:
         """See Lines.lines."""
@@ -85,7 +85,7 @@ def _shown(answer: Shown, view: Presentation) -> dict[str, Any]:
 
 
 def whois_object(answer: WhoisAnswer, now: float) -> dict[str, Any]:
-    """`age_s`: since somebody asked about this cell."""
+    """`age_s`: seconds since the look-up of this cell."""
     result = answer.result
     return {
         "asked": answer.asked,
@@ -101,7 +101,7 @@ def _whole(network: Network | None) -> str:
     raw = network.raw if network else b"null"
     try:
         return _pretty(json.loads(raw or b"null"))
-    except (ValueError, RecursionError):  # a registry's own idea of JSON
+    except (ValueError, RecursionError):  # the registry's JSON is invalid
         return _pretty(raw.decode("utf-8", "backslashreplace"))
 
 
@@ -112,7 +112,7 @@ NETWORK = (
 
 
 def network_object(network: Network) -> dict[str, Any]:
-    """All that a registry said of a network, but for its whole answer."""
+    """A network's record, without the registry's whole answer."""
     return {name: getattr(network, name) for name in NETWORK}
 
 

@@ -23,7 +23,7 @@ from banledger.whois.stored import AROUND, WhoisAnswer
 
 _REMARKS = 8
 _MATCHES = 100
-_DETAILED = 5  # up to so many bans are shown with all that is known
+_DETAILED = 5  # up to this number, bans are shown with all fields
 _STYLES = {
     Phase.UNTIL: "red",
     Phase.FOR_EVER: "bold red",
@@ -35,7 +35,7 @@ _STYLES = {
 
 
 def bans(answer: Sequence[Ban], zone: ZoneInfo, now: float, screen: Screen, stopped: Stopped = NONE_STOPPED) -> None:
-    """Print a line a ban, with as many columns as the screen has room for."""
+    """Print one line per ban, with as many columns as the screen has room for."""
     if not answer:
         screen.print(Text("No bans."))
         return
@@ -60,7 +60,7 @@ def bans(answer: Sequence[Ban], zone: ZoneInfo, now: float, screen: Screen, stop
 _COLUMNS = ("time", "server", "jail", "address", "from", "failures", "state", "users", "id")
 _WIDEST = {"address": 43, "jail": 24, "server": 20, "users": 30}
 _BY_WEIGHT = ("time", "address", "jail", "state", "from", "id", "server", "failures", "users")
-"""Columns by importance: each is shown if there is room left for it."""
+"""Columns by importance: each is shown if there is room."""
 _GAP = 2
 _Columns = dict[str, list[Text]]
 
@@ -68,9 +68,9 @@ _Columns = dict[str, list[Text]]
 def _laid_out(
     answer: Sequence[Ban], states: Sequence[State], zone: ZoneInfo, room: int
 ) -> tuple[_Columns, dict[str, int]]:
-    """The cells, and the width of each column to show. Moments are short where there is no room for the id else.
+    """The cells, and the width of each column to show. Times are shortened if the id needs the room.
 
-    An id is what `show` needs to tell all about a ban.
+    The id is the argument of `show` for all details of a ban.
     """
     for brief in (False, True):
         cells = {
@@ -84,7 +84,7 @@ def _laid_out(
 
 
 def _fitting(table: _Columns, room: int) -> dict[str, int]:
-    """The columns to show, each with its width; the address is cut where even it has no room."""
+    """The columns to show, with their width; the address is cut if there is no room for it."""
     left = room + _GAP
     widths: dict[str, int] = {}
     for name in _BY_WEIGHT:
@@ -120,14 +120,14 @@ def _country(ban: Ban) -> str:
 
 
 def _from(ban: Ban) -> str:
-    """In a word: the country, or the kind of an address that has none."""
+    """The country, or the kind of an address without country, in one word."""
     if ban.country in (None, "XX") and ban.ip and (kind := kind_of(block(ban.ip))):
         return kind
     return ban.country or ("private" if ban.scope == "private" else "")
 
 
 def _kind(address: str | None) -> str:
-    """The kind of a special address or network, in words; empty for all else."""
+    """The kind of a special address or network, in words; empty for any other."""
     return described(block(address)) if address else ""
 
 
@@ -155,7 +155,7 @@ def _brief(state: State, zone: ZoneInfo) -> str:
 
 
 def state_text(state: State, zone: ZoneInfo) -> str:
-    """How a ban stands, in words."""
+    """The state of a ban, in words."""
     if state.at is None:
         return str(state.phase)
     joint = {Phase.UNTIL: "until", Phase.ENDED: "since"}.get(state.phase, "at")
@@ -165,7 +165,7 @@ def state_text(state: State, zone: ZoneInfo) -> str:
 def show(
     answer: Shown, zone: ZoneInfo, now: float, screen: Screen, count: int, stopped: Stopped = NONE_STOPPED
 ) -> None:
-    """Print what the ledger has of an address, network, id or text; the newest `count` bans of it."""
+    """Print what the ledger has about an address, network, id or text; its newest `count` bans."""
     asked = visible(answer.asked)
     if not answer.bans:
         kind = _kind(answer.asked) if answer.kind in ("address", "network") else ""
@@ -213,7 +213,7 @@ def _summary(answer: Shown, zone: ZoneInfo, states: Sequence[State], screen: Scr
 
 
 def whois(answer: WhoisAnswer, now: float, screen: Screen) -> None:
-    """Print whose network an address is in, and how that is known."""
+    """Print the network of an address, and how it is known."""
     network = answer.network
     if network is None:
         screen.print(Text(f"No registry has a network around {visible(answer.asked)}."))
@@ -238,13 +238,13 @@ def _source(answer: WhoisAnswer, network: Network, now: float) -> str:
     by = f"by {visible(network.registry or network.source)} ({network.source})"
     if answer.standing == AROUND or result is None:
         age = duration(max(0, round(now - network.fetched)))
-        return f"{by}, {age} ago; nobody asked about this part of the network yet"
+        return f"{by}, {age} ago; this part of the network was not looked up yet"
     age = duration(max(0, round(now - result.asked)))
     return f"{by}, {age} ago, {answer.standing} for {answer.cell.cidr}"
 
 
 def network_lines(network: Network) -> Text:
-    """Whose a network is, and who takes complaints."""
+    """A network's name, owner, system and abuse mailbox."""
     named = " ".join(word for word in (", ".join(network.cidrs[:4]), network.name or "") if word)
     asn = f"AS{network.asn}" if network.asn is not None else ""
     lines = (("network", named), ("org", network.org or ""), ("as", asn), ("abuse", network.abuse or ""))

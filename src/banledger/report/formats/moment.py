@@ -1,4 +1,4 @@
-"""Times and durations as people read them."""
+"""Times and durations for people."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -7,7 +7,7 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
 
 def local(moment: float, zone: ZoneInfo) -> datetime:
-    """The local time of a UTC epoch second."""
+    """Local time of UTC epoch seconds."""
     return datetime.fromtimestamp(moment, UTC).astimezone(zone)
 
 

@@ -6,7 +6,7 @@ _NAMED = {0x5C: "\\\\", 0x22: '\\"', 0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x07
 
 
 def for_terminal(reply: Reply, indent: str = "") -> str:
-    """A reply for people: types named, strings quoted, elements numbered. Ends in a newline."""
+    """A reply for people: with types, quoted strings, numbered elements. Ends in a newline."""
     if isinstance(reply, Failure):
         return f"(error) {quoted(reply.text)[1:-1]}\n"
     if isinstance(reply, Status):
@@ -41,7 +41,7 @@ def _byte(byte: int) -> str:
 
 
 def raw(reply: Reply) -> str:
-    """A reply for programs: one string or number a line. Ends in a newline."""
+    """A reply for programs: one string or number per line. Ends in a newline."""
     return _raw(reply) + "\n"
 
 

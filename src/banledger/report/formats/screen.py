@@ -1,4 +1,4 @@
-"""The terminal, or what stands in for it: how wide, which characters, colour or none."""
+"""The terminal or its replacement: width, characters, colour."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ _NARROWEST, _WIDEST, _NO_TERMINAL = 40, 200, 100
 
 
 class Screen:
-    """Where tables are printed. Everything printed must be `Text`, never markup."""
+    """Target of tables. Print only `Text`, never markup."""
 
     def __init__(self, stream: TextIO | None = None, width: int | None = None) -> None:
         out = stream or sys.stdout
@@ -31,7 +31,7 @@ class Screen:
         )
 
     def print(self, *things: RenderableType) -> None:
-        """Print them below each other; where lines may be copied or compared, without blanks at their ends."""
+        """Print them below each other; without trailing blanks where lines may be copied or compared."""
         overflow: Literal["crop", "ellipsis"] = "crop" if self.glyphs is ASCII else "ellipsis"
         if self.console.is_terminal:
             self.console.print(*things, sep="\n", overflow=overflow)

@@ -19,9 +19,9 @@ from banledger.report.formats.moment import local
 from banledger.report.formats.screen import Screen
 from banledger.report.query import Query, Span
 
-_WHOIS = dict.fromkeys(("network", "asn", "org"), ": whois has not answered, or nobody asks")
-_BESIDE = 92  # from this width on sections stand beside each other
-_HOURS_WIDE = 48  # two columns an hour
+_WHOIS = dict.fromkeys(("network", "asn", "org"), ": whois has not answered, or is disabled")
+_BESIDE = 92  # from this width on, sections are side by side
+_HOURS_WIDE = 48  # two columns per hour
 _GAPS_SHOWN = 3
 
 
@@ -131,7 +131,7 @@ def _gap_line(gap: Gap, timezone: str, glyphs: Glyphs) -> str:
 
 
 def _days(answer: Report, screen: Screen) -> Text:
-    """Columns by day; of many days by equal bundles of days."""
+    """Columns by day; for many days, by equal bundles of days."""
     counts = [day.bans for day in answer.days]
     label = len(f"{max(counts, default=0):,}")
     room = screen.width - label - 3
@@ -158,7 +158,7 @@ def _days(answer: Report, screen: Screen) -> Text:
 
 
 def _sections(tops: Sequence[Top], screen: Screen) -> list[Text]:
-    """The lines of sections below each other, or in pairs where there is room."""
+    """The lines of sections, one below another, or in pairs if there is room."""
     if screen.width < _BESIDE:
         return [line for top in tops for line in (*_ranked(top, screen.glyphs, screen.width), Text())]
     half = (screen.width - 4) // 2
@@ -173,7 +173,7 @@ def _sections(tops: Sequence[Top], screen: Screen) -> list[Text]:
 
 
 def _ranked(answer: Top, glyphs: Glyphs, width: int) -> list[Text]:
-    """A title and a line a value: name, bans, share, bar."""
+    """A title and one line per value: name, bans, share, bar."""
     bars = max(8, width // 4)
     most = max((1, *(row.bans for row in answer.rows)))
     bans = [f"{row.bans:,}" for row in answer.rows]
@@ -191,7 +191,7 @@ def _ranked(answer: Top, glyphs: Glyphs, width: int) -> list[Text]:
 
 
 def _fitted(text: Text, width: int, glyphs: Glyphs) -> Text:
-    """The text cut or filled up to that many columns of a terminal."""
+    """The text cut or padded to a number of terminal columns."""
     overflow: Literal["crop", "ellipsis"] = "crop" if glyphs is chart.ASCII else "ellipsis"
     fitted = text.copy()
     fitted.truncate(width, overflow=overflow, pad=True)

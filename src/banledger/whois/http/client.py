@@ -1,6 +1,6 @@
-"""One GET over https, with everything bounded: time (`watchdog`), bytes, and whom it talks to (`peer`).
+"""One GET over https with bounded time (`watchdog`), bounded size, and restricted addresses (`guard`).
 
-Redirects are not followed, nothing is tried twice, no connection is kept: there is one question a second.
+It follows no redirects, repeats nothing, and keeps no connection open: there is one query a second.
 """
 
 import http.client
@@ -38,11 +38,11 @@ _TROUBLE = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, Va
 
 
 class TransportError(Exception):
-    """No response. The message says why, for people; it may hold a stranger's text."""
+    """No response. The message says why; it may contain hostile text."""
 
 
 class Response(Struct, frozen=True):
-    """What came back from `url`. body: unpacked; retry_after_s: 0 if it does not say; location: as it stands there."""
+    """A response from `url`. body: decompressed; retry_after_s: 0 if absent; location: as sent."""
 
     status: int
     url: str
@@ -52,14 +52,14 @@ class Response(Struct, frozen=True):
 
 
 class Transport:
-    """Asks over https. Any number of threads may ask.
+    """HTTPS client. Thread-safe.
 
     contact     mail address or page for the User-Agent, so that people can complain
-    proxy       `http://[user:password@]host:port`; empty: HTTPS_PROXY and NO_PROXY of `environment`. It may stand in
-                a private network, and resolves the names of servers itself
-    ca          file of the authorities to trust, PEM; None: the system's
-    deadline_s  how long one response may take, from the first question to the resolver to its last byte
-    permitted   whether that address may be connected to, text; judged just before
+    proxy       `http://[user:password@]host:port`; empty: HTTPS_PROXY and NO_PROXY of `environment`. It may be in a
+                private network, and resolves host names itself
+    ca          file of trusted CA certificates, PEM; None: the system's
+    deadline_s  time limit of one request, from the resolver's query to the last byte
+    permitted   whether a connection to this address (text) is allowed; checked just before it is made
     clock       UTC epoch seconds, for dates in `Retry-After` of servers that do not say their own
     """
 
@@ -146,24 +146,24 @@ class _Connection(HTTPSConnection):
 
 
 def user_agent(contact: str) -> str:
-    """Who we are."""
+    """The User-Agent header."""
     clean = re.sub(r"[^!-~]|[()\\]", "", contact)[:200]
     return f"banledger/{__version__}" + (f" (+{clean})" if clean else "")
 
 
-# What comes back.
+# The response.
 
 
 def read_body(response: BaseHTTPResponse) -> bytes:
-    """The body, unpacked. Raises ValueError for one that is too large, or packed in a way we don't know."""
+    """The body, decompressed. Raises ValueError if it is too large or its encoding is unknown."""
     if int(response.headers.get("Content-Length", "0")[:20] or 0) > BODY_MOST:
-        raise ValueError("a body that is too large")
+        raise ValueError("the body is too large")
     chunks, size = [], 0
     while chunk := response.read(_CHUNK, decode_content=False):
         chunks.append(chunk)
         size += len(chunk)
         if size > BODY_MOST:
-            raise ValueError("a body that is too large")
+            raise ValueError("the body is too large")
     return unpacked(b"".join(chunks), response.headers.get("Content-Encoding", ""))
 
 
@@ -173,16 +173,16 @@ def unpacked(body: bytes, encoding: str) -> bytes:
     if coding in ("", "identity"):
         return body
     if coding not in ("gzip", "x-gzip", "deflate"):
-        raise ValueError(f"a body packed as {encoding[:40]!r}")
+        raise ValueError(f"unknown content encoding {encoding[:40]!r}")
     machine = zlib.decompressobj(zlib.MAX_WBITS | 32)
     plain = machine.decompress(body, BODY_MOST)
     if not machine.eof:
-        raise ValueError("a body that unfolds to too much, or not at all")
+        raise ValueError("the compressed body is too large or invalid")
     return plain
 
 
 def retry_after_s(text: str, now: float) -> float:
-    """How long a `Retry-After` asks to wait (RFC 9110, 10.2.3), seconds at UTC epoch `now`; 0 for what is none."""
+    """Seconds that a `Retry-After` (RFC 9110, 10.2.3) asks to wait at UTC epoch `now`; 0 if it is invalid."""
     text = text.strip()
     if re.fullmatch(r"[0-9]{1,12}", text):
         return min(float(text), RETRY_MOST_S)
@@ -199,5 +199,5 @@ def _moment(text: str) -> float | None:
 
 
 def _reason(error: BaseException) -> str:
-    """What an error says, in one line."""
+    """An error's message in one line."""
     return " ".join(f"{error or type(error).__name__}".split())[:300]

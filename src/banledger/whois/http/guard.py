@@ -1,8 +1,8 @@
-"""Whom a connection may go to: names become addresses here, once, and only public ones are let through.
+"""SSRF guard: resolve a name once, and allow only public addresses.
 
-Theory of operation. A name is a stranger's: it may lead to this machine, its neighbours or a cloud's metadata
-service. So it is resolved once, each address is judged, and the connection goes to the very address that was judged.
-Addresses of IPv6 that carry one of IPv4 inside are judged by that one.
+Theory of operation. A host name in a redirect is hostile: it may point to this machine, its network or a cloud's
+metadata service. So it is resolved once, each address is checked, and the connection goes to a checked address. IPv6
+addresses that embed an IPv4 address are checked by the embedded one.
 """
 
 import socket
@@ -16,7 +16,7 @@ from banledger.net.special import kind_of
 from banledger.whois.http.watchdog import Watchdog
 
 Resolve: TypeAlias = Callable[[str, int], list[tuple[str, int]]]
-"""From the name of a host and a port to addresses and ports, best first. Raises OSError."""
+"""Resolve a host and port to addresses and ports, best first. Raises OSError."""
 
 _ADDRESSES_MOST = 6
 _GLOBAL_UNICAST = block("2000::/3")
@@ -25,7 +25,7 @@ _NAT64 = block("64:ff9b::/96")  # RFC 6052: how a network without IPv4 sees all 
 
 
 def is_public(text: str) -> bool:
-    """Whether an address belongs to somebody on the internet: not private, local, multicast, reserved or for tests."""
+    """Whether an address is public: not private, local, multicast, reserved or for tests."""
     try:
         there = block(text)
     except (OSError, ValueError):
@@ -59,15 +59,15 @@ def connected(
 
 
 def resolve(host: str, port: int) -> list[tuple[str, int]]:
-    """What this machine's resolver knows of a host. See `Resolve`."""
+    """Resolve by this machine's resolver. See `Resolve`."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys((str(place[0]), port) for *_, place in found))
 
 
 def resolve_within(seconds: float, how: Resolve, host: str, port: int) -> list[tuple[str, int]]:
-    """The same, given up after a while: a resolver can't be told how long it may take. Raises OSError.
+    """Resolve with a time limit, which the system's resolver lacks. Raises OSError.
 
-    What was given up goes on in a thread of its own, until the resolver has enough.
+    A call that runs out of time continues in its own thread until the resolver ends it.
     """
     done: SimpleQueue[list[tuple[str, int]] | Exception] = SimpleQueue()
 
@@ -81,7 +81,7 @@ def resolve_within(seconds: float, how: Resolve, host: str, port: int) -> list[t
     try:
         found = done.get(timeout=max(seconds, 0.0))
     except Empty:
-        raise TimeoutError(f"the resolver was silent about {host}") from None
+        raise TimeoutError(f"the resolver did not answer for {host}") from None
     if isinstance(found, Exception):
         raise OSError(f"{host}: {found}") from found
     return found

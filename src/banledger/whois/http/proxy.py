@@ -1,4 +1,4 @@
-"""Which HTTP proxy to go through, if any. Pure."""
+"""Choose the HTTP proxy, if any. Pure."""
 
 from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
@@ -17,9 +17,9 @@ class Proxy(Struct, frozen=True):
 
 
 def proxy_for(host: str, chosen: str, environment: Mapping[str, str]) -> Proxy | None:
-    """The proxy for that host: the `chosen` one, or HTTPS_PROXY of the environment unless NO_PROXY spares the host.
+    """The proxy for a host: `chosen`, or HTTPS_PROXY of the environment unless NO_PROXY excludes the host.
 
-    Raises ValueError for one that is not `http://[user:password@]host[:port]`; what is said shows nothing of it.
+    Raises ValueError unless it is `http://[user:password@]host[:port]`; the message does not show its text.
     """
     text = chosen or environment.get("https_proxy") or environment.get("HTTPS_PROXY") or ""
     spared = environment.get("no_proxy") or environment.get("NO_PROXY") or ""

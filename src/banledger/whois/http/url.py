@@ -1,4 +1,4 @@
-"""Addresses of pages that we ask for: https, of a named host, and nothing in them that could be misread. Pure."""
+"""URLs that we request: https, a host name, no ambiguous characters. Pure."""
 
 import re
 from urllib.parse import urljoin, urlsplit
@@ -7,7 +7,7 @@ from msgspec import Struct
 
 _LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"(?:{_LABEL}\.)+[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])?")
-_TARGET = re.compile(r"/[!-\[\]-~]*")  # no blanks, no backslash, ASCII only
+_TARGET = re.compile(r"/[!-\[\]-~]*")  # no spaces, no backslash, ASCII only
 _URL_MOST = 2048
 
 
@@ -24,7 +24,7 @@ class Url(Struct, frozen=True):
 def https_url(text: str, base: Url | None = None) -> Url:
     """The URL in `text`, which may be relative to `base`. A fragment is left out.
 
-    Raises ValueError for one of another scheme or port, with a user's name, or with an address for a host.
+    Raises ValueError for another scheme or port, a user name, or an address as host.
     """
     if len(text) > _URL_MOST or not text.isascii() or not text.isprintable():
         raise ValueError("not a URL")
@@ -35,7 +35,7 @@ def https_url(text: str, base: Url | None = None) -> Url:
         raise ValueError(f"a user or a port in the URL: {text}")
     host = parts.hostname or ""
     if len(host) > 253 or not _HOST.fullmatch(host):
-        raise ValueError(f"not the name of a host: {text}")
+        raise ValueError(f"not a host name: {text}")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if not _TARGET.fullmatch(target):
         raise ValueError(f"not a path: {text}")

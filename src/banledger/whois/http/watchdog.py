@@ -1,9 +1,9 @@
-"""A deadline that holds for a whole conversation, however slowly the other side speaks.
+"""A deadline for a whole connection, however slowly the server sends.
 
-Theory of operation. A server has many ways to keep a client: it takes the connection and says nothing, sends a byte
-a minute, or never ends. Time-outs of single reads do not help, so a thread shuts the connection down at the deadline,
-whatever it is waiting for; whoever reads then sees its end, and asks the watchdog why. It holds a duplicate of the
-socket's descriptor, because TLS wraps the socket into another object.
+Theory of operation. A server can hold a client in many ways: accept the connection and stay silent, send a byte a
+minute, or never end. Time-outs of single reads do not help, so a thread shuts the connection down at the deadline. The
+reader then sees the end of the stream, and asks the watchdog for the reason. The watchdog holds a duplicate of the
+socket's descriptor, because TLS wraps the socket in another object.
 """
 
 import socket

@@ -1,7 +1,7 @@
-"""Which registry is to be asked about an address: IANA's bootstrap files (RFC 9224). Pure.
+"""Find the registry of an address: IANA's bootstrap files (RFC 9224). Pure.
 
-A dated copy comes with the package (`bootstrap/`); `bootstrap_refresh` looks for newer ones. National registries
-stand in no such file: the regional ones send us on to them.
+A dated copy comes with the package (`bootstrap/`); `bootstrap_refresh` fetches newer ones. National registries are
+not in these files: regional ones redirect to them.
 """
 
 import ipaddress
@@ -35,11 +35,11 @@ _NATIONAL = (
 _POLITE_S = 1.0
 _INTERVALS_S = {"lacnic": 6.0}  # 10 a minute
 _BYTES_MOST = 256 << 10
-_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)  # RFC 3339 in UTC: in order as texts
+_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)  # RFC 3339 in UTC: sorts as text
 
 
 class Registry(Struct, frozen=True):
-    """Who is asked. `urls`: where, each ending in a slash; `interval_s`: seconds between two questions at least."""
+    """A registry. `urls`: base URLs, each ending in a slash; `interval_s`: minimum seconds between two questions."""
 
     name: str
     urls: tuple[str, ...] = ()
@@ -47,13 +47,13 @@ class Registry(Struct, frozen=True):
 
 
 def registry_at(host: str, urls: tuple[str, ...] = ()) -> Registry:
-    """The registry of that host; a national one is called as its host."""
+    """The registry of a host; a national registry is named by its host."""
     name = _NAMES.get(host, host)
     return Registry(name, urls, _INTERVALS_S.get(name, _POLITE_S))
 
 
 class Bootstrap:
-    """Registries by network. Nothing in it changes: any number of threads may ask.
+    """Registries by network. Immutable, thread-safe.
 
     published  dates of the IPv4 and the IPv6 file, RFC 3339
     hosts      hosts that a registry may send us on to: all registries' own
@@ -68,7 +68,7 @@ class Bootstrap:
         self.hosts = frozenset(own | set(_NATIONAL))
 
     def registry_of(self, address: str) -> Registry | None:
-        """Who has that canonical address or network, by longest match. OSError or ValueError if it is none."""
+        """The registry of a canonical address or network, by longest match. Raises OSError or ValueError if invalid."""
         found = self._table.longest(block(address))
         return found[1] if found else None
 
@@ -78,7 +78,7 @@ class Bootstrap:
 
 
 def packaged() -> Bootstrap:
-    """The one that comes with the package."""
+    """The copy that comes with the package."""
     place = files("banledger.whois.rdap").joinpath("iana")
     return parse_bootstrap(place.joinpath("ipv4.json").read_bytes(), place.joinpath("ipv6.json").read_bytes())
 
@@ -95,7 +95,7 @@ _decoder = msgspec.json.Decoder(_BootstrapFile)
 
 
 def parse_bootstrap(ipv4: bytes, ipv6: bytes) -> Bootstrap:
-    """Of IANA's two files. Services without https are left out. Raises ValueError for anything that is not such."""
+    """Parse IANA's two files. Services without https are left out. Raises ValueError for invalid files."""
     registries: dict[Block, Registry] = {}
     published = []
     for version, data in ((4, ipv4), (6, ipv6)):

@@ -1,7 +1,7 @@
-"""The bootstrap in use: the packaged one, until IANA has a newer.
+"""The bootstrap in use: the packaged copy, until IANA has a newer one.
 
-Asked at most daily, kept in memory, and in a directory if there is one, so that a restart need not ask again. Whatever
-goes wrong, what there was stays; a file that is older than what there was is not taken.
+IANA is asked at most daily. Its files are kept in memory, and in a directory if there is one, so that a restart does
+not ask again. After any error the current files stay; an older file is never used.
 """
 
 import os
@@ -22,13 +22,13 @@ _NAMES = ("ipv4.json", "ipv6.json")
 
 
 class Get(Protocol):
-    """What asks; see Transport.get."""
+    """Send a request; see Transport.get."""
 
     def __call__(self, url: str, accept: str, *, deadline_s: float | None = None) -> Response: ...
 
 
 class Refreshed:
-    """See the module. Any number of threads may use it.
+    """See the module. Thread-safe.
 
     get    what asks IANA; None: nobody does, and the packaged one, or that of the directory, stays
     first  what to begin with
@@ -47,7 +47,7 @@ class Refreshed:
         self._asked = self._load()
 
     def refresh(self, now: float) -> None:
-        """Ask IANA, if it is time to (UTC epoch seconds) and nobody else does just now. Raises nothing."""
+        """Ask IANA if it is due (UTC epoch seconds) and no other thread does. Raises nothing."""
         if self._get is None or not self._is_due(now) or not self._lock.acquire(blocking=False):
             return
         try:
@@ -58,7 +58,7 @@ class Refreshed:
             self._lock.release()
 
     def _is_due(self, now: float) -> bool:
-        """Whether IANA was last asked long ago, or by a clock that was wrong."""
+        """Whether IANA was last asked long ago, or by a wrong clock."""
         return abs(now - self._asked) >= INTERVAL_S
 
     def _ask(self, get: Get) -> None:
@@ -71,7 +71,7 @@ class Refreshed:
             self._save(ipv4, ipv6)
 
     def _take(self, ipv4: bytes, ipv6: bytes) -> bool:
-        """Use these files, unless one is broken or older than what there is."""
+        """Use these files, unless one is broken or older than the current one."""
         try:
             found = parse_bootstrap(ipv4, ipv6)
         except ValueError:
@@ -82,7 +82,7 @@ class Refreshed:
         return True
 
     def _load(self) -> float:
-        """Use the files of the directory; when IANA was asked for them."""
+        """Use the files of the directory; return when IANA was asked for them."""
         if self._cache is None:
             return -inf
         places = [self._cache / name for name in _NAMES]
@@ -101,5 +101,5 @@ class Refreshed:
                 new = self._cache / f".{name}.{os.getpid()}"
                 new.write_bytes(data)
                 new.replace(self._cache / name)
-        except OSError:  # a directory that can't be written to only means to ask again
+        except OSError:  # without a writable directory, a restart asks again
             return

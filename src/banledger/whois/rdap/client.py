@@ -1,10 +1,10 @@
-"""Whose an address is, asked of the registry that has it, over RDAP (RFC 7480, 9082).
+"""Look an address up at its registry, over RDAP (RFC 7480, 9082).
 
     address ──► bootstrap: which registry? ──► GET base/ip/address ──► redirects (3 at most) ──► rdap.parse ──► Answer
                                                                        Team Cymru's DNS, if asked too ──────────┘
 
-A registry may send us on, to another one or to a national one below it; only to hosts of registries, only over https,
-and all of it within one deadline. What the network does ends in an `Answer`, never in an error.
+A registry may redirect to another registry or to a national one below it: only to hosts of registries, only over https,
+and all within one deadline. Network errors end in an `Answer`, never in an exception.
 """
 
 import time
@@ -34,16 +34,16 @@ _LIMITS = {429, 503}
 
 
 class Lookup:
-    """Asks registries. Any number of threads may ask.
+    """Client of the registries. Thread-safe.
 
-    get         what asks (`Transport.get`)
-    bootstrap   who has which address
-    origin      a second source: who announces an address; raises nothing. None: nobody is asked
-    take        waits for a registry's next turn (name, interval in seconds), or says for how many seconds it is left
-                alone (`Pace.take`): called when a registry sends us on. The turn of the first one is taken by who
-                calls `ask`. None: no waiting
-    deadline_s  for a question with all its redirects; waiting for turns is not counted
-    clock       UTC epoch seconds; `monotonic`: seconds that never go back
+    get         sends a request (`Transport.get`)
+    bootstrap   registries by address
+    origin      second source: the announcement of an address; raises nothing. None: there is none
+    take        waits for a registry's next turn (name, interval in seconds), or returns for how many seconds it is
+                paused (`Pace.take`): called for a redirect. The caller of `ask` takes the first registry's turn.
+                None: no waiting
+    deadline_s  for a look-up with all its redirects; waiting for turns is not counted
+    clock       UTC epoch seconds; `monotonic`: elapsed seconds
     """
 
     def __init__(
@@ -66,12 +66,12 @@ class Lookup:
         self._monotonic = monotonic
 
     def registry_of(self, address: str) -> Registry | None:
-        """Who is to be asked about that address or network; None: nobody. Does not wait."""
+        """The registry of an address or network; None: there is none. Does not wait."""
         asked = canonical_address(address)
         return self._bootstrap.current.registry_of(asked) if asked and not unaskable(asked) else None
 
     def ask(self, address: str, now: float | None = None) -> Answer:
-        """Ask about an address or network (UTC epoch `now`; None: by the clock). Raises nothing."""
+        """Look up an address or network (UTC epoch `now`; None: by the clock). Raises nothing."""
         now = self._clock() if now is None else now
         asked = canonical_address(address)
         problem = unaskable(asked) if asked else "not an address"
@@ -86,7 +86,7 @@ class Lookup:
         return self._with_origin(self._ask(asked, registry, bootstrap, now), now)
 
     def _ask(self, asked: str, registry: Registry, bootstrap: Bootstrap, now: float) -> Answer:
-        """What the registry says, or whoever it sends us to."""
+        """The answer of the registry, or of the one it redirects to."""
         seen: list[Url] = []
 
         def ended(outcome: Outcome, **more: Any) -> Answer:
@@ -104,9 +104,9 @@ class Lookup:
             return ended(Outcome.FAILED, problem=str(error))
 
     def _follow(self, url: Url, seen: list[Url], bootstrap: Bootstrap) -> Response:
-        """The response at the end of all redirects; `seen` gets every place that was asked, or was to be.
+        """The response at the end of all redirects; `seen` collects every URL that was or would be requested.
 
-        Raises TransportError, Refused for a redirect that may not be, RateLimited for one to who is left alone.
+        Raises TransportError, Refused for a forbidden redirect, RateLimited for one to a paused registry.
         """
         until = self._monotonic() + self._deadline_s
         while True:
@@ -128,9 +128,9 @@ class Lookup:
     # The second source.
 
     def _with_origin(self, answer: Answer, now: float) -> Answer:
-        """The answer with what the second source knows; it stands in where registries know nothing.
+        """Add the second source to the answer; it replaces an empty answer.
 
-        Where they failed it does not: they are to be asked again.
+        It does not replace a failed one: the registry is asked again.
         """
         if self._origin is None or answer.outcome not in (Outcome.FOUND, Outcome.NONE):
             return answer
@@ -156,7 +156,7 @@ class Lookup:
 
 
 def unaskable(asked: str) -> str:
-    """Why nobody is to be asked about a canonical address or network; empty if somebody is."""
+    """Why a canonical address or network is not looked up; empty if it is."""
     there = block(asked)
     if there.prefix < SHORTEST[there.version]:
         return "wider than any registry's network"
@@ -167,7 +167,7 @@ def unaskable(asked: str) -> str:
 
 
 def _next(response: Response, url: Url, seen: list[Url], bootstrap: Bootstrap) -> Url:
-    """Where a redirect leads. Raises Refused if we may not go there."""
+    """The target of a redirect. Raises Refused if it is forbidden."""
     try:
         there = https_url(response.location or "", base=url)
     except ValueError as error:
@@ -180,7 +180,7 @@ def _next(response: Response, url: Url, seen: list[Url], bootstrap: Bootstrap) -
 
 
 def _network(response: Response, asked: str, now: float) -> Network:
-    """What a response says. Raises the errors of `rdap`."""
+    """Parse a response. Raises the errors of `rdap`."""
     host = https_url(response.url).host
     if response.status in _LIMITS:
         raise rdap.RateLimited(response.retry_after_s)

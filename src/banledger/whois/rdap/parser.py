@@ -1,14 +1,14 @@
-"""A registry's answer about an address, in RDAP (RFC 9083): what it says of the network. Pure.
+"""Parse a registry's RDAP answer (RFC 9083) about an address into a network. Pure.
 
     body ──► JSON ──► a limit, an error? ──► CIDRs around the address ──► a placeholder? ──► Network
 
-Theory of operation. An answer is a stranger's text: it may be anything, and nothing in it is believed that does not
-fit the address asked about. A network is told twice, as `cidr0_cidrs` and as first and last address; where the two
-differ, the one that holds the address counts, and the smaller one if both do. CIDRs outside the network's own first
-and last address are left out. Registries fill the gaps with placeholders ("administrative", all of IPv4, IANA's own):
-these are not networks, and the worst that a reader can do is to take their country for the address's.
+Theory of operation. An answer is hostile text: it may be anything, and only what fits the queried address is used. A
+network is given twice, as `cidr0_cidrs` and as first and last address; if the two differ, the one that contains the
+address counts, and the smaller one if both do. CIDRs outside the network's first and last address are dropped.
+Registries fill gaps with placeholders ("administrative", all of IPv4, IANA's own): these are not networks, and using
+their country for the address would be the worst mistake.
 
-Links are never followed: RIPE counts what is asked about persons, and locks out whoever asks for too many.
+Links are never followed: RIPE limits queries about persons, and blocks clients that exceed the limit.
 """
 
 import re
@@ -41,11 +41,11 @@ _decoder = msgspec.json.Decoder()
 
 
 class NotANetwork(Exception):
-    """The registry knows of no network there: a placeholder, or its error 404."""
+    """The registry has no network for the address: a placeholder, or error 404."""
 
 
 class RateLimited(Exception):
-    """The registry wants to be asked less. `retry_s`: how long to leave it alone, seconds; 0: it did not say."""
+    """The registry limits our rate. `retry_s`: the pause it asks for, seconds; 0: not given."""
 
     def __init__(self, retry_s: float) -> None:
         super().__init__("asked too often")
@@ -53,14 +53,13 @@ class RateLimited(Exception):
 
 
 class Refused(Exception):
-    """That is no answer to the question. The message may hold the registry's text."""
+    """The answer is not valid. The message may contain the registry's text."""
 
 
 def parse(body: bytes, asked: str, *, registry: str, fetched: float) -> Network:
-    """The network around a canonical address or network, as `registry` says it in `body` (UTC epoch `fetched`).
+    """Parse `registry`'s answer `body` about a canonical address or network (UTC epoch `fetched`).
 
-    Raises NotANetwork, RateLimited or Refused, and nothing else, for bytes of any kind; OSError or ValueError for an
-    `asked` that is no address.
+    Raises only NotANetwork, RateLimited or Refused, for any bytes; OSError or ValueError for an invalid `asked`.
     """
     there = block(asked)
     answer = _object(body)
@@ -87,7 +86,7 @@ def parse(body: bytes, asked: str, *, registry: str, fetched: float) -> Network:
 
 
 def _object(body: bytes) -> Fields:
-    """The JSON object; bytes that are not UTF-8 become U+FFFD."""
+    """Decode the JSON object; bytes that are not UTF-8 become U+FFFD."""
     if len(body) > BODY_MOST:
         raise Refused(f"an answer of {len(body)} bytes")
     try:
@@ -113,11 +112,11 @@ def _is_deep(answer: Fields) -> bool:
     return bool(level)
 
 
-# What is no answer.
+# Invalid answers.
 
 
 def _no_error(answer: Fields) -> None:
-    """Raise what an answer says that holds no network around the address."""
+    """Raise the error for an answer without a network around the address."""
     code = _error_code(answer)
     notices = [answer, *objects(answer.get("notices"))]
     limit = next((notice for notice in notices if "rate limit notice" in words(notice.get("title"))), None)
@@ -130,7 +129,7 @@ def _no_error(answer: Fields) -> None:
 
 
 def _error_code(answer: Fields) -> int | None:
-    """The HTTP status it gives itself (RFC 9083, 6)."""
+    """The HTTP status in the answer's body (RFC 9083, 6)."""
     code = answer.get("errorCode")
     if isinstance(code, str) and re.fullmatch(r"\d{3}", code, re.ASCII):
         return int(code)
@@ -138,7 +137,7 @@ def _error_code(answer: Fields) -> int | None:
 
 
 def _retry_s(notice: Fields) -> float:
-    """How long a notice such as "maxed at 10 queries per 1 minutes" asks to wait, seconds; 0 if it does not say."""
+    """Seconds that a notice such as "maxed at 10 queries per 1 minutes" asks to wait; 0 if not given."""
     said = _PER.search(" ".join(words(notice.get("description")))[:1000])
     return int(said[1]) * _SECONDS[said[2]] if said else 0.0
 
@@ -161,7 +160,7 @@ def _no_placeholder(answer: Fields, blocks: list[Block], asked: Block) -> None:
 
 
 def _blocks(answer: Fields, asked: Block) -> list[Block]:
-    """The network's CIDRs in order, the one around `asked` among them; none if that is not in the network."""
+    """The network's CIDRs in order, including the one around `asked`; none if `asked` is not in the network."""
     ranged = _between(answer)
     listed = sorted(_listed(answer), key=lambda one: (one.first, one.prefix))
     if any(one.covers(asked) for one in ranged):
@@ -178,7 +177,7 @@ def _blocks(answer: Fields, asked: Block) -> list[Block]:
 
 
 def _bounded(blocks: list[Block], asked: Block) -> Iterator[Block]:
-    """Without those inside others, or too large unless `asked` is in it; at most MOST_CIDRS."""
+    """Drop CIDRs inside others, and too large ones unless they contain `asked`; keep at most MOST_CIDRS."""
     left, last = MOST_CIDRS - 1, -1
     for one in blocks:
         if one.last <= last or (one.prefix < SHORTEST[one.version] and not one.covers(asked)):
@@ -192,7 +191,7 @@ def _bounded(blocks: list[Block], asked: Block) -> Iterator[Block]:
 
 
 def _listed(answer: Fields) -> Iterator[Block]:
-    """Of the extension `cidr0`: prefixes with their lengths."""
+    """The prefixes of the extension `cidr0`."""
     cidrs = answer.get("cidr0_cidrs")
     for cidr in objects(cidrs[:_LISTED_MOST] if isinstance(cidrs, list) else ()):
         prefix, length = _address(cidr.get("v4prefix") or cidr.get("v6prefix")), cidr.get("length")
@@ -214,7 +213,7 @@ def _between(answer: Fields) -> list[Block]:
 
 
 def _address(value: Json) -> str | None:
-    """A canonical address; some registries have written a length behind it, or zeros before (074.125.000.000)."""
+    """A canonical address; some registries append a length, or write leading zeros (074.125.000.000)."""
     if not isinstance(value, str) or len(value) > 64:
         return None
     bare = value.strip().partition("/")[0]
@@ -223,11 +222,11 @@ def _address(value: Json) -> str | None:
     return canonical_address(bare)
 
 
-# The rest.
+# Other fields.
 
 
 def _country(answer: Fields) -> str | None:
-    """The first of the countries it names; if it has no such field (ARIN), the registrant's."""
+    """The first country it names; without such a field (ARIN), the registrant's."""
     named = answer.get("country")
     if not isinstance(named, str) or not named.strip():
         return jcard.country(answer)
@@ -236,7 +235,7 @@ def _country(answer: Fields) -> str | None:
 
 
 def _date(answer: Fields, action: str) -> str | None:
-    """When that happened, ISO 8601 as the registry says it."""
+    """The date of an event, ISO 8601 as the registry gives it."""
     for event in objects(answer.get("events")):
         date = text(event.get("eventDate"))
         if action in words(event.get("eventAction")) and date and _is_date(date):
@@ -252,7 +251,7 @@ def _is_date(date: str) -> bool:
 
 
 def _remarks(answer: Fields) -> Iterator[tuple[str, str]]:
-    """The lines of its remarks, each with the remark's title."""
+    """The lines of its remarks, with the remark's title."""
     for remark in objects(answer.get("remarks")):
         title = text(remark.get("title")) or ""
         lines = remark.get("description")
@@ -263,7 +262,7 @@ def _remarks(answer: Fields) -> Iterator[tuple[str, str]]:
 
 
 def _is_owner(title: str, line: str) -> bool:
-    """Whether a remark is the `descr` of whois, where the owner stands in most registries: no ornament, no place."""
+    """Whether a remark is the `descr` of whois, which names the owner at most registries: no ornament, no place."""
     if title not in ("", "description") or "://" in line or jcard.is_place(line):
         return False
     return any(char.isalpha() for char in line)

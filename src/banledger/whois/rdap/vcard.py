@@ -1,10 +1,10 @@
-"""Who is behind a network: the entities of an RDAP answer and their vCards (RFC 9083, 5.1; RFC 7095). Pure.
+"""The contacts of a network: the entities of an RDAP answer and their vCards (RFC 9083, 5.1; RFC 7095). Pure.
 
-Everything here takes JSON of any kind, as it was decoded, and finds what it can: what has another form is not there.
+Every function takes any decoded JSON and returns what it finds; values of another form count as absent.
 
-Theory of operation. Entities are nested in entities, a few levels deep; they are looked through level by level, so
-what stands nearer to the network counts first. Registries differ in whom they call what: RIPE gives the role
-`registrant` to maintainers too, whose name is their handle; ARIN has the mailbox for abuse inside the registrant.
+Theory of operation. Entities are nested a few levels deep; they are searched level by level, so entities nearer to the
+network come first. Registries use roles differently: RIPE gives the role `registrant` to maintainers too, whose name is
+their handle; ARIN has the abuse mailbox inside the registrant.
 """
 
 import re
@@ -16,12 +16,12 @@ from banledger.geo.country_names import code_of
 from banledger.net.codes import country_code
 
 Json: TypeAlias = object
-"""Decoded JSON: nothing is known of it."""
+"""Any decoded JSON."""
 
 Fields: TypeAlias = dict[str, Json]
 
 TEXT_MOST = 256
-"""Characters of a text that are kept."""
+"""Characters kept of a text."""
 
 _ENTITIES_MOST = 500
 _DEPTH_MOST = 5
@@ -31,7 +31,7 @@ _MAILBOX = re.compile(r"[^\s<>()\[\],;:\"'@\\]{1,64}@[^\s<>()\[\],;:\"'@\\]{1,18
 
 
 def text(value: Json) -> str | None:
-    """One line of text: blanks are folded, control characters left out; at most TEXT_MOST characters."""
+    """One line of text: blanks folded, control characters removed, at most TEXT_MOST characters."""
     if not isinstance(value, str):
         return None
     words = " ".join(value[:_SCANNED_MOST].split())
@@ -47,7 +47,7 @@ def objects(value: Json) -> Iterator[Fields]:
 
 
 def words(value: Json) -> list[str]:
-    """The texts of an array, or the one that stands there without; lower case."""
+    """The texts of an array, or a single text; lower case."""
     several = value if isinstance(value, list) else [value]
     return [one.casefold() for one in several if isinstance(one, str)]
 
@@ -63,13 +63,13 @@ def entities(answer: Fields) -> list[Fields]:
 
 
 def registrants(answer: Fields) -> list[Fields]:
-    """Whom the network is registered to: those of the first level only, organisations before persons."""
+    """The registrants of the network: first level only, organisations before persons."""
     own = [entity for entity in objects(answer.get("entities")) if "registrant" in words(entity.get("roles"))]
     return sorted(own[:_ENTITIES_MOST], key=lambda entity: "org" not in words(_first(entity, "kind")))
 
 
 def organisation(answer: Fields) -> str | None:
-    """Name of the first registrant that has one: a handle is none."""
+    """Name of the first registrant with a name; a handle does not count."""
     return next((name for entity in registrants(answer) if (name := _name(entity))), None)
 
 
@@ -103,14 +103,14 @@ def is_place(line: str) -> bool:
 
 
 def _last_line(label: Json) -> str | None:
-    """Of an address in one piece; some write its line ends as a backslash and an n."""
+    """The country of an address given as one text; some write line ends as a backslash and an n."""
     joined = "\n".join(line for line in label if isinstance(line, str)) if isinstance(label, list) else label
     lines = joined[-_SCANNED_MOST:].replace("\\n", "\n").split("\n") if isinstance(joined, str) else []
     return next((line for line in reversed(lines) if line.strip()), None)
 
 
 def _country(written: Json) -> str | None:
-    """A code, a country's name, or a line that ends in one behind a comma."""
+    """The country of a line: a code, a name, or a name after the last comma."""
     name = text(written)
     if name is None:
         return None
@@ -118,14 +118,14 @@ def _country(written: Json) -> str | None:
 
 
 def abuse_mailbox(answer: Fields) -> str | None:
-    """Where to complain: a mailbox of an entity with the role `abuse`, best one that is called so too."""
+    """The abuse mailbox: of an entity with the role `abuse`, preferably one with `abuse` in its name."""
     of_abuse = (entity for entity in entities(answer) if "abuse" in words(entity.get("roles")))
     found = [mailbox for entity in of_abuse for mailbox in _mailboxes(entity)]
     return min(found, key=lambda ranked: ranked[0], default=(0, None))[1]
 
 
 def _mailboxes(entity: Fields) -> Iterator[tuple[int, str]]:
-    """Its mailboxes, each behind its rank: 0 is called `abuse`, 1 is preferred, 2 is any other."""
+    """Its mailboxes with their rank: 0 is named `abuse`, 1 is preferred, 2 is any other."""
     for parameters, value in _properties(entity, "email"):
         mailbox = _MAILBOX.search(re.sub("^mailto:", "", text(value) or "", flags=re.IGNORECASE))
         if mailbox:
@@ -138,7 +138,7 @@ def _first(entity: Fields, name: str) -> Json:
 
 
 def _properties(entity: Fields, name: str) -> Iterator[tuple[Fields, Json]]:
-    """Parameters and value of the vCard's properties of that name."""
+    """Parameters and value of the vCard's properties with this name."""
     card = entity.get("vcardArray")
     rows: Json = card[1] if isinstance(card, list) and len(card) > 1 else None
     for row in rows[:_PROPERTIES_MOST] if isinstance(rows, list) else ():
