@@ -35,7 +35,7 @@ def position(last: int) -> Position:
     return Position("web1", "abcdef01", "sshd", 1, last, T0 + last)
 
 
-def test_no_position_runs_ahead_of_lines_that_are_held_back(writer: Writer, spool: SpoolReader) -> None:
+def test_no_position_passes_lines_that_are_held_back(writer: Writer, spool: SpoolReader) -> None:
     writer.write("a", "b")
     spool.read(NOW, 100)
     spool.commit()
@@ -45,7 +45,7 @@ def test_no_position_runs_ahead_of_lines_that_are_held_back(writer: Writer, spoo
     assert [one.last for one in spool.positions()] == [2]
 
 
-def test_the_position_goes_on_when_lines_are_held_back_no_longer(writer: Writer, spool: SpoolReader) -> None:
+def test_the_position_advances_when_held_back_lines_are_released(writer: Writer, spool: SpoolReader) -> None:
     spool.hold_back({"web1"})
     writer.write("a", "b")
     spool.read(NOW, 100)
@@ -56,7 +56,7 @@ def test_the_position_goes_on_when_lines_are_held_back_no_longer(writer: Writer,
 
 
 @pytest.mark.parametrize("later", [(), ("d",)])
-def test_lines_that_vanish_while_they_are_held_back_are_missed(
+def test_lines_that_vanish_while_held_back_are_missing(
     writer: Writer, spool: SpoolReader, read: Read, later: tuple[str, ...]
 ) -> None:
     spool.hold_back({"web1"})
@@ -72,7 +72,7 @@ def test_lines_that_vanish_while_they_are_held_back_are_missed(
     assert read() == ([], [])
 
 
-def test_held_lines_that_another_recorder_recorded_are_not_missed(
+def test_held_back_lines_that_another_recorder_recorded_are_not_missing(
     writer: Writer, spool: SpoolReader, read: Read
 ) -> None:
     spool.hold_back({"web1"})
@@ -87,7 +87,7 @@ def test_held_lines_that_another_recorder_recorded_are_not_missed(
     assert read() == (["d"], [])
 
 
-def test_a_gap_before_and_one_among_held_lines_are_counted_once(writer: Writer, spool: SpoolReader, read: Read) -> None:
+def test_gaps_before_and_among_held_back_lines_are_counted_once(writer: Writer, spool: SpoolReader, read: Read) -> None:
     writer.write("a")
     assert read() == (["a"], [])
     spool.hold_back({"web1"})
@@ -116,9 +116,7 @@ def test_lines_suspected_when_the_lock_was_lost_are_counted_exactly(
     assert read() == (["a", "b", "f", "g"], [3])  # all that is there, again
 
 
-def test_lines_that_another_recorder_recorded_meanwhile_are_not_missed(
-    writer: Writer, spool: SpoolReader, read: Read
-) -> None:
+def test_lines_that_another_recorder_recorded_are_not_missing(writer: Writer, spool: SpoolReader, read: Read) -> None:
     writer.write("a", "b")
     assert read() == (["a", "b"], [])
     writer.seq += 3
@@ -130,9 +128,7 @@ def test_lines_that_another_recorder_recorded_meanwhile_are_not_missed(
     assert read() == (["a", "b", "f"], [])
 
 
-def test_while_it_is_too_early_for_another_look_nothing_is_believed_to_be_missing(
-    writer: Writer, spool: SpoolReader, tmp_path: Path
-) -> None:
+def test_no_line_counts_as_missing_before_the_next_listing(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
     for number in range(3000):
         (tmp_path / f"stranger-{number}").touch()
     writer.write("a")
@@ -155,7 +151,7 @@ def test_while_it_is_too_early_for_another_look_nothing_is_believed_to_be_missin
     assert [event for event in events if isinstance(event, GapLine)] == []
 
 
-def test_of_missing_lines_of_which_some_come_late_the_others_are_a_gap(
+def test_missing_lines_that_never_come_are_a_gap_beside_late_ones(
     writer: Writer, spool: SpoolReader, read: Read, tmp_path: Path
 ) -> None:
     paths = []
@@ -191,7 +187,7 @@ def test_a_segment_that_waits_for_an_upgrade_is_read_again_when_the_store_went_b
     assert read() == (["a", "b"], [])
 
 
-def test_a_crowded_spool_is_doubtful_until_all_of_it_was_looked_at(spool: SpoolReader, tmp_path: Path) -> None:
+def test_a_crowded_spool_reports_gaps_only_after_a_full_listing(spool: SpoolReader, tmp_path: Path) -> None:
     for number in range(70):
         one = Writer(tmp_path, f"{number:08x}")
         one.write("a")

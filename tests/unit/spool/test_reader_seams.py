@@ -74,9 +74,7 @@ def test_a_restart_while_lines_are_held_back_neither_forges_nor_misses_a_gap(
     again.close()
 
 
-def test_lines_that_a_store_lost_come_again_from_a_segment_that_waits_for_an_upgrade(
-    spool: SpoolReader, writer: Writer
-) -> None:
+def test_lost_lines_are_read_again_from_a_segment_that_waits_for_an_upgrade(spool: SpoolReader, writer: Writer) -> None:
     writer.write("a", "b")
     writer.raw(NEWER)
     writer.close()
@@ -85,7 +83,7 @@ def test_lines_that_a_store_lost_come_again_from_a_segment_that_waits_for_an_upg
     assert drain(spool) == (["a", "b"], 0)
 
 
-def test_a_segment_that_waits_and_is_read_again_late_leaves_no_gap(spool: SpoolReader, writer: Writer) -> None:
+def test_a_waiting_segment_that_is_read_late_leaves_no_gap(spool: SpoolReader, writer: Writer) -> None:
     writer.write("a", "b")
     writer.raw(NEWER)
     writer.rotate()
@@ -97,7 +95,7 @@ def test_a_segment_that_waits_and_is_read_again_late_leaves_no_gap(spool: SpoolR
     assert (sorted(set(bans)), missing) == (sorted({"a", "b", *(f"c{number}" for number in range(20))}), 0)
 
 
-def test_lines_in_segments_that_are_not_open_yet_are_no_gap(tmp_path: Path, spool: SpoolReader) -> None:
+def test_lines_in_segments_that_are_not_open_yet_are_not_a_gap(tmp_path: Path, spool: SpoolReader) -> None:
     """The writer's clock was put back: its first segment has the last name."""
     for number in range(3):
         (tmp_path / f"160000000000{number}-abcdef01-{number + 2}.jsonl").write_bytes(
@@ -113,7 +111,7 @@ def test_lines_in_segments_that_are_not_open_yet_are_no_gap(tmp_path: Path, spoo
     assert (bans.count("late"), bans.count("x"), missing) == (99, 1000, 0)
 
 
-def test_a_read_without_a_look_at_the_directory_decides_nothing(
+def test_a_read_without_a_listing_reports_no_gap(
     spool: SpoolReader, writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer.write("a")
@@ -146,9 +144,7 @@ def test_a_segment_whose_long_line_is_half_read_is_read_whole_when_its_label_is_
     assert drain(spool) == (["a", "b"], 0)
 
 
-def test_the_rest_of_a_long_line_is_not_set_aside_a_second_time_after_a_rollback(
-    spool: SpoolReader, writer: Writer, tmp_path: Path
-) -> None:
+def test_a_long_line_is_set_aside_once_despite_a_rollback(spool: SpoolReader, writer: Writer, tmp_path: Path) -> None:
     writer.raw(b"x" * 3_000_000)
     spool.read(NOW, 100)
     spool.commit()
@@ -160,9 +156,7 @@ def test_the_rest_of_a_long_line_is_not_set_aside_a_second_time_after_a_rollback
     assert len(list((tmp_path / REJECTED).iterdir())) == 1
 
 
-def test_a_lock_that_was_lost_makes_all_lines_come_again_and_no_gap(
-    spool: SpoolReader, writer: Writer, tmp_path: Path
-) -> None:
+def test_a_lost_lock_causes_a_full_read_and_no_gap(spool: SpoolReader, writer: Writer, tmp_path: Path) -> None:
     spool.hold_back({"web1"})
     writer.write("a", "b")
     assert spool.read(NOW, 100) == []

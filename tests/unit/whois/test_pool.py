@@ -28,7 +28,7 @@ def test_turns_of_a_registry_are_an_interval_apart_and_of_two_independent() -> N
     assert clock.now == 103.0
 
 
-def test_a_paused_registry_is_left_alone() -> None:
+def test_a_paused_registry_gets_no_question() -> None:
     clock = Clock(100.0)
     throttle = Throttle(clock, clock.sleep)
     throttle.pause("ripe", 50.0)
@@ -39,7 +39,7 @@ def test_a_paused_registry_is_left_alone() -> None:
     assert not throttle.is_paused("ripe") and throttle.try_take("ripe", 1.0)
 
 
-def test_a_recorder_that_begins_to_ask_leaves_every_registry_alone_for_an_interval() -> None:
+def test_a_recorder_that_starts_asking_waits_an_interval_for_every_registry() -> None:
     clock = Clock(100.0)
     throttle = Throttle(clock, clock.sleep)
     clock.now = 200.0
