@@ -266,7 +266,7 @@ def test_the_services_user_shows_a_demo(server: StoreServer, theatre: Theatre) -
     assert "199 new bans." in out
 
 
-def test_the_services_user_imports_while_it_may(
+def test_the_services_user_imports_with_the_import_rights(
     server: StoreServer, banledger: Banledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ancestor_keys(server.url)

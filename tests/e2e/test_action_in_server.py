@@ -47,7 +47,7 @@ def test_an_address_of_this_machine_is_banned_like_any_other(stage: Stage) -> No
     assert line["fid"] == "127.0.0.1"
 
 
-def test_a_reload_keeps_the_action_and_unbans_nobody(stage: Stage) -> None:
+def test_a_reload_keeps_the_action_and_writes_no_unban(stage: Stage) -> None:
     server = stage.start()
     server.client("set", "sshd", "banip", "192.0.2.1")
     server.reload()
@@ -57,7 +57,7 @@ def test_a_reload_keeps_the_action_and_unbans_nobody(stage: Stage) -> None:
     assert "banledger" in server.client("get", "sshd", "actions")
 
 
-def test_a_reload_brings_new_options(stage: Stage) -> None:
+def test_a_reload_applies_new_options(stage: Stage) -> None:
     server = stage.start()
     server.jails["sshd"]["action"] = stage.action(matches="0")
     server.reload()
@@ -67,7 +67,7 @@ def test_a_reload_brings_new_options(stage: Stage) -> None:
     assert line["users"] == ["root"]
 
 
-def test_a_restart_unbans_nobody_and_restores_with_the_rounded_time(stage: Stage) -> None:
+def test_a_restart_writes_no_unban_and_restores_with_the_rounded_time(stage: Stage) -> None:
     server = stage.start()
     stage.fail("192.0.2.1")
     for number in range(2, 6):
@@ -113,7 +113,7 @@ def test_a_crash_loses_no_line(stage: Stage) -> None:
     stage.wait_for_lines(40)
 
 
-def test_a_reload_without_the_action_unbans_nobody_and_frees_the_segment(stage: Stage) -> None:
+def test_a_reload_without_the_action_writes_no_unban_and_closes_the_segment(stage: Stage) -> None:
     server = stage.start()
     server.client("set", "sshd", "banip", "192.0.2.1", "192.0.2.2")
     server.jails["sshd"]["action"] = ""
@@ -146,7 +146,7 @@ def test_unbans_of_one_and_of_all_are_recorded(stage: Stage) -> None:
     assert {line["fid"] for line in stage.wait_for_lines(3, "unban")} == {f"192.0.2.{n}" for n in (1, 2, 3)}
 
 
-def test_a_ban_that_expires_is_an_unban_with_the_time_of_its_ban(stage: Stage) -> None:
+def test_an_expired_ban_writes_an_unban_with_the_bans_time(stage: Stage) -> None:
     server = stage.start(defaults={"bantime": "2"})
     server.client("set", "sshd", "banip", "192.0.2.1")
     [ban, unban] = stage.wait_for_lines(2)
@@ -154,7 +154,7 @@ def test_a_ban_that_expires_is_an_unban_with_the_time_of_its_ban(stage: Stage) -
     assert (ban["fid"], ban["time"]) == (unban["fid"], unban["time"])
 
 
-def test_a_ban_made_longer_is_prolonged_while_others_come_from_log_and_client(stage: Stage) -> None:
+def test_a_prolong_is_recorded_among_bans_from_log_and_client(stage: Stage) -> None:
     server = stage.start(defaults={"bantime": "2", "bantime.increment": "true", "bantime.multipliers": "1 900"})
     stage.fail("192.0.2.1")
     stage.wait_for_lines(1, "unban")
@@ -182,7 +182,7 @@ def test_subnets_and_ipv6_are_recorded_as_they_are(stage: Stage, fid: str) -> No
     assert "ip" not in line
 
 
-def test_an_id_that_is_no_address_is_recorded_with_its_address(stage: Stage) -> None:
+def test_an_id_that_is_not_an_address_is_recorded_with_its_address(stage: Stage) -> None:
     filters = {"session": "[Definition]\nfailregex = ^ session <F-ID>\\S+</F-ID> of <ADDR> failed$\n"}
     server = stage.start({"web": stage.jail(filter="session", maxretry="1")}, filters=filters)
     with stage.log.open("a") as log:
@@ -192,7 +192,7 @@ def test_an_id_that_is_no_address_is_recorded_with_its_address(stage: Stage) -> 
     assert no_errors(server)
 
 
-def test_each_jail_writes_a_segment_of_its_own(stage: Stage) -> None:
+def test_each_jail_writes_its_own_segment(stage: Stage) -> None:
     jails = {name: stage.jail() for name in ("one", "two", "three")}
     server = stage.start(jails)
     stage.fail("192.0.2.1")
@@ -204,7 +204,7 @@ def test_each_jail_writes_a_segment_of_its_own(stage: Stage) -> None:
     assert no_errors(server)
 
 
-def test_a_spool_that_vanishes_stops_no_ban_and_recording_resumes_by_itself(stage: Stage) -> None:
+def test_a_vanished_spool_stops_no_ban_and_recording_resumes(stage: Stage) -> None:
     server = stage.start()
     server.client("set", "sshd", "banip", "192.0.2.1")
     shutil.rmtree(stage.spool)
@@ -218,7 +218,7 @@ def test_a_spool_that_vanishes_stops_no_ban_and_recording_resumes_by_itself(stag
     wait_for(lambda: "works again" in server.log_text())
 
 
-def test_a_wrong_option_or_spool_leaves_the_jail_working(stage: Stage) -> None:
+def test_an_invalid_option_or_spool_does_not_stop_the_jail(stage: Stage) -> None:
     action = stage.action(matches="many", name="sshd").replace(str(stage.spool), "/dev/null")
     server = stage.start({"sshd": stage.jail(action=action)})
     stage.fail("192.0.2.1")
@@ -314,14 +314,14 @@ def test_a_fail2ban_without_root_records_too(stage_of_nobody: Stage) -> None:
     assert no_errors(server)
 
 
-def test_a_server_that_cannot_start_says_why_and_leaves_no_process(stage: Stage) -> None:
+def test_a_server_that_cannot_start_raises_the_reason_and_leaves_no_process(stage: Stage) -> None:
     with pytest.raises(BanledgerError) as caught:
         stage.start({"sshd": stage.jail(filter="no-such-filter")})
     assert "no-such-filter" in caught.value.hint
     assert stage.servers[0].pid is None
 
 
-def test_a_command_that_fails_says_why(stage: Stage) -> None:
+def test_a_failed_command_raises_its_message(stage: Stage) -> None:
     server = stage.start()
     with pytest.raises(BanledgerError, match="no-such-jail"):
         server.client("status", "no-such-jail")

@@ -137,7 +137,7 @@ def test_a_demo_may_be_repeated_in_the_same_place_and_twice_at_once(theatre: The
     assert theatre.processes() == []
 
 
-def test_without_a_directory_it_says_where_its_ledger_is(theatre: Theatre) -> None:
+def test_without_a_directory_the_demo_prints_the_path_of_its_ledger(theatre: Theatre) -> None:
     code, out, _ = theatre.run(keep=False)
 
     assert code == 0
@@ -180,7 +180,7 @@ def test_an_interrupted_demo_leaves_nothing(theatre: Theatre, number: signal.Sig
     assert [path.name for path in theatre.kept.iterdir()] == [place.MARK]
 
 
-def test_a_reader_that_goes_away_leaves_no_process(theatre: Theatre) -> None:
+def test_a_closed_pipe_leaves_no_process(theatre: Theatre) -> None:
     child = theatre.start()
     assert child.stdout is not None and child.stderr is not None
     child.stdout.close()

@@ -44,7 +44,7 @@ SECTIONS = {
 
 ELSEWHERE = {
     # takes seconds, and a fail2ban
-    "banledger demo": f"{DEMO}::test_without_a_directory_it_says_where_its_ledger_is",
+    "banledger demo": f"{DEMO}::test_without_a_directory_the_demo_prints_the_path_of_its_ledger",
     "banledger demo --keep ~/banledger-demo": f"{DEMO}::test_a_demo_shows_many_bans_and_leaves_only_its_ledger",
     "banledger demo --store /tmp/ledger.db": f"{DEMO}::test_a_demo_on_a_store_records_bans_once_when_repeated",
     "banledger demo --store redis://localhost:6379/1": f"{DEMO}::test_a_demo_records_into_a_server",
@@ -60,9 +60,9 @@ ELSEWHERE = {
     "(cd /etc/fail2ban/jail.d && printf '[sshd]\\nbackend = systemd\\n' > sshd-journal.local)": f"{PAGES_RUN}"
     "::test_the_page_lets_sshd_of_a_stock_debian_12_read_the_journal",
     "install -o banledger -g banledger -m 640 /somewhere/safe/backup.db /var/lib/banledger/ledger.db": f"{PAGES_RUN}"
-    "::test_a_backup_and_what_is_restored_from_it_are_as_closed_as_the_ledger",
+    "::test_a_backup_and_a_restored_ledger_have_the_ledgers_mode",
     'install -m 640 -g banledger "$(dirname "$(banledger action path)")/../packaging/examples/banledger.toml"'
-    " /etc/banledger/": f"{PAGES_RUN}::test_the_page_of_operations_puts_the_example_in_its_place",
+    " /etc/banledger/": f"{PAGES_RUN}::test_the_operations_page_installs_the_example",
 }
 """Commands that can't run here, with the test that runs them (or what they run)."""
 

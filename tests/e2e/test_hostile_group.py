@@ -345,7 +345,7 @@ while time.monotonic() < end:
 """
 
 
-def test_a_foreign_lock_does_not_keep_a_left_segment(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_foreign_lock_does_not_keep_a_closed_segment(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     action = machine.action()
     action.ban(ticket("192.0.2.1"))
     (first,) = machine.spool.iterdir()

@@ -55,7 +55,7 @@ def banledger(*words: str) -> str:
     return done.stdout
 
 
-def test_the_ancestors_bans_come_into_the_ledger_once(
+def test_the_predecessors_bans_are_imported_once(
     ancestor: "redis.Redis", redis_server: StoreServer, spool: Path, tmp_path: Path
 ) -> None:
     before = {key: ancestor.dump(key) for key in ancestor.scan_iter()}

@@ -274,7 +274,7 @@ def test_an_unban_after_a_clock_step_lifts_the_ban(hasty: Stage, step: int) -> N
     assert force(hasty) == set()
 
 
-def test_an_action_added_at_run_time_brings_in_what_is_in_force(hasty: Stage) -> None:
+def test_an_action_added_at_run_time_records_bans_in_force(hasty: Stage) -> None:
     server = hasty.start({"sshd": hasty.jail(action="")}, actions=[hasty.directory / "hasty.py"])
     server.client("set", "sshd", "banip", "192.0.2.1")
     options = json.dumps({"spool": str(hasty.spool), "server": "web1"})
@@ -286,7 +286,7 @@ def test_an_action_added_at_run_time_brings_in_what_is_in_force(hasty: Stage) ->
     assert {ban.origin for ban in recorded(hasty)} == {"restored", "live"}
 
 
-def test_several_servers_with_one_spool_are_told_apart(hasty: Stage) -> None:
+def test_several_servers_with_one_spool_are_kept_apart(hasty: Stage) -> None:
     one = start(hasty)
     two = PrivateServer(
         hasty.directory / "second",
@@ -336,7 +336,7 @@ def test_only_bans_missing_from_fail2bans_database_end(hasty: Stage) -> None:
 
 
 @pytest.mark.long
-def test_twenty_thousand_bans_are_restored_and_then_partly_gone(hasty: Stage) -> None:
+def test_twenty_thousand_restored_bans_end_when_partly_missing(hasty: Stage) -> None:
     server = start(hasty)
     server.stop()
     record(hasty)

@@ -52,7 +52,7 @@ class Action:
 """
 
 
-def test_after_a_reload_that_another_action_broke_an_unban_of_all_is_seen(stage: Stage) -> None:
+def test_an_unban_of_all_is_recorded_after_a_reload_that_another_action_broke(stage: Stage) -> None:
     broken = stage.directory / "broken.py"
     broken.write_text(_BROKEN)
     jails = {"sshd": jail(stage)}

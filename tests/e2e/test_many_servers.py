@@ -245,7 +245,7 @@ def test_imported_bans_neither_claim_nor_check_a_label(
     assert redis_server.cli("HEXISTS", "bans:meta", "server:old1") == "0"
 
 
-def test_of_two_clones_with_identical_disks_one_goes_on_and_both_journals_name_both(
+def test_one_of_two_identical_clones_continues_and_both_journals_name_both(
     redis_server: StoreServer, tmp_path: Path
 ) -> None:
     one = Machine(tmp_path, redis_server, "one", "web1")
@@ -280,7 +280,7 @@ def test_of_two_clones_with_identical_disks_one_goes_on_and_both_journals_name_b
         machine.close()
 
 
-def test_containers_without_a_machine_id_are_told_apart(redis_server: StoreServer, tmp_path: Path) -> None:
+def test_containers_without_a_machine_id_are_distinguished(redis_server: StoreServer, tmp_path: Path) -> None:
     """As where /etc/machine-id is empty: no name is given, and none is found."""
     hidden = "from banledger import settings; settings.machine_id.__code__ = (lambda: '').__code__; "
     program = hidden + "import sys; sys.argv[0] = 'banledger'; from banledger.__main__ import main; main()"
@@ -317,7 +317,7 @@ def test_a_second_recorder_of_a_spool_is_refused_by_name_and_waits_for_the_first
     one.close()
 
 
-def test_a_machine_has_a_name_of_its_own_unless_it_is_given_one(redis_server: StoreServer, tmp_path: Path) -> None:
+def test_the_machine_setting_overrides_the_machine_id(redis_server: StoreServer, tmp_path: Path) -> None:
     from banledger.ledger.labels import NAMELESS
     from banledger.settings import machine_id
 

@@ -101,7 +101,7 @@ def test_the_pages_have_examples() -> None:
     assert {"README.md", "docs/keyspace.md"} <= pages
 
 
-def test_every_example_of_the_pages_shows_the_same_everywhere(both: Both, embedded: str) -> None:
+def test_every_example_of_the_pages_prints_the_same_on_all_stores(both: Both, embedded: str) -> None:
     with closing(open_to_read(embedded, "bans")) as ledger:
         known = next(iter(ledger.ids("ip", "115.209.121.31")))
     for page, text in documented():
@@ -204,7 +204,7 @@ def test_kv_prints_what_redis_cli_prints(both: Both, raw: bool) -> None:
 
 
 @pytest.mark.parametrize("raw", [True, False], ids=["raw", "no-raw"])
-def test_every_hash_of_a_ban_is_shown_alike(both: Both, embedded: str, raw: bool) -> None:
+def test_every_hash_of_a_ban_is_printed_the_same_on_all_stores(both: Both, embedded: str, raw: bool) -> None:
     with closing(open_to_read(embedded, "bans")) as ledger:
         keys = [ledger.keys.ban(id_) for id_ in ledger.ids_of_day("2026-11-23")]
     assert len(keys) == 10

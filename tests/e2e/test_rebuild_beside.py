@@ -78,7 +78,7 @@ def test_a_rebuild_beside_a_recorder_under_load_damages_nothing(recording: Recor
     assert recording.lines[-6:] == [WAITING, FINISHED] * 3, recording.text
 
 
-def test_a_rebuild_that_is_killed_lets_recorders_go_on(recording: Recording) -> None:
+def test_recorders_continue_after_a_killed_rebuild(recording: Recording) -> None:
     recording.write(20)
     recording.wait_until_recorded()
     process = rebuild(recording)
@@ -116,13 +116,13 @@ def test_a_second_rebuild_is_refused(server: StoreServer) -> None:
             pass
 
 
-def test_a_rebuild_takes_over_from_one_that_died(server: StoreServer) -> None:
+def test_a_rebuild_takes_over_from_a_killed_one(server: StoreServer) -> None:
     server.cli("HSET", "bans:rebuild", "holder", "dead", "until", "1795400000")
     with closing(_open(server)) as one, alone(one, lambda: _open(server), KEYS, pace=QUICK):
         assert server.cli("HGET", "bans:rebuild", "holder") != "dead"
 
 
-def test_a_rebuild_waits_for_recorders_that_live_and_not_for_dead_ones(server: StoreServer) -> None:
+def test_a_rebuild_waits_for_live_recorders_only(server: StoreServer) -> None:
     server.cli("HSET", "bans:recorders", "dead", "7 ")
     begun = time.monotonic()
     with closing(_open(server)) as one, alone(one, lambda: _open(server), KEYS, pace=QUICK):

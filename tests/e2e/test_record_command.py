@@ -122,7 +122,7 @@ def error_of(said: str) -> list[str]:
 # What it refuses to start with.
 
 
-def test_bad_settings_end_it_at_once_with_every_mistake_in_one_line(place: Place) -> None:
+def test_wrong_settings_end_the_service_with_every_mistake_in_one_line(place: Place) -> None:
     place.config.write_text("store = 5\nsped = 'x'\n")
     code, said = place.run("--config", str(place.config), BANLEDGER_PREFIX="a b")
     assert code == 3
@@ -149,7 +149,9 @@ def test_an_invalid_command_line_is_refused(place: Place, arguments: list[str], 
 
 
 @pytest.mark.parametrize("once", [["--once"], []])
-def test_a_ledger_of_a_newer_banledger_is_refused_and_left_alone(place: Place, writer: Writer, once: list[str]) -> None:
+def test_a_ledger_of_a_newer_banledger_is_refused_and_not_changed(
+    place: Place, writer: Writer, once: list[str]
+) -> None:
     open_to_write(str(place.store), "bans", "UTC").close()
     with sqlite3.connect(place.store) as database:
         database.execute("PRAGMA user_version = 99")
@@ -163,7 +165,7 @@ def test_a_ledger_of_a_newer_banledger_is_refused_and_left_alone(place: Place, w
 
 
 @pytest.mark.parametrize("once", [["--once"], []])
-def test_a_text_file_in_place_of_the_ledger_is_refused_and_left_alone(place: Place, once: list[str]) -> None:
+def test_a_text_file_in_place_of_the_ledger_is_refused_and_not_changed(place: Place, once: list[str]) -> None:
     place.store.write_text("127.0.0.1 localhost\n" * 50)
     code, said = place.run(*place.options, *once)
     assert code == 4
@@ -171,7 +173,7 @@ def test_a_text_file_in_place_of_the_ledger_is_refused_and_left_alone(place: Pla
     assert place.store.read_text() == "127.0.0.1 localhost\n" * 50
 
 
-def test_a_second_recorder_is_refused_and_the_first_goes_on(place: Place, writer: Writer) -> None:
+def test_a_second_recorder_is_refused_and_the_first_continues(place: Place, writer: Writer) -> None:
     first = place.start()
     first.wait_for("recording from")
     wait_for(place.store.exists)
@@ -234,7 +236,7 @@ def test_recording_continues_when_the_logs_reader_closes(place: Place, writer: W
 # Once.
 
 
-def test_once_on_an_empty_spool_makes_an_empty_ledger_and_says_so(place: Place) -> None:
+def test_once_on_an_empty_spool_creates_an_empty_ledger(place: Place) -> None:
     code, said = place.run(*place.options, "--once")
     created = f"banledger: created ledger {place.store}\n"
     assert (code, said) == (0, f"{created}0 new bans, 0 amended, 0 lines known before, 0 gaps\n")
@@ -242,7 +244,7 @@ def test_once_on_an_empty_spool_makes_an_empty_ledger_and_says_so(place: Place) 
     assert place.bans() == 0
 
 
-def test_once_counts_lines_of_unknown_kinds_and_says_each_kind_once(place: Place, writer: Writer) -> None:
+def test_once_counts_lines_of_unknown_kinds_and_logs_each_kind_once(place: Place, writer: Writer) -> None:
     writer.write_kind("begin")
     writer.write("192.0.2.1")
     writer.write_kind("hold", "begin")
@@ -260,7 +262,7 @@ def test_once_counts_lines_of_unknown_kinds_and_says_each_kind_once(place: Place
     assert list(place.spool.iterdir()) == []
 
 
-def test_once_says_what_it_did_and_leaves_a_live_segment_to_its_writer(place: Place, writer: Writer) -> None:
+def test_once_prints_counts_and_keeps_an_open_segment(place: Place, writer: Writer) -> None:
     writer.write("192.0.2.1", "192.0.2.2")
     assert "\n2 new bans, " in place.run(*place.options, "--once")[1]
     assert writer.path.exists()
@@ -280,7 +282,7 @@ def test_once_without_a_spool_fails_with_a_hint(place: Place) -> None:
 # In trouble.
 
 
-def test_it_waits_for_a_missing_spool_says_so_once_and_records_when_it_appears(place: Place) -> None:
+def test_a_missing_spool_is_logged_once_and_recorded_when_it_appears(place: Place) -> None:
     place.spool.rmdir()
     service = place.start()
     service.wait_for("can't read the spool")
@@ -295,7 +297,7 @@ def test_it_waits_for_a_missing_spool_says_so_once_and_records_when_it_appears(p
     assert service.stop() == 0
 
 
-def test_it_waits_for_the_folder_of_the_ledger_and_loses_nothing(place: Place, writer: Writer) -> None:
+def test_the_service_waits_for_the_ledgers_directory_and_loses_nothing(place: Place, writer: Writer) -> None:
     store = place.folder / "later" / "ledger.db"
     writer.write("192.0.2.1")
     service = place.start("--spool", str(place.spool), "--store", str(store))
@@ -323,7 +325,7 @@ def test_a_signal_during_start_stops_the_service(place: Place) -> None:
     assert service.stop() == 0
 
 
-def test_what_was_written_before_the_signal_is_recorded_at_the_next_start(place: Place, writer: Writer) -> None:
+def test_lines_written_before_the_signal_are_recorded_at_the_next_start(place: Place, writer: Writer) -> None:
     service = place.start()
     writer.write("192.0.2.1")
     wait_for(lambda: place.bans() == 1)
@@ -363,7 +365,7 @@ def test_the_service_reports_its_state_to_the_service_manager(place: Place) -> N
         assert service.process.wait(timeout=10) == 0
 
 
-def test_a_service_manager_that_went_away_does_no_harm(place: Place, writer: Writer) -> None:
+def test_the_service_continues_without_its_service_manager(place: Place, writer: Writer) -> None:
     service = place.start(NOTIFY_SOCKET=str(place.folder / "nobody"))
     writer.write("192.0.2.1")
     wait_for(lambda: place.bans() == 1)
@@ -380,7 +382,7 @@ def test_journal_lines_have_a_priority(place: Place) -> None:
     assert any(line.startswith("<3>can't read the spool") for line in lines)
 
 
-def test_sighup_makes_a_changed_store_take_effect(place: Place, writer: Writer) -> None:
+def test_sighup_applies_a_changed_store(place: Place, writer: Writer) -> None:
     other = place.folder / "other.db"
     place.configure(store=place.store, spool=place.spool)
     service = place.start("--config", str(place.config))
@@ -398,7 +400,7 @@ def test_sighup_makes_a_changed_store_take_effect(place: Place, writer: Writer) 
     assert service.stop() == 0
 
 
-def test_sighup_with_broken_settings_keeps_the_old_ones_and_says_why(place: Place, writer: Writer) -> None:
+def test_sighup_with_wrong_settings_keeps_the_old_ones_and_logs_the_reason(place: Place, writer: Writer) -> None:
     place.configure(store=place.store, spool=place.spool)
     service = place.start("--config", str(place.config))
     service.wait_for("recording from")
@@ -443,7 +445,7 @@ def test_a_damaged_ledger_stops_the_service_with_an_error_and_bans_stay_in_the_s
     assert writer.path.exists()
 
 
-def test_a_wal_that_is_deleted_under_the_service_costs_no_ban_and_two_lines(place: Place, writer: Writer) -> None:
+def test_a_deleted_wal_loses_no_ban_and_logs_two_lines(place: Place, writer: Writer) -> None:
     service = place.start()
     writer.write("192.0.2.1")
     wait_for(lambda: place.bans() == 1)
@@ -458,7 +460,7 @@ def test_a_wal_that_is_deleted_under_the_service_costs_no_ban_and_two_lines(plac
     assert "ledger.db-wal was moved or deleted; bans wait in the spool" in service.text
 
 
-def test_a_stopped_service_leaves_all_of_the_ledger_in_one_file(place: Place, writer: Writer) -> None:
+def test_a_stopped_service_leaves_the_whole_ledger_in_one_file(place: Place, writer: Writer) -> None:
     service = place.start()
     writer.write(*(f"192.0.2.{n}" for n in range(20)))
     wait_for(lambda: place.bans() == 20)

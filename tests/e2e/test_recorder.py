@@ -164,7 +164,7 @@ def test_kills_during_whois_lose_and_duplicate_no_ban(stage: Stage, registries: 
 
 
 @pytest.mark.parametrize("registries", ["slow", "failing"])
-def test_a_ban_is_visible_at_once_however_registries_behave(stage: Stage, registries: str) -> None:
+def test_a_ban_is_visible_at_once_with_any_registry(stage: Stage, registries: str) -> None:
     _behave(stage, registries)
     server = stage.start()
     child = recorder(stage)
@@ -223,7 +223,7 @@ def test_restored_bans_change_nothing_that_is_recorded(stage: Stage) -> None:
     assert len(before) == 7
 
 
-def test_bans_made_while_the_action_was_absent_come_in_as_restored(stage: Stage) -> None:
+def test_bans_made_without_the_action_are_recorded_as_restored(stage: Stage) -> None:
     server = stage.start()
     stage.fail("5.0.2.1")
     stage.wait_for_lines(1)

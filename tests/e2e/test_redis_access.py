@@ -60,7 +60,7 @@ def refusal(store: str, access: Access = Access(), error: type[Exception] = Stor
 # TLS.
 
 
-def test_tls_is_spoken_where_our_own_authority_signed(
+def test_a_certificate_of_our_own_authority_is_accepted(
     redis_7: Flavour, private_server: MakeServer, certificates: Certificates
 ) -> None:
     server = private_server(redis_7, tls=certificates.tls())
@@ -69,7 +69,7 @@ def test_tls_is_spoken_where_our_own_authority_signed(
     assert works(server.tls_url.replace("rediss://", "valkeys://"), access)
 
 
-def test_an_authority_that_is_not_ours_is_refused(
+def test_a_certificate_of_another_authority_is_refused(
     redis_7: Flavour, private_server: MakeServer, certificates: Certificates
 ) -> None:
     server = private_server(redis_7, tls=certificates.tls())
@@ -87,7 +87,7 @@ def test_a_certificate_for_another_host_is_refused(
     assert "localhost" in said
 
 
-def test_a_server_that_asks_for_our_certificate_gets_it(
+def test_a_server_that_requires_a_client_certificate_gets_it(
     redis_7: Flavour, private_server: MakeServer, certificates: Certificates
 ) -> None:
     server = private_server(redis_7, tls=certificates.tls(clients="yes"))
@@ -98,7 +98,7 @@ def test_a_server_that_asks_for_our_certificate_gets_it(
     assert "can't be reached" in refusal(server.tls_url, Access(tls_ca=str(certificates.ca)))
 
 
-def test_a_plain_port_is_not_taken_for_tls(
+def test_tls_to_a_plain_port_is_an_error(
     redis_7: Flavour, private_server: MakeServer, certificates: Certificates
 ) -> None:
     server = private_server(redis_7, tls=certificates.tls())
@@ -115,7 +115,7 @@ def test_a_missing_certificate_is_named(name: str) -> None:
 # Passwords and users, as the service gets them.
 
 
-def test_a_password_comes_from_a_file_of_its_own(recording: Recording, tmp_path: Path) -> None:
+def test_a_password_comes_from_its_own_file(recording: Recording, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.touch(mode=0o640)
     secret.write_text(PASSWORD + "\n")
@@ -148,7 +148,7 @@ def test_a_password_comes_from_the_settings_unless_everybody_may_read_them(recor
     recording.assert_whole()
 
 
-def test_a_password_may_stand_in_a_url_of_the_settings_but_not_if_everybody_may_read_them(
+def test_a_url_with_a_password_needs_private_settings(
     recording: Recording,
 ) -> None:
     recording.configure(mode=0o644, store=recording.server.url)
@@ -164,7 +164,7 @@ def test_a_password_on_the_command_line_is_refused_by_name(recording: Recording)
     assert "a password on the command line can be read by everybody: use password_file" in recording.text
 
 
-def test_a_user_of_the_acl_is_named_in_the_url(recording: Recording) -> None:
+def test_the_url_names_the_acl_user(recording: Recording) -> None:
     recording.configure(store=f"redis://keeper@127.0.0.1:{recording.server.port}")
     assert recording.run("--once", BANLEDGER_PASSWORD="k33per-s3cret") == 0
     recording.assert_whole()
@@ -191,7 +191,7 @@ def test_an_invalid_store_url_is_refused_without_showing_secrets(store: str) -> 
     assert "k33per-s3cret" not in said
 
 
-def test_nothing_that_holds_a_secret_shows_it(recording: Recording) -> None:
+def test_secrets_are_not_shown(recording: Recording) -> None:
     from banledger.settings import load
     from banledger.stores.connect import access, reader
 
@@ -206,14 +206,14 @@ def test_nothing_that_holds_a_secret_shows_it(recording: Recording) -> None:
 # Sockets and names.
 
 
-def test_a_unix_socket_is_an_address_with_a_user_and_a_database(recording: Recording) -> None:
+def test_a_unix_socket_url_has_a_user_and_a_database(recording: Recording) -> None:
     path = recording.server.socket_path
     assert works(f"unix://{path}?db=3", Access(PASSWORD))
     assert works(f"unix://keeper@{path}", Access("k33per-s3cret"))
     assert recording.server.cli("-n", "3", "SCARD", "bans:jail:sshd") == "1"
 
 
-def test_valkey_is_another_name_for_redis_and_a_database_has_a_number(redis_server: StoreServer) -> None:
+def test_valkey_urls_mean_the_same_as_redis_urls(redis_server: StoreServer) -> None:
     assert works(redis_server.url.replace("redis://", "valkey://").replace("/0", "/5"))
     assert redis_server.cli("-n", "5", "SCARD", "bans:jail:sshd") == "1"
     redis_server.cli("FLUSHALL")
@@ -229,7 +229,7 @@ def test_an_empty_server_holds_no_ledger_for_a_reader_and_stays_empty(redis_serv
     assert redis_server.cli("DBSIZE") == "0"
 
 
-def test_a_report_over_a_server_says_what_is_wrong_in_two_lines(recording: Recording) -> None:
+def test_a_report_over_a_broken_server_prints_two_lines(recording: Recording) -> None:
     command = [sys.executable, "-m", "banledger", "report", "--config", str(recording.config)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | {"COLUMNS": "100"})
     assert done.returncode == 5

@@ -56,7 +56,7 @@ def redis_7() -> Flavour:
 # Down, gone, hanging.
 
 
-def test_a_server_that_is_down_at_the_start_is_waited_for(
+def test_the_service_waits_for_a_server_that_is_down_at_its_start(
     flavour: Flavour, private_server: MakeServer, record: Record
 ) -> None:
     server = private_server(flavour)
@@ -71,7 +71,7 @@ def test_a_server_that_is_down_at_the_start_is_waited_for(
     recording.assert_said(DOWN, AGAIN)
 
 
-def test_a_server_that_is_killed_again_and_again_loses_nothing_that_its_aof_has(
+def test_a_repeatedly_killed_server_loses_nothing_in_its_aof(
     flavour: Flavour, private_server: MakeServer, record: Record
 ) -> None:
     server = private_server(flavour, extra=("--appendfsync", "always"))
@@ -130,7 +130,7 @@ def test_a_store_outage_during_a_whois_step_is_logged_once(
     assert "whois paused" not in caplog.text
 
 
-def test_a_server_that_hangs_is_waited_for(flavour: Flavour, private_server: MakeServer, record: Record) -> None:
+def test_the_service_waits_for_a_hanging_server(flavour: Flavour, private_server: MakeServer, record: Record) -> None:
     server = private_server(flavour)
     recording = record(server)
     recording.start()
@@ -207,7 +207,7 @@ def test_a_server_that_returns_empty_between_requests_is_noticed(
     recording.assert_said(NO_AOF, "the connection was lost", GONE, AGAIN)
 
 
-def test_a_ledger_deleted_under_an_open_connection_is_made_again_within_a_minute(
+def test_a_deleted_ledger_is_created_again_within_a_minute(
     redis_server: StoreServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     writer = Writer(tmp_path)
@@ -252,7 +252,7 @@ def test_a_read_only_replica_is_named_as_such_until_it_is_promoted(
 
 
 @pytest.mark.parametrize("hold_back", [0, 300_000])
-def test_a_server_without_memory_is_waited_for_and_nothing_is_half_written(
+def test_a_server_out_of_memory_leaves_nothing_half_written(
     flavour: Flavour, private_server: MakeServer, record: Record, hold_back: int
 ) -> None:
     """At once, or in the middle of what is written."""
@@ -311,7 +311,7 @@ def test_a_foreign_hash_at_bans_meta_is_refused_and_left_unchanged(
     recording.assert_said("bans:meta is not banledger's", AGAIN)
 
 
-def test_a_ledger_of_a_newer_layout_is_left_as_it_is(
+def test_a_ledger_of_a_newer_layout_is_not_changed(
     flavour: Flavour, private_server: MakeServer, record: Record
 ) -> None:
     server = private_server(flavour)
@@ -336,7 +336,7 @@ def test_a_ledger_of_a_newer_layout_is_left_as_it_is(
 # Not let in.
 
 
-def test_a_password_that_is_corrected_in_its_file_is_taken_at_the_next_try(
+def test_a_corrected_password_file_is_used_at_the_next_try(
     flavour: Flavour, private_server: MakeServer, record: Record, tmp_path: Path
 ) -> None:
     server = private_server(flavour, password="r1ght-s3cret")
@@ -357,7 +357,7 @@ def test_a_password_that_is_corrected_in_its_file_is_taken_at_the_next_try(
     recording.assert_said("refuses the password", AGAIN)
 
 
-def test_a_password_that_is_corrected_in_the_settings_is_taken_at_sighup(
+def test_a_corrected_password_in_the_settings_is_used_after_sighup(
     redis_7: Flavour, private_server: MakeServer, record: Record
 ) -> None:
     server = private_server(redis_7, password="r1ght-s3cret")
@@ -375,7 +375,7 @@ def test_a_password_that_is_corrected_in_the_settings_is_taken_at_sighup(
     recording.assert_said("asks for a password", "refuses the password")
 
 
-def test_a_password_file_that_is_missing_for_a_moment_does_not_end_the_service(
+def test_a_briefly_missing_password_file_does_not_end_the_service(
     redis_7: Flavour, private_server: MakeServer, record: Record, tmp_path: Path
 ) -> None:
     server = private_server(redis_7, password="0ld-s3cret")
@@ -402,7 +402,7 @@ def test_a_password_file_that_is_missing_for_a_moment_does_not_end_the_service(
 
 
 @pytest.mark.parametrize("lacking", ["evalsha", "sadd", "hsetnx", "multi"])
-def test_a_user_who_lacks_a_command_is_told_which(
+def test_a_user_without_a_command_right_gets_its_name(
     flavour: Flavour, private_server: MakeServer, record: Record, lacking: str, tmp_path: Path
 ) -> None:
     server = private_server(flavour, acl=f"user keeper on >k33per-s3cret ~bans:* +@all -{lacking}")
@@ -452,7 +452,7 @@ def test_a_server_that_evicts_or_does_not_persist_is_warned_about_once(
     recording.assert_said("may evict keys (maxmemory-policy allkeys-lru)", NO_AOF, "the connection was lost", AGAIN)
 
 
-def test_a_server_that_hides_its_configuration_is_used_without_a_warning(
+def test_a_server_with_hidden_config_causes_no_warning(
     redis_7: Flavour, private_server: MakeServer, record: Record
 ) -> None:
     server = private_server(redis_7, appendonly=False, acl="user keeper on >k33per-s3cret ~bans:* +@all -info")
@@ -468,7 +468,7 @@ def test_a_server_that_hides_its_configuration_is_used_without_a_warning(
 # Rubbish.
 
 
-def test_damaged_hashes_and_outbox_entries_stop_nothing_and_a_rebuild_records_what_waited(
+def test_damaged_hashes_and_outbox_entries_stop_nothing_and_a_rebuild_releases_waiting_lines(
     redis_7: Flavour, private_server: MakeServer, record: Record
 ) -> None:
     server = private_server(redis_7)

@@ -92,7 +92,7 @@ def test_a_server_of_another_protocol_is_reported_as_not_redis(
     assert_no_question_whether_it_runs(said)
 
 
-def test_a_proxy_without_its_server_is_told_from_a_server_that_is_down(listen: Callable[..., int]) -> None:
+def test_a_proxy_without_its_server_is_not_reported_as_a_server_down(listen: Callable[..., int]) -> None:
     said = refusal(f"redis://127.0.0.1:{listen(_Closing)}?timeout=2")
     assert "closed the connection before it answered" in said and "a proxy whose server is down" in said
     assert_no_question_whether_it_runs(said)
@@ -133,7 +133,7 @@ def test_the_reason_of_an_unreachable_server_is_reported(store: str, words: str,
 # It takes nobody, or not us.
 
 
-def test_a_server_that_takes_no_more_clients_says_so_until_it_does(
+def test_a_server_at_maxclients_is_reported_until_it_accepts_clients(
     flavour: Flavour, private_server: MakeServer, tmp_path: Path
 ) -> None:
     server = private_server(flavour, extra=("--maxclients", "4"))
@@ -180,9 +180,7 @@ def test_a_server_that_hides_optional_commands_works(
 
 
 @pytest.mark.parametrize("command", ["EVALSHA", "EVAL", "ZINCRBY", "SCARD", "HSETNX", "HELLO", "ZADD"])
-def test_a_command_that_is_needed_and_hidden_is_named(
-    flavour: Flavour, private_server: MakeServer, command: str
-) -> None:
+def test_a_hidden_required_command_is_named(flavour: Flavour, private_server: MakeServer, command: str) -> None:
     server = private_server(flavour, password="s3cret-w0rd", extra=without(command))
     said = refusal(server.url, Access("s3cret-w0rd"))
     assert "does not know" in said and command in said, said
@@ -193,7 +191,7 @@ def test_a_command_that_is_needed_and_hidden_is_named(
 # Keys that are gone.
 
 
-def test_a_ledger_whose_meta_was_evicted_is_not_called_missing(
+def test_a_ledger_without_meta_is_not_reported_as_missing(
     flavour: Flavour, private_server: MakeServer, tmp_path: Path
 ) -> None:
     server = private_server(flavour)
@@ -215,9 +213,7 @@ def test_a_ledger_whose_meta_was_evicted_is_not_called_missing(
         assert subprocess.run(words, capture_output=True, timeout=60).returncode == 0
 
 
-def test_a_server_that_evicts_says_how_much_it_has(
-    flavour: Flavour, private_server: MakeServer, tmp_path: Path
-) -> None:
+def test_the_warning_about_eviction_has_the_count(flavour: Flavour, private_server: MakeServer, tmp_path: Path) -> None:
     server = private_server(flavour, extra=("--maxmemory", "6mb", "--maxmemory-policy", "allkeys-lru"))
     fill = "for n = 1, 20000 do redis.call('SET', 'other' .. n, string.rep('x', 500)) end"
     for _ in range(3):

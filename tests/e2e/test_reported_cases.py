@@ -309,7 +309,7 @@ _CASES = [
 
 
 @pytest.mark.parametrize("case", _CASES, ids=lambda case: case.__name__)
-def test_a_reported_case_leaves_in_force_what_fail2ban_has(
+def test_a_reported_case_leaves_in_force_the_bans_that_fail2ban_holds(
     hasty: Stage, case: Callable[[Stage], tuple[PrivateServer, Names]]
 ) -> None:
     server, names = case(hasty)

@@ -10,7 +10,7 @@ from banledger.stores.redis.errors import _TROUBLES
 PAGE = (Path(__file__).parents[2] / "docs/stores.md").read_text()
 
 
-def test_every_address_of_the_page_is_understood() -> None:
+def test_every_address_of_the_page_is_valid() -> None:
     found = re.findall(r"`((?:rediss?|valkeys?|unix)://[\w.@:/?=-]+[\w])`", PAGE)
     assert len(found) >= 4
     for store in found:

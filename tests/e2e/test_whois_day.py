@@ -94,7 +94,7 @@ def live(ledger: Ledger, whois: Whois, places: Places, lines: list[BanLine], clo
     return most
 
 
-def test_ten_thousand_bans_a_day_are_answered_within_every_registrys_rate(tmp_path: Path) -> None:
+def test_ten_thousand_bans_a_day_are_looked_up_within_every_registrys_rate(tmp_path: Path) -> None:
     clock = Clock(float(START))
     with RdapServer(tmp_path, clock=clock) as server:
         owners = people(server)

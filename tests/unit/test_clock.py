@@ -60,12 +60,12 @@ def test_small_steps_add_up_to_a_jump() -> None:
     assert watch.jumps == 1
 
 
-def test_a_past_moment_in_the_future_is_a_wrong_clocks() -> None:
+def test_a_past_time_in_the_future_comes_from_a_wrong_clock() -> None:
     assert is_future(NOW + AHEAD_S, NOW)
     assert not is_future(NOW + AHEAD_S - 1, NOW) and not is_future(0.0, NOW)
 
 
-def test_a_moment_is_fresh_for_a_while_and_not_if_it_lies_ahead() -> None:
+def test_a_time_is_fresh_for_a_while_and_never_if_it_lies_ahead() -> None:
     assert is_fresh(NOW - 99.0, NOW, 100.0) and is_fresh(NOW + 60, NOW, 100.0)
     assert not is_fresh(NOW - 100.0, NOW, 100.0) and not is_fresh(NOW + YEARS_S, NOW, 100.0)
 

@@ -185,7 +185,7 @@ def test_a_command_that_does_not_exist_is_named(words: str, why: str, capsys: py
     assert why in said and bool(why) == bool(said)
 
 
-def test_a_person_that_a_page_sends_to_pyproject_for_is_named_there() -> None:
+def test_roles_that_a_page_finds_in_pyproject_are_named_there() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked_for = re.compile(r"(maintainers|authors)\s+named\s+in\s+`pyproject\.toml`")
 

@@ -104,7 +104,7 @@ def violations(root: Path) -> list[str]:
     return wrong
 
 
-def test_every_module_has_its_place_in_the_order() -> None:
+def test_every_module_is_in_the_import_order() -> None:
     placed = {*ORDER} | ALONE | FREE
 
     strangers = {module.partition(".")[0] for module in modules(SOURCE)} - placed
@@ -122,7 +122,7 @@ def test_only_the_command_line_imports_the_command_line() -> None:
     assert outsiders == []
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
+def test_there_is_no_import_cycle() -> None:
     graph: dict[str, set[str]] = {}
     for one in imports(SOURCE):
         if one.importer != one.imported:

@@ -50,7 +50,7 @@ def unit_options() -> dict[str, list[str]]:
 # The service
 
 
-def test_systemd_finds_no_fault_in_the_service(tmp_path: Path) -> None:
+def test_systemd_verifies_the_unit(tmp_path: Path) -> None:
     needs("systemd-analyze")
     installable = tmp_path / UNIT.name
     installable.write_text(re.sub(r"(?m)^(Exec\w+)=\S+", r"\1=/bin/true", UNIT.read_text()))
@@ -95,7 +95,7 @@ def machine(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_sysusers_makes_a_user_that_can_not_log_in(machine: Path) -> None:
+def test_sysusers_creates_a_user_that_cannot_log_in(machine: Path) -> None:
     needs("systemd-sysusers")
 
     run("systemd-sysusers", f"--root={machine}", "banledger.conf")
@@ -173,11 +173,11 @@ def give_label(source: Path, target: Path) -> None:
     target.write_text(source.read_text().replace("@SERVER@", "web1.example.org"))
 
 
-def test_without_us_a_jail_has_the_firewall_action_only(installation: Installation, config: Path) -> None:
+def test_without_banledger_a_jail_has_only_the_firewall_action(installation: Installation, config: Path) -> None:
     assert len(actions(installation, config)) == 1
 
 
-def test_the_default_form_adds_us_to_the_firewall_action(installation: Installation, config: Path) -> None:
+def test_the_default_form_adds_banledger_to_the_firewall_action(installation: Installation, config: Path) -> None:
     (stock,) = actions(installation, config)
 
     give_label(DROP_IN, config / "jail.d" / DROP_IN.name)
@@ -214,7 +214,7 @@ def test_both_forms_have_the_placeholder_once_outside_comments() -> None:
         assert told == ['         banledger.py[server="@SERVER@"]']
 
 
-def test_no_other_file_of_the_tree_has_something_to_fill_in() -> None:
+def test_no_other_file_of_the_tree_has_a_placeholder() -> None:
     unfinished = [path for path in TREE.rglob("*") if path.is_file() and "@SERVER@" in path.read_text()]
 
     assert unfinished == [DROP_IN]
@@ -235,7 +235,7 @@ def test_the_example_is_what_the_settings_make() -> None:
     assert (EXAMPLES / "banledger.toml").read_text() == run_path(str(ROOT / "tools/settings_example.py"))["document"]()
 
 
-def test_the_flags_of_settings_say_what_the_settings_say() -> None:
+def test_flags_have_the_help_of_their_settings() -> None:
     docs = {setting.name: setting.doc.partition(". ")[0].rstrip(".") for setting in settings.TABLE}
 
     helped = {
@@ -263,7 +263,7 @@ def test_the_demo_log_is_the_published_one() -> None:
 # The pages
 
 
-def test_operations_quotes_what_the_programs_say() -> None:
+def test_operations_quotes_messages_of_the_source() -> None:
     page = (ROOT / "docs/operations.md").read_text().partition("## When something stops")[0]
     sources = "".join(path.read_text() for path in PACKAGE.rglob("*.py"))
 

@@ -50,7 +50,7 @@ def mode(path: Path) -> str:
     return oct(stat.S_IMODE(path.stat().st_mode))
 
 
-def test_the_page_of_the_stores_makes_the_directory_before_it_writes_there(root: Path) -> None:
+def test_the_stores_page_creates_the_directory_before_it_writes_there(root: Path) -> None:
     run(root, commands("stores.md", "install -d"))
     run(root, commands("stores.md", "/etc/banledger/password"))
     etc = root / "etc/banledger"
@@ -58,7 +58,7 @@ def test_the_page_of_the_stores_makes_the_directory_before_it_writes_there(root:
     assert (mode(etc), found) == ("0o750", {"banledger.toml": "0o640", "password": "0o640"})
 
 
-def test_the_page_of_operations_puts_the_example_in_its_place(root: Path) -> None:
+def test_the_operations_page_installs_the_example(root: Path) -> None:
     run(root, commands("operations.md", "install -d"))
     assert mode(root / "etc/banledger") == "0o750"
     assert mode(root / "etc/banledger/banledger.toml") == "0o640"
@@ -100,7 +100,7 @@ def test_the_page_lets_sshd_of_a_stock_debian_12_read_the_journal(root: Path, fa
 
 
 @pytest.mark.skipif(shutil.which("sqlite3") is None, reason="needs sqlite3")
-def test_a_backup_and_what_is_restored_from_it_are_as_closed_as_the_ledger(root: Path) -> None:
+def test_a_backup_and_a_restored_ledger_have_the_ledgers_mode(root: Path) -> None:
     ledger = root / "var/lib/banledger/ledger.db"
     with closing(open_to_write(str(ledger), "bans", "UTC")) as kept:
         kept.record([ban()], nowhere)

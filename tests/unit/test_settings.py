@@ -35,11 +35,11 @@ def mistakes(file: Path, text: str, **environment: str) -> str:
     return str(caught.value)
 
 
-def test_without_file_environment_and_flags_the_defaults_hold() -> None:
+def test_defaults_apply_without_file_environment_and_flags() -> None:
     assert load({}, {CONFIG_VARIABLE: ""}) == convert({setting.field: setting.default for setting in TABLE}, Settings)
 
 
-def test_the_file_wins_over_the_default_the_environment_over_the_file_and_a_flag_over_all(file: Path) -> None:
+def test_a_flag_overrides_the_environment_which_overrides_the_file(file: Path) -> None:
     for name in TEXTS:
         text = f'{name} = "file"'
         variable = f"BANLEDGER_{name.upper()}"
@@ -49,7 +49,7 @@ def test_the_file_wins_over_the_default_the_environment_over_the_file_and_a_flag
         assert getattr(load(flags, {variable: "environment"}), name) == "flag"
 
 
-def test_what_is_in_a_table_is_named_with_a_dot_in_the_file_and_an_underscore_in_the_environment(file: Path) -> None:
+def test_a_tables_setting_has_a_dot_in_the_file_and_an_underscore_in_the_environment(file: Path) -> None:
     text = "[whois]\nenabled = false\nrefresh_days = 7"
     assert (loaded(file, text).whois_enabled, loaded(file, text).whois_refresh_days) == (False, 7)
     assert loaded(file, "whois.enabled = false").whois_enabled is False
@@ -58,7 +58,7 @@ def test_what_is_in_a_table_is_named_with_a_dot_in_the_file_and_an_underscore_in
     assert (both.whois_enabled, both.whois_refresh_days) == (True, 3)
 
 
-def test_a_value_of_another_kind_is_said(file: Path) -> None:
+def test_a_value_of_a_wrong_type_is_reported(file: Path) -> None:
     said = mistakes(
         file,
         '[whois]\nenabled = "maybe"\nrefresh_days = 0\nqueue = true\nbackfill_days = 1.5\nspeed = 1',
@@ -84,7 +84,7 @@ def test_a_proxys_password_is_a_secret_too(file: Path) -> None:
     assert "s3cret" not in str(caught.value)
 
 
-def test_a_flag_that_was_not_given_wins_over_nothing(file: Path) -> None:
+def test_a_flag_that_is_not_given_overrides_nothing(file: Path) -> None:
     file.write_text('store = "file"')
     assert load({"config": str(file), "store": None}, {}).store == "file"
 
@@ -116,17 +116,17 @@ def test_the_hint_names_every_setting(file: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["store = ", "store", 'store = "a"\nstore = "b"', "[[", "\x00"])
-def test_what_is_not_toml_is_said_with_the_place(file: Path, text: str) -> None:
+def test_invalid_toml_is_reported_with_its_position(file: Path, text: str) -> None:
     assert f"{file} is not TOML" in mistakes(file, text)
 
 
-def test_a_file_that_is_not_utf_8_is_said_to_be_no_toml(file: Path) -> None:
+def test_a_file_that_is_not_utf_8_is_reported_as_invalid_toml(file: Path) -> None:
     file.write_bytes(b'store = "\xff"')
     with pytest.raises(SettingsError, match="is not TOML"):
         load({"config": str(file)}, {})
 
 
-def test_a_named_file_must_be_there_and_the_usual_one_need_not(tmp_path: Path) -> None:
+def test_a_named_file_must_exist_and_the_default_one_need_not(tmp_path: Path) -> None:
     missing = tmp_path / "no.toml"
     with pytest.raises(SettingsError, match="no settings file"):
         load({"config": str(missing)}, {})
@@ -134,7 +134,7 @@ def test_a_named_file_must_be_there_and_the_usual_one_need_not(tmp_path: Path) -
         load({}, {CONFIG_VARIABLE: str(missing)})
 
 
-def test_a_directory_in_place_of_the_file_is_said(tmp_path: Path) -> None:
+def test_a_directory_in_place_of_the_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"can't read .*: Is a directory"):
         load({"config": str(tmp_path)}, {})
 
@@ -145,18 +145,18 @@ def test_a_prefix_may_have_letters_digits_dots_dashes_and_underscores(prefix: st
 
 
 @pytest.mark.parametrize("prefix", ["a:b", "{a}", "a b", "a*", "é", "a\n", "%41", ".", "-_"])
-def test_a_prefix_that_would_not_stay_one_piece_of_a_key_is_refused(prefix: str) -> None:
+def test_a_prefix_with_key_separators_is_refused(prefix: str) -> None:
     with pytest.raises(SettingsError, match="prefix must be letters"):
         load({"prefix": prefix}, {})
 
 
 @pytest.mark.parametrize("name", ["store", "spool", "prefix"])
-def test_what_must_not_be_empty_is_named(name: str) -> None:
+def test_an_empty_required_setting_is_named(name: str) -> None:
     with pytest.raises(SettingsError, match=f"^{name} must not be empty$"):
         load({name: ""}, {})
 
 
-def test_the_time_zone_may_be_empty_and_is_then_the_machines() -> None:
+def test_an_empty_time_zone_is_the_machines() -> None:
     assert load({"timezone": ""}, {}).timezone == ""
 
 
@@ -176,7 +176,7 @@ def test_without_a_name_in_tz_the_machines_zone_is_one_that_python_knows(
     assert zone_of(machine_zone()).key == machine_zone()
 
 
-def test_a_tz_that_is_no_name_of_a_zone_is_an_error_because_a_ledgers_zone_is_for_ever(tmp_path: Path) -> None:
+def test_an_invalid_tz_is_an_error(tmp_path: Path) -> None:
 
     (tmp_path / "spool").mkdir()
     environment = {**os.environ, "TZ": "CET-1CEST,M3.5.0,M10.5.0/3"}
@@ -202,5 +202,5 @@ def test_a_tz_that_is_no_name_of_a_zone_is_an_error_because_a_ledgers_zone_is_fo
         ("redis://host/0?timeout=s3cret", "redis://host/0?…"),
     ],
 )
-def test_a_store_is_shown_without_what_may_be_secret(store: str, shown: str) -> None:
+def test_a_store_is_shown_without_secrets(store: str, shown: str) -> None:
     assert without_password(store) == shown

@@ -45,7 +45,7 @@ def store(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("zone", ["US/Eastern", "Europe/Berlin", "Asia/Calcutta"])
-def test_a_zone_that_the_system_lacks_is_found_all_the_same(store: Path, zone: str) -> None:
+def test_a_zone_that_the_system_lacks_is_found_in_tzdata(store: Path, zone: str) -> None:
     move(store, zone)
     done = banledger(store, "report", PYTHONTZPATH="")
     assert (done.returncode, done.stderr) == (0, "")
@@ -56,7 +56,7 @@ READING = ["report", "top ip --since 7d", "bans --since today", "show 192.0.2.1"
 
 
 @pytest.mark.parametrize("words", READING)
-def test_a_ledger_whose_zone_nobody_knows_is_read_in_utc_and_the_reader_is_told(store: Path, words: str) -> None:
+def test_a_ledger_with_an_unknown_zone_is_read_in_utc_with_a_warning(store: Path, words: str) -> None:
     move(store, "Mars/\x1bOlympus")
     done = banledger(store, *words.split())
     assert done.returncode == (9 if words == "store check" else 0)  # such a name is damage, and the check says so
@@ -75,14 +75,14 @@ def test_no_ban_is_recorded_under_a_day_of_another_zone(store: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("named", ["garbage", "CET-1CEST,M3.5.0,M10.5.0/3"])
-def test_the_machines_zone_is_nothing_to_a_ledger_that_has_one(store: Path, tmp_path: Path, named: str) -> None:
+def test_a_ledger_keeps_its_zone_on_a_machine_with_another(store: Path, tmp_path: Path, named: str) -> None:
     (tmp_path / "spool").mkdir()
     for words in (*READING, f"record --once --spool {tmp_path / 'spool'}"):
         done = banledger(store, *words.split(), TZ=named)
         assert (done.returncode, "warning" in done.stderr) == (0, False), done.stderr
 
 
-def test_a_setting_that_names_no_zone_is_nothing_to_a_ledger_that_has_one(store: Path) -> None:
+def test_a_ledger_keeps_its_zone_with_an_invalid_setting(store: Path) -> None:
     with closing(open_to_write(str(store), "bans", "Mars/Olympus")) as ledger:
         assert ledger.zone.key != "Mars/Olympus"
 
@@ -119,9 +119,7 @@ def test_a_copied_file_has_the_name_that_etc_timezone_gives(etc: Path) -> None:
     assert zone_of_a_new_ledger(etc) == "Asia/Tokyo"
 
 
-def test_a_copied_file_without_a_name_makes_it_utc_and_that_is_said(
-    etc: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_copied_file_without_a_name_gives_utc_with_a_warning(etc: Path, caplog: pytest.LogCaptureFixture) -> None:
     (etc / "localtime").write_bytes(b"TZif2")
     assert zone_of_a_new_ledger(etc) == "UTC"
     assert "time zone has no name" in caplog.text
@@ -130,7 +128,7 @@ def test_a_copied_file_without_a_name_makes_it_utc_and_that_is_said(
     assert not caplog.records
 
 
-def test_a_link_to_a_zone_that_is_gone_makes_no_ledger(etc: Path) -> None:
+def test_a_link_to_a_missing_zone_creates_no_ledger(etc: Path) -> None:
     (etc / "localtime").symlink_to("/usr/share/zoneinfo/Mars/Olympus")
     with pytest.raises(SettingsError, match="unknown time zone: Mars/Olympus"):
         zone_of_a_new_ledger(etc)

@@ -243,7 +243,7 @@ class Recorder:
         if not alone and not self._spool.missing and not self._unlocked:
             self._unlocked = True
             _log.warning(
-                "can't create %s: lost lines are not noticed; make sure that no other recorder reads this spool",
+                "can't create %s: lost lines are not noticed; ensure that no other recorder reads this spool",
                 self._spool.directory / LOCK,
             )
 

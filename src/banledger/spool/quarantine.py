@@ -59,7 +59,7 @@ class Quarantine:
         for one in self._rejected[:_SAID]:
             _log.warning("set aside from %r: %.300r (see %s in the spool)", one.segment.name, one.reason, REJECTED)
         if len(self) > _SAID:
-            _log.warning("set aside: %d more lines", len(self) - _SAID)
+            _log.warning("set aside: %d further lines", len(self) - _SAID)
         try:
             with directory.opened() as spool:
                 self._write(_open_folder(spool))

@@ -134,21 +134,21 @@ def make(spool: Path) -> Iterator[Make]:
 # Loading
 
 
-def test_the_source_is_python_3_6_and_imports_the_standard_library_alone() -> None:
+def test_the_source_is_python_3_6_and_imports_only_the_standard_library() -> None:
     tree = ast.parse(SOURCE.read_text(), feature_version=(3, 6))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {name.split(".")[0] for name in imported} <= set(sys.stdlib_module_names) - {"__future__"}
 
 
-def test_it_has_all_that_fail2ban_asks_for_unguarded() -> None:
+def test_it_has_every_attribute_that_fail2ban_reads_unguarded() -> None:
     for name in ("start", "stop", "ban", "reban", "unban", "prolong", "flush", "reload", "clearAllParams"):
         assert callable(getattr(module.Action, name))
     assert module.Action._prolongable is True
     assert module.Action.banEpoch == 0
 
 
-def test_executed_again_in_the_same_module_it_leaves_living_actions_alone(spool: Path) -> None:
+def test_executing_the_module_again_does_not_change_existing_actions(spool: Path) -> None:
     again = load()
     first = again.Action(Jail("one"), "banledger", spool=str(spool))
     first.ban(ticket())
@@ -189,7 +189,7 @@ def test_a_ban_is_one_line_with_every_field(make: Make, spool: Path) -> None:
     }
 
 
-def test_fields_that_say_nothing_are_left_out(make: Make, spool: Path) -> None:
+def test_empty_fields_are_left_out(make: Make, spool: Path) -> None:
     make().ban(ticket(matches="", **{"F-*": None}))
     [line] = read(spool)
     assert set(line) == {
@@ -197,7 +197,7 @@ def test_fields_that_say_nothing_are_left_out(make: Make, spool: Path) -> None:
     }
 
 
-def test_unban_and_prolong_carry_neither_users_nor_matches(make: Make, spool: Path) -> None:
+def test_unban_and_prolong_have_neither_users_nor_matches(make: Make, spool: Path) -> None:
     action = make()
     action.unban(ticket())
     action.prolong(ticket(bantime=-1, bancount=2))
@@ -207,13 +207,13 @@ def test_unban_and_prolong_carry_neither_users_nor_matches(make: Make, spool: Pa
     assert not {"users", "matches"} & (set(unban) | set(prolong))
 
 
-def test_a_reban_is_no_ban(make: Make, spool: Path) -> None:
+def test_a_reban_writes_no_ban(make: Make, spool: Path) -> None:
     action = make()
     action.reban(ticket())
     assert read(spool) == []
 
 
-def test_a_restored_ban_says_so_and_keeps_no_matches(make: Make, spool: Path) -> None:
+def test_a_restored_ban_is_marked_and_has_no_matches(make: Make, spool: Path) -> None:
     action = make()
     action.ban(ticket(restored=1, time=1763870000))
     action.unban(ticket(restored=1))
@@ -243,7 +243,7 @@ def users_of(make: Make, spool: Path, data: object, restored: int = 1) -> object
         (str(["['root', 'pi']"]), ["['root', 'pi']"]),
     ],
 )
-def test_the_user_names_of_a_restored_ticket_come_out_of_the_text_of_their_list(
+def test_the_user_names_of_a_restored_ticket_are_parsed_from_list_text(
     make: Make, spool: Path, text: str, names: list[str] | None
 ) -> None:
     expected = sorted(name[:256] for name in ast.literal_eval(text)) if names is None else names
@@ -271,7 +271,7 @@ def test_the_user_names_of_a_restored_ticket_come_out_of_the_text_of_their_list(
         "[['root'], 'pi']",
     ],
 )
-def test_a_text_that_is_no_list_of_names_stays_a_name(make: Make, spool: Path, text: str) -> None:
+def test_text_that_is_not_a_list_of_names_stays_one_name(make: Make, spool: Path, text: str) -> None:
     assert users_of(make, spool, {"users": text}) == [text[:256]]
 
 
@@ -290,7 +290,7 @@ def test_any_user_names_are_the_same_restored_as_live(make: Make, spool: Path, n
     assert users_of(make, spool, {"users": str(list(names)) if names else None}) == live
 
 
-def test_a_huge_text_costs_little_and_gives_its_first_names(make: Make, spool: Path) -> None:
+def test_a_huge_text_gives_its_first_names_in_bounded_time(make: Make, spool: Path) -> None:
     began = time.perf_counter()
     for text in ("['" + "a" * 10**7, "['" + "\\\\" * 10**6, "[" + "'', " * 10**6, "[" * 10**7):
         users_of(make, spool, {"users": text})
@@ -300,7 +300,7 @@ def test_a_huge_text_costs_little_and_gives_its_first_names(make: Make, spool: P
 
 
 @pytest.mark.parametrize(("option", "expected"), [("0", None), ("1", ["four"]), ("9", ["one", "two", "three", "four"])])
-def test_matches_are_as_many_as_asked_for(make: Make, spool: Path, option: str, expected: object) -> None:
+def test_the_option_matches_limits_the_matches(make: Make, spool: Path, option: str, expected: object) -> None:
     make(matches=option).ban(ticket())
     assert read(spool)[0].get("matches") == expected
 
@@ -321,7 +321,7 @@ def test_long_texts_are_cut_and_long_ids_stay_distinct(make: Make, spool: Path) 
     assert {len(user) for user in lines[0]["users"]} == {256}
 
 
-def test_no_line_reaches_a_mebibyte(make: Make, spool: Path) -> None:
+def test_every_line_is_shorter_than_a_mebibyte(make: Make, spool: Path) -> None:
     worst = "\U0001f600"
     action = make(Jail(worst * 9999), server=worst * 255, matches="50")
     users = {worst * 300 + str(n) for n in range(20)}
@@ -334,7 +334,7 @@ def test_no_line_reaches_a_mebibyte(make: Make, spool: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["a\nb", 'q"\\', "\x00\x1b[31m", "\ud800 lone", "é€\U0001f600", "a\r\u2028b"])
-def test_hostile_text_is_one_line_and_comes_back_as_it_was(make: Make, spool: Path, text: str) -> None:
+def test_hostile_text_is_one_line_and_decodes_unchanged(make: Make, spool: Path, text: str) -> None:
     make(Jail(text)).ban(ticket(text, matches=text.replace("\n", " "), **{"F-*": {"user": text}}))
     [segment] = spool.iterdir()
     assert segment.read_bytes().count(b"\n") == 1
@@ -343,7 +343,7 @@ def test_hostile_text_is_one_line_and_comes_back_as_it_was(make: Make, spool: Pa
     assert (line["jail"], line["fid"], line["users"]) == (text, text, [text])
 
 
-def test_moments_seen_rise_when_the_clock_stands_or_steps_back(
+def test_seen_rises_when_the_clock_stands_or_steps_back(
     make: Make, spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     action = make()
@@ -354,7 +354,7 @@ def test_moments_seen_rise_when_the_clock_stands_or_steps_back(
     assert [line["seen"] for line in read(spool)] == [1000.0, 1000.000001, 1000.000002, 2000.0, 1000.0]
 
 
-def test_values_that_cannot_be_read_cost_only_themselves(make: Make, spool: Path) -> None:
+def test_an_unreadable_value_does_not_affect_others(make: Make, spool: Path) -> None:
     class Raising(dict[str, object]):
         def __getitem__(self, key: str) -> object:
             if key != "fid":
@@ -368,7 +368,7 @@ def test_values_that_cannot_be_read_cost_only_themselves(make: Make, spool: Path
     assert abs(line["time"] - time.time()) < 60
 
 
-def test_only_keys_that_cost_nothing_are_asked_for(make: Make) -> None:
+def test_only_cheap_ticket_keys_are_read(make: Make) -> None:
     asked: set[str] = set()
 
     class Watching(dict[str, object]):
@@ -380,7 +380,9 @@ def test_only_keys_that_cost_nothing_are_asked_for(make: Make) -> None:
     assert asked <= {"fid", "ip", "time", "failures", "bantime", "bancount", "restored", "matches", "F-*"}
 
 
-def test_a_ban_of_nobody_is_said_and_not_written(make: Make, spool: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_ban_without_address_or_id_is_logged_and_not_written(
+    make: Make, spool: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     make().ban({})
     assert read(spool) == []
     assert "without an address" in caplog.text
@@ -420,7 +422,7 @@ KEYS = st.sampled_from(["fid", "ip", "time", "failures", "bantime", "bancount", 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(info=st.dictionaries(KEYS, GARBAGE) | GARBAGE, kind=st.sampled_from(["ban", "unban", "prolong", "reban"]))
-def test_no_ticket_makes_it_raise_or_write_a_torn_line(spool: Path, info: object, kind: str) -> None:
+def test_no_ticket_causes_an_exception_or_a_torn_line(spool: Path, info: object, kind: str) -> None:
     action = module.Action(Jail(), "banledger", spool=str(spool))
     getattr(action, kind)(info)
     action.stop()
@@ -433,7 +435,7 @@ def test_no_ticket_makes_it_raise_or_write_a_torn_line(spool: Path, info: object
 
 @settings(max_examples=100, deadline=None)
 @given(options=st.dictionaries(st.sampled_from(["spool", "server", "matches", "spool_max", "name", "x"]), GARBAGE))
-def test_no_option_makes_it_raise(options: dict[str, object]) -> None:
+def test_no_option_causes_an_exception(options: dict[str, object]) -> None:
     options["spool"] = "/nonexistent/banledger"
     action = module.Action(Evil(), "banledger", **options)
     action.start()
@@ -457,7 +459,7 @@ def test_no_option_makes_it_raise(options: dict[str, object]) -> None:
         ("nmae", "x"),
     ],
 )
-def test_a_wrong_option_is_one_line_in_the_log_and_its_default(
+def test_an_invalid_option_is_logged_and_gets_its_default(
     make: Make, spool: Path, caplog: pytest.LogCaptureFixture, option: str, value: str
 ) -> None:
     make(**{option: value}).ban(ticket())
@@ -476,7 +478,7 @@ def test_a_relative_spool_is_refused(make: Make, caplog: pytest.LogCaptureFixtur
     assert "option spool" in caplog.text
 
 
-def test_reload_takes_new_options_and_goes_on_with_the_same_writer(make: Make, spool: Path) -> None:
+def test_reload_applies_new_options_and_keeps_the_writer(make: Make, spool: Path) -> None:
     action = make()
     action.ban(ticket())
     action.clearAllParams()
@@ -500,7 +502,7 @@ def test_reload_to_another_directory_closes_the_segment(make: Make, spool: Path,
     assert not is_locked(next(spool.iterdir()))
 
 
-def test_flush_spares_the_unbans_only_when_the_server_or_the_action_goes(make: Make) -> None:
+def test_flush_skips_unbans_only_when_the_server_or_the_action_ends(make: Make) -> None:
     jail = Jail()
     action = make(jail)
     assert action.flush() is False
@@ -551,7 +553,7 @@ def test_a_full_segment_is_followed_by_another(make: Make, spool: Path, monkeypa
     assert [is_locked(path) for path in segments] == [False] * (len(segments) - 1) + [True]
 
 
-def test_a_segment_with_a_second_link_is_left(make: Make, spool: Path, tmp_path: Path) -> None:
+def test_a_segment_with_a_second_link_is_closed(make: Make, spool: Path, tmp_path: Path) -> None:
     action = make()
     action.ban(ticket("192.0.2.1"))
     [segment] = spool.iterdir()
@@ -561,7 +563,7 @@ def test_a_segment_with_a_second_link_is_left(make: Make, spool: Path, tmp_path:
     assert [line["seq"] for line in read(spool)] == [1, 2]
 
 
-def test_a_deleted_segment_is_followed_by_another_and_said_once(
+def test_a_deleted_segment_is_replaced_and_logged_once(
     make: Make, spool: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     action = make()
@@ -575,7 +577,7 @@ def test_a_deleted_segment_is_followed_by_another_and_said_once(
 
 
 @pytest.mark.parametrize("plant", ["symlink", "fifo", "file", "directory"])
-def test_a_planted_name_is_passed_over(
+def test_an_existing_name_is_skipped(
     make: Make, spool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plant: str
 ) -> None:
     action = make()
@@ -597,7 +599,7 @@ def test_a_planted_name_is_passed_over(
     assert len((spool / trap.name.replace("-1.", "-2.")).read_bytes().splitlines()) == 1
 
 
-def test_foreign_files_in_the_spool_harm_nothing(make: Make, spool: Path) -> None:
+def test_foreign_files_in_the_spool_have_no_effect(make: Make, spool: Path) -> None:
     (spool / "notes.txt").write_text("x")
     (spool / "old.jsonl").symlink_to("/nonexistent")
     os.mkfifo(spool / "pipe.jsonl")
@@ -638,7 +640,7 @@ def test_a_segment_with_many_links_counts_once(make: Make, spool: Path) -> None:
     assert action._spool._used < 2000
 
 
-def test_a_call_looks_at_few_files_and_our_thread_at_all(
+def test_a_call_reads_few_names_and_our_thread_reads_all(
     make: Make, spool: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module.Spool, "RETRY_S", 0.02)
@@ -677,7 +679,7 @@ def test_a_call_looks_at_few_files_and_our_thread_at_all(
     assert caplog.text.count("banledger: ") == 1
 
 
-def test_a_count_that_never_ends_is_given_up_and_what_is_held_written_before(
+def test_an_endless_count_is_stopped_after_held_events_are_written(
     make: Make, spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module.Spool, "RETRY_S", 0.02)
@@ -720,9 +722,7 @@ def test_a_segment_is_locked_before_the_group_may_open_it(
     assert modes == [0o600]
 
 
-def test_names_that_are_taken_beforehand_do_not_stop_it(
-    make: Make, spool: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_names_that_are_already_taken_do_not_stop_it(make: Make, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     action = make()
     monkeypatch.setattr(module.time, "time", lambda: 1763870000.0)
     for number in range(1, 50):
@@ -739,7 +739,7 @@ def action_segment(action: Any) -> str:
     return Path(os.readlink(f"/proc/self/fd/{action._spool._segment._fd}")).name
 
 
-def test_after_a_short_write_no_fragment_stands_before_the_next_line(
+def test_a_short_write_leaves_no_fragment_before_the_next_line(
     make: Make, spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     action = make()
@@ -753,7 +753,7 @@ def test_after_a_short_write_no_fragment_stands_before_the_next_line(
     assert [(line["seq"], line["fid"]) for line in read(spool)] == [(1, "192.0.2.1"), (2, "192.0.2.2")]
 
 
-def test_a_fragment_that_cannot_be_taken_back_ends_its_segment(
+def test_a_fragment_that_cannot_be_removed_ends_its_segment(
     make: Make, spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     action = make()
@@ -776,7 +776,7 @@ def test_a_fragment_that_cannot_be_taken_back_ends_its_segment(
 # The directory
 
 
-def test_a_missing_directory_holds_the_bans_until_it_is_there(
+def test_bans_are_held_until_a_missing_directory_appears(
     make: Make, spool: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module.Spool, "RETRY_S", 0.02)
@@ -796,15 +796,13 @@ def test_a_missing_directory_holds_the_bans_until_it_is_there(
     assert read(spool)[-1]["seq"] == 6
 
 
-def test_the_start_says_at_once_that_the_directory_is_missing(
-    make: Make, spool: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_start_logs_a_missing_directory(make: Make, spool: Path, caplog: pytest.LogCaptureFixture) -> None:
     spool.rmdir()
     make().start()
     assert "can't write to spool" in caplog.text
 
 
-def test_a_directory_deleted_and_made_again_is_used(make: Make, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recreated_directory_is_used(make: Make, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.Spool, "RETRY_S", 0.02)
     action = make()
     action.ban(ticket("192.0.2.1"))
@@ -882,7 +880,7 @@ def _parent_of_somebody_else(spool: Path) -> None:
         (_parent_of_somebody_else, "belongs to user 65534"),
     ],
 )
-def test_a_directory_that_others_could_bend_is_not_written_to(
+def test_a_directory_that_others_can_change_is_not_written_to(
     make: Make, spool: Path, caplog: pytest.LogCaptureFixture, spoil: Callable[[Path], None], reason: str
 ) -> None:
     action = make()
@@ -893,7 +891,7 @@ def test_a_directory_that_others_could_bend_is_not_written_to(
     assert list(spool.parent.rglob("*.jsonl")) == []
 
 
-def test_a_sticky_parent_of_root_is_fine(make: Make, spool: Path) -> None:
+def test_a_sticky_parent_of_root_is_accepted(make: Make, spool: Path) -> None:
     spool.parent.chmod(0o1777)
     make().ban(ticket())
     assert len(read(spool)) == 1
@@ -913,7 +911,7 @@ def test_no_descriptor_is_left_open(make: Make, spool: Path) -> None:
 # Limits
 
 
-def test_near_the_limit_the_matches_go_first(make: Make, spool: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_near_the_limit_lines_lose_their_matches(make: Make, spool: Path, caplog: pytest.LogCaptureFixture) -> None:
     other = spool / "1763870000000-abcdef01-1.jsonl"
     other.write_bytes(b"x" * 9500 + b"\n")
     action = make(spool_max="10000")
@@ -925,7 +923,7 @@ def test_near_the_limit_the_matches_go_first(make: Make, spool: Path, caplog: py
     assert "without their matched lines" in caplog.text
 
 
-def test_at_the_limit_bans_are_held_and_written_when_the_reader_made_room(
+def test_at_the_limit_bans_are_held_until_the_reader_makes_room(
     make: Make, spool: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module.Spool, "RETRY_S", 0.02)
@@ -941,7 +939,7 @@ def test_at_the_limit_bans_are_held_and_written_when_the_reader_made_room(
     assert [line["fid"] for line in read(spool)] == [f"192.0.2.{n}" for n in range(100)]
 
 
-def test_the_disk_is_looked_at_once_a_second_however_many_bans(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_disk_is_checked_at_most_once_a_second(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[int] = []
     fstatvfs = os.fstatvfs
 
@@ -1001,7 +999,7 @@ def test_large_events_fill_memory_by_their_size(make: Make, spool: Path) -> None
     assert action._spool._held_bytes <= 1 << 20
 
 
-def test_new_events_go_behind_what_is_held(make: Make, spool: Path) -> None:
+def test_new_events_queue_behind_held_events(make: Make, spool: Path) -> None:
     spool.rmdir()
     action = make()
     action.ban(ticket("first"))
@@ -1012,7 +1010,7 @@ def test_new_events_go_behind_what_is_held(make: Make, spool: Path) -> None:
     assert [line["fid"] for line in read(spool)] == ["first", "second"]
 
 
-def test_stop_says_what_it_could_not_write(make: Make, spool: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_stop_logs_unwritten_events(make: Make, spool: Path, caplog: pytest.LogCaptureFixture) -> None:
     spool.rmdir()
     action = make()
     action.ban(ticket())
@@ -1020,7 +1018,7 @@ def test_stop_says_what_it_could_not_write(make: Make, spool: Path, caplog: pyte
     assert "stopped with 1 unrecorded events" in caplog.text
 
 
-def test_an_event_after_stop_is_written_and_no_lock_kept(make: Make, spool: Path) -> None:
+def test_an_event_after_stop_is_written_and_keeps_no_lock(make: Make, spool: Path) -> None:
     action = make()
     action.stop()
     action.prolong(ticket())
@@ -1043,9 +1041,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(mountpoint)], check=False)
 
 
-def test_a_full_disk_is_survived_and_nothing_is_torn(
-    small_disk: Path, make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_tears_no_line(small_disk: Path, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.Spool, "RETRY_S", 0.02)
     monkeypatch.setattr(module.Spool, "LOOK_S", 1000.0)  # the limit must come from the disk itself
     spool = small_disk / "spool"
@@ -1067,7 +1063,7 @@ def test_a_full_disk_is_survived_and_nothing_is_torn(
     assert [line["seq"] for line in lines] == list(range(1, 202))
 
 
-def test_a_nearly_full_disk_is_left_alone(small_disk: Path, make: Make, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_nearly_full_disk_is_not_written_to(small_disk: Path, make: Make, caplog: pytest.LogCaptureFixture) -> None:
     spool = small_disk / "spool"
     spool.mkdir(0o770)
     (small_disk / "ballast").write_bytes(b"x" * 4096 * 63)
@@ -1200,7 +1196,7 @@ def kinds(spool: Path) -> list[str]:
     return [line["kind"] for line in read(spool)]
 
 
-def test_a_start_and_a_stop_say_who_watches_and_since_when(make: Make, spool: Path) -> None:
+def test_a_start_and_a_stop_name_the_writer_and_the_time(make: Make, spool: Path) -> None:
     jail = Jail()
     action = make(jail)
     action.start()
@@ -1218,7 +1214,7 @@ def test_a_start_and_a_stop_say_who_watches_and_since_when(make: Make, spool: Pa
     assert "left" not in stopped
 
 
-def test_a_start_says_which_process_of_which_fail2ban_watches(
+def test_a_start_names_the_process_and_its_fail2ban(
     make: Make, spool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def process(database: object, *argv: str) -> str | None:
@@ -1243,14 +1239,14 @@ def test_a_start_says_which_process_of_which_fail2ban_watches(
     assert process(one, "start") is None
 
 
-def test_an_action_that_is_taken_out_of_a_running_jail_says_that_the_jail_goes_on(make: Make, spool: Path) -> None:
+def test_an_action_removed_from_a_running_jail_writes_a_stop_with_left(make: Make, spool: Path) -> None:
     action = make()
     action.start()
     action.stop()
     assert read(spool)[-1]["left"] == 1
 
 
-def test_an_action_that_never_watched_says_nothing(make: Make, spool: Path) -> None:
+def test_an_action_that_never_started_writes_nothing(make: Make, spool: Path) -> None:
     make().stop()
     assert read(spool) == []
 
@@ -1280,7 +1276,7 @@ def added(make: Make, **options: object) -> Any:
 
 
 @pytest.mark.parametrize("began", [True, False])
-def test_an_action_added_to_a_running_jail_stays_stopped_though_its_thread_saw_that_late(
+def test_an_action_added_to_a_running_jail_stays_stopped_if_its_thread_notices_late(
     make: Make, spool: Path, by_hand: None, began: bool
 ) -> None:
     action = added(make)
@@ -1297,7 +1293,7 @@ def test_an_action_added_to_a_running_jail_stays_stopped_though_its_thread_saw_t
     assert kinds(spool).count("start") == began
 
 
-def test_a_stop_while_an_action_begins_late_comes_after_it(
+def test_a_stop_during_a_late_start_comes_after_it(
     make: Make, spool: Path, by_hand: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     action = added(make)
@@ -1316,7 +1312,7 @@ def test_a_stop_while_an_action_begins_late_comes_after_it(
     assert action._spool._stopped
 
 
-def test_threads_that_begin_a_late_action_at_once_say_one_start(
+def test_concurrent_late_starts_write_one_start(
     make: Make, spool: Path, by_hand: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     action = added(make)
@@ -1352,7 +1348,7 @@ def test_the_thread_of_an_action_that_starts_again_sleeps_between_its_rounds(
     assert kinds(spool) == ["start", "stop", "start"]
 
 
-def test_a_label_that_changes_while_it_runs_is_a_stop_and_a_start(make: Make, spool: Path) -> None:
+def test_a_changed_label_writes_a_stop_and_a_start(make: Make, spool: Path) -> None:
     action = make()
     action.start()
     action.reload(spool=str(spool), server="web1")
@@ -1364,9 +1360,7 @@ def test_a_label_that_changes_while_it_runs_is_a_stop_and_a_start(make: Make, sp
     ]
 
 
-def test_a_snapshot_lists_what_is_held_once_restored_bans_have_stopped_coming(
-    make: Make, spool: Path, hasty: None
-) -> None:
+def test_a_snapshot_follows_the_last_restored_ban(make: Make, spool: Path, hasty: None) -> None:
     jail = Jail()
     jail.actions.banManager = [Held("192.0.2.1"), Held("192.0.2.2", T0 + 0.6, -1, 1), Held('a"b\u00e9', bantime=9)]
     action = make(jail)
@@ -1386,9 +1380,7 @@ def test_a_snapshot_lists_what_is_held_once_restored_bans_have_stopped_coming(
     wait_for(lambda: kinds(spool).count("held") == 3)
 
 
-def test_a_snapshot_waits_while_tickets_wait_and_none_is_taken_of_a_jail_that_ends(
-    make: Make, spool: Path, hasty: None
-) -> None:
+def test_a_snapshot_waits_for_queued_tickets_and_skips_an_ending_jail(make: Make, spool: Path, hasty: None) -> None:
     jail: Any = Jail()
     jail.hasFailTickets = True
     action = make(jail)
@@ -1401,7 +1393,9 @@ def test_a_snapshot_waits_while_tickets_wait_and_none_is_taken_of_a_jail_that_en
     assert kinds(spool) == ["start"]
 
 
-def test_a_large_snapshot_has_parts_that_stand_alone(make: Make, spool: Path, hasty: None, monkeypatch: Any) -> None:
+def test_the_parts_of_a_large_snapshot_are_valid_by_themselves(
+    make: Make, spool: Path, hasty: None, monkeypatch: Any
+) -> None:
     monkeypatch.setattr(module.Snapshots, "PART_BYTES", 20_000)
     jail = Jail()
     names = [f"192.0.{n >> 8}.{n & 255}" for n in range(5000)] + ["x" * 3000]
@@ -1416,9 +1410,7 @@ def test_a_large_snapshot_has_parts_that_stand_alone(make: Make, spool: Path, ha
         assert {zlib.crc32(entry[0].encode()) % part["parts"] for entry in part["bans"]} <= {part["part"]}
 
 
-def test_a_snapshot_is_left_out_where_there_is_no_room_and_taken_when_there_is(
-    make: Make, spool: Path, hasty: None
-) -> None:
+def test_a_snapshot_waits_for_room(make: Make, spool: Path, hasty: None) -> None:
     action = make()
     action.start()
     for segment in spool.iterdir():
@@ -1439,7 +1431,7 @@ def clock(by_hand: None, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return clock
 
 
-def test_a_snapshot_never_takes_the_room_of_bans_and_is_tried_again(
+def test_a_snapshot_leaves_the_room_for_bans_and_is_repeated(
     make: Make, spool: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module.Snapshots, "PART_BANS", 40)
@@ -1498,7 +1490,7 @@ def kinds_of(spool: Path, action: Any) -> list[str]:
     return [json.loads(line)["kind"] for text in texts for line in text.splitlines()]
 
 
-def test_a_ban_that_became_longer_without_a_call_is_one_prolong(make: Make, spool: Path, clock: list[float]) -> None:
+def test_a_ban_prolonged_without_a_call_writes_one_prolong(make: Make, spool: Path, clock: list[float]) -> None:
     jail = Jail()
     plain, restored, prolonged = Held("192.0.2.1"), Held("192.0.2.2", T0, 3600, 1), Held("192.0.2.3")
     jail.actions.banManager = [plain, restored, prolonged]
@@ -1533,9 +1525,7 @@ def test_a_ban_that_became_longer_without_a_call_is_one_prolong(make: Make, spoo
     assert rounds() == []
 
 
-def test_a_longer_term_with_a_fraction_that_fail2ban_told_of_is_one_prolong(
-    make: Make, spool: Path, clock: list[float]
-) -> None:
+def test_a_reported_prolong_with_a_fraction_is_written_once(make: Make, spool: Path, clock: list[float]) -> None:
     jail = Jail()
     longer: Any = Held("192.0.2.1")
     jail.actions.banManager = [longer]
@@ -1551,7 +1541,7 @@ def test_a_longer_term_with_a_fraction_that_fail2ban_told_of_is_one_prolong(
     assert kinds(spool) == ["start", "held", "prolong"]
 
 
-def test_memory_of_prolongs_is_bounded_where_no_snapshot_can_be_taken(make: Make, monkeypatch: Any) -> None:
+def test_memory_of_prolongs_is_bounded_without_snapshots(make: Make, monkeypatch: Any) -> None:
     monkeypatch.setattr(module.Snapshots, "TOLD_MAX", 10)
     action = make()
     for number in range(100):
@@ -1559,7 +1549,7 @@ def test_memory_of_prolongs_is_bounded_where_no_snapshot_can_be_taken(make: Make
     assert len(action._snapshots._told) == 10
 
 
-def test_the_end_of_a_restored_ban_asks_for_no_snapshot(make: Make, spool: Path, clock: list[float]) -> None:
+def test_the_end_of_a_restored_ban_causes_no_snapshot(make: Make, spool: Path, clock: list[float]) -> None:
     jail = Jail()
     action = make(jail)
     action.start()
@@ -1573,7 +1563,7 @@ def test_the_end_of_a_restored_ban_asks_for_no_snapshot(make: Make, spool: Path,
 
 
 @pytest.mark.parametrize("broken", [object(), [Held("x", float("nan"))], [object()]])
-def test_a_list_of_bans_that_makes_no_sense_harms_nothing(
+def test_an_invalid_list_of_bans_has_no_effect(
     make: Make, spool: Path, hasty: None, broken: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     jail = Jail()
@@ -1586,7 +1576,7 @@ def test_a_list_of_bans_that_makes_no_sense_harms_nothing(
     assert len([one for one in caplog.records if "snapshot" in one.getMessage()]) == 1
 
 
-def test_a_fail2ban_without_a_list_of_bans_gets_no_snapshots_and_that_is_said(
+def test_a_fail2ban_without_a_list_of_bans_is_logged_and_gets_no_snapshots(
     make: Make, spool: Path, hasty: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     jail = Jail()
@@ -1598,7 +1588,7 @@ def test_a_fail2ban_without_a_list_of_bans_gets_no_snapshots_and_that_is_said(
     assert len(caplog.records) == 1
 
 
-def test_a_snapshot_that_failed_once_is_taken_soon(
+def test_a_failed_snapshot_is_repeated_soon(
     make: Make, spool: Path, hasty: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     jail = Jail()
@@ -1609,7 +1599,7 @@ def test_a_snapshot_that_failed_once_is_taken_soon(
     wait_for(lambda: "held" in kinds(spool))
 
 
-def test_a_ticket_that_no_line_can_tell_of_costs_only_itself(make: Make, spool: Path, hasty: None) -> None:
+def test_a_ticket_that_fits_no_line_is_left_out_of_a_snapshot(make: Make, spool: Path, hasty: None) -> None:
     jail = Jail()
     jail.actions.banManager = [Held(""), Held("192.0.2.1", 0), Held("192.0.2.2", 1e12), Held("192.0.2.3", T0, 10**30)]
     make(jail).start()
@@ -1619,7 +1609,7 @@ def test_a_ticket_that_no_line_can_tell_of_costs_only_itself(make: Make, spool: 
     assert isinstance(decode(json.dumps(line).encode()), HeldLine)
 
 
-def test_trouble_of_the_thread_that_stays_is_said_once(
+def test_a_lasting_error_of_the_thread_is_logged_once(
     make: Make, spool: Path, hasty: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     jail: Any = Jail()
@@ -1631,9 +1621,7 @@ def test_trouble_of_the_thread_that_stays_is_said_once(
     assert len(caplog.records) == 1
 
 
-def test_a_segment_that_is_old_enough_is_left_to_the_reader(
-    make: Make, spool: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_old_segment_is_closed_for_the_reader(make: Make, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.Spool, "RETRY_S", 0.01)
     monkeypatch.setattr(module.Spool, "OPEN_S", 0.3)
     action = make()
@@ -1655,7 +1643,7 @@ def free(spool: Path) -> bool:
 
 
 @pytest.mark.parametrize("step", [-3600, -30, 30, 3600, 10 * 365 * 86_400])
-def test_a_clock_that_is_set_leaves_the_lines_in_order(
+def test_setting_the_clock_keeps_lines_in_order(
     make: Make, spool: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     offset = [0]

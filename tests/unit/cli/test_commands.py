@@ -98,7 +98,7 @@ def test_answers_come_as_json_and_csv(banledger: Run, words: tuple[str, ...]) ->
     assert code == 0 and out.count("\n") > 1
 
 
-def test_bans_as_json_are_all_of_them_a_line_each(banledger: Run) -> None:
+def test_bans_as_json_lists_all_bans_one_per_line(banledger: Run) -> None:
     _, out, _ = banledger("bans", "--json")
 
     lines = [json.loads(line) for line in out.splitlines()]
@@ -108,7 +108,7 @@ def test_bans_as_json_are_all_of_them_a_line_each(banledger: Run) -> None:
     assert [line["time"] for line in lines] == sorted((line["time"] for line in lines), reverse=True)
 
 
-def test_bans_can_be_chosen_and_limited(banledger: Run) -> None:
+def test_bans_can_be_filtered_and_limited(banledger: Run) -> None:
     _, out, _ = banledger("bans", "--json", "--jail", "nginx", "--user", "root", "--since", "all")
     assert len(out.splitlines()) == 5
     _, out, _ = banledger("bans", "--json", "--country", "private")
@@ -157,7 +157,7 @@ def test_errors_are_two_lines_and_a_code(banledger: Run, words: tuple[str, ...],
 
 
 @pytest.mark.parametrize("words", [("bans",), ("top", "ip"), ("report",), ("bans", "--json"), ("top", "ip", "--csv")])
-def test_a_mistyped_jail_or_country_does_not_look_like_peace(banledger: Run, words: tuple[str, ...]) -> None:
+def test_a_mistyped_jail_or_country_causes_a_warning(banledger: Run, words: tuple[str, ...]) -> None:
     code, _, err = banledger(*words, "--jail", "sshdd", "--country", "UK")
     assert code == 0
     assert err == (
@@ -176,7 +176,7 @@ def test_a_mistyped_jail_or_country_does_not_look_like_peace(banledger: Run, wor
         ("BANLEDGER_QQQ\x1b", "there is no such setting"),
     ],
 )
-def test_a_variable_that_nothing_reads_is_named_once(
+def test_an_unknown_variable_is_named_once(
     banledger: Run, monkeypatch: pytest.MonkeyPatch, name: str, said: str
 ) -> None:
     monkeypatch.setenv(name, "x")
@@ -201,7 +201,7 @@ def test_csv_has_true_and_false_as_json_has_them(banledger: Run) -> None:
     assert [row["in_force"] for row in rows] == states and "false" in states
 
 
-def test_equals_stand_in_the_order_of_their_addresses(tmp_path: Path, banledger: Run) -> None:
+def test_ties_are_in_the_order_of_their_addresses(tmp_path: Path, banledger: Run) -> None:
     addresses = ["9.0.0.1", "10.1.0.1", "100.64.0.1", "192.0.2.2", "192.0.2.10", "2001:db8::1"]
     now = int(time.time())
     write(
@@ -287,7 +287,7 @@ def _imported(*arguments: str) -> set[str]:
     return {name.partition(".")[0] for name in done.stderr.split()}
 
 
-def test_the_version_costs_nothing() -> None:
+def test_the_version_imports_nothing_else() -> None:
     bare = subprocess.run(
         [sys.executable, "-c", "import sys; print(*sys.modules)"], capture_output=True, text=True, check=True
     ).stdout.split()

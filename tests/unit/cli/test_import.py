@@ -18,7 +18,7 @@ def test_the_help_is_complete(banledger: Run) -> None:
     assert [p.name for p in import_.params if isinstance(p, click.Option) and not p.help] == []
 
 
-def test_the_command_is_found_under_a_name_that_python_keeps_for_itself() -> None:
+def test_the_import_command_is_found_under_pythons_keyword() -> None:
     assert commands.get_command(click.Context(commands), "import") is import_
 
 
@@ -40,7 +40,7 @@ def test_errors_are_two_lines_and_a_code(
     assert first.startswith(f"error: {message}")
 
 
-def test_what_an_import_waits_for_is_said_once_also_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_import_prints_once_what_it_waits_for(capsys: pytest.CaptureFixture[str]) -> None:
     with ProgressBars() as progress:
         for _ in range(3):
             progress("bans", 1, 0)

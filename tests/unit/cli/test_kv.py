@@ -85,7 +85,7 @@ def test_a_hash_is_listed_field_by_field(make: Make) -> None:  # noqa: F811
     assert len(flat) == 2 * int(str(execute(reader, ["HLEN", "bans:meta"])))
 
 
-def test_members_are_members(make: Make) -> None:  # noqa: F811
+def test_members_are_listed(make: Make) -> None:  # noqa: F811
     reader = make(_LINES).store()
     members = execute(reader, ["SMEMBERS", "bans:ip:192.0.2.1"])
 

@@ -50,7 +50,7 @@ def write(store: Path) -> Write:
         ("UPDATE key SET kind = 'set' WHERE name GLOB '*:ban:*'", ":ban:"),
     ],
 )
-def test_rubbish_in_the_tables_is_named_stops_nothing_and_is_mended(
+def test_damaged_data_in_the_tables_is_named_and_mended_and_stops_nothing(
     banledger: Run, write: Write, tmp_path: Path, statement: str, named: str
 ) -> None:
     (tmp_path / "spool").mkdir()
@@ -66,7 +66,7 @@ def test_rubbish_in_the_tables_is_named_stops_nothing_and_is_mended(
     assert banledger("store", "check")[:2] == (0, "the ledger is whole\n")
 
 
-def test_a_command_says_in_one_line_what_it_left_out(banledger: Run, write: Write) -> None:
+def test_a_command_warns_in_one_line_about_data_left_out(banledger: Run, write: Write) -> None:
     write("UPDATE hash SET fields = '{\"x\":\"1\"}' WHERE key = (SELECT max(id) FROM key WHERE name GLOB '*:gap:*')")
     code, _, err = banledger("report")
     assert code == 0

@@ -32,12 +32,12 @@ def damage(store: Path) -> Break:
     return lose
 
 
-def test_a_whole_ledger_is_said_to_be(banledger: Run) -> None:
+def test_check_reports_a_whole_ledger(banledger: Run) -> None:
     assert banledger("store", "check")[:2] == (0, "the ledger is whole\n")
     assert json.loads(banledger("store", "check", "--json")[1]) == {"whole": True, "faults": []}
 
 
-def test_without_a_terminal_there_is_no_progress_that_cron_would_mail(banledger: Run, tmp_path: Path) -> None:
+def test_without_a_terminal_no_progress_is_printed(banledger: Run, tmp_path: Path) -> None:
     for words in (("check",), ("rebuild",), ("copy", str(tmp_path / "ledger.db"), str(tmp_path / "copy.db"))):
         code, _, err = banledger("store", *words)
         assert (code, err) == (0, "")
@@ -59,7 +59,7 @@ def test_faults_are_named_and_the_exit_code_is_9(banledger: Run, damage: Break) 
     [(("check", "--store"), "--store"), (("rebuild", "--store"), "--store"), (("copy",), "FROM")],
     ids=["check", "rebuild", "copy"],
 )
-def test_where_there_is_no_ledger_the_hint_is_to_name_one_and_not_to_start_a_recorder(
+def test_without_a_ledger_the_hint_is_to_name_one(
     banledger: Run, tmp_path: Path, words: tuple[str, ...], option: str
 ) -> None:
     to = [str(tmp_path / "copy.db")] if words == ("copy",) else []
@@ -70,7 +70,7 @@ def test_where_there_is_no_ledger_the_hint_is_to_name_one_and_not_to_start_a_rec
     assert not (tmp_path / "none.db").exists()
 
 
-def test_a_rebuild_mends_it(banledger: Run, damage: Break) -> None:
+def test_a_rebuild_repairs_faults(banledger: Run, damage: Break) -> None:
     damage()
     code, out, _ = banledger("store", "rebuild")
     assert (code, out) == (0, "rebuilt from 31 bans and 1 gap\n")
@@ -96,7 +96,7 @@ def test_a_ledger_of_an_older_layout_is_refused_and_a_rebuild_brings_it_up_to_da
     assert banledger("report")[0] == 0
 
 
-def test_a_rebuild_says_how_many_bans_had_their_user_names_mended(banledger: Run, store: Path) -> None:
+def test_a_rebuild_counts_bans_with_mended_user_names(banledger: Run, store: Path) -> None:
     stale = "['root', 'pi']"
     ledger = open_to_write(str(store), "bans", "UTC")
     ledger.record([ban("198.51.100.1", restored=1)], nowhere)
@@ -110,14 +110,14 @@ def test_a_rebuild_says_how_many_bans_had_their_user_names_mended(banledger: Run
     assert banledger("store", "check")[0] == 0
 
 
-def test_a_rebuild_is_refused_while_somebody_records(banledger: Run, store: Path) -> None:
+def test_a_rebuild_is_refused_while_a_recorder_runs(banledger: Run, store: Path) -> None:
     ledger = open_to_write(str(store), "bans", "UTC")
     code, _, err = banledger("store", "rebuild")
     ledger.close()
     assert code == 6 and "another recorder writes" in err
 
 
-def test_a_rebuild_makes_no_ledger(banledger: Run, tmp_path: Path) -> None:
+def test_a_rebuild_creates_no_ledger(banledger: Run, tmp_path: Path) -> None:
     assert banledger("store", "rebuild", "--store", str(tmp_path / "no.db"))[0] == 4
     assert not (tmp_path / "no.db").exists()
 
@@ -129,25 +129,25 @@ def test_a_copy_is_verified_and_can_be_read(banledger: Run, store: Path, tmp_pat
     assert banledger("report", "--json", "--store", target)[1] == banledger("report", "--json")[1]
 
 
-def test_copying_again_brings_what_is_new(banledger: Run, store: Path, tmp_path: Path) -> None:
+def test_copying_again_copies_new_bans(banledger: Run, store: Path, tmp_path: Path) -> None:
     target = f"sqlite://{tmp_path / 'copy.db'}"
     banledger("store", "copy", str(store), target)
     write(store, [ban("203.0.113.9")])
     assert "1 new, 0 changed, 32 the same" in banledger("store", "copy", str(store), target)[1]
 
 
-def test_a_copy_into_a_ledger_of_its_own_is_refused(banledger: Run, store: Path, tmp_path: Path) -> None:
+def test_a_copy_into_a_recorders_ledger_is_refused(banledger: Run, store: Path, tmp_path: Path) -> None:
     write(tmp_path / "other.db", [ban()])
     code, _, err = banledger("store", "copy", str(store), str(tmp_path / "other.db"))
     assert code == 4 and "a ledger of its own" in err
 
 
-def test_a_source_that_is_missing_makes_no_target(banledger: Run, tmp_path: Path) -> None:
+def test_a_missing_source_creates_no_target(banledger: Run, tmp_path: Path) -> None:
     assert banledger("store", "copy", str(tmp_path / "no.db"), str(tmp_path / "copy.db"))[0] == 4
     assert not (tmp_path / "copy.db").exists()
 
 
-def test_a_copy_may_lie_beside_its_source_under_another_prefix(banledger: Run, store: Path, tmp_path: Path) -> None:
+def test_a_copy_may_share_the_store_under_another_prefix(banledger: Run, store: Path, tmp_path: Path) -> None:
     target = str(tmp_path / "copy.db")
     assert banledger("store", "copy", str(store), target, "--to-prefix", "other")[0] == 0
     assert banledger("report", "--store", target, "--prefix", "other")[0] == 0

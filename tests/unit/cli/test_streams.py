@@ -35,7 +35,7 @@ TALKING = ("bans --jail sshdd", "report --since soon", "nope", "record --once --
 """Commands that say something on stderr."""
 
 ELSEWHERE = {
-    "demo": "tests/e2e/test_demo.py::test_a_reader_that_goes_away_leaves_no_process",
+    "demo": "tests/e2e/test_demo.py::test_a_closed_pipe_leaves_no_process",
     "import": "tests/e2e/test_import.py::test_output_that_cannot_be_written_ends_an_import",
 }
 NO_SPACE = "error: can't write the output: No space left on device"
@@ -88,7 +88,7 @@ def _talk_of(err: str) -> list[str]:
 
 
 @pytest.mark.parametrize("line", PRINTING)
-def test_a_pipe_that_closes_ends_a_command_with_141_and_no_word(terminal: Terminal, line: str) -> None:
+def test_a_closed_pipe_ends_a_command_silently_with_141(terminal: Terminal, line: str) -> None:
     code, err = terminal.run_without_reader(line, 1)
     assert (code, _talk_of(err)) == (141, [])
     code, err = terminal.run_without_reader(line, 1, PYTHONUNBUFFERED="1")
@@ -113,11 +113,11 @@ def test_a_stderr_that_cannot_be_written_changes_nothing(terminal: Terminal, lin
 
 
 @pytest.mark.parametrize("line", TALKING)
-def test_a_stderr_whose_reader_has_gone_ends_a_command_with_141(terminal: Terminal, line: str) -> None:
+def test_a_closed_stderr_pipe_ends_a_command_with_141(terminal: Terminal, line: str) -> None:
     assert terminal.run_without_reader(line, 2) == (141, "")
 
 
-def test_an_error_keeps_its_code_where_it_cannot_be_said(terminal: Terminal) -> None:
+def test_an_error_keeps_its_code_if_it_cannot_be_printed(terminal: Terminal) -> None:
     for redirection in ("2>&-", "2>/dev/full", ">&- 2>&-"):
         assert terminal.run("report --since soon", redirection) == (2, "", "")
 
@@ -136,7 +136,7 @@ def test_what_was_printed_comes_before_the_error(terminal: Terminal, store: Path
     assert said[0].startswith("bans:")
 
 
-def test_no_file_of_ours_gets_a_standard_descriptor(terminal: Terminal, store: Path) -> None:
+def test_no_opened_file_gets_a_standard_descriptor(terminal: Terminal, store: Path) -> None:
     before = store.read_bytes()
 
     assert terminal.run("report", "<&- >&- 2>&-")[0] == 11
@@ -182,7 +182,7 @@ def broken() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("data", [True, False])
-def test_a_stream_fails_once_and_then_swallows(broken: int, data: bool) -> None:
+def test_a_stream_fails_once_and_then_drops_output(broken: int, data: bool) -> None:
     stream = _Guarded(broken, data=data)
 
     with pytest.raises(ReaderGone) as raised:

@@ -62,7 +62,7 @@ def know(store: Path, cell: str | None = "115.209.121.0/24", asked: float | None
     ledger.close()
 
 
-def test_what_the_ledger_knows_is_shown_with_source_age_and_proof(
+def test_a_known_network_is_shown_with_source_age_and_proof(
     banledger: Run, registries: Registries, store: Path
 ) -> None:
     know(store)
@@ -84,7 +84,7 @@ def test_json_and_the_whole_answer_are_plain_ascii(banledger: Run, registries: R
     assert json.loads(out) == json.loads(NETWORK.raw) and "\x1b" not in out
 
 
-def test_what_is_not_known_is_asked_and_kept_for_the_ledger_by_the_spool(
+def test_an_unknown_address_is_looked_up_and_written_to_the_spool(
     banledger: Run, registries: Registries, store: Path
 ) -> None:
     code, out, err = banledger("whois", "::ffff:" + ADDRESS)
@@ -97,7 +97,7 @@ def test_what_is_not_known_is_asked_and_kept_for_the_ledger_by_the_spool(
     assert registries.asked == [ADDRESS]
 
 
-def test_an_address_elsewhere_in_a_known_network_is_asked_about(
+def test_an_address_elsewhere_in_a_known_network_is_looked_up(
     banledger: Run, registries: Registries, store: Path
 ) -> None:
     know(store, None)
@@ -106,15 +106,13 @@ def test_an_address_elsewhere_in_a_known_network_is_asked_about(
     assert code == 0 and "this part of the network was not looked up" in out and registries.asked == [ADDRESS]
 
 
-def test_an_address_near_one_that_was_asked_about_inherits_its_network(
-    banledger: Run, registries: Registries, store: Path
-) -> None:
+def test_an_address_near_a_proven_one_inherits_its_network(banledger: Run, registries: Registries, store: Path) -> None:
     know(store)
     code, out, _ = banledger("whois", "115.209.125.1")
     assert code == 0 and "inherited for 115.209.125.0/24" in out and registries.asked == []
 
 
-def test_refresh_asks_again_and_says_why_it_could_not(banledger: Run, registries: Registries, store: Path) -> None:
+def test_refresh_looks_up_again_and_reports_a_failure(banledger: Run, registries: Registries, store: Path) -> None:
     know(store)
     assert "0s ago, proven" in banledger("whois", ADDRESS, "--refresh")[1]
     for outcome, said in (
@@ -128,7 +126,7 @@ def test_refresh_asks_again_and_says_why_it_could_not(banledger: Run, registries
 
 
 @pytest.mark.parametrize(("network", "least"), [("0.0.0.0/0", 8), ("::/0", 16), ("8.0.0.0/7", 8), ("2400::/12", 16)])
-def test_a_network_that_is_too_large_for_a_registry_is_refused_with_what_to_ask(
+def test_a_network_too_large_for_a_registry_is_refused_with_a_hint(
     banledger: Run, registries: Registries, network: str, least: int
 ) -> None:
     code, out, err = banledger("whois", network)
@@ -140,12 +138,12 @@ def test_a_network_that_is_too_large_for_a_registry_is_refused_with_what_to_ask(
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "192.0.2.1", "fe80::1", "127.0.0.1", "224.0.0.1", "nonsense"])
-def test_private_addresses_are_never_asked_about(banledger: Run, registries: Registries, address: str) -> None:
+def test_private_addresses_are_never_looked_up(banledger: Run, registries: Registries, address: str) -> None:
     code, _, err = banledger("whois", address)
     assert code == 2 and err.startswith("error: ") and registries.asked == []
 
 
-def test_the_kind_of_a_special_address_is_said_and_what_it_carries_inside(
+def test_the_kind_of_a_special_address_and_its_embedded_address_are_shown(
     banledger: Run, registries: Registries
 ) -> None:
     assert banledger("whois", "fe80::1")[2] == (
@@ -157,7 +155,7 @@ def test_the_kind_of_a_special_address_is_said_and_what_it_carries_inside(
     assert registries.asked == []
 
 
-def test_nobody_is_asked_if_the_settings_say_so(
+def test_no_registry_is_asked_if_whois_is_disabled(
     banledger: Run, registries: Registries, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BANLEDGER_WHOIS_ENABLED", "false")
@@ -167,14 +165,14 @@ def test_nobody_is_asked_if_the_settings_say_so(
     assert banledger("whois", ADDRESS)[0] == 0
 
 
-def test_without_a_ledger_or_a_spool_the_answer_is_shown_all_the_same(
+def test_the_answer_is_shown_without_a_ledger_or_a_spool(
     banledger: Run, registries: Registries, tmp_path: Path
 ) -> None:
     code, out, err = banledger("whois", ADDRESS, "--store", str(tmp_path / "no.db"), "--spool", str(tmp_path / "no"))
     assert (code, err) == (0, "asking about 115.209.121.31 ...\n") and "EXAMPLE-NET" in out
 
 
-def test_who_is_a_stranger_to_the_spool_leaves_nothing_there(
+def test_a_user_without_rights_writes_nothing_to_the_spool(
     banledger: Run, registries: Registries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 4244)
@@ -182,7 +180,7 @@ def test_who_is_a_stranger_to_the_spool_leaves_nothing_there(
     assert code == 0 and "EXAMPLE-NET" in out and list((tmp_path / "spool").iterdir()) == []
 
 
-def test_a_registry_that_wants_to_be_left_alone_is(banledger: Run, registries: Registries, store: Path) -> None:
+def test_a_paused_registry_is_not_asked(banledger: Run, registries: Registries, store: Path) -> None:
     ledger = open_to_write(str(store), "bans", "UTC")
     ledger.networks.pause("apnic", Pause(time.time() + 60))
     ledger.close()
@@ -191,9 +189,7 @@ def test_a_registry_that_wants_to_be_left_alone_is(banledger: Run, registries: R
 
 
 @pytest.mark.parametrize("years", [10, -10])
-def test_what_a_clock_left_that_was_years_off_is_not_believed(
-    banledger: Run, registries: Registries, store: Path, years: int
-) -> None:
+def test_a_pause_from_a_wrong_clock_is_ignored(banledger: Run, registries: Registries, store: Path, years: int) -> None:
     wrong = time.time() + years * 365 * 86_400
     ledger = open_to_write(str(store), "bans", "UTC")
     ledger.networks.pause("apnic", Pause(wrong + 60, 60.0))
@@ -204,7 +200,7 @@ def test_what_a_clock_left_that_was_years_off_is_not_believed(
     assert code == 0 and "EXAMPLE-NET" in out and registries.asked
 
 
-def test_that_no_registry_knows_is_remembered(banledger: Run, registries: Registries, store: Path) -> None:
+def test_an_answer_without_network_is_remembered(banledger: Run, registries: Registries, store: Path) -> None:
     ledger = open_to_write(str(store), "bans", "UTC")
     nothing = Cell(cidr="115.209.121.0/24", asked=time.time(), result=Outcome.NONE, until=time.time() + 60)
     ledger.networks.put([], [nothing], time.time())
@@ -214,14 +210,14 @@ def test_that_no_registry_knows_is_remembered(banledger: Run, registries: Regist
 
 
 @pytest.mark.parametrize("raw", [b'{"name": "\xe9"}', b"no JSON \x1b[31m", b"[" * 5000])
-def test_a_whole_answer_that_is_no_json_is_shown_as_text(banledger: Run, registries: Registries, raw: bytes) -> None:
+def test_a_raw_answer_that_is_not_json_is_shown_as_text(banledger: Run, registries: Registries, raw: bytes) -> None:
     assert registries.answer.network is not None
     registries.answer = replace(registries.answer, network=replace(registries.answer.network, raw=raw))
     code, out, _ = banledger("whois", ADDRESS, "--raw")
     assert code == 0 and out.isascii() and "\x1b" not in out
 
 
-def test_show_tells_whose_the_network_is(banledger: Run, registries: Registries, store: Path) -> None:
+def test_show_prints_the_networks_owner(banledger: Run, registries: Registries, store: Path) -> None:
     know(store)
     code, out, _ = banledger("show", ADDRESS)
     assert code == 0 and "EXAMPLE-NET" in out and "abuse@example.org" in out and "\x1b" not in out

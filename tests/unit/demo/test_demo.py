@@ -75,13 +75,13 @@ def test_a_log_over_a_new_year_is_moved() -> None:
 
 
 @pytest.mark.parametrize(("year", "before"), [(2028, b"Feb 29"), (2027, b"Feb 28")])
-def test_a_leap_day_is_there_where_there_is_one(year: int, before: bytes) -> None:
+def test_leap_days_are_handled(year: int, before: bytes) -> None:
     log = moved(b"Apr 10 08:00:00 a\nApr 11 08:00:00 b\n", 2017, datetime(year, 3, 1, 8))
 
     assert log.text == before + b" 08:00:00 a\nMar  1 08:00:00 b\n"
 
 
-def test_what_is_no_stamp_stays() -> None:
+def test_text_that_is_not_a_stamp_is_unchanged() -> None:
     text = b"\xff\xfe\n Mar 27 13:06:56\nMar 27 13:06:56 Mar 27 13:06:56\n"
 
     log = moved(text, 2017, datetime(2026, 11, 23, 14))
@@ -107,7 +107,7 @@ def ignored(_: Path) -> None:
     pass
 
 
-def test_a_new_directory_is_made_and_what_is_put_there_stays(tmp_path: Path) -> None:
+def test_a_new_directory_is_created_and_its_files_stay(tmp_path: Path) -> None:
     with place.claimed(tmp_path / "a" / "b", never, ignored) as home:
         (home / place.LEDGER).touch()
 
@@ -115,7 +115,7 @@ def test_a_new_directory_is_made_and_what_is_put_there_stays(tmp_path: Path) -> 
     assert {path.name for path in home.iterdir()} == {place.MARK, place.LEDGER}
 
 
-def test_the_next_demo_clears_what_demos_make_and_nothing_else(tmp_path: Path) -> None:
+def test_the_next_demo_clears_only_files_of_demos(tmp_path: Path) -> None:
     with place.claimed(tmp_path, never, ignored) as home:
         for name in (place.LEDGER, f"{place.LEDGER}-wal", "notes.txt"):
             (home / name).touch()
@@ -124,7 +124,7 @@ def test_the_next_demo_clears_what_demos_make_and_nothing_else(tmp_path: Path) -
         assert {path.name for path in tmp_path.iterdir()} == {place.MARK, "notes.txt"}
 
 
-def test_a_directory_that_holds_something_else_is_refused_untouched(tmp_path: Path) -> None:
+def test_a_directory_with_other_files_is_refused_and_not_changed(tmp_path: Path) -> None:
     (tmp_path / place.LEDGER).write_text("precious")
 
     with pytest.raises(BanledgerError, match="holds files that no demo made"), place.claimed(tmp_path, never, ignored):
@@ -169,7 +169,7 @@ def test_a_second_demo_waits_for_the_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_waits_until_all_is_in_order(number: signal.Signals) -> None:
+def test_a_signal_waits_for_the_clean_up(number: signal.Signals) -> None:
     steps: list[str] = []
     heard = signal.signal(number, lambda *_: steps.append("delivered"))
     try:
@@ -186,7 +186,7 @@ def test_a_signal_waits_until_all_is_in_order(number: signal.Signals) -> None:
     assert steps == ["not cut off", "in order", "delivered"]
 
 
-def test_a_pause_is_a_pause_where_no_signal_comes() -> None:
+def test_a_pause_without_signal_lasts_its_time() -> None:
     before = time.monotonic()
     with postponed() as pause:
         pause(0.01)
@@ -204,7 +204,7 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
         signal.signal(signal.SIGHUP, heard)
 
 
-def test_the_handlers_are_as_before_afterwards() -> None:
+def test_the_handlers_are_restored() -> None:
     before = signal.getsignal(signal.SIGINT)
     with postponed():
         assert signal.getsignal(signal.SIGINT) is not before

@@ -24,12 +24,12 @@ from banledger.geo.country_names import code_of
         ("Congo, The Democratic Republic of the", "CD"),
     ],
 )
-def test_a_name_is_understood_however_it_is_written(name: str, code: str) -> None:
+def test_a_country_name_is_found_in_any_spelling(name: str, code: str) -> None:
     assert code_of(name) == code
 
 
 @pytest.mark.parametrize("name", ["", " ", "Springfield", "EU", "日本", "the", "x" * 100_000])
-def test_other_text_is_no_country(name: str) -> None:
+def test_other_text_is_not_a_country(name: str) -> None:
     assert code_of(name) is None
 
 

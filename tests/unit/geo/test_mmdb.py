@@ -121,7 +121,7 @@ def test_every_known_layout_is_read(path: Path, files: Files, kind: str) -> None
     assert files.locate("9.9.9.9") == files.locate("2620:fe::fe") == NOTHING
 
 
-def test_where_only_the_registration_is_known_there_is_no_country() -> None:
+def test_a_record_with_only_the_registered_country_has_no_country() -> None:
     assert read({"registered_country": {"iso_code": "AU"}}, "x") == NOTHING
 
 
@@ -135,14 +135,14 @@ WRONG = [None, True, 1, 1.5, "", "usa", "\x1b[", b"US", [], ["US"], {}, {"iso_co
 
 
 @pytest.mark.parametrize("value", WRONG)
-def test_what_is_of_the_wrong_kind_in_a_record_is_unknown(value: object) -> None:
+def test_values_of_a_wrong_type_are_unknown(value: object) -> None:
     assert read(value, "x") == NOTHING
     for key in ("country", "country_code"):
         assert read({key: value}, "x") == NOTHING
     assert read({"autonomous_system_number": 0 if value == 1 else value}, "x") == NOTHING
 
 
-def test_wrong_kinds_in_a_real_file_are_unknown_and_no_reason_to_leave_it_out(path: Path, files: Files) -> None:
+def test_values_of_a_wrong_type_do_not_disable_a_real_file(path: Path, files: Files) -> None:
     write(path, {"8.8.8.0/24": {"country": 7, "asn": [1]}, "9.9.9.0/24": "US", "1.1.1.0/24": country("AU")})
     assert files.locate("8.8.8.8") == files.locate("9.9.9.9") == NOTHING
     assert files.locate("1.1.1.1").country == "AU"
@@ -167,7 +167,7 @@ junk = st.recursive(
 
 
 @given(junk)
-def test_whatever_a_record_holds_what_is_read_is_of_the_right_kind(record: object) -> None:
+def test_values_of_any_record_have_the_right_type(record: object) -> None:
     located = read(record, "x")
     assert located.country is None or (len(located.country) == 2 and located.country.isupper())
     assert located.asn is None or 0 < located.asn < 2**32
@@ -193,7 +193,7 @@ def test_the_name_of_a_database_is_a_short_token(kind: object, name: str) -> Non
 # Several files, networks
 
 
-def test_the_first_file_that_knows_a_thing_says_it(tmp_path: Path, clock: Clock) -> None:
+def test_the_first_file_with_a_value_gives_it(tmp_path: Path, clock: Clock) -> None:
     asn = {"autonomous_system_number": 15169, "autonomous_system_organization": "GOOGLE"}
     paths = [
         write(tmp_path / "asn.mmdb", {"8.8.8.0/24": asn}, "GeoLite2-ASN"),
@@ -208,16 +208,16 @@ def test_the_first_file_that_knows_a_thing_says_it(tmp_path: Path, clock: Clock)
     files.close()
 
 
-def test_without_files_nothing_is_known(clock: Clock) -> None:
+def test_without_files_everything_is_unknown(clock: Clock) -> None:
     assert Files([], clock).locate("8.8.8.8") == NOTHING
 
 
-def test_a_name_is_not_given_to_another_number() -> None:
+def test_a_name_is_not_combined_with_another_number() -> None:
     assert merged(MmdbPlace(asn=1), MmdbPlace(asn=2, org="Two")) == MmdbPlace(asn=1)
     assert merged(MmdbPlace(asn=2), MmdbPlace(asn=2, org="Two")) == MmdbPlace(asn=2, org="Two")
 
 
-def test_a_network_has_what_its_ends_agree_in(path: Path, files: Files) -> None:
+def test_a_network_has_the_common_values_of_its_ends(path: Path, files: Files) -> None:
     same = {"asn": "AS15169", "as_name": "Google"}
     write(path, {"8.8.8.0/25": {"country_code": "US", **same}, "8.8.8.128/25": {"country_code": "CA", **same}}, "K")
     assert files.locate("8.8.8.0/25") == MmdbPlace("US", 15169, "Google", "K")
@@ -225,20 +225,20 @@ def test_a_network_has_what_its_ends_agree_in(path: Path, files: Files) -> None:
     assert files.locate("8.8.0.0/16") == NOTHING
 
 
-def test_an_ipv6_network_is_located_likewise(path: Path, files: Files) -> None:
+def test_an_ipv6_network_has_the_common_values_of_its_ends(path: Path, files: Files) -> None:
     write(path, {"2001:4860::/32": country("US"), "2001:4861::/32": country("CA")}, "K")
     assert files.locate("2001:4860::/32").country == "US"
     assert files.locate("2001:4860::/31") == NOTHING
 
 
-def test_what_two_places_do_not_agree_in_is_unknown() -> None:
+def test_differing_values_of_two_places_are_unknown() -> None:
     assert agreed(MmdbPlace("US", 1, "A", "x"), MmdbPlace("US", 2, "A", "y")) == MmdbPlace("US", None, "A", "x")
 
 
 @pytest.mark.parametrize(
     "text", ["", "example.org", "8.8.8", "8.8.8.8/33", "8.8.8.8/x", "8.8.8.8/-1", "::/129", "\0", "é"]
 )
-def test_what_is_no_address_is_nowhere(path: Path, files: Files, text: str) -> None:
+def test_an_invalid_address_has_no_place(path: Path, files: Files, text: str) -> None:
     write(path, {"8.8.8.0/24": country("US")})
     assert files.locate(text) == NOTHING
 
@@ -256,7 +256,7 @@ def test_a_file_that_was_replaced_is_opened_again_after_two_seconds(path: Path, 
     assert files.locate("8.8.8.8").country == "CA"
 
 
-def test_a_missing_file_is_left_out_with_one_warning_until_it_comes(
+def test_a_missing_file_is_ignored_with_one_warning_until_it_appears(
     path: Path, files: Files, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "banledger")
@@ -304,7 +304,7 @@ def good_bytes(path: Path) -> bytes:
         lambda good: b"\xab\xcd\xefMaxMind.com" + b"\xe1" * 5000,
     ],
 )
-def test_a_broken_file_is_left_out_with_one_warning_until_it_is_mended(
+def test_a_broken_file_is_ignored_with_one_warning_until_it_is_replaced(
     path: Path, files: Files, clock: Clock, caplog: pytest.LogCaptureFixture, spoil: Any
 ) -> None:
     good = good_bytes(path)
@@ -319,14 +319,14 @@ def test_a_broken_file_is_left_out_with_one_warning_until_it_is_mended(
     assert len(warnings(caplog)) == 1
 
 
-def test_a_broken_file_leaves_the_others_alone(path: Path, tmp_path: Path, clock: Clock) -> None:
+def test_a_broken_file_does_not_affect_others(path: Path, tmp_path: Path, clock: Clock) -> None:
     path.write_bytes(b"no")
     files = Files([path, write(tmp_path / "b.mmdb", {"8.8.8.0/24": country("US")})], clock)
     assert files.locate("8.8.8.8").country == "US"
     files.close()
 
 
-def test_a_broken_record_leaves_the_file_out_until_it_changes(
+def test_a_broken_record_disables_the_file_until_it_changes(
     path: Path, files: Files, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     good = good_bytes(path)
@@ -340,7 +340,7 @@ def test_a_broken_record_leaves_the_file_out_until_it_changes(
     assert files.locate("8.8.8.8").country == "US"
 
 
-def test_every_way_to_cut_or_spoil_a_file_is_survived(path: Path, reading: None) -> None:
+def test_truncated_and_corrupted_files_cause_no_error(path: Path, reading: None) -> None:
     good = write(path, {"8.8.8.0/24": LAYOUTS["GeoIP2-City"][0], "2001:4860::/32": country("US")}).read_bytes()
     for at in range(0, len(good), 7):
         for bad in (
@@ -355,7 +355,7 @@ def test_every_way_to_cut_or_spoil_a_file_is_survived(path: Path, reading: None)
             files.close()
 
 
-def test_a_file_cut_short_under_our_hands_does_not_kill_us(path: Path, reading: None) -> None:
+def test_a_file_truncated_while_open_does_not_kill_the_process(path: Path, reading: None) -> None:
     """Reading a mapped file there would be a SIGBUS: so it is tried in a process of its own."""
     records = {f"8.{byte}.{other}.0/24": country("US") for byte in range(64) for other in range(64)}
     write(path, records)
@@ -375,7 +375,7 @@ def test_a_file_cut_short_under_our_hands_does_not_kill_us(path: Path, reading: 
     assert done.returncode == 0, done.stderr
 
 
-def test_what_is_no_file_is_left_out_and_never_waited_for(path: Path, files: Files, clock: Clock) -> None:
+def test_a_path_that_is_not_a_file_is_ignored_without_waiting(path: Path, files: Files, clock: Clock) -> None:
     os.mkfifo(path)
     assert files.locate("8.8.8.8") == NOTHING
     path.unlink()
@@ -384,7 +384,7 @@ def test_what_is_no_file_is_left_out_and_never_waited_for(path: Path, files: Fil
     assert files.locate("8.8.8.8") == NOTHING
 
 
-def test_a_file_that_could_not_be_opened_for_a_while_is_tried_again(
+def test_a_file_that_cannot_be_opened_is_tried_again(
     path: Path, files: Files, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import maxminddb

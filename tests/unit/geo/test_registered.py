@@ -68,7 +68,7 @@ def test_a_public_network_inside_one_country_has_it() -> None:
 
 
 @pytest.mark.parametrize("network", ["1.0.0.0/8", "0.0.0.0/0", "::/0", "2001::/16", "8.0.0.0/5"])
-def test_a_network_across_a_border_is_unknown(network: str) -> None:
+def test_a_network_in_several_countries_is_unknown(network: str) -> None:
     place = locate(network)
     assert (place.scope, place.country) == ("public", UNKNOWN)
 
@@ -83,7 +83,7 @@ def test_a_public_address_that_no_registry_data_names_is_unknown(address: str) -
     assert locate(address) == Place("public", UNKNOWN, SOURCE)
 
 
-def test_what_has_no_address_is_nowhere() -> None:
+def test_a_ban_without_address_has_no_place() -> None:
     assert locate(None) == NOWHERE == Place("none")
 
 
@@ -98,7 +98,7 @@ def test_every_address_has_a_place_and_only_public_ones_a_country(address: objec
 
 
 @given(st.ip_addresses())
-def test_what_is_not_routed_has_no_country_whatever_the_data_say(
+def test_a_special_address_has_no_country_in_any_data(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
     canonical = canonical_address(str(address))
@@ -106,7 +106,7 @@ def test_what_is_not_routed_has_no_country_whatever_the_data_say(
         assert locate(canonical).country in (None, UNKNOWN)
 
 
-def test_without_iptocc_countries_are_unknown_private_addresses_are_known_and_the_log_says_so_once(
+def test_without_iptocc_countries_are_unknown_and_one_warning_is_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "iptocc", None)

@@ -59,7 +59,7 @@ def imported(contents: dict[str, object]) -> tuple[list[dict[str, Any]], Summary
     return lines, summary
 
 
-def test_a_hash_is_a_line_and_the_sets_are_none() -> None:
+def test_hashes_become_lines_and_sets_are_skipped() -> None:
     lines, summary = imported(
         {
             "f2b:0123456789": BAN,
@@ -85,7 +85,7 @@ def test_a_hash_is_a_line_and_the_sets_are_none() -> None:
     assert (summary.found, summary.written, summary.without_country) == (1, 1, 0)
 
 
-def test_many_pages_are_read_to_the_end() -> None:
+def test_all_pages_are_read() -> None:
     lines, summary = imported({f"f2b:{n:010d}": BAN | {b"timestamp": str(T0 + n).encode()} for n in range(100)})
     assert len({line["time"] for line in lines}) == summary.written == 100
 
@@ -113,7 +113,7 @@ def test_many_pages_are_read_to_the_end() -> None:
         ({b"timestamp": b"1e300"}, "its timestamp is more than a year ahead"),
     ],
 )
-def test_what_makes_no_sense_is_skipped_and_counted(fields: dict[bytes, bytes], reason: str) -> None:
+def test_invalid_bans_are_skipped_and_counted(fields: dict[bytes, bytes], reason: str) -> None:
     lines, summary = imported({"f2b:0123456789": BAN | fields, "f2b:abcdefghij": BAN})
     assert (len(lines), summary.found, dict(summary.skipped)) == (1, 2, {reason: 1})
 
@@ -122,7 +122,7 @@ def test_what_makes_no_sense_is_skipped_and_counted(fields: dict[bytes, bytes], 
     "country",
     [b"", b"XX", b"EU", b"AP", b"ZZ", b"UK", b"A1", b"XK", b"C", b"C" * 1000, b"CHN", b"4D", b"\xc3\xa9e", b"A:"],
 )
-def test_what_is_no_country_is_left_out(country: bytes) -> None:
+def test_an_invalid_country_is_left_out(country: bytes) -> None:
     lines, summary = imported({"f2b:0123456789": BAN | {b"country": country}})
     assert "country" not in lines[0]
     assert summary.without_country == 1
@@ -134,7 +134,7 @@ def test_a_hash_without_a_field_is_skipped(missing: bytes) -> None:
     assert (lines, sum(summary.skipped.values())) == ([], 1)
 
 
-def test_keys_of_the_wrong_type_are_counted_by_kind_and_the_rest_goes_on() -> None:
+def test_keys_of_a_wrong_type_are_counted_by_type_and_do_not_stop_the_import() -> None:
     lines, summary = imported(
         {"f2b:0000000000": [b"x"], "f2b:0000000001": b"x", "f2b:0000000002": (b"x",), "f2b:0123456789": BAN}
     )
@@ -142,7 +142,7 @@ def test_keys_of_the_wrong_type_are_counted_by_kind_and_the_rest_goes_on() -> No
     assert summary.skipped == {"its key holds a list": 1, "its key holds a string": 1, "its key holds another type": 1}
 
 
-def test_kinds_of_trouble_are_few_whatever_the_source_holds() -> None:
+def test_the_number_of_reasons_is_bounded() -> None:
     source = FakeStore({f"cidr:{n}": b"\x80\x02cos\nsystem%d\n." % n for n in range(500)})
     summary = Summary()
     import_networks(source, "web1", lambda _: None, summary, silent, NOW)
@@ -154,7 +154,7 @@ _bytes = st.binary(max_size=12) | st.sampled_from([b"sshd", b"192.0.2.1", b"::1"
 
 
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(BAN, _bytes)))
-def test_any_hash_is_refused_or_a_line_that_can_be_read(fields: dict[bytes, bytes]) -> None:
+def test_any_hash_is_refused_or_becomes_a_valid_line(fields: dict[bytes, bytes]) -> None:
     try:
         line = ban_line(fields, "web1", NOW)
     except ValueError:
@@ -170,13 +170,13 @@ _values = st.dictionaries(
 
 
 @given(st.dictionaries(st.from_regex("f2b:[0-9a-z]{10}", fullmatch=True), _values, max_size=8))
-def test_whatever_keys_hold_each_is_imported_or_counted(contents: dict[str, object]) -> None:
+def test_every_key_is_imported_or_counted(contents: dict[str, object]) -> None:
     lines, summary = imported(contents)
     sets = sum(isinstance(value, set) for value in contents.values())
     assert len(lines) + sum(summary.skipped.values()) == len(contents) - sets
 
 
-def test_networks_are_read_and_what_is_hostile_is_refused_by_name() -> None:
+def test_networks_are_imported_and_hostile_ones_are_refused_with_a_reason() -> None:
     class Hostile:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return os.system, ("false",)

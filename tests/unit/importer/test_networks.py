@@ -26,7 +26,7 @@ FOUND: dict[str, Any] = {
 }
 
 
-def test_a_dictionary_is_one_record() -> None:
+def test_a_dictionary_becomes_one_record() -> None:
     network = network_of("192.0.2.0/24", FOUND, NOW)
     assert replace(network, raw=b"") == Network(
         cidrs=("192.0.2.0/24",), source="import", registry="ripe", fetched=1_795_400_000, name="EXAMPLE-NET",
@@ -35,7 +35,7 @@ def test_a_dictionary_is_one_record() -> None:
     assert json.loads(network.raw) == FOUND
 
 
-def test_the_mailbox_for_complaints_is_that_of_who_has_the_role() -> None:
+def test_the_abuse_mailbox_is_of_the_entity_with_the_role() -> None:
     objects = {
         "A": {"roles": ["registrant"], "contact": {"email": [{"value": "no@example.org"}]}},
         "B": {"roles": ["abuse"], "contact": {"email": [{"type": None, "value": "abuse@example.org"}]}},
@@ -49,7 +49,7 @@ def test_the_country_of_the_number_stands_in_for_the_networks() -> None:
 
 
 @pytest.mark.parametrize("asn", ["NA", "", None, 7, "0", "4294967296", "9" * 5000, "\u0667"])
-def test_what_is_no_number_of_a_system_is_none(asn: object) -> None:
+def test_an_invalid_as_number_is_none(asn: object) -> None:
     assert network_of("192.0.2.0/24", FOUND | {"asn": asn}, NOW).asn is None
 
 
@@ -77,12 +77,12 @@ def test_of_several_numbers_the_first_counts() -> None:
         ("1" * 100_000, FOUND, "is not a network"),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_the_reason(cidr: str, found: object, said: str) -> None:
+def test_invalid_networks_are_refused_with_the_reason(cidr: str, found: object, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         network_of(cidr, found, NOW)
 
 
-def test_fields_of_any_kind_do_no_harm() -> None:
+def test_fields_of_any_type_are_accepted() -> None:
     odd = {name: [{"x": 1}] for name in FOUND} | {"updated": FOUND["updated"]}
     assert replace(network_of("192.0.2.0/24", odd, NOW), raw=b"") == Network(
         cidrs=("192.0.2.0/24",), source="import", registry="", fetched=1_795_400_000
@@ -108,14 +108,14 @@ def test_a_record_is_filed_under_the_network_that_it_names(
     assert network_of(key, found, NOW).cidrs == cidrs
 
 
-def test_of_many_cidrs_the_one_that_was_asked_about_is_kept() -> None:
+def test_the_looked_up_cidr_is_kept_among_many() -> None:
     listed = ", ".join(f"192.{n}.2.0/24" for n in range(0, 200, 2))
     cidrs = network_of("192.198.2.0/24", FOUND | {"network": {"cidr": listed}, "query": "192.198.2.1"}, NOW).cidrs
     assert len(cidrs) == 64 and "192.198.2.0/24" in cidrs
 
 
 @pytest.mark.parametrize("code", ["EU", "AP", "ZZ", "XX", "A1", "UK", "AN", "XK", "E\u0308U", "D", ""])
-def test_what_is_no_country_of_iso_3166_is_none(code: str) -> None:
+def test_a_code_outside_iso_3166_is_none(code: str) -> None:
     found = FOUND | {"network": {"country": code}, "asn_country_code": code}
     assert network_of("192.0.2.0/24", found, NOW).country is None
 
@@ -132,7 +132,7 @@ def test_a_large_answer_is_never_written_as_json_beyond_the_limit() -> None:
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf"), {1, 2}, b"x"])
-def test_a_whole_answer_that_is_no_json_is_left_out(odd: object) -> None:
+def test_a_raw_answer_that_is_not_json_is_left_out(odd: object) -> None:
     assert network_of("192.0.2.0/24", FOUND | {"raw": odd}, NOW).raw == b""
 
 
@@ -154,9 +154,7 @@ _dates = st.sampled_from([FOUND["updated"], "9999-12-31T23:59:59Z", "0001-01-01T
         optional=dict.fromkeys([*(FOUND.keys() - {"updated", "network"}), "objects", "query", "raw"], _plain | _cidr),
     ),
 )
-def test_any_answer_is_refused_for_a_known_reason_or_a_line_that_the_recorder_takes(
-    key: str, found: dict[str, Any]
-) -> None:
+def test_any_answer_is_refused_with_a_known_reason_or_becomes_a_valid_line(key: str, found: dict[str, Any]) -> None:
     try:
         network = network_of(key, found, NOW)
     except ValueError as error:

@@ -26,7 +26,7 @@ _plain = st.recursive(
 
 
 @given(_plain, st.integers(2, pickle.HIGHEST_PROTOCOL))
-def test_plain_data_comes_out_as_it_went_in(value: object, protocol: int) -> None:
+def test_plain_data_is_read_unchanged(value: object, protocol: int) -> None:
     try:
         data = pickle.dumps(value, protocol)
         value = pickle.loads(data)
@@ -36,12 +36,12 @@ def test_plain_data_comes_out_as_it_went_in(value: object, protocol: int) -> Non
 
 
 @given(st.binary(max_size=300))
-def test_garbage_is_refused_and_nothing_else(data: bytes) -> None:
+def test_garbage_raises_only_not_plain(data: bytes) -> None:
     _no_harm(data)
 
 
 @given(_plain, st.data())
-def test_a_damaged_pickle_is_refused_or_read_and_nothing_else(value: object, data: st.DataObject) -> None:
+def test_a_damaged_pickle_is_read_or_raises_not_plain(value: object, data: st.DataObject) -> None:
     whole = bytearray(pickle.dumps(value, 4))
     for _ in range(data.draw(st.integers(1, 3))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
@@ -52,7 +52,7 @@ _codes = st.sampled_from([opcode.code.encode("latin-1") for opcode in pickletool
 
 
 @given(st.lists(_codes | st.binary(max_size=4), max_size=40).map(b"".join))
-def test_opcodes_in_any_order_are_refused_or_read_and_nothing_else(data: bytes) -> None:
+def test_opcodes_in_any_order_are_read_or_raise_not_plain(data: bytes) -> None:
     _no_harm(data)
 
 
@@ -99,7 +99,7 @@ def test_no_call_is_ever_made(tmp_path: Path, function: object, protocol: int) -
         (b"\xff.", "opcode 0xff"),
     ],
 )
-def test_what_is_asked_for_is_said(data: bytes, asked: str) -> None:
+def test_the_error_names_the_requested_object(data: bytes, asked: str) -> None:
     with pytest.raises(NotPlain, match=asked):
         loads(data)
 
@@ -158,7 +158,7 @@ def _deep(levels: int) -> bytes:
         (b"", "truncated"),
     ],
 )
-def test_bombs_and_nonsense_are_refused_in_little_memory(data: bytes, said: str) -> None:
+def test_bombs_and_invalid_pickles_are_refused_in_bounded_memory(data: bytes, said: str) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(NotPlain, match=said):
@@ -168,7 +168,7 @@ def test_bombs_and_nonsense_are_refused_in_little_memory(data: bytes, said: str)
         tracemalloc.stop()
 
 
-def test_what_is_used_twice_comes_out_twice() -> None:
+def test_a_value_used_twice_is_read_twice() -> None:
     lines, name = ["active"], "TEST-NET" * 10
     value = {"raw": {"status": lines, "name": name}, "network": {"status": lines, "name": name}, "both": (lines, lines)}
     for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
@@ -179,7 +179,7 @@ _reused = st.lists(st.tuples(st.sampled_from("ldts"), st.lists(st.integers(0, 30
 
 
 @given(_reused)
-def test_whatever_is_used_again_what_comes_out_is_small_when_unfolded(plan: list[tuple[str, list[int]]]) -> None:
+def test_reused_values_expand_to_a_bounded_size(plan: list[tuple[str, list[int]]]) -> None:
     values: list[object] = ["leaf" * 50, 1]
     for kind, places in plan:
         items = [values[-1 - place % len(values)] for place in places]
@@ -194,7 +194,7 @@ def test_whatever_is_used_again_what_comes_out_is_small_when_unfolded(plan: list
     assert len(json.dumps(value)) <= 8 * MAX_UNFOLDED
 
 
-def test_every_beginning_of_a_pickle_is_refused() -> None:
+def test_every_truncated_pickle_is_refused() -> None:
     whole = pickle.dumps({"asn": "64496", "network": {"name": "TEST", "events": [1, 2.5, None, True]}})
     for end in range(len(whole)):
         with pytest.raises(NotPlain):

@@ -15,7 +15,7 @@ def test_anything_else_is_none(value: object) -> None:
 
 
 @pytest.mark.parametrize("code", ["EU", "AP", "ZZ", "XX"])
-def test_what_registries_write_where_there_is_no_country_is_none(code: str) -> None:
+def test_registries_codes_for_no_country_are_none(code: str) -> None:
     assert country_code(code) is None
 
 
@@ -25,12 +25,12 @@ def test_an_as_number_may_be_written_in_several_ways(value: object) -> None:
 
 
 @pytest.mark.parametrize("value", [1, 23455, 64495, 131072, 4_199_999_999])
-def test_numbers_that_are_given_to_somebody_are_taken(value: int) -> None:
+def test_assigned_numbers_are_accepted(value: int) -> None:
     assert as_number(value) == value
 
 
 @pytest.mark.parametrize("value", [0, 23456, 64496, 64512, 65535, 65536, 131071, 4_200_000_000, 2**32 - 1])
-def test_numbers_that_are_nobodys_are_not(value: int) -> None:
+def test_unassigned_numbers_are_refused(value: int) -> None:
     assert as_number(value) is None
     assert as_number(f"AS{value}") is None
 
@@ -39,5 +39,5 @@ def test_numbers_that_are_nobodys_are_not(value: int) -> None:
     "value",
     [True, False, -1, 2**32, 2**64, 1.0, "", "AS", "as1", "ASAS1", "-1", "1 ", "١٢", "9" * 5000, None, [1], b"1"],
 )  # fmt: skip
-def test_what_is_no_number_is_none(value: object) -> None:
+def test_other_values_are_none(value: object) -> None:
     assert as_number(value) is None

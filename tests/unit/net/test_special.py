@@ -41,7 +41,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("address", KINDS)
-def test_a_special_address_has_a_kind_no_country_and_nobody_to_ask(address: str) -> None:
+def test_a_special_address_has_a_kind_no_country_and_no_registry(address: str) -> None:
     assert described(block(address)) == KINDS[address]
     assert offline.locate(address) == offline.PRIVATE
     assert unaskable(address) in (KINDS[address], "wider than any registry's network")
@@ -49,7 +49,7 @@ def test_a_special_address_has_a_kind_no_country_and_nobody_to_ask(address: str)
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2a00::1", "8.8.8.0/24", "100.128.0.1", "2001:200::1", "0.0.0.0/0"])
-def test_all_others_have_none(address: str) -> None:
+def test_other_addresses_have_no_kind(address: str) -> None:
     assert kind_of(block(address)) == described(block(address)) == embedded(block(address)) == ""
 
 

@@ -199,7 +199,7 @@ def test_a_big_span_is_answered_by_the_walk_down_the_ranking(make: Make, monkeyp
     assert top.distinct is None
 
 
-def test_every_day_is_there_with_or_without_bans(make: Make) -> None:
+def test_days_without_bans_are_listed(make: Make) -> None:
     ledger = make([ban(time=T0), ban(time=T0 + 3 * _DAY)])
 
     report = stats.report(ledger, Query(), T0 + 4 * _DAY)

@@ -71,14 +71,14 @@ def _tables(ledger: LedgerReader, asked: str, width: int = 100) -> str:
 
 @given(st.text(alphabet=st.characters(exclude_categories=())))
 @example(EVIL)
-def test_visible_text_does_nothing_but_print(text: str) -> None:
+def test_escaped_text_has_only_printable_characters(text: str) -> None:
     shown = visible(text)
 
     assert not _evil(shown) and "\n" not in shown
     shown.encode()
 
 
-def test_what_is_escaped_can_be_read() -> None:
+def test_escaped_text_keeps_readable_characters() -> None:
     assert visible("a\x1b[31m\u202eé\U000e0001\ud800") == "a\\x1b[31m\\u202eé\\U000e0001\\ud800"
 
 
@@ -101,14 +101,14 @@ def test_no_table_lets_outside_text_steer_a_terminal(text: str, jail: str, width
     assert not _evil(printed)
 
 
-def test_markup_of_outsiders_is_text(make: Make) -> None:
+def test_markup_in_outside_text_is_printed_as_text(make: Make) -> None:
     printed = _tables(make([ban(users=("[red]x[/red]", ":smile:"))]), "x")
 
     assert "[red]x[/red]" in printed and ":smile:" in printed
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 140, 200])
-def test_tables_fit(make: Make, width: int) -> None:
+def test_tables_fit_the_screen(make: Make, width: int) -> None:
     lines = [ban(f"2001:db8::{n:x}", T0 - n * 9000, server=f"w{n % 3}", users=("u" * 90,)) for n in range(1, 300)]
 
     printed = _tables(make([*lines, gap()]), "x", width)
@@ -128,7 +128,7 @@ def test_an_encoding_without_blocks_gets_ascii(make: Make) -> None:
     assert "#" in raw.buffer.getvalue().decode()
 
 
-def test_a_report_says_its_time_and_names_countries(make: Make) -> None:
+def test_a_report_has_its_span_and_country_names(make: Make) -> None:
     out = StringIO()
     ledger = make([ban("3.0.0.1"), ban("10.0.0.1"), gap(T0, bans=7)])
 
@@ -141,7 +141,7 @@ def test_a_report_says_its_time_and_names_countries(make: Make) -> None:
     assert "1 ban has no country" in printed and "Lost: 7 bans" in printed
 
 
-def test_a_chart_of_days_says_how_many_addresses_a_day_had_at_most(make: Make) -> None:
+def test_a_chart_of_days_has_the_largest_number_of_addresses(make: Make) -> None:
     day = 86_400
     lines = [ban(f"192.0.2.{n % 2}", T0 - n) for n in range(5)] + [ban("192.0.2.9", T0 - 9 * day)]
     printed = _tables(make(lines), "x")
@@ -150,7 +150,7 @@ def test_a_chart_of_days_says_how_many_addresses_a_day_had_at_most(make: Make) -
     assert "Bans per day   at most 1 address in one day, on 20" in one
 
 
-def test_an_address_without_bans_is_said_to_have_none(make: Make) -> None:
+def test_show_reports_an_address_without_bans(make: Make) -> None:
     out = StringIO()
 
     listing.show(show(make([ban()]), "9.9.9.9", NOW), BERLIN, NOW, Screen(out), 50)
@@ -159,7 +159,7 @@ def test_an_address_without_bans_is_said_to_have_none(make: Make) -> None:
 
 
 @pytest.mark.parametrize("start", list("=+-@\t\r"))
-def test_a_cell_is_no_formula(start: str) -> None:
+def test_csv_cells_are_not_formulas(start: str) -> None:
     assert cell(f"{start}cmd()").startswith("'")
 
 
@@ -191,7 +191,7 @@ def test_json_is_ascii_and_whole(make: Make) -> None:
     assert _object(show(ledger, "\x1bé", NOW))["total"] == 1
 
 
-def test_columns_and_bars_show_what_is_not_nothing() -> None:
+def test_columns_and_bars_show_small_values() -> None:
     assert chart.bar(0.00001, 10, chart.UNICODE) == "▏"
     assert chart.bar(1, 3, chart.ASCII) == "###"
     assert chart.columns([0, 1, 1000], 2, 1, chart.UNICODE) == ["  █", " ▁█"]
@@ -224,7 +224,7 @@ class _Noted(Ban, frozen=True, gc=False):
     note: str | None = None
 
 
-def test_a_field_that_the_ledgers_table_gets_is_in_json_and_csv(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_field_of_the_ledgers_table_is_in_json_and_csv(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(FIELDS, "note", "what somebody said of it")
     (one,) = walk(make([ban()]), Query())
     noted = _Noted(**{name: getattr(one, name) for name in one.__struct_fields__}, note="=x")
@@ -235,7 +235,7 @@ def test_a_field_that_the_ledgers_table_gets_is_in_json_and_csv(make: Make, monk
     assert codec.loads(line)["note"] == "=x" and row["note"] == "'=x"
 
 
-def test_a_dimension_that_the_ledgers_table_gets_is_in_the_report_and_in_top(tmp_path: Path) -> None:
+def test_a_new_dimension_of_the_ledgers_table_is_in_report_and_top(tmp_path: Path) -> None:
     """The package is copied, and gets the line."""
     package = Path(banledger.__file__).parent
     shutil.copytree(package, tmp_path / "banledger", ignore=shutil.ignore_patterns("__pycache__"))

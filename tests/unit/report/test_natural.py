@@ -19,7 +19,7 @@ from banledger.report.natural import natural
         ["192.0.2.1", "root"],
     ],
 )
-def test_names_are_ordered_by_value(names: list[str]) -> None:
+def test_names_with_numbers_are_ordered_by_value(names: list[str]) -> None:
     backwards = names[::-1]
     assert sorted(backwards, key=natural) == names
 
@@ -30,6 +30,6 @@ def test_addresses_are_ordered_as_numbers(names: list[str]) -> None:
 
 
 @given(st.lists(st.text() | st.ip_addresses().map(str) | st.integers().map(str)))
-def test_any_names_have_an_order(names: list[str]) -> None:
+def test_any_names_can_be_ordered(names: list[str]) -> None:
     backwards = names[::-1]
     assert sorted(names, key=natural) == sorted(backwards, key=natural)

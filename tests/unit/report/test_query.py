@@ -42,7 +42,7 @@ def at(text: str) -> float:
         ),
     ],
 )
-def test_dates_mean_days_of_the_ledgers_zone(since: str | None, until: str | None, meant: Span) -> None:
+def test_dates_are_days_of_the_ledgers_zone(since: str | None, until: str | None, meant: Span) -> None:
     assert span(since, until, NOW, BERLIN) == meant
 
 
@@ -65,7 +65,7 @@ def test_dates_mean_days_of_the_ledgers_zone(since: str | None, until: str | Non
         "now",
     ],
 )
-def test_what_is_no_date_is_refused_with_the_forms(text: str) -> None:
+def test_an_invalid_date_is_refused_with_the_valid_forms(text: str) -> None:
     with pytest.raises(QuestionError) as caught:
         span(text or " ", None, NOW, BERLIN)
 

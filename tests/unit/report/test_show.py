@@ -44,7 +44,7 @@ _LINES = [
         ("198.51.100.1", ["192.0.2.1"][:0]),
     ],
 )
-def test_an_address_comes_with_networks_around_and_what_is_inside(make: Make, asked: str, found: list[str]) -> None:
+def test_an_address_comes_with_networks_around_and_inside(make: Make, asked: str, found: list[str]) -> None:
     assert [one.fid for one in show(make(_LINES), asked, T0).bans] == found
 
 
@@ -64,7 +64,7 @@ def test_a_pending_record_is_not_shown(make: Make) -> None:
     assert show(ledger, key.rpartition(":")[2], T0).bans == ()
 
 
-def test_a_ban_stands_in_one_of_four_ways(make: Make) -> None:
+def test_a_ban_has_one_of_four_states(make: Make) -> None:
     lines: list[Event] = [
         ban(time=T0, bantime=60),
         ban("192.0.2.2", T0, bantime=-1),
@@ -99,7 +99,7 @@ def keep(tmp_path: Path) -> Iterator[Keep]:
         ledger.close()
 
 
-def test_the_kind_of_a_special_address_is_said_instead_of_a_country(keep: Keep) -> None:
+def test_the_kind_of_a_special_address_replaces_its_country(keep: Keep) -> None:
     def printed(asked: str) -> str:
         out = StringIO()
         listing.show(show(ledger, asked, T0), UTC, T0, Screen(out), 50)
@@ -139,7 +139,7 @@ CELLS = [
         ("9.9.9.9", False),  # nothing is known
     ],
 )
-def test_a_network_is_named_where_whois_would_name_it_without_asking(keep: Keep, asked: str, named: bool) -> None:
+def test_a_network_is_shown_if_whois_knows_it_without_a_look_up(keep: Keep, asked: str, named: bool) -> None:
     ledger = keep([ban(asked)], [NETWORK], CELLS)
     before = known(ledger.networks, asked, T0 + 60.0, 1e6)
     assert (before.standing in NAMED) == named

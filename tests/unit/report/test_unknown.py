@@ -25,10 +25,10 @@ LINES = [ban("192.0.2.1", T0, jail="sshd", server="web1"), ban("203.0.113.1", T0
         (Query(jail=("recidive",)), []),
     ],
 )
-def test_what_the_ledger_has_never_seen_is_named(make: Make, query: Query, said: list[str]) -> None:
+def test_unknown_filter_values_are_named(make: Make, query: Query, said: list[str]) -> None:
     ledger = make([*LINES, start(T0, jail="recidive")])
     assert list(unknown(ledger, query)) == said
 
 
-def test_an_empty_ledger_is_not_wondered_about(make: Make) -> None:
+def test_an_empty_ledger_causes_no_warning(make: Make) -> None:
     assert list(unknown(make([]), Query(jail=("sshdd",)))) == []

@@ -16,26 +16,26 @@ def remembered(path: Path) -> Memory:
     return memory
 
 
-def test_it_is_the_same_after_a_restart(tmp_path: Path) -> None:
+def test_memory_survives_a_restart(tmp_path: Path) -> None:
     remembered(tmp_path / "recorder.json")
     again = Memory(tmp_path / "recorder.json", "redis://a#bans")
     assert (again.ledger, again.incarnation, list(again.positions)) == ("0123456789abcdef", "run", [ONE])
 
 
-def test_of_another_store_nothing_is_known(tmp_path: Path) -> None:
+def test_memory_of_another_store_is_ignored(tmp_path: Path) -> None:
     remembered(tmp_path / "recorder.json")
     other = Memory(tmp_path / "recorder.json", "redis://b#bans")
     assert (other.ledger, list(other.positions)) == ("", [])
 
 
-def test_a_file_that_makes_no_sense_is_as_none(tmp_path: Path) -> None:
+def test_an_invalid_file_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "recorder.json"
     for text in (b"", b"{}", b"\xff", b'{"store": 5}', b"[" * 100_000):
         path.write_bytes(text)
         assert list(Memory(path, "redis://a#bans").positions) == []
 
 
-def test_a_directory_that_can_not_be_written_is_said_once(tmp_path: Path, caplog) -> None:  # type: ignore[no-untyped-def]
+def test_a_directory_that_cannot_be_written_is_logged_once(tmp_path: Path, caplog) -> None:  # type: ignore[no-untyped-def]
     memory = remembered(tmp_path / "gone" / "recorder.json")
     memory.incarnation = "another"
     memory.save()

@@ -80,7 +80,7 @@ def test_draining_takes_everything_in_batches(tmp_path: Path, spool: Path, write
     made.close()
 
 
-def test_draining_goes_on_over_batches_of_unknown_kinds(tmp_path: Path, spool: Path, writer: Writer) -> None:
+def test_draining_continues_after_batches_of_unknown_kinds(tmp_path: Path, spool: Path, writer: Writer) -> None:
     writer.write_kind(*["begin"] * 35)
     writer.write("192.0.2.1")
     writer.write_kind("end")
@@ -92,7 +92,7 @@ def test_draining_goes_on_over_batches_of_unknown_kinds(tmp_path: Path, spool: P
     assert list(spool.iterdir()) == []
 
 
-def test_draining_takes_everything_from_a_directory_that_is_looked_at_rarely(recorder: Recorder, spool: Path) -> None:
+def test_draining_takes_everything_from_a_rarely_listed_directory(recorder: Recorder, spool: Path) -> None:
     for number in range(2500):
         line = encode(ban(f"192.0.{number >> 8}.{number & 255}", writer=f"{number:08x}", seq=1))
         (spool / f"1700000000000-{number:08x}-1.jsonl").write_bytes(line)
@@ -120,7 +120,7 @@ class Until:
         self.waited.append(seconds)
 
 
-def test_while_the_store_is_down_bans_wait_and_one_line_says_so(
+def test_bans_wait_during_an_outage_and_one_line_is_logged(
     spool: Path, writer: Writer, tmp_path: Path, caplog: pytest.LogCaptureFixture, reader: Open
 ) -> None:
     tries = 0
@@ -156,9 +156,7 @@ def troubled(spool: Path, errors: list[BanledgerError], waits: int, *, patient: 
     return until
 
 
-def test_a_kind_of_trouble_is_said_once_however_its_details_change(
-    spool: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_kind_of_failure_is_logged_once_with_any_details(spool: Path, caplog: pytest.LogCaptureFixture) -> None:
     errors: list[BanledgerError] = [
         StoreUnavailable("refused", hint="start it"),
         StoreUnavailable("reset", hint="start it"),
@@ -172,9 +170,7 @@ def test_a_kind_of_trouble_is_said_once_however_its_details_change(
     ]
 
 
-def test_bans_are_not_said_to_wait_in_a_spool_that_is_not_there(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_missing_spool_is_not_logged_as_waiting_bans(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     nowhere_ = tmp_path / "no-spool"
     troubled(nowhere_, [StoreUnavailable("the store is down", hint="start it")], 3)
     recorder = Recorder(SpoolReader(nowhere_), lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere)
@@ -187,15 +183,13 @@ def test_bans_are_not_said_to_wait_in_a_spool_that_is_not_there(
 
 
 @pytest.mark.parametrize("error", [LedgerNewer("newer"), NotALedger("not ours"), StoreError("too old")])
-def test_what_only_a_person_can_mend_is_waited_for_where_the_store_is_not_ours_alone(
-    spool: Path, error: BanledgerError
-) -> None:
+def test_a_shared_stores_permanent_error_is_waited_out(spool: Path, error: BanledgerError) -> None:
     assert len(troubled(spool, [error], 5, patient=True).waited) == 5
     with pytest.raises(type(error)):
         troubled(spool, [error], 5)
 
 
-def test_settings_that_are_wrong_from_the_start_are_not_waited_for(spool: Path) -> None:
+def test_settings_that_are_wrong_at_the_start_end_the_service(spool: Path) -> None:
     with pytest.raises(SettingsError):
         troubled(spool, [SettingsError("no such file")], 5, patient=True)
 
@@ -268,7 +262,7 @@ def test_the_time_of_a_ban_is_kept(recorder: Recorder, writer: Writer, reader: O
     assert (ban.time, ban.country) == (T0, "DE")
 
 
-def test_a_ledger_that_is_taken_away_is_noticed_before_anything_is_lost(
+def test_a_removed_ledger_is_noticed_before_bans_are_lost(
     recorder: Recorder, writer: Writer, tmp_path: Path, reader: Open
 ) -> None:
     writer.write("192.0.2.1")
@@ -304,7 +298,7 @@ class _Sick:
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("full", hint="make room"), NotALedger("odd"), KeyError("a bug")])
-def test_whatever_is_wrong_with_whois_bans_are_recorded_and_it_is_said_once(
+def test_any_error_of_whois_is_logged_once_and_bans_are_recorded(
     spool: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     sick = _Sick(error)
@@ -384,7 +378,7 @@ def test_a_clock_that_jumps_for_seconds_removes_nothing(
 
 
 @pytest.mark.parametrize("ahead", JUMPS)
-def test_a_clock_that_is_wrong_at_the_start_and_put_right_later_removes_nothing(
+def test_a_clock_that_is_corrected_after_the_start_removes_nothing(
     machine: Machine, tmp_path: Path, ahead: float
 ) -> None:
     spooled(machine)
@@ -393,7 +387,7 @@ def test_a_clock_that_is_wrong_at_the_start_and_put_right_later_removes_nothing(
     assert in_force_and_pending(tmp_path) == (1, 1)
 
 
-def test_amendments_are_forgotten_by_a_clock_that_ran_well_for_an_hour(machine: Machine, tmp_path: Path) -> None:
+def test_amendments_are_removed_by_a_settled_clock_only(machine: Machine, tmp_path: Path) -> None:
     spooled(machine)
     machine.elapsed.now = 8 * DAY_S
     machine.run(SETTLED_S - 60)
@@ -403,7 +397,7 @@ def test_amendments_are_forgotten_by_a_clock_that_ran_well_for_an_hour(machine: 
 
 
 @pytest.mark.parametrize("ahead", JUMPS)
-def test_a_jump_neither_ends_nor_prolongs_how_long_whois_is_paused(spool: Path, tmp_path: Path, ahead: float) -> None:
+def test_a_clock_jump_does_not_change_a_pause_of_whois(spool: Path, tmp_path: Path, ahead: float) -> None:
     sick, elapsed = _Sick(KeyError("a bug")), Clock(0.0)
     made = Recorder(
         SpoolReader(spool), lambda: open_to_write(str(tmp_path / "l.db"), "bans", "UTC"), nowhere, whois=sick,

@@ -22,7 +22,7 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[st
         yield address, channel
 
 
-def test_each_word_arrives_as_one_datagram(manager: tuple[str, socket.socket]) -> None:
+def test_each_message_arrives_as_one_datagram(manager: tuple[str, socket.socket]) -> None:
     address, channel = manager
     notifier = Notifier(address)
     notifier.ready("recording")
@@ -37,7 +37,7 @@ def test_each_word_arrives_as_one_datagram(manager: tuple[str, socket.socket]) -
     ]
 
 
-def test_a_status_can_not_smuggle_another_word_to_the_manager(manager: tuple[str, socket.socket]) -> None:
+def test_a_status_cannot_inject_another_message(manager: tuple[str, socket.socket]) -> None:
     """The text of an error may hold a file name with a line feed; a message is lines of NAME=value."""
     address, channel = manager
     Notifier(address).status("can't read a\nSTOPPING=1")
@@ -45,13 +45,13 @@ def test_a_status_can_not_smuggle_another_word_to_the_manager(manager: tuple[str
     assert line.startswith(b"STATUS=can't read a")
 
 
-def test_text_that_is_no_unicode_is_sent_all_the_same(manager: tuple[str, socket.socket]) -> None:
+def test_text_that_is_not_unicode_is_sent(manager: tuple[str, socket.socket]) -> None:
     address, channel = manager
     Notifier(address).status("spool \udcff")
     assert channel.recv(4096).startswith(b"STATUS=spool ")
 
 
-def test_the_address_is_taken_out_of_the_environment(
+def test_the_address_is_removed_from_the_environment(
     manager: tuple[str, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, channel = manager
@@ -62,14 +62,14 @@ def test_the_address_is_taken_out_of_the_environment(
 
 
 @pytest.mark.parametrize("address", ["", "/nowhere/notify", "@nobody-listens-here", "/" + "x" * 300])
-def test_a_missing_socket_does_no_harm(address: str) -> None:
+def test_a_missing_socket_is_ignored(address: str) -> None:
     notifier = Notifier(address)
     notifier.ready("recording")
     notifier.alive()
     notifier.stopping()
 
 
-def test_a_manager_that_does_not_read_holds_us_up_only_for_a_moment_and_hears_us_again(
+def test_a_manager_that_does_not_read_delays_us_briefly_and_gets_later_messages(
     manager: tuple[str, socket.socket],
 ) -> None:
     """Its queue holds few datagrams; the recorder must go on when it is full, and not be killed when it is not."""

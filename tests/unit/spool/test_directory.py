@@ -21,7 +21,7 @@ def opened(tmp_path: Path) -> Iterator[int]:
     os.close(fd)
 
 
-def test_a_segment_is_told_by_its_inode_and_a_known_one_is_not_judged_again(tmp_path: Path, opened: int) -> None:
+def test_a_segment_is_identified_by_its_inode_and_checked_once(tmp_path: Path, opened: int) -> None:
     looks = Directory(tmp_path)
     (tmp_path / NAME).touch()
     assert looks.look(opened, 0, ()) == {NAME: (tmp_path / NAME).stat().st_ino}
@@ -31,12 +31,12 @@ def test_a_segment_is_told_by_its_inode_and_a_known_one_is_not_judged_again(tmp_
 @pytest.mark.parametrize(
     "name", ["notes", NAME + "\n", "\u0661" * 13 + NAME[13:], NAME.upper(), "x" + NAME, NAME + "x"]
 )
-def test_other_names_are_no_segments(tmp_path: Path, opened: int, name: str) -> None:
+def test_other_names_are_not_segments(tmp_path: Path, opened: int, name: str) -> None:
     (tmp_path / name).touch()
     assert Directory(tmp_path).look(opened, 0, ()) == {}
 
 
-def test_what_is_ignored_is_one_line_an_hour(tmp_path: Path, opened: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_ignored_files_are_logged_once_an_hour(tmp_path: Path, opened: int, caplog: pytest.LogCaptureFixture) -> None:
     looks = Directory(tmp_path)
     for number in range(200):
         os.mkfifo(tmp_path / f"{number:013d}-abcdef01-1.jsonl")
@@ -50,7 +50,7 @@ def test_what_is_ignored_is_one_line_an_hour(tmp_path: Path, opened: int, caplog
     assert [message.partition("segments: ")[2][:4] for message in caplog.messages] == ["400,"]
 
 
-def test_looks_over_a_large_directory_are_rare_and_that_is_said_once(
+def test_a_large_directory_is_listed_less_often_and_logged_once(
     tmp_path: Path, opened: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "NAMES_PER_S", 1000)
@@ -63,7 +63,7 @@ def test_looks_over_a_large_directory_are_rare_and_that_is_said_once(
     assert caplog.messages == ["2500 files are in the spool: new bans are noticed every 2 s"]
 
 
-def test_a_look_ends(tmp_path: Path, opened: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_listing_ends_while_names_are_added(tmp_path: Path, opened: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST", 10)
     for number in range(20):
         (tmp_path / f"{number:013d}-abcdef01-1.jsonl").touch()

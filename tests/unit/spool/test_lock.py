@@ -37,7 +37,7 @@ def other(tmp_path: Path) -> Iterator[SpoolLock]:
     made.release()
 
 
-def test_a_second_recorder_is_told_the_name_of_the_first(lock: SpoolLock, other: SpoolLock, tmp_path: Path) -> None:
+def test_a_second_recorder_gets_the_name_of_the_first(lock: SpoolLock, other: SpoolLock, tmp_path: Path) -> None:
     assert lock.hold() and lock.hold()
     with pytest.raises(SpoolLocked, match=r"another recorder reads the spool .*: 'one'") as caught:
         other.hold()
@@ -48,7 +48,7 @@ def test_a_second_recorder_is_told_the_name_of_the_first(lock: SpoolLock, other:
     assert other.hold()
 
 
-def test_a_recorder_that_was_killed_holds_nothing(lock: SpoolLock, tmp_path: Path) -> None:
+def test_a_killed_recorder_holds_no_lock(lock: SpoolLock, tmp_path: Path) -> None:
     code = (
         "import os, pathlib, time; from banledger.spool.lock import SpoolLock\n"
         f"lock = SpoolLock(pathlib.Path({str(tmp_path)!r}), 'killed'); lock.hold(); print('held', flush=True)\n"
@@ -63,7 +63,7 @@ def test_a_recorder_that_was_killed_holds_nothing(lock: SpoolLock, tmp_path: Pat
     assert lock.hold()
 
 
-def test_nobody_in_the_group_can_open_the_locks_file(lock: SpoolLock, tmp_path: Path) -> None:
+def test_members_of_the_group_cannot_open_the_lock_file(lock: SpoolLock, tmp_path: Path) -> None:
     lock.hold()
     assert (tmp_path / NAME).stat().st_mode & 0o777 == 0o600
 
@@ -88,7 +88,7 @@ def _folder(path: Path) -> None:
 
 
 @pytest.mark.parametrize("plant", [_readable, pytest.param(_foreign, marks=AS_ROOT), _link, _folder, os.mkfifo])
-def test_what_a_member_of_the_group_puts_in_its_place_is_no_lock(
+def test_a_file_of_a_group_member_is_not_a_lock(
     lock: SpoolLock, other: SpoolLock, tmp_path: Path, plant: "object"
 ) -> None:
     plant(tmp_path / NAME)  # type: ignore[operator]
@@ -102,7 +102,7 @@ def test_what_a_member_of_the_group_puts_in_its_place_is_no_lock(
 
 
 @AS_ROOT
-def test_root_does_not_take_the_spool_from_the_service_of_its_group(
+def test_root_does_not_lock_out_the_service_of_its_group(
     lock: SpoolLock, other: SpoolLock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = grp.struct_group(("nobody-spool", "x", tmp_path.stat().st_gid, []))
@@ -125,7 +125,7 @@ def test_a_holder_whose_file_was_removed_notices(lock: SpoolLock, other: SpoolLo
         lock.hold()
 
 
-def test_a_spool_that_is_not_there_has_no_lock(tmp_path: Path) -> None:
+def test_a_missing_spool_has_no_lock(tmp_path: Path) -> None:
     assert not SpoolLock(tmp_path / "missing").hold()
 
 
@@ -156,7 +156,7 @@ def test_two_recorders_of_a_spool_that_take_turns_find_no_false_gap(tmp_path: Pa
     assert new >= 30  # each reads what it has open to the end, into a ledger of its own
 
 
-def test_a_spool_that_can_have_no_lock_is_read_and_no_gap_is_believed(
+def test_a_spool_without_lock_is_read_and_reports_no_gap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As on a read-only file system."""

@@ -13,7 +13,7 @@ def position(last: int, first: int = 1, writer: str = "abcdef01", jail: str = "s
 
 
 @given(st.text(), st.integers(0, 2**51), st.integers(0, 2**51))
-def test_a_position_survives_its_text(jail: str, first: int, more: int) -> None:
+def test_a_position_round_trips_through_its_text(jail: str, first: int, more: int) -> None:
     made = position(first + more, first, jail=jail)
     assert from_text("web1", "abcdef01", to_text(made)) == made
 
@@ -24,21 +24,21 @@ def test_a_position_survives_its_text(jail: str, first: int, more: int) -> None:
         st.sampled_from(["1 1 inf sshd", "1 1 nan x", "1 9 5.0 x", "-1 -1 5 x", "9" * 400 + " 1 5 x", "1 1 1e400 x"]),
     )
 )
-def test_text_that_is_no_position_is_none_and_no_error(text: str) -> None:
+def test_invalid_text_is_no_position_and_raises_nothing(text: str) -> None:
     found = from_text("web1", "abcdef01", text)
     assert found is None or (0 <= found.first <= found.last and isfinite(found.seen))
 
 
-def test_a_store_that_has_as_much_or_more_lost_nothing() -> None:
+def test_a_store_with_an_equal_or_higher_position_lost_nothing() -> None:
     there = {one.key: one for one in [position(20)]}
     assert losses([position(20)], there) == losses([position(15)], there) == []
 
 
-def test_a_store_that_has_less_lost_the_lines_between() -> None:
+def test_a_store_with_a_lower_position_lost_the_lines_between() -> None:
     assert losses([position(20)], {position(1).key: position(12, seen=3.0)}) == [Loss(position(20), 13, 3.0)]
 
 
-def test_a_store_that_does_not_know_the_writer_lost_all_that_it_was_given() -> None:
+def test_a_store_without_the_writer_lost_all_its_lines() -> None:
     assert losses([position(20, first=8)], {}) == [Loss(position(20, first=8), 8)]
 
 
@@ -48,20 +48,20 @@ def test_positions_only_grow_and_keep_their_first_line() -> None:
     assert list(known) == [position(20, 3), position(7, writer="abcdef02")]
 
 
-def test_of_each_jail_the_latest_writers_are_kept() -> None:
+def test_the_latest_writers_of_each_jail_are_kept() -> None:
     known = Positions([position(1, jail="mail", writer="m")])
     known.raise_to(position(1, writer=f"w{number}") for number in range(KEPT + 2))
     assert [one.writer for one in known.drop_old()] == ["w0", "w1"]
     assert {one.writer for one in known} == {"m", *(f"w{number}" for number in range(2, KEPT + 2))}
 
 
-def test_what_a_store_knows_of_other_writers_is_older_than_our_own() -> None:
+def test_a_stores_positions_of_other_writers_count_as_older() -> None:
     known = Positions([position(9)])
     known.adopt([position(3), position(1, writer="b", seen=2.0), position(1, writer="a", seen=1.0)])
     assert [(one.writer, one.last) for one in known] == [("a", 1), ("b", 1), ("abcdef01", 9)]
 
 
-def test_a_damaged_position_is_not_taken_for_a_loss() -> None:
+def test_a_damaged_position_is_not_a_loss() -> None:
     known = Position("web1", "0a", "sshd", 1, 9, 1.0)
     assert losses([known], {known.key: None}) == []
     assert [loss.first for loss in losses([known], {})] == [1]

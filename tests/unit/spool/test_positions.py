@@ -83,7 +83,7 @@ class _World:
 
 @settings(deadline=None)
 @given(_steps)
-def test_a_position_is_never_ahead_and_nothing_is_missed_that_is_there(steps: list[tuple[str, int]]) -> None:
+def test_a_position_is_never_ahead_and_present_lines_are_never_missing(steps: list[tuple[str, int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         world = _World(Path(folder))
         for step in steps:
@@ -97,7 +97,7 @@ def test_a_position_is_never_ahead_and_nothing_is_missed_that_is_there(steps: li
 
 @settings(deadline=None)
 @given(_steps, st.integers(0, 60), _steps)
-def test_what_a_store_lost_is_read_again_or_a_gap_and_never_both(
+def test_a_lost_line_is_read_again_or_a_gap_and_never_both(
     steps: list[tuple[str, int]], had: int, then: list[tuple[str, int]]
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:

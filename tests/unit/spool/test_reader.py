@@ -34,28 +34,28 @@ def test_a_finished_segment_is_removed_once_it_is_committed(writer: Writer, spoo
     assert not writer.path.exists()
 
 
-def test_what_was_rolled_back_is_read_again(writer: Writer, spool: SpoolReader) -> None:
+def test_rolled_back_lines_are_read_again(writer: Writer, spool: SpoolReader) -> None:
     writer.write("a", "b")
     assert fids(spool.read(NOW, 100)) == ["a", "b"]
     spool.rollback()
     assert step(spool) == ["a", "b"]
 
 
-def test_after_a_restart_what_is_left_is_read_again(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
+def test_after_a_restart_remaining_segments_are_read_again(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
     writer.write("a")
     assert step(spool) == ["a"]
     spool.close()
     assert step(SpoolReader(tmp_path)) == ["a"]
 
 
-def test_a_limit_stops_in_the_middle_and_goes_on_there(writer: Writer, spool: SpoolReader) -> None:
+def test_a_limited_read_continues_where_it_stopped(writer: Writer, spool: SpoolReader) -> None:
     writer.write("a", "b", "c")
     writer.close()
     assert [step(spool, 2), writer.path.exists()] == [["a", "b"], True]
     assert [step(spool, 2), writer.path.exists()] == [["c"], False]
 
 
-def test_half_a_line_waits_for_its_other_half(writer: Writer, spool: SpoolReader) -> None:
+def test_half_a_line_waits_for_its_rest(writer: Writer, spool: SpoolReader) -> None:
     line = encode(ban("a"))
     writer.raw(line[:20])
     assert step(spool) == []
@@ -83,7 +83,7 @@ def test_garbage_between_lines_is_set_aside_once(writer: Writer, spool: SpoolRea
     assert len(list((tmp_path / REJECTED).iterdir())) == 1
 
 
-def test_a_line_without_end_takes_bounded_memory_and_is_passed_over(
+def test_an_endless_line_takes_bounded_memory_and_is_skipped(
     writer: Writer, spool: SpoolReader, tmp_path: Path
 ) -> None:
     writer.raw(b"x" * 3_000_000)
@@ -134,7 +134,7 @@ def test_lines_of_unknown_kinds_count_as_work_and_once(writer: Writer, spool: Sp
     assert step(spool, 100) == [] and not spool.doubtful
 
 
-def test_kinds_without_end_do_not_fill_the_log(
+def test_many_unknown_kinds_do_not_fill_the_log(
     writer: Writer, spool: SpoolReader, caplog: pytest.LogCaptureFixture
 ) -> None:
     writer.write_kind(*(f"kind{number}" for number in range(300)))
@@ -150,7 +150,7 @@ def test_an_unknown_kind_with_broken_common_fields_is_set_aside(
     assert len(list((tmp_path / REJECTED).iterdir())) == 1
 
 
-def test_a_fresh_empty_segment_is_left_alone_for_a_minute(tmp_path: Path, spool: SpoolReader) -> None:
+def test_a_new_empty_segment_is_kept_for_a_minute(tmp_path: Path, spool: SpoolReader) -> None:
     path = tmp_path / "1700000000000-abcdef01-1.jsonl"
     path.touch()
     for moment in (1, 60):
@@ -162,7 +162,7 @@ def test_a_fresh_empty_segment_is_left_alone_for_a_minute(tmp_path: Path, spool:
     assert not path.exists()
 
 
-def test_what_is_no_segment_is_never_opened(tmp_path: Path, spool: SpoolReader) -> None:
+def test_other_files_are_never_opened(tmp_path: Path, spool: SpoolReader) -> None:
     outside = tmp_path / "outside"
     outside.write_bytes(encode(ban("evil")))
     (tmp_path / "1700000000000-abcdef01-1.jsonl").symlink_to(outside)
@@ -175,7 +175,7 @@ def test_what_is_no_segment_is_never_opened(tmp_path: Path, spool: SpoolReader) 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
-def test_a_strangers_file_is_not_read(tmp_path: Path, spool: SpoolReader) -> None:
+def test_a_file_of_another_owner_is_not_read(tmp_path: Path, spool: SpoolReader) -> None:
     path = tmp_path / "1700000000000-abcdef01-1.jsonl"
     path.write_bytes(encode(ban("evil")))
     os.chown(path, 12345, 12345)
@@ -205,7 +205,7 @@ def test_a_missing_directory_is_a_clear_error(tmp_path: Path) -> None:
         SpoolReader(tmp_path / "no").read(NOW, 10)
 
 
-def test_a_directory_that_is_made_again_is_read_again(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
+def test_a_recreated_directory_is_read(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
     writer.write("a")
     step(spool)
     writer.path.unlink()
@@ -226,7 +226,7 @@ def test_a_directory_that_is_made_again_is_read_again(writer: Writer, spool: Spo
     st.data(),
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_garbage_and_any_truncation_leaves_the_good_lines(
+def test_garbage_and_truncation_do_not_affect_valid_lines(
     tmp_path: Path, garbage: list[bytes], data: st.DataObject
 ) -> None:
     """Good lines that stand on their own come back in order, whatever stands between them and wherever it ends."""
@@ -257,9 +257,7 @@ def test_lines_that_are_no_events_count_as_work(writer: Writer, spool: SpoolRead
     assert not writer.path.exists()
 
 
-def test_where_lines_can_not_be_set_aside_their_segment_stays(
-    writer: Writer, spool: SpoolReader, tmp_path: Path
-) -> None:
+def test_a_segment_stays_if_its_lines_cannot_be_set_aside(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
     (tmp_path / REJECTED).write_text("in the way")
     writer.raw(b"garbage\n")
     writer.write("a")
@@ -301,9 +299,7 @@ def signed(writer: Writer, *fids: str) -> None:
         writer.raw(encode(ban(fid, seq=writer.seq, seen=T0 + writer.seq, writer=writer.name)))
 
 
-def test_lines_say_who_wrote_them_whatever_their_segment_is_called(
-    writer: Writer, spool: SpoolReader, tmp_path: Path
-) -> None:
+def test_lines_name_their_writer_in_a_segment_of_any_name(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
     signed(writer, "a")
     writer.rotate()
     signed(writer, "b")
@@ -317,12 +313,12 @@ def test_lines_say_who_wrote_them_whatever_their_segment_is_called(
 
 
 @pytest.mark.parametrize("name", ["", "two words", "a:b", "x" * 500_000, "ABCDEF01"])
-def test_a_writer_that_is_none_is_taken_from_the_name(writer: Writer, spool: SpoolReader, name: str) -> None:
+def test_an_invalid_writer_is_taken_from_the_name(writer: Writer, spool: SpoolReader, name: str) -> None:
     writer.raw(encode(ban("a", seq=1, writer=name)))
     assert [event.writer for event in spool.read(NOW, 10)] == ["abcdef01"]
 
 
-def test_a_lock_of_somebody_else_keeps_only_the_last_segment_of_a_writer(writer: Writer, spool: SpoolReader) -> None:
+def test_a_foreign_lock_keeps_only_a_writers_last_segment(writer: Writer, spool: SpoolReader) -> None:
     signed(writer, "a")
     first = writer.path
     somebody = os.open(first, os.O_RDONLY)
@@ -337,7 +333,7 @@ def test_a_lock_of_somebody_else_keeps_only_the_last_segment_of_a_writer(writer:
     os.close(somebody)
 
 
-def test_a_live_segment_is_not_taken_for_left_when_another_writer_goes_on(
+def test_a_live_segment_is_not_finished_when_another_writer_continues(
     writer: Writer, spool: SpoolReader, tmp_path: Path
 ) -> None:
     other = Writer(tmp_path, "abcdef02")

@@ -31,14 +31,14 @@ def known(last_line: int, writer: str = "w", first: int = 1, server: str = "web1
     return Position(server, writer, "sshd", first, last_line, T0 + last_line)
 
 
-def test_a_hole_is_a_gap_after_two_more_reads_and_just_once() -> None:
+def test_a_hole_becomes_one_gap_after_two_more_reads() -> None:
     numbers = Sequences()
     took(numbers, 1, 4)
     assert last(numbers) == 1
     assert [looks(numbers, 1) for _ in range(4)] == [[], [(2, 3)], [], []]
 
 
-def test_a_hole_is_no_gap_while_reads_leave_something_unread() -> None:
+def test_a_hole_is_not_a_gap_while_reads_are_incomplete() -> None:
     numbers = Sequences()
     took(numbers, 1, 4)
     assert looks(numbers, 9, complete=False) == []
@@ -46,7 +46,7 @@ def test_a_hole_is_no_gap_while_reads_leave_something_unread() -> None:
     assert looks(numbers) == []
 
 
-def test_a_line_that_comes_late_takes_only_its_own_number_out_of_a_hole() -> None:
+def test_a_late_line_removes_only_its_own_number_from_a_hole() -> None:
     numbers = Sequences()
     took(numbers, 1, 9, 5)
     assert sorted(looks(numbers)) == [(2, 4), (6, 8)]
@@ -71,7 +71,7 @@ def test_a_gap_that_was_rolled_back_is_reported_again() -> None:
     assert looks(numbers) == [(2, 3)]
 
 
-def test_a_line_whose_number_is_not_known_makes_no_hole_and_hides_none() -> None:
+def test_a_line_without_number_makes_no_hole_and_hides_none() -> None:
     numbers = Sequences()
     took(numbers, 1, 4)
     numbers.commit(complete=True)
@@ -95,7 +95,7 @@ def test_a_position_stays_below_lines_at_the_end_that_are_held_back() -> None:
     assert last(numbers) == 3
 
 
-def test_a_held_line_that_comes_late_is_below_no_position() -> None:
+def test_a_late_held_back_line_stays_above_the_position() -> None:
     numbers = Sequences()
     numbers.hold_back(frozenset({"web1"}))
     took(numbers, 1)
@@ -104,7 +104,7 @@ def test_a_held_line_that_comes_late_is_below_no_position() -> None:
     assert last(numbers) == 1
 
 
-def test_lines_that_the_store_has_and_that_are_held_back_when_they_are_read_again_are_expected_no_more() -> None:
+def test_recorded_lines_that_are_later_held_back_are_not_expected() -> None:
     numbers = Sequences()
     numbers.expect([known(6)])
     numbers.hold_back(frozenset({"web1"}))
@@ -122,7 +122,7 @@ def test_a_position_follows_lines_of_a_new_label_beyond_those_that_wait() -> Non
     assert last(numbers) == 3
 
 
-def test_a_gap_between_held_lines_is_reported_once_when_they_are_released() -> None:
+def test_a_gap_between_held_back_lines_is_reported_once_when_they_are_released() -> None:
     numbers = Sequences()
     numbers.hold_back(frozenset({"web1"}))
     took(numbers, 1, 5, held=True)
@@ -132,7 +132,7 @@ def test_a_gap_between_held_lines_is_reported_once_when_they_are_released() -> N
     assert looks(numbers, 5) == [(2, 4)]
 
 
-def test_what_the_store_lost_of_two_labels_of_one_writer_is_missed_whole_and_no_more() -> None:
+def test_lost_lines_of_two_labels_of_one_writer_are_missing_exactly() -> None:
     numbers = Sequences()
     numbers.lose([Loss(known(9, first=7, server="web2"), 7), Loss(known(6), 4)])
     took(numbers, 4)
@@ -140,7 +140,7 @@ def test_what_the_store_lost_of_two_labels_of_one_writer_is_missed_whole_and_no_
     assert looks(numbers) == [(5, 6), (7, 9)]
 
 
-def test_lines_that_the_store_lost_and_that_were_read_are_no_gap_where_a_newer_line_follows() -> None:
+def test_lost_lines_that_were_read_again_are_not_a_gap() -> None:
     numbers = Sequences()
     numbers.lose([Loss(known(1), 1)])
     took(numbers, 1)

@@ -27,7 +27,7 @@ def line(fid: str = "192.0.2.1", jail: str = "sshd") -> dict[str, object]:
     return {"v": 1, "kind": "ban", "seen": T0, "server": "web1", "jail": jail, "fid": fid, "time": T0}
 
 
-def test_what_is_written_is_what_the_recorder_reads(directory: Path) -> None:
+def test_the_recorder_reads_what_the_writer_wrote(directory: Path) -> None:
     with SegmentWriter(directory) as writer:
         for n in range(5):
             writer.write(line(f"192.0.2.{n}", jail="j\udc80é\n"))
@@ -60,7 +60,7 @@ def _locked(path: Path) -> bool:
     return False
 
 
-def test_it_waits_while_the_spool_is_too_full(directory: Path) -> None:
+def test_the_writer_waits_while_the_spool_is_too_full(directory: Path) -> None:
     (directory / "1795410932152-e14b8482-1.jsonl").write_bytes(b"x" * 2000)
     waits: list[float] = []
 
@@ -75,7 +75,7 @@ def test_it_waits_while_the_spool_is_too_full(directory: Path) -> None:
     assert (len(waits), len(said)) == (3, 3)
 
 
-def test_a_segment_that_somebody_deleted_is_not_written_to_any_more(directory: Path) -> None:
+def test_a_deleted_segment_is_not_written_to_again(directory: Path) -> None:
     with SegmentWriter(directory) as writer:
         writer.write(line())
         next(directory.iterdir()).unlink()
@@ -104,7 +104,7 @@ def test_a_missing_directory_is_a_clear_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
-def test_files_of_strangers_do_not_make_it_wait(directory: Path) -> None:
+def test_foreign_files_do_not_make_the_writer_wait(directory: Path) -> None:
     name = directory / "1795410932152-e14b8482-1.jsonl"
     name.write_bytes(b"x" * 2000)
     os.chown(name, 65534, -1)

@@ -36,7 +36,7 @@ def made(*services: Any, **members: Any) -> Bootstrap:
         ("2001:4200::1", "afrinic"),
     ],
 )
-def test_the_packaged_one_knows_all_five(address: str, name: str) -> None:
+def test_the_packaged_bootstrap_has_all_five_registries(address: str, name: str) -> None:
     registry = packaged().registry_of(address)
 
     assert registry is not None
@@ -46,11 +46,11 @@ def test_the_packaged_one_knows_all_five(address: str, name: str) -> None:
 @pytest.mark.parametrize(
     "address", ["127.0.0.1", "10.0.0.1", "224.0.0.1", "255.255.255.255", "fe80::1", "::1", "8.0.0.0/7"]
 )
-def test_nobody_has_what_is_nobody_s(address: str) -> None:
+def test_special_addresses_have_no_registry(address: str) -> None:
     assert packaged().registry_of(address) is None
 
 
-def test_every_other_slash_8_is_somebody_s() -> None:
+def test_every_other_slash_8_has_a_registry() -> None:
     bootstrap = packaged()
 
     nobodys = [number for number in range(256) if bootstrap.registry_of(f"{number}.0.0.0/8") is None]
@@ -58,12 +58,12 @@ def test_every_other_slash_8_is_somebody_s() -> None:
     assert nobodys == [0, 10, 127, *range(224, 256)]
 
 
-def test_questions_to_lacnic_are_six_seconds_apart_to_others_one() -> None:
+def test_the_interval_is_six_seconds_for_lacnic_and_one_for_others() -> None:
     assert registry_at("rdap.lacnic.net").interval_s == 6.0
     assert registry_at("rdap.arin.net").interval_s == 1.0
 
 
-def test_the_longest_match_counts_whatever_the_order() -> None:
+def test_the_longest_match_counts_in_any_order() -> None:
     large, small = [["8.0.0.0/8"], ["https://large.example"]], [["8.8.0.0/16"], ["https://small.example"]]
 
     for bootstrap in (made(large, small), made(small, large)):
@@ -71,7 +71,7 @@ def test_the_longest_match_counts_whatever_the_order() -> None:
         assert [registry and registry.name for registry in found] == ["small.example", "large.example"]
 
 
-def test_only_https_is_taken_and_ends_in_a_slash() -> None:
+def test_only_https_urls_are_used_and_end_in_a_slash() -> None:
     bootstrap = made(
         [["8.0.0.0/8"], ["http://r.example.net/x", "https://r.example.net/x"]],
         [["9.0.0.0/8"], ["http://r.example.net"]],
@@ -81,7 +81,7 @@ def test_only_https_is_taken_and_ends_in_a_slash() -> None:
     assert bootstrap.registry_of("9.9.9.9") is None
 
 
-def test_redirects_may_go_to_registries_national_ones_and_those_below() -> None:
+def test_redirects_may_go_to_registries_and_their_subdomains() -> None:
     bootstrap = packaged()
 
     assert {"rdap.arin.net", "rdap.db.ripe.net", "jpnic.rdap.apnic.net", "rdap.registro.br"} <= bootstrap.hosts

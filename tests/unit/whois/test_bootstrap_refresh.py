@@ -36,7 +36,7 @@ def name(refreshed: Refreshed) -> str:
     return registry.name if registry else ""
 
 
-def test_a_newer_one_is_taken_at_most_daily(iana: RdapServer) -> None:
+def test_a_newer_bootstrap_is_fetched_at_most_daily(iana: RdapServer) -> None:
     refreshed = made(iana)
     assert name(refreshed) == "arin"
 
@@ -53,7 +53,7 @@ def test_a_newer_one_is_taken_at_most_daily(iana: RdapServer) -> None:
     "content",
     [b"", b"<html>", b"{}", file("2001-01-01T00:00:00Z", "8.0.0.0/8"), file("2030-01-01T00:00:00Z", "2600::/12")],
 )
-def test_a_broken_or_older_one_leaves_what_there_was(iana: RdapServer, content: bytes) -> None:
+def test_a_broken_or_older_bootstrap_is_ignored(iana: RdapServer, content: bytes) -> None:
     iana.file("ipv4.json", content)
     refreshed = made(iana)
 
@@ -63,7 +63,7 @@ def test_a_broken_or_older_one_leaves_what_there_was(iana: RdapServer, content: 
 
 
 @pytest.mark.parametrize("fault", ["close", "error", "endless body", "redirect loop"])
-def test_a_failure_leaves_what_there_was_until_tomorrow(iana: RdapServer, fault: Any) -> None:
+def test_a_failure_keeps_the_current_bootstrap_until_tomorrow(iana: RdapServer, fault: Any) -> None:
     iana.fault("iana", fault)
     refreshed = made(iana)
 
@@ -78,7 +78,7 @@ def test_a_failure_leaves_what_there_was_until_tomorrow(iana: RdapServer, fault:
     assert name(refreshed) == "new.example.net"
 
 
-def test_it_is_kept_in_a_directory_and_not_asked_for_after_a_restart(iana: RdapServer, tmp_path: Path) -> None:
+def test_a_stored_bootstrap_is_used_after_a_restart(iana: RdapServer, tmp_path: Path) -> None:
     place = tmp_path / "cache"
     made(iana, cache=place).refresh(NOW)
 
@@ -91,7 +91,7 @@ def test_it_is_kept_in_a_directory_and_not_asked_for_after_a_restart(iana: RdapS
     assert sorted(path.name for path in place.iterdir()) == ["ipv4.json", "ipv6.json"]
 
 
-def test_a_directory_with_broken_files_is_as_none(iana: RdapServer, tmp_path: Path) -> None:
+def test_a_directory_with_broken_files_is_ignored(iana: RdapServer, tmp_path: Path) -> None:
     for broken in ("ipv4.json", "ipv6.json"):
         (tmp_path / broken).write_bytes(b"\xff")
 
@@ -102,7 +102,7 @@ def test_a_directory_with_broken_files_is_as_none(iana: RdapServer, tmp_path: Pa
     assert name(refreshed) == "new.example.net"
 
 
-def test_a_directory_that_can_t_be_made_only_costs_the_memory(iana: RdapServer, tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_created_is_not_an_error(iana: RdapServer, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     refreshed = made(iana, cache=tmp_path / "file" / "cache")
 
@@ -111,7 +111,7 @@ def test_a_directory_that_can_t_be_made_only_costs_the_memory(iana: RdapServer, 
     assert name(refreshed) == "new.example.net"
 
 
-def test_without_anybody_to_ask_the_packaged_one_stays() -> None:
+def test_without_transport_the_packaged_bootstrap_stays() -> None:
     refreshed = Refreshed()
 
     refreshed.refresh(NOW)
@@ -120,7 +120,7 @@ def test_without_anybody_to_ask_the_packaged_one_stays() -> None:
 
 
 @pytest.mark.parametrize("ahead", [10 * 365 * INTERVAL_S, 5 * INTERVAL_S, -5 * INTERVAL_S, -10 * 365 * INTERVAL_S])
-def test_a_clock_that_was_wrong_for_a_moment_puts_off_nothing(iana: RdapServer, tmp_path: Path, ahead: float) -> None:
+def test_a_briefly_wrong_clock_delays_no_refresh(iana: RdapServer, tmp_path: Path, ahead: float) -> None:
     refreshed = made(iana, cache=tmp_path)
     refreshed.refresh(NOW + ahead)
     for name_ in ("ipv4.json", "ipv6.json"):

@@ -44,7 +44,7 @@ _v6 = st.builds(lambda first, prefix: Block(6, first << 64, 128).at(prefix), st.
 
 
 @given(st.dictionaries(st.one_of(_v4, _v6), st.integers(), max_size=40), st.one_of(_v4, _v6), st.randoms())
-def test_the_longest_network_is_what_trying_all_finds(entries: dict[Block, int], asked: Block, rng: Random) -> None:
+def test_the_longest_network_equals_an_exhaustive_search(entries: dict[Block, int], asked: Block, rng: Random) -> None:
     table: Table[int] = Table()
     for there, value in entries.items():
         table.put(there, value)
@@ -65,7 +65,7 @@ def test_a_range_is_the_fewest_blocks(one: int, other: int) -> None:
     assert all(before.last + 1 == after.first for before, after in pairwise(blocks))
 
 
-def test_a_range_that_is_none_is_refused() -> None:
+def test_an_invalid_range_is_refused() -> None:
     with pytest.raises(ValueError):
         list(blocks_between("192.0.2.9", "192.0.2.1"))
 
@@ -88,7 +88,7 @@ def test_an_answer_proves_the_part_of_the_network_in_a_24_or_48(asked: str, netw
     assert cell_of(block(asked), block(network) if network else None).cidr == proven
 
 
-def test_a_proven_cell_answers_and_what_is_near_inherits() -> None:
+def test_a_proven_cell_answers_and_near_cells_inherit() -> None:
     known = cache()
     known.learn(network("192.0.0.0/16"))
     assert standing(known, "192.0.2.7") == "waiting"
@@ -131,7 +131,7 @@ def test_ipv6_cells_inherit_within_a_44() -> None:
     assert standing(known, "2001:db8:20::1") == "waiting"
 
 
-def test_a_smaller_network_that_is_learned_later_answers_for_its_own() -> None:
+def test_a_smaller_network_that_is_learned_later_answers_for_its_addresses() -> None:
     known = cache()
     known.learn(network("192.0.0.0/16"))
     known.prove(cell("192.0.2.0/24"))
@@ -154,14 +154,14 @@ def test_an_old_answer_is_stale_and_one_from_the_future_too() -> None:
     assert standing(known, "192.0.2.1", NOW - DAY_S) == "stale"
 
 
-def test_that_nobody_knows_holds_until_its_time() -> None:
+def test_an_answer_without_network_holds_until_its_time() -> None:
     known = cache()
     known.prove(cell("192.0.2.0/24", result=Outcome.NONE, until=NOW + 10))
     assert standing(known, "192.0.2.1") == "none"
     assert standing(known, "192.0.2.1", NOW + 10) == "waiting"
 
 
-def test_a_failure_says_when_to_ask_again() -> None:
+def test_a_failure_sets_the_time_of_the_next_look_up() -> None:
     known = cache()
     known.prove(cell("192.0.2.0/24", result=Outcome.FAILED, until=NOW + 10, tries=2))
     found = known.find(block("192.0.2.1"), NOW)
@@ -169,7 +169,7 @@ def test_a_failure_says_when_to_ask_again() -> None:
 
 
 @pytest.mark.parametrize("asked", ["2a00::/16", "2001:db8::/26", "10.0.0.0/8"])
-def test_a_subnet_that_is_wider_than_what_is_near_inherits_nothing(asked: str) -> None:
+def test_a_subnet_wider_than_the_near_range_inherits_nothing(asked: str) -> None:
     known = cache()
     for there in ("2000::/3", "10.0.0.0/8"):
         known.learn(network(there))
@@ -177,14 +177,14 @@ def test_a_subnet_that_is_wider_than_what_is_near_inherits_nothing(asked: str) -
     assert standing(known, asked) == "waiting"
 
 
-def test_a_cell_that_nobody_announces_has_no_system() -> None:
+def test_a_cell_without_announcement_has_no_system() -> None:
     known = cache()
     known.learn(network("192.0.0.0/16"))
     known.prove(cell("192.0.2.0/24"))
     assert known.find(block("192.0.2.1"), NOW).asn is None
 
 
-def test_a_subnet_is_answered_by_what_covers_all_of_it() -> None:
+def test_a_subnet_is_answered_by_a_network_around_all_of_it() -> None:
     known = cache()
     known.learn(network("192.0.0.0/16"))
     known.learn(network("192.0.2.0/24", org="Beta"))

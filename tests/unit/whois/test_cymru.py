@@ -62,7 +62,7 @@ def test_the_question_is_the_reversed_address_below_cymrus_zone() -> None:
     assert question("216.90.108.31") == "31.108.90.216.origin.asn.cymru.com."
 
 
-def test_an_ipv6_address_is_asked_for_by_its_nibbles() -> None:
+def test_an_ipv6_address_is_queried_by_its_nibbles() -> None:
     assert question("2001:4860:b002::68") == (
         "8.6.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.2.0.0.b.0.6.8.4.1.0.0.2.origin6.asn.cymru.com."
     )
@@ -73,7 +73,7 @@ def test_the_question_for_a_network_is_that_for_its_first_address() -> None:
 
 
 @given(st.ip_addresses())
-def test_the_reversed_name_is_that_of_the_dns(address: object) -> None:
+def test_the_reversed_name_equals_dnspythons(address: object) -> None:
     canonical = canonical_address(str(address))
     assert canonical is not None
     reversed_name = str(dns.reversename.from_address(canonical))
@@ -87,7 +87,7 @@ def test_an_answer_has_asn_prefix_country_registry_and_date() -> None:
     assert parse([TEXT.encode()], ADDRESS) == ORIGIN
 
 
-def test_an_ipv6_answer_is_read_likewise() -> None:
+def test_an_ipv6_answer_is_parsed() -> None:
     texts = [b"15169 | 2001:4860::/32 | US | arin | 2005-03-14"]
     assert parse(texts, "2001:4860:b002::68") == Announcement(15169, "2001:4860::/32", "US", "arin", "2005-03-14")
 
@@ -97,7 +97,7 @@ def test_ripencc_is_called_ripe() -> None:
     assert origin is not None and origin.registry == "ripe"
 
 
-def test_of_several_answers_the_longest_prefix_around_the_address_counts() -> None:
+def test_the_longest_prefix_of_several_answers_counts() -> None:
     texts = [
         b"701 | 216.0.0.0/8 | US | arin | 1998-09-25",
         b"23028 | 216.90.108.0/24 | US | arin | 1998-09-25",
@@ -107,12 +107,12 @@ def test_of_several_answers_the_longest_prefix_around_the_address_counts() -> No
     assert parse(texts, ADDRESS) == parse(texts[::-1], ADDRESS) == ORIGIN
 
 
-def test_of_several_origins_of_a_prefix_the_choice_does_not_depend_on_their_order() -> None:
+def test_the_choice_of_several_origins_does_not_depend_on_their_order() -> None:
     texts = [b"701 | 216.90.108.0/24 | | | ", b"23028 | 216.90.108.0/24 | | | ", b"0 | 216.90.108.0/24 | | | "]
     assert parse(texts, ADDRESS) == parse(texts[::-1], ADDRESS) == Announcement(701, "216.90.108.0/24")
 
 
-def test_of_several_as_numbers_in_one_answer_the_first_that_is_somebodys_counts() -> None:
+def test_the_first_assigned_as_number_of_an_answer_counts() -> None:
     for asns in ("23028 1234", "23456 23028", "0 64512 23028"):
         origin = parse([f"{asns} | 216.90.108.0/24 | US | arin | 1998-09-25".encode()], ADDRESS)
         assert origin == ORIGIN
@@ -122,7 +122,7 @@ def test_of_several_as_numbers_in_one_answer_the_first_that_is_somebodys_counts(
     "prefix",
     ["8.8.8.0/24", "216.90.109.0/24", "216.0.0.0/7", "0.0.0.0/0", "2001:4860::/32", "", "NA", "216.90.108.0/33"],
 )
-def test_an_answer_whose_prefix_can_not_be_right_is_none(prefix: str) -> None:
+def test_an_answer_with_an_impossible_prefix_is_ignored(prefix: str) -> None:
     assert parse([f"23028 | {prefix} | US | arin | 1998-09-25".encode()], ADDRESS) is None
 
 
@@ -148,14 +148,14 @@ def test_a_prefix_is_written_canonically() -> None:
         "| 216.90.108.0/24",
     ],
 )
-def test_fields_that_are_not_what_they_should_be_are_unknown(text: str) -> None:
+def test_invalid_fields_are_unknown(text: str) -> None:
     assert parse([text.encode()], ADDRESS) == Announcement(prefix="216.90.108.0/24")
 
 
 HOSTILE = [b"", b"|", b"||||", b"\xff\xfe|\x80", b"|" * 60_000, b"1" * 60_000, b" " * 60_000, "١ | ٢٠/٨ | ÜS".encode()]
 
 
-def test_hostile_text_is_no_answer_and_takes_no_time() -> None:
+def test_hostile_text_is_ignored_in_bounded_time() -> None:
     began = time.monotonic()
     assert parse(HOSTILE * 2000, ADDRESS) is None
     assert time.monotonic() - began < 1
@@ -169,19 +169,19 @@ def test_text_of_any_kind_never_raises(texts: list[bytes], address: object) -> N
 # Asking
 
 
-def test_an_address_is_asked_for_by_one_txt_question(server: DnsServer, cymru: Cymru) -> None:
+def test_an_address_needs_one_txt_query(server: DnsServer, cymru: Cymru) -> None:
     assert cymru.ask(ADDRESS) == ORIGIN
     (query,) = server.queries
     assert query[:3] == ("31.108.90.216.origin.asn.cymru.com.", "TXT", "udp")
 
 
-def test_an_ipv6_address_is_asked_for_in_its_own_zone(server: DnsServer, cymru: Cymru) -> None:
+def test_an_ipv6_address_is_queried_in_its_own_zone(server: DnsServer, cymru: Cymru) -> None:
     server.answer("2001:4860:b002::68", "15169 | 2001:4860::/32 | US | arin | 2005-03-14")
     origin = cymru.ask("2001:4860:b002::68")
     assert origin is not None and origin.asn == 15169
 
 
-def test_a_network_is_asked_for_by_its_first_address(server: DnsServer, cymru: Cymru) -> None:
+def test_a_network_is_queried_by_its_first_address(server: DnsServer, cymru: Cymru) -> None:
     server.answer("216.90.108.0", TEXT)
     assert cymru.ask("216.90.108.0/24") == ORIGIN
 
@@ -192,19 +192,19 @@ def test_a_network_is_asked_for_by_its_first_address(server: DnsServer, cymru: C
      "255.255.255.255", "::1", "fe80::1", "fd00::/8", "2001:db8::1", "ff0e::1", "::", "", "example.org",
      "8.8.8.8.", "2001:4860::1%eth0"],
 )  # fmt: skip
-def test_what_is_not_public_never_leaves_the_machine(server: DnsServer, cymru: Cymru, address: str) -> None:
+def test_special_addresses_never_leave_the_machine(server: DnsServer, cymru: Cymru, address: str) -> None:
     assert cymru.ask(address) is None
     assert server.queries == []
 
 
-def test_a_name_that_does_not_exist_is_an_answer_and_no_reason_to_rest(server: DnsServer, cymru: Cymru) -> None:
+def test_a_name_that_does_not_exist_causes_no_pause(server: DnsServer, cymru: Cymru) -> None:
     server.answer("9.9.9.9")
     assert cymru.ask(OTHER) is None
     assert cymru.ask("9.9.9.9") is None
     assert cymru.ask(ADDRESS) == ORIGIN
 
 
-def test_hostile_txt_records_are_no_answer_and_no_reason_to_rest(server: DnsServer, cymru: Cymru) -> None:
+def test_hostile_txt_records_are_ignored_and_cause_no_pause(server: DnsServer, cymru: Cymru) -> None:
     server.answer(OTHER, *(text[:6000] for text in HOSTILE))
     assert cymru.ask(OTHER) is None
     assert cymru.ask(ADDRESS) == ORIGIN
@@ -236,7 +236,7 @@ TROUBLE: list[Misbehaviour] = ["SERVFAIL", "REFUSED", "silence", "garbage", "wro
 
 
 @pytest.mark.parametrize("how", TROUBLE)
-def test_whatever_a_server_does_wrong_there_is_no_answer_in_time(
+def test_a_misbehaving_server_gives_no_answer_within_the_deadline(
     server: DnsServer, cymru: Cymru, how: Misbehaviour
 ) -> None:
     server.misbehave(how)
@@ -246,9 +246,7 @@ def test_whatever_a_server_does_wrong_there_is_no_answer_in_time(
 
 
 @pytest.mark.parametrize("how", TROUBLE)
-def test_after_trouble_nothing_is_asked_for_a_minute(
-    server: DnsServer, cymru: Cymru, clock: Clock, how: Misbehaviour
-) -> None:
+def test_a_failure_causes_a_pause_of_a_minute(server: DnsServer, cymru: Cymru, clock: Clock, how: Misbehaviour) -> None:
     server.misbehave(how)
     cymru.ask(ADDRESS)
     asked = len(server.queries)
@@ -260,7 +258,7 @@ def test_after_trouble_nothing_is_asked_for_a_minute(
     assert cymru.ask(ADDRESS) == ORIGIN
 
 
-def test_the_rest_doubles_up_to_a_quarter_of_an_hour_and_an_answer_ends_it(
+def test_the_pause_doubles_up_to_a_quarter_of_an_hour_and_ends_with_an_answer(
     server: DnsServer, cymru: Cymru, clock: Clock
 ) -> None:
     for rest_s in (60, 120, 240, 480, 900, 900):
@@ -279,14 +277,14 @@ def test_the_rest_doubles_up_to_a_quarter_of_an_hour_and_an_answer_ends_it(
     assert cymru.ask(ADDRESS) == ORIGIN
 
 
-def test_a_closed_port_is_trouble_like_any_other() -> None:
+def test_a_closed_port_is_a_failure() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
     assert Cymru(nameservers=["127.0.0.1"], port=port, lifetime_s=0.3).ask(ADDRESS) is None
 
 
-def test_another_name_server_answers_where_one_fails(server: DnsServer) -> None:
+def test_another_name_server_answers_if_one_fails(server: DnsServer) -> None:
     cymru = Cymru(nameservers=["127.0.0.2", "127.0.0.1"], port=server.port, lifetime_s=2)
     assert cymru.ask(ADDRESS) == ORIGIN
 
@@ -302,11 +300,11 @@ def test_without_a_usable_resolv_conf_there_is_no_answer(tmp_path: Path, text: b
     assert Cymru(configuration=str(configuration)).ask(ADDRESS) is None
 
 
-def test_a_directory_is_no_resolv_conf(tmp_path: Path) -> None:
+def test_a_directory_is_not_a_resolv_conf(tmp_path: Path) -> None:
     assert Cymru(configuration=str(tmp_path)).ask(ADDRESS) is None
 
 
-def test_a_resolv_conf_that_is_mended_is_read_after_the_rest(server: DnsServer, clock: Clock, tmp_path: Path) -> None:
+def test_a_corrected_resolv_conf_is_read_after_the_pause(server: DnsServer, clock: Clock, tmp_path: Path) -> None:
     configuration = tmp_path / "resolv.conf"
     cymru = Cymru(port=server.port, configuration=str(configuration), throttle=Throttle(clock, clock.sleep))
     assert cymru.ask(ADDRESS) is None
@@ -315,7 +313,7 @@ def test_a_resolv_conf_that_is_mended_is_read_after_the_rest(server: DnsServer, 
     assert cymru.ask(ADDRESS) == ORIGIN
 
 
-def test_a_name_server_that_is_no_address_is_refused_at_once() -> None:
+def test_an_invalid_name_server_address_is_refused() -> None:
     with pytest.raises(ValueError, match=r"dns\.example"):
         Cymru(nameservers=["dns.example"])
 
@@ -344,7 +342,7 @@ def test_questions_of_many_threads_are_an_interval_apart(server: DnsServer) -> N
     assert moments[-1] - moments[0] > 0.05 * 15 - 0.04
 
 
-def test_who_would_wait_too_long_gets_no_answer_and_takes_no_turn(server: DnsServer) -> None:
+def test_a_thread_that_would_wait_too_long_takes_no_turn(server: DnsServer) -> None:
     cymru = Cymru(nameservers=["127.0.0.1"], port=server.port, interval_s=0.3, lifetime_s=1)
     cymru.ask(ADDRESS)
     began = time.monotonic()
@@ -367,7 +365,7 @@ def test_questions_that_fail_together_are_one_failure(server: DnsServer) -> None
     assert cymru.ask(ADDRESS) == ORIGIN
 
 
-def test_who_waits_for_a_turn_when_a_question_fails_does_not_ask(server: DnsServer) -> None:
+def test_a_thread_that_waits_during_a_failure_does_not_query(server: DnsServer) -> None:
     cymru = Cymru(nameservers=["127.0.0.1"], port=server.port, lifetime_s=3, interval_s=0.7)
     server.misbehave("SERVFAIL")
     with ThreadPoolExecutor(2) as threads:

@@ -50,7 +50,7 @@ def put(there: Networks, number: int, moment: float) -> str:
     return cidr
 
 
-def test_everything_comes_page_by_page_networks_before_cells() -> None:
+def test_all_entries_are_read_page_by_page_networks_before_cells() -> None:
     there, reader = networks(), Reader()
     known = {put(there, number, T0 + number) for number in range(20)}
     assert not reader.followers.read(there, T0 + 100) and len(reader.networks) == 3 and reader.cells == []
@@ -59,7 +59,7 @@ def test_everything_comes_page_by_page_networks_before_cells() -> None:
     assert len(reader.networks) == 20
 
 
-def test_what_is_new_comes_once_and_what_is_put_anew_again() -> None:
+def test_new_entries_come_once_and_rewritten_ones_again() -> None:
     there, reader = networks(), Reader()
     for number in range(10):
         put(there, number, T0 + number)
@@ -71,7 +71,7 @@ def test_what_is_new_comes_once_and_what_is_put_anew_again() -> None:
     assert sorted(reader.networks) == sorted([new, again])
 
 
-def test_a_clock_that_is_behind_by_a_minute_is_no_matter() -> None:
+def test_a_clock_a_minute_behind_hides_nothing() -> None:
     there, reader = networks(), Reader()
     put(there, 1, T0 + 60)
     reader.read_all(there)
@@ -80,7 +80,7 @@ def test_a_clock_that_is_behind_by_a_minute_is_no_matter() -> None:
     assert late in reader.networks
 
 
-def test_a_clock_that_is_far_ahead_hides_nothing() -> None:
+def test_a_clock_far_ahead_hides_nothing() -> None:
     there, reader = networks(), Reader()
     put(there, 1, T0 + 99_999)
     reader.read_all(there, T0)
@@ -104,7 +104,7 @@ def test_more_than_a_page_of_news_comes_at_once() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 90)), max_size=40), st.data())
 @settings(max_examples=60, deadline=None)
-def test_nothing_is_missed_whenever_it_is_read(puts: list[tuple[int, int]], data: st.DataObject) -> None:
+def test_no_entry_is_missed_at_any_time_of_reading(puts: list[tuple[int, int]], data: st.DataObject) -> None:
     there, reader = networks(), Reader()
     known = set()
     for number, moment in puts:

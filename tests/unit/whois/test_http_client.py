@@ -43,7 +43,7 @@ def test_a_response_comes_back_whole(registries: RdapServer) -> None:
     assert request.headers["user-agent"] == f"banledger/{__version__} (+mailto:me@example.org)"
 
 
-def test_a_status_is_no_failure_and_a_redirect_is_not_followed(registries: RdapServer) -> None:
+def test_an_error_status_is_a_response_and_a_redirect_is_not_followed(registries: RdapServer) -> None:
     registries.fault("ripe", "redirect", "http://127.0.0.1/")
 
     response = registries.transport().get(URL, ACCEPT)
@@ -52,14 +52,14 @@ def test_a_status_is_no_failure_and_a_redirect_is_not_followed(registries: RdapS
     assert len(registries.requests) == 1
 
 
-def test_a_limit_says_how_long(registries: RdapServer) -> None:
+def test_retry_after_gives_the_pause(registries: RdapServer) -> None:
     registries.limit("ripe", retry_after="120")
 
     assert registries.transport().get(URL, ACCEPT).retry_after_s == 120.0
 
 
 @pytest.mark.parametrize("wrong_s", [-10 * 365 * 86_400.0, -7200.0, 7200.0, 10 * 365 * 86_400.0])
-def test_a_limit_that_ends_at_a_moment_is_measured_by_the_servers_clock(registries: RdapServer, wrong_s: float) -> None:
+def test_a_retry_after_date_is_measured_by_the_servers_clock(registries: RdapServer, wrong_s: float) -> None:
     registries.limit("ripe", retry_after=formatdate(time.time() + 600, usegmt=True))
 
     response = registries.transport(clock=lambda: time.time() + wrong_s).get(URL, ACCEPT)
@@ -67,7 +67,7 @@ def test_a_limit_that_ends_at_a_moment_is_measured_by_the_servers_clock(registri
     assert response.retry_after_s == pytest.approx(600, abs=5)
 
 
-def test_a_packed_body_is_unpacked(registries: RdapServer) -> None:
+def test_a_compressed_body_is_decompressed(registries: RdapServer) -> None:
     registries.fault("ripe", "gzip")
 
     assert b"EX-RELAYS" in registries.transport().get(URL, ACCEPT).body
@@ -93,7 +93,7 @@ def test_misbehaviour_is_a_failure_within_the_deadline(registries: RdapServer, f
     assert reason in failure(registries.transport())
 
 
-def test_a_server_that_takes_the_connection_and_says_nothing_is_given_up() -> None:
+def test_a_silent_server_times_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         transport = Transport(permitted=lambda _: True, resolve=lambda *_: [("127.0.0.1", port)], environment={})
@@ -101,7 +101,7 @@ def test_a_server_that_takes_the_connection_and_says_nothing_is_given_up() -> No
         assert "no answer" in failure(transport)
 
 
-def test_the_next_address_is_tried_where_nobody_listens(registries: RdapServer) -> None:
+def test_the_next_address_is_tried_if_one_refuses(registries: RdapServer) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         closed = server.getsockname()[1]
     places = [("127.0.0.1", closed), ("127.0.0.1", registries.port)]
@@ -110,7 +110,7 @@ def test_the_next_address_is_tried_where_nobody_listens(registries: RdapServer) 
     assert "refused" in failure(registries.transport(resolve=lambda *_: places[:1]))
 
 
-def test_an_authority_that_nobody_trusts_is_refused(registries: RdapServer) -> None:
+def test_an_untrusted_authority_is_refused(registries: RdapServer) -> None:
     assert "certificate" in failure(registries.transport(ca=None))
 
 
@@ -143,7 +143,7 @@ def test_a_name_is_resolved_once(registries: RdapServer) -> None:
     "url",
     ["http://rdap.db.ripe.net/", "https://127.0.0.1/", "https://rdap.db.ripe.net:1/", "", "https://[", "https://é/"],
 )
-def test_other_urls_are_refused_without_asking_anybody(url: str) -> None:
+def test_other_urls_are_refused_without_a_connection(url: str) -> None:
     def nobody(*_: Any) -> list[tuple[str, int]]:
         raise AssertionError
 
@@ -160,14 +160,14 @@ def tunnels(registries: RdapServer) -> list[tuple[str, dict[str, str]]]:
     return told
 
 
-def test_a_proxy_of_the_environment_is_gone_through(registries: RdapServer) -> None:
+def test_the_proxy_of_the_environment_is_used(registries: RdapServer) -> None:
     transport = Transport(ca=registries.ca, environment=registries.environment)
 
     assert transport.get(URL, ACCEPT).status == 200
     assert tunnels(registries) == [("rdap.db.ripe.net:443", {})]
 
 
-def test_a_chosen_proxy_gets_its_password_and_servers_don_t(registries: RdapServer) -> None:
+def test_a_configured_proxy_gets_its_password_and_servers_do_not(registries: RdapServer) -> None:
     proxy = registries.proxy.replace("//", "//me:secret@")
 
     assert Transport(ca=registries.ca, proxy=proxy, environment={}).get(URL, ACCEPT).status == 200
@@ -187,20 +187,20 @@ def test_certificates_are_checked_behind_a_proxy_too(registries: RdapServer) -> 
     assert "mismatch" in failure(Transport(ca=registries.ca, proxy=registries.proxy, environment={}))
 
 
-def test_addresses_are_not_asked_for_through_a_proxy_either(registries: RdapServer) -> None:
+def test_addresses_are_refused_through_a_proxy_too(registries: RdapServer) -> None:
     failure(Transport(ca=registries.ca, proxy=registries.proxy, environment={}), "https://169.254.169.254/")
 
     assert registries.tunnels == []
 
 
-def test_a_proxy_that_drips_is_given_up() -> None:
+def test_a_slow_proxy_times_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         proxy = f"http://127.0.0.1:{silent.getsockname()[1]}"
 
         assert "no answer" in failure(Transport(proxy=proxy, environment={}))
 
 
-def test_a_proxy_that_makes_no_sense_is_a_failure() -> None:
+def test_an_invalid_proxy_is_a_failure() -> None:
     for proxy in ("socks5://x", "http://me:s3c#ret@proxy:3128", "http://me:s3c/ret@proxy", "http://proxy:s3cret"):
         said = failure(Transport(proxy=proxy, environment={}))
         assert "http://[user:password@]host:port" in said and "s3c" not in said
@@ -255,14 +255,14 @@ def test_the_system_s_authorities_are_the_default(monkeypatch: pytest.MonkeyPatc
     assert asked == [None]
 
 
-def test_a_watchdog_that_was_late_still_says_so() -> None:
+def test_a_late_watchdog_still_reports_the_timeout() -> None:
     watchdog = Watchdog(0.0)
 
     with pytest.raises(TimeoutError):
         watchdog.check()
 
 
-def test_a_body_of_the_largest_size_is_taken(registries: RdapServer) -> None:
+def test_a_body_of_the_largest_size_is_accepted(registries: RdapServer) -> None:
     registries.file("ipv4.json", b"x" * BODY_MOST)
     registries.file("ipv6.json", b"x" * (BODY_MOST + 1))
 

@@ -62,7 +62,7 @@ def test_addresses_of_the_internet_are_public(address: str) -> None:
         "2130706433",
     ],
 )
-def test_all_others_are_not(address: str) -> None:
+def test_other_addresses_are_not_public(address: str) -> None:
     assert not is_public(address)
 
 
@@ -70,7 +70,7 @@ def test_this_machine_s_resolver_knows_its_own_name() -> None:
     assert ("127.0.0.1", 443) in resolve("localhost", 443) or ("::1", 443) in resolve("localhost", 443)
 
 
-def test_a_resolver_that_hangs_is_given_up() -> None:
+def test_a_hanging_resolver_times_out() -> None:
     def hang(_host: str, _port: int) -> list[tuple[str, int]]:
         time.sleep(2)
         return []
@@ -83,7 +83,7 @@ def test_a_resolver_that_hangs_is_given_up() -> None:
 
 
 @pytest.mark.parametrize("error", [OSError("no"), UnicodeError("label too long")])
-def test_what_goes_wrong_there_is_an_os_error(error: Exception) -> None:
+def test_errors_of_the_resolver_are_os_errors(error: Exception) -> None:
     def fail(_host: str, _port: int) -> list[tuple[str, int]]:
         raise error
 

@@ -20,7 +20,7 @@ BASE = Url("rdap.example.net", "/ip/8.8.8.8")
         ("//other.example.net/x", "https://other.example.net/x"),
     ],
 )
-def test_a_url_of_https_is_taken(text: str, url: str) -> None:
+def test_an_https_url_is_accepted(text: str, url: str) -> None:
     assert str(https_url(text, BASE)) == url
 
 
@@ -52,13 +52,13 @@ def test_a_url_of_https_is_taken(text: str, url: str) -> None:
         "https://rdap.example.net/" + "x" * 5000,
     ],
 )
-def test_any_other_is_refused(text: str) -> None:
+def test_other_urls_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         https_url(text, BASE)
 
 
 @given(st.text(max_size=60) | st.text(alphabet="htps:/.@[]#?\\%0a", max_size=60).map(lambda text: "https://" + text))
-def test_nothing_but_a_value_error_comes_of_any_text(text: str) -> None:
+def test_any_text_raises_only_value_errors(text: str) -> None:
     try:
         url = https_url(text, BASE)
     except ValueError:

@@ -39,12 +39,12 @@ def contenders(request: pytest.FixtureRequest) -> Contenders:
     return Contenders(networks, elapsed, request.param, one, two)
 
 
-def test_who_renews_it_keeps_it(contenders: Contenders) -> None:
+def test_the_holder_that_renews_keeps_the_lease(contenders: Contenders) -> None:
     for _ in range(100):
         assert contenders.turn(RENEW_S) == {"one": True, "two": False}
 
 
-def test_who_does_not_renew_it_loses_it_after_its_length(contenders: Contenders) -> None:
+def test_a_holder_that_does_not_renew_loses_the_lease(contenders: Contenders) -> None:
     contenders.turn(0)
     assert contenders.turn(LEASE_S - 1, "two") == {"two": False}
     assert contenders.turn(1, "two") == {"two": True}
@@ -58,7 +58,7 @@ def test_a_lease_seen_for_the_first_time_is_respected_for_its_length(contenders:
     assert contenders.turn(LEASE_S, "two") == {"two": True}
 
 
-def test_a_lease_that_is_given_back_is_free_at_once(contenders: Contenders) -> None:
+def test_a_released_lease_is_free_at_once(contenders: Contenders) -> None:
     contenders.turn(0)
     contenders.two.give_back(contenders.networks)
     assert contenders.turn(1) == {"one": True, "two": False}

@@ -29,7 +29,7 @@ def places(
     return made
 
 
-def test_whois_says_country_network_system_and_owner() -> None:
+def test_whois_gives_country_network_system_and_owner() -> None:
     place = places().locate(CHINESE, NOW)
     assert place == Place("public", "JP", "whois", "115.209.0.0/16", 4134, "Alpha", "proven")
 
@@ -39,11 +39,11 @@ def test_a_record_without_a_country_leaves_the_registered_one() -> None:
     assert (place.country, place.country_from, place.network) == ("CN", "iptocc", "115.209.0.0/16")
 
 
-def test_what_is_not_known_waits_with_the_registered_country() -> None:
+def test_an_unknown_address_waits_with_the_registered_country() -> None:
     assert places(known=False).locate(CHINESE, NOW) == Place("public", "CN", "iptocc", whois="waiting")
 
 
-def test_nothing_waits_if_nobody_is_asked_or_the_ban_is_old() -> None:
+def test_no_ban_waits_if_look_ups_are_disabled_or_the_ban_is_old() -> None:
     plain = Place("public", "CN", "iptocc")
     assert places(known=False, ask=False).locate(CHINESE, NOW) == plain
     assert places(known=False).locate(CHINESE, NOW - 30 * DAY_S) == plain
@@ -51,25 +51,25 @@ def test_nothing_waits_if_nobody_is_asked_or_the_ban_is_old() -> None:
     assert places(ask=False).locate(CHINESE, NOW).whois == "proven"
 
 
-def test_nothing_of_the_cache_is_believed_before_all_of_it_is_there() -> None:
+def test_the_cache_is_not_used_before_it_is_complete() -> None:
     made = places()
     made.ready = False
     assert made.locate(CHINESE, NOW).whois == "waiting"
     assert made.found(CHINESE).standing == "waiting"
 
 
-def test_private_addresses_and_what_is_none_are_never_asked_about() -> None:
+def test_private_addresses_and_invalid_text_are_never_looked_up() -> None:
     for address in ("10.0.0.1", "192.168.0.0/16", "fe80::1", "224.0.0.1", None):
         place = places().locate(address, NOW)
         assert place == offline_only(address, NOW) and place.whois is None
 
 
-def test_networks_that_are_too_wide_are_never_asked_about() -> None:
+def test_networks_that_are_too_wide_are_never_looked_up() -> None:
     assert places().locate("64.0.0.0/7", NOW).whois is None
     assert places().locate("2a00::/15", NOW).whois is None
 
 
-def test_the_users_databases_stand_beside() -> None:
+def test_the_users_databases_give_the_located_country() -> None:
     located = MmdbPlace("SG", 9, "Beta", "GeoLite2-City")
     place = places(located).locate(CHINESE, NOW)
     assert (place.country, place.located, place.located_from) == ("JP", "SG", "GeoLite2-City")

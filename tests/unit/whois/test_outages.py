@@ -16,7 +16,7 @@ def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
-def test_trouble_is_said_when_it_begins_and_when_it_is_over(said: pytest.LogCaptureFixture) -> None:
+def test_an_outage_is_logged_when_it_begins_and_ends(said: pytest.LogCaptureFixture) -> None:
     outages = Outages()
     outages.over("ripe")
     for minute in range(100):
@@ -29,7 +29,7 @@ def test_trouble_is_said_when_it_begins_and_when_it_is_over(said: pytest.LogCapt
     ]
 
 
-def test_trouble_that_comes_and_goes_is_said_once_a_day(said: pytest.LogCaptureFixture) -> None:
+def test_an_intermittent_outage_is_logged_once_a_day(said: pytest.LogCaptureFixture) -> None:
     outages = Outages()
     for hour in range(72):
         outages.limited("lacnic", 600.0, T0 + hour * HOUR_S)
@@ -40,7 +40,7 @@ def test_trouble_that_comes_and_goes_is_said_once_a_day(said: pytest.LogCaptureF
     ] * 3
 
 
-def test_an_outage_is_said_though_a_pause_was_a_moment_ago(said: pytest.LogCaptureFixture) -> None:
+def test_an_outage_is_logged_soon_after_a_pause(said: pytest.LogCaptureFixture) -> None:
     outages = Outages()
     outages.limited("ripe", 60.0, T0)
     outages.over("ripe")
@@ -49,12 +49,12 @@ def test_an_outage_is_said_though_a_pause_was_a_moment_ago(said: pytest.LogCaptu
     assert ["'ripe'" in record.getMessage() for record in said.records] == [True, True, True, False]
 
 
-def test_what_a_registry_says_is_shown_bounded_and_harmless(said: pytest.LogCaptureFixture) -> None:
+def test_a_registrys_text_is_logged_bounded_and_escaped(said: pytest.LogCaptureFixture) -> None:
     Outages().unreachable("ripe", "\x1b[31m\n" * 1000, T0)
     assert "\x1b" not in said.text and len(said.records[0].getMessage()) < 400
 
 
-def test_a_clock_put_back_silences_nothing_for_long(said: pytest.LogCaptureFixture) -> None:
+def test_a_clock_set_back_suppresses_no_line_for_long(said: pytest.LogCaptureFixture) -> None:
     outages = Outages()
     outages.limited("ripe", 60.0, T0)
     outages.over("ripe")

@@ -29,7 +29,7 @@ def test_turns_of_a_registry_are_an_interval_apart_and_of_two_independent() -> N
     assert clock.now == 103.0
 
 
-def test_a_paused_registry_is_left_alone() -> None:
+def test_a_paused_registry_gets_no_question() -> None:
     clock = Clock(100.0)
     throttle = Throttle(clock, clock.sleep)
     throttle.pause("ripe", 50.0)

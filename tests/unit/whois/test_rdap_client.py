@@ -33,7 +33,7 @@ def with_origin(registries: RdapServer, origin: Announcement | None, **options: 
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
-def test_every_registry_is_found_and_understood(registries: RdapServer, sample: Sample) -> None:
+def test_every_registry_is_found_and_its_answer_parsed(registries: RdapServer, sample: Sample) -> None:
     answer = registries.lookup().ask(sample.asked, NOW)
 
     regional = sample.registry not in REGIONAL
@@ -92,7 +92,7 @@ def test_no_link_of_an_answer_is_followed(registries: RdapServer) -> None:
         "192.168.0.0/16",
     ],
 )
-def test_what_is_nobody_s_business_is_not_asked(address: str) -> None:
+def test_special_addresses_are_not_looked_up(address: str) -> None:
     lookup = Lookup(nobody, Refreshed(), origin=nobody)
 
     answer = lookup.ask(address, NOW)
@@ -112,7 +112,7 @@ def test_an_address_is_canonical_in_the_answer(registries: RdapServer) -> None:
     assert registries.lookup().ask("2600:1F00:0::0017", NOW).address == "2600:1f00::17"
 
 
-def test_who_is_to_be_asked_is_known_without_asking() -> None:
+def test_the_registry_is_known_without_a_query() -> None:
     registry = Lookup(nobody, Refreshed()).registry_of("200.3.14.10")
 
     assert registry is not None
@@ -142,7 +142,9 @@ def test_a_placeholder_is_none(registries: RdapServer, name: str) -> None:
 @pytest.mark.parametrize(
     ("how", "retry_after", "retry_s"), [("429", "", 0.0), ("429", "90", 90.0), ("503", "5", 5.0), ("notice", "", 60.0)]
 )
-def test_a_limit_is_told_with_its_time(registries: RdapServer, how: Limit, retry_after: str, retry_s: float) -> None:
+def test_a_rate_limit_is_returned_with_its_time(
+    registries: RdapServer, how: Limit, retry_after: str, retry_s: float
+) -> None:
     registries.limit("ripe", most=1, how=how, retry_after=retry_after)
     lookup = registries.lookup()
     assert lookup.ask(ADDRESS, NOW).outcome is Outcome.FOUND
@@ -152,7 +154,7 @@ def test_a_limit_is_told_with_its_time(registries: RdapServer, how: Limit, retry
     assert (answer.outcome, answer.registry, answer.retry_s) == (Outcome.LIMITED, "ripe", retry_s)
 
 
-def test_a_national_registry_s_limit_counts_for_the_one_that_was_asked(registries: RdapServer) -> None:
+def test_a_national_registrys_limit_counts_for_the_queried_registry(registries: RdapServer) -> None:
     registries.limit("jpnic", retry_after="7")
 
     answer = registries.lookup().ask("133.242.1.2", NOW)
@@ -198,7 +200,7 @@ def test_misbehaviour_is_a_failure_within_the_deadline(registries: RdapServer, f
         "https://[",
     ],
 )
-def test_a_redirect_to_where_no_registry_is_is_not_followed(registries: RdapServer, target: str) -> None:
+def test_a_redirect_to_another_host_is_not_followed(registries: RdapServer, target: str) -> None:
     registries.fault("ripe", "redirect", target)
 
     answer = registries.lookup().ask(ADDRESS, NOW)
@@ -232,7 +234,7 @@ def test_the_third_one_s_answer_is_taken(registries: RdapServer) -> None:
     assert answer.network.registry == "afrinic"
 
 
-def test_a_registry_that_we_are_sent_to_gives_its_turn_first(registries: RdapServer) -> None:
+def test_a_redirect_waits_for_the_turn_of_its_registry(registries: RdapServer) -> None:
     turns: list[tuple[str, float]] = []
 
     registries.lookup(take=lambda *turn: turns.append(turn)).ask("133.242.1.2", NOW)
@@ -258,7 +260,7 @@ def test_the_deadline_is_one_for_all_redirects() -> None:
 # The second source
 
 
-def test_the_origin_is_told_with_the_network(registries: RdapServer) -> None:
+def test_the_origin_is_returned_with_the_network(registries: RdapServer) -> None:
     answer = with_origin(registries, Announcement(64_500, "185.220.100.0/22", "DE", "ripe"))
 
     assert answer.network
@@ -266,7 +268,7 @@ def test_the_origin_is_told_with_the_network(registries: RdapServer) -> None:
     assert (answer.asn, answer.prefix) == (64_500, "185.220.100.0/22")
 
 
-def test_the_origin_stands_in_where_registries_know_nothing(registries: RdapServer) -> None:
+def test_the_origin_replaces_an_empty_answer(registries: RdapServer) -> None:
     origin = Announcement(64_500, "193.1.0.0/16", "IE", "ripe")
 
     answer = registries.lookup(origin=lambda _: origin).ask("193.1.1.1", NOW)
@@ -289,9 +291,7 @@ def test_the_origin_stands_in_where_registries_know_nothing(registries: RdapServ
         Announcement(64_500, "nonsense", "IE", "ripe"),
     ],
 )
-def test_an_origin_that_knows_too_little_or_makes_no_sense_does_not(
-    registries: RdapServer, origin: Announcement
-) -> None:
+def test_an_incomplete_or_invalid_origin_replaces_no_answer(registries: RdapServer, origin: Announcement) -> None:
     answer = registries.lookup(origin=lambda _: origin).ask("193.1.1.1", NOW)
 
     assert (answer.outcome, answer.network) == (Outcome.NONE, None)
@@ -299,9 +299,7 @@ def test_an_origin_that_knows_too_little_or_makes_no_sense_does_not(
 
 
 @pytest.mark.parametrize("fault", ["error", "close"])
-def test_the_origin_does_not_stand_in_for_a_registry_that_is_to_be_asked_again(
-    registries: RdapServer, fault: Fault
-) -> None:
+def test_the_origin_does_not_replace_a_failed_answer(registries: RdapServer, fault: Fault) -> None:
     registries.fault("ripe", fault)
 
     answer = with_origin(registries, Announcement(64_500, "185.220.100.0/22", "DE", "ripe"))
@@ -309,7 +307,7 @@ def test_the_origin_does_not_stand_in_for_a_registry_that_is_to_be_asked_again(
     assert (answer.outcome, answer.network) == (Outcome.FAILED, None)
 
 
-def test_the_origin_does_not_stand_in_for_a_limited_registry(registries: RdapServer) -> None:
+def test_the_origin_does_not_replace_a_rate_limited_answer(registries: RdapServer) -> None:
     registries.limit("ripe")
 
     answer = with_origin(registries, Announcement(64_500, "185.220.100.0/22", "DE", "ripe"))
@@ -346,14 +344,14 @@ def test_a_newer_bootstrap_is_used_with_the_next_question(registries: RdapServer
     assert (answer.outcome, answer.registry) == (Outcome.FOUND, "afrinic")
 
 
-def test_the_clock_is_asked_where_no_time_is_given(registries: RdapServer) -> None:
+def test_the_clock_is_read_if_no_time_is_given(registries: RdapServer) -> None:
     answer = registries.lookup(clock=lambda: 7.0).ask(ADDRESS)
 
     assert answer.network
     assert answer.network.fetched == 7.0
 
 
-def test_an_answer_with_a_cidr_list_far_away_is_not_believed(registries: RdapServer) -> None:
+def test_an_answer_with_distant_cidrs_is_refused(registries: RdapServer) -> None:
     lies = cidr0("185.220.101.0/25", "8.0.0.0/8", "2600::/16")
     registries.answer("ripe", network("185.220.101.0", "185.220.101.127", cidr0_cidrs=lies))
 
@@ -363,6 +361,6 @@ def test_an_answer_with_a_cidr_list_far_away_is_not_believed(registries: RdapSer
     assert answer.network.cidrs == ("185.220.101.0/25",)
 
 
-def test_no_http_library_is_loaded_by_those_who_never_ask() -> None:
+def test_no_http_library_is_imported_without_a_look_up() -> None:
     program = "import sys, banledger.ledger.network, banledger.whois.worker; sys.exit('urllib3' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -27,7 +27,7 @@ def owned_by(*entities: dict[str, Any]) -> Network:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
-def test_every_registry_is_understood(sample: Sample) -> None:
+def test_the_answers_of_every_registry_are_parsed(sample: Sample) -> None:
     body = json.dumps(sample.answer).encode()
 
     found = parse(body, sample.asked, registry=sample.registry, fetched=5.0)
@@ -36,7 +36,7 @@ def test_every_registry_is_understood(sample: Sample) -> None:
 
 
 @pytest.mark.parametrize("name", PLACEHOLDERS)
-def test_a_placeholder_is_no_network(name: str) -> None:
+def test_a_placeholder_is_not_a_network(name: str) -> None:
     asked, answer = PLACEHOLDERS[name]
 
     with pytest.raises(NotANetwork):
@@ -51,17 +51,17 @@ def test_an_answer_about_another_network_is_refused() -> None:
         read(network("8.8.4.0", "8.8.4.255", cidr0_cidrs=cidr0("8.8.4.0/24")))
 
 
-def test_a_network_that_holds_only_a_part_of_the_one_asked_about_is_refused() -> None:
+def test_a_network_around_only_part_of_the_question_is_refused() -> None:
     with pytest.raises(Refused):
         read(network("8.8.8.0", "8.8.8.127"), "8.8.8.0/24")
 
 
-def test_where_cidrs_and_ends_differ_the_one_with_the_address_counts() -> None:
+def test_if_cidrs_and_ends_differ_the_one_with_the_address_counts() -> None:
     assert read(network("8.8.8.0", "8.8.8.255", cidr0_cidrs=cidr0("9.9.9.0/24"))).cidrs == ("8.8.8.0/24",)
     assert read(network("9.9.9.0", "9.9.9.255", cidr0_cidrs=cidr0("8.8.8.0/24"))).cidrs == ("8.8.8.0/24",)
 
 
-def test_where_both_hold_the_address_the_smaller_one_counts() -> None:
+def test_if_both_contain_the_address_the_smaller_one_counts() -> None:
     assert read(network("8.0.0.0", "8.255.255.255", cidr0_cidrs=cidr0("8.8.8.0/24"))).cidrs == ("8.8.8.0/24",)
     assert read(network("8.8.8.0", "8.8.8.255", cidr0_cidrs=cidr0("8.0.0.0/8"))).cidrs == ("8.8.8.0/24",)
 
@@ -72,7 +72,7 @@ def test_cidrs_outside_the_network_s_ends_are_left_out() -> None:
     assert found.cidrs == ("8.8.8.0/24", "8.8.9.0/24")
 
 
-def test_cidrs_of_the_other_ip_version_or_too_large_are_left_out_where_no_ends_are_told() -> None:
+def test_cidrs_of_the_other_ip_version_or_too_large_are_dropped_without_ends() -> None:
     answer = network("", "", cidr0_cidrs=cidr0("8.8.8.0/24", "::/0", "128.0.0.0/1", "1.1.1.0/24"))
 
     assert read(answer).cidrs == ("1.1.1.0/24", "8.8.8.0/24")
@@ -84,7 +84,7 @@ def test_cidrs_inside_others_and_doubles_are_left_out() -> None:
     assert read(answer).cidrs == ("8.8.8.0/23",)
 
 
-def test_of_too_many_cidrs_the_one_with_the_address_is_kept() -> None:
+def test_the_cidr_with_the_address_is_kept_among_too_many() -> None:
     answer = network("8.0.0.0", "8.255.255.255", cidr0_cidrs=cidr0(*(f"8.{n}.8.0/24" for n in range(0, 256, 2))))
 
     found = read(answer, "8.254.8.1")
@@ -114,17 +114,17 @@ def test_an_ipv6_range_of_odd_ends_keeps_the_part_around_the_address() -> None:
         [{"v4prefix": "eight", "length": 24}, {"v6prefix": [], "length": 24}],
     ],
 )
-def test_cidrs_of_another_form_are_none(listed: object) -> None:
+def test_malformed_cidrs_are_ignored(listed: object) -> None:
     assert around(cidr0_cidrs=listed).cidrs == ("8.8.8.0/24",)
 
 
 @pytest.mark.parametrize(("first", "last"), [("8.8.8.255", "8.8.8.0"), ("8.8.8.0", "::"), ("x", "y"), (8, 9), ("", "")])
-def test_ends_that_make_no_sense_are_none(first: Any, last: Any) -> None:
+def test_invalid_ends_are_ignored(first: Any, last: Any) -> None:
     with pytest.raises(Refused):
         read({"startAddress": first, "endAddress": last})
 
 
-def test_a_network_may_be_asked_about() -> None:
+def test_a_network_may_be_looked_up() -> None:
     assert read(network("8.8.0.0", "8.8.255.255"), "8.8.8.0/24").cidrs == ("8.8.0.0/16",)
 
 
@@ -186,17 +186,17 @@ def test_an_organisation_counts_before_a_person() -> None:
     assert owned_by(entity("P", ["registrant"], person), entity("O", ["registrant"], owner)).org == "Doe Inc."
 
 
-def test_a_description_without_letters_or_with_a_link_or_a_place_is_no_owner() -> None:
+def test_a_description_without_letters_or_with_a_link_or_a_place_is_not_an_owner() -> None:
     found = around(remarks=[remark(None, "*****", "https://owner.example", "Zurich, Switzerland", "Owner AG")])
 
     assert found.org == "Owner AG"
 
 
-def test_remarks_of_another_title_are_no_owner() -> None:
+def test_remarks_of_another_title_are_not_an_owner() -> None:
     assert around(remarks=[remark("Registration Comments", "Call us")]).org is None
 
 
-def test_of_mailboxes_the_one_called_abuse_counts_wherever_it_is() -> None:
+def test_a_mailbox_named_abuse_counts_at_any_position() -> None:
     inside = entity("A", ["abuse"], card("Abuse", mail=["Network-Abuse@owner.example"]))
     outside = entity("T", ["noc", "abuse"], card("All", mail=["all@owner.example", "noc@owner.example"]))
 
@@ -204,13 +204,13 @@ def test_of_mailboxes_the_one_called_abuse_counts_wherever_it_is() -> None:
 
 
 @pytest.mark.parametrize("written", ["", "nobody", "@", "a b", "<script>", None, 7, ["a@b.example"], "a@b@c", "a@\nb"])
-def test_what_is_no_mailbox_is_not_taken(written: Any) -> None:
+def test_an_invalid_mailbox_is_ignored(written: Any) -> None:
     found = owned_by(entity("A", ["abuse"], card("Abuse", mail=[written])))
 
     assert found.abuse in (None, "b@c", "a@b")
 
 
-def test_mailboxes_of_others_are_not_taken() -> None:
+def test_mailboxes_of_other_roles_are_ignored() -> None:
     assert owned_by(entity("A", ["technical"], card("T", mail=["abuse@owner.example"]))).abuse is None
 
 
@@ -231,25 +231,25 @@ def test_texts_and_remarks_are_bounded() -> None:
     assert found.remarks == ("y" * 256,) * 16
 
 
-def test_dates_are_as_the_registry_says_them_if_they_are_dates() -> None:
+def test_valid_dates_are_kept_as_given() -> None:
     assert around(events=events("2015-03-26", "2021-12-14T20:28:53-05:00")).registered == "2015-03-26"
     assert around(events=events("yesterday", "2021-13-14")).registered is None
     assert around(events=events("yesterday", "2021-13-14")).changed is None
 
 
-def test_bytes_that_are_not_utf_8_cost_only_themselves() -> None:
+def test_bytes_that_are_not_utf_8_are_replaced() -> None:
     body = json.dumps(network("8.8.8.0", "8.8.8.255", name="Jos")).encode().replace(b"Jos", b"Jos\xe9")
 
     assert parse(body, ASKED, registry="x", fetched=0.0).name == "Jos\ufffd"
 
 
-def test_a_byte_order_mark_is_passed_over() -> None:
+def test_a_byte_order_mark_is_skipped() -> None:
     body = b"\xef\xbb\xbf" + json.dumps(network("8.8.8.0", "8.8.8.255")).encode()
 
     assert parse(body, ASKED, registry="x", fetched=0.0).cidrs == ("8.8.8.0/24",)
 
 
-def test_whatever_is_read_can_be_written() -> None:
+def test_every_parsed_network_can_be_written() -> None:
     for one in SAMPLES:
         msgspec.json.encode(read(one.answer, one.asked))
 
@@ -282,11 +282,11 @@ def test_other_limits_in_the_body_name_no_time(answer: Any) -> None:
     assert caught.value.retry_s == 0.0
 
 
-def test_a_network_is_one_though_a_limit_is_mentioned() -> None:
+def test_a_network_that_mentions_a_limit_is_parsed() -> None:
     assert around(notices=[{"title": "Rate Limit Notice", "description": ["10 per minute"]}]).cidrs == ("8.8.8.0/24",)
 
 
-def test_error_404_in_the_body_is_no_network() -> None:
+def test_error_404_in_the_body_is_not_a_network() -> None:
     with pytest.raises(NotANetwork, match="Nothing"):
         read({"errorCode": 404, "title": "Nothing"})
 
@@ -315,7 +315,7 @@ def test_anything_else_is_refused(answer: Any) -> None:
     ],
     ids=lambda body: repr(body[:12]),
 )
-def test_bytes_that_are_no_json_of_a_sane_form_are_refused(body: bytes) -> None:
+def test_malformed_json_is_refused(body: bytes) -> None:
     with pytest.raises(Refused):
         parse(body, ASKED, registry="x", fetched=0.0)
 

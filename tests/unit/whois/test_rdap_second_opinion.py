@@ -85,7 +85,7 @@ def moment(value: str | datetime | None) -> datetime | None:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
-def test_both_read_the_same_or_there_is_a_reason(sample: Sample) -> None:
+def test_both_parsers_agree_or_the_difference_is_listed(sample: Sample) -> None:
     ours = parse(json.dumps(sample.answer).encode(), sample.asked, registry=sample.registry, fetched=0.0)
     if sample.name in UNREADABLE:
         with pytest.raises(ValueError, match="does not appear to be"):
