@@ -38,7 +38,7 @@ from banledger.report.formats.escape import visible
 from banledger.report.formats.json import JsonFormat, RawFormat
 from banledger.report.formats.screen import Screen
 from banledger.report.formats.text import TextFormat
-from banledger.report.query import Query, Span
+from banledger.report.query import Query, Span, question
 from banledger.spool.events import Event
 from banledger.spool.position import Position
 from banledger.stores.api import Engine, Hash, Held, Reader, Repair
@@ -191,7 +191,7 @@ def damages(draw: st.DrawFn, key: str, there: object) -> tuple[object, bool]:
 def commands(reader: LedgerReader, key: str) -> Iterator[Callable[[], Sequence[str]]]:
     """What every reading command does, each with the text that it prints."""
     november = Query(span=Span("2026-11-01", "2026-11-30"))
-    for query in (Query(), november, Query(jail=("sshd",)), Query(ip=("5.0.0.0/8",))):
+    for query in (Query(), november, question(jail=("sshd",)), question(ip=("5.0.0.0/8",))):
         yield partial(report_of, reader, query)
         yield partial(bans_of, reader, query)
     for dimension in dimensions():

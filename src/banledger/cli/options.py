@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from banledger.ledger.dimensions import FILTERS
+
 if TYPE_CHECKING:
     from banledger.report.formats.base import Answer, Presentation
 
@@ -24,14 +26,7 @@ _FILTERS = (
         "'2026-11-01 14:00', today, yesterday, all.",
     ),
     click.option("--until", metavar="WHEN", help="Until when; a day, month or year is meant with all of it."),
-    click.option("--jail", multiple=True, metavar="NAME", help="Bans by this jail."),
-    click.option(
-        "--country", multiple=True, metavar="CODE", help="Bans from there: CN, XX (unknown) or private (addresses)."
-    ),
-    click.option("--ip", multiple=True, metavar="ADDR|CIDR", help="Bans of this address, or of all in this network."),
-    click.option("--asn", multiple=True, metavar="NUMBER", help="Bans of this autonomous system's addresses."),
-    click.option("--server", multiple=True, metavar="LABEL", help="Bans by this server."),
-    click.option("--user", multiple=True, metavar="NAME", help="Bans where this user name was tried."),
+    *(click.option(f"--{name}", multiple=True, metavar=one.metavar, help=one.help) for name, one in FILTERS.items()),
 )
 
 _FORMATS = (

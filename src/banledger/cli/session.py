@@ -47,21 +47,15 @@ def query(reader: "LedgerReader", now: float, options: dict[str, Any], since: st
 
     Says on stderr which jails, servers and countries the ledger does not have.
     """
-    from banledger.report.query import Query, addresses, countries, span, systems
+    from banledger.ledger.dimensions import FILTERS
+    from banledger.report.query import question, span
     from banledger.report.unknown import unknown
 
     start, end = options["since"], options["until"]
     if start is None and end is None:
         start = since
-    made = Query(
-        span=span(start, end, now, reader.zone),
-        jail=options["jail"],
-        country=countries(options["country"]),
-        ip=addresses(options["ip"]),
-        server=options["server"],
-        user=options["user"],
-        asn=systems(options["asn"]),
-    )
+    meant = span(start, end, now, reader.zone)
+    made = question(meant, **{name: options[name] for name in FILTERS})
     for line in unknown(reader, made):
         _warn(line)
     return made

@@ -39,13 +39,13 @@ def whois(
     from zoneinfo import ZoneInfo
 
     from banledger.cli.environment import load
+    from banledger.ledger.filters import address
     from banledger.report.formats.base import Presentation
-    from banledger.report.query import addresses
     from banledger.service.wiring import offline_alike
     from banledger.whois import ask
 
     chosen, now = load({"spool": spool, **flags}), time.time()
-    (asked,) = addresses((what,))
+    asked = address(what)
     ask.check(asked)
     known = ask.known(chosen, asked, now, offline_alike(chosen))
     if refresh or not ask.is_enough(known):

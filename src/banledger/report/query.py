@@ -6,16 +6,14 @@ are exact. Everything here is pure: `now` comes in by argument.
 
 import re
 from calendar import monthrange
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
 from banledger.errors import QuestionError
-from banledger.net.address import canonical_address
-
-PRIVATE = "private"
-"""Stands for a country where private and other special addresses are meant."""
+from banledger.ledger.dimensions import FILTERS
 
 FORMS = (
     "7d, 2w, 3m or 1y (days, weeks, months, years), 24h, 2026-11-01, 2026-11, 2026, '2026-11-01 14:00', "
@@ -70,30 +68,21 @@ ALL_TIME = Span()
 class Query(Struct, frozen=True):
     """Which bans are meant: those in `span` that have, for each filter, any of its values.
 
-    jail, server, user: as text. asn: numbers as text. country: codes, or `private`. ip: canonical addresses and
-    networks; a network means every address and network inside it.
+    filters: those that are set, by dimension, with values in their one spelling; see `FILTERS`.
     """
 
     span: Span = ALL_TIME
-    jail: tuple[str, ...] = ()
-    country: tuple[str, ...] = ()
-    ip: tuple[str, ...] = ()
-    server: tuple[str, ...] = ()
-    user: tuple[str, ...] = ()
-    asn: tuple[str, ...] = ()
+    filters: Mapping[str, tuple[str, ...]] = {}
 
-    @property
-    def filters(self) -> dict[str, tuple[str, ...]]:
-        """The filters that are set, by dimension."""
-        table = {
-            "jail": self.jail,
-            "country": self.country,
-            "ip": self.ip,
-            "server": self.server,
-            "user": self.user,
-            "asn": self.asn,
-        }
-        return {name: values for name, values in table.items() if values}
+    def wide(self) -> bool:
+        """Whether a value of a filter means other bans than those with its token."""
+        return any(FILTERS[name].wide(value) for name, values in self.filters.items() for value in values)
+
+
+def question(span: Span = ALL_TIME, **typed: Iterable[str]) -> Query:
+    """The query that has in its filters, by dimension, what people typed. Raises QuestionError."""
+    spelled = {name: tuple(map(FILTERS[name].spelled, values)) for name, values in typed.items()}
+    return Query(span, {name: spelled[name] for name in FILTERS if spelled.get(name)})
 
 
 class _Point(Struct, frozen=True):
@@ -225,42 +214,3 @@ def _day_of(moment: float | None, zone: ZoneInfo) -> str | None:
 
 def _iso(day: date | None) -> str | None:
     return day.isoformat() if day else None
-
-
-def countries(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Country codes in capitals, `private` as it is. Raises QuestionError."""
-    return tuple(_country(value) for value in values)
-
-
-def _country(value: str) -> str:
-    if value.lower() == PRIVATE:
-        return PRIVATE
-    if len(value) != 2 or not value.isascii() or not value.isalpha():
-        raise QuestionError(f"{value!r} is no country", hint="two letters such as CN, XX for unknown, or private")
-    return value.upper()
-
-
-def addresses(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Addresses and networks in their one spelling. Raises QuestionError."""
-    return tuple(_address(value) for value in values)
-
-
-def _address(value: str) -> str:
-    found = canonical_address(value.strip())
-    if found is None:
-        raise QuestionError(
-            f"{value!r} is no address", hint="an address or a network such as 192.0.2.7 or 192.0.2.0/24"
-        )
-    return found
-
-
-def systems(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Numbers of autonomous systems, from `64496` or `AS64496`. Raises QuestionError."""
-    return tuple(_system(value) for value in values)
-
-
-def _system(value: str) -> str:
-    number = value.strip().upper().removeprefix("AS")
-    if not (number.isascii() and number.isdecimal() and int(number) < 2**32):
-        raise QuestionError(f"{value!r} is no autonomous system", hint="a number such as 64496, or AS64496")
-    return str(int(number))

@@ -162,8 +162,8 @@ def _concerns(gap: Gap, query: Query, ledger: LedgerReader) -> bool:
         and (span.first is None or end >= span.first)
         and (span.since is None or gap.seen >= span.since)
         and (span.until is None or gap.since < span.until)
-        and (not query.jail or gap.jail in query.jail)
-        and (not query.server or gap.server in query.server)
+        and gap.jail in query.filters.get("jail", [gap.jail])
+        and gap.server in query.filters.get("server", [gap.server])
     )
 
 

@@ -5,17 +5,16 @@ or, where fewer hashes are read that way, the sets of one filter's values. It re
 matches as it goes, so a caller that needs only the newest stops early.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 
 from msgspec import Struct
 
 from banledger.ledger.ban import Ban
-from banledger.ledger.dimensions import TABLE
+from banledger.ledger.dimensions import FILTERS, TABLE
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.reader import LedgerReader
-from banledger.report.match import matcher
-from banledger.report.query import PRIVATE, Query, Span
+from banledger.report.query import Query, Span
 from banledger.stores.pages import pages
 
 _HASH_COST = 20  # reading a hash, in units of reading an id
@@ -40,7 +39,7 @@ def walk(
     """
     if limit == 0:
         return
-    matches = matcher(query)
+    matches = _matcher(query)
     done = found = 0
     pages, total = _pages(ledger, query, limit, ledger.days() if everything is None else everything)
     for page in pages:
@@ -52,6 +51,18 @@ def walk(
                     return
         done += len(page)
         progress("bans", min(done, total), total)
+
+
+def _matcher(query: Query) -> Callable[[Ban], bool]:
+    """A function that says whether a ban is meant."""
+    span, filters = query.span, [_test(name, values) for name, values in query.filters.items()]
+    return lambda ban: span.holds(ban.day, ban.time) and all(test(ban) for test in filters)
+
+
+def _test(name: str, values: Sequence[str]) -> Callable[[Ban], bool]:
+    tokens, toks = TABLE[name].tokens, frozenset(map(TABLE[name].token_of, values))
+    wide = [test for value in values if (test := FILTERS[name].wide(value))]
+    return lambda ban: not toks.isdisjoint(tokens(ban)) or any(test(ban) for test in wide)
 
 
 def _pages(
@@ -88,16 +99,10 @@ class _Sets(Struct, frozen=True):
 def _smallest_set(ledger: LedgerReader, query: Query) -> _Sets | None:
     found = []
     for dimension, values in query.filters.items():
-        if _has_sets(dimension, values):
+        if TABLE[dimension].indexed and not any(map(FILTERS[dimension].wide, values)):
             toks = tuple(dict.fromkeys(map(TABLE[dimension].token_of, values)))
             found.append(_Sets(dimension, toks, sum(ledger.sizes(dimension, toks))))
     return min(found, key=lambda sets: sets.size, default=None)
-
-
-def _has_sets(dimension: str, values: Sequence[str]) -> bool:
-    if dimension == "ip":
-        return not any("/" in value for value in values)
-    return dimension != "country" or PRIVATE not in values
 
 
 def age_order(id_: str) -> tuple[bool, str]:

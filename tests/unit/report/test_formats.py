@@ -32,7 +32,7 @@ from banledger.report.formats.escape import cell, visible
 from banledger.report.formats.json import JsonFormat
 from banledger.report.formats.moment import duration
 from banledger.report.formats.screen import Screen
-from banledger.report.query import Query, Span
+from banledger.report.query import Query, Span, question
 from banledger.report.show import show
 from banledger.report.walk import walk
 from banledger.spool.writer import SegmentWriter
@@ -62,7 +62,7 @@ def _tables(ledger: LedgerReader, asked: str, width: int = 100) -> str:
     table.report(stats.report(ledger, query, NOW), screen)
     for dimension in dimensions():
         table.top(stats.top(ledger, dimension, query), "Europe/Berlin", screen)
-    table.top(stats.top(ledger, "ip", Query(jail=(asked,), user=(asked,))), "Europe/Berlin", screen)
+    table.top(stats.top(ledger, "ip", question(jail=(asked,), user=(asked,))), "Europe/Berlin", screen)
     listing.bans(list(walk(ledger, query)), BERLIN, NOW, screen)
     for what in (asked, "192.0.2.1"):
         listing.show(show(ledger, what, NOW), BERLIN, NOW, screen, 50)
@@ -235,25 +235,53 @@ def test_a_field_that_the_ledgers_table_gets_is_in_json_and_csv(make: Make, monk
     assert codec.loads(line)["note"] == "=x" and row["note"] == "'=x"
 
 
-def test_a_dimension_that_the_ledgers_table_gets_is_in_the_report_and_in_top(tmp_path: Path) -> None:
-    """The package is copied, and gets the line."""
+_FIELD = '    note: Annotated[str, Field(TEXT, "what was noted")] = "strange"\n'
+_ROW = """\
+        Dimension("note", "note", attrgetter("note"), filter=Filter("WORD", "Bans with this note."), encoded=True),
+"""
+
+
+def test_a_field_and_a_dimension_are_everywhere_once_the_ledgers_tables_have_them(tmp_path: Path) -> None:
+    """The package is copied, and gets two lines."""
     package = Path(banledger.__file__).parent
     shutil.copytree(package, tmp_path / "banledger", ignore=shutil.ignore_patterns("__pycache__"))
-    table = tmp_path / "banledger/ledger/dimensions.py"
-    line = '        Dimension("id", '
-    assert line in table.read_text()
-    more = '        Dimension("scope", "kind of address", attrgetter("scope")),\n'
-    table.write_text(table.read_text().replace(line, more + line))
+    _insert(tmp_path / "banledger/ledger/ban.py", _FIELD, before="    prolonged: Annotated[")
+    _insert(tmp_path / "banledger/ledger/dimensions.py", _ROW, before='        Dimension("id", ')
     with SegmentWriter(tmp_path) as writer:
         writer.write(to_builtins(ban("8.8.8.8", time=time.time())))
 
-    def run(*words: str) -> str:
-        command = [sys.executable, "-m", "banledger", *words]
+    def python(*words: str) -> str:
         environment = {**os.environ, "PYTHONPATH": str(tmp_path), "BANLEDGER_STORE": str(tmp_path / "ledger.db")}
+        command = [sys.executable, *words]
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
 
+    def run(*words: str) -> str:
+        return python("-m", "banledger", *words)
+
+    keyspace = python(str(package.parents[1] / "tools/keyspace_doc.py"))
+    assert "| `note` | what was noted |" in keyspace and "| `bans:note:<value>` | set | ids by note |" in keyspace
+
     run("record", "--once", "--spool", str(tmp_path))
-    assert run("top", "scope", "--csv") == "scope,bans\npublic,1\n"
-    assert "Scopes" in run("report") and "scope,public,1," in run("report", "--csv")
-    assert codec.loads(run("report", "--json"))["scopes"] == [{"name": "public", "bans": 1}]
-    assert "bans:scope:public" in run("kv", "KEYS", "bans:scope:*")
+    (id_,) = run("kv", "SMEMBERS", "bans:note:strange").split()
+    assert run("kv", "HGET", f"bans:{{{id_[:4]}}}:ban:{id_}", "note") == "strange\n"
+    assert run("kv", "ZSCORE", "bans:top:note", "strange") == "1\n"
+    (tally,) = run("kv", "KEYS", "bans:*:count:*:note").split()
+    assert run("kv", "ZSCORE", tally, "strange") == "1\n"
+
+    assert "--note WORD" in run("bans", "--help") and "Bans with this note." in run("bans", "--help")
+    assert " note," in run("top", "--help")
+    assert run("top", "note", "--csv") == run("top", "note", "--note", "strange", "--csv") == "note,bans\nstrange,1\n"
+    (one,) = run("bans", "--note", "strange", "--json").splitlines()
+    (row,) = reader.DictReader(run("bans", "--csv").splitlines())
+    assert (codec.loads(one)["note"], row["note"]) == ("strange", "strange")
+    assert run("bans", "--note", "other", "--json") == ""
+
+    assert "Notes" in run("report") and "note,strange,1," in run("report", "--csv")
+    report = codec.loads(run("report", "--json", "--note", "strange"))
+    assert report["notes"] == [{"name": "strange", "bans": 1}] and report["query"]["filters"] == {"note": ["strange"]}
+
+
+def _insert(path: Path, line: str, before: str) -> None:
+    text = path.read_text()
+    assert text.count(before) == 1
+    path.write_text(text.replace(before, line + before))
