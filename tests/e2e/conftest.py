@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from banledger.demo.fail2ban import Installation, Jails, PrivateServer, action_line, locate
+from banledger.demo.fail2ban import Jails, PrivateServer, action_line
+from banledger.demo.installation import Installation, locate
 from banledger.errors import MissingFail2ban
 from tests.support.servers import StoreServer
 

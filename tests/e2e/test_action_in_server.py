@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from banledger.demo.fail2ban import Installation, PrivateServer, unpacked
+from banledger.demo.fail2ban import PrivateServer
+from banledger.demo.installation import Installation, unpacked
 from banledger.errors import BanledgerError
 
 from .conftest import Stage, wait_for

@@ -13,8 +13,8 @@ import click
 from rich.text import Text
 
 from banledger import settings
-from banledger.demo import authlog, fail2ban, place, replay
-from banledger.demo.fail2ban import Installation
+from banledger.demo import authlog, place, replay
+from banledger.demo.installation import Installation, locate
 from banledger.demo.signals import Pause, postponed
 from banledger.errors import BanledgerError
 from banledger.ledger.ban import Ban
@@ -63,7 +63,7 @@ def demo(keep: Path | None, store: str | None) -> None:
       banledger demo --keep ~/banledger-demo
       banledger demo --store /tmp/ledger.db
     """
-    installation = fail2ban.locate()
+    installation = locate()
     said = _Teller(Screen())
     with postponed() as pause, place.claimed(keep, pause, _wait_for) as home:
         chosen = settings.load({"store": _whole(store or str(home / place.LEDGER))})

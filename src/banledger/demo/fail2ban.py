@@ -14,17 +14,16 @@ import pwd
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypedDict
 
-from banledger.errors import BanledgerError, MissingFail2ban
+from banledger.demo.installation import Installation, locate
+from banledger.errors import BanledgerError
 
 Jails = Mapping[str, Mapping[str, str]]
 
@@ -37,99 +36,6 @@ class _Identity(TypedDict, total=False):
 
 SOCKET_PATH_MAX = 100  # sun_path has 108 bytes
 DEFAULTS = {"backend": "polling", "usedns": "no", "ignoreself": "false", "enabled": "true"}
-
-
-@dataclass(frozen=True)
-class Installation:
-    """Where a fail2ban is and how it is run.
-
-    server, client: the words that start each. env: what to add to the environment. config: the stock
-    configuration directory, of which `filter.d` is used.
-    """
-
-    server: tuple[str, ...]
-    client: tuple[str, ...]
-    config: Path
-    env: Mapping[str, str] = field(default_factory=dict)
-
-    def with_python(self, *words: str, env: Mapping[str, str] | None = None) -> "Installation":
-        """The same scripts run by another interpreter; `env`, if given, replaces what is added."""
-        return replace(
-            self,
-            server=(*words, self.server[-1]),
-            client=(*words, self.client[-1]),
-            env=self.env if env is None else env,
-        )
-
-    def environment(self) -> dict[str, str]:
-        """The environment of its processes: ours without what bends an interpreter."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-        return kept | {"LC_ALL": "C.UTF-8"} | dict(self.env)
-
-    def version(self) -> str:
-        """Its version as it says it, e.g. `1.0.2`."""
-        said = subprocess.run(
-            [*self.server, "-V"],
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        return said.stdout.strip()
-
-
-def locate() -> Installation:
-    """The fail2ban to run: named by BANLEDGER_FAIL2BAN, unpacked beside this interpreter, or installed.
-
-    The first two are the root of an unpacked Debian package. Raises MissingFail2ban.
-    """
-    named = os.environ.get("BANLEDGER_FAIL2BAN")
-    if named:
-        found = unpacked(Path(named).resolve())
-        if found is None:
-            raise MissingFail2ban(
-                f"BANLEDGER_FAIL2BAN is {named!r}, and there is no fail2ban in it",
-                hint="it should be the directory an unpacked fail2ban package is in (dpkg -x FILE DIRECTORY)",
-            )
-        return found
-    found = unpacked(Path(sys.prefix, "fail2ban")) or installed()
-    if found is None:
-        raise MissingFail2ban(
-            "no fail2ban-server was found",
-            hint="apt-get install fail2ban; or unpack its package (apt-get download fail2ban; dpkg -x FILE DIRECTORY)"
-            " and set BANLEDGER_FAIL2BAN=DIRECTORY",
-        )
-    return found
-
-
-def unpacked(root: Path) -> Installation | None:
-    """The fail2ban of a Debian package unpacked at `root`, or None."""
-    library = root / "usr/lib/python3/dist-packages"
-    scripts = root / "usr/bin"
-    if not (library / "fail2ban").is_dir() or not (scripts / "fail2ban-server").is_file():
-        return None
-    python = _system_python()
-    return Installation(
-        server=(python, str(scripts / "fail2ban-server")),
-        client=(python, str(scripts / "fail2ban-client")),
-        config=root / "etc/fail2ban",
-        env={"PYTHONPATH": str(library)},
-    )
-
-
-def installed() -> Installation | None:
-    """The fail2ban of this system, or None."""
-    server = shutil.which("fail2ban-server") or shutil.which("fail2ban-server", path="/usr/bin:/usr/local/bin")
-    if server is None:
-        return None
-    client = Path(server).with_name("fail2ban-client")
-    return Installation(server=(server,), client=(str(client),), config=Path("/etc/fail2ban"))
-
-
-def _system_python() -> str:
-    """The interpreter a distribution's fail2ban is made for."""
-    return "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable
 
 
 def action_line(**options: str | int | Path) -> str:

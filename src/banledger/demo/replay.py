@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from banledger.demo.fail2ban import Installation, PrivateServer, action_line
+from banledger.demo.fail2ban import PrivateServer, action_line
+from banledger.demo.installation import Installation
 from banledger.demo.signals import Pause
 from banledger.errors import BanledgerError
 
