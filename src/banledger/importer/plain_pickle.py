@@ -2,7 +2,8 @@
 
 Theory of operation. Python's own unpickler is a machine that imports and calls what its input names. This is another
 one, that knows only the opcodes with which protocols 2 to 5 write dictionaries, lists, tuples, text, numbers, booleans
-and None. Any other is refused by name, so there is no way to a module, a class or a call. What is left to do harm with
+and None. Any other is refused by name, so there is no way to a module, a class or a call. `pickletools`, which only
+describes pickles, reads the arguments of those that are known. What is left to do harm with
 is size: input, steps and depth have limits, whole numbers 64 bits, and only text can be a key (its hash is salted).
 
 A pickle may use a memoized value again, and again inside what it is used in: few bytes unfold to billions of leaves.
@@ -10,8 +11,9 @@ In memory the value is there once, but whoever walks over it meets it each time.
 all that it unfolds to, and what unfolds to more than `MAX_UNFOLDED` is refused, as is what contains itself.
 """
 
-import struct
 from collections.abc import Callable
+from io import BytesIO
+from pickletools import opcodes
 from typing import Any, TypeAlias
 
 MAX_BYTES = 1 << 20
@@ -34,7 +36,7 @@ def loads(data: bytes) -> Plain:
         raise NotPlain(f"it has more than {MAX_BYTES:,} bytes")
     try:
         value = _Machine(data).run()
-    except (IndexError, struct.error) as error:
+    except (IndexError, ValueError) as error:
         raise NotPlain("it is cut off or makes no sense") from error
     _Measure().size(value)
     return value
@@ -51,20 +53,20 @@ class _Machine:
     """The stack, the memo and the place in the input."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
+        self._data = BytesIO(data)
         self._stack: list[Any] = []
-        self._memo: dict[int, Any] = {}
+        self.memo: dict[int, Any] = {}
 
     def run(self) -> Plain:
         for _ in range(_MAX_STEPS):
-            code = self._take(1)[0]
-            if code == _STOP:
+            code = self._data.read(1)[0]
+            opcode = _OPCODES.get(code)
+            name = opcode.name if opcode else f"opcode {code:#04x}"
+            if name == "STOP":
                 return self._result()
-            step = _STEPS.get(code)
-            if step is None:
-                raise NotPlain(self._refusal(code))
-            step(self)
+            if opcode is None or name not in _STEPS:
+                raise NotPlain(self._refusal(name))
+            _STEPS[name](self, opcode.arg.reader(self._data) if opcode.arg else None)
         raise NotPlain("it has too many steps")
 
     def _result(self) -> Plain:
@@ -73,59 +75,39 @@ class _Machine:
         value: Plain = self._stack[0]
         return value
 
-    def _refusal(self, code: int) -> str:
+    def _refusal(self, name: str) -> str:
         """Which opcode, and what it asked for where that is said."""
-        from pickletools import opcodes
-
-        name = next((known.name for known in opcodes if ord(known.code) == code), f"opcode {code:#04x}")
         if name in ("GLOBAL", "INST"):
-            words = self._data[self._at : self._at + 200].split(b"\n")[:2]
+            words = self._data.read(200).split(b"\n")[:2]
             return f"{name} asks for {b'.'.join(words).decode('utf-8', 'backslashreplace')}"
         if name == "STACK_GLOBAL":
             words_ = [str(item)[:100] for item in self._stack[-2:] if isinstance(item, str)]
             return f"{name} asks for {'.'.join(words_)}"
         return f"{name} is not for plain data"
 
-    # Reading.
-
-    def _take(self, count: int) -> bytes:
-        piece = self._data[self._at : self._at + count]
-        if len(piece) != count:
-            raise IndexError
-        self._at += count
-        return piece
-
-    def number(self, form: str) -> Any:
-        (value,) = struct.unpack(form, self._take(struct.calcsize(form)))
-        return value
-
     # Steps.
 
     def push(self, value: Any) -> None:
         self._stack.append(value)
 
-    def text(self, form: str) -> None:
-        self.push(self._take(self.number(form)).decode("utf-8", "replace"))
+    def text(self, text: str) -> None:
+        self.push(text.encode("utf-8", "surrogatepass").decode("utf-8", "replace"))
 
-    def long(self) -> None:
-        piece = self._take(self.number("<B"))
-        if len(piece) > 8:
+    def number(self, number: int) -> None:
+        if not -(1 << 63) <= number < 1 << 63:
             raise NotPlain("a whole number has more than 64 bits")
-        self.push(int.from_bytes(piece, "little", signed=True))
+        self.push(number)
 
     def memoize(self, place: int) -> None:
         value = self._stack[-1]
         if value is _MARK:
             raise NotPlain("it memoizes a mark")
-        self._memo[place] = value
-
-    def memoize_next(self) -> None:
-        self.memoize(len(self._memo))
+        self.memo[place] = value
 
     def recall(self, place: int) -> None:
-        if place not in self._memo:
+        if place not in self.memo:
             raise NotPlain("it recalls what it has not memoized")
-        self.push(self._memo[place])
+        self.push(self.memo[place])
 
     def since_mark(self) -> list[Any]:
         for place in range(len(self._stack) - 1, -1, -1):
@@ -158,37 +140,37 @@ class _Machine:
         target.update(zip(keys, values, strict=True))
 
 
-_STOP = ord(".")
-_STEPS: dict[int, Callable[[_Machine], None]] = {
-    0x80: lambda m: m.number("<B"),  # PROTO
-    0x95: lambda m: m.number("<Q"),  # FRAME
-    ord("("): lambda m: m.push(_MARK),  # MARK
-    ord("N"): lambda m: m.push(None),  # NONE
-    0x88: lambda m: m.push(True),  # NEWTRUE
-    0x89: lambda m: m.push(False),  # NEWFALSE
-    ord("J"): lambda m: m.push(m.number("<i")),  # BININT
-    ord("K"): lambda m: m.push(m.number("<B")),  # BININT1
-    ord("M"): lambda m: m.push(m.number("<H")),  # BININT2
-    0x8A: lambda m: m.long(),  # LONG1
-    ord("G"): lambda m: m.push(m.number(">d")),  # BINFLOAT
-    0x8C: lambda m: m.text("<B"),  # SHORT_BINUNICODE
-    ord("X"): lambda m: m.text("<I"),  # BINUNICODE
-    ord("]"): lambda m: m.push([]),  # EMPTY_LIST
-    ord("a"): lambda m: m.extend(m.last(1)),  # APPEND
-    ord("e"): lambda m: m.extend(m.since_mark()),  # APPENDS
-    ord("}"): lambda m: m.push({}),  # EMPTY_DICT
-    ord("s"): lambda m: m.update(m.last(2)),  # SETITEM
-    ord("u"): lambda m: m.update(m.since_mark()),  # SETITEMS
-    ord(")"): lambda m: m.push(()),  # EMPTY_TUPLE
-    0x85: lambda m: m.push(tuple(m.last(1))),  # TUPLE1
-    0x86: lambda m: m.push(tuple(m.last(2))),  # TUPLE2
-    0x87: lambda m: m.push(tuple(m.last(3))),  # TUPLE3
-    ord("t"): lambda m: m.push(tuple(m.since_mark())),  # TUPLE
-    0x94: lambda m: m.memoize_next(),  # MEMOIZE
-    ord("q"): lambda m: m.memoize(m.number("<B")),  # BINPUT
-    ord("r"): lambda m: m.memoize(m.number("<I")),  # LONG_BINPUT
-    ord("h"): lambda m: m.recall(m.number("<B")),  # BINGET
-    ord("j"): lambda m: m.recall(m.number("<I")),  # LONG_BINGET
+_OPCODES = {ord(opcode.code): opcode for opcode in opcodes}
+_STEPS: dict[str, Callable[[_Machine, Any], None]] = {
+    "PROTO": lambda m, _: None,
+    "FRAME": lambda m, _: None,
+    "MARK": lambda m, _: m.push(_MARK),
+    "NONE": lambda m, _: m.push(None),
+    "NEWTRUE": lambda m, _: m.push(True),
+    "NEWFALSE": lambda m, _: m.push(False),
+    "BININT": _Machine.push,
+    "BININT1": _Machine.push,
+    "BININT2": _Machine.push,
+    "LONG1": _Machine.number,
+    "BINFLOAT": _Machine.push,
+    "SHORT_BINUNICODE": _Machine.text,
+    "BINUNICODE": _Machine.text,
+    "EMPTY_LIST": lambda m, _: m.push([]),
+    "APPEND": lambda m, _: m.extend(m.last(1)),
+    "APPENDS": lambda m, _: m.extend(m.since_mark()),
+    "EMPTY_DICT": lambda m, _: m.push({}),
+    "SETITEM": lambda m, _: m.update(m.last(2)),
+    "SETITEMS": lambda m, _: m.update(m.since_mark()),
+    "EMPTY_TUPLE": lambda m, _: m.push(()),
+    "TUPLE1": lambda m, _: m.push(tuple(m.last(1))),
+    "TUPLE2": lambda m, _: m.push(tuple(m.last(2))),
+    "TUPLE3": lambda m, _: m.push(tuple(m.last(3))),
+    "TUPLE": lambda m, _: m.push(tuple(m.since_mark())),
+    "MEMOIZE": lambda m, _: m.memoize(len(m.memo)),
+    "BINPUT": _Machine.memoize,
+    "LONG_BINPUT": _Machine.memoize,
+    "BINGET": _Machine.recall,
+    "LONG_BINGET": _Machine.recall,
 }
 
 
