@@ -12,11 +12,6 @@ _SINGLE = frozenset(name for name, row in TABLE.items() if row.token)  # a ban h
 _PAIRS = {tuple(name.split("+")): name for name in TABLE if "+" in name}
 
 
-def offenders(ledger: LedgerReader, days: Sequence[str]) -> dict[str, int]:
-    """How many addresses and networks each of these local days has."""
-    return dict(zip(days, ledger.distinct_on("ip", days), strict=True))
-
-
 def counts(
     ledger: LedgerReader, dimension: str, query: Query, days: Sequence[str]
 ) -> tuple[dict[str, int], int] | None:
