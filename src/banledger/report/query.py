@@ -7,13 +7,14 @@ are exact. Everything here is pure: `now` comes in by argument.
 import re
 from calendar import monthrange
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
 from banledger.errors import QuestionError
 from banledger.ledger.dimensions import FILTERS
+from banledger.report.formats.moment import local
 
 FORMS = (
     "7d, 2w, 3m or 1y (days, weeks, months, years), 24h, 2026-11-01, 2026-11, 2026, '2026-11-01 14:00', "
@@ -22,8 +23,7 @@ FORMS = (
 """The forms that a date may have."""
 
 _AGO = re.compile(r"(\d{1,5})\s*([hdwmy])")
-_YEAR = re.compile(r"\d{4}")
-_MONTH = re.compile(r"(\d{4})-(\d\d)")
+_CALENDAR = re.compile(r"\d{4}(-\d\d){0,2}")
 _EARLIEST = date(1970, 1, 2)
 _LATEST = date(9998, 12, 31)
 
@@ -103,13 +103,10 @@ def span(since: str | None, until: str | None, now: float, zone: ZoneInfo) -> Sp
     start = _start(since or "all", now, zone)
     end = _parse("--until", until, now, zone) if until else _Point()
     if until is None and start != _Point():
-        end = _Point(last=_local_day(now, zone))
-    made = Span(
-        first=_iso(start.first) or _day_of(start.moment, zone),
-        last=_iso(end.last) or _day_of(None if end.moment is None else end.moment - 1, zone),
-        since=start.moment,
-        until=end.moment,
-    )
+        end = _Point(last=local(now, zone).date())
+    first = start.first if start.moment is None else local(start.moment, zone).date()
+    last = end.last if end.moment is None else local(end.moment - 1, zone).date()
+    made = Span(first.isoformat() if first else None, last.isoformat() if last else None, start.moment, end.moment)
     if _backwards(made):
         raise QuestionError(
             f"nothing lies between {since} and {until or 'today'}",
@@ -135,14 +132,14 @@ def _start(text: str, now: float, zone: ZoneInfo) -> _Point:
 def _parse(option: str, text: str, now: float, zone: ZoneInfo) -> _Point:
     """The meaning of one date. `7d` is the day seven days ago: the last one before the last seven."""
     word = text.strip().lower()
-    today = _local_day(now, zone)
+    today = local(now, zone).date()
     if word == "all" or (word == "now" and option == "--until"):
         return _Point()
     if word in ("today", "yesterday"):
         day = today - timedelta(days=word == "yesterday")
         return _Point(day, day)
     try:
-        point = _ago(word, now, today) or _year(word) or _month(word) or _date(word) or _time(text.strip(), zone)
+        point = _ago(word, now, today) or _calendar(word) or _time(text.strip(), zone)
     except (ValueError, OverflowError):
         point = None
     if point is None or not _in_range(point):
@@ -176,25 +173,16 @@ def _months_before(day: date, number: int) -> date:
     return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
-def _year(word: str) -> _Point | None:
-    if not _YEAR.fullmatch(word):
+def _calendar(word: str) -> _Point | None:
+    """A year, a month or a day."""
+    if not _CALENDAR.fullmatch(word):
         return None
-    return _Point(date(int(word), 1, 1), date(int(word), 12, 31))
-
-
-def _month(word: str) -> _Point | None:
-    match = _MONTH.fullmatch(word)
-    if not match:
-        return None
-    year, month = int(match[1]), int(match[2])
-    return _Point(date(year, month, 1), date(year, month, monthrange(year, month)[1]))
-
-
-def _date(word: str) -> _Point | None:
-    if not re.fullmatch(r"\d{4}-\d\d-\d\d", word):
-        return None
-    day = date.fromisoformat(word)
-    return _Point(day, day)
+    first = last = date.fromisoformat(word + "-01-01"[len(word) - 4 :])
+    if len(word) == 4:
+        last = first.replace(month=12, day=31)
+    elif len(word) == 7:
+        last = first.replace(day=monthrange(first.year, first.month)[1])
+    return _Point(first, last)
 
 
 def _time(text: str, zone: ZoneInfo) -> _Point | None:
@@ -202,15 +190,3 @@ def _time(text: str, zone: ZoneInfo) -> _Point | None:
         return None
     moment = datetime.fromisoformat(text)
     return _Point(moment=(moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp())
-
-
-def _local_day(moment: float, zone: ZoneInfo) -> date:
-    return datetime.fromtimestamp(moment, UTC).astimezone(zone).date()
-
-
-def _day_of(moment: float | None, zone: ZoneInfo) -> str | None:
-    return None if moment is None else _local_day(moment, zone).isoformat()
-
-
-def _iso(day: date | None) -> str | None:
-    return day.isoformat() if day else None

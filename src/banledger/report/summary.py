@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from msgspec import Struct
@@ -16,6 +16,7 @@ from banledger.ledger.reader import Gap, LedgerReader
 from banledger.ledger.tokens import text_of
 from banledger.report import columns, ranked, tallied
 from banledger.report.answers import Count, Day, Report, Top
+from banledger.report.formats.moment import local
 from banledger.report.natural import natural
 from banledger.report.query import Query, Span
 from banledger.report.walk import days_in, walk
@@ -156,7 +157,7 @@ def _calendar(
     """Every day of the span, from the ledger's first to today or its last, whichever is later."""
     if not everything:
         return ()
-    today = _day(now, ledger)
+    today = local(now, ledger.zone).date().isoformat()
     first = max(span.first or "", min(everything))
     last = min(span.last or "9999", max(today, max(everything)))
     day, made = date.fromisoformat(first), []
@@ -167,7 +168,8 @@ def _calendar(
 
 
 def _concerns(gap: Gap, query: Query, ledger: LedgerReader) -> bool:
-    span, start, end = query.span, _day(gap.since, ledger), _day(gap.seen, ledger)
+    span = query.span
+    start, end = (local(moment, ledger.zone).date().isoformat() for moment in (gap.since, gap.seen))
     return (
         (span.last is None or start <= span.last)
         and (span.first is None or end >= span.first)
@@ -176,10 +178,6 @@ def _concerns(gap: Gap, query: Query, ledger: LedgerReader) -> bool:
         and gap.jail in query.filters.get("jail", [gap.jail])
         and gap.server in query.filters.get("server", [gap.server])
     )
-
-
-def _day(moment: float, ledger: LedgerReader) -> str:
-    return datetime.fromtimestamp(moment, UTC).astimezone(ledger.zone).date().isoformat()
 
 
 def top(ledger: LedgerReader, dimension: str, query: Query, count: int = 20, progress: Progress = silent) -> Top:

@@ -54,6 +54,8 @@ def test_dates_mean_days_of_the_ledgers_zone(since: str | None, until: str | Non
         "7",
         "7x",
         "2026-13-01",
+        "2026-00",
+        "2026-11-00",
         "2026-02-30",
         "2026-11-01 25:00",
         "99999y",
