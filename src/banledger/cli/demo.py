@@ -23,7 +23,6 @@ from banledger.ledger.tokens import text_of
 from banledger.ledger.writer import Ledger, open_to_read, open_to_write
 from banledger.report import summary as stats
 from banledger.report.formats import redis_cli, table
-from banledger.report.formats.chart import ASCII
 from banledger.report.formats.screen import Screen
 from banledger.report.query import Query
 from banledger.service.recorder import Recorder
@@ -109,7 +108,7 @@ class _Teller:
         answered = text.splitlines()
         for line in answered[:lines]:
             cut = Text(line)
-            cut.truncate(self.screen.width, overflow="crop" if self.screen.glyphs is ASCII else "ellipsis")
+            cut.truncate(self.screen.width, overflow=self.screen.overflow)
             self.screen.print(cut)
         if lines is not None and len(answered) > lines:
             more = f"{self.screen.glyphs.ellipsis} and {len(answered) - lines} more"

@@ -14,7 +14,6 @@ from banledger.ledger.network import Network
 from banledger.net.prefix import block
 from banledger.net.special import described, kind_of
 from banledger.report.answers import Shown
-from banledger.report.formats.chart import ASCII
 from banledger.report.formats.escape import visible
 from banledger.report.formats.moment import duration, short
 from banledger.report.formats.screen import Screen
@@ -48,7 +47,7 @@ def bans(answer: Sequence[Ban], zone: ZoneInfo, now: float, screen: Screen, stop
             Text(name, style="dim"),
             justify="right" if right else "left",
             no_wrap=True,
-            overflow="crop" if screen.glyphs is ASCII else "ellipsis",
+            overflow=screen.overflow,
             width=width,
         )
     grid.show_header = True

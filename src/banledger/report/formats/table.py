@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import date
-from itertools import zip_longest
-from typing import Literal
 from zoneinfo import ZoneInfo
 
+from rich.console import Group
+from rich.table import Column, Table
 from rich.text import Text
 
 from banledger.geo.countries import name_of
@@ -35,7 +35,7 @@ def report(answer: Report, screen: Screen) -> None:
         screen.print(Text("No bans in this time."))
         return
     screen.print(_days(answer, screen), Text())
-    screen.print(*_sections([top for top in answer.tops.values() if top.rows], screen))
+    screen.print(_sections([top for top in answer.tops.values() if top.rows], screen))
     screen.print(_hours(answer.hours, screen))
     if answer.no_country:
         has = "has" if answer.no_country == 1 else "have"
@@ -54,7 +54,7 @@ def top(answer: Top, timezone: str, screen: Screen) -> None:
     values = "" if answer.distinct is None else f" {glyphs.dot} {_many(answer.distinct, noun)}"
     screen.print(Text(f"{_many(answer.total, 'ban')}{values}"), Text())
     if answer.rows:
-        screen.print(*_ranked(answer, glyphs, min(screen.width, 110)))
+        screen.print(_ranked(answer, screen, min(screen.width, 110)))
     elif answer.total:
         screen.print(Text(f"The ledger knows no {noun} of these bans{_WHOIS.get(answer.dimension, '')}."))
     else:
@@ -157,49 +157,38 @@ def _days(answer: Report, screen: Screen) -> Text:
     return text
 
 
-def _sections(tops: Sequence[Top], screen: Screen) -> list[Text]:
-    """The lines of sections below each other, or in pairs where there is room."""
-    if screen.width < _BESIDE:
-        return [line for top in tops for line in (*_ranked(top, screen.glyphs, screen.width), Text())]
-    half = (screen.width - 4) // 2
-    sections = [_ranked(top, screen.glyphs, half) for top in tops]
-    lines: list[Text] = []
-    none: list[Text] = []
-    for left, right in zip_longest(sections[::2], sections[1::2], fillvalue=none):
-        for one, other in zip_longest(left, right, fillvalue=Text()):
-            lines.append(Text.assemble(_fitted(one, half, screen.glyphs), " " * 4, other))
-        lines.append(Text())
-    return lines
+def _sections(tops: Sequence[Top], screen: Screen) -> Table:
+    """Sections below each other, or in pairs where there is room."""
+    across = 2 if screen.width >= _BESIDE else 1
+    width = (screen.width - (across - 1) * 4) // across
+    grid = Table.grid(*(Column(width=width) for _ in range(across)), padding=(0, 4, 0, 0))
+    for start in range(0, len(tops), across):
+        grid.add_row(*(_ranked(top, screen, width) for top in tops[start : start + across]))
+        grid.add_row()
+    return grid
 
 
-def _ranked(answer: Top, glyphs: Glyphs, width: int) -> list[Text]:
+def _ranked(answer: Top, screen: Screen, width: int) -> Group:
     """A title and a line a value: name, bans, share, bar."""
     bars = max(8, width // 4)
     most = max((1, *(row.bans for row in answer.rows)))
     bans = [f"{row.bans:,}" for row in answer.rows]
     shares = [f"{100 * row.bans / max(1, answer.total):.1f} %" for row in answer.rows]
     counts, parts = (max(map(len, column), default=0) for column in (bans, shares))
-    room = width - counts - parts - bars - 3
-    lines = [_title(answer, glyphs)]
+    grid = Table.grid(
+        Column(width=width - counts - parts - bars - 3, no_wrap=True, overflow=screen.overflow),
+        Column(justify="right", style="bold"),
+        Column(justify="right", style="dim"),
+        Column(width=bars, style="red"),
+        padding=(0, 1, 0, 0),
+    )
     for row, count, share in zip(answer.rows, bans, shares, strict=True):
-        line = _fitted(_label(answer.dimension, row), room, glyphs)
-        line.append(f" {count:>{counts}}", style="bold")
-        line.append(f" {share:>{parts}} ", style="dim")
-        line.append(chart.bar(row.bans / most, bars, glyphs), style="red")
-        lines.append(line)
-    return lines
+        grid.add_row(_label(answer.dimension, row), count, share, chart.bar(row.bans / most, bars, screen.glyphs))
+    return Group(_title(answer, screen), grid)
 
 
-def _fitted(text: Text, width: int, glyphs: Glyphs) -> Text:
-    """The text cut or filled up to that many columns of a terminal."""
-    overflow: Literal["crop", "ellipsis"] = "crop" if glyphs is chart.ASCII else "ellipsis"
-    fitted = text.copy()
-    fitted.truncate(width, overflow=overflow, pad=True)
-    return fitted
-
-
-def _title(answer: Top, glyphs: Glyphs) -> Text:
-    title = Text(columns.title(answer.dimension), style="bold")
+def _title(answer: Top, screen: Screen) -> Text:
+    title = Text(columns.title(answer.dimension), style="bold", no_wrap=True, overflow=screen.overflow)
     if answer.distinct is not None and answer.distinct > len(answer.rows):
         title.append(f"  {len(answer.rows)} of {answer.distinct:,}", style="not bold dim")
     return title
