@@ -61,11 +61,11 @@ def _tables(ledger: LedgerReader, asked: str, width: int = 100) -> str:
     query = Query()
     table.report(stats.report(ledger, query, NOW), screen)
     for dimension in dimensions():
-        table.top(stats.top(ledger, dimension, query), "Europe/Berlin", screen)
-    table.top(stats.top(ledger, "ip", question(jail=(asked,), user=(asked,))), "Europe/Berlin", screen)
-    listing.bans(list(walk(ledger, query)), BERLIN, NOW, screen)
+        table.top(stats.top(ledger, dimension, query), VIEW, screen)
+    table.top(stats.top(ledger, "ip", question(jail=(asked,), user=(asked,))), VIEW, screen)
+    listing.bans(list(walk(ledger, query)), VIEW, screen)
     for what in (asked, "192.0.2.1"):
-        listing.show(show(ledger, what, NOW), BERLIN, NOW, screen, 50)
+        listing.show(show(ledger, what, NOW), VIEW, screen)
     return out.getvalue()
 
 
@@ -122,7 +122,7 @@ def test_an_encoding_without_blocks_gets_ascii(make: Make) -> None:
     ledger = make([ban(f"192.0.2.{n}", T0 - n * 9000) for n in range(1, 60)])
 
     table.report(stats.report(ledger, Query(), NOW), Screen(raw))
-    listing.bans(list(walk(ledger, Query())), BERLIN, NOW, Screen(raw))
+    listing.bans(list(walk(ledger, Query())), VIEW, Screen(raw))
 
     raw.flush()
     assert "#" in raw.buffer.getvalue().decode()
@@ -153,7 +153,7 @@ def test_a_chart_of_days_says_how_many_addresses_a_day_had_at_most(make: Make) -
 def test_an_address_without_bans_is_said_to_have_none(make: Make) -> None:
     out = StringIO()
 
-    listing.show(show(make([ban()]), "9.9.9.9", NOW), BERLIN, NOW, Screen(out), 50)
+    listing.show(show(make([ban()]), "9.9.9.9", NOW), VIEW, Screen(out))
 
     assert out.getvalue() == "The ledger has no bans of 9.9.9.9.\n"
 

@@ -13,6 +13,7 @@ from banledger.ledger.reader import Gap
 from banledger.report import columns
 from banledger.report.answers import Count, Report, Top
 from banledger.report.formats import chart
+from banledger.report.formats.base import Presentation
 from banledger.report.formats.chart import Glyphs
 from banledger.report.formats.escape import visible
 from banledger.report.formats.moment import local
@@ -46,10 +47,10 @@ def report(answer: Report, screen: Screen) -> None:
         screen.print(Text(f"\n{_many(answer.waiting, 'ban')} {wait} for whois.", style="dim"))
 
 
-def top(answer: Top, timezone: str, screen: Screen) -> None:
+def top(answer: Top, view: Presentation, screen: Screen) -> None:
     """Print the values of a dimension."""
     glyphs = screen.glyphs
-    screen.print(_heading(answer.query, timezone, glyphs))
+    screen.print(_heading(answer.query, str(view.zone), glyphs))
     noun = columns.noun(answer.dimension)
     values = "" if answer.distinct is None else f" {glyphs.dot} {_many(answer.distinct, noun)}"
     screen.print(Text(f"{_many(answer.total, 'ban')}{values}"), Text())
