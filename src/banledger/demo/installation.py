@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from banledger.errors import MissingFail2ban
@@ -23,15 +23,6 @@ class Installation:
     client: tuple[str, ...]
     config: Path
     env: Mapping[str, str] = field(default_factory=dict)
-
-    def with_python(self, *words: str, env: Mapping[str, str] | None = None) -> "Installation":
-        """The same scripts run by another interpreter; `env`, if given, replaces what is added."""
-        return replace(
-            self,
-            server=(*words, self.server[-1]),
-            client=(*words, self.client[-1]),
-            env=self.env if env is None else env,
-        )
 
     def environment(self) -> dict[str, str]:
         """The environment of its processes: ours without what bends an interpreter."""
