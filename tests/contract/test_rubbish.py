@@ -27,8 +27,7 @@ from banledger.ledger.rebuild import rebuild
 from banledger.ledger.rebuilding import Signs
 from banledger.ledger.writer import Ledger
 from banledger.net.address import canonical_address
-from banledger.report import show, walk
-from banledger.report import summary as stats
+from banledger.report import show, summary, walk
 from banledger.report.answers import Listed
 from banledger.report.columns import dimensions
 from banledger.report.formats import redis_cli
@@ -206,7 +205,7 @@ def commands(reader: LedgerReader, key: str) -> Iterator[Callable[[], Sequence[s
 
 
 def report_of(reader: LedgerReader, query: Query) -> list[str]:
-    return written(stats.report(reader, query, NOW), Presentation(reader.zone, NOW))
+    return written(summary.report(reader, query, NOW), Presentation(reader.zone, NOW))
 
 
 def bans_of(reader: LedgerReader, query: Query) -> list[str]:
@@ -214,7 +213,7 @@ def bans_of(reader: LedgerReader, query: Query) -> list[str]:
 
 
 def top_of(reader: LedgerReader, dimension: str) -> list[str]:
-    return written(stats.top(reader, dimension, Query()), Presentation(reader.zone, NOW))
+    return written(summary.top(reader, dimension, Query()), Presentation(reader.zone, NOW))
 
 
 def show_of(reader: LedgerReader, asked: str) -> list[str]:

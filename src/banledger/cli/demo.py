@@ -21,7 +21,7 @@ from banledger.ledger.ban import Ban
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.tokens import text_of
 from banledger.ledger.writer import Ledger, open_to_read, open_to_write
-from banledger.report import summary as stats
+from banledger.report import summary
 from banledger.report.formats import redis_cli, table
 from banledger.report.formats.screen import Screen
 from banledger.report.query import Query
@@ -176,7 +176,7 @@ def _ban(home: Path, work: Path, spool: Path, installation: Installation, pause:
 def _show_report(reader: LedgerReader, said: _Teller) -> None:
     said.heading("What happened")
     said.command(f"banledger report --since all -n {_LISTED}")
-    table.report(stats.report(reader, Query(), time.time(), _LISTED), said.screen)
+    table.report(summary.report(reader, Query(), time.time(), _LISTED), said.screen)
     said.words("\nA country is the one that the address is registered in, as its registry says.")
 
 

@@ -1,6 +1,6 @@
 """Options that several commands share, and the question they make."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -30,13 +30,13 @@ _FILTERS = (
 )
 
 _FORMATS = (
-    click.option("--json", "as_json", is_flag=True, help="JSON."),
-    click.option("--csv", "as_csv", is_flag=True, help="CSV with a header line."),
+    click.option("--json", is_flag=True, help="JSON."),
+    click.option("--csv", is_flag=True, help="CSV with a header line."),
 )
 
 
 def store_options(function: _Function) -> _Function:
-    """Options of every command that uses a ledger: `store`, `prefix`, `config`."""
+    """Options of every command that uses a ledger: `store`, `prefix`, `config`. See `session.ledger`."""
     return _with(_LEDGER, function)
 
 
@@ -49,7 +49,7 @@ def filters(function: _Function) -> _Function:
 
 
 def formats(function: _Function) -> _Function:
-    """Options that choose the format of the output: `as_json`, `as_csv`."""
+    """Options that choose the format of the output. See `form`."""
     return _with(_FORMATS, function)
 
 
@@ -59,9 +59,9 @@ def _with(options: tuple[Any, ...], function: _Function) -> _Function:
     return function
 
 
-def form(**flags: bool) -> str:
+def form(flags: Mapping[str, Any]) -> str:
     """The format that one of the flags names: text, json, csv or raw."""
-    chosen = [name.removeprefix("as_") for name, given in flags.items() if given]
+    chosen = [name for name in ("json", "csv", "raw") if flags.get(name)]
     if len(chosen) > 1:
         raise click.UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other", click.get_current_context())
     return chosen[0] if chosen else "text"

@@ -25,8 +25,7 @@ from banledger.errors import BanledgerError
 from banledger.ledger.labels import Labels
 from banledger.ledger.nonces import Nonces
 from banledger.ledger.writer import Ledger, Recorded, open_to_write
-from banledger.service import systemd
-from banledger.service import wiring as lookups
+from banledger.service import systemd, wiring
 from banledger.service.memory import FILE, Memory
 from banledger.service.recorder import Recorder
 from banledger.settings import Settings
@@ -44,7 +43,7 @@ _log = logging.getLogger("banledger")
 )
 @spool_option
 @store_options
-def record(once: bool, adopt: str | None, spool: str | None, **flags: str | None) -> None:
+def record(once: bool, adopt: str | None, **flags: str | None) -> None:
     """Record the bans that the fail2ban action leaves in the spool.
 
     Runs in the foreground until SIGTERM or SIGINT; SIGHUP reads the settings again. Talks to systemd
@@ -55,7 +54,6 @@ def record(once: bool, adopt: str | None, spool: str | None, **flags: str | None
       banledger record
       banledger record --once --spool /tmp/spool --store /tmp/ledger.db
     """
-    flags = {"spool": spool, **flags}
     _log_to_stderr()
     _allow_many_files()
     collect_rarely()
@@ -86,13 +84,13 @@ def _connect(chosen: Settings) -> Ledger:
 
 
 def _recorder(chosen: Settings, *, keep: bool = True) -> Recorder:
-    known = lookups.places(chosen)
+    known = wiring.places(chosen)
     watch, name = ClockWatch(), place.recorder_name()
     return Recorder(
         SpoolReader(Path(chosen.spool)),
         lambda: _connect(chosen),
         known.locate,
-        whois=lookups.whois(chosen, known),
+        whois=wiring.whois(chosen, known),
         keep=keep,
         patient=is_server(chosen.store),
         watch=watch,

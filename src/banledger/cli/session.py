@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def ledger(store: str | None, prefix: str | None, config: str | None) -> "Iterator[LedgerReader]":
-    """The ledger that the settings name, closed at the end."""
+def ledger(flags: Mapping[str, Any]) -> "Iterator[LedgerReader]":
+    """The ledger that the flags of `store_options` and the settings name, closed at the end."""
     from banledger.cli.environment import load
     from banledger.ledger.writer import open_to_read
     from banledger.stores.connect import access
 
-    settings = load({"store": store, "prefix": prefix, "config": config})
+    settings = load({name: flags[name] for name in ("store", "prefix", "config")})
     reader = open_to_read(settings.store, settings.prefix, access(settings))
     if reader.unknown_zone:
         _warn(f"the ledger's time zone {reader.unknown_zone} is unknown on this machine: dates and times are UTC's")
@@ -42,8 +42,8 @@ def _warn(message: str) -> None:
     sys.stderr.write(f"warning: {visible(message)}\n")
 
 
-def query(reader: "LedgerReader", now: float, options: dict[str, Any], since: str | None = None) -> "Query":
-    """The question behind the options of `filters`; `since` where none of --since and --until is given.
+def query(reader: "LedgerReader", now: float, flags: Mapping[str, Any], since: str | None = None) -> "Query":
+    """The question behind the flags of `filters`; `since` where none of --since and --until is given.
 
     Says on stderr which jails, servers and countries the ledger does not have.
     """
@@ -51,11 +51,9 @@ def query(reader: "LedgerReader", now: float, options: dict[str, Any], since: st
     from banledger.report.query import question, span
     from banledger.report.unknown import unknown
 
-    start, end = options["since"], options["until"]
-    if start is None and end is None:
-        start = since
-    meant = span(start, end, now, reader.zone)
-    made = question(meant, **{name: options[name] for name in FILTERS})
+    start, end = flags["since"], flags["until"]
+    meant = span(since if start is end is None else start, end, now, reader.zone)
+    made = question(meant, **{name: flags[name] for name in FILTERS})
     for line in unknown(reader, made):
         _warn(line)
     return made

@@ -39,7 +39,7 @@ def store() -> None:
 @store.command(name="check")
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
 @store_options
-def check(as_json: bool, store: str | None, prefix: str | None, config: str | None) -> None:
+def check(as_json: bool, **flags: str | None) -> None:
     """Is the ledger whole? Derives everything from the bans again and compares.
 
     Prints the faults, one a line; exit code 9 if there are any. It reads all of the ledger. A ban that is recorded
@@ -50,7 +50,7 @@ def check(as_json: bool, store: str | None, prefix: str | None, config: str | No
       banledger store check
       banledger store check --json | jq -r '.faults[].key'
     """
-    with _existing(_NAME_IT), session.ledger(store, prefix, config) as reader, ProgressBars() as progress:
+    with _existing(_NAME_IT), session.ledger(flags) as reader, ProgressBars() as progress:
         from banledger.ledger.check import check as faults
 
         found = [
@@ -121,7 +121,7 @@ def copy(
 
 @store.command(name="rebuild")
 @store_options
-def rebuild(store: str | None, prefix: str | None, config: str | None) -> None:
+def rebuild(**flags: str | None) -> None:
     """Make everything but the bans themselves anew from them: sets, tallies, rankings.
 
     Mends one thing in the bans: user names that earlier versions recorded as one, "['root', 'pi']".
@@ -134,7 +134,7 @@ def rebuild(store: str | None, prefix: str | None, config: str | None) -> None:
     Example:
       systemctl stop banledger && banledger store rebuild; systemctl start banledger
     """
-    settings = _settings({"store": store, "prefix": prefix, "config": config})
+    settings = _settings(flags)
     with suppress(LedgerOlder), _existing(_NAME_IT), _source(settings):
         pass  # there is a ledger, and it is one
     with _target(settings) as ledger, ProgressBars() as progress:

@@ -40,25 +40,15 @@ Example:
 @click.option("-n", "count", type=click.IntRange(1, 1_000_000), default=20, show_default=True, help="How many to list.")
 @options.formats
 @options.store_options
-def top(
-    dimension: str,
-    store: str | None,
-    prefix: str | None,
-    config: str | None,
-    as_json: bool,
-    as_csv: bool,
-    count: int,
-    **asked: Any,
-) -> None:
+def top(dimension: str, count: int, **flags: Any) -> None:
     """List them. See `_HELP`."""
-    form = options.form(as_json=as_json, as_csv=as_csv)
-    now = time.time()
-    with session.ledger(store, prefix, config) as reader:
-        from banledger.report import summary as stats
+    form, now = options.form(flags), time.time()
+    with session.ledger(flags) as reader:
+        from banledger.report import summary
         from banledger.report.formats.base import Presentation
 
-        query = session.query(reader, now, asked, since=_DEFAULT)
+        query = session.query(reader, now, flags, since=_DEFAULT)
         with ProgressBars() as progress:
-            answer = stats.top(reader, dimension.lower(), query, count, progress)
+            answer = summary.top(reader, dimension.lower(), query, count, progress)
         view = Presentation(reader.zone, now)
     options.write(form, answer, view)

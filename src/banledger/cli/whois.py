@@ -1,7 +1,7 @@
 """`banledger whois`."""
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 @click.option("--raw", is_flag=True, help="The registry's whole answer (JSON).")
 @options.spool_option
 @options.store_options
-def whois(
-    what: str, refresh: bool, as_json: bool, as_csv: bool, raw: bool, spool: str | None, **flags: str | None
-) -> None:
+def whois(what: str, refresh: bool, **flags: Any) -> None:
     """Whose network an address is in: name, country, organisation, autonomous system, and who takes complaints.
 
     From the ledger, if it knows: the answer says from where, how old it is, and whether somebody asked about this part
@@ -35,7 +33,7 @@ def whois(
       banledger whois 115.209.121.31 --refresh
       banledger whois 2001:67c:2e8::/48 --raw
     """
-    form = options.form(as_json=as_json, as_csv=as_csv, raw=raw)
+    form = options.form(flags)
     from zoneinfo import ZoneInfo
 
     from banledger.cli.environment import load
@@ -44,7 +42,7 @@ def whois(
     from banledger.service.wiring import offline_alike
     from banledger.whois import ask
 
-    chosen, now = load({"spool": spool, **flags}), time.time()
+    chosen, now = load(flags), time.time()
     asked = address(what)
     ask.check(asked)
     known = ask.known(chosen, asked, now, offline_alike(chosen))

@@ -22,7 +22,7 @@ from banledger.geo.countries import NAMES, name_of
 from banledger.ledger.ban import FIELDS, Ban
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.writer import open_to_read
-from banledger.report import summary as stats
+from banledger.report import summary
 from banledger.report.answers import Listed
 from banledger.report.columns import dimensions
 from banledger.report.formats import chart, listing, table
@@ -59,10 +59,10 @@ def _tables(ledger: LedgerReader, asked: str, width: int = 100) -> str:
     out = StringIO()
     screen = Screen(out, width)
     query = Query()
-    table.report(stats.report(ledger, query, NOW), screen)
+    table.report(summary.report(ledger, query, NOW), screen)
     for dimension in dimensions():
-        table.top(stats.top(ledger, dimension, query), VIEW, screen)
-    table.top(stats.top(ledger, "ip", question(jail=(asked,), user=(asked,))), VIEW, screen)
+        table.top(summary.top(ledger, dimension, query), VIEW, screen)
+    table.top(summary.top(ledger, "ip", question(jail=(asked,), user=(asked,))), VIEW, screen)
     listing.bans(list(walk(ledger, query)), VIEW, screen)
     for what in (asked, "192.0.2.1"):
         listing.show(show(ledger, what, NOW), VIEW, screen)
@@ -121,7 +121,7 @@ def test_an_encoding_without_blocks_gets_ascii(make: Make) -> None:
     raw = TextIOWrapper(BytesIO(), encoding="ascii")  # raises on anything else
     ledger = make([ban(f"192.0.2.{n}", T0 - n * 9000) for n in range(1, 60)])
 
-    table.report(stats.report(ledger, Query(), NOW), Screen(raw))
+    table.report(summary.report(ledger, Query(), NOW), Screen(raw))
     listing.bans(list(walk(ledger, Query())), VIEW, Screen(raw))
 
     raw.flush()
@@ -132,7 +132,7 @@ def test_a_report_says_its_time_and_names_countries(make: Make) -> None:
     out = StringIO()
     ledger = make([ban("3.0.0.1"), ban("10.0.0.1"), gap(T0, bans=7)])
 
-    table.report(stats.report(ledger, Query(Span("2026-11-22", "2026-11-23")), NOW), Screen(out))
+    table.report(summary.report(ledger, Query(Span("2026-11-22", "2026-11-23")), NOW), Screen(out))
 
     printed = out.getvalue()
     for text in ("from 2026-11-22 to 2026-11-23, 2 days (Europe/Berlin)", "2 bans of 2 addresses", "2 of all time"):
@@ -171,9 +171,9 @@ def test_csv_can_be_read_back(make: Make) -> None:
     assert {row["fid"] for row in rows} == {"'=cmd()", "3.0.0.1"}
     (odd,) = (row for row in rows if row["ip"] == "")
     assert odd["users"] == "'-c a,b" and odd["matches"] == 'say "x"\\x0atwo' and odd["time"] == str(T0)
-    report = list(reader.reader(CSV.lines(stats.report(ledger, Query(), NOW), VIEW)))
+    report = list(reader.reader(CSV.lines(summary.report(ledger, Query(), NOW), VIEW)))
     assert {len(row) for row in report} == {4}
-    assert next(iter(CSV.lines(stats.top(ledger, "country", Query()), VIEW))) == "country,name,bans"
+    assert next(iter(CSV.lines(summary.top(ledger, "country", Query()), VIEW))) == "country,name,bans"
 
 
 def test_json_is_ascii_and_whole(make: Make) -> None:
@@ -185,9 +185,9 @@ def test_json_is_ascii_and_whole(make: Make) -> None:
     assert line.isascii() and line.isprintable()
     assert one["fid"] == "\x1bé" and one["ip"] is None and one["expires"] is None and one["unbanned"] is None
     assert one["time"] == T0 and one["time_iso"] == "2026-11-23T03:13:20+01:00" and one["state"] == "banned for ever"
-    answer = _object(stats.report(ledger, Query(), NOW))
+    answer = _object(summary.report(ledger, Query(), NOW))
     assert answer["total"] == 1 and answer["days"] == [{"day": "2026-11-23", "bans": 1, "offenders": 0}]
-    assert _object(stats.top(ledger, "id", Query()))["rows"] == [{"name": "\x1bé", "bans": 1}]
+    assert _object(summary.top(ledger, "id", Query()))["rows"] == [{"name": "\x1bé", "bans": 1}]
     assert _object(show(ledger, "\x1bé", NOW))["total"] == 1
 
 
