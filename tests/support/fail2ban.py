@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 
 from banledger.demo import fail2ban
 from banledger.demo.fail2ban import Jails
@@ -57,9 +56,7 @@ class PrivateServer(fail2ban.PrivateServer):
             user = ("setpriv", f"--reuid={uid}", f"--regid={pwd.getpwuid(uid).pw_gid}", "--clear-groups")
             self.installation = replace(self.installation, server=(*user, *self.installation.server))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @property

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from banledger.report.formats.escape import visible
+
 if TYPE_CHECKING:
     from banledger.settings import Settings
 
@@ -28,7 +30,7 @@ def misnamed(environment: Mapping[str, str]) -> Iterator[str]:
     known = [*(setting.variable for setting in TABLE), *_NOT_SETTINGS]
     for name in sorted(environment):
         if name.startswith(ENVIRONMENT) and name not in known:
-            yield f"{_visible(name)} is not read: there is no such setting{_nearest(name, known)}"
+            yield f"{visible(name)} is not read: there is no such setting{_nearest(name, known)}"
 
 
 def _nearest(name: str, known: list[str]) -> str:
@@ -39,9 +41,3 @@ def _nearest(name: str, known: list[str]) -> str:
     ends = [one.removeprefix(ENVIRONMENT) for one in known]
     near = get_close_matches(name.removeprefix(ENVIRONMENT).upper(), ends, n=1)
     return f"; did you mean {ENVIRONMENT}{near[0]}?" if near else ""
-
-
-def _visible(name: str) -> str:
-    from banledger.report.formats.escape import visible
-
-    return visible(name)

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import ClassVar, TextIO
 
@@ -109,25 +109,19 @@ def _memory(chosen: Settings) -> Memory:
 
 def _drain(chosen: Settings) -> None:
     """Record what is there and say so. Raises LabelTaken if something had to be left."""
-    recorder = _recorder(chosen, keep=False)
-    try:
+    with closing(_recorder(chosen, keep=False)) as recorder:
         _say(recorder.drain(time.time()), recorder.skipped)
         if (reason := recorder.held_back) is not None:
             raise reason
-    finally:
-        recorder.close()
 
 
 def _adopt(chosen: Settings, label: str) -> None:
-    ledger = _connect(chosen)
-    try:
+    with closing(_connect(chosen)) as ledger:
         if ledger.labels is not None:
             ledger.labels.adopt(label, place.place_of(chosen.spool), place.recorder_name())
             click.echo(f"this machine now records server label {label!r}")
         else:
             click.echo("an embedded ledger has one machine: there is nothing to adopt")
-    finally:
-        ledger.close()
 
 
 def _say(done: Recorded, skipped: int) -> None:
@@ -170,12 +164,9 @@ class _Signals:
 def _serve(chosen: Settings, flags: Mapping[str, str | None]) -> None:
     signals, notifier = _Signals(), systemd.from_environment()
     while True:
-        recorder = _recorder(chosen)
-        try:
+        with closing(_recorder(chosen)) as recorder:
             _log.info("recording from %s into %s", chosen.spool, settings.without_password(chosen.store))
             recorder.run(signals, notifier)
-        finally:
-            recorder.close()
         if not signals.take_reload():
             break
         chosen = _reloaded(chosen, flags)

@@ -2,8 +2,12 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
+
+from banledger.cli.environment import load
+from banledger.ledger.dimensions import FILTERS
+from banledger.report.formats.escape import visible
 
 if TYPE_CHECKING:
     from banledger.ledger.reader import LedgerReader
@@ -13,19 +17,15 @@ if TYPE_CHECKING:
 @contextmanager
 def ledger(flags: Mapping[str, Any]) -> "Iterator[LedgerReader]":
     """The ledger that the flags of `store_options` and the settings name, closed at the end."""
-    from banledger.cli.environment import load
     from banledger.ledger.writer import open_to_read
     from banledger.stores.connect import access
 
     settings = load({name: flags[name] for name in ("store", "prefix", "config")})
-    reader = open_to_read(settings.store, settings.prefix, access(settings))
-    if reader.unknown_zone:
-        _warn(f"the ledger's time zone {reader.unknown_zone} is unknown on this machine: dates and times are UTC's")
-    try:
+    with closing(open_to_read(settings.store, settings.prefix, access(settings))) as reader:
+        if reader.unknown_zone:
+            _warn(f"the ledger's time zone {reader.unknown_zone} is unknown on this machine: dates and times are UTC's")
         yield reader
         _warn_of_damage(reader.damaged_keys)
-    finally:
-        reader.close()
 
 
 def _warn_of_damage(keys: "Mapping[str, str]") -> None:
@@ -37,8 +37,6 @@ def _warn_of_damage(keys: "Mapping[str, str]") -> None:
 
 
 def _warn(message: str) -> None:
-    from banledger.report.formats.escape import visible
-
     sys.stderr.write(f"warning: {visible(message)}\n")
 
 
@@ -47,7 +45,6 @@ def query(reader: "LedgerReader", now: float, flags: Mapping[str, Any], since: s
 
     Says on stderr which jails, servers and countries the ledger does not have.
     """
-    from banledger.ledger.dimensions import FILTERS
     from banledger.report.query import question, span
     from banledger.report.unknown import unknown
 

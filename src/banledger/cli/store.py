@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +12,7 @@ from banledger.cli import session
 from banledger.cli.options import store_options
 from banledger.cli.progress import ProgressBars
 from banledger.errors import LedgerFaulty, LedgerMissing, LedgerOlder
+from banledger.report.formats.escape import many, visible
 
 if TYPE_CHECKING:
     from banledger.ledger.copy import Copied, CopyEnd, Target
@@ -53,20 +54,18 @@ def check(as_json: bool, **flags: str | None) -> None:
     with _existing(_NAME_IT), session.ledger(flags) as reader, ProgressBars() as progress:
         from banledger.ledger.check import check as faults
 
-        found = [
-            (fault.key, fault.what) for fault in faults(reader.store(), reader.keys, time.time(), progress=progress)
-        ]
+        found = list(faults(reader.store(), reader.keys, time.time(), progress=progress))
     if as_json:
         import json
 
-        listed = [{"key": key, "what": what} for key, what in found]
+        listed = [{"key": fault.key, "what": fault.what} for fault in found]
         click.echo(json.dumps({"whole": not found, "faults": listed}, indent=2))
     else:
-        _print(f"{key} {what}" for key, what in found)
+        _print(f"{fault.key} {fault.what}" for fault in found)
         if not found:
             click.echo("the ledger is whole")
     if found:
-        raise LedgerFaulty(f"the ledger has {_number(len(found), 'fault')}", hint=f"{_STOP}; banledger store rebuild")
+        raise LedgerFaulty(f"the ledger has {many(len(found), 'fault')}", hint=f"{_STOP}; banledger store rebuild")
 
 
 @store.command(name="copy")
@@ -148,7 +147,7 @@ def rebuild(**flags: str | None) -> None:
     click.echo(_rebuilt(done))
     _print(left)
     if left:
-        raise LedgerFaulty(f"the ledger still has {_number(len(left), 'fault')}", hint=f"{_STOP}; rebuild again")
+        raise LedgerFaulty(f"the ledger still has {many(len(left), 'fault')}", hint=f"{_STOP}; rebuild again")
 
 
 def _settings(flags: dict[str, str | None], password_file: str | None = None) -> "Settings":
@@ -175,11 +174,8 @@ def _source(settings: "Settings") -> "Iterator[CopyEnd]":
     from banledger.ledger.writer import open_to_read
     from banledger.stores.connect import access
 
-    reader = open_to_read(settings.store, settings.prefix, access(settings))
-    try:
+    with closing(open_to_read(settings.store, settings.prefix, access(settings))) as reader:
         yield CopyEnd(reader.store(), reader.keys)
-    finally:
-        reader.close()
 
 
 @contextmanager
@@ -190,11 +186,8 @@ def _target(settings: "Settings") -> "Iterator[Target]":
     from banledger.ledger.keys import Keyspace
 
     check_directory(settings.store)
-    engine = _engine(settings)
-    try:
+    with closing(_engine(settings)) as engine:
         yield Target(engine, Keyspace(settings.prefix))
-    finally:
-        engine.close()
 
 
 def _engine(settings: "Settings") -> "Engine":
@@ -212,19 +205,13 @@ def _copied(done: "Copied") -> str:
 
 
 def _rebuilt(done: "Rebuilt") -> str:
-    unreadable = f"; {_number(done.unreadable, 'damaged key')} put into quarantine" if done.unreadable else ""
-    unreadable += f"; {_number(done.repaired, 'damaged hash', 'es')} mended" if done.repaired else ""
-    unreadable += f"; {_number(done.removed, 'key')} of rubbish removed" if done.removed else ""
-    mended = f"; user names of {_number(done.mended, 'restored ban')} mended" if done.mended else ""
-    return f"made anew from {_number(done.bans, 'ban')} and {_number(done.gaps, 'gap')}{unreadable}{mended}"
+    unreadable = f"; {many(done.unreadable, 'damaged key')} put into quarantine" if done.unreadable else ""
+    unreadable += f"; {many(done.repaired, 'damaged hash')} mended" if done.repaired else ""
+    unreadable += f"; {many(done.removed, 'key')} of rubbish removed" if done.removed else ""
+    mended = f"; user names of {many(done.mended, 'restored ban')} mended" if done.mended else ""
+    return f"made anew from {many(done.bans, 'ban')} and {many(done.gaps, 'gap')}{unreadable}{mended}"
 
 
 def _print(lines: Iterable[str]) -> None:
-    from banledger.report.formats.escape import visible
-
     for line in lines:
         sys.stdout.write(visible(line) + "\n")
-
-
-def _number(count: int, noun: str, plural: str = "s") -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else plural)

@@ -38,15 +38,12 @@ def loads(data: bytes) -> Plain:
         value = _Machine(data).run()
     except (IndexError, ValueError) as error:
         raise NotPlain("it is cut off or makes no sense") from error
-    _Measure().size(value)
+    _measured(value, 0, {})
     return value
 
 
-class _Mark:
-    """Where a collection begins on the stack."""
-
-
-_MARK = _Mark()
+_MARK = object()
+"""Where a collection begins on the stack."""
 
 
 class _Machine:
@@ -174,41 +171,28 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
 }
 
 
-class _Measure:
-    """Measures values that may be used several times: each container once, with what it unfolds to."""
+def _measured(value: Plain, depth: int, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
+    """How many values and characters a walk over it meets, and how deep it goes. Raises NotPlain for too much.
 
-    def __init__(self) -> None:
-        self._known: dict[int, tuple[int, int]] = {}  # size and height, by id
-        self._open: set[int] = set()
-
-    def size(self, value: Plain) -> int:
-        """How many values and characters a walk over it meets. Raises NotPlain for too many, or nested too deep."""
-        return self._measured(value, 0)[0]
-
-    def _measured(self, value: Plain, depth: int) -> tuple[int, int]:
-        if isinstance(value, str):
-            return 1 + len(value), 0
-        if not isinstance(value, dict | list | tuple):
-            return 1, 0
-        size, height = self._known.get(id(value)) or self._container(value, depth)
-        if depth + height > _MAX_DEPTH:
-            raise NotPlain("it is nested too deep")
-        return size, height
-
-    def _container(self, value: "dict[str, Plain] | list[Plain] | tuple[Plain, ...]", depth: int) -> tuple[int, int]:
-        if id(value) in self._open:
-            raise NotPlain("it contains itself")
+    known: the same of each container that was measured, by its id; None while it is.
+    """
+    if isinstance(value, str):
+        return 1 + len(value), 0
+    if not isinstance(value, dict | list | tuple):
+        return 1, 0
+    if id(value) not in known:
         if depth >= _MAX_DEPTH:
             raise NotPlain("it is nested too deep")
-        self._open.add(id(value))
-        size, height = 1, 0
-        if isinstance(value, dict):
-            size += sum(map(len, value))
+        known[id(value)] = None
+        size, height = 1 + (sum(map(len, value)) if isinstance(value, dict) else 0), 0
         for item in value.values() if isinstance(value, dict) else value:
-            below, under = self._measured(item, depth + 1)
+            below, under = _measured(item, depth + 1, known)
             size, height = size + below, max(height, under + 1)
             if size > MAX_UNFOLDED:
                 raise NotPlain("it unfolds to too much")
-        self._open.remove(id(value))
-        self._known[id(value)] = size, height
-        return size, height
+        known[id(value)] = size, height
+    if (found := known[id(value)]) is None:
+        raise NotPlain("it contains itself")
+    if depth + found[1] > _MAX_DEPTH:
+        raise NotPlain("it is nested too deep")
+    return found

@@ -8,8 +8,6 @@ matches as it goes, so a caller that needs only the newest stops early.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 
-from msgspec import Struct
-
 from banledger.ledger.ban import Ban
 from banledger.ledger.dimensions import FILTERS, TABLE
 from banledger.ledger.progress import Progress, silent
@@ -72,37 +70,27 @@ def _pages(
     days = days_in(query.span, everything)
     inside = sum(days.values())
     found = _smallest_set(ledger, query)
-    if found is not None and found.size <= _MOST_IDS:
-        wanted = found.size * inside // max(1, sum(everything.values()))
+    if found is not None and found[0] <= _MOST_IDS:
+        size, dimension, toks = found
+        wanted = size * inside // max(1, sum(everything.values()))
         wanted_of_days = inside
         if limit is not None:
             wanted_of_days = min(inside, limit * max(1, inside) // max(1, wanted))
             wanted = min(wanted, limit)
-        if found.size + _HASH_COST * wanted < _HASH_COST * wanted_of_days:
-            ids = _within(found.ids(ledger), query.span)
+        if size + _HASH_COST * wanted < _HASH_COST * wanted_of_days:
+            ids = _within({id_ for tok in toks for id_ in ledger.ids(dimension, tok)}, query.span)
             return pages(ids), len(ids)
     return _by_day(ledger, list(days)), inside
 
 
-class _Sets(Struct, frozen=True):
-    """The sets of some values of one dimension, and how many ids they have together."""
-
-    dimension: str
-    toks: tuple[str, ...]
-    size: int
-
-    def ids(self, ledger: LedgerReader) -> set[str]:
-        """Every id in any of them."""
-        return {id_ for tok in self.toks for id_ in ledger.ids(self.dimension, tok)}
-
-
-def _smallest_set(ledger: LedgerReader, query: Query) -> _Sets | None:
+def _smallest_set(ledger: LedgerReader, query: Query) -> tuple[int, str, list[str]] | None:
+    """Of the filters: how many ids its values' sets have together, its dimension, its values."""
     found = []
     for dimension, values in query.filters.items():
         if TABLE[dimension].indexed and not any(map(FILTERS[dimension].wide, values)):
-            toks = tuple(dict.fromkeys(map(TABLE[dimension].token_of, values)))
-            found.append(_Sets(dimension, toks, sum(ledger.sizes(dimension, toks))))
-    return min(found, key=lambda sets: sets.size, default=None)
+            toks = list(dict.fromkeys(map(TABLE[dimension].token_of, values)))
+            found.append((sum(ledger.sizes(dimension, toks)), dimension, toks))
+    return min(found, default=None)
 
 
 def age_order(id_: str) -> tuple[bool, str]:

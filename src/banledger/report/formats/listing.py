@@ -16,7 +16,7 @@ from banledger.net.prefix import block
 from banledger.net.special import described, kind_of
 from banledger.report.answers import Shown
 from banledger.report.formats.base import Presentation
-from banledger.report.formats.escape import visible
+from banledger.report.formats.escape import many, visible
 from banledger.report.formats.moment import duration, short
 from banledger.report.formats.screen import Screen
 from banledger.report.show import Phase, State, state_of
@@ -167,8 +167,7 @@ def _summary(answer: Shown, view: Presentation, screen: Screen) -> Text:
     text = Text(visible(answer.asked), style="bold")
     where = (_kind(answer.asked) if answer.kind in ("address", "network") else "") or _country(answer.bans[0])
     text.append(f"  {where}" if where else "", style="not bold cyan")
-    times = "1 ban" if len(answer.bans) == 1 else f"{len(answer.bans):,} bans"
-    text.append(f"\n{times}, {in_force:,} in force now", style="not bold")
+    text.append(f"\n{many(len(answer.bans), 'ban')}, {in_force:,} in force now", style="not bold")
     text.append(f" {screen.glyphs.dot} first {oldest}, last {newest}", "not bold dim")
     for name in ("jail", "server"):
         listed = _listed(Counter(getattr(ban, name) for ban in answer.bans))

@@ -15,8 +15,8 @@ from banledger.report.answers import Count, Report, Top
 from banledger.report.formats import chart
 from banledger.report.formats.base import Presentation
 from banledger.report.formats.chart import Glyphs
-from banledger.report.formats.escape import visible
-from banledger.report.formats.moment import local
+from banledger.report.formats.escape import many, visible
+from banledger.report.formats.moment import short
 from banledger.report.formats.screen import Screen
 from banledger.report.query import Query, Span
 
@@ -41,10 +41,10 @@ def report(answer: Report, screen: Screen) -> None:
     if answer.no_country:
         has = "has" if answer.no_country == 1 else "have"
         why = "a private or other special address, or none"
-        screen.print(Text(f"\n{_many(answer.no_country, 'ban')} {has} no country: {why}.", style="dim"))
+        screen.print(Text(f"\n{many(answer.no_country, 'ban')} {has} no country: {why}.", style="dim"))
     if answer.waiting:
         wait = "waits" if answer.waiting == 1 else "wait"
-        screen.print(Text(f"\n{_many(answer.waiting, 'ban')} {wait} for whois.", style="dim"))
+        screen.print(Text(f"\n{many(answer.waiting, 'ban')} {wait} for whois.", style="dim"))
 
 
 def top(answer: Top, view: Presentation, screen: Screen) -> None:
@@ -52,8 +52,8 @@ def top(answer: Top, view: Presentation, screen: Screen) -> None:
     glyphs = screen.glyphs
     screen.print(_heading(answer.query, str(view.zone), glyphs))
     noun = columns.noun(answer.dimension)
-    values = "" if answer.distinct is None else f" {glyphs.dot} {_many(answer.distinct, noun)}"
-    screen.print(Text(f"{_many(answer.total, 'ban')}{values}"), Text())
+    values = "" if answer.distinct is None else f" {glyphs.dot} {many(answer.distinct, noun)}"
+    screen.print(Text(f"{many(answer.total, 'ban')}{values}"), Text())
     if answer.rows:
         screen.print(_ranked(answer, screen, min(screen.width, 110)))
     elif answer.total:
@@ -74,7 +74,7 @@ def span_text(span: Span, timezone: str, glyphs: Glyphs) -> str:
     """A span in words."""
     zone = ZoneInfo(timezone)
     first, last = (
-        day if moment is None else local(moment, zone).strftime("%Y-%m-%d %H:%M")
+        day if moment is None else short(moment, zone)[:-3]
         for day, moment in ((span.first, span.since), (span.last, span.until))
     )
     if first is None and last is None:
@@ -83,7 +83,7 @@ def span_text(span: Span, timezone: str, glyphs: Glyphs) -> str:
         return f"of {first} ({timezone})"
     if first is None or last is None:
         return f"{'until' if first is None else 'from'} {first or last} ({timezone})"
-    days = f", {_many(_days_in(span), 'day')}" if span.whole else ""
+    days = f", {many(_days_in(span), 'day')}" if span.whole else ""
     return f"from {first} to {last}{days} ({timezone})"
 
 
@@ -91,17 +91,12 @@ def _days_in(span: Span) -> int:
     return (date.fromisoformat(span.last or "") - date.fromisoformat(span.first or "")).days + 1
 
 
-def _many(number: int, noun: str) -> str:
-    plural = f"{noun[:-1]}ies" if noun.endswith("ry") else noun + ("es" if noun.endswith("s") else "s")
-    return f"{number:,} {noun if number == 1 else plural}"
-
-
 def _totals(answer: Report, glyphs: Glyphs) -> Text:
     text = Text()
     text.append(f"{answer.total:,}", style="bold red")
-    text.append(" ban" if answer.total == 1 else " bans")
+    text.append(many(answer.total, "ban").removeprefix(f"{answer.total:,}"))
     if answer.offenders is not None:
-        text.append(f" of {_many(answer.offenders, 'address')}")
+        text.append(f" of {many(answer.offenders, 'address')}")
     if answer.banned_now is not None:
         text.append(f" {glyphs.dot} ")
         text.append(f"{answer.banned_now:,}", style="bold")
@@ -117,7 +112,7 @@ def _totals(answer: Report, glyphs: Glyphs) -> Text:
 def _gaps(answer: Report, screen: Screen) -> Text:
     bans, others = sum(gap.bans for gap in answer.gaps), sum(gap.others for gap in answer.gaps)
     text = Text(style="yellow")
-    text.append(f"Lost: {_many(bans, 'ban')} and {_many(others, 'other event')} could not be recorded", style="bold")
+    text.append(f"Lost: {many(bans, 'ban')} and {many(others, 'other event')} could not be recorded", style="bold")
     for gap in answer.gaps[:_GAPS_SHOWN]:
         text.append(f"\n  {_gap_line(gap, answer.timezone, screen.glyphs)}")
     if len(answer.gaps) > _GAPS_SHOWN:
@@ -127,7 +122,7 @@ def _gaps(answer: Report, screen: Screen) -> Text:
 
 def _gap_line(gap: Gap, timezone: str, glyphs: Glyphs) -> str:
     zone = ZoneInfo(timezone)
-    start, end = (local(moment, zone).strftime("%Y-%m-%d %H:%M") for moment in (gap.since, gap.seen))
+    start, end = (short(moment, zone)[:-3] for moment in (gap.since, gap.seen))
     return visible(f"{start} {glyphs.dash} {end}  {gap.server} {gap.jail}: {gap.reason}")
 
 
@@ -145,7 +140,7 @@ def _days(answer: Report, screen: Screen) -> Text:
     text = Text("Bans per day" if size == 1 else f"Bans per {size} days", style="bold")
     offenders = max(answer.days, key=lambda day: day.offenders, default=None)
     if offenders is not None and offenders.offenders:
-        most = f"   at most {_many(offenders.offenders, 'address')} in one day, on {offenders.day}"
+        most = f"   at most {many(offenders.offenders, 'address')} in one day, on {offenders.day}"
         text.append(most, style="not bold dim")
     edge = {0: f"{max(values, default=0):,}", len(lines) - 1: "0"}
     for number, line in enumerate(lines):
