@@ -12,11 +12,7 @@ from banledger.ledger.dimensions import TABLE
 _DEFAULT = "30d"
 
 
-_NAMES = [
-    row.name if row.noun in ("", row.name) else f"{row.name} ({row.noun})"
-    for row in TABLE.values()
-    if "+" not in row.name
-]
+_NAMES = [f"{row.name} ({row.noun})" if row.noun else row.name for row in TABLE.values() if "+" not in row.name]
 
 _HELP = f"""The values of DIMENSION with most bans.
 

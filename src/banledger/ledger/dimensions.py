@@ -19,7 +19,7 @@ class Dimension(NamedTuple):
     """One dimension.
 
     holds    what stands behind its name in keys, for docs/keyspace.md
-    noun     of one value, `title` of a list of them; where they are empty, reports make them of the name
+    noun     of one value, from which reports make a title; empty: the name is one
     token    the ban's token; None: it has several (`user`)
     filter   how people choose bans by it; None: they can't
     encoded  whether values are percent-encoded in tokens
@@ -31,7 +31,6 @@ class Dimension(NamedTuple):
     holds: str
     token: Get | None
     noun: str = ""
-    title: str = ""
     filter: Filter | None = None
     encoded: bool = False
     indexed: bool = True
@@ -66,25 +65,14 @@ TABLE = {
     row.name: row
     for row in (
         Dimension(
-            "jail",
-            "jail",
-            lambda ban: token(ban.jail),
-            "jail",
-            "Jails",
-            Filter("NAME", "Bans by this jail."),
-            encoded=True,
+            "jail", "jail", lambda ban: token(ban.jail), filter=Filter("NAME", "Bans by this jail."), encoded=True
         ),
         Dimension(
             "country",
             "country (ISO 3166, `XX` unknown)",
             attrgetter("country"),
-            "country",
-            "Countries",
-            Filter(
-                "CODE",
-                "Bans from there: CN, XX (unknown) or private (addresses).",
-                filters.country,
-                filters.private,
+            filter=Filter(
+                "CODE", "Bans from there: CN, XX (unknown) or private (addresses).", filters.country, filters.private
             ),
         ),
         Dimension(
@@ -92,18 +80,16 @@ TABLE = {
             "address or network",
             attrgetter("ip"),
             "address",
-            "Addresses",
             Filter("ADDR|CIDR", "Bans of this address, or of all in this network.", filters.address, filters.inside),
             few=False,
         ),
-        Dimension("id", "what was banned, where that is no address", _id, "id", "Ids", encoded=True, few=False),
-        Dimension("network", "network (a CIDR of whois)", attrgetter("network"), "network", "Networks", few=False),
+        Dimension("id", "what was banned, where that is no address", _id, encoded=True, few=False),
+        Dimension("network", "network (a CIDR of whois)", attrgetter("network"), few=False),
         Dimension(
             "asn",
             "autonomous system (its number)",
             lambda ban: None if ban.asn is None else str(ban.asn),
             "autonomous system",
-            "Autonomous systems",
             Filter("NUMBER", "Bans of this autonomous system's addresses.", filters.system),
         ),
         Dimension(
@@ -111,16 +97,13 @@ TABLE = {
             "organisation that holds the network",
             lambda ban: token(ban.org) if ban.org else None,
             "organisation",
-            "Organisations",
             encoded=True,
         ),
         Dimension(
             "server",
             "server label",
             lambda ban: token(ban.server),
-            "server",
-            "Servers",
-            Filter("LABEL", "Bans by this server."),
+            filter=Filter("LABEL", "Bans by this server."),
             encoded=True,
         ),
         Dimension(
@@ -128,13 +111,12 @@ TABLE = {
             "user name tried",
             None,
             "user name",
-            "User names",
             Filter("NAME", "Bans where this user name was tried."),
             encoded=True,
         ),
-        Dimension("hour", "hour of the local day", lambda ban: HOURS[ban.hour], "hour", "Hours", indexed=False),
+        Dimension("hour", "hour of the local day", lambda ban: HOURS[ban.hour], indexed=False),
         Dimension("jail+country", "`jail|country`", _pair, indexed=False),
-        Dimension(DAY, "local day", attrgetter("day"), "day", "Days", indexed=False, tallied=False),
+        Dimension(DAY, "local day", attrgetter("day"), indexed=False, tallied=False),
     )
 }
 """Every dimension by its name. A new index is one row."""

@@ -6,6 +6,7 @@ from math import isinf
 from banledger.ledger.ban import CODEC, FIELDS, Ban
 from banledger.ledger.dimensions import INDEXED, TABLE
 from banledger.report.formats.base import Presentation
+from banledger.report.formats.escape import plural
 from banledger.report.formats.moment import iso
 from banledger.report.show import state_of
 
@@ -29,15 +30,8 @@ def ban_values(ban: Ban, columns: Sequence[str], view: Presentation) -> dict[str
     return {name: made[name] if name in made else getattr(ban, name) for name in columns}
 
 
-_KEYS = {
-    "country": "countries",
-    "ip": "addresses",
-    "jail": "jails",
-    "user": "users",
-    "network": "networks",
-    "server": "servers",
-}
-"""The dimensions of a report in its order, and the key that JSON has for each."""
+_REPORTED = ("country", "ip", "jail", "user", "network", "server")
+"""The dimensions of a report in its order."""
 
 _UNREPORTED = ("asn", "org", "hour", "day", "id")
 """What `top` can be asked for besides."""
@@ -45,7 +39,7 @@ _UNREPORTED = ("asn", "org", "hour", "day", "id")
 
 def reported() -> list[str]:
     """The dimensions of a report, in its order. What else the ledger indexes comes last."""
-    return list(dict.fromkeys((*_KEYS, *(name for name in INDEXED if name not in _UNREPORTED))))
+    return list(dict.fromkeys((*_REPORTED, *(name for name in INDEXED if name not in _UNREPORTED))))
 
 
 def dimensions() -> list[str]:
@@ -60,9 +54,9 @@ def noun(dimension: str) -> str:
 
 def title(dimension: str) -> str:
     """What a list of its values is called."""
-    return TABLE[dimension].title or f"{dimension.capitalize()}s"
+    return plural(noun(dimension)).capitalize()
 
 
 def key(dimension: str) -> str:
     """Its key in the JSON of a report."""
-    return _KEYS.get(dimension, f"{dimension}s")
+    return "addresses" if dimension == "ip" else plural(dimension)

@@ -38,8 +38,12 @@ def _escape(char: str) -> str:
 
 def many(number: int, noun: str) -> str:
     """`1 ban`, `2,000 addresses`."""
-    plural = f"{noun[:-1]}ies" if noun.endswith("ry") else noun + ("es" if noun.endswith(("s", "sh")) else "s")
-    return f"{number:,} {noun if number == 1 else plural}"
+    return f"{number:,} {noun if number == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Of an English noun like ours."""
+    return f"{noun[:-1]}ies" if noun.endswith("ry") else noun + ("es" if noun.endswith(("s", "sh")) else "s")
 
 
 def cell(text: str) -> str:
