@@ -107,9 +107,7 @@ class _Teller:
         """What a command answered; so many lines of it, each cut where the screen ends."""
         answered = text.splitlines()
         for line in answered[:lines]:
-            cut = Text(line)
-            cut.truncate(self.screen.width, overflow=self.screen.overflow)
-            self.screen.print(cut)
+            self.screen.print(Text(line, no_wrap=True, overflow=self.screen.overflow))
         if lines is not None and len(answered) > lines:
             more = f"{self.screen.glyphs.ellipsis} and {len(answered) - lines} more"
             self.screen.print(Text(more, "dim"))

@@ -1,7 +1,7 @@
 """Options that several commands share, and the question they make."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,15 +10,28 @@ from banledger.ledger.dimensions import FILTERS
 if TYPE_CHECKING:
     from banledger.report.formats.base import Answer, Presentation
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-_LEDGER = (
+
+def _together(*options: _Decorator) -> _Decorator:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+store_options = _together(
     click.option("--store", metavar="PATH|URL", help="The ledger: the path of an embedded one, or a URL."),
     click.option("--prefix", metavar="TEXT", help="What every key of the ledger begins with."),
     click.option("--config", metavar="FILE", help="Settings file instead of /etc/banledger/banledger.toml."),
 )
+"""Options of every command that uses a ledger. See `session.ledger`."""
 
-_FILTERS = (
+spool_option = click.option("--spool", metavar="DIR", help="The directory the action writes to.")
+
+filters = _together(
     click.option(
         "--since",
         metavar="WHEN",
@@ -28,35 +41,13 @@ _FILTERS = (
     click.option("--until", metavar="WHEN", help="Until when; a day, month or year is meant with all of it."),
     *(click.option(f"--{name}", multiple=True, metavar=one.metavar, help=one.help) for name, one in FILTERS.items()),
 )
+"""Options that choose bans. See `session.query`."""
 
-_FORMATS = (
+formats = _together(
     click.option("--json", is_flag=True, help="JSON."),
     click.option("--csv", is_flag=True, help="CSV with a header line."),
 )
-
-
-def store_options(function: _Function) -> _Function:
-    """Options of every command that uses a ledger: `store`, `prefix`, `config`. See `session.ledger`."""
-    return _with(_LEDGER, function)
-
-
-spool_option = click.option("--spool", metavar="DIR", help="The directory the action writes to.")
-
-
-def filters(function: _Function) -> _Function:
-    """Options that choose bans. See `session.query`."""
-    return _with(_FILTERS, function)
-
-
-def formats(function: _Function) -> _Function:
-    """Options that choose the format of the output. See `form`."""
-    return _with(_FORMATS, function)
-
-
-def _with(options: tuple[Any, ...], function: _Function) -> _Function:
-    for option in reversed(options):
-        function = option(function)
-    return function
+"""Options that choose the format of the output. See `form`."""
 
 
 def form(flags: Mapping[str, Any]) -> str:

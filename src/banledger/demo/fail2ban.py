@@ -97,8 +97,6 @@ class PrivateServer:
 
     def start(self, *, timeout_s: float = 60) -> None:
         """Write the configuration, start the server, and wait until it answers."""
-        if self.pid is not None:
-            raise BanledgerError("this fail2ban-server runs already")
         self.directory.mkdir(parents=True, exist_ok=True)
         self.write_config()
         self._socket().unlink(missing_ok=True)

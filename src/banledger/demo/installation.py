@@ -72,13 +72,9 @@ def unpacked(root: Path) -> Installation | None:
     scripts = root / "usr/bin"
     if not (library / "fail2ban").is_dir() or not (scripts / "fail2ban-server").is_file():
         return None
-    python = _system_python()
-    return Installation(
-        server=(python, str(scripts / "fail2ban-server")),
-        client=(python, str(scripts / "fail2ban-client")),
-        config=root / "etc/fail2ban",
-        env={"PYTHONPATH": str(library)},
-    )
+    python = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable  # it is made for the system's
+    server, client = ((python, str(scripts / name)) for name in ("fail2ban-server", "fail2ban-client"))
+    return Installation(server, client, root / "etc/fail2ban", {"PYTHONPATH": str(library)})
 
 
 def installed() -> Installation | None:
@@ -86,10 +82,5 @@ def installed() -> Installation | None:
     server = shutil.which("fail2ban-server") or shutil.which("fail2ban-server", path="/usr/bin:/usr/local/bin")
     if server is None:
         return None
-    client = Path(server).with_name("fail2ban-client")
-    return Installation(server=(server,), client=(str(client),), config=Path("/etc/fail2ban"))
-
-
-def _system_python() -> str:
-    """The interpreter a distribution's fail2ban is made for."""
-    return "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable
+    client = str(Path(server).with_name("fail2ban-client"))
+    return Installation((server,), (client,), Path("/etc/fail2ban"))

@@ -105,15 +105,9 @@ def newest_first(ids: Sequence[str] | set[str]) -> list[str]:
 
 def _within(ids: set[str], span: Span) -> list[str]:
     """The ids that may lie in the span, newest first; a local day reaches a day into its UTC neighbours."""
-    low = _day_digits(span.first, -1) if span.first else None
-    high = _day_digits(span.last, +1) if span.last else None
-    return newest_first(
-        {
-            id_
-            for id_ in ids
-            if (low is None or low <= age_order(id_[:6])) and (high is None or age_order(id_[:6]) <= high)
-        }
-    )
+    low = _day_digits(span.first, -1) if span.first else (False, "")
+    high = _day_digits(span.last, +1) if span.last else (True, "7")
+    return newest_first({id_ for id_ in ids if low <= age_order(id_[:6]) <= high})
 
 
 def _day_digits(day: str, offset: int) -> tuple[bool, str]:

@@ -83,12 +83,8 @@ def span_text(span: Span, timezone: str, glyphs: Glyphs) -> str:
         return f"of {first} ({timezone})"
     if first is None or last is None:
         return f"{'until' if first is None else 'from'} {first or last} ({timezone})"
-    days = f", {many(_days_in(span), 'day')}" if span.whole else ""
-    return f"from {first} to {last}{days} ({timezone})"
-
-
-def _days_in(span: Span) -> int:
-    return (date.fromisoformat(span.last or "") - date.fromisoformat(span.first or "")).days + 1
+    days = (date.fromisoformat(last) - date.fromisoformat(first)).days + 1 if span.whole else 0
+    return f"from {first} to {last}{', ' + many(days, 'day') if days else ''} ({timezone})"
 
 
 def _totals(answer: Report, glyphs: Glyphs) -> Text:
@@ -129,12 +125,11 @@ def _gap_line(gap: Gap, timezone: str, glyphs: Glyphs) -> str:
 def _days(answer: Report, screen: Screen) -> Text:
     """Columns by day; of many days by equal bundles of days."""
     counts = [day.bans for day in answer.days]
-    label = len(f"{max(counts, default=0):,}")
-    room = screen.width - label - 3
-    values, size = chart.bundled(counts, room)
-    label = max(label, len(f"{max(values, default=0):,}"))
-    room = screen.width - label - 3
-    values, size = chart.bundled(counts, room)
+    values, label = counts, 0
+    for _ in range(2):  # the label of a bundle may be longer than any of a day
+        label = max(label, len(f"{max(values, default=0):,}"))
+        room = screen.width - label - 3
+        values, size = chart.bundled(counts, room)
     width = max(1, min(5, room // max(1, len(values))))
     lines = chart.columns(values, 6, width, screen.glyphs)
     text = Text("Bans per day" if size == 1 else f"Bans per {size} days", style="bold")
