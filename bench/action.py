@@ -23,7 +23,9 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from banledger.demo.fail2ban import PrivateServer, action_line
+from tests.support.fail2ban import PrivateServer
+
+from banledger.demo.fail2ban import action_line
 
 EMPTY = '''
 class Action(object):

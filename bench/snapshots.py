@@ -18,7 +18,7 @@ from importlib.resources import files
 from pathlib import Path
 from statistics import median
 
-from banledger.demo.fail2ban import locate
+from banledger.demo.installation import locate
 from banledger.geo.place import Place
 from banledger.ledger.writer import Ledger, open_to_write
 from banledger.report.show import state_of

@@ -119,6 +119,7 @@ _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no"
 _KINDS: dict[type, str] = {str: "text", bool: "true or false", int: "a whole number"}
 _LARGEST = 10_000_000
 _HINT = "packaging/examples/banledger.toml, beside the action (banledger action path), explains every setting"
+_PREFIX = re.compile(r"([-_.]*[A-Za-z0-9][-_.A-Za-z0-9]*)?")
 _PROXY = re.compile(r"(http://([^/?#@\s]*@)?[^/?#@\s]+/?)?")
 
 _SECRET = "password"  # noqa: S105
@@ -158,7 +159,7 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str] = os.en
         mistakes.append(_OPEN_SECRET if secret else "store has an unknown option: db and timeout are known")
     if not _PROXY.fullmatch(str(chosen["whois.proxy"])):
         mistakes.append("whois.proxy must be http://host:port, or http://user:password@host:port")
-    if not _plain_prefix(str(chosen["prefix"])):
+    if not _PREFIX.fullmatch(str(chosen["prefix"])):
         mistakes.append("prefix must be letters, digits, dots, dashes or underscores")
     if mistakes:
         names = ", ".join(setting.name for setting in TABLE)
@@ -174,10 +175,6 @@ def _take(values: dict[str, Value], setting: Setting, said: object, where: str =
     except ValueError as error:
         return [where + str(error)]
     return []
-
-
-def _plain_prefix(prefix: str) -> bool:
-    return (prefix.isascii() and prefix.replace("-", "").replace("_", "").replace(".", "").isalnum()) or not prefix
 
 
 def _from_file(path: Path, *, must_exist: bool) -> tuple[dict[str, Value], list[str]]:

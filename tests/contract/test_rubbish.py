@@ -27,8 +27,7 @@ from banledger.ledger.rebuild import rebuild
 from banledger.ledger.rebuilding import Signs
 from banledger.ledger.writer import Ledger
 from banledger.net.address import canonical_address
-from banledger.report import show, walk
-from banledger.report import summary as stats
+from banledger.report import show, summary, walk
 from banledger.report.answers import Listed
 from banledger.report.columns import dimensions
 from banledger.report.formats import redis_cli
@@ -38,7 +37,7 @@ from banledger.report.formats.escape import visible
 from banledger.report.formats.json import JsonFormat, RawFormat
 from banledger.report.formats.screen import Screen
 from banledger.report.formats.text import TextFormat
-from banledger.report.query import Query, Span
+from banledger.report.query import Query, Span, question
 from banledger.spool.events import Event
 from banledger.spool.position import Position
 from banledger.stores.api import Engine, Hash, Held, Reader, Repair
@@ -191,7 +190,7 @@ def damages(draw: st.DrawFn, key: str, there: object) -> tuple[object, bool]:
 def commands(reader: LedgerReader, key: str) -> Iterator[Callable[[], Sequence[str]]]:
     """What every reading command does, each with the text that it prints."""
     november = Query(span=Span("2026-11-01", "2026-11-30"))
-    for query in (Query(), november, Query(jail=("sshd",)), Query(ip=("5.0.0.0/8",))):
+    for query in (Query(), november, question(jail=("sshd",)), question(ip=("5.0.0.0/8",))):
         yield partial(report_of, reader, query)
         yield partial(bans_of, reader, query)
     for dimension in dimensions():
@@ -206,7 +205,7 @@ def commands(reader: LedgerReader, key: str) -> Iterator[Callable[[], Sequence[s
 
 
 def report_of(reader: LedgerReader, query: Query) -> list[str]:
-    return written(stats.report(reader, query, NOW), Presentation(reader.zone, NOW))
+    return written(summary.report(reader, query, NOW), Presentation(reader.zone, NOW))
 
 
 def bans_of(reader: LedgerReader, query: Query) -> list[str]:
@@ -214,7 +213,7 @@ def bans_of(reader: LedgerReader, query: Query) -> list[str]:
 
 
 def top_of(reader: LedgerReader, dimension: str) -> list[str]:
-    return written(stats.top(reader, dimension, Query()), Presentation(reader.zone, NOW))
+    return written(summary.top(reader, dimension, Query()), Presentation(reader.zone, NOW))
 
 
 def show_of(reader: LedgerReader, asked: str) -> list[str]:

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from banledger.demo.fail2ban import Installation, Jails, PrivateServer, action_line, locate
+from banledger.demo.fail2ban import Jails, action_line
+from banledger.demo.installation import Installation, locate
 from banledger.errors import MissingFail2ban
+from tests.support.fail2ban import PrivateServer
 from tests.support.servers import StoreServer
 
 Line = dict[str, Any]

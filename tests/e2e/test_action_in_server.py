@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from banledger.demo.fail2ban import Installation, PrivateServer, unpacked
+from banledger.demo.installation import Installation, unpacked
 from banledger.errors import BanledgerError
+from tests.support.fail2ban import PrivateServer, with_python
 
 from .conftest import Stage, wait_for
 
@@ -273,7 +274,7 @@ def test_fail2ban_in_a_virtual_environment_records_the_same(stage: Stage, instal
     subprocess.run([python, "-m", "venv", "--without-pip", str(home)], check=True)
     [packages] = home.glob("lib/python3*/site-packages")
     shutil.copytree(library / "fail2ban", packages / "fail2ban")
-    server = stage.start(installation=installation.with_python(str(home / "bin" / "python"), env={}))
+    server = stage.start(installation=with_python(installation, str(home / "bin" / "python"), env={}))
     stage.fail("192.0.2.1")
     [line] = stage.wait_for_lines(1)
     assert (line["kind"], line["fid"], line["users"]) == ("ban", "192.0.2.1", ["root"])

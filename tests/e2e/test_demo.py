@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from banledger.demo import place
-from banledger.demo.fail2ban import Installation
+from banledger.demo.installation import Installation
 from banledger.ledger.check import check
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.writer import open_to_read

@@ -11,13 +11,13 @@ from typing import TypeAlias
 import pytest
 
 import banledger
-from banledger.demo.fail2ban import PrivateServer
 from banledger.ledger.ban import Ban
 from banledger.ledger.check import check
 from banledger.ledger.writer import Ledger, open_to_read, open_to_write
 from banledger.report.show import state_of
 from banledger.service.recorder import Recorder
 from banledger.spool.reader import SpoolReader
+from tests.support.fail2ban import PrivateServer, with_python
 from tests.support.lines import nowhere
 
 from .conftest import Stage, wait_for
@@ -260,7 +260,7 @@ def test_an_unban_after_a_clock_step_lifts_the_ban(hasty: Stage, step: int) -> N
     path = hasty.installation.env.get("PYTHONPATH", "")
     environment = {**hasty.installation.env, "PYTHONPATH": f"{hook}:{path}", "CLOCK": str(clock)}
     python = hasty.installation.server[:-1] or ("/usr/bin/python3",)
-    server = start(hasty, "1d", installation=hasty.installation.with_python(*python, env=environment))
+    server = start(hasty, "1d", installation=with_python(hasty.installation, *python, env=environment))
     server.client("set", "sshd", "banip", "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4")
     clock.write_text(str(step))
     server.client("set", "sshd", "unbanip", "192.0.2.1")

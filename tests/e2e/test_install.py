@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from banledger import __version__
-from banledger.demo.fail2ban import locate
+from banledger.demo.installation import locate
 from tests.support.documented import in_section
 
 ROOT = Path(__file__).parents[2]

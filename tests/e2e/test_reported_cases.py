@@ -11,7 +11,7 @@ from contextlib import closing
 
 import pytest
 
-from banledger.demo.fail2ban import PrivateServer
+from tests.support.fail2ban import PrivateServer
 
 from .conftest import Stage, wait_for
 from .test_in_force import (

@@ -17,7 +17,7 @@ import pytest
 import banledger
 from banledger import settings
 from banledger.cli.main import commands
-from banledger.demo.fail2ban import Installation, locate
+from banledger.demo.installation import Installation, locate
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(banledger.__file__).parent

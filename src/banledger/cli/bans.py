@@ -19,15 +19,7 @@ _TABLE = 50
 )
 @options.formats
 @options.store_options
-def bans(
-    store: str | None,
-    prefix: str | None,
-    config: str | None,
-    as_json: bool,
-    as_csv: bool,
-    count: int | None,
-    **asked: Any,
-) -> None:
+def bans(count: int | None, **flags: Any) -> None:
     """Bans one by one, newest first.
 
     Without --since and --until it covers all time. Several values of one filter mean any of them; different
@@ -41,15 +33,14 @@ def bans(
       banledger bans --ip 192.0.2.0/24 --since 1y
       banledger bans --user root --json | jq -r .ip | sort | uniq -c
     """
-    form = options.form(as_json=as_json, as_csv=as_csv)
-    now = time.time()
-    with session.ledger(store, prefix, config) as reader:
+    form, now = options.form(flags), time.time()
+    with session.ledger(flags) as reader:
         from banledger.ledger.progress import silent
         from banledger.report.answers import Listed
         from banledger.report.formats.base import Presentation
         from banledger.report.walk import walk
 
-        query = session.query(reader, now, asked)
+        query = session.query(reader, now, flags)
         limit = _TABLE if count is None and form == "text" else count
         with ProgressBars() as progress:
             # The lines themselves show progress.

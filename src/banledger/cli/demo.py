@@ -13,17 +13,16 @@ import click
 from rich.text import Text
 
 from banledger import settings
-from banledger.demo import authlog, fail2ban, place, replay
-from banledger.demo.fail2ban import Installation
+from banledger.demo import authlog, place, replay
+from banledger.demo.installation import Installation, locate
 from banledger.demo.signals import Pause, postponed
 from banledger.errors import BanledgerError
 from banledger.ledger.ban import Ban
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.tokens import text_of
 from banledger.ledger.writer import Ledger, open_to_read, open_to_write
-from banledger.report import summary as stats
+from banledger.report import summary
 from banledger.report.formats import redis_cli, table
-from banledger.report.formats.chart import ASCII
 from banledger.report.formats.screen import Screen
 from banledger.report.query import Query
 from banledger.service.recorder import Recorder
@@ -63,7 +62,7 @@ def demo(keep: Path | None, store: str | None) -> None:
       banledger demo --keep ~/banledger-demo
       banledger demo --store /tmp/ledger.db
     """
-    installation = fail2ban.locate()
+    installation = locate()
     said = _Teller(Screen())
     with postponed() as pause, place.claimed(keep, pause, _wait_for) as home:
         chosen = settings.load({"store": _whole(store or str(home / place.LEDGER))})
@@ -108,9 +107,7 @@ class _Teller:
         """Print the first lines of a command's output, each cut at the screen's width."""
         answered = text.splitlines()
         for line in answered[:lines]:
-            cut = Text(line)
-            cut.truncate(self.screen.width, overflow="crop" if self.screen.glyphs is ASCII else "ellipsis")
-            self.screen.print(cut)
+            self.screen.print(Text(line, no_wrap=True, overflow=self.screen.overflow))
         if lines is not None and len(answered) > lines:
             more = f"{self.screen.glyphs.ellipsis} and {len(answered) - lines} more"
             self.screen.print(Text(more, "dim"))
@@ -177,8 +174,8 @@ def _ban(home: Path, work: Path, spool: Path, installation: Installation, pause:
 def _show_report(reader: LedgerReader, said: _Teller) -> None:
     said.heading("What happened")
     said.command(f"banledger report --since all -n {_LISTED}")
-    table.report(stats.report(reader, Query(), time.time(), _LISTED), said.screen)
-    said.words("\nA country is the one in which the address is registered, by its registry's data.")
+    table.report(summary.report(reader, Query(), time.time(), _LISTED), said.screen)
+    said.words("\nA country is the one that the address is registered in, as its registry says.")
 
 
 def _walk_keys(reader: LedgerReader, said: _Teller) -> Ban:

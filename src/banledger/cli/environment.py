@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from banledger.report.formats.escape import visible
+
 if TYPE_CHECKING:
     from banledger.settings import Settings
 
@@ -28,20 +30,9 @@ def misnamed(environment: Mapping[str, str]) -> Iterator[str]:
     known = [*(setting.variable for setting in TABLE), *_NOT_SETTINGS]
     for name in sorted(environment):
         if name.startswith(ENVIRONMENT) and name not in known:
-            yield f"{_visible(name)} is not read: there is no such setting{_nearest(name, known)}"
+            from difflib import get_close_matches
 
-
-def _nearest(name: str, known: list[str]) -> str:
-    from difflib import get_close_matches
-
-    from banledger.settings import ENVIRONMENT
-
-    ends = [one.removeprefix(ENVIRONMENT) for one in known]
-    near = get_close_matches(name.removeprefix(ENVIRONMENT).upper(), ends, n=1)
-    return f"; did you mean {ENVIRONMENT}{near[0]}?" if near else ""
-
-
-def _visible(name: str) -> str:
-    from banledger.report.formats.escape import visible
-
-    return visible(name)
+            ends = [one.removeprefix(ENVIRONMENT) for one in known]
+            near = get_close_matches(name.removeprefix(ENVIRONMENT).upper(), ends, n=1)
+            meant = f"; did you mean {ENVIRONMENT}{near[0]}?" if near else ""
+            yield f"{visible(name)} is not read: there is no such setting{meant}"

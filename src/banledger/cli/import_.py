@@ -9,6 +9,7 @@ import click
 
 from banledger.cli import options
 from banledger.cli.progress import ProgressBars
+from banledger.report.formats.escape import many, visible
 
 if TYPE_CHECKING:
     from banledger.importer.ancestor import Summary
@@ -77,20 +78,14 @@ def _writer(
 
 
 def _say(summary: "Summary", *, dry_run: bool) -> None:
-    from banledger.report.formats.escape import visible
-
-    click.echo(f"{_number(summary.found, 'ban')} found")
-    done = "could be imported" if dry_run else "written to the spool; the recorder counts the new ones"
+    click.echo(f"{many(summary.found, 'ban')} found")
+    done = "could be imported" if dry_run else "written to the spool; the recorder tells which of them are new"
     click.echo(f"{summary.written:,} {done}")
     if summary.without_country:
         click.echo(f"{summary.without_country:,} of them have no country: it is looked up as for any ban")
     for reason, count in summary.skipped.most_common(20):
         click.echo(f"{count:,} skipped: {visible(reason)}")
     if summary.networks or summary.refused:
-        click.echo(f"{_number(summary.networks, 'network')} of whois {done}")
+        click.echo(f"{many(summary.networks, 'network')} of whois {done}")
     for reason, count in summary.refused.most_common(20):
-        click.echo(f"{_number(count, 'network')} refused: {visible(reason)}")
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+        click.echo(f"{many(count, 'network')} refused: {visible(reason)}")

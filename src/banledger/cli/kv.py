@@ -11,8 +11,8 @@ from banledger.cli import options, session
 @click.option("--raw/--no-raw", default=None, help="Plain text, or typed and quoted. [default: --no-raw on a terminal]")
 @options.store_options
 @click.argument("words", metavar="COMMAND [ARG]...", nargs=-1, required=True)
-def kv(words: tuple[str, ...], raw: bool | None, store: str | None, prefix: str | None, config: str | None) -> None:
-    """Read the ledger's keys on any store, with the commands and the output of redis-cli.
+def kv(words: tuple[str, ...], raw: bool | None, **flags: str | None) -> None:
+    """Read the ledger's keys on any engine, with the commands and the output of redis-cli.
 
     \b
     HGETALL HGET HMGET HKEYS HVALS HLEN HEXISTS                          hashes
@@ -31,7 +31,7 @@ def kv(words: tuple[str, ...], raw: bool | None, store: str | None, prefix: str 
       banledger kv SMEMBERS bans:ip:203.0.113.9
       banledger kv HGETALL 'bans:{2611}:ban:2611230f4k7q2m5x9ctz'
     """
-    with session.ledger(store, prefix, config) as reader:
+    with session.ledger(flags) as reader:
         from banledger.stores.commands import Failure, execute
 
         reply = execute(reader.store(), words)

@@ -1,79 +1,58 @@
 """Options that several commands share, and the question they make."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from banledger.ledger.dimensions import FILTERS
 
 if TYPE_CHECKING:
     from banledger.report.formats.base import Answer, Presentation
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-_LEDGER = (
-    click.option(
-        "--store", metavar="PATH|URL", help="The store of the ledger: the path of an embedded ledger, or a URL."
-    ),
-    click.option("--prefix", metavar="TEXT", help="Prefix of every key of the ledger."),
+
+def _together(*options: _Decorator) -> _Decorator:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+store_options = _together(
+    click.option("--store", metavar="PATH|URL", help="The ledger: the path of an embedded one, or a URL."),
+    click.option("--prefix", metavar="TEXT", help="What every key of the ledger begins with."),
     click.option("--config", metavar="FILE", help="Settings file instead of /etc/banledger/banledger.toml."),
 )
+"""Options of every command that uses a ledger. See `session.ledger`."""
 
-_FILTERS = (
+spool_option = click.option("--spool", metavar="DIR", help="The directory the action writes to.")
+
+filters = _together(
     click.option(
         "--since",
         metavar="WHEN",
         help="Start: 7d 2w 3m 1y (whole days, with today), 24h, 2026-11-01, 2026-11, 2026, "
         "'2026-11-01 14:00', today, yesterday, all.",
     ),
-    click.option("--until", metavar="WHEN", help="End; a day, month or year is included as a whole."),
-    click.option("--jail", multiple=True, metavar="NAME", help="Bans by this jail."),
-    click.option(
-        "--country",
-        multiple=True,
-        metavar="CODE",
-        help="Bans from this country: CN, XX (unknown) or private (addresses).",
-    ),
-    click.option(
-        "--ip", multiple=True, metavar="ADDR|CIDR", help="Bans of this address, or of all addresses in this network."
-    ),
-    click.option("--asn", multiple=True, metavar="NUMBER", help="Bans of addresses of this autonomous system."),
-    click.option("--server", multiple=True, metavar="LABEL", help="Bans by this server."),
-    click.option("--user", multiple=True, metavar="NAME", help="Bans in which this user name was tried."),
+    click.option("--until", metavar="WHEN", help="Until when; a day, month or year is meant with all of it."),
+    *(click.option(f"--{name}", multiple=True, metavar=one.metavar, help=one.help) for name, one in FILTERS.items()),
 )
+"""Options that choose bans. See `session.query`."""
 
-_FORMATS = (
-    click.option("--json", "as_json", is_flag=True, help="JSON."),
-    click.option("--csv", "as_csv", is_flag=True, help="CSV with a header line."),
+formats = _together(
+    click.option("--json", is_flag=True, help="JSON."),
+    click.option("--csv", is_flag=True, help="CSV with a header line."),
 )
+"""Options that choose the format of the output. See `form`."""
 
 
-def store_options(function: _Function) -> _Function:
-    """Options of every command that uses a ledger: `store`, `prefix`, `config`."""
-    return _with(_LEDGER, function)
-
-
-spool_option = click.option("--spool", metavar="DIR", help="The directory that the action writes to.")
-
-
-def filters(function: _Function) -> _Function:
-    """Options that choose bans. See `session.query`."""
-    return _with(_FILTERS, function)
-
-
-def formats(function: _Function) -> _Function:
-    """Options that choose the format of the output: `as_json`, `as_csv`."""
-    return _with(_FORMATS, function)
-
-
-def _with(options: tuple[Any, ...], function: _Function) -> _Function:
-    for option in reversed(options):
-        function = option(function)
-    return function
-
-
-def form(**flags: bool) -> str:
+def form(flags: Mapping[str, Any]) -> str:
     """The format that one of the flags names: text, json, csv or raw."""
-    chosen = [name.removeprefix("as_") for name, given in flags.items() if given]
+    chosen = [name for name in ("json", "csv", "raw") if flags.get(name)]
     if len(chosen) > 1:
         raise click.UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other", click.get_current_context())
     return chosen[0] if chosen else "text"

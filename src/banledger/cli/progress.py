@@ -35,10 +35,9 @@ class ProgressBars:
         if self._bars is None:
             self._bars = _bars()
             self._bars.start()
-        task = self._tasks.get(what)
-        if task is None:
-            task = self._tasks[what] = self._bars.add_task(what)
-        self._bars.update(task, completed=done, total=total or None)
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what)
+        self._bars.update(self._tasks[what], completed=done, total=total or None)
 
     def say(self, what: str) -> None:
         """Say once what the work waits for, even without a terminal."""

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import ClassVar, TextIO
 
@@ -25,8 +25,7 @@ from banledger.errors import BanledgerError
 from banledger.ledger.labels import Labels
 from banledger.ledger.nonces import Nonces
 from banledger.ledger.writer import Ledger, Recorded, open_to_write
-from banledger.service import systemd
-from banledger.service import wiring as lookups
+from banledger.service import systemd, wiring
 from banledger.service.memory import FILE, Memory
 from banledger.service.recorder import Recorder
 from banledger.settings import Settings
@@ -42,8 +41,8 @@ _log = logging.getLogger("banledger")
 @click.option("--adopt", metavar="LABEL", help="Take over a server label that another machine has recorded, and exit.")
 @spool_option
 @store_options
-def record(once: bool, adopt: str | None, spool: str | None, **flags: str | None) -> None:
-    """Record the bans that the fail2ban action writes to the spool.
+def record(once: bool, adopt: str | None, **flags: str | None) -> None:
+    """Record the bans that the fail2ban action leaves in the spool.
 
     Runs in the foreground until SIGTERM or SIGINT; SIGHUP reads the settings again. Notifies systemd (readiness,
     watchdog) if systemd started it. Needs access to the spool and the ledger, and no other privileges.
@@ -53,7 +52,6 @@ def record(once: bool, adopt: str | None, spool: str | None, **flags: str | None
       banledger record
       banledger record --once --spool /tmp/spool --store /tmp/ledger.db
     """
-    flags = {"spool": spool, **flags}
     _log_to_stderr()
     _allow_many_files()
     collect_rarely()
@@ -84,13 +82,13 @@ def _connect(chosen: Settings) -> Ledger:
 
 
 def _recorder(chosen: Settings, *, keep: bool = True) -> Recorder:
-    known = lookups.places(chosen)
+    known = wiring.places(chosen)
     watch, name = ClockWatch(), place.recorder_name()
     return Recorder(
         SpoolReader(Path(chosen.spool)),
         lambda: _connect(chosen),
         known.locate,
-        whois=lookups.whois(chosen, known),
+        whois=wiring.whois(chosen, known),
         keep=keep,
         patient=is_server(chosen.store),
         watch=watch,
@@ -108,26 +106,20 @@ def _memory(chosen: Settings) -> Memory:
 
 
 def _drain(chosen: Settings) -> None:
-    """Record what is there and print the counts. Raises LabelTaken if lines had to stay in the spool."""
-    recorder = _recorder(chosen, keep=False)
-    try:
+    """Record what is there and say so. Raises LabelTaken if something had to be left."""
+    with closing(_recorder(chosen, keep=False)) as recorder:
         _say(recorder.drain(time.time()), recorder.skipped)
         if (reason := recorder.held_back) is not None:
             raise reason
-    finally:
-        recorder.close()
 
 
 def _adopt(chosen: Settings, label: str) -> None:
-    ledger = _connect(chosen)
-    try:
+    with closing(_connect(chosen)) as ledger:
         if ledger.labels is not None:
             ledger.labels.adopt(label, place.place_of(chosen.spool), place.recorder_name())
             click.echo(f"this machine now records server label {label!r}")
         else:
-            click.echo("an embedded ledger belongs to one machine: there is no label to take over")
-    finally:
-        ledger.close()
+            click.echo("an embedded ledger has one machine: there is nothing to adopt")
 
 
 def _say(done: Recorded, skipped: int) -> None:
@@ -170,12 +162,9 @@ class _Signals:
 def _serve(chosen: Settings, flags: Mapping[str, str | None]) -> None:
     signals, notifier = _Signals(), systemd.from_environment()
     while True:
-        recorder = _recorder(chosen)
-        try:
+        with closing(_recorder(chosen)) as recorder:
             _log.info("recording from %s into %s", chosen.spool, settings.without_password(chosen.store))
             recorder.run(signals, notifier)
-        finally:
-            recorder.close()
         if not signals.take_reload():
             break
         chosen = _reloaded(chosen, flags)

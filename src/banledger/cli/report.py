@@ -23,9 +23,7 @@ _DEFAULT = "30d"
 )
 @options.formats
 @options.store_options
-def report(
-    store: str | None, prefix: str | None, config: str | None, as_json: bool, as_csv: bool, count: int, **asked: Any
-) -> None:
+def report(count: int, **flags: Any) -> None:
     """What happened: totals, bans per day, countries, addresses, jails, user names, hours.
 
     Without --since and --until it covers the last 30 days; `--since all` covers everything. Days and hours are in the
@@ -38,14 +36,13 @@ def report(
       banledger report --since all --country CN --country RU
       banledger report --jail sshd --since 24h --json
     """
-    form = options.form(as_json=as_json, as_csv=as_csv)
-    now = time.time()
-    with session.ledger(store, prefix, config) as reader:
-        from banledger.report import summary as stats
+    form, now = options.form(flags), time.time()
+    with session.ledger(flags) as reader:
+        from banledger.report import summary
         from banledger.report.formats.base import Presentation
 
-        query = session.query(reader, now, asked, since=_DEFAULT)
+        query = session.query(reader, now, flags, since=_DEFAULT)
         with ProgressBars() as progress:
-            answer = stats.report(reader, query, now, count, progress)
+            answer = summary.report(reader, query, now, count, progress)
         view = Presentation(reader.zone, now)
     options.write(form, answer, view)

@@ -2,8 +2,12 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
+
+from banledger.cli.environment import load
+from banledger.ledger.dimensions import FILTERS
+from banledger.report.formats.escape import visible
 
 if TYPE_CHECKING:
     from banledger.ledger.reader import LedgerReader
@@ -11,21 +15,17 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def ledger(store: str | None, prefix: str | None, config: str | None) -> "Iterator[LedgerReader]":
-    """The ledger that the settings name, closed at the end."""
-    from banledger.cli.environment import load
+def ledger(flags: Mapping[str, Any]) -> "Iterator[LedgerReader]":
+    """The ledger that the flags of `store_options` and the settings name, closed at the end."""
     from banledger.ledger.writer import open_to_read
     from banledger.stores.connect import access
 
-    settings = load({"store": store, "prefix": prefix, "config": config})
-    reader = open_to_read(settings.store, settings.prefix, access(settings))
-    if reader.unknown_zone:
-        _warn(f"the ledger's time zone {reader.unknown_zone} is unknown on this machine: dates and times are UTC's")
-    try:
+    settings = load({name: flags[name] for name in ("store", "prefix", "config")})
+    with closing(open_to_read(settings.store, settings.prefix, access(settings))) as reader:
+        if reader.unknown_zone:
+            _warn(f"the ledger's time zone {reader.unknown_zone} is unknown on this machine: dates and times are UTC's")
         yield reader
         _warn_of_damage(reader.damaged_keys)
-    finally:
-        reader.close()
 
 
 def _warn_of_damage(keys: "Mapping[str, str]") -> None:
@@ -37,31 +37,20 @@ def _warn_of_damage(keys: "Mapping[str, str]") -> None:
 
 
 def _warn(message: str) -> None:
-    from banledger.report.formats.escape import visible
-
     sys.stderr.write(f"warning: {visible(message)}\n")
 
 
-def query(reader: "LedgerReader", now: float, options: dict[str, Any], since: str | None = None) -> "Query":
-    """The query that the options of `filters` make; `since` applies if neither --since nor --until is given.
+def query(reader: "LedgerReader", now: float, flags: Mapping[str, Any], since: str | None = None) -> "Query":
+    """The question behind the flags of `filters`; `since` where none of --since and --until is given.
 
     Warns on stderr about jails, servers and countries that the ledger does not have.
     """
-    from banledger.report.query import Query, addresses, countries, span, systems
+    from banledger.report.query import question, span
     from banledger.report.unknown import unknown
 
-    start, end = options["since"], options["until"]
-    if start is None and end is None:
-        start = since
-    made = Query(
-        span=span(start, end, now, reader.zone),
-        jail=options["jail"],
-        country=countries(options["country"]),
-        ip=addresses(options["ip"]),
-        server=options["server"],
-        user=options["user"],
-        asn=systems(options["asn"]),
-    )
+    start, end = flags["since"], flags["until"]
+    meant = span(since if start is end is None else start, end, now, reader.zone)
+    made = question(meant, **{name: flags[name] for name in FILTERS})
     for line in unknown(reader, made):
         _warn(line)
     return made

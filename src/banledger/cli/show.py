@@ -1,6 +1,7 @@
 """`banledger show`."""
 
 import time
+from typing import Any
 
 import click
 
@@ -15,10 +16,8 @@ from banledger.cli.progress import ProgressBars
 )
 @options.formats
 @options.store_options
-def show(
-    what: str, store: str | None, prefix: str | None, config: str | None, as_json: bool, as_csv: bool, count: int
-) -> None:
-    """Show everything the ledger has about an address, a network, a ban's id, or other text that fail2ban banned.
+def show(what: str, count: int, **flags: Any) -> None:
+    """Everything the ledger has of an address, a network, a ban's id, or other text that fail2ban banned.
 
     For an address: its bans and those of networks around it. For a network: bans of all addresses and networks inside
     it and of networks around it. For a ban's id: that ban with the log lines that led to it. Each ban has a state:
@@ -31,9 +30,8 @@ def show(
       banledger show 2001:db8::/48 --csv
       banledger show 2611230f4k7q2m5x9ctz --json
     """
-    form = options.form(as_json=as_json, as_csv=as_csv)
-    now = time.time()
-    with session.ledger(store, prefix, config) as reader:
+    form, now = options.form(flags), time.time()
+    with session.ledger(flags) as reader:
         from banledger.report.formats.base import Presentation
         from banledger.report.show import show as ask
 

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +12,7 @@ from banledger.cli import session
 from banledger.cli.options import store_options
 from banledger.cli.progress import ProgressBars
 from banledger.errors import LedgerFaulty, LedgerMissing, LedgerOlder
+from banledger.report.formats.escape import many, visible
 
 if TYPE_CHECKING:
     from banledger.ledger.copy import Copied, CopyEnd, Target
@@ -39,8 +40,8 @@ def store() -> None:
 @store.command(name="check")
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
 @store_options
-def check(as_json: bool, store: str | None, prefix: str | None, config: str | None) -> None:
-    """Check whether the ledger is whole: derive all entries from the bans again and compare.
+def check(as_json: bool, **flags: str | None) -> None:
+    """Is the ledger whole? Derives everything from the bans again and compares.
 
     Prints the faults, one per line; exit code 9 if there are any. Reads the whole ledger. A ban that is recorded
     during the check may look like a fault: to be sure, stop the recorder (bans wait in the spool).
@@ -50,23 +51,21 @@ def check(as_json: bool, store: str | None, prefix: str | None, config: str | No
       banledger store check
       banledger store check --json | jq -r '.faults[].key'
     """
-    with _existing(_NAME_IT), session.ledger(store, prefix, config) as reader, ProgressBars() as progress:
+    with _existing(_NAME_IT), session.ledger(flags) as reader, ProgressBars() as progress:
         from banledger.ledger.check import check as faults
 
-        found = [
-            (fault.key, fault.what) for fault in faults(reader.store(), reader.keys, time.time(), progress=progress)
-        ]
+        found = list(faults(reader.store(), reader.keys, time.time(), progress=progress))
     if as_json:
         import json
 
-        listed = [{"key": key, "what": what} for key, what in found]
+        listed = [{"key": fault.key, "what": fault.what} for fault in found]
         click.echo(json.dumps({"whole": not found, "faults": listed}, indent=2))
     else:
-        _print(f"{key} {what}" for key, what in found)
+        _print(f"{fault.key} {fault.what}" for fault in found)
         if not found:
             click.echo("the ledger is whole")
     if found:
-        raise LedgerFaulty(f"the ledger has {_number(len(found), 'fault')}", hint=f"{_STOP}; banledger store rebuild")
+        raise LedgerFaulty(f"the ledger has {many(len(found), 'fault')}", hint=f"{_STOP}; banledger store rebuild")
 
 
 @store.command(name="copy")
@@ -121,8 +120,8 @@ def copy(
 
 @store.command(name="rebuild")
 @store_options
-def rebuild(store: str | None, prefix: str | None, config: str | None) -> None:
-    """Derive all sets, tallies and rankings from the bans again.
+def rebuild(**flags: str | None) -> None:
+    """Make everything but the bans themselves anew from them: sets, tallies, rankings.
 
     Repairs one thing in the bans: user names that earlier versions recorded as one name, "['root', 'pi']".
 
@@ -134,7 +133,7 @@ def rebuild(store: str | None, prefix: str | None, config: str | None) -> None:
     Example:
       systemctl stop banledger && banledger store rebuild; systemctl start banledger
     """
-    settings = _settings({"store": store, "prefix": prefix, "config": config})
+    settings = _settings(flags)
     with suppress(LedgerOlder), _existing(_NAME_IT), _source(settings):
         pass  # raises if there is no ledger
     with _target(settings) as ledger, ProgressBars() as progress:
@@ -148,7 +147,7 @@ def rebuild(store: str | None, prefix: str | None, config: str | None) -> None:
     click.echo(_rebuilt(done))
     _print(left)
     if left:
-        raise LedgerFaulty(f"the ledger still has {_number(len(left), 'fault')}", hint=f"{_STOP}; rebuild again")
+        raise LedgerFaulty(f"the ledger still has {many(len(left), 'fault')}", hint=f"{_STOP}; rebuild again")
 
 
 def _settings(flags: dict[str, str | None], password_file: str | None = None) -> "Settings":
@@ -175,11 +174,8 @@ def _source(settings: "Settings") -> "Iterator[CopyEnd]":
     from banledger.ledger.writer import open_to_read
     from banledger.stores.connect import access
 
-    reader = open_to_read(settings.store, settings.prefix, access(settings))
-    try:
+    with closing(open_to_read(settings.store, settings.prefix, access(settings))) as reader:
         yield CopyEnd(reader.store(), reader.keys)
-    finally:
-        reader.close()
 
 
 @contextmanager
@@ -190,11 +186,8 @@ def _target(settings: "Settings") -> "Iterator[Target]":
     from banledger.ledger.keys import Keyspace
 
     check_directory(settings.store)
-    engine = _engine(settings)
-    try:
+    with closing(_engine(settings)) as engine:
         yield Target(engine, Keyspace(settings.prefix))
-    finally:
-        engine.close()
 
 
 def _engine(settings: "Settings") -> "Engine":
@@ -212,19 +205,13 @@ def _copied(done: "Copied") -> str:
 
 
 def _rebuilt(done: "Rebuilt") -> str:
-    unreadable = f"; {_number(done.unreadable, 'damaged key')} put into quarantine" if done.unreadable else ""
-    unreadable += f"; {_number(done.repaired, 'damaged hash', 'es')} mended" if done.repaired else ""
-    unreadable += f"; {_number(done.removed, 'key')} of invalid data removed" if done.removed else ""
-    mended = f"; user names of {_number(done.mended, 'restored ban')} mended" if done.mended else ""
-    return f"rebuilt from {_number(done.bans, 'ban')} and {_number(done.gaps, 'gap')}{unreadable}{mended}"
+    unreadable = f"; {many(done.unreadable, 'damaged key')} put into quarantine" if done.unreadable else ""
+    unreadable += f"; {many(done.repaired, 'damaged hash')} mended" if done.repaired else ""
+    unreadable += f"; {many(done.removed, 'key')} of rubbish removed" if done.removed else ""
+    mended = f"; user names of {many(done.mended, 'restored ban')} mended" if done.mended else ""
+    return f"made anew from {many(done.bans, 'ban')} and {many(done.gaps, 'gap')}{unreadable}{mended}"
 
 
 def _print(lines: Iterable[str]) -> None:
-    from banledger.report.formats.escape import visible
-
     for line in lines:
         sys.stdout.write(visible(line) + "\n")
-
-
-def _number(count: int, noun: str, plural: str = "s") -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else plural)

@@ -7,49 +7,44 @@ import click
 
 from banledger.cli import options, session
 from banledger.cli.progress import ProgressBars
+from banledger.ledger.dimensions import TABLE
 
 _DEFAULT = "30d"
 
 
-@click.command(name="top")
+_NAMES = [f"{row.name} ({row.noun})" if row.noun else row.name for row in TABLE.values() if "+" not in row.name]
+
+_HELP = f"""The values of DIMENSION with most bans.
+
+DIMENSION is {", ".join(_NAMES[:-1])} or {_NAMES[-1]}. An id is what was banned, where that is no address. Networks,
+systems and organisations are those that whois knows. Without --since and --until it is about the last 30 days;
+`--since all` is about everything. A ban where several user names were tried counts for each of them.
+
+\b
+Example:
+  banledger top ip
+  banledger top country --jail sshd --since all
+  banledger top network --country CN
+  banledger top day -n 5 --since 2026
+  banledger top user --since 7d --csv > users.csv
+"""
+
+
+@click.command(name="top", help=_HELP)
 @click.argument("dimension")
 @options.filters
 @click.option("-n", "count", type=click.IntRange(1, 1_000_000), default=20, show_default=True, help="How many to list.")
 @options.formats
 @options.store_options
-def top(
-    dimension: str,
-    store: str | None,
-    prefix: str | None,
-    config: str | None,
-    as_json: bool,
-    as_csv: bool,
-    count: int,
-    **asked: Any,
-) -> None:
-    """The values of DIMENSION with most bans.
-
-    DIMENSION is ip, country, network, asn (autonomous system), org (organisation), jail, server, user, hour, day or id
-    (what was banned, if it is not an address). Networks, systems and organisations come from whois.
-    Without --since and --until it covers the last 30 days; `--since all` covers everything. A ban in which several
-    user names were tried counts for each of them.
-
-    \b
-    Example:
-      banledger top ip
-      banledger top country --jail sshd --since all
-      banledger top network --country CN
-      banledger top day -n 5 --since 2026
-      banledger top user --since 7d --csv > users.csv
-    """
-    form = options.form(as_json=as_json, as_csv=as_csv)
-    now = time.time()
-    with session.ledger(store, prefix, config) as reader:
-        from banledger.report import summary as stats
+def top(dimension: str, count: int, **flags: Any) -> None:
+    """List them. See `_HELP`."""
+    form, now = options.form(flags), time.time()
+    with session.ledger(flags) as reader:
+        from banledger.report import summary
         from banledger.report.formats.base import Presentation
 
-        query = session.query(reader, now, asked, since=_DEFAULT)
+        query = session.query(reader, now, flags, since=_DEFAULT)
         with ProgressBars() as progress:
-            answer = stats.top(reader, dimension.lower(), query, count, progress)
+            answer = summary.top(reader, dimension.lower(), query, count, progress)
         view = Presentation(reader.zone, now)
     options.write(form, answer, view)

@@ -1,7 +1,7 @@
 """`banledger whois`."""
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 @click.option("--raw", is_flag=True, help="The registry's whole answer (JSON).")
 @options.spool_option
 @options.store_options
-def whois(
-    what: str, refresh: bool, as_json: bool, as_csv: bool, raw: bool, spool: str | None, **flags: str | None
-) -> None:
-    """Show the network of an address: name, country, organisation, autonomous system, abuse mailbox.
+def whois(what: str, refresh: bool, **flags: Any) -> None:
+    """Whose network an address is in: name, country, organisation, autonomous system, and who takes complaints.
 
     The answer comes from the ledger if it has one, with its source and age, and whether this part of the network was
     looked up (proven) or one near it (inherited). Otherwise, or with --refresh, the registry is asked; if you are root
@@ -35,17 +33,17 @@ def whois(
       banledger whois 115.209.121.31 --refresh
       banledger whois 2001:67c:2e8::/48 --raw
     """
-    form = options.form(as_json=as_json, as_csv=as_csv, raw=raw)
+    form = options.form(flags)
     from zoneinfo import ZoneInfo
 
     from banledger.cli.environment import load
+    from banledger.ledger.filters import address
     from banledger.report.formats.base import Presentation
-    from banledger.report.query import addresses
     from banledger.service.wiring import offline_alike
     from banledger.whois import ask
 
-    chosen, now = load({"spool": spool, **flags}), time.time()
-    (asked,) = addresses((what,))
+    chosen, now = load(flags), time.time()
+    asked = address(what)
     ask.check(asked)
     known = ask.known(chosen, asked, now, offline_alike(chosen))
     if refresh or not ask.is_enough(known):

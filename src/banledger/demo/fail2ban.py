@@ -1,135 +1,31 @@
-"""A private, real fail2ban-server, for the demo, the tests and the benches.
+"""A real fail2ban-server of our own.
 
     jails = {"sshd": {"filter": "sshd", "logpath": str(log), "action": action_line(spool=spool)}}
-    with PrivateServer(directory, jails) as server:
-        server.client("set", "sshd", "banip", "192.0.2.1")
+    with PrivateServer(directory, jails, locate()) as server:
+        server.log_text()
 
-All its files (configuration, database, log, pid file) are inside one directory, and it touches no firewall: its
-jails have only the given actions. It runs in the foreground as our child, in a separate session, so Ctrl-C in the
-terminal doesn't reach it; leaving the `with` block stops it.
+Everything it makes (configuration, database, log, pid file) is inside one directory, and it touches no
+firewall: its jails have the actions that are given, no other. It runs in the foreground as our child, in a
+session of its own, so a key in the terminal doesn't reach it; leaving the `with` block ends it.
 """
 
 import os
-import pwd
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from importlib.resources import as_file, files
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypedDict
+from typing import Self
 
-from banledger.errors import BanledgerError, MissingFail2ban
+from banledger.demo.installation import Installation
+from banledger.errors import BanledgerError
 
 Jails = Mapping[str, Mapping[str, str]]
 
 
-class _Identity(TypedDict, total=False):
-    user: int
-    group: int
-    extra_groups: Sequence[int]
-
-
 SOCKET_PATH_MAX = 100  # sun_path has 108 bytes
-DEFAULTS = {"backend": "polling", "usedns": "no", "ignoreself": "false", "enabled": "true"}
-
-
-@dataclass(frozen=True)
-class Installation:
-    """An installation of fail2ban: its paths and commands.
-
-    server, client: the words that start each. env: what to add to the environment. config: the stock
-    configuration directory, of which `filter.d` is used.
-    """
-
-    server: tuple[str, ...]
-    client: tuple[str, ...]
-    config: Path
-    env: Mapping[str, str] = field(default_factory=dict)
-
-    def with_python(self, *words: str, env: Mapping[str, str] | None = None) -> "Installation":
-        """The same scripts run by another interpreter; `env`, if given, replaces what is added."""
-        return replace(
-            self,
-            server=(*words, self.server[-1]),
-            client=(*words, self.client[-1]),
-            env=self.env if env is None else env,
-        )
-
-    def environment(self) -> dict[str, str]:
-        """The environment of its processes: ours without variables that change an interpreter."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-        return kept | {"LC_ALL": "C.UTF-8"} | dict(self.env)
-
-    def version(self) -> str:
-        """Its version as it reports it, e.g. `1.0.2`."""
-        said = subprocess.run(
-            [*self.server, "-V"],
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        return said.stdout.strip()
-
-
-def locate() -> Installation:
-    """The fail2ban to run: named by BANLEDGER_FAIL2BAN, unpacked beside this interpreter, or installed.
-
-    The first two are the root of an unpacked Debian package. Raises MissingFail2ban.
-    """
-    named = os.environ.get("BANLEDGER_FAIL2BAN")
-    if named:
-        found = unpacked(Path(named).resolve())
-        if found is None:
-            raise MissingFail2ban(
-                f"BANLEDGER_FAIL2BAN is {named!r}, which contains no fail2ban",
-                hint="name the directory of an unpacked fail2ban package (dpkg -x FILE DIRECTORY)",
-            )
-        return found
-    found = unpacked(Path(sys.prefix, "fail2ban")) or installed()
-    if found is None:
-        raise MissingFail2ban(
-            "no fail2ban-server was found",
-            hint="apt-get install fail2ban; or unpack its package (apt-get download fail2ban; dpkg -x FILE DIRECTORY)"
-            " and set BANLEDGER_FAIL2BAN=DIRECTORY",
-        )
-    return found
-
-
-def unpacked(root: Path) -> Installation | None:
-    """The fail2ban of a Debian package unpacked at `root`, or None."""
-    library = root / "usr/lib/python3/dist-packages"
-    scripts = root / "usr/bin"
-    if not (library / "fail2ban").is_dir() or not (scripts / "fail2ban-server").is_file():
-        return None
-    python = _system_python()
-    return Installation(
-        server=(python, str(scripts / "fail2ban-server")),
-        client=(python, str(scripts / "fail2ban-client")),
-        config=root / "etc/fail2ban",
-        env={"PYTHONPATH": str(library)},
-    )
-
-
-def installed() -> Installation | None:
-    """The fail2ban of this system, or None."""
-    server = shutil.which("fail2ban-server") or shutil.which("fail2ban-server", path="/usr/bin:/usr/local/bin")
-    if server is None:
-        return None
-    client = Path(server).with_name("fail2ban-client")
-    return Installation(server=(server,), client=(str(client),), config=Path("/etc/fail2ban"))
-
-
-def _system_python() -> str:
-    """The interpreter that a distribution's fail2ban is made for."""
-    return "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable
 
 
 def action_line(**options: str | int | Path) -> str:
@@ -142,34 +38,15 @@ class PrivateServer:
     """One fail2ban-server in a directory. Not for use by several threads.
 
     jails: options of each by its name (`filter`, `logpath`, `action`, ...; a line break starts another line
-    of the value). defaults: options of all jails, beside DEFAULTS. options: of the server itself
-    (`dbpurgeage`, `loglevel`). filters: text of filters of our own by name. actions: files for `action.d`,
-    beside banledger's. uid: the user to run as (needs root; the directory becomes theirs). All but
-    `installation` and `uid` may be changed later: `reload` applies them.
+    of the value).
 
     Failures raise BanledgerError, with the end of the server's log as hint.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        jails: Jails,
-        *,
-        defaults: Mapping[str, str] | None = None,
-        options: Mapping[str, str] | None = None,
-        filters: Mapping[str, str] | None = None,
-        actions: Sequence[Path] = (),
-        installation: Installation | None = None,
-        uid: int | None = None,
-    ) -> None:
+    def __init__(self, directory: Path, jails: Jails, installation: Installation) -> None:
         self.directory = directory.resolve()
         self.jails = {name: dict(jail) for name, jail in jails.items()}
-        self.defaults = dict(defaults or {})
-        self.options = dict(options or {})
-        self.filters = dict(filters or {})
-        self.actions = list(actions)
-        self.installation = installation or locate()
-        self.uid = uid
+        self.installation = installation
         self._process: subprocess.Popen[bytes] | None = None
         self._socket_home: Path | None = None
 
@@ -177,20 +54,13 @@ class PrivateServer:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
     @property
     def config(self) -> Path:
         """The configuration directory, absolute as fail2ban's -c requires."""
         return self.directory / "config"
-
-    @property
-    def action_file(self) -> Path:
-        """The server's copy of our action."""
-        return self.config / "action.d" / "banledger.py"
 
     @property
     def log_file(self) -> Path:
@@ -212,25 +82,23 @@ class PrivateServer:
         return self.log_file.read_text("utf-8", "replace") if self.log_file.exists() else ""
 
     def write_config(self) -> None:
-        """Rewrite the whole configuration. A running server sees it after `reload`."""
+        """Write the whole configuration anew: our jails and action, the stock filters as links."""
         for name in ("action.d", "filter.d"):
             (self.config / name).mkdir(parents=True, exist_ok=True)
         (self.config / "fail2ban.conf").write_text(_section("DEFAULT", {}) + _section("Definition", self._server()))
         jails = "".join(_section(name, jail) for name, jail in self.jails.items())
-        (self.config / "jail.conf").write_text(_section("DEFAULT", DEFAULTS | self.defaults) + jails)
-        self._write_filters()
-        for source in self.actions:
-            shutil.copyfile(source, self.config / "action.d" / source.name)
-        with as_file(files("banledger.action") / "banledger.py") as ours:
-            shutil.copyfile(ours, self.action_file)
+        (self.config / "jail.conf").write_text(_section("DEFAULT", self._defaults()) + jails)
+        for stock in (self.installation.config / "filter.d").iterdir():
+            ours = self.config / "filter.d" / stock.name
+            if not ours.is_symlink() and not ours.exists():
+                ours.symlink_to(stock)
+        with as_file(files("banledger.action") / "banledger.py") as action:
+            shutil.copyfile(action, self.config / "action.d" / "banledger.py")
 
     def start(self, *, timeout_s: float = 60) -> None:
         """Write the configuration, start the server, and wait until it answers."""
-        if self.pid is not None:
-            raise BanledgerError("this fail2ban-server is already running")
         self.directory.mkdir(parents=True, exist_ok=True)
         self.write_config()
-        self._give_to_user()
         self._socket().unlink(missing_ok=True)
         with (self.directory / "output").open("ab") as output:
             self._process = subprocess.Popen(
@@ -241,7 +109,6 @@ class PrivateServer:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                **self._identity(),
             )
         try:
             self._wait_until_ready(time.monotonic() + timeout_s)
@@ -249,38 +116,11 @@ class PrivateServer:
             self.kill()
             raise
 
-    def client(self, *words: str) -> str:
-        """The output of `fail2ban-client WORDS`. Raises BanledgerError with its error message."""
-        said = self._run_client(words)
-        if said.returncode != 0:
-            complaint = (said.stderr + said.stdout).strip()
-            raise BanledgerError(f"fail2ban-client {' '.join(words)}: {complaint}", hint=self._log_end())
-        return said.stdout
-
-    def reload(self, *words: str) -> None:
-        """Write the configuration and `fail2ban-client reload WORDS` (`--restart`, a jail's name)."""
-        self.write_config()
-        self.client("reload", *words)
-
-    def stop(self, *, timeout_s: float = 60) -> None:
-        """Stop it as a service manager does, and wait. Does nothing if it isn't running."""
-        if self._process is not None and self.pid is not None:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(timeout_s)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        self._forget()
-
     def kill(self) -> None:
         """Kill it."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        self._forget()
-
-    def _forget(self) -> None:
         self._process = None
         if self._socket_home is not None:
             shutil.rmtree(self._socket_home, ignore_errors=True)
@@ -297,7 +137,11 @@ class PrivateServer:
             "dbfile": str(self.database),
             "dbpurgeage": "400d",
             "dbmaxmatches": "10",
-        } | self.options
+        }
+
+    def _defaults(self) -> dict[str, str]:
+        """Options of all jails."""
+        return {"backend": "polling", "usedns": "no", "ignoreself": "false", "enabled": "true"}
 
     def _where(self) -> list[str]:
         pidfile = str(self.directory / "fail2ban.pid")
@@ -311,32 +155,6 @@ class PrivateServer:
         if self._socket_home is None:
             self._socket_home = Path(tempfile.mkdtemp(prefix="banledger-"))
         return self._socket_home / "fail2ban.sock"
-
-    def _write_filters(self) -> None:
-        """Stock filters as links, ours as files."""
-        folder = self.config / "filter.d"
-        for stock in (self.installation.config / "filter.d").iterdir():
-            ours = folder / stock.name
-            if not ours.is_symlink() and not ours.exists():
-                ours.symlink_to(stock)
-        for name, text in self.filters.items():
-            path = folder / f"{name}.conf"
-            path.unlink(missing_ok=True)
-            path.write_text(text)
-
-    def _identity(self) -> _Identity:
-        """The user of the process: ours unless `uid` is given."""
-        if self.uid is None:
-            return {}
-        return {"user": self.uid, "group": pwd.getpwuid(self.uid).pw_gid, "extra_groups": ()}
-
-    def _give_to_user(self) -> None:
-        if self.uid is None:
-            return
-        homes = [self.directory] + ([self._socket_home] if self._socket_home else [])
-        for home in homes:
-            for path in (home, *home.rglob("*")):
-                os.chown(path, self.uid, -1, follow_symlinks=False)
 
     def _wait_until_ready(self, deadline: float) -> None:
         while not (self._socket().exists() and self._run_client(["ping"]).returncode == 0 and self._has_jails()):

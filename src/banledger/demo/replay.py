@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from banledger.demo.fail2ban import Installation, PrivateServer, action_line
+from banledger.demo.fail2ban import PrivateServer, action_line
+from banledger.demo.installation import Installation
 from banledger.demo.signals import Pause
 from banledger.errors import BanledgerError
 
@@ -43,7 +44,7 @@ def play(log: Path, spool: Path, directory: Path, installation: Installation, pa
     """
     spool.mkdir(mode=0o750)
     started = time.monotonic()
-    with PrivateServer(directory, _jails(log, spool), installation=installation) as server:
+    with PrivateServer(directory, _jails(log, spool), installation) as server:
         seconds = _wait_until_read(server, log.stat().st_size, pause) - started
         server.kill()
     said = server.log_text()

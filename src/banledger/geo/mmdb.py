@@ -16,6 +16,7 @@ import re
 import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -105,12 +106,9 @@ def merged(known: MmdbPlace, more: MmdbPlace) -> MmdbPlace:
 def agreed(first: MmdbPlace, last: MmdbPlace) -> MmdbPlace:
     """The values that both have in common."""
     country = first.country if first.country == last.country else None
-    return MmdbPlace(
-        country=country,
-        asn=first.asn if first.asn == last.asn else None,
-        org=first.org if first.org == last.org else None,
-        source=first.source if country else None,
-    )
+    asn = first.asn if first.asn == last.asn else None
+    org = first.org if first.org == last.org else None
+    return MmdbPlace(country, asn, org, first.source if country else None)
 
 
 class Files:
@@ -157,10 +155,7 @@ class Files:
                 file.look()
 
     def _located(self, address: str) -> MmdbPlace:
-        located = NOTHING
-        for file in self._files:
-            located = merged(located, file.located(address))
-        return located
+        return reduce(merged, (file.located(address) for file in self._files), NOTHING)
 
 
 class _OpenFile:

@@ -1,17 +1,19 @@
 """Read plain data from pickles without unpickling: no code runs, and memory is bounded.
 
-Theory of operation. Python's unpickler is a machine that imports and calls what its input names. This one knows only
-the opcodes with which protocols 2 to 5 write dictionaries, lists, tuples, text, numbers, booleans and None. Any other
-opcode is refused, so no module, class or call is reachable. The remaining danger is size: input, steps and depth are
-limited, whole numbers have 64 bits, and only text can be a key (its hash is salted).
+Theory of operation. Python's own unpickler is a machine that imports and calls what its input names. This is another
+one, that knows only the opcodes with which protocols 2 to 5 write dictionaries, lists, tuples, text, numbers, booleans
+and None. Any other is refused by name, so there is no way to a module, a class or a call. `pickletools`, which only
+describes pickles, reads the arguments of those that are known. What is left to do harm with
+is size: input, steps and depth have limits, whole numbers 64 bits, and only text can be a key (its hash is salted).
 
 A pickle may use a memoized value repeatedly, nested in itself level by level: a few bytes expand to billions of leaves.
 The value is in memory once, but a walk over it meets it each time. So each value is measured once with everything it
 expands to. A value that expands to more than `MAX_UNFOLDED`, or that contains itself, is refused.
 """
 
-import struct
 from collections.abc import Callable
+from io import BytesIO
+from pickletools import opcodes
 from typing import Any, TypeAlias
 
 MAX_BYTES = 1 << 20
@@ -34,37 +36,34 @@ def loads(data: bytes) -> Plain:
         raise NotPlain(f"it has more than {MAX_BYTES:,} bytes")
     try:
         value = _Machine(data).run()
-    except (IndexError, struct.error) as error:
-        raise NotPlain("it is truncated or invalid") from error
-    _Measure().size(value)
+    except (IndexError, ValueError) as error:
+        raise NotPlain("it is cut off or makes no sense") from error
+    _measured(value, 0, {})
     return value
 
 
-class _Mark:
-    """Mark of a collection's beginning on the stack."""
-
-
-_MARK = _Mark()
+_MARK = object()
+"""Where a collection begins on the stack."""
 
 
 class _Machine:
     """The stack, the memo and the place in the input."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
+        self._data = BytesIO(data)
         self._stack: list[Any] = []
-        self._memo: dict[int, Any] = {}
+        self.memo: dict[int, Any] = {}
 
     def run(self) -> Plain:
         for _ in range(_MAX_STEPS):
-            code = self._take(1)[0]
-            if code == _STOP:
+            code = self._data.read(1)[0]
+            opcode = _OPCODES.get(code)
+            name = opcode.name if opcode else f"opcode {code:#04x}"
+            if name == "STOP":
                 return self._result()
-            step = _STEPS.get(code)
-            if step is None:
-                raise NotPlain(self._refusal(code))
-            step(self)
+            if opcode is None or name not in _STEPS:
+                raise NotPlain(self._refusal(name))
+            _STEPS[name](self, opcode.arg.reader(self._data) if opcode.arg else None)
         raise NotPlain("it has too many steps")
 
     def _result(self) -> Plain:
@@ -73,59 +72,39 @@ class _Machine:
         value: Plain = self._stack[0]
         return value
 
-    def _refusal(self, code: int) -> str:
-        """Name the opcode, and the object it asked for if it names one."""
-        from pickletools import opcodes
-
-        name = next((known.name for known in opcodes if ord(known.code) == code), f"opcode {code:#04x}")
+    def _refusal(self, name: str) -> str:
+        """Which opcode, and what it asked for where that is said."""
         if name in ("GLOBAL", "INST"):
-            words = self._data[self._at : self._at + 200].split(b"\n")[:2]
+            words = self._data.read(200).split(b"\n")[:2]
             return f"{name} asks for {b'.'.join(words).decode('utf-8', 'backslashreplace')}"
         if name == "STACK_GLOBAL":
             words_ = [str(item)[:100] for item in self._stack[-2:] if isinstance(item, str)]
             return f"{name} asks for {'.'.join(words_)}"
         return f"{name} is not for plain data"
 
-    # Reading.
-
-    def _take(self, count: int) -> bytes:
-        piece = self._data[self._at : self._at + count]
-        if len(piece) != count:
-            raise IndexError
-        self._at += count
-        return piece
-
-    def number(self, form: str) -> Any:
-        (value,) = struct.unpack(form, self._take(struct.calcsize(form)))
-        return value
-
     # Steps.
 
     def push(self, value: Any) -> None:
         self._stack.append(value)
 
-    def text(self, form: str) -> None:
-        self.push(self._take(self.number(form)).decode("utf-8", "replace"))
+    def text(self, text: str) -> None:
+        self.push(text.encode("utf-8", "surrogatepass").decode("utf-8", "replace"))
 
-    def long(self) -> None:
-        piece = self._take(self.number("<B"))
-        if len(piece) > 8:
+    def number(self, number: int) -> None:
+        if not -(1 << 63) <= number < 1 << 63:
             raise NotPlain("a whole number has more than 64 bits")
-        self.push(int.from_bytes(piece, "little", signed=True))
+        self.push(number)
 
     def memoize(self, place: int) -> None:
         value = self._stack[-1]
         if value is _MARK:
             raise NotPlain("it memoizes a mark")
-        self._memo[place] = value
-
-    def memoize_next(self) -> None:
-        self.memoize(len(self._memo))
+        self.memo[place] = value
 
     def recall(self, place: int) -> None:
-        if place not in self._memo:
-            raise NotPlain("it uses a value that it has not memoized")
-        self.push(self._memo[place])
+        if place not in self.memo:
+            raise NotPlain("it recalls what it has not memoized")
+        self.push(self.memo[place])
 
     def since_mark(self) -> list[Any]:
         for place in range(len(self._stack) - 1, -1, -1):
@@ -158,75 +137,62 @@ class _Machine:
         target.update(zip(keys, values, strict=True))
 
 
-_STOP = ord(".")
-_STEPS: dict[int, Callable[[_Machine], None]] = {
-    0x80: lambda m: m.number("<B"),  # PROTO
-    0x95: lambda m: m.number("<Q"),  # FRAME
-    ord("("): lambda m: m.push(_MARK),  # MARK
-    ord("N"): lambda m: m.push(None),  # NONE
-    0x88: lambda m: m.push(True),  # NEWTRUE
-    0x89: lambda m: m.push(False),  # NEWFALSE
-    ord("J"): lambda m: m.push(m.number("<i")),  # BININT
-    ord("K"): lambda m: m.push(m.number("<B")),  # BININT1
-    ord("M"): lambda m: m.push(m.number("<H")),  # BININT2
-    0x8A: lambda m: m.long(),  # LONG1
-    ord("G"): lambda m: m.push(m.number(">d")),  # BINFLOAT
-    0x8C: lambda m: m.text("<B"),  # SHORT_BINUNICODE
-    ord("X"): lambda m: m.text("<I"),  # BINUNICODE
-    ord("]"): lambda m: m.push([]),  # EMPTY_LIST
-    ord("a"): lambda m: m.extend(m.last(1)),  # APPEND
-    ord("e"): lambda m: m.extend(m.since_mark()),  # APPENDS
-    ord("}"): lambda m: m.push({}),  # EMPTY_DICT
-    ord("s"): lambda m: m.update(m.last(2)),  # SETITEM
-    ord("u"): lambda m: m.update(m.since_mark()),  # SETITEMS
-    ord(")"): lambda m: m.push(()),  # EMPTY_TUPLE
-    0x85: lambda m: m.push(tuple(m.last(1))),  # TUPLE1
-    0x86: lambda m: m.push(tuple(m.last(2))),  # TUPLE2
-    0x87: lambda m: m.push(tuple(m.last(3))),  # TUPLE3
-    ord("t"): lambda m: m.push(tuple(m.since_mark())),  # TUPLE
-    0x94: lambda m: m.memoize_next(),  # MEMOIZE
-    ord("q"): lambda m: m.memoize(m.number("<B")),  # BINPUT
-    ord("r"): lambda m: m.memoize(m.number("<I")),  # LONG_BINPUT
-    ord("h"): lambda m: m.recall(m.number("<B")),  # BINGET
-    ord("j"): lambda m: m.recall(m.number("<I")),  # LONG_BINGET
+_OPCODES = {ord(opcode.code): opcode for opcode in opcodes}
+_STEPS: dict[str, Callable[[_Machine, Any], None]] = {
+    "PROTO": lambda m, _: None,
+    "FRAME": lambda m, _: None,
+    "MARK": lambda m, _: m.push(_MARK),
+    "NONE": lambda m, _: m.push(None),
+    "NEWTRUE": lambda m, _: m.push(True),
+    "NEWFALSE": lambda m, _: m.push(False),
+    "BININT": _Machine.push,
+    "BININT1": _Machine.push,
+    "BININT2": _Machine.push,
+    "LONG1": _Machine.number,
+    "BINFLOAT": _Machine.push,
+    "SHORT_BINUNICODE": _Machine.text,
+    "BINUNICODE": _Machine.text,
+    "EMPTY_LIST": lambda m, _: m.push([]),
+    "APPEND": lambda m, _: m.extend(m.last(1)),
+    "APPENDS": lambda m, _: m.extend(m.since_mark()),
+    "EMPTY_DICT": lambda m, _: m.push({}),
+    "SETITEM": lambda m, _: m.update(m.last(2)),
+    "SETITEMS": lambda m, _: m.update(m.since_mark()),
+    "EMPTY_TUPLE": lambda m, _: m.push(()),
+    "TUPLE1": lambda m, _: m.push(tuple(m.last(1))),
+    "TUPLE2": lambda m, _: m.push(tuple(m.last(2))),
+    "TUPLE3": lambda m, _: m.push(tuple(m.last(3))),
+    "TUPLE": lambda m, _: m.push(tuple(m.since_mark())),
+    "MEMOIZE": lambda m, _: m.memoize(len(m.memo)),
+    "BINPUT": _Machine.memoize,
+    "LONG_BINPUT": _Machine.memoize,
+    "BINGET": _Machine.recall,
+    "LONG_BINGET": _Machine.recall,
 }
 
 
-class _Measure:
-    """Measure values that may be used several times: each container once, with everything it expands to."""
+def _measured(value: Plain, depth: int, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
+    """How many values and characters a walk over it meets, and how deep it goes. Raises NotPlain for too much.
 
-    def __init__(self) -> None:
-        self._known: dict[int, tuple[int, int]] = {}  # size and height, by id
-        self._open: set[int] = set()
-
-    def size(self, value: Plain) -> int:
-        """The number of values and characters that a walk meets. Raises NotPlain for too many, or too deep nesting."""
-        return self._measured(value, 0)[0]
-
-    def _measured(self, value: Plain, depth: int) -> tuple[int, int]:
-        if isinstance(value, str):
-            return 1 + len(value), 0
-        if not isinstance(value, dict | list | tuple):
-            return 1, 0
-        size, height = self._known.get(id(value)) or self._container(value, depth)
-        if depth + height > _MAX_DEPTH:
-            raise NotPlain("it is nested too deep")
-        return size, height
-
-    def _container(self, value: "dict[str, Plain] | list[Plain] | tuple[Plain, ...]", depth: int) -> tuple[int, int]:
-        if id(value) in self._open:
-            raise NotPlain("it contains itself")
+    known: the same of each container that was measured, by its id; None while it is.
+    """
+    if isinstance(value, str):
+        return 1 + len(value), 0
+    if not isinstance(value, dict | list | tuple):
+        return 1, 0
+    if id(value) not in known:
         if depth >= _MAX_DEPTH:
             raise NotPlain("it is nested too deep")
-        self._open.add(id(value))
-        size, height = 1, 0
-        if isinstance(value, dict):
-            size += sum(map(len, value))
+        known[id(value)] = None
+        size, height = 1 + (sum(map(len, value)) if isinstance(value, dict) else 0), 0
         for item in value.values() if isinstance(value, dict) else value:
-            below, under = self._measured(item, depth + 1)
+            below, under = _measured(item, depth + 1, known)
             size, height = size + below, max(height, under + 1)
             if size > MAX_UNFOLDED:
-                raise NotPlain("it expands to too much")
-        self._open.remove(id(value))
-        self._known[id(value)] = size, height
-        return size, height
+                raise NotPlain("it unfolds to too much")
+        known[id(value)] = size, height
+    if (found := known[id(value)]) is None:
+        raise NotPlain("it contains itself")
+    if depth + found[1] > _MAX_DEPTH:
+        raise NotPlain("it is nested too deep")
+    return found

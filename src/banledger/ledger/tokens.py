@@ -1,8 +1,6 @@
 """Outside text as part of a key: percent-encoded, bounded, reversible as far as it was not cut. Pure."""
 
-import hashlib
 from functools import lru_cache
-from urllib.parse import unquote
 
 _TOKEN_MAX = 128
 _NOT_PLAIN = frozenset("%:{}|~")
@@ -20,6 +18,8 @@ def token(text: str) -> str:
     start = coded.encode()[:80].decode("utf-8", "ignore")
     if "%" in start[-2:]:
         start = start[: start.rindex("%")]
+    import hashlib  # few names are long, and help has no need of it
+
     return f"{start}~{hashlib.sha256(raw).hexdigest()[:32]}"
 
 
@@ -33,7 +33,11 @@ def _percent(char: str) -> str:
 
 def text_of(tok: str) -> str:
     """The text behind a token (what was cut off stays cut off)."""
-    return unquote(tok, errors="backslashreplace") if "%" in tok else tok
+    if "%" not in tok:
+        return tok
+    from urllib.parse import unquote
+
+    return unquote(tok, errors="backslashreplace")
 
 
 def source_token(server: str, jail: str) -> str:

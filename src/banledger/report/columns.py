@@ -6,6 +6,7 @@ from math import isinf
 from banledger.ledger.ban import CODEC, FIELDS, Ban
 from banledger.ledger.dimensions import INDEXED, TABLE
 from banledger.report.formats.base import Presentation
+from banledger.report.formats.escape import plural
 from banledger.report.formats.moment import iso
 from banledger.report.show import state_of
 
@@ -29,23 +30,16 @@ def ban_values(ban: Ban, columns: Sequence[str], view: Presentation) -> dict[str
     return {name: made[name] if name in made else getattr(ban, name) for name in columns}
 
 
-_KEYS = {
-    "country": "countries",
-    "ip": "addresses",
-    "jail": "jails",
-    "user": "users",
-    "network": "networks",
-    "server": "servers",
-}
-"""The dimensions of a report in order, with their keys in JSON."""
+_REPORTED = ("country", "ip", "jail", "user", "network", "server")
+"""The dimensions of a report in its order."""
 
 _UNREPORTED = ("asn", "org", "hour", "day", "id")
 """Further dimensions of `top`."""
 
 
 def reported() -> list[str]:
-    """The dimensions of a report in order. Other indexes of the ledger come last."""
-    return list(dict.fromkeys((*_KEYS, *(name for name in INDEXED if name not in _UNREPORTED))))
+    """The dimensions of a report, in its order. What else the ledger indexes comes last."""
+    return list(dict.fromkeys((*_REPORTED, *(name for name in INDEXED if name not in _UNREPORTED))))
 
 
 def dimensions() -> list[str]:
@@ -59,10 +53,10 @@ def noun(dimension: str) -> str:
 
 
 def title(dimension: str) -> str:
-    """The title for a list of its values."""
-    return TABLE[dimension].title or f"{dimension.capitalize()}s"
+    """What a list of its values is called."""
+    return plural(noun(dimension)).capitalize()
 
 
 def key(dimension: str) -> str:
-    """Its key in a report's JSON."""
-    return _KEYS.get(dimension, f"{dimension}s")
+    """Its key in the JSON of a report."""
+    return "addresses" if dimension == "ip" else plural(dimension)

@@ -6,16 +6,15 @@ Pure: `now` is an argument.
 
 import re
 from calendar import monthrange
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
 from banledger.errors import QuestionError
-from banledger.net.address import canonical_address
-
-PRIVATE = "private"
-"""Value of the country filter for private and other special addresses."""
+from banledger.ledger.dimensions import FILTERS
+from banledger.report.formats.moment import local
 
 FORMS = (
     "7d, 2w, 3m or 1y (days, weeks, months, years), 24h, 2026-11-01, 2026-11, 2026, '2026-11-01 14:00', "
@@ -24,8 +23,7 @@ FORMS = (
 """The accepted forms of a date."""
 
 _AGO = re.compile(r"(\d{1,5})\s*([hdwmy])")
-_YEAR = re.compile(r"\d{4}")
-_MONTH = re.compile(r"(\d{4})-(\d\d)")
+_CALENDAR = re.compile(r"\d{4}(-\d\d){0,2}")
 _EARLIEST = date(1970, 1, 2)
 _LATEST = date(9998, 12, 31)
 
@@ -70,30 +68,21 @@ ALL_TIME = Span()
 class Query(Struct, frozen=True):
     """Selects the bans in `span` that have, for each filter, any of its values.
 
-    jail, server, user: as text. asn: numbers as text. country: codes, or `private`. ip: canonical addresses and
-    networks; a network means every address and network inside it.
+    filters: those that are set, by dimension, with values in their one spelling; see `FILTERS`.
     """
 
     span: Span = ALL_TIME
-    jail: tuple[str, ...] = ()
-    country: tuple[str, ...] = ()
-    ip: tuple[str, ...] = ()
-    server: tuple[str, ...] = ()
-    user: tuple[str, ...] = ()
-    asn: tuple[str, ...] = ()
+    filters: Mapping[str, tuple[str, ...]] = {}
 
-    @property
-    def filters(self) -> dict[str, tuple[str, ...]]:
-        """The filters that are set, by dimension."""
-        table = {
-            "jail": self.jail,
-            "country": self.country,
-            "ip": self.ip,
-            "server": self.server,
-            "user": self.user,
-            "asn": self.asn,
-        }
-        return {name: values for name, values in table.items() if values}
+    def wide(self) -> bool:
+        """Whether a value of a filter means other bans than those with its token."""
+        return any(FILTERS[name].wide(value) for name, values in self.filters.items() for value in values)
+
+
+def question(span: Span = ALL_TIME, **typed: Iterable[str]) -> Query:
+    """The query that has in its filters, by dimension, what people typed. Raises QuestionError."""
+    spelled = {name: tuple(map(FILTERS[name].spelled, values)) for name, values in typed.items()}
+    return Query(span, {name: spelled[name] for name in FILTERS if spelled.get(name)})
 
 
 class _Point(Struct, frozen=True):
@@ -114,13 +103,10 @@ def span(since: str | None, until: str | None, now: float, zone: ZoneInfo) -> Sp
     start = _start(since or "all", now, zone)
     end = _parse("--until", until, now, zone) if until else _Point()
     if until is None and start != _Point():
-        end = _Point(last=_local_day(now, zone))
-    made = Span(
-        first=_iso(start.first) or _day_of(start.moment, zone),
-        last=_iso(end.last) or _day_of(None if end.moment is None else end.moment - 1, zone),
-        since=start.moment,
-        until=end.moment,
-    )
+        end = _Point(last=local(now, zone).date())
+    first = start.first if start.moment is None else local(start.moment, zone).date()
+    last = end.last if end.moment is None else local(end.moment - 1, zone).date()
+    made = Span(first.isoformat() if first else None, last.isoformat() if last else None, start.moment, end.moment)
     if _backwards(made):
         raise QuestionError(
             f"empty span: from {since} to {until or 'today'}",
@@ -146,14 +132,14 @@ def _start(text: str, now: float, zone: ZoneInfo) -> _Point:
 def _parse(option: str, text: str, now: float, zone: ZoneInfo) -> _Point:
     """The meaning of one date. `7d` is the day seven days ago: the last one before the last seven."""
     word = text.strip().lower()
-    today = _local_day(now, zone)
+    today = local(now, zone).date()
     if word == "all" or (word == "now" and option == "--until"):
         return _Point()
     if word in ("today", "yesterday"):
         day = today - timedelta(days=word == "yesterday")
         return _Point(day, day)
     try:
-        point = _ago(word, now, today) or _year(word) or _month(word) or _date(word) or _time(text.strip(), zone)
+        point = _ago(word, now, today) or _calendar(word) or _time(text.strip(), zone)
     except (ValueError, OverflowError):
         point = None
     if point is None or not _in_range(point):
@@ -187,25 +173,16 @@ def _months_before(day: date, number: int) -> date:
     return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
-def _year(word: str) -> _Point | None:
-    if not _YEAR.fullmatch(word):
+def _calendar(word: str) -> _Point | None:
+    """A year, a month or a day."""
+    if not _CALENDAR.fullmatch(word):
         return None
-    return _Point(date(int(word), 1, 1), date(int(word), 12, 31))
-
-
-def _month(word: str) -> _Point | None:
-    match = _MONTH.fullmatch(word)
-    if not match:
-        return None
-    year, month = int(match[1]), int(match[2])
-    return _Point(date(year, month, 1), date(year, month, monthrange(year, month)[1]))
-
-
-def _date(word: str) -> _Point | None:
-    if not re.fullmatch(r"\d{4}-\d\d-\d\d", word):
-        return None
-    day = date.fromisoformat(word)
-    return _Point(day, day)
+    first = last = date.fromisoformat(word + "-01-01"[len(word) - 4 :])
+    if len(word) == 4:
+        last = first.replace(month=12, day=31)
+    elif len(word) == 7:
+        last = first.replace(day=monthrange(first.year, first.month)[1])
+    return _Point(first, last)
 
 
 def _time(text: str, zone: ZoneInfo) -> _Point | None:
@@ -213,54 +190,3 @@ def _time(text: str, zone: ZoneInfo) -> _Point | None:
         return None
     moment = datetime.fromisoformat(text)
     return _Point(moment=(moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp())
-
-
-def _local_day(moment: float, zone: ZoneInfo) -> date:
-    return datetime.fromtimestamp(moment, UTC).astimezone(zone).date()
-
-
-def _day_of(moment: float | None, zone: ZoneInfo) -> str | None:
-    return None if moment is None else _local_day(moment, zone).isoformat()
-
-
-def _iso(day: date | None) -> str | None:
-    return day.isoformat() if day else None
-
-
-def countries(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Country codes in capitals, `private` unchanged. Raises QuestionError."""
-    return tuple(_country(value) for value in values)
-
-
-def _country(value: str) -> str:
-    if value.lower() == PRIVATE:
-        return PRIVATE
-    if len(value) != 2 or not value.isascii() or not value.isalpha():
-        raise QuestionError(f"invalid country {value!r}", hint="two letters such as CN, XX for unknown, or private")
-    return value.upper()
-
-
-def addresses(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Canonical addresses and networks. Raises QuestionError."""
-    return tuple(_address(value) for value in values)
-
-
-def _address(value: str) -> str:
-    found = canonical_address(value.strip())
-    if found is None:
-        raise QuestionError(
-            f"invalid address {value!r}", hint="an address or a network such as 192.0.2.7 or 192.0.2.0/24"
-        )
-    return found
-
-
-def systems(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Numbers of autonomous systems, from `64496` or `AS64496`. Raises QuestionError."""
-    return tuple(_system(value) for value in values)
-
-
-def _system(value: str) -> str:
-    number = value.strip().upper().removeprefix("AS")
-    if not (number.isascii() and number.isdecimal() and int(number) < 2**32):
-        raise QuestionError(f"invalid autonomous system {value!r}", hint="a number such as 64496, or AS64496")
-    return str(int(number))

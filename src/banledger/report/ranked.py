@@ -59,7 +59,7 @@ def top(
         entries = sum(ledger.distinct_on(dimension, days))
     if entries <= ledger.merge_limit or not count:
         return _merge(ledger, dimension, days, count)
-    outside = [day for day in everything if day not in set(days)]
+    outside = list(everything.keys() - days)
     descent = Descent(ledger, dimension, days, outside, count)
     descent.seed()
     if descent.cost() > entries and entries <= _MERGED_AT_MOST:

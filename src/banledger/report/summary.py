@@ -1,22 +1,36 @@
 """Compute answers: from tallies and rankings if possible, else by a walk."""
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, timedelta
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from banledger.errors import QuestionError
+from banledger.ledger.ban import Ban
 from banledger.ledger.dimensions import DAY, HOURS, TABLE
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.reader import Gap, LedgerReader
 from banledger.ledger.tokens import text_of
 from banledger.report import columns, ranked, tallied
 from banledger.report.answers import Count, Day, Report, Top
+from banledger.report.formats.moment import local
 from banledger.report.natural import natural
 from banledger.report.query import Query, Span
 from banledger.report.walk import days_in, walk
+
+
+class _Facts(Struct, frozen=True):
+    """What both ways find out. days: bans and offenders of days that have any."""
+
+    total: int
+    offenders: int | None
+    no_country: int
+    days: dict[str, tuple[int, int]]
+    hours: Mapping[str, int]
+    tops: dict[str, Top]
 
 
 def report(ledger: LedgerReader, query: Query, now: float, count: int = 10, progress: Progress = silent) -> Report:
@@ -36,28 +50,16 @@ def report(ledger: LedgerReader, query: Query, now: float, count: int = 10, prog
         banned_now=None if query.filters else ledger.banned_now(now),
         no_country=facts.no_country,
         days=_calendar(facts.days, everything, query.span, now, ledger),
-        hours=facts.hours,
+        hours=tuple(facts.hours.get(hour, 0) for hour in HOURS),
         tops=_reported(ledger, facts.tops),
         waiting=ledger.waiting(),
         gaps=tuple(gap for gap in ledger.gaps() if _concerns(gap, query, ledger)),
     )
 
 
-class _Facts(Struct, frozen=True):
-    """The result of either way. days: bans and offenders of days with bans."""
-
-    total: int
-    offenders: int | None
-    no_country: int
-    days: dict[str, tuple[int, int]]
-    hours: tuple[int, ...]
-    tops: dict[str, Top]
-
-
-def _reported(ledger: LedgerReader, tops: Mapping[str, Top]) -> dict[str, Top]:
-    """Order the sections; add owners to networks; keep servers only if there are several."""
-    found = {name: tops[name] for name in columns.reported()}
-    found["network"] = _owned(ledger, found["network"])
+def _reported(ledger: LedgerReader, tops: dict[str, Top]) -> dict[str, Top]:
+    """Networks with their owners, servers only if there are several."""
+    found = tops | {"network": _owned(ledger, tops["network"])}
     if (found["server"].distinct or 0) <= 1:
         del found["server"]
     return found
@@ -68,36 +70,76 @@ def _tallied(ledger: LedgerReader, query: Query, everything: dict[str, int], cou
     total = sum(days.values())
     countries = ranked.counts(ledger, "country", list(days), everything)
     tops = {
-        name: _top_of_days(ledger, name, query, everything, count) for name in columns.reported() if name != "country"
+        name: _top_of(countries, name, query, total, count)
+        if name == "country"
+        else _top_of_days(ledger, name, query, days, everything, count)
+        for name in columns.reported()
     }
-    tops["country"] = _top_of(countries, "country", query, total, count)
-    by_hour = ledger.tally("hour", days)
-    offenders = tallied.offenders(ledger, list(days))
+    offenders = ledger.distinct_on("ip", list(days))
     return _Facts(
         total=total,
         offenders=tops["ip"].distinct,
         no_country=max(0, total - sum(countries.values())),
-        days={day: (bans, offenders[day]) for day, bans in days.items()},
-        hours=tuple(by_hour.get(hour, 0) for hour in HOURS),
+        days=dict(zip(days, zip(days.values(), offenders, strict=True), strict=True)),
+        hours=ledger.tally("hour", days),
         tops=tops,
     )
 
 
-def _top_of_days(ledger: LedgerReader, dimension: str, query: Query, everything: dict[str, int], count: int) -> Top:
-    days = days_in(query.span, everything)
-    rows, distinct = ranked.top(ledger, dimension, list(days), count, everything)
-    return Top(dimension, query, sum(days.values()), distinct, _counts(rows))
+def _walked(ledger: LedgerReader, query: Query, everything: dict[str, int], count: int, progress: Progress) -> _Facts:
+    names = columns.reported()
+    getters = {name: TABLE[name].tokens for name in (*names, DAY, "hour")}
+    total, counters = _count(ledger, query, getters | {"offender": _offender}, everything, progress)
+    offenders = Counter(day for day, _ in counters["offender"])
+    return _Facts(
+        total=total,
+        offenders=len(counters["ip"]),
+        no_country=total - counters["country"].total(),
+        days={day: (bans, offenders[day]) for day, bans in counters[DAY].items()},
+        hours=counters["hour"],
+        tops={name: _top_of(counters[name], name, query, total, count) for name in names},
+    )
+
+
+def _offender(ban: Ban) -> tuple[tuple[str, str], ...]:
+    return ((ban.day, ban.ip),) if ban.ip else ()
+
+
+def _count(
+    ledger: LedgerReader,
+    query: Query,
+    getters: Mapping[str, Callable[[Ban], Iterable[Any]]],
+    everything: Mapping[str, int],
+    progress: Progress,
+) -> tuple[int, dict[str, Counter[Any]]]:
+    """The bans that are meant, and how many have each value that a getter finds, by a walk."""
+    total = 0
+    counters: dict[str, Counter[Any]] = {name: Counter() for name in getters}
+    for ban in walk(ledger, query, None, progress, everything):
+        total += 1
+        for name, get in getters.items():
+            counters[name].update(get(ban))
+    return total, counters
 
 
 def _owned(ledger: LedgerReader, answer: Top) -> Top:
     """Add owners to the networks."""
     records = ledger.networks.networks([row.name for row in answer.rows])
     owners = [(record.org or record.name or "") if record else "" for record in records]
-    return replace(answer, rows=tuple(map(_own, answer.rows, owners)))
+    rows = [replace(row, owner=owner) for row, owner in zip(answer.rows, owners, strict=True)]
+    return replace(answer, rows=tuple(rows))
 
 
-def _own(row: Count, owner: str) -> Count:
-    return replace(row, owner=owner)
+def _top_of_days(
+    ledger: LedgerReader,
+    dimension: str,
+    query: Query,
+    days: Mapping[str, int],
+    everything: Mapping[str, int],
+    count: int,
+) -> Top:
+    rows, distinct = ranked.top(ledger, dimension, list(days), count, everything)
+    return Top(dimension, query, sum(days.values()), distinct, _counts(rows))
 
 
 def _top_of(table: Mapping[str, int], dimension: str, query: Query, total: int, count: int) -> Top:
@@ -109,39 +151,13 @@ def _counts(rows: list[tuple[str, int]]) -> tuple[Count, ...]:
     return tuple(sorted(counted, key=lambda row: (-row.bans, natural(row.name))))
 
 
-def _walked(ledger: LedgerReader, query: Query, everything: dict[str, int], count: int, progress: Progress) -> _Facts:
-    total = no_country = 0
-    hours = [0] * 24
-    days: Counter[str] = Counter()
-    offenders: defaultdict[str, set[str]] = defaultdict(set)
-    counters: dict[str, Counter[str]] = {name: Counter() for name in columns.reported()}
-    for ban in walk(ledger, query, progress=progress, everything=everything):
-        total += 1
-        no_country += ban.country is None
-        hours[ban.hour] += 1
-        days[ban.day] += 1
-        if ban.ip is not None:
-            offenders[ban.day].add(ban.ip)
-        for name, counter in counters.items():
-            counter.update(TABLE[name].tokens(ban))
-    tops = {name: _top_of(counter, name, query, total, count) for name, counter in counters.items()}
-    return _Facts(
-        total=total,
-        offenders=len(counters["ip"]),
-        no_country=no_country,
-        days={day: (bans, len(offenders[day])) for day, bans in days.items()},
-        hours=tuple(hours),
-        tops=tops,
-    )
-
-
 def _calendar(
     days: dict[str, tuple[int, int]], everything: dict[str, int], span: Span, now: float, ledger: LedgerReader
 ) -> tuple[Day, ...]:
     """Every day of the span, from the ledger's first day to today or its last day, whichever is later."""
     if not everything:
         return ()
-    today = datetime.fromtimestamp(now, UTC).astimezone(ledger.zone).date().isoformat()
+    today = local(now, ledger.zone).date().isoformat()
     first = max(span.first or "", min(everything))
     last = min(span.last or "9999", max(today, max(everything)))
     day, made = date.fromisoformat(first), []
@@ -152,18 +168,15 @@ def _calendar(
 
 
 def _concerns(gap: Gap, query: Query, ledger: LedgerReader) -> bool:
-    start, end = (
-        datetime.fromtimestamp(moment, UTC).astimezone(ledger.zone).date().isoformat()
-        for moment in (gap.since, gap.seen)
-    )
     span = query.span
+    start, end = (local(moment, ledger.zone).date().isoformat() for moment in (gap.since, gap.seen))
     return (
         (span.last is None or start <= span.last)
         and (span.first is None or end >= span.first)
         and (span.since is None or gap.seen >= span.since)
         and (span.until is None or gap.since < span.until)
-        and (not query.jail or gap.jail in query.jail)
-        and (not query.server or gap.server in query.server)
+        and gap.jail in query.filters.get("jail", [gap.jail])
+        and gap.server in query.filters.get("server", [gap.server])
     )
 
 
@@ -176,33 +189,16 @@ def top(ledger: LedgerReader, dimension: str, query: Query, count: int = 20, pro
 
 
 def _top(ledger: LedgerReader, dimension: str, query: Query, count: int, progress: Progress) -> Top:
-    if not query.span.whole:
-        return _top_by_walk(ledger, dimension, query, count, progress)
     everything = ledger.days()
     days = days_in(query.span, everything)
-    if not query.filters:
-        if dimension == DAY:
-            return _top_of(days, DAY, query, sum(days.values()), count)
-        return _top_of_days(ledger, dimension, query, everything, count)
-    found = tallied.counts(ledger, dimension, query, list(days))
+    found: tuple[dict[str, int], int] | None = None
+    if query.span.whole and query.filters:
+        found = tallied.counts(ledger, dimension, query, list(days))
+    elif query.span.whole and dimension == DAY:
+        found = days, sum(days.values())
+    elif query.span.whole:
+        return _top_of_days(ledger, dimension, query, days, everything, count)
     if found is None:
-        return _top_by_walk(ledger, dimension, query, count, progress, everything)
-    by_value, total = found
-    return _top_of(by_value, dimension, query, total, count)
-
-
-def _top_by_walk(
-    ledger: LedgerReader,
-    dimension: str,
-    query: Query,
-    count: int,
-    progress: Progress,
-    everything: dict[str, int] | None = None,
-) -> Top:
-    tokens = TABLE[dimension].tokens
-    counter: Counter[str] = Counter()
-    total = 0
-    for ban in walk(ledger, query, progress=progress, everything=everything):
-        total += 1
-        counter.update(tokens(ban))
-    return _top_of(counter, dimension, query, total, count)
+        total, counters = _count(ledger, query, {dimension: TABLE[dimension].tokens}, everything, progress)
+        found = counters[dimension], total
+    return _top_of(found[0], dimension, query, found[1], count)

@@ -1,26 +1,29 @@
 """Report filter values that no ban has, so that a typing error does not look like an answer without bans."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from itertools import islice
 
 from banledger.geo.countries import NAMES, name_of
 from banledger.ledger.dimensions import DAY, TABLE
+from banledger.ledger.filters import PRIVATE
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.tokens import text_of
-from banledger.report.query import PRIVATE, Query
+from banledger.report.query import Query
 
+_NAMED = ("country", "jail", "server")
 _LOOKED_AT = 1000  # names to choose from
 _MEANT = {"UK": "GB", "EN": "GB", "EL": "GR", "JA": "JP", "KO": "KR", "SP": "ES"}
 
 
 def unknown(ledger: LedgerReader, query: Query) -> Iterator[str]:
-    """One line per jail, server or country of the query that the ledger does not have; none for an empty ledger."""
-    if not (query.jail or query.server or query.country) or not ledger.distinct(DAY):
+    """A line for each jail, server or country of the query that the ledger does not have; none for an empty ledger."""
+    filters = {name: values for name, values in query.filters.items() if name in _NAMED}
+    if not filters or not ledger.distinct(DAY):
         return
-    for value in _absent(ledger, "country", tuple(code for code in query.country if code != PRIVATE)):
+    for value in _absent(ledger, "country", [code for code in filters.pop("country", ()) if code != PRIVATE]):
         yield _country(value)
-    for dimension, values in (("jail", query.jail), ("server", query.server)):
+    for dimension, values in filters.items():
         absent = _absent(ledger, dimension, values)
         known = _known(ledger, dimension) if absent else set()
         for value in absent:
@@ -28,8 +31,8 @@ def unknown(ledger: LedgerReader, query: Query) -> Iterator[str]:
                 yield f"no such {dimension} {value!r}{_nearest(value, known)}"
 
 
-def _absent(ledger: LedgerReader, dimension: str, values: tuple[str, ...]) -> list[str]:
-    """The values that no ban has."""
+def _absent(ledger: LedgerReader, dimension: str, values: Sequence[str]) -> list[str]:
+    """Those of the values that no ban has."""
     toks = [TABLE[dimension].token_of(value) for value in values]
     return [value for value, size in zip(values, ledger.sizes(dimension, toks), strict=True) if not size]
 

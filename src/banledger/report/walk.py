@@ -5,17 +5,14 @@ or the sets of one filter's values if that needs fewer hashes. It reads hashes i
 so a caller that needs only the newest stops early.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 
-from msgspec import Struct
-
 from banledger.ledger.ban import Ban
-from banledger.ledger.dimensions import TABLE
+from banledger.ledger.dimensions import FILTERS, TABLE
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.reader import LedgerReader
-from banledger.report.match import matcher
-from banledger.report.query import PRIVATE, Query, Span
+from banledger.report.query import Query, Span
 from banledger.stores.pages import pages
 
 _HASH_COST = 20  # cost of a hash in units of an id
@@ -40,7 +37,7 @@ def walk(
     """
     if limit == 0:
         return
-    matches = matcher(query)
+    matches = _matcher(query)
     done = found = 0
     pages, total = _pages(ledger, query, limit, ledger.days() if everything is None else everything)
     for page in pages:
@@ -54,6 +51,18 @@ def walk(
         progress("bans", min(done, total), total)
 
 
+def _matcher(query: Query) -> Callable[[Ban], bool]:
+    """A function that says whether a ban is meant."""
+    span, filters = query.span, [_test(name, values) for name, values in query.filters.items()]
+    return lambda ban: span.holds(ban.day, ban.time) and all(test(ban) for test in filters)
+
+
+def _test(name: str, values: Sequence[str]) -> Callable[[Ban], bool]:
+    tokens, toks = TABLE[name].tokens, frozenset(map(TABLE[name].token_of, values))
+    wide = [test for value in values if (test := FILTERS[name].wide(value))]
+    return lambda ban: not toks.isdisjoint(tokens(ban)) or any(test(ban) for test in wide)
+
+
 def _pages(
     ledger: LedgerReader, query: Query, limit: int | None, everything: Mapping[str, int]
 ) -> tuple[Iterator[Sequence[str]], int]:
@@ -61,43 +70,27 @@ def _pages(
     days = days_in(query.span, everything)
     inside = sum(days.values())
     found = _smallest_set(ledger, query)
-    if found is not None and found.size <= _MOST_IDS:
-        wanted = found.size * inside // max(1, sum(everything.values()))
+    if found is not None and found[0] <= _MOST_IDS:
+        size, dimension, toks = found
+        wanted = size * inside // max(1, sum(everything.values()))
         wanted_of_days = inside
         if limit is not None:
             wanted_of_days = min(inside, limit * max(1, inside) // max(1, wanted))
             wanted = min(wanted, limit)
-        if found.size + _HASH_COST * wanted < _HASH_COST * wanted_of_days:
-            ids = _within(found.ids(ledger), query.span)
+        if size + _HASH_COST * wanted < _HASH_COST * wanted_of_days:
+            ids = _within({id_ for tok in toks for id_ in ledger.ids(dimension, tok)}, query.span)
             return pages(ids), len(ids)
     return _by_day(ledger, list(days)), inside
 
 
-class _Sets(Struct, frozen=True):
-    """The sets of some values of one dimension, and their total number of ids."""
-
-    dimension: str
-    toks: tuple[str, ...]
-    size: int
-
-    def ids(self, ledger: LedgerReader) -> set[str]:
-        """Every id in any of these sets."""
-        return {id_ for tok in self.toks for id_ in ledger.ids(self.dimension, tok)}
-
-
-def _smallest_set(ledger: LedgerReader, query: Query) -> _Sets | None:
+def _smallest_set(ledger: LedgerReader, query: Query) -> tuple[int, str, list[str]] | None:
+    """Of the filters: how many ids its values' sets have together, its dimension, its values."""
     found = []
     for dimension, values in query.filters.items():
-        if _has_sets(dimension, values):
-            toks = tuple(dict.fromkeys(map(TABLE[dimension].token_of, values)))
-            found.append(_Sets(dimension, toks, sum(ledger.sizes(dimension, toks))))
-    return min(found, key=lambda sets: sets.size, default=None)
-
-
-def _has_sets(dimension: str, values: Sequence[str]) -> bool:
-    if dimension == "ip":
-        return not any("/" in value for value in values)
-    return dimension != "country" or PRIVATE not in values
+        if TABLE[dimension].indexed and not any(map(FILTERS[dimension].wide, values)):
+            toks = list(dict.fromkeys(map(TABLE[dimension].token_of, values)))
+            found.append((sum(ledger.sizes(dimension, toks)), dimension, toks))
+    return min(found, default=None)
 
 
 def age_order(id_: str) -> tuple[bool, str]:
@@ -111,16 +104,10 @@ def newest_first(ids: Sequence[str] | set[str]) -> list[str]:
 
 
 def _within(ids: set[str], span: Span) -> list[str]:
-    """The ids that may lie in the span, newest first; a local day overlaps its UTC neighbours."""
-    low = _day_digits(span.first, -1) if span.first else None
-    high = _day_digits(span.last, +1) if span.last else None
-    return newest_first(
-        {
-            id_
-            for id_ in ids
-            if (low is None or low <= age_order(id_[:6])) and (high is None or age_order(id_[:6]) <= high)
-        }
-    )
+    """The ids that may lie in the span, newest first; a local day reaches a day into its UTC neighbours."""
+    low = _day_digits(span.first, -1) if span.first else (False, "")
+    high = _day_digits(span.last, +1) if span.last else (True, "7")
+    return newest_first({id_ for id_ in ids if low <= age_order(id_[:6]) <= high})
 
 
 def _day_digits(day: str, offset: int) -> tuple[bool, str]:

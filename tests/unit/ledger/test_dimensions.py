@@ -28,5 +28,5 @@ def test_a_ban_stands_in_the_sets_and_tallies_of_its_tokens() -> None:
 
 def test_a_value_has_the_token_that_its_bans_have() -> None:
     for row in TABLE.values():
-        if row.noun:
+        if "+" not in row.name:
             assert all(row.token_of(text_of(tok)) == tok for tok in row.tokens(RECORD)), row.name

@@ -22,7 +22,7 @@ from banledger.geo.countries import NAMES, name_of
 from banledger.ledger.ban import FIELDS, Ban
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.writer import open_to_read
-from banledger.report import summary as stats
+from banledger.report import summary
 from banledger.report.answers import Listed
 from banledger.report.columns import dimensions
 from banledger.report.formats import chart, listing, table
@@ -32,7 +32,7 @@ from banledger.report.formats.escape import cell, visible
 from banledger.report.formats.json import JsonFormat
 from banledger.report.formats.moment import duration
 from banledger.report.formats.screen import Screen
-from banledger.report.query import Query, Span
+from banledger.report.query import Query, Span, question
 from banledger.report.show import show
 from banledger.report.walk import walk
 from banledger.spool.writer import SegmentWriter
@@ -59,13 +59,13 @@ def _tables(ledger: LedgerReader, asked: str, width: int = 100) -> str:
     out = StringIO()
     screen = Screen(out, width)
     query = Query()
-    table.report(stats.report(ledger, query, NOW), screen)
+    table.report(summary.report(ledger, query, NOW), screen)
     for dimension in dimensions():
-        table.top(stats.top(ledger, dimension, query), "Europe/Berlin", screen)
-    table.top(stats.top(ledger, "ip", Query(jail=(asked,), user=(asked,))), "Europe/Berlin", screen)
-    listing.bans(list(walk(ledger, query)), BERLIN, NOW, screen)
+        table.top(summary.top(ledger, dimension, query), VIEW, screen)
+    table.top(summary.top(ledger, "ip", question(jail=(asked,), user=(asked,))), VIEW, screen)
+    listing.bans(list(walk(ledger, query)), VIEW, screen)
     for what in (asked, "192.0.2.1"):
-        listing.show(show(ledger, what, NOW), BERLIN, NOW, screen, 50)
+        listing.show(show(ledger, what, NOW), VIEW, screen)
     return out.getvalue()
 
 
@@ -121,8 +121,8 @@ def test_an_encoding_without_blocks_gets_ascii(make: Make) -> None:
     raw = TextIOWrapper(BytesIO(), encoding="ascii")  # raises on anything else
     ledger = make([ban(f"192.0.2.{n}", T0 - n * 9000) for n in range(1, 60)])
 
-    table.report(stats.report(ledger, Query(), NOW), Screen(raw))
-    listing.bans(list(walk(ledger, Query())), BERLIN, NOW, Screen(raw))
+    table.report(summary.report(ledger, Query(), NOW), Screen(raw))
+    listing.bans(list(walk(ledger, Query())), VIEW, Screen(raw))
 
     raw.flush()
     assert "#" in raw.buffer.getvalue().decode()
@@ -132,7 +132,7 @@ def test_a_report_has_its_span_and_country_names(make: Make) -> None:
     out = StringIO()
     ledger = make([ban("3.0.0.1"), ban("10.0.0.1"), gap(T0, bans=7)])
 
-    table.report(stats.report(ledger, Query(Span("2026-11-22", "2026-11-23")), NOW), Screen(out))
+    table.report(summary.report(ledger, Query(Span("2026-11-22", "2026-11-23")), NOW), Screen(out))
 
     printed = out.getvalue()
     for text in ("from 2026-11-22 to 2026-11-23, 2 days (Europe/Berlin)", "2 bans of 2 addresses", "2 of all time"):
@@ -153,7 +153,7 @@ def test_a_chart_of_days_has_the_largest_number_of_addresses(make: Make) -> None
 def test_show_reports_an_address_without_bans(make: Make) -> None:
     out = StringIO()
 
-    listing.show(show(make([ban()]), "9.9.9.9", NOW), BERLIN, NOW, Screen(out), 50)
+    listing.show(show(make([ban()]), "9.9.9.9", NOW), VIEW, Screen(out))
 
     assert out.getvalue() == "The ledger has no bans of 9.9.9.9.\n"
 
@@ -171,9 +171,9 @@ def test_csv_can_be_read_back(make: Make) -> None:
     assert {row["fid"] for row in rows} == {"'=cmd()", "3.0.0.1"}
     (odd,) = (row for row in rows if row["ip"] == "")
     assert odd["users"] == "'-c a,b" and odd["matches"] == 'say "x"\\x0atwo' and odd["time"] == str(T0)
-    report = list(reader.reader(CSV.lines(stats.report(ledger, Query(), NOW), VIEW)))
+    report = list(reader.reader(CSV.lines(summary.report(ledger, Query(), NOW), VIEW)))
     assert {len(row) for row in report} == {4}
-    assert next(iter(CSV.lines(stats.top(ledger, "country", Query()), VIEW))) == "country,name,bans"
+    assert next(iter(CSV.lines(summary.top(ledger, "country", Query()), VIEW))) == "country,name,bans"
 
 
 def test_json_is_ascii_and_whole(make: Make) -> None:
@@ -185,9 +185,9 @@ def test_json_is_ascii_and_whole(make: Make) -> None:
     assert line.isascii() and line.isprintable()
     assert one["fid"] == "\x1bé" and one["ip"] is None and one["expires"] is None and one["unbanned"] is None
     assert one["time"] == T0 and one["time_iso"] == "2026-11-23T03:13:20+01:00" and one["state"] == "banned for ever"
-    answer = _object(stats.report(ledger, Query(), NOW))
+    answer = _object(summary.report(ledger, Query(), NOW))
     assert answer["total"] == 1 and answer["days"] == [{"day": "2026-11-23", "bans": 1, "offenders": 0}]
-    assert _object(stats.top(ledger, "id", Query()))["rows"] == [{"name": "\x1bé", "bans": 1}]
+    assert _object(summary.top(ledger, "id", Query()))["rows"] == [{"name": "\x1bé", "bans": 1}]
     assert _object(show(ledger, "\x1bé", NOW))["total"] == 1
 
 
@@ -235,25 +235,53 @@ def test_a_new_field_of_the_ledgers_table_is_in_json_and_csv(make: Make, monkeyp
     assert codec.loads(line)["note"] == "=x" and row["note"] == "'=x"
 
 
-def test_a_new_dimension_of_the_ledgers_table_is_in_report_and_top(tmp_path: Path) -> None:
-    """The package is copied, and gets the line."""
+_FIELD = '    note: Annotated[str, Field(TEXT, "what was noted")] = "strange"\n'
+_ROW = """\
+        Dimension("note", "note", attrgetter("note"), filter=Filter("WORD", "Bans with this note."), encoded=True),
+"""
+
+
+def test_a_field_and_a_dimension_are_everywhere_once_the_ledgers_tables_have_them(tmp_path: Path) -> None:
+    """The package is copied, and gets two lines."""
     package = Path(banledger.__file__).parent
     shutil.copytree(package, tmp_path / "banledger", ignore=shutil.ignore_patterns("__pycache__"))
-    table = tmp_path / "banledger/ledger/dimensions.py"
-    line = '        Dimension("id", '
-    assert line in table.read_text()
-    more = '        Dimension("scope", "kind of address", attrgetter("scope")),\n'
-    table.write_text(table.read_text().replace(line, more + line))
+    _insert(tmp_path / "banledger/ledger/ban.py", _FIELD, before="    prolonged: Annotated[")
+    _insert(tmp_path / "banledger/ledger/dimensions.py", _ROW, before='        Dimension("id", ')
     with SegmentWriter(tmp_path) as writer:
         writer.write(to_builtins(ban("8.8.8.8", time=time.time())))
 
-    def run(*words: str) -> str:
-        command = [sys.executable, "-m", "banledger", *words]
+    def python(*words: str) -> str:
         environment = {**os.environ, "PYTHONPATH": str(tmp_path), "BANLEDGER_STORE": str(tmp_path / "ledger.db")}
+        command = [sys.executable, *words]
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
 
+    def run(*words: str) -> str:
+        return python("-m", "banledger", *words)
+
+    keyspace = python(str(package.parents[1] / "tools/keyspace_doc.py"))
+    assert "| `note` | what was noted |" in keyspace and "| `bans:note:<value>` | set | ids by note |" in keyspace
+
     run("record", "--once", "--spool", str(tmp_path))
-    assert run("top", "scope", "--csv") == "scope,bans\npublic,1\n"
-    assert "Scopes" in run("report") and "scope,public,1," in run("report", "--csv")
-    assert codec.loads(run("report", "--json"))["scopes"] == [{"name": "public", "bans": 1}]
-    assert "bans:scope:public" in run("kv", "KEYS", "bans:scope:*")
+    (id_,) = run("kv", "SMEMBERS", "bans:note:strange").split()
+    assert run("kv", "HGET", f"bans:{{{id_[:4]}}}:ban:{id_}", "note") == "strange\n"
+    assert run("kv", "ZSCORE", "bans:top:note", "strange") == "1\n"
+    (tally,) = run("kv", "KEYS", "bans:*:count:*:note").split()
+    assert run("kv", "ZSCORE", tally, "strange") == "1\n"
+
+    assert "--note WORD" in run("bans", "--help") and "Bans with this note." in run("bans", "--help")
+    assert " note," in run("top", "--help")
+    assert run("top", "note", "--csv") == run("top", "note", "--note", "strange", "--csv") == "note,bans\nstrange,1\n"
+    (one,) = run("bans", "--note", "strange", "--json").splitlines()
+    (row,) = reader.DictReader(run("bans", "--csv").splitlines())
+    assert (codec.loads(one)["note"], row["note"]) == ("strange", "strange")
+    assert run("bans", "--note", "other", "--json") == ""
+
+    assert "Notes" in run("report") and "note,strange,1," in run("report", "--csv")
+    report = codec.loads(run("report", "--json", "--note", "strange"))
+    assert report["notes"] == [{"name": "strange", "bans": 1}] and report["query"]["filters"] == {"note": ["strange"]}
+
+
+def _insert(path: Path, line: str, before: str) -> None:
+    text = path.read_text()
+    assert text.count(before) == 1
+    path.write_text(text.replace(before, line + before))

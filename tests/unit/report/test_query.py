@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from banledger.errors import QuestionError
-from banledger.report.query import ALL_TIME, Span, addresses, countries, span
+from banledger.report.query import ALL_TIME, Query, Span, question, span
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 23, 0, 30, tzinfo=BERLIN).timestamp()  # still the 22nd in UTC
@@ -54,6 +54,8 @@ def test_dates_are_days_of_the_ledgers_zone(since: str | None, until: str | None
         "7",
         "7x",
         "2026-13-01",
+        "2026-00",
+        "2026-11-00",
         "2026-02-30",
         "2026-11-01 25:00",
         "99999y",
@@ -81,13 +83,21 @@ def test_a_span_that_runs_backwards_is_refused(since: str, until: str | None) ->
         span(since, until, NOW, BERLIN)
 
 
-def test_countries_are_codes_in_any_case_or_private() -> None:
-    assert countries(("cn", "XX", "Private")) == ("CN", "XX", "private")
+@pytest.mark.parametrize(
+    ("name", "typed", "spelled", "wrong"),
+    [
+        ("country", ("cn", "XX", "Private"), ("CN", "XX", "private"), "China"),
+        ("ip", ("::ffff:192.0.2.1", "192.0.2.9/24"), ("192.0.2.1", "192.0.2.0/24"), "192.0.2"),
+        ("asn", ("64496", "as64497"), ("64496", "64497"), "A64496"),
+    ],
+)
+def test_a_typed_value_has_one_spelling(
+    name: str, typed: tuple[str, ...], spelled: tuple[str, ...], wrong: str
+) -> None:
+    assert question(ALL_TIME, **{name: typed}).filters == {name: spelled}
     with pytest.raises(QuestionError):
-        countries(("China",))
+        question(ALL_TIME, **{name: (wrong,)})
 
 
-def test_addresses_are_spelled_canonically() -> None:
-    assert addresses(("::ffff:192.0.2.1", "192.0.2.9/24")) == ("192.0.2.1", "192.0.2.0/24")
-    with pytest.raises(QuestionError):
-        addresses(("192.0.2",))
+def test_only_filters_that_are_set_are_in_a_query() -> None:
+    assert question(jail=(), user=("root",)) == Query(filters={"user": ("root",)})

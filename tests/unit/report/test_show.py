@@ -9,6 +9,7 @@ import pytest
 from banledger.ledger.network import Cell, Network, Outcome
 from banledger.ledger.writer import Ledger, open_to_write
 from banledger.report.formats import listing
+from banledger.report.formats.base import Presentation
 from banledger.report.formats.screen import Screen
 from banledger.report.show import Phase, show, state_of
 from banledger.spool.events import Event
@@ -102,7 +103,7 @@ def keep(tmp_path: Path) -> Iterator[Keep]:
 def test_the_kind_of_a_special_address_replaces_its_country(keep: Keep) -> None:
     def printed(asked: str) -> str:
         out = StringIO()
-        listing.show(show(ledger, asked, T0), UTC, T0, Screen(out), 50)
+        listing.show(show(ledger, asked, T0), Presentation(UTC, T0), Screen(out))
         return out.getvalue()
 
     ledger = keep([ban("fe80::1"), ban("10.0.0.1"), ban("64:ff9b::c000:201")])
@@ -116,7 +117,9 @@ def test_the_kind_of_a_special_address_replaces_its_country(keep: Keep) -> None:
 def test_a_column_has_the_kind_in_a_word(keep: Keep) -> None:
     out = StringIO()
     ledger = keep([ban("fe80::1"), ban("100.64.0.1"), ban("64:ff9b::c000:201")])
-    listing.bans([one for one in ledger.bans(sorted(ledger.ids("jail", "sshd"))) if one], UTC, T0, Screen(out, 120))
+    listing.bans(
+        [one for one in ledger.bans(sorted(ledger.ids("jail", "sshd"))) if one], Presentation(UTC, T0), Screen(out, 120)
+    )
     for word in ("link-local", "carrier-grade NAT", "NAT64"):
         assert word in out.getvalue()
 
@@ -145,5 +148,5 @@ def test_a_network_is_shown_if_whois_knows_it_without_a_look_up(keep: Keep, aske
     assert (before.standing in NAMED) == named
     out = StringIO()
     answer = show(ledger, asked, T0 + 60.0)
-    listing.show(answer, UTC, T0, Screen(out), 50)
+    listing.show(answer, Presentation(UTC, T0), Screen(out))
     assert ("Alpha" in out.getvalue(), bool(answer.networks)) == (named, named)

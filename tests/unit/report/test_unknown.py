@@ -2,7 +2,7 @@
 
 import pytest
 
-from banledger.report.query import Query
+from banledger.report.query import Query, question
 from banledger.report.unknown import unknown
 from tests.support.lines import T0, ban, start
 from tests.unit.report.conftest import Make
@@ -13,16 +13,16 @@ LINES = [ban("192.0.2.1", T0, jail="sshd", server="web1"), ban("203.0.113.1", T0
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        (Query(jail=("sshdd",)), ["no such jail 'sshdd'; did you mean 'sshd'?"]),
-        (Query(jail=("SSHD",)), ["no such jail 'SSHD'; did you mean 'sshd'?"]),
-        (Query(jail=("sshd", "nginx-http-aut")), ["no such jail 'nginx-http-aut'; did you mean 'nginx-http-auth'?"]),
-        (Query(jail=("\x1b",)), ["no such jail '\\x1b'"]),
-        (Query(server=("web2",)), ["no such server 'web2'; did you mean 'web1'?"]),
-        (Query(country=("UK",)), ["no such country 'UK'; did you mean 'GB' (United Kingdom)?"]),
-        (Query(country=("QQ",)), ["no such country 'QQ'"]),
-        (Query(country=("FR",)), ["no ban from FR (France) in the ledger"]),
-        (Query(jail=("sshd",), server=("web1",), country=("DE", "private"), user=("nobody",)), []),
-        (Query(jail=("recidive",)), []),
+        (question(jail=("sshdd",)), ["no such jail 'sshdd'; did you mean 'sshd'?"]),
+        (question(jail=("SSHD",)), ["no such jail 'SSHD'; did you mean 'sshd'?"]),
+        (question(jail=("sshd", "nginx-http-aut")), ["no such jail 'nginx-http-aut'; did you mean 'nginx-http-auth'?"]),
+        (question(jail=("\x1b",)), ["no such jail '\\x1b'"]),
+        (question(server=("web2",)), ["no such server 'web2'; did you mean 'web1'?"]),
+        (question(country=("UK",)), ["no such country 'UK'; did you mean 'GB' (United Kingdom)?"]),
+        (question(country=("QQ",)), ["no such country 'QQ'"]),
+        (question(country=("FR",)), ["no ban from FR (France) in the ledger"]),
+        (question(jail=("sshd",), server=("web1",), country=("DE", "private"), user=("nobody",)), []),
+        (question(jail=("recidive",)), []),
     ],
 )
 def test_unknown_filter_values_are_named(make: Make, query: Query, said: list[str]) -> None:
@@ -30,5 +30,5 @@ def test_unknown_filter_values_are_named(make: Make, query: Query, said: list[st
     assert list(unknown(ledger, query)) == said
 
 
-def test_an_empty_ledger_causes_no_warning(make: Make) -> None:
-    assert list(unknown(make([]), Query(jail=("sshdd",)))) == []
+def test_an_empty_ledger_is_not_wondered_about(make: Make) -> None:
+    assert list(unknown(make([]), question(jail=("sshdd",)))) == []

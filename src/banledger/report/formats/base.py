@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable
 from importlib import import_module
-from typing import Protocol, TextIO, TypeAlias, cast
+from typing import Protocol, TypeAlias, cast
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
@@ -34,18 +34,14 @@ class Format(Protocol):
 class Lines:
     """A format that consists of lines, made by `lines`."""
 
-    def __init__(self, out: TextIO | None = None) -> None:
-        self._out = out
-
     def lines(self, answer: Answer, view: Presentation) -> Iterable[str]:
         """The lines of an answer, without line ends."""
         raise NotImplementedError
 
     def write(self, answer: Answer, view: Presentation) -> None:
         """See Format.write."""
-        out = self._out or sys.stdout
         for line in self.lines(answer, view):
-            out.write(line + "\n")
+            sys.stdout.write(line + "\n")
 
 
 _CLASSES = {"text": "text.TextFormat", "json": "json.JsonFormat", "csv": "csv.CsvFormat", "raw": "json.RawFormat"}

@@ -36,6 +36,16 @@ def _escape(char: str) -> str:
     return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
+def many(number: int, noun: str) -> str:
+    """`1 ban`, `2,000 addresses`."""
+    return f"{number:,} {noun if number == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Of an English noun like ours."""
+    return f"{noun[:-1]}ies" if noun.endswith("ry") else noun + ("es" if noun.endswith(("s", "sh")) else "s")
+
+
 def cell(text: str) -> str:
     """Return `text` as a cell of CSV: escaped, and not a formula."""
     guard = "'" if text[:1] in _FORMULA else ""

@@ -8,6 +8,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from msgspec.structs import asdict
+
 from banledger.geo.countries import name_of
 from banledger.ledger.network import Network
 from banledger.ledger.reader import Gap
@@ -55,7 +57,7 @@ def _report(answer: Report) -> dict[str, Any]:
         "offenders": answer.offenders,
         "banned_now": answer.banned_now,
         "no_country": answer.no_country,
-        "days": [{"day": day.day, "bans": day.bans, "offenders": day.offenders} for day in answer.days],
+        "days": list(map(asdict, answer.days)),
         "hours": list(answer.hours),
         **{name: _rows(top) if top else None for name, top in tops.items()},
         "waiting": answer.waiting,
@@ -121,15 +123,7 @@ def _pretty(value: object) -> str:
 
 
 def _query(query: Query, timezone: str) -> dict[str, Any]:
-    span = query.span
-    return {
-        "first": span.first,
-        "last": span.last,
-        "since": span.since,
-        "until": span.until,
-        "timezone": timezone,
-        "filters": query.filters,
-    }
+    return asdict(query.span) | {"timezone": timezone, "filters": query.filters}
 
 
 def _rows(top: Top) -> list[dict[str, Any]]:

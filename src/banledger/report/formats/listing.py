@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
+from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -14,44 +15,39 @@ from banledger.ledger.network import Network
 from banledger.net.prefix import block
 from banledger.net.special import described, kind_of
 from banledger.report.answers import Shown
-from banledger.report.formats.chart import ASCII
-from banledger.report.formats.escape import visible
+from banledger.report.formats.base import Presentation
+from banledger.report.formats.escape import many, visible
 from banledger.report.formats.moment import duration, short
 from banledger.report.formats.screen import Screen
-from banledger.report.show import NONE_STOPPED, Phase, State, Stopped, state_of
+from banledger.report.show import Phase, State, state_of
 from banledger.whois.stored import AROUND, WhoisAnswer
 
 _REMARKS = 8
+_NAMED = 8  # jails, servers, addresses of a summary
 _MATCHES = 100
-_DETAILED = 5  # up to this number, bans are shown with all fields
-_STYLES = {
-    Phase.UNTIL: "red",
-    Phase.FOR_EVER: "bold red",
-    Phase.RAN_OUT: "dim",
-    Phase.LIFTED: "green",
-    Phase.ENDED: "green",
-    Phase.STOPPED: "yellow",
+_DETAILED = 5  # up to so many bans are shown with all that is known
+_LOOKS = {
+    Phase.UNTIL: ("banned", "red"),
+    Phase.FOR_EVER: ("for ever", "bold red"),
+    Phase.RAN_OUT: ("ran out", "dim"),
+    Phase.LIFTED: ("lifted", "green"),
+    Phase.ENDED: ("gone", "green"),
+    Phase.STOPPED: ("stopped", "yellow"),
 }
+"""How a ban stands, in a word, and its style."""
 
 
-def bans(answer: Sequence[Ban], zone: ZoneInfo, now: float, screen: Screen, stopped: Stopped = NONE_STOPPED) -> None:
-    """Print one line per ban, with as many columns as the screen has room for."""
+def bans(answer: Sequence[Ban], view: Presentation, screen: Screen) -> None:
+    """Print a line a ban, with as many columns as the screen has room for."""
     if not answer:
         screen.print(Text("No bans."))
         return
-    states = [state_of(ban, now, stopped) for ban in answer]
-    table, widths = _laid_out(answer, states, zone, screen.width)
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    for name, width in widths.items():
-        right = name == "failures"
-        grid.add_column(
-            Text(name, style="dim"),
-            justify="right" if right else "left",
-            no_wrap=True,
-            overflow="crop" if screen.glyphs is ASCII else "ellipsis",
-            width=width,
-        )
+    table, widths = _laid_out(answer, view, screen.width)
+    grid = Table.grid(padding=(0, _GAP, 0, 0))
     grid.show_header = True
+    for name, width in widths.items():
+        right: JustifyMethod = "right" if name == "failures" else "left"
+        grid.add_column(Text(name, "dim"), justify=right, no_wrap=True, overflow=screen.overflow, width=width)
     for row in zip(*(table[name] for name in widths), strict=True):
         grid.add_row(*row)
     screen.print(grid)
@@ -65,18 +61,13 @@ _GAP = 2
 _Columns = dict[str, list[Text]]
 
 
-def _laid_out(
-    answer: Sequence[Ban], states: Sequence[State], zone: ZoneInfo, room: int
-) -> tuple[_Columns, dict[str, int]]:
-    """The cells, and the width of each column to show. Times are shortened if the id needs the room.
+def _laid_out(answer: Sequence[Ban], view: Presentation, room: int) -> tuple[_Columns, dict[str, int]]:
+    """The cells, and the width of each column to show. Moments are short where there is no room for the id else.
 
     The id is the argument of `show` for all details of a ban.
     """
     for brief in (False, True):
-        cells = {
-            name: [_cell(ban, name, zone, state, brief=brief) for ban, state in zip(answer, states, strict=True)]
-            for name in _COLUMNS
-        }
+        cells = {name: [_cell(ban, name, view, brief=brief) for ban in answer] for name in _COLUMNS}
         widths = _fitting(cells, room)
         if "id" in widths:
             break
@@ -99,16 +90,18 @@ def _fitting(table: _Columns, room: int) -> dict[str, int]:
     return {name: widths[name] for name in _COLUMNS if name in widths}
 
 
-def _cell(ban: Ban, name: str, zone: ZoneInfo, state: State, *, brief: bool) -> Text:
+def _cell(ban: Ban, name: str, view: Presentation, *, brief: bool) -> Text:
     match name:
         case "time":
-            return Text(short(ban.time, zone)[: -3 if brief else None])
+            return Text(short(ban.time, view.zone)[: -3 if brief else None])
         case "address":
             return Text(visible(ban.ip or ban.fid), style="bold")
         case "from":
             return Text(_from(ban), style="cyan")
         case "state":
-            return Text(_word(state) if brief else _brief(state, zone), style=_STYLES[state.phase])
+            state = state_of(ban, view.now, view.stopped)
+            word, style = _LOOKS[state.phase]
+            return Text(word if brief else _brief(state, view.zone), style)
         case "users":
             return Text(visible(", ".join(ban.users[:_MATCHES])))
         case _:
@@ -131,26 +124,12 @@ def _kind(address: str | None) -> str:
     return described(block(address)) if address else ""
 
 
-_WORDS = {
-    Phase.UNTIL: "banned",
-    Phase.FOR_EVER: "for ever",
-    Phase.RAN_OUT: "ran out",
-    Phase.LIFTED: "lifted",
-    Phase.ENDED: "gone",
-    Phase.STOPPED: "stopped",
-}
-
-
-def _word(state: State) -> str:
-    return _WORDS[state.phase]
-
-
 def _brief(state: State, zone: ZoneInfo) -> str:
     if state.at is None:
         return "for ever"
     if state.phase is Phase.STOPPED:
         return str(state.phase)
-    word = "until" if state.phase is Phase.UNTIL else _word(state)
+    word = "until" if state.phase is Phase.UNTIL else _LOOKS[state.phase][0]
     return f"{word} {short(state.at, zone)[:-3]}"
 
 
@@ -162,58 +141,53 @@ def state_text(state: State, zone: ZoneInfo) -> str:
     return f"{state.phase} {joint} {short(state.at, zone)}"
 
 
-def show(
-    answer: Shown, zone: ZoneInfo, now: float, screen: Screen, count: int, stopped: Stopped = NONE_STOPPED
-) -> None:
-    """Print what the ledger has about an address, network, id or text; its newest `count` bans."""
-    asked = visible(answer.asked)
+def show(answer: Shown, view: Presentation, screen: Screen) -> None:
+    """Print what the ledger has of an address, network, id or text; the newest bans of it."""
     if not answer.bans:
         kind = _kind(answer.asked) if answer.kind in ("address", "network") else ""
-        screen.print(Text(f"The ledger has no bans of {asked}{f' ({kind})' if kind else ''}."))
+        screen.print(Text(f"The ledger has no bans of {visible(answer.asked)}{f' ({kind})' if kind else ''}."))
         if answer.networks:
             screen.print(Text(), network_lines(answer.networks[0]))
         return
     if answer.kind != "ban":
-        states = [state_of(ban, now, stopped) for ban in answer.bans]
-        screen.print(_summary(answer, zone, states, screen), Text())
-    shown = answer.bans[:count]
+        screen.print(_summary(answer, view, screen), Text())
+    shown = answer.bans[: view.count]
     if len(answer.bans) <= _DETAILED:
         for ban in shown:
-            screen.print(_details(ban, zone, state_of(ban, now, stopped)), Text())
+            screen.print(_details(ban, view), Text())
     else:
-        bans(shown, zone, now, screen, stopped)
+        bans(shown, view, screen)
     if len(shown) < len(answer.bans):
         screen.print(Text(f"\nThe newest {len(shown):,} of {len(answer.bans):,} bans; -n shows more.", style="dim"))
 
 
-def _summary(answer: Shown, zone: ZoneInfo, states: Sequence[State], screen: Screen) -> Text:
-    newest, oldest = answer.bans[0], answer.bans[-1]
-    in_force = sum(state.in_force for state in states)
+def _summary(answer: Shown, view: Presentation, screen: Screen) -> Text:
+    newest, oldest = (short(answer.bans[number].time, view.zone) for number in (0, -1))
+    in_force = sum(state_of(ban, view.now, view.stopped).in_force for ban in answer.bans)
     text = Text(visible(answer.asked), style="bold")
-    where = (_kind(answer.asked) if answer.kind in ("address", "network") else "") or _country(newest)
+    where = (_kind(answer.asked) if answer.kind in ("address", "network") else "") or _country(answer.bans[0])
     text.append(f"  {where}" if where else "", style="not bold cyan")
-    times = "1 ban" if len(answer.bans) == 1 else f"{len(answer.bans):,} bans"
-    text.append(f"\n{times}, {in_force:,} in force now", style="not bold")
-    text.append(
-        f" {screen.glyphs.dot} first {short(oldest.time, zone)}, last {short(newest.time, zone)}", "not bold dim"
-    )
-    for title, names in (
-        ("jails", [ban.jail for ban in answer.bans]),
-        ("servers", [ban.server for ban in answer.bans]),
-    ):
-        listed = ", ".join(f"{name} ({number:,})" for name, number in Counter(names).most_common(8))
-        text.append(f"\n{title:8} {visible(listed)}", style="not bold")
+    text.append(f"\n{many(len(answer.bans), 'ban')}, {in_force:,} in force now", style="not bold")
+    text.append(f" {screen.glyphs.dot} first {oldest}, last {newest}", "not bold dim")
+    for name in ("jail", "server"):
+        listed = _listed(Counter(getattr(ban, name) for ban in answer.bans))
+        text.append(f"\n{name + 's':8} {listed}", style="not bold")
     if answer.networks:
         text.append("\n").append(network_lines(answer.networks[0]))
     if [name for name, _ in answer.values] != [answer.asked]:
-        listed = ", ".join(f"{name} ({number:,})" for name, number in sorted(answer.values, key=lambda v: -v[1])[:8])
-        more = len(answer.values) - 8
-        text.append(f"\n{'banned':8} {visible(listed)}{f' and {more:,} more' if more > 0 else ''}", style="not bold")
+        more = len(answer.values) - _NAMED
+        listed = _listed(Counter(dict(answer.values)))
+        text.append(f"\n{'banned':8} {listed}{f' and {more:,} more' if more > 0 else ''}", style="not bold")
     return text
 
 
-def whois(answer: WhoisAnswer, now: float, screen: Screen) -> None:
-    """Print the network of an address, and how it is known."""
+def _listed(counter: Counter[str]) -> str:
+    """The values with most bans."""
+    return visible(", ".join(f"{name} ({number:,})" for name, number in counter.most_common(_NAMED)))
+
+
+def whois(answer: WhoisAnswer, view: Presentation, screen: Screen) -> None:
+    """Print whose network an address is in, and how that is known."""
     network = answer.network
     if network is None:
         screen.print(Text(f"No registry has a network around {visible(answer.asked)}."))
@@ -229,7 +203,7 @@ def whois(answer: WhoisAnswer, now: float, screen: Screen) -> None:
         *(("" if number else "remarks", line) for number, line in enumerate(network.remarks[:_REMARKS])),
     )
     text.append("".join(f"\n{title:8} {visible(value)}" for title, value in more if value), "not bold")
-    text.append(f"\n\n{_source(answer, network, now)}", "not bold dim")
+    text.append(f"\n\n{_source(answer, network, view.now)}", "not bold dim")
     screen.print(text)
 
 
@@ -252,12 +226,13 @@ def network_lines(network: Network) -> Text:
     return Text(text, style="not bold")
 
 
-def _details(ban: Ban, zone: ZoneInfo, state: State) -> Table:
+def _details(ban: Ban, view: Presentation) -> Table:
+    zone, state = view.zone, state_of(ban, view.now, view.stopped)
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     grid.add_row(Text("ban"), Text(ban.id, style="bold"))
-    grid.add_row(Text("state"), Text(state_text(state, zone), style=_STYLES[state.phase]))
+    grid.add_row(Text("state"), Text(state_text(state, zone), style=_LOOKS[state.phase][1]))
     for name, value in _known(ban, zone, state):
         grid.add_row(Text(name), Text(visible(value)))
     for number, line in enumerate(ban.matches[:_MATCHES]):

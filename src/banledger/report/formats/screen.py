@@ -19,6 +19,7 @@ class Screen:
         terminal = out.isatty()
         self.width = max(_NARROWEST, min(_WIDEST, width or _columns(out, terminal=terminal)))
         self.glyphs: Glyphs = glyphs_for(getattr(out, "encoding", None))
+        self.overflow: Literal["crop", "ellipsis"] = "crop" if self.glyphs is ASCII else "ellipsis"
         self.console = Console(
             file=out,
             width=self.width,
@@ -31,13 +32,12 @@ class Screen:
         )
 
     def print(self, *things: RenderableType) -> None:
-        """Print them below each other; without trailing blanks where lines may be copied or compared."""
-        overflow: Literal["crop", "ellipsis"] = "crop" if self.glyphs is ASCII else "ellipsis"
+        """Print them below each other; where lines may be copied or compared, without blanks at their ends."""
         if self.console.is_terminal:
-            self.console.print(*things, sep="\n", overflow=overflow)
+            self.console.print(*things, sep="\n", overflow=self.overflow)
             return
         with self.console.capture() as caught:
-            self.console.print(*things, sep="\n", overflow=overflow)
+            self.console.print(*things, sep="\n", overflow=self.overflow)
         self.console.file.write("".join(f"{line.rstrip()}\n" for line in caught.get().splitlines()))
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import date
-from itertools import zip_longest
-from typing import Literal
 from zoneinfo import ZoneInfo
 
+from rich.console import Group
+from rich.table import Column, Table
 from rich.text import Text
 
 from banledger.geo.countries import name_of
@@ -13,9 +13,10 @@ from banledger.ledger.reader import Gap
 from banledger.report import columns
 from banledger.report.answers import Count, Report, Top
 from banledger.report.formats import chart
+from banledger.report.formats.base import Presentation
 from banledger.report.formats.chart import Glyphs
-from banledger.report.formats.escape import visible
-from banledger.report.formats.moment import local
+from banledger.report.formats.escape import many, visible
+from banledger.report.formats.moment import short
 from banledger.report.formats.screen import Screen
 from banledger.report.query import Query, Span
 
@@ -35,26 +36,26 @@ def report(answer: Report, screen: Screen) -> None:
         screen.print(Text("No bans in this time."))
         return
     screen.print(_days(answer, screen), Text())
-    screen.print(*_sections([top for top in answer.tops.values() if top.rows], screen))
+    screen.print(_sections([top for top in answer.tops.values() if top.rows], screen))
     screen.print(_hours(answer.hours, screen))
     if answer.no_country:
         has = "has" if answer.no_country == 1 else "have"
         why = "a private or other special address, or none"
-        screen.print(Text(f"\n{_many(answer.no_country, 'ban')} {has} no country: {why}.", style="dim"))
+        screen.print(Text(f"\n{many(answer.no_country, 'ban')} {has} no country: {why}.", style="dim"))
     if answer.waiting:
         wait = "waits" if answer.waiting == 1 else "wait"
-        screen.print(Text(f"\n{_many(answer.waiting, 'ban')} {wait} for whois.", style="dim"))
+        screen.print(Text(f"\n{many(answer.waiting, 'ban')} {wait} for whois.", style="dim"))
 
 
-def top(answer: Top, timezone: str, screen: Screen) -> None:
+def top(answer: Top, view: Presentation, screen: Screen) -> None:
     """Print the values of a dimension."""
     glyphs = screen.glyphs
-    screen.print(_heading(answer.query, timezone, glyphs))
+    screen.print(_heading(answer.query, str(view.zone), glyphs))
     noun = columns.noun(answer.dimension)
-    values = "" if answer.distinct is None else f" {glyphs.dot} {_many(answer.distinct, noun)}"
-    screen.print(Text(f"{_many(answer.total, 'ban')}{values}"), Text())
+    values = "" if answer.distinct is None else f" {glyphs.dot} {many(answer.distinct, noun)}"
+    screen.print(Text(f"{many(answer.total, 'ban')}{values}"), Text())
     if answer.rows:
-        screen.print(*_ranked(answer, glyphs, min(screen.width, 110)))
+        screen.print(_ranked(answer, screen, min(screen.width, 110)))
     elif answer.total:
         screen.print(Text(f"The ledger knows no {noun} of these bans{_WHOIS.get(answer.dimension, '')}."))
     else:
@@ -73,7 +74,7 @@ def span_text(span: Span, timezone: str, glyphs: Glyphs) -> str:
     """A span in words."""
     zone = ZoneInfo(timezone)
     first, last = (
-        day if moment is None else local(moment, zone).strftime("%Y-%m-%d %H:%M")
+        day if moment is None else short(moment, zone)[:-3]
         for day, moment in ((span.first, span.since), (span.last, span.until))
     )
     if first is None and last is None:
@@ -82,25 +83,16 @@ def span_text(span: Span, timezone: str, glyphs: Glyphs) -> str:
         return f"of {first} ({timezone})"
     if first is None or last is None:
         return f"{'until' if first is None else 'from'} {first or last} ({timezone})"
-    days = f", {_many(_days_in(span), 'day')}" if span.whole else ""
-    return f"from {first} to {last}{days} ({timezone})"
-
-
-def _days_in(span: Span) -> int:
-    return (date.fromisoformat(span.last or "") - date.fromisoformat(span.first or "")).days + 1
-
-
-def _many(number: int, noun: str) -> str:
-    plural = f"{noun[:-1]}ies" if noun.endswith("ry") else noun + ("es" if noun.endswith("s") else "s")
-    return f"{number:,} {noun if number == 1 else plural}"
+    days = (date.fromisoformat(last) - date.fromisoformat(first)).days + 1 if span.whole else 0
+    return f"from {first} to {last}{', ' + many(days, 'day') if days else ''} ({timezone})"
 
 
 def _totals(answer: Report, glyphs: Glyphs) -> Text:
     text = Text()
     text.append(f"{answer.total:,}", style="bold red")
-    text.append(" ban" if answer.total == 1 else " bans")
+    text.append(many(answer.total, "ban").removeprefix(f"{answer.total:,}"))
     if answer.offenders is not None:
-        text.append(f" of {_many(answer.offenders, 'address')}")
+        text.append(f" of {many(answer.offenders, 'address')}")
     if answer.banned_now is not None:
         text.append(f" {glyphs.dot} ")
         text.append(f"{answer.banned_now:,}", style="bold")
@@ -116,7 +108,7 @@ def _totals(answer: Report, glyphs: Glyphs) -> Text:
 def _gaps(answer: Report, screen: Screen) -> Text:
     bans, others = sum(gap.bans for gap in answer.gaps), sum(gap.others for gap in answer.gaps)
     text = Text(style="yellow")
-    text.append(f"Lost: {_many(bans, 'ban')} and {_many(others, 'other event')} could not be recorded", style="bold")
+    text.append(f"Lost: {many(bans, 'ban')} and {many(others, 'other event')} could not be recorded", style="bold")
     for gap in answer.gaps[:_GAPS_SHOWN]:
         text.append(f"\n  {_gap_line(gap, answer.timezone, screen.glyphs)}")
     if len(answer.gaps) > _GAPS_SHOWN:
@@ -126,25 +118,24 @@ def _gaps(answer: Report, screen: Screen) -> Text:
 
 def _gap_line(gap: Gap, timezone: str, glyphs: Glyphs) -> str:
     zone = ZoneInfo(timezone)
-    start, end = (local(moment, zone).strftime("%Y-%m-%d %H:%M") for moment in (gap.since, gap.seen))
+    start, end = (short(moment, zone)[:-3] for moment in (gap.since, gap.seen))
     return visible(f"{start} {glyphs.dash} {end}  {gap.server} {gap.jail}: {gap.reason}")
 
 
 def _days(answer: Report, screen: Screen) -> Text:
     """Columns by day; for many days, by equal bundles of days."""
     counts = [day.bans for day in answer.days]
-    label = len(f"{max(counts, default=0):,}")
-    room = screen.width - label - 3
-    values, size = chart.bundled(counts, room)
-    label = max(label, len(f"{max(values, default=0):,}"))
-    room = screen.width - label - 3
-    values, size = chart.bundled(counts, room)
+    values, label = counts, 0
+    for _ in range(2):  # the label of a bundle may be longer than any of a day
+        label = max(label, len(f"{max(values, default=0):,}"))
+        room = screen.width - label - 3
+        values, size = chart.bundled(counts, room)
     width = max(1, min(5, room // max(1, len(values))))
     lines = chart.columns(values, 6, width, screen.glyphs)
     text = Text("Bans per day" if size == 1 else f"Bans per {size} days", style="bold")
     offenders = max(answer.days, key=lambda day: day.offenders, default=None)
     if offenders is not None and offenders.offenders:
-        most = f"   at most {_many(offenders.offenders, 'address')} in one day, on {offenders.day}"
+        most = f"   at most {many(offenders.offenders, 'address')} in one day, on {offenders.day}"
         text.append(most, style="not bold dim")
     edge = {0: f"{max(values, default=0):,}", len(lines) - 1: "0"}
     for number, line in enumerate(lines):
@@ -157,49 +148,38 @@ def _days(answer: Report, screen: Screen) -> Text:
     return text
 
 
-def _sections(tops: Sequence[Top], screen: Screen) -> list[Text]:
-    """The lines of sections, one below another, or in pairs if there is room."""
-    if screen.width < _BESIDE:
-        return [line for top in tops for line in (*_ranked(top, screen.glyphs, screen.width), Text())]
-    half = (screen.width - 4) // 2
-    sections = [_ranked(top, screen.glyphs, half) for top in tops]
-    lines: list[Text] = []
-    none: list[Text] = []
-    for left, right in zip_longest(sections[::2], sections[1::2], fillvalue=none):
-        for one, other in zip_longest(left, right, fillvalue=Text()):
-            lines.append(Text.assemble(_fitted(one, half, screen.glyphs), " " * 4, other))
-        lines.append(Text())
-    return lines
+def _sections(tops: Sequence[Top], screen: Screen) -> Table:
+    """Sections below each other, or in pairs where there is room."""
+    across = 2 if screen.width >= _BESIDE else 1
+    width = (screen.width - (across - 1) * 4) // across
+    grid = Table.grid(*(Column(width=width) for _ in range(across)), padding=(0, 4, 0, 0))
+    for start in range(0, len(tops), across):
+        grid.add_row(*(_ranked(top, screen, width) for top in tops[start : start + across]))
+        grid.add_row()
+    return grid
 
 
-def _ranked(answer: Top, glyphs: Glyphs, width: int) -> list[Text]:
-    """A title and one line per value: name, bans, share, bar."""
+def _ranked(answer: Top, screen: Screen, width: int) -> Group:
+    """A title and a line a value: name, bans, share, bar."""
     bars = max(8, width // 4)
     most = max((1, *(row.bans for row in answer.rows)))
     bans = [f"{row.bans:,}" for row in answer.rows]
     shares = [f"{100 * row.bans / max(1, answer.total):.1f} %" for row in answer.rows]
     counts, parts = (max(map(len, column), default=0) for column in (bans, shares))
-    room = width - counts - parts - bars - 3
-    lines = [_title(answer, glyphs)]
+    grid = Table.grid(
+        Column(width=width - counts - parts - bars - 3, no_wrap=True, overflow=screen.overflow),
+        Column(justify="right", style="bold"),
+        Column(justify="right", style="dim"),
+        Column(width=bars, style="red"),
+        padding=(0, 1, 0, 0),
+    )
     for row, count, share in zip(answer.rows, bans, shares, strict=True):
-        line = _fitted(_label(answer.dimension, row), room, glyphs)
-        line.append(f" {count:>{counts}}", style="bold")
-        line.append(f" {share:>{parts}} ", style="dim")
-        line.append(chart.bar(row.bans / most, bars, glyphs), style="red")
-        lines.append(line)
-    return lines
+        grid.add_row(_label(answer.dimension, row), count, share, chart.bar(row.bans / most, bars, screen.glyphs))
+    return Group(_title(answer, screen), grid)
 
 
-def _fitted(text: Text, width: int, glyphs: Glyphs) -> Text:
-    """The text cut or padded to a number of terminal columns."""
-    overflow: Literal["crop", "ellipsis"] = "crop" if glyphs is chart.ASCII else "ellipsis"
-    fitted = text.copy()
-    fitted.truncate(width, overflow=overflow, pad=True)
-    return fitted
-
-
-def _title(answer: Top, glyphs: Glyphs) -> Text:
-    title = Text(columns.title(answer.dimension), style="bold")
+def _title(answer: Top, screen: Screen) -> Text:
+    title = Text(columns.title(answer.dimension), style="bold", no_wrap=True, overflow=screen.overflow)
     if answer.distinct is not None and answer.distinct > len(answer.rows):
         title.append(f"  {len(answer.rows)} of {answer.distinct:,}", style="not bold dim")
     return title

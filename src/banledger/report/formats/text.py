@@ -13,21 +13,16 @@ class TextFormat:
 
     def write(self, answer: Answer, view: Presentation) -> None:
         """See Format.write."""
-        screen = self._screen
-        if isinstance(answer, Report | Top):
-            from banledger.report.formats import table
-
-            if isinstance(answer, Report):
-                table.report(answer, screen)
-            else:
-                table.top(answer, str(view.zone), screen)
-            return
-        from banledger.report.formats import listing
+        from banledger.report.formats import listing, table
 
         match answer:
+            case Report():
+                table.report(answer, self._screen)
+            case Top():
+                table.top(answer, view, self._screen)
             case Listed():
-                listing.bans(list(answer.bans), view.zone, view.now, screen, view.stopped)
+                listing.bans(list(answer.bans), view, self._screen)
             case Shown():
-                listing.show(answer, view.zone, view.now, screen, view.count, view.stopped)
+                listing.show(answer, view, self._screen)
             case _:
-                listing.whois(answer, view.now, screen)
+                listing.whois(answer, view, self._screen)
