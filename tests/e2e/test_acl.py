@@ -317,8 +317,8 @@ def test_a_write_by_the_reader_is_refused_and_names_the_missing_right(
         other.record([ban()], nowhere)
     store = url(server, "reader")
     for words, right in (
-        (("record", "--once"), "hsetnx"),
-        (("record", "--adopt", "web1"), "hsetnx"),
+        (("record", "--once"), "evalsha"),
+        (("record", "--adopt", "web1"), "evalsha"),
         (("store", "rebuild"), "evalsha"),
     ):
         code, _, said = banledger(store, *words)

@@ -27,15 +27,16 @@ from banledger.ledger.network_line import of_line
 from banledger.ledger.networks import Networks
 from banledger.ledger.positions import StoredPositions
 from banledger.ledger.reader import LedgerReader, read_ban, remains, zone_of
-from banledger.ledger.rebuilding import Signs
+from banledger.ledger.rebuild_lease import Signs
 from banledger.ledger.snapshots import SnapshotJudge
 from banledger.ledger.sources import Sources
+from banledger.ledger.swap import claim
 from banledger.ledger.tokens import text_of
 from banledger.settings import machine_id, machine_zone
 from banledger.spool.events import BanLine, Event, GapLine, HeldLine, NetworkLine, TicketLine
 from banledger.spool.position import Position, Writer
 from banledger.stores import connect
-from banledger.stores.api import Advance, Applied, Conflict, Engine, Hash, Outcome, Reader
+from banledger.stores.api import Advance, Applied, Conflict, Engine, Hash, Outcome, Reader, Repair
 from banledger.stores.change import Change
 from banledger.stores.connect import Access
 from banledger.stores.fields import Damaged
@@ -117,7 +118,7 @@ class Ledger(LedgerReader):
         if not there:
             timezone = _new_zone(timezone)
         made = {"layout": str(LAYOUT), "timezone": timezone, "made_by": f"banledger {__version__}"}
-        meta = engine.claim(keyspace.meta, made | {"ledger": os.urandom(8).hex()})
+        meta = claim(engine, keyspace.meta, made | {"ledger": os.urandom(8).hex()})
         super().__init__(engine, keyspace)
         if self.unknown_zone:  # a ban's day is for ever: rather wait than record it under a wrong one
             raise StoreError(
@@ -159,7 +160,7 @@ class Ledger(LedgerReader):
 
     def incarnation(self) -> str:
         """Which run of the server this is; empty: not known, or there is no server."""
-        return self._engine.incarnation()
+        return self._engine.server().run
 
     @cached_property
     def signs(self) -> Signs:
@@ -172,9 +173,9 @@ class Ledger(LedgerReader):
         self._sources.notices, self._aside.notices = [], []
         return notices
 
-    def cautions(self) -> list[str]:
+    def cautions(self) -> Sequence[str]:
         """Warnings for the log about the store's own settings. Logged once, at the start."""
-        return self._engine.cautions()
+        return self._engine.server().cautions
 
     @cached_property
     def labels(self) -> LabelTable | None:
@@ -224,7 +225,7 @@ class Ledger(LedgerReader):
             done += self._record_bans(self._snapshots.judge(snapshot, begun), locate)
         self._sources.save()
         if advances and (held or self._carried):
-            self._engine.advance(advances)
+            self._engine.apply([], advances)
         self._carried = []
         self._positions.written(positions)
         return done
@@ -337,8 +338,8 @@ class Ledger(LedgerReader):
         return False
 
     def _overdue(self, key: str, before: float, excess: int) -> list[str]:
-        old = self._engine.due(key, before, _AT_ONCE)
-        return old if old or excess <= 0 else self._engine.due(key, inf, min(excess, _AT_ONCE))
+        old = self._engine.lowest(key, before, _AT_ONCE)
+        return old if old or excess <= 0 else self._engine.lowest(key, inf, min(excess, _AT_ONCE))
 
     def _record_networks(self, lines: list[NetworkLine], now: float) -> int:
         learned = []
@@ -363,12 +364,12 @@ class Ledger(LedgerReader):
         """`months`: the slots that the changes may have; None: they are looked up in the changes."""
         if months is None:
             changes = list(changes)
-            months = {change.slot for change in changes}
+            months = {_month(change) for change in changes}
         if new := months - self._months:
-            self._engine.enlist(self.keys.months, sorted(new))
+            self._engine.mend(Repair(joins=[(self.keys.months, month) for month in sorted(new)]))
             self._months |= new
         outcomes = self._engine.apply(changes, self._carried)
-        if outcomes and all(isinstance(outcome, Applied) for outcome in outcomes):
+        if all(isinstance(outcome, Applied) for outcome in outcomes):
             self._carried = []
         return outcomes
 
@@ -388,7 +389,7 @@ class Ledger(LedgerReader):
         """Forget amendments whose ban never came; how many. `now` (UTC epoch) must come from a settled clock."""
         gone = 0
         for month in list(self._reader.members(self.keys.months)):
-            while ids := self._engine.due(self.keys.pending(month), now, _AT_ONCE):
+            while ids := self._engine.lowest(self.keys.pending(month), now, _AT_ONCE):
                 waiting = [ban for ban in self.bans(ids) if ban is not None and ban.origin == PENDING]
                 if not waiting:
                     break
@@ -423,6 +424,10 @@ def _subject(there: Ban | Damaged | None) -> Subject | None:
 
 def _id(subject: Subject, salt: int) -> str:
     return ban_id(subject.server, subject.jail, subject.fid, subject.time, salt)
+
+
+def _month(change: Change) -> str:
+    return change.key.rpartition(":")[2][:4]
 
 
 def _given_up(ban: Ban, locate: Locate) -> Ban:
