@@ -401,7 +401,7 @@ def test_a_password_file_that_is_missing_for_a_moment_does_not_end_the_service(
     recording.assert_said("the connection was lost", "can't read password_file", AGAIN)
 
 
-@pytest.mark.parametrize("lacking", ["evalsha", "sadd", "hset", "multi"])
+@pytest.mark.parametrize("lacking", ["evalsha", "sadd", "hgetall", "scard"])
 def test_a_user_who_lacks_a_command_is_told_which(
     flavour: Flavour, private_server: MakeServer, record: Record, lacking: str, tmp_path: Path
 ) -> None:
