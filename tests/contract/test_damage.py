@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
+from banledger.ledger.ban_writer import Recorded
 from banledger.ledger.check import check
 from banledger.ledger.rebuild import rebuild
 from banledger.ledger.swap import assign
-from banledger.ledger.writer import Ledger, Recorded
+from banledger.ledger.writer import Ledger
 from banledger.spool.events import Event
 from banledger.stores.api import Engine, Repair
 from banledger.stores.change import Score

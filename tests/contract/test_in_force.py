@@ -387,15 +387,15 @@ def test_the_next_snapshot_completes_a_list_of_active_bans(ledger: Ledger, jail:
 @pytest.fixture
 def colliding(monkeypatch: pytest.MonkeyPatch) -> None:
     """All bans of a second have the same id."""
+    import banledger.ledger.ban_writer
     import banledger.ledger.ids
     import banledger.ledger.snapshots
-    import banledger.ledger.writer
 
     def colliding(server: str, jail: str, _fid: str, second: int, salt: int = 0) -> str:
         return ban_id(server, jail, "", second, salt)
 
     monkeypatch.setattr(banledger.ledger.ids, "ban_id", colliding)
-    monkeypatch.setattr(banledger.ledger.writer, "ban_id", colliding)
+    monkeypatch.setattr(banledger.ledger.ban_writer, "ban_id", colliding)
     monkeypatch.setattr(banledger.ledger.snapshots, "ban_id", colliding)
 
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from banledger.errors import LedgerMissing, LedgerNewer, NotALedger, SettingsError
+from banledger.ledger.ban_writer import Recorded
 from banledger.ledger.check import check
 from banledger.ledger.key_table import META_FIELDS
 from banledger.ledger.keys import PENDING_KEPT_S, Keyspace
@@ -18,7 +19,7 @@ from banledger.ledger.merge import subject_of
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.swap import claim
 from banledger.ledger.tokens import source_token, token
-from banledger.ledger.writer import Ledger, Recorded
+from banledger.ledger.writer import Ledger
 from banledger.spool.events import BanLine, Event, ProlongLine, UnbanLine
 from banledger.stores.api import Engine, Outcome, Repair
 from banledger.stores.sqlite.engine import open_writer
@@ -156,7 +157,7 @@ def test_hostile_names_do_not_break_keys(ledger: Ledger, name: str) -> None:
 
 def test_two_bans_whose_ids_collide_are_two_bans(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     real = "2611231234567890abcd"
-    for module in ("banledger.ledger.writer", "banledger.ledger.ids"):
+    for module in ("banledger.ledger.ban_writer", "banledger.ledger.ids"):
         monkeypatch.setattr(f"{module}.ban_id", lambda *parts: real[:-1] + str(parts[-1]))
     assert ledger.record([ban(), ban("192.0.2.2")], nowhere).new == 2
     assert ledger.record([ban("192.0.2.3")], nowhere).new == 1
@@ -281,8 +282,8 @@ def test_two_concurrent_recorders_leave_the_same_ledger_as_one(
 
 def _steps_of(ledger: Ledger, store: Store, lines: list[Ticket]):  # type: ignore[no-untyped-def]
     """What `Ledger.record` does for single lines, with a chance for others to act between any two steps."""
+    from banledger.ledger.ban_writer import _id
     from banledger.ledger.merge import merge
-    from banledger.ledger.writer import _id
     from banledger.stores.api import Conflict
 
     engine = ReferenceEngine(store, KEYS.entries_of)

@@ -443,7 +443,7 @@ def test_an_older_answer_does_not_replace_a_newer_one(ledger: Ledger, world: Wor
 def test_a_flood_is_dropped_from_the_queue_page_by_page(
     ledger: Ledger, world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("banledger.ledger.writer._AT_ONCE", 10)
+    monkeypatch.setattr("banledger.ledger.ban_writer._AT_ONCE", 10)
     one = desk(world, most=5)
     ledger.record([ban(f"5.51.{n}.1", T0 + n) for n in range(40)], one.places.locate)
     one.whois.step(ledger, clock.now)

@@ -15,13 +15,13 @@ from banledger.errors import SettingsError
 from banledger.ledger import scan as contents
 from banledger.ledger.aside import line_of
 from banledger.ledger.ban_repair import Local, repaired
+from banledger.ledger.calendar import calendar
 from banledger.ledger.ids import second_of
 from banledger.ledger.key_table import kinds_of_keys
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.parsers import damage, heads, singles
 from banledger.ledger.reader import zone_of
 from banledger.ledger.swap import assign
-from banledger.ledger.writer import calendar
 from banledger.spool.position import UNKNOWN, WRITER
 from banledger.stores.api import Engine, Hash, Repair
 from banledger.stores.pages import pages

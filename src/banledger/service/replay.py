@@ -8,8 +8,9 @@ wherever they must stand. If the server was restarted, the days that were touche
 import logging
 
 from banledger.geo.place import Locate
+from banledger.ledger.ban_writer import Recorded
 from banledger.ledger.day_check import DayCheck
-from banledger.ledger.writer import Ledger, Recorded
+from banledger.ledger.writer import Ledger
 from banledger.service.memory import Memory
 from banledger.spool.events import Event
 from banledger.spool.position import losses
