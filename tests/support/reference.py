@@ -68,7 +68,7 @@ class ReferenceEngine:
         for score in wanted.scores:
             if score.key.startswith(head):
                 self._score(score.key, score.member, score.score)
-        for key, name, delta in wanted.tallies:
+        for delta, (key, name) in [*((1, place) for place in wanted.more), *((-1, place) for place in wanted.fewer)]:
             assert key.startswith(head)
             self._score(key, name, (store.sorted.get(key, {}).get(name, 0.0) + delta) or None)
         touched = [*wanted.joins, *wanted.leaves, *[score.key for score in wanted.scores]]

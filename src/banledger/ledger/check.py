@@ -172,16 +172,24 @@ def _check_sources(reader: Reader, keys: Keyspace, outside: _Outside) -> Iterato
 def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) -> Iterator[Fault]:
     there = contents.of_month(reader, keys, month)
     slot = Implied(keys, month)
-    for word in ("ban", "gap"):
-        for id_, fields in contents.hashes(reader, there[word]):
-            key = f"{keys.slot(month)}{word}:{id_}"
-            if error := damage(word, id_, fields):
-                yield from _damaged(key, error)
-                continue
-            entries = keys.entries_of(key, fields)
+    for id_, fields in contents.hashes(reader, there["ban"]):
+        if error := damage("ban", id_, fields):
+            yield from _damaged(keys.ban(id_), error)
+            continue
+        ban = from_hash(id_, fields)
+        entries = keys.entries(ban)
+        outside.add(entries, slot.add(entries))
+        if ban.origin == PENDING:
+            continue
+        outside.sources.add(source_token(ban.server, ban.jail))
+        if with_whole_users(ban) is not ban:
+            yield StaleHash(keys.ban(id_), f"has the text of a list as a user name: {ban.users[0]!r}")
+    for id_, fields in contents.hashes(reader, there["gap"]):
+        if error := damage("gap", id_, fields):
+            yield from _damaged(keys.gap(id_), error)
+        else:
+            entries = keys.entries_of(keys.gap(id_), fields)
             outside.add(entries, slot.add(entries))
-            if word == "ban":
-                yield from _check_ban(keys, from_hash(id_, fields), outside)
     for key in slot.sets.keys() | set(there["day"]):
         yield from _compare_set(reader, key, slot.sets[key])
     for key in slot.tallies.keys() | set(there["count"]):
@@ -192,14 +200,6 @@ def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) 
         wrong = damage("outbox", "", reader.hashes([key])[0])
         left = "holds work that a crash left; the recorder settles it when it starts"
         yield Fault(key, f"is damaged: a field {wrong}" if wrong else left)
-
-
-def _check_ban(keys: Keyspace, ban: Ban, outside: _Outside) -> Iterator[Fault]:
-    if ban.origin == PENDING:
-        return
-    outside.sources.add(source_token(ban.server, ban.jail))
-    if with_whole_users(ban) is not ban:
-        yield StaleHash(keys.ban(ban.id), f"has the text of a list as a user name: {ban.users[0]!r}")
 
 
 def _check_sets(

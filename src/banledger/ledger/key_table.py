@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Callable
+from typing import TypeAlias
 
 from msgspec import Struct
 
 from banledger.ledger import dimensions
 from banledger.ledger.dimensions import DAY
+
+_Row: TypeAlias = tuple[str, str, str]
 
 _INDEXED = {row.name: row.holds for row in dimensions.TABLE.values() if row.indexed}
 _TALLIED = {row.name: row.holds for row in dimensions.TABLE.values() if row.tallied and not row.indexed}
@@ -66,9 +69,12 @@ def _pattern(key: str) -> str:
     )
 
 
-def describe(prefix: str = "bans") -> list[tuple[str, str, str]]:
+def describe(prefix: str = "bans") -> list[_Row]:
     """(key, type, what it holds) of every kind of key: the table of `docs/keyspace.md`."""
-    month = f"{prefix}:{{YYMM}}"
+    return [*_of_month(f"{prefix}:{{YYMM}}"), *_indexes(prefix), *_of_sources(prefix), *_others(prefix)]
+
+
+def _of_month(month: str) -> list[_Row]:
     return [
         (f"{month}:ban:<id>", "hash", "one ban"),
         (f"{month}:day:<YYYY-MM-DD>", "set", "ids of the local day's bans in that UTC month"),
@@ -80,11 +86,21 @@ def describe(prefix: str = "bans") -> list[tuple[str, str, str]]:
         (f"{month}:waiting", "sorted set", "ids of bans that wait for whois, by their time"),
         (f"{month}:outbox", "hash", "what is still to be done outside the month (empty but for moments, or a crash)"),
         (f"{month}:gap:<id>", "hash", "events that a writer lost: server, jail, since, seen, bans, others, reason"),
+    ]
+
+
+def _indexes(prefix: str) -> list[_Row]:
+    return [
         *((f"{prefix}:{name}:<value>", "set", f"ids by {what}") for name, what in _INDEXED.items()),
         *(
             (f"{prefix}:top:{name}", "sorted set", f"all-time number of bans by {what}")
             for name, what in (_INDEXED | {DAY: "local day"}).items()
         ),
+    ]
+
+
+def _of_sources(prefix: str) -> list[_Row]:
+    return [
         (f"{prefix}:sources", "set", "every source, a jail of a server: `server|jail`"),
         (
             f"{prefix}:source:<server>|<jail>",
@@ -97,6 +113,11 @@ def describe(prefix: str = "bans") -> list[tuple[str, str, str]]:
             "ids of a source's bans that were not lifted, by the time they run out (`inf`: never)",
         ),
         (f"{prefix}:gaps", "sorted set", "ids of gaps, by the time they ended"),
+    ]
+
+
+def _others(prefix: str) -> list[_Row]:
+    return [
         (f"{prefix}:whois:<cidr>", "hash", "what a registry said of a network"),
         (f"{prefix}:whois", "sorted set", "networks with a record, by when it was put here"),
         (

@@ -10,6 +10,7 @@ percent-encoded, bounded, reversible as far as it was not cut.
 
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import TypeAlias
 
 from banledger.ledger import dimensions
 from banledger.ledger.ban import GUARDED, PENDING, STANDING_FIELDS, Ban, from_hash, to_hash
@@ -19,6 +20,8 @@ from banledger.ledger.tokens import source_token, token
 from banledger.spool.events import GapLine
 from banledger.stores import fields as read
 from banledger.stores.change import Change, Entries, Ranking, Score
+
+_Tokens: TypeAlias = tuple[list[tuple[str, str]], list[tuple[str, str]]]
 
 LAYOUT = 2
 """The version of this layout, in the ledger's `meta` hash."""
@@ -154,25 +157,28 @@ class Keyspace:
 
     def entries(self, ban: Ban) -> Entries:
         """All that the ban's hash implies."""
-        month = ban.id[:4]
+        return self._entries(ban, _tokens(ban))
+
+    def _entries(self, ban: Ban, tokens: _Tokens) -> Entries:
         if ban.origin == PENDING:
-            return Entries(ban.id, scores=(Score(self.pending(month), ban.id, ban.seen + PENDING_KEPT_S),))
-        places = [(name, tok) for name, get in _INDEXES if (tok := get(ban))]
-        places += [("user", token(name)) for name in ban.users]
-        rankings = [self._ranking(*place) if place[0] in _FEW else self._make_ranking(*place) for place in places]
-        keys = self._counts_of(month, ban.day)
-        counted = [(keys[name], tok) for name, tok in places]
-        counted += [(keys[name], tok) for name, get in _MORE if (tok := get(ban))]
-        scores = [Score(self.active(ban.server, ban.jail), ban.id, ban.expires)] if ban.open else []
-        if ban.waits:
-            scores.append(Score(self.waiting(month), ban.id, float(ban.time)))
+            return Entries(ban.id, scores=self._scores(ban))
+        indexed, counted = tokens
+        rankings = [self._ranking(*place) if place[0] in _FEW else self._make_ranking(*place) for place in indexed]
+        keys = self._counts_of(ban.id[:4], ban.day)
         return Entries(
             ban.id,
-            (self.day(month, ban.day), *[ranking.sources[0] for ranking in rankings]),
-            tuple(scores),
-            tuple(counted),
+            (self.day(ban.id[:4], ban.day), *[ranking.sources[0] for ranking in rankings]),
+            self._scores(ban),
+            tuple([(keys[name], tok) for name, tok in indexed] + [(keys[name], tok) for name, tok in counted]),
             (*rankings, self._day_ranking(ban.day)),
         )
+
+    def _scores(self, ban: Ban) -> tuple[Score, ...]:
+        """What the ban waits for, and whether it is active."""
+        if ban.origin == PENDING:
+            return (Score(self.pending(ban.id[:4]), ban.id, ban.seen + PENDING_KEPT_S),)
+        active = (Score(self.active(ban.server, ban.jail), ban.id, ban.expires),) if ban.open else ()
+        return (*active, Score(self.waiting(ban.id[:4]), ban.id, float(ban.time))) if ban.waits else active
 
     def entries_of(self, key: str, fields: Mapping[str, str]) -> Entries:
         """All that the hash at `key` implies as it is now; one that is gone: nothing. Raises `fields.Damaged`."""
@@ -189,15 +195,20 @@ class Keyspace:
         fields = to_hash(ban)
         if have is None:
             return Change(self.ban(ban.id), None, fields, after=self.entries(ban))
-        had = to_hash(have)
+        had, tokens = to_hash(have), _tokens(have)
+        before = self._entries(have, tokens)
+        if (now := _tokens(ban)) == tokens:  # most changes move nothing
+            after = Entries(ban.id, before.sets, self._scores(ban), before.tallies, before.rankings)
+        else:
+            after = self._entries(ban, now)
         return Change(
             self.ban(ban.id),
             _guard(had),
             # `expires` is always written: a hash that was repaired may lack it
             {name: value for name, value in fields.items() if had.get(name) != value or name == "expires"},
             tuple([name for name in had if name not in fields]),
-            self.entries(have),
-            self.entries(ban),
+            before,
+            after,
         )
 
     def removal(self, ban: Ban) -> Change:
@@ -230,6 +241,15 @@ class Keyspace:
     def gap_assertion(self, key: str, fields: Mapping[str, str]) -> Change:
         """The same as `assertion`, of a gap."""
         return Change(key, {"seen": fields["seen"]}, {}, after=self.entries_of(key, fields))
+
+
+def _tokens(ban: Ban) -> _Tokens:
+    """(dimension, token) of all that a ban is indexed by, and of all that it is only counted by."""
+    if ban.origin == PENDING:
+        return [], []
+    indexed = [(name, tok) for name, get in _INDEXES if (tok := get(ban))]
+    indexed += [("user", token(name)) for name in ban.users]
+    return indexed, [(name, tok) for name, get in _MORE if (tok := get(ban))]
 
 
 def _guard(had: Mapping[str, str]) -> dict[str, str | None]:

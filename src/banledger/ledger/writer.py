@@ -24,7 +24,7 @@ from banledger.ledger.sources import Sources
 from banledger.ledger.swap import claim
 from banledger.ledger.tokens import text_of
 from banledger.settings import machine_id
-from banledger.spool.events import Event, GapLine, HeldLine, NetworkLine, TicketLine
+from banledger.spool.events import Event, GapLine, HeldLine, Line, NetworkLine, TicketLine
 from banledger.spool.position import Position, Writer
 from banledger.stores import connect
 from banledger.stores.api import Applied, Conflict, Engine, Hash, Reader
@@ -32,6 +32,7 @@ from banledger.stores.connect import Access
 
 _Store = TypeVar("_Store", bound=Reader)
 _Made = TypeVar("_Made")
+_Line = TypeVar("_Line", bound=Line)
 
 
 def open_to_read(store: str, prefix: str, access: Access = Access()) -> "LedgerReader":  # noqa: B008  # frozen
@@ -157,26 +158,15 @@ class Ledger(BanWriter):
         followed no longer.
         """
         now = now or time.time()
-        tickets: list[TicketLine] = []
-        gaps: list[GapLine] = []
-        networks: list[NetworkLine] = []
-        held: list[HeldLine] = []
         taken = list(lines)
-        for line in self._sources.follow(taken):
-            if isinstance(line, TicketLine):
-                tickets.append(line)
-            elif isinstance(line, GapLine):
-                gaps.append(line)
-            elif isinstance(line, NetworkLine):
-                networks.append(line)
-            elif isinstance(line, HeldLine):
-                held.append(line)
-        learned = self._record_networks(networks, now)
-        gaps_recorded = self._record_gaps(gaps)
+        placed = self._sources.follow(taken)
+        held = _those(HeldLine, placed)
+        learned = self._record_networks(_those(NetworkLine, placed), now)
+        gaps = self._record_gaps(_those(GapLine, placed))
         advances = self._positions.advances(positions, forgotten)
         self._carried = [] if held else advances
-        done = self._record_bans(tickets, locate)
-        done += Recorded(lines=len(taken), gaps=gaps_recorded, networks=learned)
+        done = self._record_bans(_those(TicketLine, placed), locate)
+        done += Recorded(lines=len(taken), gaps=gaps, networks=learned)
         for snapshot in self._sources.snapshots(held):
             begun = self._sources.since((snapshot[0].server, snapshot[0].jail))
             done += self._record_bans(self._snapshots.judge(snapshot, begun), locate)
@@ -205,3 +195,7 @@ class Ledger(BanWriter):
             ]
             self._apply([self.keys.gap_assertion(key, fields) for key, fields in there])
         return sum(isinstance(outcome, Applied) for outcome in outcomes)
+
+
+def _those(kind: type[_Line], lines: Iterable[Event]) -> list[_Line]:
+    return [line for line in lines if isinstance(line, kind)]

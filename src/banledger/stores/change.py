@@ -69,7 +69,7 @@ class Difference(Struct, frozen=True, gc=False):
 
     joins, leaves  sets that `member` joins, and leaves
     scores         entries of sorted sets that are to be put, or removed
-    tallies        (key, member, how many more or fewer)
+    more, fewer    (key, member) of tallies that count one more, and one fewer
     rankings       those whose sets change
     """
 
@@ -77,15 +77,15 @@ class Difference(Struct, frozen=True, gc=False):
     joins: tuple[str, ...] = ()
     leaves: tuple[str, ...] = ()
     scores: tuple[Score, ...] = ()
-    tallies: tuple[tuple[str, str, int], ...] = ()
+    more: tuple[tuple[str, str], ...] = ()
+    fewer: tuple[tuple[str, str], ...] = ()
     rankings: tuple[Ranking, ...] = ()
 
 
 def difference(before: Entries, after: Entries) -> Difference:
     """From one state to another. They have the same member, unless one of them has none."""
     if not (before.sets or before.scores or before.tallies):  # most changes: a new ban
-        tallies = tuple([(key, member, 1) for key, member in after.tallies])
-        return Difference(after.member, after.sets, (), after.scores, tallies, after.rankings)
+        return Difference(after.member, after.sets, (), after.scores, after.tallies, (), after.rankings)
     left, joined = _apart(before.sets, after.sets)
     fewer, more = _apart(before.tallies, after.tallies)
     unranked, ranked = _apart(before.rankings, after.rankings)
@@ -94,14 +94,15 @@ def difference(before: Entries, after: Entries) -> Difference:
         joined,
         left,
         _scores(before.scores, after.scores),
-        (*[(key, member, -1) for key, member in fewer], *[(key, member, 1) for key, member in more]),
+        more,
+        fewer,
         unranked + ranked,
     )
 
 
 def _apart(old: tuple[_Item, ...], new: tuple[_Item, ...]) -> tuple[tuple[_Item, ...], tuple[_Item, ...]]:
     """Those that only the old ones have, and those that only the new ones have."""
-    if old == new:
+    if old is new or old == new:
         return (), ()
     return tuple([item for item in old if item not in new]), tuple([item for item in new if item not in old])
 

@@ -64,7 +64,7 @@ def test_what_is_atomic_lives_in_one_slot() -> None:
         wanted = difference(change.before, change.after)
         inside = [key for key in (*wanted.joins, *(score.key for score in wanted.scores)) if "{" in key]
         assert KEYS.day(record.id[:4], record.day) in inside
-        counted = [key for key, _, _ in wanted.tallies]
+        counted = [key for key, _ in wanted.more]
         assert {key.split(":")[1] for key in (change.key, *inside, *counted)} == {"{" + record.id[:4] + "}"}
 
 
@@ -72,7 +72,7 @@ def test_a_change_that_moves_nothing_has_no_tallies_and_no_sets_to_move() -> Non
     record = merge(BLANK, ban())
     change = KEYS.change(record, merge(record, prolong()))
     wanted = difference(change.before, change.after)
-    assert not (wanted.tallies or wanted.joins or wanted.leaves or wanted.rankings)
+    assert not (wanted.more or wanted.fewer or wanted.joins or wanted.leaves or wanted.rankings)
     assert [score.key for score in wanted.scores] == [KEYS.active(record.server, record.jail)]
     assert change.before.sets == change.after.sets
     assert set(change.fields or ()) == {"bantime", "bancount", "expires", "prolonged"}
@@ -89,7 +89,7 @@ def test_a_ban_that_is_put_again_is_counted_once() -> None:
     change = KEYS.assertion(record)
     wanted, whole = difference(change.before, change.after), KEYS.entries(record)
     assert (wanted.joins, wanted.scores, wanted.rankings) == (whole.sets, whole.scores, whole.rankings)
-    assert not wanted.tallies and change.fields == {}
+    assert not (wanted.more or wanted.fewer) and change.fields == {}
 
 
 def _tool(name: str) -> ModuleType:

@@ -27,7 +27,7 @@ from banledger.stores.api import Advance
 from banledger.stores.change import Layout, Ranking
 from banledger.stores.fields import Damaged
 from banledger.stores.redis.errors import translate
-from banledger.stores.redis.outbox import Left, Task, finish_arguments, unfinished, work_again
+from banledger.stores.redis.outbox import Left, Task, finish_arguments, tag_of, unfinished, work_again
 from banledger.stores.redis.outside import Outside, ranking_commands
 from banledger.stores.redis.reader import Part, RedisReader, in_parts, packed
 from banledger.stores.redis.scripts import Call, Script
@@ -46,8 +46,9 @@ class Consequence:
     def __init__(self, tasks: Sequence[Task]) -> None:
         outside = Outside()
         for task in tasks:
+            tag = tag_of(task.slot)
             for work in task.work:
-                outside.follow(work.wanted)
+                outside.follow(work.wanted, tag)
         self.changes = list(in_parts(outside.commands()))
         self.rankings = list(outside.rankings)
         self.sources = _sources(self.rankings)
@@ -99,7 +100,7 @@ class Following(RedisReader):
         for left in several:
             pairs = zip(left.hashes, self.hashes([one.key for one in left.hashes]), strict=True)
             try:
-                work = [work_again(self._layout, left.slot, one, fields) for one, fields in pairs]
+                work = [work_again(self._layout, one, fields) for one, fields in pairs]
             except Damaged as error:
                 outbox = self._layout.outbox(left.slot)
                 self._left[outbox] = f"field {left.token[:64]!r} is about a damaged hash: {error}"

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from banledger.stores.api import Hash
-from banledger.stores.change import Change, Difference, Entries, Layout, Score, difference
+from banledger.stores.change import Change, Difference, Entries, Layout, difference
 from banledger.stores.fields import Damaged
 
 State: TypeAlias = tuple[str | None, ...] | Hash
@@ -48,7 +48,11 @@ class Left(Struct, frozen=True):
 
 
 class Work(Struct, frozen=True, gc=False):
-    """What is to be done outside for one hash. `state`: what all this follows from; None: the hash is gone."""
+    """What is to be done outside for one hash.
+
+    state   what all this follows from; None: the hash is gone
+    wanted  what is to be done; what of it lies inside is done
+    """
 
     about: Unfinished
     state: tuple[str | None, ...] | None
@@ -81,7 +85,7 @@ def unfinished(value: str) -> tuple[Unfinished, ...]:
 
 
 def work_of(layout: Layout, change: Change, wanted: Difference) -> Work:
-    """What follows from a change just applied, without reading its hash again. `wanted`: outside."""
+    """What follows from a change just applied, without reading its hash again."""
     fields = change.fields
     if change.guard is None:
         state = _state(layout, fields or {})
@@ -94,25 +98,17 @@ def work_of(layout: Layout, change: Change, wanted: Difference) -> Work:
     return Work(Unfinished(change.key, (_state(layout, had), state)), state, wanted)
 
 
-def work_again(layout: Layout, slot: str, about: Unfinished, fields: Hash) -> Work:
+def work_again(layout: Layout, about: Unfinished, fields: Hash) -> Work:
     """What follows from a hash as it is now, whatever was made true of it before. Raises `fields.Damaged`."""
     now = layout.entries_of(about.key, fields)
     once = [layout.entries_of(about.key, _then(layout, fields, state)) for state in about.states]
-    stale = Entries(
+    stale = Entries(  # nothing of what must be there: so all of that is put again
         now.member,
         tuple({key for one in once for key in one.sets} - set(now.sets)),
-        tuple({(score.key, score.member): score for one in once for score in one.scores}.values()),
+        tuple({score for one in once for score in one.scores} - set(now.scores)),
         rankings=tuple({ranking for one in once for ranking in one.rankings} - set(now.rankings)),
     )
-    return Work(about, _state(layout, fields) if fields else None, _outside(_all_of(stale, now), _tag(slot)))
-
-
-def _all_of(stale: Entries, now: Entries) -> Difference:
-    """What must go and all that must be there, whether or not it is."""
-    places = {(score.key, score.member) for score in now.scores}
-    gone = [Score(one.key, one.member, None) for one in stale.scores if (one.key, one.member) not in places]
-    rankings = (*stale.rankings, *now.rankings)
-    return Difference(now.member, now.sets, stale.sets, (*gone, *now.scores), (), rankings)
+    return Work(about, _state(layout, fields) if fields else None, difference(stale, now))
 
 
 def _state(layout: Layout, fields: Mapping[str, str]) -> tuple[str | None, ...]:
@@ -128,20 +124,15 @@ def _then(layout: Layout, fields: Hash, state: State) -> Hash:
     return lasting | {name: value for name, value in pairs if value is not None}
 
 
-def _tag(slot: str) -> str:
+def tag_of(slot: str) -> str:
+    """What the keys of a slot have in them, and no others."""
     return f"{{{slot}}}"
 
 
-def _outside(wanted: Difference, tag: str) -> Difference:
-    """What lies in other slots. Tallies never do."""
-    return Difference(
-        wanted.member,
-        tuple([key for key in wanted.joins if tag not in key]),
-        tuple([key for key in wanted.leaves if tag not in key]),
-        tuple([score for score in wanted.scores if tag not in score.key]),
-        (),
-        wanted.rankings,
-    )
+def _moves_outside(wanted: Difference, tag: str) -> bool:
+    """Whether anything of it lies in other slots. Rankings always do, tallies never."""
+    keys = (*wanted.joins, *wanted.leaves, *[score.key for score in wanted.scores])
+    return bool(wanted.rankings) or any(tag not in key for key in keys)
 
 
 class Inside:
@@ -157,13 +148,12 @@ class Inside:
         self._unscored: dict[str, list[str]] = defaultdict(list)
         self._tallies: dict[str, dict[str, int]] = defaultdict(dict)
         slot = slot_of(changes[0].key)
-        work, tag = [], _tag(slot)
+        work, tag = [], tag_of(slot)
         for change in changes:
             wanted = difference(change.before, change.after)
             self._collect(wanted, tag)
-            outside = _outside(wanted, tag)
-            if outside.joins or outside.leaves or outside.scores or outside.rankings:
-                work.append(work_of(layout, change, outside))
+            if _moves_outside(wanted, tag):
+                work.append(work_of(layout, change, wanted))
         self.task = Task(slot, token, work)
         singles = [self._single(change) for change in changes]
         self.argument = _pack((singles, self._entry(layout.outbox(slot)), self._together(), self._kinds))
@@ -193,9 +183,12 @@ class Inside:
                 self._unscored[score.key].append(score.member)
             else:
                 self._scores[score.key] += [repr(score.score), score.member]
-        for key, name, delta in wanted.tallies:
+        for key, name in wanted.more:
             tally = self._tallies[key]
-            tally[name] = tally.get(name, 0) + delta
+            tally[name] = tally.get(name, 0) + 1
+        for key, name in wanted.fewer:
+            tally = self._tallies[key]
+            tally[name] = tally.get(name, 0) - 1
 
     def _entry(self, outbox: str) -> tuple[object, ...]:
         """The outbox, and its field: empty where nothing is left to be done; nothing where only hashes change."""

@@ -23,15 +23,18 @@ class Outside:
         self._unscored: dict[str, list[str]] = defaultdict(list)
         self.rankings: dict[Ranking, None] = {}
 
-    def follow(self, wanted: Difference) -> None:
-        """What follows from one hash."""
+    def follow(self, wanted: Difference, tag: str) -> None:
+        """What follows from one hash, but for keys with that tag, which are inside."""
         member = wanted.member
         for key in wanted.joins:
-            self._joins[key].append(member)
+            if tag not in key:
+                self._joins[key].append(member)
         for key in wanted.leaves:
-            self._leaves[key].append(member)
+            if tag not in key:
+                self._leaves[key].append(member)
         for score in wanted.scores:
-            self.score(score)
+            if tag not in score.key:
+                self.score(score)
         for ranking in wanted.rankings:
             self.rankings[ranking] = None
 

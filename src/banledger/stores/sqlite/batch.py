@@ -40,8 +40,10 @@ class Batch:
         self.leaves += [(key, member) for key in wanted.leaves]
         for score in wanted.scores:
             self.scores[score.key, score.member] = score.score
-        for key, name, delta in wanted.tallies:
-            self.tallies[key, name] += delta
+        for place in wanted.more:
+            self.tallies[place] += 1
+        for place in wanted.fewer:
+            self.tallies[place] -= 1
         for ranking in wanted.rankings:
             self.rankings[ranking.key, ranking.member] = ranking.sources
 
