@@ -30,18 +30,19 @@ from tests.support.servers import Flavour, StoreServer, flavours
 
 from banledger.cli.record import collect_rarely
 from banledger.ledger.ban import Ban, to_hash
+from banledger.ledger.ban_writer import _id
 from banledger.ledger.dimensions import DAY
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.merge import subject_of
 from banledger.ledger.reader import LedgerReader
-from banledger.ledger.writer import Ledger, _id, open_to_read, open_to_write
+from banledger.ledger.writer import Ledger, open_to_read, open_to_write
 from banledger.report import ranked
 from banledger.report.query import Query, span
 from banledger.report.summary import report
 from banledger.service.recorder import BATCH
 from banledger.spool.events import BanLine, decode
 from banledger.stores.api import Repair
-from banledger.stores.change import Mark
+from banledger.stores.change import Score
 from banledger.whois.locate import offline_only
 from bench.ledger import lines
 
@@ -276,17 +277,17 @@ def fill_tallies(ledger: Ledger, bans: int, *, often: bool) -> list[str]:
         if day in tallies:
             tallies[day][address] += 1
     engine = ledger._engine
-    engine.mend(Repair(marks=[Mark(keys.top(DAY), day, float(bans // len(days))) for day in days]))
-    several: list[Mark] = []
+    engine.mend(Repair(scores=[Score(keys.top(DAY), day, float(bans // len(days))) for day in days]))
+    several: list[Score] = []
     for address, count in of_all_time.items():
-        several.append(Mark(keys.top("ip"), _ip(address), float(count)))
+        several.append(Score(keys.top("ip"), _ip(address), float(count)))
         if len(several) == 100_000:
-            engine.mend(Repair(marks=several))
+            engine.mend(Repair(scores=several))
             several.clear()
-    engine.mend(Repair(marks=several))
+    engine.mend(Repair(scores=several))
     for day, counts in tallies.items():
         key = keys.count(f"{day[2:4]}{day[5:7]}", day, "ip")
-        engine.mend(Repair(tallies=[Mark(key, _ip(address), float(count)) for address, count in counts.items()]))
+        engine.mend(Repair(tallies=[Score(key, _ip(address), float(count)) for address, count in counts.items()]))
     return days[-30:]
 
 

@@ -4,7 +4,8 @@ import sys
 
 from banledger.ledger import network, source
 from banledger.ledger.ban import FIELDS
-from banledger.ledger.keys import GAP_FIELDS, LAYOUT, META_FIELDS, describe
+from banledger.ledger.key_table import GAP_FIELDS, META_FIELDS, describe
+from banledger.ledger.keys import LAYOUT
 
 TEXT = """\
 # The keyspace

@@ -9,7 +9,7 @@ import pytest
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.writer import Ledger
 from banledger.stores.api import Engine, Hash, Reader
-from banledger.stores.change import Mark, Ranking, Standing
+from banledger.stores.change import Entries, Ranking, Score
 from banledger.stores.connect import Access, writer
 from banledger.stores.sqlite.engine import SqliteEngine, open_writer
 from tests.support.reference import ReferenceEngine, Store
@@ -39,7 +39,7 @@ def open_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open
 def _openers(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     if request.param == "reference":
         store = Store()
-        return lambda: ReferenceEngine(store, standing_of)
+        return lambda: ReferenceEngine(store, entries_of)
     if request.param == "sqlite":
         binary = request.getfixturevalue("binary_json")
         return lambda: _watched(open_writer(tmp_path / "ledger.db"), binary)
@@ -77,24 +77,27 @@ def ledger(engine: Engine) -> Ledger:
     return Ledger(engine, KEYS, "Europe/Berlin")
 
 
-def standing_of(key: str, fields: Hash) -> Standing:
-    """What follows from a hash: a ban's, or a toy's with `country` and `bantime`."""
+def entries_of(key: str, fields: Mapping[str, str]) -> Entries:
+    """What a hash implies: a ban's, or a toy's with `country`, `bantime`, `day` and `pending`."""
     if "server" in fields:
-        return KEYS.standing_of(key, fields)
-    name, country, mark = key.rpartition(":")[2], fields.get("country"), fields.get("bantime")
-    return Standing(
+        return KEYS.entries_of(key, fields)
+    slot, name, country = f"{key.partition('}')[0]}}}:", key.rpartition(":")[2], fields.get("country")
+    scored = {"bantime": "bans:active:web1|sshd", "pending": slot + "pending"}
+    sets = (f"bans:country:{country}",) if country else ()
+    return Entries(
         name,
-        (f"bans:country:{country}",) if country else (),
-        (Ranking("bans:top:country", country, (f"bans:country:{country}",)),) if country else (),
-        (Mark("bans:active:web1|sshd", name, float(mark)),) if mark else (),
+        (*sets, *([f"{slot}day:{fields['day']}"] if "day" in fields else [])),
+        tuple(Score(there, name, float(fields[field])) for field, there in scored.items() if field in fields),
+        ((slot + "count:d:country", country),) if country else (),
+        (Ranking("bans:top:country", country, sets),) if country else (),
     )
 
 
 class _Toys(Keyspace):
     """A keyspace that knows toys too."""
 
-    def standing_of(self, key: str, fields: Mapping[str, str]) -> Standing:
-        return standing_of(key, dict(fields))
+    def entries_of(self, key: str, fields: Mapping[str, str]) -> Entries:
+        return entries_of(key, fields)
 
 
 def stable(key: str, fields: Hash) -> Hash:
@@ -108,7 +111,7 @@ def dump(reader: Reader) -> dict[str, object]:
     """All that a store holds."""
     contents: dict[str, object] = {}
     for key in reader.keys("*"):
-        kind = reader.kind(key)
+        kind = reader.kinds([key])[0]
         if kind == "hash":
             contents[key] = stable(key, reader.hashes([key])[0])
         elif kind == "set":

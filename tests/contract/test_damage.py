@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 import pytest
 
+from banledger.ledger.ban_writer import Recorded
 from banledger.ledger.check import check
 from banledger.ledger.rebuild import rebuild
-from banledger.ledger.writer import Ledger, Recorded
+from banledger.ledger.swap import assign
+from banledger.ledger.writer import Ledger
 from banledger.spool.events import Event
 from banledger.stores.api import Engine, Repair
-from banledger.stores.change import Mark
+from banledger.stores.change import Score
 from tests.contract.conftest import KEYS
 from tests.support.lines import T0, ban, gap, held, nowhere, start, unban
 
@@ -40,7 +42,7 @@ def key(ledger: Ledger) -> str:
 def test_lines_of_a_damaged_ban_wait_and_are_recorded_after_a_rebuild(
     engine: Engine, ledger: Ledger, key: str, field: str, rubbish: str
 ) -> None:
-    engine.assign(key, {field: rubbish})
+    assign(engine, key, {field: rubbish})
     lines: list[Event] = [unban(seen=T0 + 60), OTHER]
     assert ledger.record(lines, nowhere) == Recorded(lines=2, new=1, aside=1)
     (notice,) = ledger.notices()
@@ -65,7 +67,7 @@ def test_lines_of_a_damaged_ban_wait_and_are_recorded_after_a_rebuild(
 def test_a_hash_whose_ban_is_unknown_goes_to_quarantine(
     engine: Engine, ledger: Ledger, key: str, field: str, rubbish: str
 ) -> None:
-    engine.assign(key, {field: rubbish})
+    assign(engine, key, {field: rubbish})
     assert key in faults(engine)
     assert rebuild(engine, KEYS, 0.0).unreadable == 1
     assert faults(engine) == {}
@@ -77,8 +79,8 @@ def test_a_hash_whose_ban_is_unknown_goes_to_quarantine(
 def test_a_wrong_type_at_a_bans_key_sets_its_lines_aside_or_is_overwritten(
     engine: Engine, ledger: Ledger, key: str
 ) -> None:
-    engine.replace({key: {}})
-    engine.enlist(key, ["rubbish"])
+    engine.put({key: {}})
+    engine.mend(Repair(joins=[(key, "rubbish")]))
     assert key in faults(engine)
     done = ledger.record([ban(users=("root",)), OTHER], nowhere)
     assert done.new + done.aside == 2
@@ -90,7 +92,7 @@ def test_a_wrong_type_at_a_bans_key_sets_its_lines_aside_or_is_overwritten(
 
 def test_snapshots_do_not_amend_a_damaged_ban(engine: Engine, ledger: Ledger) -> None:
     ledger.record([start(T0 - 9), ban(writer="a", bantime=-1)], nowhere)
-    engine.assign(key_of(ledger, "192.0.2.1"), {"failures": "x"})
+    assign(engine, key_of(ledger, "192.0.2.1"), {"failures": "x"})
     for number in range(3):
         snapshot = held(("192.0.2.1", T0, 600, 1), as_of=T0 + 60.0 * number + 30)
         assert ledger.record([snapshot], nowhere) == Recorded(lines=1)
@@ -102,7 +104,7 @@ def test_a_damaged_gap_is_left_out_reported_and_repaired(engine: Engine, ledger:
     (key, *_) = engine.keys("bans:{2611}:gap:*")
     fields = engine.hashes([key])[0]
     del fields["since"]
-    engine.replace({key: fields})
+    engine.put({key: fields})
     assert len(ledger.gaps()) == 1 and list(ledger.damaged_keys) == [key]
     assert faults(engine)[key] == "is damaged: since is missing"
     rebuild(engine, KEYS, 0.0)
@@ -119,7 +121,7 @@ def test_invalid_outbox_entries_are_set_aside_logged_reported_and_removed(open_e
         "c:3": "[" * 5000,
         "d:4": '[["bans:{2611}:ban:x",[["?"]]]]',
     }
-    engine.assign(outbox, rubbish)
+    assign(engine, outbox, rubbish)
     engine.close()
     engine = open_engine()
     ledger = Ledger(engine, KEYS, "UTC")
@@ -135,9 +137,9 @@ def test_invalid_outbox_entries_are_set_aside_logged_reported_and_removed(open_e
 def test_invalid_scores_and_members_are_left_out_reported_and_removed(engine: Engine, ledger: Ledger) -> None:
     ledger.record([ban()], nowhere)
     inf = float("inf")
-    top = [Mark(KEYS.top("day"), day, 5.0) for day in ("soon", "9999-12-31", "2026-02-30", "\x1b[2J", "0001-01-01")]
-    top += [Mark(KEYS.top("jail"), "\x1b[2J", 2.0), Mark(KEYS.top("country"), "DE", inf), Mark(KEYS.gaps, "x", inf)]
-    engine.mend(Repair(marks=top, joins=[(KEYS.months, "*"), (KEYS.sources, "\x1b")]))
+    top = [Score(KEYS.top("day"), day, 5.0) for day in ("soon", "9999-12-31", "2026-02-30", "\x1b[2J", "0001-01-01")]
+    top += [Score(KEYS.top("jail"), "\x1b[2J", 2.0), Score(KEYS.top("country"), "DE", inf), Score(KEYS.gaps, "x", inf)]
+    engine.mend(Repair(scores=top, joins=[(KEYS.months, "*"), (KEYS.sources, "\x1b")]))
     assert ledger.days() == {"2026-11-23": 1}
     assert dict(ledger.ranked("country")) == {}
     assert faults(engine).keys() >= {mark.key for mark in top} | {KEYS.months, KEYS.sources}

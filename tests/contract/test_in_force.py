@@ -11,12 +11,13 @@ from msgspec.structs import replace
 
 from banledger.ledger.check import check
 from banledger.ledger.ids import ban_id
+from banledger.ledger.swap import assign
 from banledger.ledger.tokens import source_token
 from banledger.ledger.writer import Ledger
 from banledger.report.show import state_of
 from banledger.spool.events import BanLine, Event, HeldLine, StartLine
 from banledger.stores.api import Repair
-from banledger.stores.change import Mark
+from banledger.stores.change import Score
 from tests.contract.conftest import KEYS
 from tests.support.jail import Jail
 from tests.support.lines import T0, ban, held, nowhere, start, stop
@@ -376,7 +377,7 @@ def test_the_next_snapshot_completes_a_list_of_active_bans(ledger: Ledger, jail:
     record(ledger, jail.lines)
     key = KEYS.active("web1", "sshd")
     listed = [id_ for id_, _ in ledger.store().ranking(key, 0, 9)]
-    ledger._engine.mend(Repair(marks=[Mark(key, id_, None) for id_ in listed[1:]]))
+    ledger._engine.mend(Repair(scores=[Score(key, id_, None) for id_ in listed[1:]]))
     assert ledger.banned_now(T0 + 10.0) == 1
     jail.snapshot()
     record(ledger, jail.lines)
@@ -386,15 +387,15 @@ def test_the_next_snapshot_completes_a_list_of_active_bans(ledger: Ledger, jail:
 @pytest.fixture
 def colliding(monkeypatch: pytest.MonkeyPatch) -> None:
     """All bans of a second have the same id."""
+    import banledger.ledger.ban_writer
     import banledger.ledger.ids
     import banledger.ledger.snapshots
-    import banledger.ledger.writer
 
     def colliding(server: str, jail: str, _fid: str, second: int, salt: int = 0) -> str:
         return ban_id(server, jail, "", second, salt)
 
     monkeypatch.setattr(banledger.ledger.ids, "ban_id", colliding)
-    monkeypatch.setattr(banledger.ledger.writer, "ban_id", colliding)
+    monkeypatch.setattr(banledger.ledger.ban_writer, "ban_id", colliding)
     monkeypatch.setattr(banledger.ledger.snapshots, "ban_id", colliding)
 
 
@@ -421,7 +422,7 @@ def test_bans_with_colliding_ids_stay_separate(
     ("field", "value"), [("since", "x"), ("shift", "nan"), ("past", "a:b c"), ("begun", "inf"), ("state", "\x1b[2J")]
 )
 def test_a_source_with_an_invalid_hash_counts_as_unknown(ledger: Ledger, jail: Jail, field: str, value: str) -> None:
-    ledger._engine.assign(KEYS.source(source_token("web1", "sshd")), {field: value})
+    assign(ledger._engine, KEYS.source(source_token("web1", "sshd")), {field: value})
     record(ledger, jail.lines)
     assert in_force(ledger) == truth(jail)
 
@@ -455,7 +456,7 @@ def _happen(jail: Jail, happenings: list[tuple[object, ...]]) -> None:
 
 
 def _fresh() -> Ledger:
-    return Ledger(ReferenceEngine(Store(), KEYS.standing_of), KEYS, "Europe/Berlin")
+    return Ledger(ReferenceEngine(Store(), KEYS.entries_of), KEYS, "Europe/Berlin")
 
 
 @settings(max_examples=300)

@@ -11,14 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from banledger.errors import LedgerMissing, LedgerNewer, NotALedger, SettingsError
+from banledger.ledger.ban_writer import Recorded
 from banledger.ledger.check import check
-from banledger.ledger.keys import META_FIELDS, PENDING_KEPT_S, Keyspace
+from banledger.ledger.key_table import META_FIELDS
+from banledger.ledger.keys import PENDING_KEPT_S, Keyspace
 from banledger.ledger.merge import subject_of
 from banledger.ledger.reader import LedgerReader
+from banledger.ledger.swap import claim
 from banledger.ledger.tokens import source_token, token
-from banledger.ledger.writer import Ledger, Recorded
+from banledger.ledger.writer import Ledger
 from banledger.spool.events import BanLine, Event, ProlongLine, UnbanLine
-from banledger.stores.api import Engine, Outcome
+from banledger.stores.api import Engine, Outcome, Repair
 from banledger.stores.sqlite.engine import open_writer
 from tests.contract.conftest import KEYS, dump, stable
 from tests.support.lines import T0, ban, events, gap, held, nowhere, prolong, ticket_lines, unban
@@ -30,7 +33,7 @@ Ticket: TypeAlias = BanLine | ProlongLine | UnbanLine
 def fresh() -> tuple[Store, Ledger]:
     """An empty ledger over the reference engine."""
     store = Store()
-    return store, Ledger(ReferenceEngine(store, KEYS.standing_of), KEYS, "Europe/Berlin")
+    return store, Ledger(ReferenceEngine(store, KEYS.entries_of), KEYS, "Europe/Berlin")
 
 
 def faults(ledger: LedgerReader) -> list[str]:
@@ -70,7 +73,7 @@ def test_recording_again_changes_nothing(ledger: Ledger) -> None:
 def test_an_unban_keeps_the_record_and_removes_it_from_the_active_bans(ledger: Ledger) -> None:
     ledger.record([ban()], nowhere)
     assert ledger.record([unban(seen=T0 + 60)], nowhere) == Recorded(lines=1, amended=1)
-    assert ledger.store().kind("bans:active:web1|sshd") == "none"
+    assert ledger.store().kinds(["bans:active:web1|sshd"])[0] == "none"
     assert ledger.distinct("ip") == 1
 
 
@@ -99,9 +102,9 @@ def test_only_a_snapshot_removes_expired_bans_from_the_active_list_never_the_clo
     assert ledger.banned_now(T0 + 1) == 2
     assert ledger.banned_now(T0 + 601) == 1
     ledger.tidy(T0 + 601 + 10 * 365 * 86_400)
-    assert ledger.store().above(["bans:active:web1|sshd"]) == [2]
+    assert ledger.store().sizes(["bans:active:web1|sshd"]) == [2]
     ledger.record([held(("192.0.2.2", T0, -1, 1), as_of=T0 + 601 + 86_400)], nowhere)
-    assert ledger.store().above(["bans:active:web1|sshd"]) == [1]
+    assert ledger.store().sizes(["bans:active:web1|sshd"]) == [1]
     assert faults(ledger) == []
 
 
@@ -154,7 +157,7 @@ def test_hostile_names_do_not_break_keys(ledger: Ledger, name: str) -> None:
 
 def test_two_bans_whose_ids_collide_are_two_bans(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     real = "2611231234567890abcd"
-    for module in ("banledger.ledger.writer", "banledger.ledger.ids"):
+    for module in ("banledger.ledger.ban_writer", "banledger.ledger.ids"):
         monkeypatch.setattr(f"{module}.ban_id", lambda *parts: real[:-1] + str(parts[-1]))
     assert ledger.record([ban(), ban("192.0.2.2")], nowhere).new == 2
     assert ledger.record([ban("192.0.2.3")], nowhere).new == 1
@@ -182,15 +185,15 @@ def test_a_foreign_hash_or_a_newer_layout_is_refused(open_engine: Callable[[], E
     engine = open_engine()
     with pytest.raises(LedgerMissing):
         LedgerReader(engine, KEYS)
-    engine.claim("new:meta", {"layout": "99", "timezone": "UTC"})
+    claim(engine, "new:meta", {"layout": "99", "timezone": "UTC"})
     with pytest.raises(LedgerNewer):
         Ledger(engine, Keyspace("new"), "UTC")
-    engine.claim("odd:meta", {"colour": "red"})
+    claim(engine, "odd:meta", {"colour": "red"})
     with pytest.raises(NotALedger):
         LedgerReader(engine, Keyspace("odd"))
     with pytest.raises(SettingsError):
         Ledger(engine, Keyspace("zone"), "Mars/Olympus")
-    assert engine.kind("zone:meta") == "none"
+    assert engine.kinds(["zone:meta"])[0] == "none"
 
 
 # Properties. The reference engine stands for one over a cluster, where every step may be the last.
@@ -248,7 +251,7 @@ def test_a_crash_between_any_two_steps_is_healed(batches: list[list[Event]], cra
         model.record(batch, nowhere)
     store, _ = fresh()
     for steps in [*crashes, 1_000_000]:
-        engine = _Dying(store, KEYS.standing_of)
+        engine = _Dying(store, KEYS.entries_of)
         engine.left = steps
         try:
             ledger = Ledger(engine, KEYS, "Europe/Berlin")
@@ -279,11 +282,11 @@ def test_two_concurrent_recorders_leave_the_same_ledger_as_one(
 
 def _steps_of(ledger: Ledger, store: Store, lines: list[Ticket]):  # type: ignore[no-untyped-def]
     """What `Ledger.record` does for single lines, with a chance for others to act between any two steps."""
+    from banledger.ledger.ban_writer import _id
     from banledger.ledger.merge import merge
-    from banledger.ledger.writer import _id
     from banledger.stores.api import Conflict
 
-    engine = ReferenceEngine(store, KEYS.standing_of)
+    engine = ReferenceEngine(store, KEYS.entries_of)
     for line in lines:
         subject = subject_of(line)
         id_ = _id(subject, 0)
@@ -293,8 +296,8 @@ def _steps_of(ledger: Ledger, store: Store, lines: list[Ticket]):  # type: ignor
             record = merge(have, line) if have else ledger._begin(subject, id_, [line], nowhere)
             if record is have:
                 break
-            engine.enlist(KEYS.months, [id_[:4]])
-            engine.enlist(KEYS.sources, [source_token(subject.server, subject.jail)])
+            engine.mend(Repair(joins=[(KEYS.months, id_[:4])]))
+            engine.mend(Repair(joins=[(KEYS.sources, source_token(subject.server, subject.jail))]))
             outcomes: list[Outcome] = []
             yield from engine.steps([KEYS.change(have, record)], outcomes)
             if not isinstance(outcomes[0], Conflict):

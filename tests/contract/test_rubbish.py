@@ -19,12 +19,13 @@ from banledger.geo.place import Place
 from banledger.ledger.aside import text_of
 from banledger.ledger.check import check
 from banledger.ledger.copy import CopyEnd, Target, copy, verify
-from banledger.ledger.keys import describe, kinds_of_keys
+from banledger.ledger.key_table import describe, kinds_of_keys
 from banledger.ledger.labels import LabelTable
+from banledger.ledger.lease import Held
 from banledger.ledger.network import Cell, Network, Outcome, Pause
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.rebuild import rebuild
-from banledger.ledger.rebuilding import Signs
+from banledger.ledger.rebuild_lease import Signs
 from banledger.ledger.writer import Ledger
 from banledger.net.address import canonical_address
 from banledger.report import show, summary, walk
@@ -40,12 +41,12 @@ from banledger.report.formats.text import TextFormat
 from banledger.report.query import Query, Span, question
 from banledger.spool.events import Event
 from banledger.spool.position import Position
-from banledger.stores.api import Engine, Hash, Held, Reader, Repair
-from banledger.stores.change import Mark
+from banledger.stores.api import Engine, Hash, Reader, Repair
+from banledger.stores.change import Score
 from banledger.stores.commands import execute
 from banledger.stores.fields import MOST_TEXT
 from banledger.whois.stored import known
-from tests.contract.conftest import KEYS, standing_of
+from tests.contract.conftest import KEYS, entries_of
 from tests.support.lines import T0, ban, gap, held, prolong, start, unban
 from tests.support.reference import ReferenceEngine, Store
 from tests.support.world import NETWORKS, Clock, World, desk
@@ -128,14 +129,14 @@ def sample(engine: Engine) -> None:
     ledger.networks.put([network], [found, failed], T0)
     ledger.networks.lease(Held("one", repr(T0 + 60.0)), Held())
     ledger.networks.pause("ripe", Pause(T0 + 600.0, 600.0))
-    engine.enlist(KEYS.aside, [text_of(unban("5.5.5.5", time=T0 + 40, seen=T0 + 50.0))])
-    engine.replace({KEYS.quarantine("bans:{2611}:ban:x"): {"failures": "x"}, KEYS.outbox("2611"): {"a:1": "[]"}})
+    engine.mend(Repair(joins=[(KEYS.aside, text_of(unban("5.5.5.5", time=T0 + 40, seen=T0 + 50.0)))]))
+    engine.put({KEYS.quarantine("bans:{2611}:ban:x"): {"failures": "x"}, KEYS.outbox("2611"): {"a:1": "[]"}})
 
 
 def contents_of(reader: Reader) -> Contents:
     found: Contents = {}
     for key in reader.keys("*"):
-        kind = reader.kind(key)
+        kind = reader.kinds([key])[0]
         if kind == "hash":
             found[key] = reader.hashes([key])[0]
         elif kind == "set":
@@ -147,20 +148,20 @@ def contents_of(reader: Reader) -> Contents:
 
 def fill(engine: Engine, contents: Contents) -> None:
     """The engine holds exactly that."""
-    engine.replace({key: {} for key in list(engine.keys("*"))})
-    engine.replace({key: held for key, held in contents.items() if isinstance(held, dict)})
+    engine.put({key: {} for key in list(engine.keys("*"))})
+    engine.put({key: held for key, held in contents.items() if isinstance(held, dict)})
     for key, there in contents.items():
         put(engine, key, there)
 
 
 def put(engine: Engine, key: str, there: object) -> None:
     if isinstance(there, dict):
-        engine.replace({key: there})
+        engine.put({key: there})
     elif isinstance(there, frozenset):
         engine.mend(Repair(joins=[(key, member) for member in there]))
     elif isinstance(there, tuple):
-        marks = [Mark(key, member, score) for member, score in there]
-        engine.mend(Repair(tallies=marks) if ":count:" in key else Repair(marks=marks))
+        marks = [Score(key, member, score) for member, score in there]
+        engine.mend(Repair(tallies=marks) if ":count:" in key else Repair(scores=marks))
 
 
 @st.composite
@@ -256,7 +257,7 @@ def run_all(engine: Engine, key: str) -> None:
                 one_whois.step(ledger, NOW)
     with suppress(BanledgerError):
         one = CopyEnd(engine, KEYS)
-        other = Target(ReferenceEngine(Store(), standing_of), KEYS)
+        other = Target(ReferenceEngine(Store(), entries_of), KEYS)
         copy(one, other)
         assert all(visible(line).isprintable() for line in verify(one, other))
     with suppress(BanledgerError):
@@ -295,13 +296,13 @@ def test_invalid_data_at_any_key_is_reported_and_breaks_no_command(row: tuple[st
         key = data.draw(st.sampled_from(listed))
         there, named = data.draw(damages(key, clean[key]))
         fill(engine, clean)
-        engine.replace({key: {}})
+        engine.put({key: {}})
         put(engine, key, there)
         found = faults(engine)
         assert key in found or not named, found
         run_all(engine, key)
         fill(engine, clean)
-        engine.replace({key: {}})
+        engine.put({key: {}})
         put(engine, key, there)
         rebuild(engine, KEYS, NOW)
         assert key == KEYS.meta or faults(engine) == {}

@@ -15,11 +15,12 @@ from banledger.ledger.ban import Ban
 from banledger.ledger.check import check
 from banledger.ledger.network import Answer, Cell, Network, Pause, packed
 from banledger.ledger.network import Outcome as Came
+from banledger.ledger.swap import assign
 from banledger.ledger.tokens import token
 from banledger.ledger.writer import Ledger
 from banledger.spool.events import BanLine, NetworkLine
 from banledger.stores.api import Engine, Outcome, Repair
-from banledger.stores.change import Mark
+from banledger.stores.change import Score
 from tests.contract.conftest import KEYS, dump
 from tests.support.lines import T0, ban, nowhere
 from tests.support.reference import ReferenceEngine, Store
@@ -442,7 +443,7 @@ def test_an_older_answer_does_not_replace_a_newer_one(ledger: Ledger, world: Wor
 def test_a_flood_is_dropped_from_the_queue_page_by_page(
     ledger: Ledger, world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("banledger.ledger.writer._AT_ONCE", 10)
+    monkeypatch.setattr("banledger.ledger.ban_writer._AT_ONCE", 10)
     one = desk(world, most=5)
     ledger.record([ban(f"5.51.{n}.1", T0 + n) for n in range(40)], one.places.locate)
     one.whois.step(ledger, clock.now)
@@ -453,12 +454,12 @@ def test_a_flood_is_dropped_from_the_queue_page_by_page(
 
 def test_invalid_hashes_count_as_missing(ledger: Ledger, world: World, clock: Clock) -> None:
     engine = ledger._engine
-    engine.replace({"bans:whois:junk": {"cidrs": "junk", "source": "", "registry": "", "fetched": "1"},
+    engine.put({"bans:whois:junk": {"cidrs": "junk", "source": "", "registry": "", "fetched": "1"},
                     "bans:whois:5.51.0.0/16": {"cidrs": "5.51.0.0/16 x", "source": "", "registry": "", "fetched": "1"},
                     "bans:cell:?": {"asked": "1", "result": "found"}})  # fmt: skip
-    engine.mend(Repair(marks=[Mark("bans:whois", "junk", 1.0), Mark("bans:whois", "5.51.0.0/16", 1.0),
-                              Mark("bans:cells", "?", 1.0)]))  # fmt: skip
-    engine.assign("bans:lookups", {"pause:ripe": "never"})
+    engine.mend(Repair(scores=[Score("bans:whois", "junk", 1.0), Score("bans:whois", "5.51.0.0/16", 1.0),
+                              Score("bans:cells", "?", 1.0)]))  # fmt: skip
+    assign(engine, "bans:lookups", {"pause:ripe": "never"})
     one = desk(world)
     ledger.record([ban("5.51.1.1")], one.places.locate)
     run(one, ledger, clock, 5)
@@ -720,10 +721,10 @@ class _Mortal(ReferenceEngine):
             self._tick()
         return outcomes
 
-    def replace(self, hashes):  # type: ignore[no-untyped-def]
+    def put(self, hashes):  # type: ignore[no-untyped-def]
         for key, fields in hashes.items():
             self._tick()
-            super().replace({key: fields})
+            super().put({key: fields})
 
     def mend(self, repair):  # type: ignore[no-untyped-def]
         self._tick()
@@ -756,7 +757,7 @@ def test_every_ban_gets_its_own_network_whichever_recorder_crashes(
     clock = Clock(T0 + 10.0)
     world, store = World(WORLD, clock), Store()
     for steps in [*crashes, 1_000_000]:
-        engine = _Mortal(store, KEYS.standing_of)
+        engine = _Mortal(store, KEYS.entries_of)
         engine.left = steps
         one = desk(world, holder=str(steps))
         try:
@@ -786,7 +787,7 @@ def test_two_recorders_share_waiting_bans_and_answers(mine: list[BanLine], their
     world, store = World(WORLD, clock), Store()
     both = []
     for name, lines in (("one", mine), ("two", theirs)):
-        ledger, own = Ledger(_Shared(store, KEYS.standing_of), KEYS, "UTC", "machine"), desk(world, holder=name)
+        ledger, own = Ledger(_Shared(store, KEYS.entries_of), KEYS, "UTC", "machine"), desk(world, holder=name)
         both.append((ledger, own))
         ledger.record(lines, own.places.locate)
     for _ in range(400):

@@ -10,7 +10,7 @@ from banledger.ledger.keys import Keyspace
 from banledger.ledger.network import Cell, Network, Outcome
 from banledger.ledger.networks import Networks
 from banledger.net.prefix import Block, block
-from banledger.stores.change import Standing
+from banledger.stores.change import Entries
 from banledger.whois.cache import Cache
 from banledger.whois.stored import AROUND, known
 from tests.support.reference import ReferenceEngine, Store
@@ -42,7 +42,7 @@ def test_memory_and_store_give_the_same_standing(
     cidrs: list[str], proven: list[tuple[int, Outcome, float, float]], host: int
 ) -> None:
     cache = Cache(REFRESH_S, same_half)
-    stored = Networks(ReferenceEngine(Store(), lambda _key, _fields: Standing()), Keyspace("bans"))
+    stored = Networks(ReferenceEngine(Store(), lambda _key, _fields: Entries()), Keyspace("bans"))
     records = [Network(cidrs=(cidr,), source="rdap", registry="ripe", fetched=NOW, org=cidr) for cidr in cidrs]
     told = [
         Cell(cidr=f"192.0.{third}.0/24", asked=asked, result=result, network=network, until=until)

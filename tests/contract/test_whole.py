@@ -18,11 +18,12 @@ from banledger.ledger.keys import Keyspace
 from banledger.ledger.network import Cell, Network, Outcome
 from banledger.ledger.networks import NetworksReader
 from banledger.ledger.rebuild import Rebuilt, rebuild
+from banledger.ledger.swap import assign
 from banledger.ledger.tokens import token
 from banledger.ledger.writer import Ledger
 from banledger.spool.events import Event
 from banledger.stores.api import Engine, Repair
-from banledger.stores.change import Mark
+from banledger.stores.change import Score
 from banledger.stores.sqlite.engine import open_writer
 from tests.contract.conftest import KEYS, dump
 from tests.support.lines import T0, ban, events, gap, nowhere, unban
@@ -132,7 +133,7 @@ def test_networks_and_cells_are_copied_checked_and_rebuilt(source: Ledger, engin
     there = NetworksReader(engine, KEYS)
     assert there.network("2001:db8::/32") == network and there.cells(["192.0.2.0/25"]) == [cell]
     assert list(verify(end(source), target)) == []
-    engine.mend(Repair(marks=[Mark("bans:whois", "192.0.2.0/25", None), Mark("bans:cells", "9.9.9.0/24", 1.0)]))
+    engine.mend(Repair(scores=[Score("bans:whois", "192.0.2.0/25", None), Score("bans:cells", "9.9.9.0/24", 1.0)]))
     assert {fault.key for fault in check(engine, KEYS)} == {"bans:whois", "bans:cells"}
     rebuild(engine, KEYS, T0 + 9.0)
     assert list(check(engine, KEYS)) == []
@@ -141,7 +142,7 @@ def test_networks_and_cells_are_copied_checked_and_rebuilt(source: Ledger, engin
 
 def test_fields_from_a_newer_version_are_copied_too(source: Ledger, engine: Engine) -> None:
     (id_,) = source.ids("user", "root")
-    source._engine.assign(KEYS.ban(id_), {"reverse": "a.example"})
+    assign(source._engine, KEYS.ban(id_), {"reverse": "a.example"})
     target = Target(engine, KEYS)
     copy(end(source), target)
     assert engine.hashes([KEYS.ban(id_)])[0]["reverse"] == "a.example"
@@ -150,7 +151,7 @@ def test_fields_from_a_newer_version_are_copied_too(source: Ledger, engine: Engi
 
 
 def test_an_invalid_hash_is_left_out_and_reported(source: Ledger, engine: Engine) -> None:
-    source._engine.assign(KEYS.ban("2611230f4k7q2m5x9ctz"), {"colour": "red"})
+    assign(source._engine, KEYS.ban("2611230f4k7q2m5x9ctz"), {"colour": "red"})
     target = Target(engine, KEYS)
     assert copy(end(source), target) == Copied(new=6, unreadable=1)
     assert any(line.startswith("2611: ") for line in verify(end(source), target))
@@ -181,27 +182,27 @@ def test_an_interrupted_copy_resumes(source: Ledger, engine: Engine, turn: int) 
 def _forget(engine: Engine, keys: Keyspace) -> None:
     """Take everything away but the hashes."""
     for key in list(engine.keys(f"{keys.prefix}:*")):
-        if engine.kind(key) == "set":
+        if engine.kinds([key])[0] == "set":
             engine.mend(Repair(leaves=[(key, member) for member in engine.members(key)]))
-        elif engine.kind(key) == "zset":
-            gone = [Mark(key, member, None) for member, _ in contents.entries(engine, key)]
-            engine.mend(Repair(tallies=gone) if ":count:" in key else Repair(marks=gone))
+        elif engine.kinds([key])[0] == "zset":
+            gone = [Score(key, member, None) for member, _ in contents.entries(engine, key)]
+            engine.mend(Repair(tallies=gone) if ":count:" in key else Repair(scores=gone))
 
 
 def _confuse(engine: Engine, keys: Keyspace, random: Random) -> None:
     """Put wrong members and scores everywhere."""
     names = ["2611230f4k7q2m5x9ctz", "CN", "x", *[key.rpartition(":")[2] for key in engine.keys("*:ban:*")]]
     for key in list(engine.keys(f"{keys.prefix}:*")):
-        if engine.kind(key) == "set" and key != keys.months:
+        if engine.kinds([key])[0] == "set" and key != keys.months:
             engine.mend(Repair([(key, random.choice(names))]))
-        elif engine.kind(key) == "zset":
-            wrong = [Mark(key, random.choice(names), float(random.randint(1, 9)))]
-            engine.mend(Repair(tallies=wrong) if ":count:" in key else Repair(marks=wrong))
+        elif engine.kinds([key])[0] == "zset":
+            wrong = [Score(key, random.choice(names), float(random.randint(1, 9)))]
+            engine.mend(Repair(tallies=wrong) if ":count:" in key else Repair(scores=wrong))
     engine.mend(
         Repair(
             joins=[("bans:country:QQ", "x"), ("bans:{2612}:day:2026-12-24", "x")],
-            tallies=[Mark("bans:{2612}:count:2026-12-24:jail", "x", 2.0)],
-            marks=[Mark("bans:top:ip", "203.0.113.250", 2.0)],
+            tallies=[Score("bans:{2612}:count:2026-12-24:jail", "x", 2.0)],
+            scores=[Score("bans:top:ip", "203.0.113.250", 2.0)],
         )
     )
 
@@ -223,7 +224,7 @@ def test_a_rebuild_does_not_list_expired_bans_as_active(engine: Engine, ledger: 
     ledger.tidy(T0 + 3600)
     _forget(engine, KEYS)
     rebuild(engine, KEYS, T0 + 3600.0)
-    assert sum(engine.above([KEYS.active_of(tok) for tok in engine.members(KEYS.sources)])) == 2
+    assert sum(engine.sizes([KEYS.active_of(tok) for tok in engine.members(KEYS.sources)])) == 2
     assert list(check(engine, KEYS, T0 + 3600.0)) == []
 
 
@@ -247,7 +248,7 @@ def test_an_interrupted_rebuild_resumes(engine: Engine, ledger: Ledger, turn: in
 def test_an_invalid_hash_goes_to_quarantine(engine: Engine, ledger: Ledger) -> None:
     ledger.record(LINES, nowhere)
     key = KEYS.ban("2611230f4k7q2m5x9ctz")
-    engine.assign(key, {"colour": "red"})
+    assign(engine, key, {"colour": "red"})
     assert [fault.key for fault in check(engine, KEYS)] == [key]
     assert rebuild(engine, KEYS, 0.0).unreadable == 1
     assert engine.hashes([key, KEYS.quarantine(key)]) == [{}, {"colour": "red"}]
@@ -280,7 +281,7 @@ def record_stale(ledger: Ledger) -> dict[str, str]:
 
 def test_stale_user_names_are_found_and_mended_in_hashes_and_all_that_follows(engine: Engine, ledger: Ledger) -> None:
     stale = record_stale(ledger)
-    engine.assign(stale["198.51.100.3"], {"reverse": "a.example"})
+    assign(engine, stale["198.51.100.3"], {"reverse": "a.example"})
     found = {fault.key: fault.what for fault in check(engine, KEYS)}
     assert found.keys() == set(stale.values())
     assert found[stale["198.51.100.1"]] == "has the text of a list as a user name: \"['root', 'pi']\""
@@ -289,11 +290,11 @@ def test_stale_user_names_are_found_and_mended_in_hashes_and_all_that_follows(en
     assert engine.hashes([stale["198.51.100.3"]])[0]["reverse"] == "a.example"
     assert rebuild(engine, KEYS, 0.0).mended == 0
     mended = dump(engine)
-    right = ReferenceEngine(Store(), KEYS.standing_of)
+    right = ReferenceEngine(Store(), KEYS.entries_of)
     Ledger(right, KEYS, "Europe/Berlin").record(
         [*NAMED_SO, *(ban(fid, restored=1, users=users) for fid, users in WHOLE.items())], nowhere
     )
-    right.assign(stale["198.51.100.3"], {"reverse": "a.example"})
+    assign(right, stale["198.51.100.3"], {"reverse": "a.example"})
     assert plain(mended) == plain(dump(right))
 
 
@@ -329,7 +330,7 @@ def test_a_copy_has_stale_user_names_as_its_source_has_and_is_verified(source: L
 @given(st.lists(events, max_size=8), st.randoms(use_true_random=False))
 @settings(max_examples=40)
 def test_a_rebuild_makes_any_damaged_ledger_whole(lines: list[Event], random: Random) -> None:
-    engine = ReferenceEngine(Store(), KEYS.standing_of)
+    engine = ReferenceEngine(Store(), KEYS.entries_of)
     ledger = Ledger(engine, KEYS, "Europe/Berlin")
     ledger.record(lines, nowhere)
     before = dump(engine)

@@ -317,8 +317,8 @@ def test_a_write_by_the_reader_is_refused_and_names_the_missing_right(
         other.record([ban()], nowhere)
     store = url(server, "reader")
     for words, right in (
-        (("record", "--once"), "hsetnx"),
-        (("record", "--adopt", "web1"), "hsetnx"),
+        (("record", "--once"), "hscan"),
+        (("record", "--adopt", "web1"), "hscan"),
         (("store", "rebuild"), "evalsha"),
     ):
         code, _, said = banledger(store, *words)
@@ -327,7 +327,7 @@ def test_a_write_by_the_reader_is_refused_and_names_the_missing_right(
     assert server.cli("EXISTS", "bans:ip:192.0.2.77") == "0"
     server.flush()
     code, _, said = banledger(store, "store", "copy", str(tmp_path / "other.db"), store)
-    assert code == 5 and f"hint: it lacks +hset; {WHERE}" in said, said
+    assert code == 5 and f"hint: it lacks +evalsha; {WHERE}" in said, said
     assert server.cli("DBSIZE") == "0"
 
 

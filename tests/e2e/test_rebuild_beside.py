@@ -12,7 +12,7 @@ import pytest
 
 from banledger.errors import RebuildRunning, StoreUnavailable
 from banledger.ledger.keys import Keyspace
-from banledger.ledger.rebuilding import Pace, alone
+from banledger.ledger.rebuild_lease import Pace, alone
 from banledger.stores.api import Engine
 from banledger.stores.connect import Access, writer
 from tests.conftest import MakeServer

@@ -4,13 +4,13 @@ The model that other engines are compared with, and the place to crash between a
 something that a cluster does at once (a script in one slot, one command elsewhere).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import count
 from math import inf
 
-from banledger.stores.api import Advance, Applied, Conflict, Hash, Held, Outcome, Repair, Scored
-from banledger.stores.change import Change, Ranking, Standing
+from banledger.stores.api import Advance, Applied, Conflict, Hash, Outcome, Repair, Scored, Server
+from banledger.stores.change import Change, Entries, Ranking, difference
 from banledger.stores.fields import UNREADABLE, count_of
 
 
@@ -21,20 +21,20 @@ class Store:
         self.hashes: dict[str, Hash] = {}
         self.sets: dict[str, set[str]] = {}
         self.sorted: dict[str, dict[str, float]] = {}
-        self.outbox: dict[str, tuple[str, frozenset[str], frozenset[Ranking], frozenset[tuple[str, str]]]] = {}
+        self.outbox: dict[str, tuple[str, tuple[Entries, ...]]] = {}
         self.tokens = count()
 
 
 class ReferenceEngine:
-    """See `store.engine.Engine`. Several may share a store."""
+    """See `stores.api.Engine`. Several may share a store."""
 
     shared = False
     replay_s = 0.0
     merge_limit = 20_000
 
-    def __init__(self, store: Store, standing_of: Callable[[str, Hash], Standing]) -> None:
+    def __init__(self, store: Store, entries_of: Callable[[str, Hash], Entries]) -> None:
         self.store = store
-        self._standing_of = standing_of
+        self._entries_of = entries_of
 
     # What an engine does, step by step.
 
@@ -46,53 +46,57 @@ class ReferenceEngine:
             if not _holds(change.guard, have):
                 outcomes.append(Conflict(dict(have)))
                 continue
-            token = self._inside(change, have)
-            yield from self._follow(token)
+            if token := self._inside(change, have):
+                yield from self._follow(token)
             outcomes.append(Applied())
 
     def _inside(self, change: Change, have: Hash) -> str:
-        """One script in one slot."""
+        """One script in one slot. The field of the outbox that it leaves; none where nothing lies outside."""
         store = self.store
-        if change.remove:
+        if change.fields is None:
             del store.hashes[change.key]
         else:
             store.hashes[change.key] = {k: v for k, v in have.items() if k not in change.drop} | change.fields
-        member = change.after.member or change.before.member
-        for key in change.joins:
-            self._put(key, member, True)
-        for key in change.leaves:
-            self._put(key, member, False)
-        for mark in change.marks:
-            self._score(mark.key, mark.member, mark.score)
-        for key, name, delta in change.tallies:
-            self._score(key, name, (self.store.sorted.get(key, {}).get(name, 0.0) + delta) or None)
-        both = (change.before, change.after)
+        wanted = difference(change.before, change.after)
+        head = change.key.partition("}")[0] + "}"
+        for key in wanted.joins:
+            if key.startswith(head):
+                self._put(key, wanted.member, True)
+        for key in wanted.leaves:
+            if key.startswith(head):
+                self._put(key, wanted.member, False)
+        for score in wanted.scores:
+            if score.key.startswith(head):
+                self._score(score.key, score.member, score.score)
+        for delta, (key, name) in [*((1, place) for place in wanted.more), *((-1, place) for place in wanted.fewer)]:
+            assert key.startswith(head)
+            self._score(key, name, (store.sorted.get(key, {}).get(name, 0.0) + delta) or None)
+        touched = [*wanted.joins, *wanted.leaves, *[score.key for score in wanted.scores]]
+        touched += [ranking.key for ranking in wanted.rankings]
+        if all(key.startswith(head) for key in touched):
+            return ""
         token = str(next(store.tokens))
-        store.outbox[token] = (
-            change.key,
-            frozenset(key for standing in both for key in standing.sets),
-            frozenset(ranking for standing in both for ranking in standing.rankings),
-            frozenset((mark.key, mark.member) for standing in both for mark in standing.marks),
-        )
+        store.outbox[token] = (change.key, (change.before, change.after))
         return token
 
     def _follow(self, token: str) -> Iterator[None]:
         """Make what stands outside true for the hash as it is now, until it did not change meanwhile."""
-        key, sets, rankings, marks = self.store.outbox[token]
+        key, once = self.store.outbox[token]
+        head = key.partition("}")[0] + "}"
         while True:
             yield
             fields = dict(self.store.hashes.get(key, {}))
-            standing = self._standing_of(key, fields)
-            sets |= set(standing.sets)
-            rankings |= set(standing.rankings)
-            marks |= {(mark.key, mark.member) for mark in standing.marks}
+            now = self._entries_of(key, fields)
+            once = (*once, now)
+            sets = {name for entries in once for name in entries.sets if not name.startswith(head)}
             for name in sorted(sets):
                 yield
-                self._put(name, standing.member, name in standing.sets)
-            for ranking in sorted(rankings, key=repr):
+                self._put(name, now.member, name in now.sets)
+            for ranking in sorted({ranking for entries in once for ranking in entries.rankings}, key=repr):
                 yield from self._rank(ranking)
-            scores = {(mark.key, mark.member): mark.score for mark in standing.marks}
-            for place in sorted(marks):
+            scores = {(score.key, score.member): score.score for score in now.scores}
+            places = {(score.key, score.member) for entries in once for score in entries.scores}
+            for place in sorted(place for place in places if not place[0].startswith(head)):
                 yield
                 self._score(*place, scores.get(place))
             yield
@@ -104,11 +108,11 @@ class ReferenceEngine:
     def _rank(self, ranking: Ranking) -> Iterator[None]:
         while True:
             yield
-            size = sum(self.cards(ranking.sources))
+            size = sum(self.sizes(ranking.sources))
             yield
             self._score(ranking.key, ranking.member, float(size) or None)
             yield
-            if size == sum(self.cards(ranking.sources)):
+            if size == sum(self.sizes(ranking.sources)):
                 return
 
     def _put(self, key: str, member: str, present: bool) -> None:
@@ -132,24 +136,21 @@ class ReferenceEngine:
         outcomes: list[Outcome] = []
         for _ in self.steps(changes, outcomes):
             pass
-        if outcomes and all(isinstance(outcome, Applied) for outcome in outcomes):
-            self.advance(advances)
+        if all(isinstance(outcome, Applied) for outcome in outcomes):
+            for one in advances:
+                self._advance(one)
         return outcomes
 
-    def incarnation(self) -> str:
-        return ""
+    def _advance(self, one: Advance) -> None:
+        have = self.store.hashes.pop(one.key, {})
+        for name, value in one.raised.items():
+            if _number(value) > _number(have.get(name, "")):
+                have[name] = value
+        if left := {name: value for name, value in have.items() if name not in one.gone}:
+            self.store.hashes[one.key] = left
 
-    def advance(self, advances: Sequence[Advance]) -> None:
-        for one in advances:
-            have = self.store.hashes.pop(one.key, {})
-            for name, value in one.raised.items():
-                if _number(value) > _number(have.get(name, "")):
-                    have[name] = value
-            if left := {name: value for name, value in have.items() if name not in one.gone}:
-                self.store.hashes[one.key] = left
-
-    def cautions(self) -> list[str]:
-        return []
+    def server(self) -> Server:
+        return Server()
 
     def settle(self) -> int:
         left = list(self.store.outbox)
@@ -163,21 +164,10 @@ class ReferenceEngine:
             self._put(key, member, True)
         for key, member in repair.leaves:
             self._put(key, member, False)
-        for mark in (*repair.tallies, *repair.marks):
-            self._score(mark.key, mark.member, mark.score)
+        for score in (*repair.tallies, *repair.scores):
+            self._score(score.key, score.member, score.score)
 
-    def enlist(self, key: str, members: Sequence[str]) -> None:
-        for member in members:
-            self._put(key, member, True)
-
-    def claim(self, key: str, fields: Hash) -> Hash:
-        self.store.hashes[key] = fields | self.store.hashes.get(key, {})
-        return dict(self.store.hashes[key])
-
-    def assign(self, key: str, fields: Hash) -> None:
-        self.store.hashes[key] = self.store.hashes.get(key, {}) | fields
-
-    def replace(self, hashes: Mapping[str, Hash]) -> None:
+    def put(self, hashes: Mapping[str, Hash]) -> None:
         for key, fields in hashes.items():
             self.store.sets.pop(key, None)
             self.store.sorted.pop(key, None)
@@ -185,33 +175,25 @@ class ReferenceEngine:
             if not fields:
                 del self.store.hashes[key]
 
-    def lease(self, key: str, wanted: Held, seen: Held) -> Held:
-        have = self.store.hashes.setdefault(key, {})
-        held = Held(have.get("holder", ""), have.get("until", ""))
-        if not held.yields_to(wanted, seen):
-            return held
-        have |= {"holder": wanted.holder, "until": wanted.until}
-        return wanted
-
-    def exchange(self, key: str, field: str, among: Sequence[str], fields: Hash, otherwise: Hash) -> Hash:
-        before = dict(self.store.hashes.get(key, {}))
-        if change := fields if before.get(field, "") in among else otherwise:
-            self.store.hashes[key] = before | change
-        return before
-
-    def due(self, key: str, until: float, count: int) -> list[str]:
+    def lowest(self, key: str, until: float, count: int) -> list[str]:
         scores = self.store.sorted.get(key, {})
         return [member for score, member in sorted((s, m) for m, s in scores.items()) if score <= until][:count]
 
     def hashes(self, keys: Sequence[str]) -> list[Hash]:
         odd = {UNREADABLE: "holds no hash"}
-        return [dict(self.store.hashes.get(key, odd if self.kind(key) != "none" else {})) for key in keys]
+        kinds = self.kinds(keys)
+        return [
+            dict(self.store.hashes.get(key, odd if kind != "none" else {}))
+            for key, kind in zip(keys, kinds, strict=True)
+        ]
 
     def members(self, key: str) -> Iterator[str]:
         return iter(sorted(self.store.sets.get(key, ())))
 
-    def cards(self, keys: Sequence[str]) -> list[int]:
-        return [len(self.store.sets.get(key, ())) for key in keys]
+    def sizes(self, keys: Sequence[str], least: float = -inf) -> list[int]:
+        scores = [self.store.sorted.get(key, {}).values() for key in keys]
+        sets = [self.store.sets.get(key, ()) for key in keys]
+        return [len(one) + sum(score >= least for score in two) for one, two in zip(sets, scores, strict=True)]
 
     def tally(self, keys: Sequence[str]) -> dict[str, int]:
         total: dict[str, int] = {}
@@ -228,17 +210,10 @@ class ReferenceEngine:
         ordered = sorted(scores.items(), key=lambda pair: (pair[1], pair[0].encode()), reverse=True)
         return ordered[start : start + count]
 
-    def above(self, keys: Sequence[str], least: float = -inf) -> list[int]:
-        return [sum(score >= least for score in self.store.sorted.get(key, {}).values()) for key in keys]
-
-    def kind(self, key: str) -> str:
-        store = self.store
-        return (
-            "hash" if key in store.hashes else "set" if key in store.sets else "zset" if key in store.sorted else "none"
-        )
-
     def kinds(self, keys: Sequence[str]) -> list[str]:
-        return [self.kind(key) for key in keys]
+        store = self.store
+        holds: dict[str, Container[str]] = {"hash": store.hashes, "set": store.sets, "zset": store.sorted}
+        return [next((kind for kind, there in holds.items() if key in there), "none") for key in keys]
 
     def sweep(self) -> int:
         return 0

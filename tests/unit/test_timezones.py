@@ -12,6 +12,7 @@ import pytest
 from banledger import settings
 from banledger.errors import SettingsError, StoreError
 from banledger.ledger.keys import Keyspace
+from banledger.ledger.swap import assign
 from banledger.ledger.writer import open_to_read, open_to_write
 from banledger.stores import connect
 from tests.support.lines import ban
@@ -35,7 +36,7 @@ def banledger(store: Path, *words: str, **environment: str) -> "subprocess.Compl
 def move(store: Path, zone: str) -> None:
     """The ledger says that it was made in another zone."""
     with closing(connect.writer(str(store), Keyspace("bans"), connect.Access())) as engine:
-        engine.assign("bans:meta", {"timezone": zone})
+        assign(engine, "bans:meta", {"timezone": zone})
 
 
 @pytest.fixture

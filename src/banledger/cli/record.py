@@ -22,10 +22,12 @@ from banledger.cli.options import spool_option, store_options
 from banledger.cli.streams import ReaderGone
 from banledger.clock import ClockWatch
 from banledger.errors import BanledgerError
+from banledger.ledger.ban_writer import Recorded
 from banledger.ledger.labels import Labels
 from banledger.ledger.nonces import Nonces
-from banledger.ledger.writer import Ledger, Recorded, open_to_write
-from banledger.service import systemd, wiring
+from banledger.ledger.writer import Ledger, open_to_write
+from banledger.service import systemd
+from banledger.service import wiring as lookups
 from banledger.service.memory import FILE, Memory
 from banledger.service.recorder import Recorder
 from banledger.settings import Settings

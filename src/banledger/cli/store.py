@@ -139,7 +139,7 @@ def rebuild(**flags: str | None) -> None:
     with _target(settings) as ledger, ProgressBars() as progress:
         from banledger.ledger.check import check as faults
         from banledger.ledger.rebuild import rebuild as rebuilding
-        from banledger.ledger.rebuilding import alone
+        from banledger.ledger.rebuild_lease import alone
 
         with alone(ledger.engine, lambda: _engine(settings), ledger.keys, progress) as watched:
             done = rebuilding(ledger.engine, ledger.keys, time.time(), watched)

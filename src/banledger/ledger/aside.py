@@ -55,7 +55,7 @@ class Aside:
 
     def put(self, key: str, error: Damaged, lines: Sequence[TicketLine]) -> int:
         """These are about the ban at that key. How many they are."""
-        self._engine.enlist(self._keys.aside, [text_of(line) for line in lines])
+        self._engine.mend(Repair(joins=[(self._keys.aside, text_of(line)) for line in lines]))
         if key not in self._said:
             self._said.add(key)
             self._say(f"{key} is damaged: {error}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from msgspec import Struct
 
@@ -23,13 +23,14 @@ from banledger.ledger.hash_codec import (
     one_of,
     optional,
 )
+from banledger.ledger.ids import Subject
+from banledger.ledger.moment import Moment
 from banledger.stores import fields as read
 
 LIVE = "live"
 IMPORTED = "import"
 RESTORED = "restored"
 PENDING = "pending"
-_WHOIS = frozenset(("proven", "none", "waiting", "inherited", "stale"))
 RANK = {LIVE: 0, RESTORED: 1, IMPORTED: 2, PENDING: 3}
 """Origins, the best first."""
 
@@ -39,6 +40,7 @@ PROVEN, NONE = "proven", "none"
 WAITING, INHERITED, STALE = "waiting", "inherited", "stale"
 WAITS = frozenset((WAITING, INHERITED, STALE))
 """The states of `whois` in which a ban waits for a look-up."""
+_WHOIS = WAITS | {PROVEN, NONE}
 FOR_EVER = "never"
 """The text of `expires` of a ban without end."""
 
@@ -50,25 +52,6 @@ _MOMENTS = frozenset(("seen", "prolonged", "reopened", "held", "unbanned", "unba
 
 SCOPES = frozenset(("public", "private", "none"))
 """What `scope` may be."""
-
-
-class Subject(Struct, frozen=True, gc=False, cache_hash=True):
-    """What a ban's identity is made of. `fid` canonical, `time` whole UTC epoch seconds."""
-
-    server: str
-    jail: str
-    fid: str
-    time: int
-
-
-class Moment(NamedTuple):
-    """When something was seen, in seconds: on a timeline that no clock step bends, and by the wall clock.
-
-    They compare by `order`. A record has `wall` in its fields, and `order` of those where the two differ.
-    """
-
-    order: float
-    wall: float
 
 
 def _read_fid(fields: Mapping[str, str], name: str) -> str:
@@ -109,9 +92,7 @@ class Ban(Struct, frozen=True, gc=False):
     ]
     time: Annotated[int, Field(Form(_read_time, str), "the ticket's time (its last failure), UTC epoch seconds")]
     day: Annotated[str, Field(Form(_read_day), "local day of `time` in the ledger's time zone, YYYY-MM-DD")]
-    hour: Annotated[
-        int, Field(Form(partial(read.whole, most=23), str), "local hour of `time`, 0 to 23", exported=False)
-    ]
+    hour: Annotated[int, Field(_HOUR, "local hour of `time`, 0 to 23", exported=False)]
     ip: Annotated[
         str | None,
         Field(

@@ -18,11 +18,13 @@ from msgspec.structs import replace
 from banledger.errors import StoreError, StoreUnavailable
 from banledger.ledger import scan as contents
 from banledger.ledger.ban import PENDING, from_hash
-from banledger.ledger.check import StaleHash, check
+from banledger.ledger.check import check
+from banledger.ledger.faults import StaleHash
 from banledger.ledger.keys import DIMENSIONS, Keyspace
 from banledger.ledger.progress import Progress, silent
+from banledger.ledger.swap import assign
 from banledger.stores.api import Applied, Engine, Hash, Reader, Repair
-from banledger.stores.change import Change, Mark
+from banledger.stores.change import Change, Score
 from banledger.stores.pages import pages
 
 _ROUNDS = 5
@@ -73,7 +75,7 @@ def _gap_change(keys: Keyspace, id_: str, old: Hash, new: Hash) -> Change | None
     if old or not new:
         return None
     key = keys.gap(id_)
-    return Change(slot=id_[:4], key=key, guard=None, fields=new, after=keys.standing_of(key, new))
+    return Change(key, None, new, after=keys.entries_of(key, new))
 
 
 # What is copied, by the word in its key behind the month: how to get from the hash that the copy has to the source's.
@@ -91,7 +93,7 @@ def copy(source: CopyEnd, target: Target, *, prune: bool = False, progress: Prog
     months = contents.months(source.engine, source.keys)
     for done, month in enumerate(months):
         progress("copying months", done, len(months))
-        target.engine.enlist(target.keys.months, [month])
+        target.engine.mend(Repair(joins=[(target.keys.months, month)]))
         _copy_month(source, target, month, counts)
     progress("copying months", len(months), len(months))
     _copy_networks(source, target)
@@ -114,7 +116,7 @@ def _claim(source: CopyEnd, target: Target) -> None:
             f"the target is a copy of another ledger: not the same {', '.join(differing)}",
             hint="copy to another place or prefix",
         )
-    target.engine.assign(target.keys.meta, {name: value for name, value in meta.items() if name != _OWN})
+    assign(target.engine, target.keys.meta, {name: value for name, value in meta.items() if name != _OWN})
 
 
 def _copy_month(source: CopyEnd, target: Target, month: str, counts: Counter[str]) -> None:
@@ -132,8 +134,8 @@ def _copy_networks(source: CopyEnd, target: Target) -> None:
             hashes = source.engine.hashes([key(cidr) for cidr, _ in page])
             have = target.engine.hashes([their_key(cidr) for cidr, _ in page])
             pairs = zip(page, hashes, have, strict=True)
-            target.engine.replace({their_key(cidr): new for (cidr, _), new, old in pairs if new != old})
-            target.engine.mend(Repair(marks=[Mark(their_index, cidr, score) for cidr, score in page]))
+            target.engine.put({their_key(cidr): new for (cidr, _), new, old in pairs if new != old})
+            target.engine.mend(Repair(scores=[Score(their_index, cidr, score) for cidr, score in page]))
 
 
 def _copy_sources(source: CopyEnd, target: Target) -> None:
@@ -141,8 +143,8 @@ def _copy_sources(source: CopyEnd, target: Target) -> None:
     listed = set(source.engine.members(source.keys.sources))
     for page in pages(sorted(listed | contents.sources(source.engine, source.keys))):
         hashes = source.engine.hashes([source.keys.source(tok) for tok in page])
-        target.engine.enlist(target.keys.sources, page)
-        target.engine.replace({target.keys.source(tok): new for tok, new in zip(page, hashes, strict=True)})
+        target.engine.mend(Repair(joins=[(target.keys.sources, tok) for tok in page]))
+        target.engine.put({target.keys.source(tok): new for tok, new in zip(page, hashes, strict=True)})
 
 
 def _write(target: Target, what: str, wanted: dict[str, Hash], counts: Counter[str]) -> None:
@@ -216,8 +218,8 @@ def verify(source: CopyEnd, target: Target, progress: Progress = silent) -> Iter
             elif one != other:
                 yield f"{month}: a {what} of the copy is not as in the source"
     for dimension in DIMENSIONS:
-        one_size = source.engine.above([source.keys.top(dimension)])[0]
-        other_size = target.engine.above([target.keys.top(dimension)])[0]
+        one_size = source.engine.sizes([source.keys.top(dimension)])[0]
+        other_size = target.engine.sizes([target.keys.top(dimension)])[0]
         if one_size != other_size:
             yield f"{dimension}: {one_size:,} values in the source, {other_size:,} in the copy"
     for fault in check(target.engine, target.keys, progress=progress):

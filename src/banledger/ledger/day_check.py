@@ -5,12 +5,12 @@ ledger, and nothing may write meanwhile; here a month's part of one local day is
 if another recorder wrote to it.
 """
 
-from collections import Counter, defaultdict
-
-from banledger.ledger.ban import PENDING, from_hash
-from banledger.ledger.check import Fault
+from banledger.ledger.ban import from_hash
+from banledger.ledger.faults import Fault
+from banledger.ledger.implied import Implied
 from banledger.ledger.keys import Keyspace
 from banledger.stores.api import Reader
+from banledger.stores.change import Entries
 
 MOST = 20_000
 """Bans of one day that are looked at."""
@@ -22,33 +22,31 @@ def day_faults(reader: Reader, keys: Keyspace, month: str, day: str) -> list[Fau
     """What is wrong with the set and the tallies of a day in a month's slot. None: too many bans, or never at rest."""
     listed, counts = keys.day(month, day), keys.tallies_of(month, day)
     for _ in range(_TRIES):
-        if reader.cards([listed])[0] > MOST:
+        if reader.sizes([listed])[0] > MOST:
             return None
         ids, tallies = set(reader.members(listed)), [reader.tally([key]) for key in counts]
-        faults, wanted = _derive(reader, keys, listed, ids)
+        slot = Implied(keys, month)
+        strange = _derive(reader, keys, listed, sorted(ids), slot)
         if (set(reader.members(listed)), [reader.tally([key]) for key in counts]) == (ids, tallies):
-            wrong = [key for key, tally in zip(counts, tallies, strict=True) if wanted[key] != tally]
+            faults = [Fault(listed, f"should not have {id_!r}") for id_ in strange]
+            wrong = [key for key, tally in zip(counts, tallies, strict=True) if slot.tallies[key] != tally]
             return faults + [Fault(key, "is not what its bans say") for key in wrong]
     return None
 
 
-def _derive(reader: Reader, keys: Keyspace, listed: str, ids: set[str]) -> tuple[list[Fault], dict[str, Counter[str]]]:
-    """What the bans of a day's set ask for; the ids in it that are no ban's of that day."""
-    faults: list[Fault] = []
-    wanted: dict[str, Counter[str]] = defaultdict(Counter)
-    names = sorted(ids)
-    for id_, fields in zip(names, reader.hashes([keys.ban(id_) for id_ in names]), strict=True):
+def _derive(reader: Reader, keys: Keyspace, listed: str, ids: list[str], slot: Implied) -> list[str]:
+    """What the bans of a day's set imply goes into `slot`; the ids in it that are no ban's of that day."""
+    strange = []
+    for id_, fields in zip(ids, reader.hashes([keys.ban(id_) for id_ in ids]), strict=True):
         try:
-            ban = from_hash(id_, fields)
+            entries = keys.entries(from_hash(id_, fields))
         except (ValueError, KeyError):
-            faults.append(Fault(listed, f"should not have {id_!r}"))
-            continue
-        if ban.origin == PENDING or keys.day(id_[:4], ban.day) != listed:
-            faults.append(Fault(listed, f"should not have {id_!r}"))
-            continue
-        for key, member in keys.tallies(ban):
-            wanted[key][member] += 1
-    return faults, wanted
+            entries = Entries(id_)
+        if listed in entries.sets:
+            slot.add(entries)
+        else:
+            strange.append(id_)
+    return strange
 
 
 class DayCheck:

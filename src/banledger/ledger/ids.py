@@ -14,12 +14,23 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from time import gmtime, strftime
 
+from msgspec import Struct
+
 ID_LENGTH = 20
 
 # Crockford's alphabet: its order is ASCII's, so text order is number order.
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = tuple(a + b for a in _DIGITS for b in _DIGITS)
 _DAY_S = 86_400
+
+
+class Subject(Struct, frozen=True, gc=False, cache_hash=True):
+    """What a ban's identity is made of. `fid` canonical, `time` whole UTC epoch seconds."""
+
+    server: str
+    jail: str
+    fid: str
+    time: int
 
 
 def whole_second(ticket_time: float) -> int:

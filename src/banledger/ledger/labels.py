@@ -16,13 +16,15 @@ longer than that. A renewal is one round trip a label, and none a ban.
 
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from msgspec import Struct
 
 from banledger.clock import elapsed_s
 from banledger.ledger.keys import Keyspace
+from banledger.ledger.lease import Watch
 from banledger.ledger.nonces import Nonces
+from banledger.ledger.swap import assign, claim, swap
 from banledger.ledger.tokens import token
 from banledger.stores.api import Engine, Hash
 
@@ -65,30 +67,36 @@ class LabelTable:
         wanted = {OWNER + token(label): label for label in labels}
         meta = self._engine.hashes([self._keys.meta])[0]
         if missing := [field for field in wanted if field not in meta]:
-            meta = self._engine.claim(self._keys.meta, dict.fromkeys(missing, self._machine))
+            meta = claim(self._engine, self._keys.meta, dict.fromkeys(missing, self._machine))
         return {label for field, label in wanted.items() if meta.get(field) == self._machine}
 
     def adopt(self, label: str, place: str = "", name: str = "") -> None:
         """Give the label to this machine, and its lease to the recorder of that place; `name`: ours, for people."""
-        self._engine.assign(self._keys.meta, {OWNER + token(label): self._machine})
-        self._engine.assign(self._keys.label(token(label)), {"nonce": _adoption(place), "recorder": name})
+        assign(self._engine, self._keys.meta, {OWNER + token(label): self._machine})
+        assign(self._engine, self._keys.label(token(label)), {"nonce": _adoption(place), "recorder": name})
 
-    def exchange(self, label: str, among: Iterable[str], fields: Hash, otherwise: Hash) -> Hash:
-        """See Engine.exchange; the field is `nonce`."""
-        return self._engine.exchange(self._keys.label(token(label)), "nonce", [*among], fields, otherwise)
+    def exchange(self, label: str, among: Collection[str], fields: Hash, otherwise: Hash) -> Hash:
+        """The label's lease gets `fields` if its nonce is one of `among` (empty text: it has none), else `otherwise`.
+
+        Returns the lease as it was before.
+        """
+
+        def decide(have: Hash) -> Hash:
+            return fields if have.get("nonce", "") in among else otherwise
+
+        return swap(self._engine, self._keys.label(token(label)), decide)[0]
 
 
 class _Lease:
     """What this recorder knows of one label's lease. Moments are elapsed time."""
 
-    def __init__(self) -> None:
+    def __init__(self, elapsed: Callable[[], float]) -> None:
         self.due = 0.0
         self.used = 0.0  # when a line bore the label
         self.candidate = ""  # drawn, and not known to be in the store
         self.doubtful = False  # it may be: the attempt failed
         self.nonce = ""  # what we put into the store last
-        self.foreign = ""  # the other's nonce that we saw last
-        self.since = 0.0  # and when we saw it first
+        self.foreign = Watch(elapsed, "")  # the other's nonce that we saw last
         self.refusal: Refusal | None = None
 
 
@@ -150,7 +158,7 @@ class Labels:
         self._see(table)
         now = self._elapsed()
         for label in labels:
-            self._leases.setdefault(label, _Lease()).used = now
+            self._leases.setdefault(label, _Lease(self._elapsed)).used = now
         for label in [label for label, lease in self._leases.items() if now - lease.used >= IDLE_S]:
             self._give_back(table, label)
         due = sorted(label for label, lease in self._leases.items() if lease.due <= now)
@@ -185,7 +193,7 @@ class Labels:
             self._nonces.add(name, lease.candidate)
         candidate = lease.candidate
         ours = [one for one in self._nonces.of(name) if one != candidate or lease.doubtful]
-        silent = [lease.foreign] if lease.foreign and now - lease.since >= LEASE_S else []
+        silent = [lease.foreign.seen] if lease.foreign.seen and lease.foreign.still_s >= LEASE_S else []
         among = ["", *ours, self._adopted, *silent]
         wanted = {"nonce": candidate, "recorder": self._me, "rival": "", "last": ""}
         lease.doubtful = True
@@ -197,14 +205,13 @@ class Labels:
             return
         lease.nonce, lease.candidate, lease.due = candidate, "", now + RENEW_S
         self._say_taken(label, there, known=ours, silent=found in silent)
-        lease.foreign, lease.refusal = "", None
+        lease.foreign.see("")
+        lease.refusal = None
         if found == candidate:  # the failed attempt had done it: redraw
             self._renew(table, label, now)
 
     def _found_another(self, label: str, nonce: str, name: str, now: float) -> None:
-        lease = self._leases[label]
-        if nonce != lease.foreign:
-            lease.foreign, lease.since = nonce, now
+        self._leases[label].foreign.see(nonce)
         self._refuse(label, now, _renewed_by(label, _shown(name), self._me))
 
     def _refuse(self, label: str, now: float, refusal: Refusal) -> None:

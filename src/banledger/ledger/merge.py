@@ -29,8 +29,9 @@ from msgspec.structs import asdict, replace
 
 from banledger.geo.countries import is_country
 from banledger.geo.place import Place
-from banledger.ledger.ban import IMPORTED, LIVE, LONGEST_BANTIME, PENDING, PUBLIC, RANK, RESTORED, Ban, Moment, Subject
-from banledger.ledger.ids import whole_second
+from banledger.ledger.ban import IMPORTED, LIVE, LONGEST_BANTIME, PENDING, PUBLIC, RANK, RESTORED, Ban
+from banledger.ledger.ids import Subject, whole_second
+from banledger.ledger.moment import Moment
 from banledger.ledger.users import tried, whole
 from banledger.net.address import canonical_address
 from banledger.spool.events import BanLine, ProlongLine, TicketLine, UnbanLine

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from banledger.clock import is_future
 from banledger.ledger.keys import Keyspace
+from banledger.ledger.lease import Held, take
 from banledger.ledger.network import (
     LONGEST_PAUSE_S,
     Cell,
@@ -19,10 +20,11 @@ from banledger.ledger.network import (
     from_hash,
     to_hash,
 )
+from banledger.ledger.swap import assign
 from banledger.ledger.tokens import token
 from banledger.net.prefix import block
-from banledger.stores.api import Engine, Hash, Held, Reader, Repair, Scored
-from banledger.stores.change import Mark
+from banledger.stores.api import Engine, Hash, Reader, Repair, Scored
+from banledger.stores.change import Score
 from banledger.stores.fields import UNREADABLE, Damaged, is_cidr, moment, text
 
 _PAUSE, _LENGTH = "pause:", "length:"
@@ -63,7 +65,7 @@ class NetworksReader:
 
     def put_since(self, what: str, moment: float) -> int:
         """How many of them were put there at that moment or after."""
-        return self._reader.above([getattr(self._keys, what)], moment)[0]
+        return self._reader.sizes([getattr(self._keys, what)], moment)[0]
 
     def pauses(self) -> dict[str, Pause]:
         """Which registries are paused, and how long."""
@@ -90,16 +92,16 @@ class Networks(NetworksReader):
         """Keep records and what came of asking, in place of what was there (UTC epoch `now`)."""
         found, asked = list(networks), list(cells)
         hashes: dict[str, Hash] = {}
-        marks: list[Mark] = []
+        scores: list[Score] = []
         for network in found:
             for cidr in network.cidrs:
                 hashes[self._keys.network(cidr)] = to_hash(network, raw=cidr == network.cidrs[0])
-                marks.append(Mark(self._keys.networks, cidr, now))
+                scores.append(Score(self._keys.networks, cidr, now))
         for cell in asked:
             hashes[self._keys.cell(cell.cidr)] = cell_to_hash(cell)
-            marks.append(Mark(self._keys.cells, cell.cidr, now))
-        self._engine.replace(hashes)
-        self._engine.mend(Repair(marks=marks))
+            scores.append(Score(self._keys.cells, cell.cidr, now))
+        self._engine.put(hashes)
+        self._engine.mend(Repair(scores=scores))
 
     def put_older(self, learned: Sequence[tuple[Network, Sequence[Cell]]], now: float) -> int:
         """Keep what somebody learned at some time, but nothing in place of what is newer; how many networks."""
@@ -127,19 +129,18 @@ class Networks(NetworksReader):
 
     def remove(self, cidrs: Sequence[str], now: float) -> None:
         """These are networks no more (UTC epoch `now`). They stay listed, so that others learn of it."""
-        self._engine.replace({self._keys.network(cidr): {"gone": f"{now:.0f}"} for cidr in cidrs})
-        self._engine.mend(Repair(marks=[Mark(self._keys.networks, cidr, now) for cidr in cidrs]))
+        self._engine.put({self._keys.network(cidr): {"gone": f"{now:.0f}"} for cidr in cidrs})
+        self._engine.mend(Repair(scores=[Score(self._keys.networks, cidr, now) for cidr in cidrs]))
 
     def lease(self, wanted: Held, seen: Held) -> Held:
-        """Become, or stay, the one who asks for this ledger: see Engine.lease."""
-        return self._engine.lease(self._keys.lookups, wanted, seen)
+        """Become, or stay, the one who asks for this ledger: see `lease.take`."""
+        return take(self._engine, self._keys.lookups, wanted, seen)
 
     def pause(self, registry: str, pause: Pause) -> None:
         """Leave a registry alone for so long, whoever asks."""
         name = token(registry)
-        self._engine.assign(
-            self._keys.lookups, {_PAUSE + name: repr(pause.until), _LENGTH + name: repr(pause.length_s)}
-        )
+        fields = {_PAUSE + name: repr(pause.until), _LENGTH + name: repr(pause.length_s)}
+        assign(self._engine, self._keys.lookups, fields)
 
 
 def _newer(have: float, moment: float, now: float) -> bool:

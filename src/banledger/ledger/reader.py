@@ -48,7 +48,7 @@ def zone_of(name: str) -> ZoneInfo:
 
 def remains(engine: Reader, keys: Keyspace) -> bool:
     """Whether anything is left of a ledger whose `meta` is gone."""
-    return any([*engine.cards([keys.months]), *engine.above([*map(keys.top, DIMENSIONS)])])
+    return any([*engine.sizes([keys.months, *map(keys.top, DIMENSIONS)])])
 
 
 class LedgerReader:
@@ -143,7 +143,7 @@ class LedgerReader:
 
     def sizes(self, dimension: str, toks: Sequence[str]) -> list[int]:
         """How many bans each value of a dimension has, all time."""
-        return self._reader.cards([self.keys.members(dimension, tok) for tok in toks])
+        return self._reader.sizes([self.keys.members(dimension, tok) for tok in toks])
 
     def days(self) -> dict[str, int]:
         """Bans on every local day that has any, oldest first."""
@@ -158,7 +158,7 @@ class LedgerReader:
 
     def distinct(self, dimension: str) -> int:
         """How many values a dimension has, all time."""
-        return self._reader.above([self.keys.top(dimension)])[0]
+        return self._reader.sizes([self.keys.top(dimension)])[0]
 
     def tally(self, dimension: str, days: Iterable[str]) -> dict[str, int]:
         """Bans by value of a dimension (tokens; also `hour` and `jail+country`) on these local days together."""
@@ -173,7 +173,7 @@ class LedgerReader:
     def distinct_on(self, dimension: str, days: Sequence[str]) -> list[int]:
         """How many values a dimension has on each of these local days."""
         keys = [self.keys.counts(day, dimension) for day in days]
-        sizes = iter(self._reader.above([key for several in keys for key in several]))
+        sizes = iter(self._reader.sizes([key for several in keys for key in several]))
         each_day = [[next(sizes) for _ in several] for several in keys]
         # At a month's edge a day may have two tallies, and a value may stand in both.
         return [
@@ -188,12 +188,12 @@ class LedgerReader:
 
     def at_least(self, dimension: str, bans: int) -> int:
         """How many values of a dimension have at least so many bans, all time."""
-        return self._reader.above([self.keys.top(dimension)], bans)[0]
+        return self._reader.sizes([self.keys.top(dimension)], bans)[0]
 
     def banned_now(self, now: float) -> int:
         """How many bans are in force. Those of a fail2ban or jail that stopped are not."""
         running = [tok for tok, source in self._sources_by_token.items() if source.state != STOPPED]
-        return sum(self._reader.above([self.keys.active_of(tok) for tok in running], now))
+        return sum(self._reader.sizes([self.keys.active_of(tok) for tok in running], now))
 
     @property
     def sources(self) -> list[Source]:
@@ -223,13 +223,13 @@ class LedgerReader:
 
     def waiting(self) -> int:
         """How many bans wait for whois."""
-        return sum(self._reader.above([self.keys.waiting(month) for month in self._reader.members(self.keys.months)]))
+        return sum(self._reader.sizes([self.keys.waiting(month) for month in self._reader.members(self.keys.months)]))
 
     def newest_waiting(self, start: int, count: int) -> list[str]:
         """A page of the ids of bans that wait for whois, newest first."""
         ids: list[str] = []
         waiting = [self.keys.waiting(month) for month in sorted(self._reader.members(self.keys.months), reverse=True)]
-        for key, size in zip(waiting, self._reader.above(waiting), strict=True):
+        for key, size in zip(waiting, self._reader.sizes(waiting), strict=True):
             if start < size and len(ids) < count:
                 ids += [id_ for id_, _ in self._reader.ranking(key, start, count - len(ids))]
             start = max(0, start - size)

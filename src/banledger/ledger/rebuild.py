@@ -12,7 +12,7 @@ restored bans that earlier versions recorded as the text of a list (see `users`)
 Nobody else may write to the ledger.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
@@ -20,14 +20,16 @@ from msgspec import Struct
 from banledger.ledger import scan as contents
 from banledger.ledger.ban import PENDING, Ban, from_hash, to_hash
 from banledger.ledger.dimensions import DAY
+from banledger.ledger.implied import Implied
 from banledger.ledger.keys import DIMENSIONS, LAYOUT, Keyspace
-from banledger.ledger.mending import Mending
 from banledger.ledger.merge import with_whole_users
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.reader import gap_from_hash
+from banledger.ledger.repair import Repairs
+from banledger.ledger.swap import assign
 from banledger.ledger.tokens import source_token
 from banledger.stores.api import Engine, Hash, Repair
-from banledger.stores.change import Mark
+from banledger.stores.change import Entries, Score
 from banledger.stores.fields import YEAR_3000
 from banledger.stores.pages import pages
 
@@ -52,17 +54,17 @@ class Rebuilt(Struct, frozen=True):
 
 def rebuild(engine: Engine, keys: Keyspace, now: float, progress: Progress = silent) -> Rebuilt:
     """Mend all that follows from the hashes (UTC epoch `now`). Raises StoreError; may be repeated after any failure."""
-    mending = Mending(engine, keys)
-    mending.shapes()
+    repairs = Repairs(engine, keys)
+    repairs.shapes()
     engine.settle()
-    mending.hashes()
+    repairs.hashes()
     work = _Rebuild(engine, keys, now, progress)
     work.months()
     for dimension in DIMENSIONS:
         work.dimension(dimension)
     work.rankings()
-    mending.outboxes()
-    return Rebuilt(work.bans, len(work.gaps), mending.quarantined, work.mended, mending.repaired, mending.removed)
+    repairs.outboxes()
+    return Rebuilt(work.bans, len(work.gaps), repairs.quarantined, work.mended, repairs.repaired, repairs.removed)
 
 
 class _Rebuild:
@@ -95,20 +97,21 @@ class _Rebuild:
     def _month(self, month: str) -> bool:
         """One month; whether it has any hash."""
         there = contents.of_month(self._engine, self._keys, month)
-        slot = _Slot(self._keys, month)
+        slot = Implied(self._keys, month)
         for page in pages(self._bans(there["ban"]), _AT_ONCE):
-            recorded = [ban for ban in self._with_whole_users(page) if not slot.add(ban)]
+            whole = self._with_whole_users(page)
             self._sources |= {source_token(ban.server, ban.jail) for ban in page}
-            self._join(recorded)
+            self.bans += sum(ban.origin != PENDING for ban in page)
+            self._join(slot, [self._keys.entries(ban) for ban in whole])
         for id_, fields in contents.hashes(self._engine, there["gap"]):
             self.gaps[id_] = gap_from_hash(fields).seen
-        for key in slot.days.keys() | set(there["day"]):
-            self._set(key, slot.days[key])
+        for key in slot.sets.keys() | set(there["day"]):
+            self._set(key, slot.sets[key])
         for key in slot.tallies.keys() | set(there["count"]):
-            marks = _differences(key, slot.tallies[key], dict(contents.entries(self._engine, key)))
-            self._mend_marks(marks, tallies=True)
+            wrong = _differences(key, slot.tallies[key], dict(contents.entries(self._engine, key)))
+            self._mend(wrong, tallies=True)
         for key in (self._keys.pending(month), self._keys.waiting(month)):
-            self._scores(key, slot.marks[key])
+            self._scores(key, slot.scores[key])
         return bool(there["ban"] or there["gap"])
 
     def _bans(self, listed: list[str]) -> Iterator[Ban]:
@@ -121,32 +124,34 @@ class _Rebuild:
         changed = {self._keys.ban(new.id): new for new, old in zip(mended, bans, strict=True) if new is not old}
         if changed:
             hashes = zip(changed.items(), self._engine.hashes(list(changed)), strict=True)
-            self._engine.replace({key: _with_users_of(ban, fields) for (key, ban), fields in hashes})
+            self._engine.put({key: _with_users_of(ban, fields) for (key, ban), fields in hashes})
             self.mended += len(changed)
         return mended
 
-    def _join(self, bans: list[Ban]) -> None:
+    def _join(self, slot: Implied, several: list[Entries]) -> None:
+        """Put ids into sets outside, and onto lists of active bans."""
         joins: list[tuple[str, str]] = []
-        marks: list[Mark] = []
-        for ban in bans:
-            standing = self._keys.standing(ban)
-            joins += [(key, ban.id) for key in standing.sets]
-            marks += [mark for mark in standing.marks if mark.score is None or mark.score >= self._now]
-            self._days[ban.day] += 1
+        scores: list[Score] = []
+        for entries in several:
+            scores += [score for score in slot.add(entries) if score.score is None or score.score >= self._now]
+            for ranking in entries.rankings:
+                if ranking.key == self._keys.top(DAY):
+                    self._days[ranking.member] += 1
+                else:
+                    joins.append((ranking.sources[0], entries.member))
         self._sizes.update(key for key, _ in joins)
-        self.bans += len(bans)
-        self._engine.mend(Repair(joins=joins, marks=marks))
+        self._engine.mend(Repair(joins=joins, scores=scores))
 
     # What lies outside.
 
     def dimension(self, dimension: str) -> None:
         """Take out of its sets what does not belong there, and give the ranking their sizes."""
         head, top = self._keys.members(dimension, ""), self._keys.top(dimension)
-        ranked, done = self._engine.above([top])[0], 0
+        ranked, done = self._engine.sizes([top])[0], 0
         for page in pages(self._engine.keys(head + "*")):
             self._progress(dimension, done, ranked)
             done += len(page)
-            for key, card in zip(page, self._engine.cards(page), strict=True):
+            for key, card in zip(page, self._engine.sizes(page), strict=True):
                 if card != self._sizes[key]:
                     self._sift(key)
         sizes = {key.removeprefix(head): size for key, size in self._sizes.items() if size and key.startswith(head)}
@@ -179,7 +184,7 @@ class _Rebuild:
         self._active(f"{self._keys.prefix}:active")  # of layout 1
         hashed = {tok for tok in found if self._engine.hashes([self._keys.source(tok)])[0]}
         self._set(self._keys.sources, self._sources | hashed)
-        self._engine.assign(self._keys.meta, {"layout": str(LAYOUT)})
+        assign(self._engine, self._keys.meta, {"layout": str(LAYOUT)})
 
     def _active(self, key: str) -> None:
         """Take off a list of active bans what is not, or is another source's."""
@@ -189,44 +194,22 @@ class _Rebuild:
                 _active_score(self._keys, key, id_, fields) for (id_, _), fields in zip(page, hashes, strict=True)
             ]
             pairs = zip(page, wanted, strict=True)
-            self._mend_marks([Mark(key, id_, score) for (id_, have), score in pairs if score != have])
+            self._mend([Score(key, id_, score) for (id_, have), score in pairs if score != have])
 
     # Means.
 
     def _set(self, key: str, wanted: set[str]) -> None:
         actual = set(self._engine.members(key))
-        if actual != wanted or self._engine.cards([key])[0] != len(wanted):
+        if actual != wanted or self._engine.sizes([key])[0] != len(wanted):
             joins = [(key, member) for member in sorted(wanted)]
             self._engine.mend(Repair(joins, [(key, member) for member in sorted(actual - wanted)]))
 
     def _scores(self, key: str, wanted: Mapping[str, float]) -> None:
-        self._mend_marks(_differences(key, wanted, dict(contents.entries(self._engine, key))))
+        self._mend(_differences(key, wanted, dict(contents.entries(self._engine, key))))
 
-    def _mend_marks(self, marks: list[Mark], *, tallies: bool = False) -> None:
-        for page in pages(marks, _AT_ONCE):
-            self._engine.mend(Repair(tallies=page) if tallies else Repair(marks=page))
-
-
-class _Slot:
-    """What the bans of a month ask for in its slot."""
-
-    def __init__(self, keys: Keyspace, month: str) -> None:
-        self._keys = keys
-        self._month = month
-        self.days: dict[str, set[str]] = defaultdict(set)
-        self.tallies: dict[str, Counter[str]] = defaultdict(Counter)
-        self.marks: dict[str, dict[str, float]] = defaultdict(dict)
-
-    def add(self, ban: Ban) -> bool:
-        """Take note of it. Whether it is only amendments that wait."""
-        for mark in self._keys.marks(ban):
-            self.marks[mark.key][mark.member] = mark.score or 0.0
-        if ban.origin == PENDING:
-            return True
-        self.days[self._keys.day(self._month, ban.day)].add(ban.id)
-        for key, member in self._keys.tallies(ban):
-            self.tallies[key][member] += 1
-        return False
+    def _mend(self, scores: list[Score], *, tallies: bool = False) -> None:
+        for page in pages(scores, _AT_ONCE):
+            self._engine.mend(Repair(tallies=page) if tallies else Repair(scores=page))
 
 
 def _with_users_of(ban: Ban, fields: Hash) -> Hash:
@@ -235,14 +218,14 @@ def _with_users_of(ban: Ban, fields: Hash) -> Hash:
     return others | {name: value for name, value in to_hash(ban).items() if name == "users"}
 
 
-def _differences(key: str, wanted: Mapping[str, float], actual: Mapping[str, float]) -> list[Mark]:
-    wrong = [Mark(key, name, float(score)) for name, score in wanted.items() if actual.get(name) != score]
-    return wrong + [Mark(key, name, None) for name in actual if name not in wanted]
+def _differences(key: str, wanted: Mapping[str, float], actual: Mapping[str, float]) -> list[Score]:
+    wrong = [Score(key, name, float(score)) for name, score in wanted.items() if actual.get(name) != score]
+    return wrong + [Score(key, name, None) for name in actual if name not in wanted]
 
 
 def _belongs(keys: Keyspace, key: str, id_: str, fields: dict[str, str]) -> bool:
     try:
-        return key in keys.standing(from_hash(id_, fields)).sets
+        return key in keys.entries(from_hash(id_, fields)).sets
     except (ValueError, KeyError):
         return False
 

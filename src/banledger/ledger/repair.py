@@ -1,73 +1,152 @@
-"""Repair of a ban's hash: damaged fields are dropped, or made again from the others. Pure."""
+"""Take out of a ledger what makes no sense, so that the rest can be made anew from it. Used by `rebuild`.
 
-from collections.abc import Callable
-from typing import TypeAlias
+What can be mended is: a ban keeps all fields but the damaged one, which is dropped or made from the others. A ban or a
+gap of which nobody can tell what it was goes to quarantine, where nothing reads it. What is only a cache, or is made
+anew anyway, goes.
+"""
 
-from banledger.ledger.ban import FIELDS, FOR_EVER, LIVE, LONGEST_BANTIME, PUBLIC, from_hash, is_own, to_hash
+import json
+import os
+from collections.abc import Iterator
+from zoneinfo import ZoneInfo
+
+from banledger import __version__
+from banledger.errors import SettingsError
+from banledger.ledger import scan as contents
+from banledger.ledger.aside import line_of
+from banledger.ledger.ban_repair import Local, repaired
+from banledger.ledger.calendar import calendar
 from banledger.ledger.ids import second_of
-from banledger.net.prefix import block
-from banledger.net.special import kind_of
-from banledger.stores import fields as read
+from banledger.ledger.key_table import kinds_of_keys
+from banledger.ledger.keys import Keyspace
+from banledger.ledger.parsers import damage, heads, singles
+from banledger.ledger.reader import zone_of
+from banledger.ledger.swap import assign
+from banledger.spool.position import UNKNOWN, WRITER
+from banledger.stores.api import Engine, Hash, Repair
+from banledger.stores.pages import pages
 
-_IDENTITY = frozenset(("server", "jail", "fid", "ip"))
-
-Local: TypeAlias = Callable[[int], tuple[str, int]]
-"""Tells the local day (YYYY-MM-DD) and hour of a UTC epoch second."""
+_KEPT = frozenset(("ban", "gap"))
 
 
-def repaired(ban_id: str, fields: dict[str, str], local: Local) -> dict[str, str] | None:
-    """The hash with damaged fields dropped, or made again from the others; None: nobody can tell which ban it was.
+class Repairs:
+    """One run over a ledger that nobody else writes to.
 
-    Fields unknown here stay. `local` tells the day and hour of a UTC epoch second.
+    repaired, quarantined, removed  how many keys (see `rebuild.Rebuilt`)
     """
-    left = dict(fields)
-    for _ in range(len(FIELDS) + 1):
+
+    def __init__(self, engine: Engine, keys: Keyspace) -> None:
+        self._engine = engine
+        self._keys = keys
+        self.repaired = self.quarantined = self.removed = 0
+
+    def shapes(self) -> None:
+        """Keys that hold another kind of thing than theirs, and entries that no engine wrote."""
+        self.removed += self._engine.sweep()
+        kind_of = kinds_of_keys(self._keys.prefix)
+        for key, holds in contents.misshapen(self._engine, self._keys).items():
+            kind = kind_of(key)
+            if kind is not None and kind.word in _KEPT:
+                self._quarantine(key, self._as_hash(key, holds))
+            else:
+                self._remove([key])
+
+    def hashes(self) -> None:
+        """Hashes with damaged fields."""
+        self._meta()
+        local = calendar(self._zone())
+        for month in contents.months(self._engine, self._keys):
+            there = contents.of_month(self._engine, self._keys, month)
+            for key, fields in self._read(there["ban"]):
+                self._ban(key, fields, local)
+            for key, fields in self._read(there["gap"]):
+                self._gap(key, fields)
+        for word, head in heads(self._keys).items():
+            for key, fields in self._read(self._engine.keys(head + "*")):
+                if word == "position":
+                    self._position(key, fields)
+                elif fields and damage(word, key.removeprefix(head), fields):
+                    self._remove([key])
+        for word, key in singles(self._keys).items():
+            fields = self._engine.hashes([key])[0]
+            if fields and damage(word, "", fields):
+                self._remove([key])
+        strange = [member for member in self._engine.members(self._keys.aside) if line_of(member) is None]
+        self._engine.mend(Repair(leaves=[(self._keys.aside, member) for member in strange]))
+        self.removed += len(strange)
+
+    def _position(self, key: str, fields: Hash) -> None:
+        """A position that is damaged, or missing, must not look like a store that went back."""
+        left = {writer: text for writer, text in fields.items() if WRITER.fullmatch(writer)}
+        unknown = {writer: UNKNOWN for writer, text in left.items() if damage("position", "", {writer: text})}
+        if left | unknown != fields:
+            self._engine.put({key: left | unknown})
+            self.repaired += 1
+
+    def outboxes(self) -> None:
+        """All is made anew: nothing is left to be done."""
+        months = contents.months(self._engine, self._keys)
+        outboxes = [self._keys.outbox(month) for month in months]
+        self._remove([key for key, fields in self._read(iter(outboxes)) if fields])
+
+    def _meta(self) -> None:
+        meta = self._engine.hashes([self._keys.meta])[0]
+        again = {"ledger": os.urandom(8).hex(), "made_by": f"banledger {__version__}"}
+        for name, value in again.items():
+            error = damage("meta", "", meta)
+            if error is not None and error.field == name:
+                assign(self._engine, self._keys.meta, {name: value})
+                meta |= {name: value}
+                self.repaired += 1
+
+    def _zone(self) -> ZoneInfo:
         try:
-            ban = from_hash(ban_id, left)
-        except read.Damaged as error:
-            known = _again(ban_id, error.field, left, local)
-            needed = error.field in _IDENTITY and not (error.field == "ip" and "fid" in left)
-            if known is None and (needed or error.field not in left):
-                return None
-            left.pop(error.field, None)
-            left |= {} if known is None else {error.field: known}
-            continue
-        return left if is_own(ban) else _with_own_time(ban_id, left, local)
-    return None
+            return zone_of(self._engine.hashes([self._keys.meta])[0].get("timezone", "UTC"))
+        except SettingsError:
+            return zone_of("UTC")
 
+    def _read(self, listed: "Iterator[str] | list[str]") -> Iterator[tuple[str, Hash]]:
+        for page in pages(list(listed)):
+            yield from zip(page, self._engine.hashes(page), strict=True)
 
-def _with_own_time(id_: str, fields: dict[str, str], local: Local) -> dict[str, str] | None:
-    """The hash with the time that its id tells, if that is what was wrong."""
-    time = second_of(id_)
-    if time is None or fields["time"] == str(time):
-        return None
-    day, hour = local(time)
-    left = fields | {"time": str(time), "day": day, "hour": str(hour)}
-    left.pop("expires", None)
-    ban = from_hash(id_, left)
-    return left | {"expires": to_hash(ban)["expires"]} if is_own(ban) else None
+    def _ban(self, key: str, fields: Hash, local: Local) -> None:
+        id_ = key.rpartition(":")[2]
+        if not fields or damage("ban", id_, fields) is None:
+            return
+        mended = repaired(id_, fields, local)
+        if mended is None:
+            self._quarantine(key, fields)
+        else:
+            self._engine.put({key: mended})
+            self.repaired += 1
 
+    def _gap(self, key: str, fields: Hash) -> None:
+        again = {"bans": "0", "others": "0", "reason": ""}
+        second = second_of(key.rpartition(":")[2])
+        again |= {} if second is None else {"since": f"{second}.000000", "seen": f"{second}.000000"}
+        left = dict(fields)
+        while fields and (error := damage("gap", "", left)):
+            if (made := again.pop(error.field, None)) is None:
+                self._quarantine(key, fields)
+                return
+            left[error.field] = made
+        if left != fields:
+            self._engine.put({key: left})
+            self.repaired += 1
 
-def _again(id_: str, name: str, fields: dict[str, str], local: Local) -> str | None:
-    """A field that every ban has, made from the others; None: it can't be, or need not be there."""
-    second = second_of(id_)
-    time = fields["time"] if fields.get("time", "").isdecimal() and len(fields["time"]) < 12 else str(second)
-    if second is None:
-        return None
-    if name in ("time", "seen"):
-        return str(second) if name == "time" else f"{float(time):.6f}"
-    if name in ("day", "hour"):
-        return str(local(int(time))[name == "hour"])
-    if name == "bantime":
-        return _bantime_of(fields.get("expires", ""), int(time))
-    if name == "scope":
-        address = fields.get("ip")
-        return "none" if address is None else "private" if kind_of(block(address)) else PUBLIC
-    return {"failures": "0", "bancount": "0", "origin": LIVE}.get(name)
+    def _as_hash(self, key: str, holds: str) -> Hash:
+        """What a key of another kind holds, as far as it can be read."""
+        if holds == "set":
+            return {"holds": holds, "members": json.dumps(list(self._engine.members(key)))}
+        if holds == "zset":
+            return {"holds": holds, "members": json.dumps(dict(contents.entries(self._engine, key)))}
+        return {"holds": holds}
 
+    def _quarantine(self, key: str, fields: Hash) -> None:
+        self._engine.put({self._keys.quarantine(key): fields})
+        self._engine.put({key: {}})
+        self.quarantined += 1
 
-def _bantime_of(expires: str, time: int) -> str:
-    """What led to `expires`; 0 where that makes no sense either."""
-    if expires == FOR_EVER:
-        return "-1"
-    return str(max(0, min(int(expires) - time, LONGEST_BANTIME))) if expires.isdecimal() and len(expires) < 16 else "0"
+    def _remove(self, listed: list[str]) -> None:
+        self._engine.put({key: {} for key in listed})
+        self.removed += len(listed)

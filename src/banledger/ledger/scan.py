@@ -5,7 +5,8 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from math import inf
 from typing import TypeVar
 
-from banledger.ledger.keys import Keyspace, kinds_of_keys
+from banledger.ledger.key_table import kinds_of_keys
+from banledger.ledger.keys import Keyspace
 from banledger.stores.api import Hash, Reader, Scored
 from banledger.stores.pages import pages
 
@@ -62,7 +63,7 @@ def is_month(text: str) -> bool:
 
 
 class Without:
-    """A reader that does not see some keys. See `engine.Reader`."""
+    """A reader that does not see some keys. See `api.Reader`."""
 
     def __init__(self, reader: Reader, hidden: Container[str]) -> None:
         self._reader = reader
@@ -83,8 +84,8 @@ class Without:
     def members(self, key: str) -> Iterator[str]:
         return iter(()) if key in self._hidden else self._reader.members(key)
 
-    def cards(self, keys: Sequence[str]) -> list[int]:
-        return self._each(keys, self._reader.cards, 0)
+    def sizes(self, keys: Sequence[str], least: float = -inf) -> list[int]:
+        return self._each(keys, lambda seen: self._reader.sizes(seen, least), 0)
 
     def tally(self, keys: Sequence[str]) -> dict[str, int]:
         return self._reader.tally(seen) if (seen := self._seen(keys)) else {}
@@ -95,11 +96,8 @@ class Without:
     def ranking(self, key: str, start: int, count: int) -> list[Scored]:
         return [] if key in self._hidden else self._reader.ranking(key, start, count)
 
-    def above(self, keys: Sequence[str], least: float = -inf) -> list[int]:
-        return self._each(keys, lambda seen: self._reader.above(seen, least), 0)
-
-    def kind(self, key: str) -> str:
-        return self.kinds([key])[0]
+    def lowest(self, key: str, until: float, count: int) -> list[str]:
+        return [] if key in self._hidden else self._reader.lowest(key, until, count)
 
     def kinds(self, keys: Sequence[str]) -> list[str]:
         return self._each(keys, self._reader.kinds, "none")

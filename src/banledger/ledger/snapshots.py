@@ -20,7 +20,7 @@ from banledger.ledger.tokens import source_token
 from banledger.net.address import canonical_address
 from banledger.spool.events import VERSION, BanLine, HeldLine, ProlongLine, TicketLine
 from banledger.stores.api import Engine, Repair
-from banledger.stores.change import Mark
+from banledger.stores.change import Score
 from banledger.stores.fields import Damaged
 from banledger.stores.pages import pages
 
@@ -51,7 +51,7 @@ class SnapshotJudge:
         found = [*ended, *self._held_lines(view, active_key, doubtful)]
         ran_out = [id_ for id_, expires in active.items() if id_ not in listed and expires < view.wall - _KEPT_S]
         if ran_out:
-            self._engine.mend(Repair(marks=[Mark(active_key, id_, None) for id_ in ran_out]))
+            self._engine.mend(Repair(scores=[Score(active_key, id_, None) for id_ in ran_out]))
         return found
 
     def _ended_lines(self, view: "_View", listed: "_Listed", active: dict[str, float]) -> Iterator[TicketLine]:
@@ -81,9 +81,9 @@ class SnapshotJudge:
                 if ban.expires != held.expires:
                     yield view.prolonged(held)
                 elif ban.open:
-                    lost.append(Mark(active_key, id_, ban.expires))
+                    lost.append(Score(active_key, id_, ban.expires))
             if lost:
-                self._engine.mend(Repair(marks=lost))
+                self._engine.mend(Repair(scores=lost))
 
     def _paged(self, ids: Sequence[str]) -> Iterator[Ban]:
         return (ban for page in pages(ids, _AT_ONCE) for ban in self._bans(page) if isinstance(ban, Ban))

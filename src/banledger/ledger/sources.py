@@ -37,7 +37,7 @@ from banledger.spool.events import (
     StartLine,
     StopLine,
 )
-from banledger.stores.api import Engine
+from banledger.stores.api import Engine, Repair
 
 _RIVAL_S = 60.0  # a writer that is heard so long after the next one's start has not ended
 _RELABEL_S = 600.0  # a jail that starts so soon after one of that name stopped may be the same
@@ -70,13 +70,13 @@ class Sources:
         self._latest.clear()
         changed = {name: source for name, source in self._known.items() if _differs(source, self._saved[name])}
         if changed:
-            self._engine.replace({self._key(name): to_hash(source) for name, source in changed.items()})
+            self._engine.put({self._key(name): to_hash(source) for name, source in changed.items()})
             self._saved |= changed
 
     def _learn(self, names: set[Name]) -> None:
         if not (new := sorted(names - self._known.keys())):
             return
-        self._engine.enlist(self._keys.sources, [source_token(*name) for name in new])
+        self._engine.mend(Repair(joins=[(self._keys.sources, source_token(*name)) for name in new]))
         for name, fields in zip(new, self._engine.hashes([self._key(name) for name in new]), strict=True):
             self._known[name] = self._saved[name] = from_hash(fields, name)
 

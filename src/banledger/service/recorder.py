@@ -18,9 +18,10 @@ from typing import Protocol
 from banledger.clock import ClockWatch
 from banledger.errors import BanledgerError, LabelTaken, RebuildRunning, StoreError
 from banledger.geo.place import Locate
+from banledger.ledger.ban_writer import Recorded
 from banledger.ledger.labels import Labels
-from banledger.ledger.rebuilding import PACE, Gate, Pace
-from banledger.ledger.writer import Ledger, Recorded
+from banledger.ledger.rebuild_lease import PACE, Gate, Pace
+from banledger.ledger.writer import Ledger
 from banledger.service.background import Background, Pausable
 from banledger.service.memory import Memory
 from banledger.service.outage import RECORDING, ServiceStatus

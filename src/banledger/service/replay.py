@@ -9,8 +9,9 @@ import logging
 from collections.abc import Iterable, Mapping
 
 from banledger.geo.place import Locate
+from banledger.ledger.ban_writer import Recorded
 from banledger.ledger.day_check import DayCheck
-from banledger.ledger.writer import Ledger, Recorded
+from banledger.ledger.writer import Ledger
 from banledger.service.memory import Memory
 from banledger.spool.events import Event
 from banledger.spool.position import Position, Writer, losses

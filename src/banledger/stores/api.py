@@ -1,11 +1,13 @@
 """The contract that every engine keeps, small enough for a cluster.
 
 Values are text. A key holds one of three things: a *hash*, a *set*, or a *sorted set* (member to number). Keys and
-members are free of control characters (`keyspace` sees to it); hash values may hold anything.
+members are free of control characters (`ledger/keys.py` sees to it); hash values may hold anything.
 
 Lifetime    An engine is opened by a function of its module, used by one thread, and closed.
-Atomicity   `apply` does what a `Change` holds for its own slot at once or not at all, and only while the hash is as
-            `guard` says. What follows in other slots is done after that; whatever a crash leaves is done by `settle`.
+Atomicity   `apply` writes the hash of a `Change`, and the difference of its entries as far as they lie in the slot of
+            the hash, at once or not at all, and only while the hash is as `guard` says. What follows in other slots is
+            done after that; whatever a crash leaves is done by `settle`. Which keys share a slot is the engine's
+            business: in a cluster those with the same hash tag (`{2611}`), in a file all.
 Durability  When `apply` returns, its changes survive the death of the process and, as far as the store is set up
             to, of the machine.
 Repetition  The same change applied twice conflicts the second time; a batch replayed after any failure leaves what
@@ -21,7 +23,7 @@ from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
-from banledger.stores.change import Change, Mark
+from banledger.stores.change import Change, Score
 
 Hash: TypeAlias = dict[str, str]
 Scored: TypeAlias = tuple[str, float]
@@ -41,22 +43,15 @@ class Conflict(Struct, frozen=True):
 Outcome: TypeAlias = Applied | Conflict
 
 
-class Held(Struct, frozen=True):
-    """A lease as its hash has it: who holds it, and until when (UTC epoch by the holder's clock; 0: given back)."""
+class Server(Struct, frozen=True):
+    """What a server says of itself; nothing where there is none.
 
-    holder: str = ""
-    until: str = ""
+    run       which run of the server this is; empty: not known
+    cautions  what in the store's own set-up endangers a ledger, in words for the log
+    """
 
-    def yields_to(self, wanted: "Held", seen: "Held") -> bool:
-        """Whether it may become `wanted`: see Engine.lease."""
-        return not self.holder or not _number(self.until) or self.holder == wanted.holder or self == seen
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0
+    run: str = ""
+    cautions: tuple[str, ...] = ()
 
 
 class Repair(Struct, frozen=True):
@@ -64,14 +59,14 @@ class Repair(Struct, frozen=True):
 
     joins    (key, member) of sets: must be there
     leaves   (key, member) of sets: must not; none of them is among `joins`
-    tallies  entries of sorted sets that `apply` counts in (`Change.tallies`): have this score; None: are not there
-    marks    entries of other sorted sets likewise
+    tallies  entries of sorted sets that `apply` counts in (`Entries.tallies`): have this score; None: are not there
+    scores   entries of other sorted sets likewise
     """
 
     joins: Sequence[tuple[str, str]] = ()
     leaves: Sequence[tuple[str, str]] = ()
-    tallies: Sequence[Mark] = ()
-    marks: Sequence[Mark] = ()
+    tallies: Sequence[Score] = ()
+    scores: Sequence[Score] = ()
 
 
 class Advance(Struct, frozen=True):
@@ -105,8 +100,8 @@ class Reader(Protocol):
         """Every member of a set once, in no order, fetched in pages."""
         ...
 
-    def cards(self, keys: Sequence[str]) -> list[int]:
-        """How many members each set has."""
+    def sizes(self, keys: Sequence[str], least: float = -inf) -> list[int]:
+        """How many members each set or sorted set has; of a sorted set only those with a score of at least `least`."""
         ...
 
     def tally(self, keys: Sequence[str]) -> dict[str, int]:
@@ -121,12 +116,8 @@ class Reader(Protocol):
         """A page of a sorted set, highest score first, equal scores by member backwards (as ZREVRANGE)."""
         ...
 
-    def above(self, keys: Sequence[str], least: float = -inf) -> list[int]:
-        """How many members of each sorted set have a score of at least `least`: all, unless told."""
-        ...
-
-    def kind(self, key: str) -> str:
-        """See `kinds`."""
+    def lowest(self, key: str, until: float, count: int) -> list[str]:
+        """Up to `count` members of a sorted set with a score of at most `until`, lowest first."""
         ...
 
     def kinds(self, keys: Sequence[str]) -> list[str]:
@@ -152,19 +143,22 @@ class Engine(Reader, Protocol):
     shared: bool
     replay_s: float
 
-    def incarnation(self) -> str:
-        """Which run of the server this is; empty: not known, or there is no server."""
-        ...
-
-    def cautions(self) -> list[str]:
-        """What in the store's own set-up endangers a ledger, in words for the log. Said once, at the start."""
-        ...
-
     def apply(self, changes: Iterable[Change], advances: Sequence[Advance] = ()) -> list[Outcome]:
         """Apply each change (all of different keys) or say why not, in the order given.
 
         They may be made while they are taken, without use of the engine: it may apply the first by then.
-        `advances` are made after them, or with them, if there is any change and none conflicts.
+        `advances` are made after them, or with them, if none conflicts.
+        """
+        ...
+
+    def put(self, hashes: Mapping[str, Hash]) -> None:
+        """Each key becomes exactly that hash, whatever it held; an empty one is gone. Nothing is guarded."""
+        ...
+
+    def mend(self, repair: Repair) -> None:
+        """Make it so, whatever was there before. Asks no hash and guards nothing.
+
+        Repeating it is harmless. After a failure any part of it may have been done.
         """
         ...
 
@@ -176,48 +170,6 @@ class Engine(Reader, Protocol):
         """Take away entries that no engine can have written (in SQLite's tables: not text, not a number); how many."""
         ...
 
-    def mend(self, repair: Repair) -> None:
-        """Make it so, whatever was there before. Asks no hash and guards nothing: for who alone writes.
-
-        Repeating it is harmless. After a failure any part of it may have been done.
-        """
-        ...
-
-    def enlist(self, key: str, members: Sequence[str]) -> None:
-        """Make sure that the set has these members."""
-        ...
-
-    def claim(self, key: str, fields: Hash) -> Hash:
-        """Give the hash those of `fields` that it does not have yet; the whole hash after that."""
-        ...
-
-    def assign(self, key: str, fields: Hash) -> None:
-        """Give the hash these fields, whatever it had there."""
-        ...
-
-    def replace(self, hashes: Mapping[str, Hash]) -> None:
-        """Each key becomes exactly that hash, whatever it held; an empty one is gone."""
-        ...
-
-    def advance(self, advances: Sequence[Advance]) -> None:
-        """Make these."""
-        ...
-
-    def lease(self, key: str, wanted: Held, seen: Held) -> Held:
-        """Make `wanted` the lease at `key` (fields of a hash) unless another holds it. The lease as it is then.
-
-        It is free if it has no holder or its `until` is 0; its holder may always change it; another may if it is
-        still exactly what was `seen`. No clock is asked: see `lease`.
-        """
-        ...
-
-    def exchange(self, key: str, field: str, among: Sequence[str], fields: Hash, otherwise: Hash) -> Hash:
-        """Compare and set, at once: if the hash's `field` is one of `among`, the hash gets `fields`, else `otherwise`.
-
-        An empty text in `among` stands for a field that is empty or absent. Returns the hash as it was before.
-        """
-        ...
-
-    def due(self, key: str, until: float, count: int) -> list[str]:
-        """Up to `count` members of a sorted set with a score of at most `until`, lowest first."""
+    def server(self) -> Server:
+        """What the server says of itself."""
         ...

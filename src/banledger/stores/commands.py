@@ -1,6 +1,6 @@
 """Key-value commands that only read, over any engine, with the replies that Redis gives.
 
-What Redis calls a key's type is what the engine's `kind` says. A reply is a `Reply`: text (a bulk string), a whole
+What Redis calls a key's type is what the engine's `kinds` says. A reply is a `Reply`: text (a bulk string), a whole
 number, None (nil), a list, or one of the two below.
 """
 
@@ -50,7 +50,7 @@ def execute(reader: Reader, words: Sequence[str]) -> Reply:
         return Failure(f"ERR unknown or writing command '{name}': the ledger is read-only here")
     if len(words) != command.arity and (command.arity > 0 or len(words) < -command.arity):
         return Failure(f"ERR wrong number of arguments for '{name.lower()}' command")
-    if command.kind and reader.kind(arguments[0]) not in (command.kind, "none"):
+    if command.kind and reader.kinds(arguments[:1])[0] not in (command.kind, "none"):
         return Failure("WRONGTYPE Operation against a key holding the wrong kind of value")
     try:
         return command.run(reader, arguments)
@@ -88,7 +88,7 @@ def _whole(text: str) -> int:
 
 
 def _by_rank(reader: Reader, words: Sequence[str], *, reverse: bool, with_scores: bool) -> Reply:
-    key, size = words[0], reader.above([words[0]])[0]
+    key, size = words[0], reader.sizes([words[0]])[0]
     start, stop = _whole(words[1]), _whole(words[2])
     start = max(0, start + size if start < 0 else start)
     stop = min(size - 1, stop + size if stop < 0 else stop)
@@ -164,12 +164,12 @@ def _ranks_between(reader: Reader, key: str, low: str, high: str) -> tuple[int, 
     least, not_least = _bound(low)
     most, not_most = _bound(high)
     end = (
-        reader.above([key], nextafter(least, inf) if not_least else least)[0]
+        reader.sizes([key], nextafter(least, inf) if not_least else least)[0]
         if (least, not_least) != (inf, True)
         else 0
     )
     above = most if not_most else nextafter(most, inf)
-    first = 0 if most == inf and not not_most else reader.above([key], above)[0]
+    first = 0 if most == inf and not not_most else reader.sizes([key], above)[0]
     return first, max(first, end)
 
 
@@ -206,7 +206,9 @@ def _scan(reader: Reader, words: Sequence[str]) -> Reply:
         raise _Refused("ERR syntax error")
     kind = chosen.get("TYPE", "").lower()
     found = sorted(reader.keys(chosen.get("MATCH", "*")))
-    return ["0", [key for key in found if not kind or reader.kind(key) == kind]]
+    if kind:
+        found = [key for key, holds in zip(found, reader.kinds(found), strict=True) if holds == kind]
+    return ["0", [*found]]
 
 
 def _ping(_reader: Reader, words: Sequence[str]) -> Reply:
@@ -224,7 +226,7 @@ COMMANDS = {
     "HLEN": _Command(lambda r, w: len(_hash(r, w[0])), 2, "hash"),
     "HEXISTS": _Command(lambda r, w: int(w[1] in _hash(r, w[0])), 3, "hash"),
     "SMEMBERS": _Command(lambda r, w: list(r.members(w[0])), 2, "set"),
-    "SCARD": _Command(lambda r, w: r.cards([w[0]])[0], 2, "set"),
+    "SCARD": _Command(lambda r, w: r.sizes([w[0]])[0], 2, "set"),
     "SISMEMBER": _Command(_has_member, 3, "set"),
     "ZRANGE": _Command(_range, -4, "zset"),
     "ZREVRANGE": _Command(_reverse_range, -4, "zset"),
@@ -232,10 +234,10 @@ COMMANDS = {
     "ZREVRANGEBYSCORE": _Command(lambda r, w: _range_by_score(r, w, reverse=True), -4, "zset"),
     "ZSCORE": _Command(lambda r, w: _scores(r, w[0], w[1:])[0], 3, "zset"),
     "ZMSCORE": _Command(lambda r, w: _scores(r, w[0], w[1:]), -3, "zset"),
-    "ZCARD": _Command(lambda r, w: r.above([w[0]])[0], 2, "zset"),
+    "ZCARD": _Command(lambda r, w: r.sizes([w[0]])[0], 2, "zset"),
     "ZCOUNT": _Command(_count, 4, "zset"),
-    "TYPE": _Command(lambda r, w: Status(r.kind(w[0])), 2),
-    "EXISTS": _Command(lambda r, w: sum(r.kind(key) != "none" for key in w), -2),
+    "TYPE": _Command(lambda r, w: Status(r.kinds(w[:1])[0]), 2),
+    "EXISTS": _Command(lambda r, w: sum(kind != "none" for kind in r.kinds(w)), -2),
     "KEYS": _Command(lambda r, w: [*sorted(r.keys(w[0]))], 2),
     "SCAN": _Command(_scan, -2),
     "PING": _Command(_ping, -1),

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from banledger.ledger.swap import assign
 from banledger.ledger.writer import open_to_write
 from banledger.stores.api import Repair
-from banledger.stores.change import Mark
+from banledger.stores.change import Score
 from banledger.stores.sqlite.engine import open_writer
 from tests.support.lines import ban, nowhere
 from tests.unit.cli.conftest import Run
@@ -81,11 +82,11 @@ def test_a_ledger_of_an_older_layout_is_refused_and_a_rebuild_brings_it_up_to_da
     with closing(open_writer(store)) as engine:
         before = {key: sorted(engine.ranking(key, 0, 99)) for key in engine.keys("bans:active:*")}
         listed = [entry for entries in before.values() for entry in entries]
-        gone = [Mark(key, id_, None) for key, entries in before.items() for id_, _ in entries]
-        old = [Mark("bans:active", id_, score) for id_, score in listed]
-        engine.mend(Repair(marks=[*gone, *old]))
+        gone = [Score(key, id_, None) for key, entries in before.items() for id_, _ in entries]
+        old = [Score("bans:active", id_, score) for id_, score in listed]
+        engine.mend(Repair(scores=[*gone, *old]))
         engine.mend(Repair(leaves=[("bans:sources", tok) for tok in list(engine.members("bans:sources"))]))
-        engine.assign("bans:meta", {"layout": "1"})
+        assign(engine, "bans:meta", {"layout": "1"})
     code, _, err = banledger("report")
     assert code == 4 and "has layout 1" in err and "banledger store rebuild" in err
     assert banledger("store", "rebuild")[0] == 0

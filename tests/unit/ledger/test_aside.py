@@ -25,7 +25,7 @@ def test_rubbish_is_no_line(text: str) -> None:
 def test_damage_names_the_field_and_no_rubbish() -> None:
     keys = Keyspace("bans")
     with pytest.raises(Damaged, match=r"^failures is no whole number") as caught:
-        keys.standing_of(keys.ban("26112307t0a54g3thx7a"), {**HASH, "failures": "\x1b[31m"})
+        keys.entries_of(keys.ban("26112307t0a54g3thx7a"), {**HASH, "failures": "\x1b[31m"})
     assert "\x1b" not in str(caught.value)
 
 

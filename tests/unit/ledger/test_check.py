@@ -218,7 +218,7 @@ def test_an_amendment_that_stands_in_a_set_is_found(path: Path, damage: Damage) 
 def test_a_ban_whose_change_never_reached_the_sets_elsewhere_is_found() -> None:
     """A crash of an engine that works in steps, before it settled."""
     store = Store()
-    engine = ReferenceEngine(store, KEYS.standing_of)
+    engine = ReferenceEngine(store, KEYS.entries_of)
     ledger = Ledger(engine, KEYS, "UTC")
     ledger.record(LINES[:1], nowhere)
     (id_,) = store.sets.pop("bans:ip:192.0.2.1")

@@ -10,7 +10,7 @@ from banledger.ledger import day_check
 from banledger.ledger.day_check import DayCheck, day_faults
 from banledger.ledger.writer import Ledger, open_to_write
 from banledger.stores.api import Repair
-from banledger.stores.change import Mark
+from banledger.stores.change import Score
 from tests.support.lines import ban, nowhere
 
 DAY = ("2611", "2026-11-23")
@@ -29,13 +29,13 @@ def test_a_whole_day_has_no_faults(ledger: Ledger) -> None:
 
 def test_a_tally_that_is_not_what_its_bans_say_is_a_fault(ledger: Ledger) -> None:
     key = ledger.keys.count(*DAY, "jail")
-    ledger._engine.mend(Repair(tallies=[Mark(key, "sshd", 1.0)]))
+    ledger._engine.mend(Repair(tallies=[Score(key, "sshd", 1.0)]))
     assert [fault.key for fault in day_faults(ledger.store(), ledger.keys, *DAY) or ()] == [key]
 
 
 def test_an_id_without_its_ban_is_a_fault(ledger: Ledger) -> None:
     (id_, _) = sorted(ledger.ids_of_day(DAY[1]))
-    ledger._engine.replace({ledger.keys.ban(id_): {}})
+    ledger._engine.put({ledger.keys.ban(id_): {}})
     assert ledger.keys.day(*DAY) in [fault.key for fault in day_faults(ledger.store(), ledger.keys, *DAY) or ()]
 
 

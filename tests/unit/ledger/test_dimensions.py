@@ -16,14 +16,14 @@ RECORD = replace(
 
 def test_a_ban_stands_in_the_sets_and_tallies_of_its_tokens() -> None:
     sets = {KEYS.members(name, tok) for name in INDEXED for tok in TABLE[name].tokens(RECORD)}
-    assert set(KEYS.standing(RECORD).sets) == sets
+    assert set(KEYS.entries(RECORD).sets) == {*sets, KEYS.day(RECORD.id[:4], RECORD.day)}
     tallies = {
         (KEYS.count(RECORD.id[:4], RECORD.day, row.name), tok)
         for row in TABLE.values()
         if row.tallied
         for tok in row.tokens(RECORD)
     }
-    assert set(KEYS.tallies(RECORD)) == tallies
+    assert set(KEYS.entries(RECORD).tallies) == tallies
 
 
 def test_a_value_has_the_token_that_its_bans_have() -> None:

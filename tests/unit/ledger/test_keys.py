@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banledger.ledger.ban import FIELDS, Ban, to_hash
-from banledger.ledger.keys import Keyspace, describe, months_of
+from banledger.ledger.key_table import describe
+from banledger.ledger.keys import Keyspace, months_of
 from banledger.ledger.merge import merge
 from banledger.ledger.tokens import text_of, token
+from banledger.stores.change import difference
 from tests.support.lines import T0, ban, prolong, unban
 from tests.unit.ledger.test_merge import BLANK
 
@@ -59,23 +61,35 @@ def test_what_is_atomic_lives_in_one_slot() -> None:
     record = merge(BLANK, ban())
     for have in (None, merge(BLANK, unban())):
         change = KEYS.change(have, record)
-        inside = [change.key, *change.joins, *(m.key for m in change.marks), *(key for key, _, _ in change.tallies)]
-        assert {key.split(":")[1] for key in inside} == {"{" + change.slot + "}"}
+        wanted = difference(change.before, change.after)
+        inside = [key for key in (*wanted.joins, *(score.key for score in wanted.scores)) if "{" in key]
+        assert KEYS.day(record.id[:4], record.day) in inside
+        counted = [key for key, _ in wanted.more]
+        assert {key.split(":")[1] for key in (change.key, *inside, *counted)} == {"{" + record.id[:4] + "}"}
 
 
 def test_a_change_that_moves_nothing_has_no_tallies_and_no_sets_to_move() -> None:
     record = merge(BLANK, ban())
     change = KEYS.change(record, merge(record, prolong()))
-    assert not change.tallies
-    assert not change.joins
+    wanted = difference(change.before, change.after)
+    assert not (wanted.more or wanted.fewer or wanted.joins or wanted.leaves or wanted.rankings)
+    assert [score.key for score in wanted.scores] == [KEYS.active(record.server, record.jail)]
     assert change.before.sets == change.after.sets
-    assert set(change.fields) == {"bantime", "bancount", "expires", "prolonged"}
+    assert set(change.fields or ()) == {"bantime", "bancount", "expires", "prolonged"}
 
 
-def test_the_standing_derived_from_the_hash_is_that_of_the_ban() -> None:
+def test_the_entries_derived_from_the_hash_are_those_of_the_ban() -> None:
     record = merge(BLANK, ban(users=("root",)))
-    assert KEYS.standing_of(KEYS.ban(record.id), to_hash(record)) == KEYS.standing(record)
-    assert KEYS.standing_of(KEYS.ban(record.id), {}).sets == ()
+    assert KEYS.entries_of(KEYS.ban(record.id), to_hash(record)) == KEYS.entries(record)
+    assert KEYS.entries_of(KEYS.ban(record.id), {}).sets == ()
+
+
+def test_a_ban_that_is_put_again_is_counted_once() -> None:
+    record = merge(BLANK, ban(users=("root",)))
+    change = KEYS.assertion(record)
+    wanted, whole = difference(change.before, change.after), KEYS.entries(record)
+    assert (wanted.joins, wanted.scores, wanted.rankings) == (whole.sets, whole.scores, whole.rankings)
+    assert not (wanted.more or wanted.fewer) and change.fields == {}
 
 
 def _tool(name: str) -> ModuleType:
@@ -97,7 +111,7 @@ def test_every_key_and_field_of_a_ban_is_described() -> None:
     assert to_hash(record).keys() <= FIELDS.keys()
     kinds = {key.replace("YYMM", record.id[:4]) for key, _, _ in describe()}
     change = KEYS.change(None, record)
-    for key in (change.key, *change.joins, *change.after.sets, *(key for key, _, _ in change.tallies)):
+    for key in (change.key, *change.after.sets, *(key for key, _ in change.after.tallies)):
         assert any(_fits(key, kind) for kind in kinds), key
 
 

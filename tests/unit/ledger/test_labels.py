@@ -12,7 +12,8 @@ from banledger.errors import StoreUnavailable
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.labels import IDLE_S, LEASE_S, RENEW_S, RETRY_S, Labels, LabelTable
 from banledger.ledger.nonces import KEPT, Nonces
-from banledger.stores.api import Hash
+from banledger.ledger.swap import assign
+from banledger.stores.api import Hash, Outcome
 from tests.support.reference import ReferenceEngine, Store
 
 KEYS = Keyspace("bans")
@@ -24,7 +25,7 @@ class Cluster:
 
     def __init__(self, folder: Path, machine: str = "same") -> None:
         self.folder = folder
-        self.engine = ReferenceEngine(Store(), KEYS.standing_of)
+        self.engine = ReferenceEngine(Store(), KEYS.entries_of)
         self.table = LabelTable(self.engine, KEYS, "ledger", machine)
         self.now = 1000.0
         self.labels: dict[str, Labels] = {}
@@ -156,7 +157,7 @@ def test_a_store_that_went_back_is_no_other_recorder(cluster: Cluster, back: int
         cluster.now += RENEW_S
         assert cluster.step("one")
     for there in (old, {}):
-        cluster.engine.replace({KEYS.label(LABEL): there})
+        cluster.engine.put({KEYS.label(LABEL): there})
         cluster.now += RENEW_S
         assert cluster.step("one")
     assert cluster.said["one"] == []
@@ -167,16 +168,16 @@ def test_a_renewal_whose_answer_was_lost_is_no_other_recorder(
 ) -> None:
     cluster.start("one")
     cluster.step("one")
-    exchange = ReferenceEngine.exchange
+    apply = ReferenceEngine.apply
 
-    def lose(*words: object) -> Hash:
-        exchange(*words)  # type: ignore[arg-type]
+    def lose(*words: object) -> list[Outcome]:
+        apply(*words)  # type: ignore[arg-type]
         raise StoreUnavailable("the connection was lost")
 
     for _ in range(2 * KEPT):
         cluster.now += RENEW_S
         with monkeypatch.context() as patched, pytest.raises(StoreUnavailable):
-            patched.setattr(ReferenceEngine, "exchange", lose)
+            patched.setattr(ReferenceEngine, "apply", lose)
             cluster.step("one")
     nonce = cluster.engine.hashes([KEYS.label(LABEL)])[0]["nonce"]
     assert cluster.step("one")
@@ -196,7 +197,7 @@ def test_a_label_that_is_used_no_longer_is_given_back(cluster: Cluster) -> None:
 
 def test_what_others_put_there_is_shown_without_control_characters(cluster: Cluster) -> None:
     evil = {"nonce": "x", "recorder": "\x1b[2J" + "a" * 10_000_000, "rival": "\x1b[2J", "last": "y"}
-    cluster.engine.assign(KEYS.label(LABEL), evil)
+    assign(cluster.engine, KEYS.label(LABEL), evil)
     cluster.start("one")
     assert not cluster.step("one")
     assert cluster.said["one"][0].isprintable() and len(cluster.said["one"][0]) < 1000
@@ -236,7 +237,7 @@ class Twins(Cluster):
     def go_back(self, steps: float) -> None:
         """The store is what it was some steps ago."""
         there = self.history[-1 - int(steps) % len(self.history)]
-        self.engine.replace({KEYS.label(LABEL): there})
+        self.engine.put({KEYS.label(LABEL): there})
         self.history.append(there)
 
     def assert_alone(self, name: str) -> None:

@@ -356,7 +356,7 @@ def in_force_and_pending(tmp_path: Path) -> tuple[int, int]:
     """How many bans are on the list of those in force, and how many amendments wait."""
     with closing(open_to_read(str(tmp_path / "ledger.db"), "bans")) as ledger:
         pending = [key for key in ledger.store().keys("*") if key.endswith(":pending")]
-        return ledger.banned_now(T0 + 60), sum(ledger.store().above(pending))
+        return ledger.banned_now(T0 + 60), sum(ledger.store().sizes(pending))
 
 
 def spooled(machine: Machine) -> None:

@@ -29,7 +29,7 @@ from banledger.ledger.writer import Ledger, open_to_read, open_to_write
 from banledger.service.recorder import Recorder
 from banledger.spool.events import Event
 from banledger.spool.reader import SpoolReader
-from banledger.stores.api import Advance, Applied, Outcome
+from banledger.stores.api import Advance, Applied, Outcome, Repair
 from banledger.stores.change import Change
 from banledger.stores.sqlite.engine import SqliteEngine, open_writer
 from banledger.stores.sqlite.reader import open_reader
@@ -349,8 +349,8 @@ def test_a_reader_sees_what_was_committed_while_a_batch_is_being_written(path: P
         engine._name({"bans:test": "set"})
         engine._join([("bans:test", "x")])
         later = open_reader(path)
-        seen += [reader.kind("bans:test"), later.kind("bans:test")]
-    seen.append(reader.kind("bans:test"))
+        seen += [reader.kinds(["bans:test"])[0], later.kinds(["bans:test"])[0]]
+    seen.append(reader.kinds(["bans:test"])[0])
     assert seen == ["none", "none", "set"]
     later.close()
     reader.close()
@@ -359,11 +359,11 @@ def test_a_reader_sees_what_was_committed_while_a_batch_is_being_written(path: P
 
 def test_a_reader_that_is_in_the_middle_of_a_set_does_not_hold_the_writer_up(path: Path) -> None:
     engine = open_writer(path)
-    engine.enlist("bans:s", [f"{n:05d}" for n in range(3000)])
+    engine.mend(Repair(joins=[("bans:s", f"{n:05d}") for n in range(3000)]))
     reader = open_reader(path)
     members = reader.members("bans:s")
     first = next(members)
-    engine.enlist("bans:s", ["late"])
+    engine.mend(Repair(joins=[("bans:s", "late")]))
     assert {first, *members} == {*(f"{n:05d}" for n in range(3000)), "late"}
     reader.close()
     engine.close()

@@ -426,10 +426,10 @@ def test_a_wal_that_a_reader_keeps_growing_is_one_line_and_shrinks_when_the_read
     engine = ledger._engine
     with reader(path, "BEGIN", "SELECT count(*) FROM key"):
         for number in range(80):
-            engine.replace({f"bans:test:{number % 2}": {"x": f"{number}" * 2_000_000}})
+            engine.put({f"bans:test:{number % 2}": {"x": f"{number}" * 2_000_000}})
     assert journal.text.count("ledger.db-wal has grown to") == 1
     for _ in range(2):
-        engine.replace({"bans:test:0": {}, "bans:test:1": {}})
+        engine.put({"bans:test:0": {}, "bans:test:1": {}})
         ledger.record(LATER, nowhere)
     assert beside(path, "-wal").stat().st_size <= 64 << 20
     ledger.close()

@@ -39,7 +39,7 @@ class Reader:
 
 
 def networks() -> Networks:
-    return Networks(ReferenceEngine(Store(), KEYS.standing_of), KEYS)
+    return Networks(ReferenceEngine(Store(), KEYS.entries_of), KEYS)
 
 
 def put(there: Networks, number: int, moment: float) -> str:

@@ -34,7 +34,7 @@ class Contenders(NamedTuple):
 @pytest.fixture(params=[0.0, 3600.0, -3600.0, YEARS_S, -YEARS_S])
 def contenders(request: pytest.FixtureRequest) -> Contenders:
     elapsed = [0.0]
-    networks = Networks(ReferenceEngine(Store(), KEYS.standing_of), KEYS)
+    networks = Networks(ReferenceEngine(Store(), KEYS.entries_of), KEYS)
     one, two = (Lease(name, lambda: elapsed[0]) for name in ("a", "b"))
     return Contenders(networks, elapsed, request.param, one, two)
 

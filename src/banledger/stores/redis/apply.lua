@@ -1,13 +1,13 @@
 -- Apply changes of one month's slot, all of them, if every hash is as guarded; else none.
 --
--- KEYS[1]  the slot's outbox (hash): work that is to be done in other slots, until it is done
--- KEYS[2…] every other key that a change touches; all in one slot
--- ARGV[1]  MessagePack: {what each key holds ("" for the hashes of changes), {change, …}, what they do together}
+-- KEYS     every key that a change touches; all in one slot
+-- ARGV[1]  MessagePack: {{change, …}, entry, what they do together, what each key holds ("" for the hashes of changes)}
 --          a change: { number of the hash's key,
 --                      guard: false (there must be no hash) or {field = value, or false for a field it must not have},
 --                      {field, value, …} to set,  {field, …} to drop,  whether the hash goes }
---          together: { {field of the outbox ("writer:number"), value},
---                      {set = {members that join}},  {set = {members that leave}},
+--          entry:    { number of the slot's outbox, its field ("writer:number"), value }: work that is to be done in
+--                      other slots, until it is done. An empty value: there is none. No entry: only hashes change
+--          together: { {set = {members that join}},  {set = {members that leave}},
 --                      {sorted set = {score, member, …}},  {sorted set = {members that go}},
 --                      {tally = {member = how many more or fewer}} }     (keys by their number)
 --
@@ -18,7 +18,8 @@
 -- the middle is not undone.
 
 local call = redis.call
-local kinds, changes, together = unpack(cmsgpack.unpack(ARGV[1]))
+local changes, entry, together, kinds = unpack(cmsgpack.unpack(ARGV[1]))
+local outbox, token, work = KEYS[entry[1]], entry[2], entry[3]
 
 for number, kind in ipairs(kinds) do
   if kind ~= '' then
@@ -48,8 +49,8 @@ local function hash_at(key)
   return there.err and { '', 'holds no hash' } or there
 end
 
-local function doubt_others(outbox, entry)
-  local own, there = entry:match('^[^:]*:'), call('HGETALL', outbox)
+local function doubt_others()
+  local own, there = token:match('^[^:]*:'), call('HGETALL', outbox)
   for at = 1, #there, 2 do
     if there[at]:sub(1, #own) ~= own and there[at + 1] ~= '' then
       call('HSET', outbox, there[at] .. ':doubt', '')
@@ -58,7 +59,7 @@ local function doubt_others(outbox, entry)
 end
 
 -- Whether all that writes may be called, tried where it changes nothing: the outbox, which is a hash by then.
-local function refused(outbox)
+local function refused()
   for _, command in ipairs({ 'SADD', 'SREM', 'ZADD', 'ZREM', 'ZINCRBY' }) do
     local said = redis.pcall(command, outbox, 0, 0).err
     if not said:find('WRONGTYPE', 1, true) then
@@ -79,14 +80,17 @@ if conflicts[1] then
   return conflicts
 end
 
-local outbox, joins, leaves, scores, unscored, tallies = unpack(together)
-call('DEL', KEYS[1] .. ':never')
-call('HDEL', KEYS[1], '')
-call('HSET', KEYS[1], unpack(outbox))
-local refusal = refused(KEYS[1])
-if refusal then
-  call('HDEL', KEYS[1], outbox[1])
-  return refusal
+if outbox then
+  call('DEL', outbox .. ':never')
+  call('HDEL', outbox, '')
+  call('HSET', outbox, token, work)
+  local refusal = refused()
+  if refusal or work == '' then
+    call('HDEL', outbox, token)
+  end
+  if refusal then
+    return refusal
+  end
 end
 
 for _, change in ipairs(changes) do
@@ -101,9 +105,10 @@ for _, change in ipairs(changes) do
   end
 end
 
-if guarded then
-  doubt_others(KEYS[1], outbox[1])
+if guarded and outbox and work ~= '' then
+  doubt_others()
 end
+local joins, leaves, scores, unscored, tallies = unpack(together)
 for key, members in pairs(joins) do
   call('SADD', KEYS[key], unpack(members))
 end

@@ -1,6 +1,7 @@
 """A server of Redis's kind: which one will do, and how we log in."""
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -107,3 +108,16 @@ def too_old(server: str, version: str) -> str:
 def _name(server: str) -> str:
     program, oldest = _OLDEST[server]
     return f"{program} {'.'.join(map(str, oldest))}"
+
+
+def cautions(facts: Mapping[str, str]) -> list[str]:
+    """What in the server's set-up (fields of its INFO) endangers a ledger. Empty where it doesn't say."""
+    found = []
+    policy = facts.get("maxmemory_policy", "")
+    if policy.startswith("allkeys-") and facts.get("maxmemory", "0") != "0":  # no other takes keys that never expire
+        evicted = facts.get("evicted_keys", "0")
+        already = f", and has evicted {evicted} since it started" if evicted != "0" else ""
+        found.append(f"the store may evict keys (maxmemory-policy {policy}){already}: set noeviction")
+    if facts.get("aof_enabled") == "0":
+        found.append("the store does not keep an append-only file: a crash loses what came since its last snapshot")
+    return found

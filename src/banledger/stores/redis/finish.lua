@@ -17,12 +17,8 @@ local function same(key, state)
   if not state then
     return call('EXISTS', key) == 0
   end
-  local have = redis.pcall('HMGET', key, unpack(fields))
-  if have.err then
-    return false
-  end
-  for at = 1, #fields do
-    if have[at] ~= (state[at] or false) then
+  for at, field in ipairs(fields) do
+    if redis.pcall('HGET', key, field) ~= (state[at] or false) then
       return false
     end
   end

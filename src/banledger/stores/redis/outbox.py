@@ -1,12 +1,13 @@
 """What changes become on a server: arguments of a script inside a slot, commands outside it. Pure: no store.
 
-A `Task` is what one call of apply.lua did, and one entry of the outbox: hashes, and states of them that sets
-elsewhere may still show. A state is the fields that decide where a hash stands; over the fields that it has now it
-tells where it stood.
+Inside is what lies in the slot of the hash, as the keys' hash tags (`{2611}`) tell; outside is all else. A `Task` is
+what one call of apply.lua leaves to be done outside, and one field of the outbox: hashes, and states of them that
+entries elsewhere may still show. A state is the fields that decide what a hash implies; over the fields that it has now
+it tells what it implied then.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, TypeAlias, TypeVar
 
@@ -14,159 +15,197 @@ import msgspec
 from msgspec import Struct
 
 from banledger.stores.api import Hash
-from banledger.stores.change import Change, Layout, Mark, Ranking, Standing
+from banledger.stores.change import Change, Difference, Entries, Layout, difference
 from banledger.stores.fields import Damaged
-from banledger.stores.pages import pages
-
-Command: TypeAlias = tuple[str | bytes | int | float, ...]
-"""A command's words."""
 
 State: TypeAlias = tuple[str | None, ...] | Hash
 """The values of `Layout.standing_fields` in their order; or all fields, of a hash that goes."""
 
 _Item = TypeVar("_Item")
 
-_MEMBERS = 2000  # of one command
-
 _pack = msgspec.msgpack.encode
 _to_json = msgspec.json.encode
 
 
-class Entry(Struct, frozen=True, array_like=True, gc=False):
+def slot_of(key: str) -> str:
+    """The hash tag of a key, by which a cluster finds its slot; of one that has none, the key."""
+    return key.partition("{")[2].partition("}")[0] or key
+
+
+class Unfinished(Struct, frozen=True, array_like=True, gc=False):
     """A hash in the outbox. The first state is the oldest."""
 
     key: str
     states: tuple[State, ...]
 
 
-_entries = msgspec.json.Decoder(tuple[Entry, ...])
+class Left(Struct, frozen=True):
+    """A field of a slot's outbox: work that is not done."""
+
+    slot: str
+    token: str
+    hashes: Sequence[Unfinished]
 
 
 class Work(Struct, frozen=True, gc=False):
-    """What is to be done outside for one hash. `state`: what all this follows from; None: the hash is gone."""
+    """What is to be done outside for one hash.
 
-    entry: Entry
+    state   what all this follows from; None: the hash is gone
+    wanted  what is to be done; what of it lies inside is done
+    """
+
+    about: Unfinished
     state: tuple[str | None, ...] | None
-    standing: Standing
-    leaves: tuple[str, ...] = ()
-    rankings: tuple[Ranking, ...] = ()
-    unmarked: tuple[tuple[str, str], ...] = ()
+    wanted: Difference
 
 
 class Task(Struct, frozen=True):
-    """What is to be done outside before the entry `token` leaves the outbox of a slot."""
+    """What is to be done outside before the field `token` leaves the outbox of a slot."""
 
     slot: str
     token: str
     work: list[Work]
 
-    def changed(self, numbers: Sequence[int]) -> list[Entry]:
+    def changed(self, numbers: Sequence[int]) -> Left:
         """The hashes of these numbers (from 1), with what we made true ourselves and is no longer so."""
         several = [self.work[number - 1] for number in numbers]
-        return [Entry(one.entry.key, (*one.entry.states, one.state or ())) for one in several]
+        hashes = [Unfinished(one.about.key, (*one.about.states, one.state or ())) for one in several]
+        return Left(self.slot, self.token, hashes)
 
 
-def entries_of(value: str) -> tuple[Entry, ...]:
+_unfinished = msgspec.json.Decoder(tuple[Unfinished, ...])
+
+
+def unfinished(value: str) -> tuple[Unfinished, ...]:
     """What a field of the outbox holds; nothing where it says that another is in doubt. Raises `fields.Damaged`."""
     try:
-        return _entries.decode(value) if value else ()
+        return _unfinished.decode(value) if value else ()
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise Damaged("", "holds no work of a recorder") from None
 
 
-def work_of(layout: Layout, change: Change) -> Work:
+def work_of(layout: Layout, change: Change, wanted: Difference) -> Work:
     """What follows from a change just applied, without reading its hash again."""
-    before, after = change.before, change.after
+    fields = change.fields
     if change.guard is None:
-        state = _state(layout, change.fields)
-        return Work(Entry(change.key, (state,)), state, after, rankings=after.rankings)
+        state = _state(layout, fields or {})
+        return Work(Unfinished(change.key, (state,)), state, wanted)
     had = {name: value for name, value in change.guard.items() if value is not None}
-    has = {name: value for name, value in had.items() if name not in change.drop} | change.fields
-    states = (change.gone,) if change.remove else (_state(layout, had), _state(layout, has))
-    marked = {(mark.key, mark.member) for mark in after.marks}
-    moved = before.sets != after.sets or change.joins or change.leaves
-    return Work(
-        Entry(change.key, states),
-        None if change.remove else _state(layout, has),
-        after if moved else Standing(after.member, marks=after.marks),
-        tuple(key for key in before.sets if key not in after.sets),
-        tuple(dict.fromkeys((*before.rankings, *after.rankings))) if moved else (),
-        tuple((mark.key, mark.member) for mark in before.marks if (mark.key, mark.member) not in marked),
-    )
+    if fields is None:
+        return Work(Unfinished(change.key, (had,)), None, wanted)
+    has = {name: value for name, value in had.items() if name not in change.drop} | fields
+    state = _state(layout, has)
+    return Work(Unfinished(change.key, (_state(layout, had), state)), state, wanted)
 
 
-def work_again(layout: Layout, entry: Entry, fields: Hash) -> Work:
-    """What follows from a hash as it is now, whatever was made true of it before."""
-    standing = layout.standing_of(entry.key, fields)
-    once = [layout.standing_of(entry.key, fields | _fields(layout, state)) for state in entry.states]
-    marked = {(mark.key, mark.member) for mark in standing.marks}
-    return Work(
-        entry,
-        _state(layout, fields) if fields else None,
-        standing,
-        tuple({key for each in once for key in each.sets} - set(standing.sets)),
-        tuple({ranking for each in (standing, *once) for ranking in each.rankings}),
-        tuple({(mark.key, mark.member) for each in once for mark in each.marks} - marked),
+def work_again(layout: Layout, about: Unfinished, fields: Hash) -> Work:
+    """What follows from a hash as it is now, whatever was made true of it before. Raises `fields.Damaged`."""
+    now = layout.entries_of(about.key, fields)
+    once = [layout.entries_of(about.key, _then(layout, fields, state)) for state in about.states]
+    stale = Entries(  # nothing of what must be there: so all of that is put again
+        now.member,
+        tuple({key for one in once for key in one.sets} - set(now.sets)),
+        tuple({score for one in once for score in one.scores} - set(now.scores)),
+        rankings=tuple({ranking for one in once for ranking in one.rankings} - set(now.rankings)),
     )
+    return Work(about, _state(layout, fields) if fields else None, difference(stale, now))
 
 
 def _state(layout: Layout, fields: Mapping[str, str]) -> tuple[str | None, ...]:
     return tuple(map(fields.get, layout.standing_fields))
 
 
-def _fields(layout: Layout, state: State) -> Hash:
+def _then(layout: Layout, fields: Hash, state: State) -> Hash:
+    """The hash as it was in that state."""
     if isinstance(state, dict):
         return state
-    return {name: value for name, value in zip(layout.standing_fields, state, strict=False) if value is not None}
+    lasting = {name: value for name, value in fields.items() if name not in layout.standing_fields}
+    pairs = zip(layout.standing_fields, state, strict=False)
+    return lasting | {name: value for name, value in pairs if value is not None}
+
+
+def tag_of(slot: str) -> str:
+    """What the keys of a slot have in them, and no others."""
+    return f"{{{slot}}}"
+
+
+def _moves_outside(wanted: Difference, tag: str) -> bool:
+    """Whether anything of it lies in other slots. Rankings always do, tallies never."""
+    keys = (*wanted.joins, *wanted.leaves, *[score.key for score in wanted.scores])
+    return bool(wanted.rankings) or any(tag not in key for key in keys)
 
 
 class Inside:
-    """What apply.lua is called with: every key once, changes that name them by number."""
+    """What apply.lua is called with: every key once, changes that name them by number; and the task that it leaves."""
 
-    def __init__(self, outbox: str, task: Task, changes: Sequence[Change]) -> None:
-        self.keys = [outbox]
-        self._kinds = ["hash"]
-        self._numbers = {outbox: 1}
+    def __init__(self, layout: Layout, token: str, changes: Sequence[Change]) -> None:
+        self.keys: list[str] = []
+        self._kinds: list[str] = []
+        self._numbers: dict[str, int] = {}
+        self._joins: dict[str, list[str]] = defaultdict(list)
+        self._leaves: dict[str, list[str]] = defaultdict(list)
+        self._scores: dict[str, list[str]] = defaultdict(list)
+        self._unscored: dict[str, list[str]] = defaultdict(list)
+        self._tallies: dict[str, dict[str, int]] = defaultdict(dict)
+        slot = slot_of(changes[0].key)
+        work, tag = [], tag_of(slot)
+        for change in changes:
+            wanted = difference(change.before, change.after)
+            self._collect(wanted, tag)
+            if _moves_outside(wanted, tag):
+                work.append(work_of(layout, change, wanted))
+        self.task = Task(slot, token, work)
         singles = [self._single(change) for change in changes]
-        entry = (task.token, _to_json([one.entry for one in task.work]).decode())
-        self.argument = _pack((self._kinds, singles, (entry, *self._together(changes))))
+        self.argument = _pack((singles, self._entry(layout.outbox(slot)), self._together(), self._kinds))
 
     def _single(self, change: Change) -> tuple[object, ...]:
         return (
             self._number(change.key, ""),
             change.guard is not None and {name: _or_false(value) for name, value in change.guard.items()},
-            () if change.remove else tuple(chain.from_iterable(change.fields.items())),
-            () if change.remove else change.drop,
-            change.remove,
+            tuple(chain.from_iterable((change.fields or {}).items())),
+            change.drop,
+            change.fields is None,
         )
 
-    def _together(self, changes: Sequence[Change]) -> tuple[dict[int, Any], ...]:
-        """What the changes do to keys that several share, coalesced."""
-        joins: dict[str, list[str]] = defaultdict(list)
-        leaves: dict[str, list[str]] = defaultdict(list)
-        scores: dict[str, list[str]] = defaultdict(list)
-        unscored: dict[str, list[str]] = defaultdict(list)
-        tallies: dict[str, dict[str, int]] = defaultdict(dict)
-        for change in changes:
-            member = change.after.member or change.before.member
-            for key in change.joins:
-                joins[key].append(member)
-            for key in change.leaves:
-                leaves[key].append(member)
-            for mark in change.marks:
-                if mark.score is None:
-                    unscored[mark.key].append(mark.member)
-                else:
-                    scores[mark.key] += [repr(mark.score), mark.member]
-            for key, name, delta in change.tallies:
-                tally = tallies[key]
-                tally[name] = tally.get(name, 0) + delta
+    def _collect(self, wanted: Difference, tag: str) -> None:
+        """What the changes do to keys of the slot that several share, coalesced."""
+        member = wanted.member
+        for key in wanted.joins:
+            if tag in key:
+                self._joins[key].append(member)
+        for key in wanted.leaves:
+            if tag in key:
+                self._leaves[key].append(member)
+        for score in wanted.scores:
+            if tag not in score.key:
+                continue
+            if score.score is None:
+                self._unscored[score.key].append(score.member)
+            else:
+                self._scores[score.key] += [repr(score.score), score.member]
+        for key, name in wanted.more:
+            tally = self._tallies[key]
+            tally[name] = tally.get(name, 0) + 1
+        for key, name in wanted.fewer:
+            tally = self._tallies[key]
+            tally[name] = tally.get(name, 0) - 1
+
+    def _entry(self, outbox: str) -> tuple[object, ...]:
+        """The outbox, and its field: empty where nothing is left to be done; nothing where only hashes change."""
+        if self.task.work:
+            about = _to_json([one.about for one in self.task.work]).decode()
+            return self._number(outbox, "hash"), self.task.token, about
+        if self._joins or self._leaves or self._scores or self._unscored or self._tallies:
+            return self._number(outbox, "hash"), self.task.token, ""
+        return ()
+
+    def _together(self) -> tuple[dict[int, Any], ...]:
         return (
-            self._numbered(joins, "set"),
-            self._numbered(leaves, "set"),
-            self._numbered(scores, "zset"),
-            self._numbered(unscored, "zset"),
-            self._numbered(tallies, "zset"),
+            self._numbered(self._joins, "set"),
+            self._numbered(self._leaves, "set"),
+            self._numbered(self._scores, "zset"),
+            self._numbered(self._unscored, "zset"),
+            self._numbered(self._tallies, "zset"),
         )
 
     def _numbered(self, by_key: Mapping[str, Any], kind: str) -> dict[int, Any]:
@@ -187,71 +226,7 @@ def finish_arguments(layout: Layout, task: Task, *, doubt: bool) -> tuple[list[s
     if not doubt:
         return [outbox], _pack((task.token, (), False))
     states = [_or_false(one.state) for one in task.work]
-    return [outbox, *[one.entry.key for one in task.work]], _pack((task.token, layout.standing_fields, states))
-
-
-class Outside:
-    """Commands of many pieces of work, coalesced by key."""
-
-    def __init__(self, tasks: Sequence[Task] = ()) -> None:
-        self.joins: dict[str, list[str]] = defaultdict(list)
-        self.leaves: dict[str, list[str]] = defaultdict(list)
-        self._scores: dict[str, list[str | float]] = defaultdict(list)
-        self._unmarked: dict[str, list[str]] = defaultdict(list)
-        self.rankings: dict[Ranking, None] = {}
-        for task in tasks:
-            for work in task.work:
-                self._add(work)
-
-    def _add(self, work: Work) -> None:
-        """Everything that must be true for one hash."""
-        member = work.standing.member
-        for key in work.standing.sets:
-            self.joins[key].append(member)
-        for key in work.leaves:
-            self.leaves[key].append(member)
-        for mark in work.standing.marks:
-            self.mark(mark)
-        for place in work.unmarked:
-            self.mark(Mark(*place, None))
-        for ranking in work.rankings:
-            self.rankings[ranking] = None
-
-    def mark(self, mark: Mark) -> None:
-        """One entry of a sorted set."""
-        if mark.score is None:
-            self._unmarked[mark.key].append(mark.member)
-        else:
-            self._scores[mark.key] += (mark.score, mark.member)
-
-    def commands(self) -> list[Command]:
-        """All of it, a command a key and as many members as a server likes to take at once."""
-        return [
-            *_by_key("SADD", self.joins),
-            *_by_key("SREM", self.leaves),
-            *_by_key("ZADD", self._scores),
-            *_by_key("ZREM", self._unmarked),
-        ]
-
-
-def ranking_commands(rankings: Sequence[Ranking], sizes: Sequence[int]) -> list[Command]:
-    """Give each ranked member its size."""
-    ranked: dict[str, list[str | float]] = defaultdict(list)
-    gone: dict[str, list[str]] = defaultdict(list)
-    for ranking, size in zip(rankings, sizes, strict=True):
-        if size:
-            ranked[ranking.key] += (size, ranking.member)
-        else:
-            gone[ranking.key].append(ranking.member)
-    return [*_by_key("ZADD", ranked), *_by_key("ZREM", gone)]
-
-
-def _by_key(command: str, words: Mapping[str, Sequence[str | float]]) -> Iterator[Command]:
-    for key, several in words.items():
-        if len(several) <= _MEMBERS:
-            yield (command, key, *several)
-        else:
-            yield from [(command, key, *page) for page in pages(several, _MEMBERS)]
+    return [outbox, *[one.about.key for one in task.work]], _pack((task.token, layout.standing_fields, states))
 
 
 def _or_false(value: _Item | None) -> _Item | bool:

@@ -16,18 +16,20 @@ from banledger.stores.api import Hash, Scored
 from banledger.stores.fields import UNREADABLE, count_of
 from banledger.stores.pages import pages
 from banledger.stores.redis.errors import translate
-from banledger.stores.redis.outbox import Command
+from banledger.stores.redis.outbox import slot_of
+from banledger.stores.redis.outside import Command
 
 if TYPE_CHECKING:
     from redis.connection import AbstractConnection
 
 _PAGE = 1000
 _TALLIES = 8  # fetched at once: each may have a name for every address of a day
+_REFUSED = -1  # in place of a size: the key is of another kind
 _IN_FLIGHT = 10  # pages of commands whose replies nobody has read
 
 
 class RedisReader:
-    """See `engine.Reader`. `where` names the store in messages, without any secret."""
+    """See `api.Reader`. `where` names the store in messages, without any secret."""
 
     merge_limit = 20_000
 
@@ -116,9 +118,18 @@ class RedisReader:
             return
         yield from self._scan("SSCAN", key)
 
-    def cards(self, keys: Sequence[str]) -> list[int]:
-        """See Reader.cards."""
-        return [int(reply) for page in pages(keys, _PAGE) for reply in self.calls([("SCARD", key) for key in page])]
+    def sizes(self, keys: Sequence[str], least: float = -inf) -> list[int]:
+        """See Reader.sizes. Most are sets where many are asked for; sorted sets refuse that, and are asked again."""
+        found: list[int] = []
+        for page in pages(keys, _PAGE):
+            if least > -inf:
+                found += self.calls([("ZCOUNT", key, least, "+inf") for key in page])
+                continue
+            cards = self.calls([("SCARD", key) for key in page], _REFUSED)
+            refused = [key for key, card in zip(page, cards, strict=True) if card == _REFUSED]
+            others = iter(self.calls([("ZCARD", key) for key in refused]))
+            found += [next(others) if card == _REFUSED else card for card in cards]
+        return found
 
     def tally(self, keys: Sequence[str]) -> dict[str, int]:
         """See Reader.tally. Most are ones: their names are enough; else the server adds up what lies in one slot."""
@@ -128,7 +139,7 @@ class RedisReader:
                 return self._tally_by_name(keys)
         slots: dict[str, list[str]] = defaultdict(list)
         for key in keys:
-            slots[_slot(key)].append(key)
+            slots[slot_of(key)].append(key)
         total: dict[str, int] = defaultdict(int)
         unions: list[tuple[str | int, ...]] = [
             ("ZUNION", len(several), *several, "WITHSCORES") for several in slots.values()
@@ -175,19 +186,9 @@ class RedisReader:
         reply = self.call("ZRANGE", key, start, start + count - 1, "REV", "WITHSCORES")
         return [(member, float(score)) for member, score in reply]
 
-    def above(self, keys: Sequence[str], least: float = -inf) -> list[int]:
-        """See Reader.above."""
-        return [
-            int(reply)
-            for page in pages(keys, _PAGE)
-            for reply in self.calls(
-                [("ZCOUNT", key, least, "+inf") if least > -inf else ("ZCARD", key) for key in page]
-            )
-        ]
-
-    def kind(self, key: str) -> str:
-        """See Reader.kind."""
-        return str(self.call("TYPE", key))
+    def lowest(self, key: str, until: float, count: int) -> list[str]:
+        """See Reader.lowest."""
+        return list(self.call("ZRANGE", key, "-inf", until, "BYSCORE", "LIMIT", 0, count))
 
     def kinds(self, keys: Sequence[str]) -> list[str]:
         """See Reader.kinds."""
@@ -243,7 +244,3 @@ def _reply(connection: "AbstractConnection") -> Any:
 def is_of_another_kind(reply: object) -> bool:
     """Whether a server refused because the key holds something else."""
     return isinstance(reply, exceptions.ResponseError) and str(reply).startswith("WRONGTYPE")
-
-
-def _slot(key: str) -> str:
-    return key.partition("{")[2].partition("}")[0] or key

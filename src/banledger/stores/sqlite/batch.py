@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 from banledger.stores.api import Hash
-from banledger.stores.change import Change
+from banledger.stores.change import Change, difference
 from banledger.stores.sqlite.file import HASH, RANKING, SET, TALLY
 
 
@@ -20,10 +20,11 @@ class Batch:
         self.scores: dict[tuple[str, str], float | None] = {}
         self.rankings: dict[tuple[str, str], tuple[str, ...]] = {}
         for change, have in accepted:
-            self._add(change, have)
+            self._put(change, have)
+            self._follow(change)
 
-    def _add(self, change: Change, have: Hash) -> None:
-        if change.remove:
+    def _put(self, change: Change, have: Hash) -> None:
+        if change.fields is None:
             self.removed.append(change.key)
         elif have:
             kept = {name: value for name, value in have.items() if name not in change.drop}
@@ -31,19 +32,20 @@ class Batch:
         else:
             self.fresh.add(change.key)
             self.hashes.append((change.key, change.fields))
-        for key, member, delta in change.tallies:
-            self.tallies[key, member] += delta
-        before, after = change.before, change.after
-        id_ = after.member or before.member
-        if before.sets != after.sets or change.joins or change.leaves:
-            self.joins += [(key, id_) for key in (*change.joins, *after.sets) if key not in before.sets]
-            self.leaves += [(key, id_) for key in (*change.leaves, *before.sets) if key not in after.sets]
-            for ranking in (*before.rankings, *after.rankings):
-                self.rankings[ranking.key, ranking.member] = ranking.sources
-        for mark in before.marks:
-            self.scores[mark.key, mark.member] = None
-        for mark in (*change.marks, *after.marks):
-            self.scores[mark.key, mark.member] = mark.score
+
+    def _follow(self, change: Change) -> None:
+        wanted = difference(change.before, change.after)
+        member = wanted.member
+        self.joins += [(key, member) for key in wanted.joins]
+        self.leaves += [(key, member) for key in wanted.leaves]
+        for score in wanted.scores:
+            self.scores[score.key, score.member] = score.score
+        for place in wanted.more:
+            self.tallies[place] += 1
+        for place in wanted.fewer:
+            self.tallies[place] -= 1
+        for ranking in wanted.rankings:
+            self.rankings[ranking.key, ranking.member] = ranking.sources
 
     def kinds(self) -> dict[str, str]:
         """Every key that the batch touches and what it holds."""

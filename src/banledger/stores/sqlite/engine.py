@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from banledger.stores.api import Advance, Applied, Conflict, Hash, Held, Outcome, Repair
+from banledger.stores.api import Advance, Applied, Conflict, Hash, Outcome, Repair, Server
 from banledger.stores.change import Change
 from banledger.stores.pages import pages
 from banledger.stores.sqlite.batch import Batch
@@ -52,18 +52,14 @@ def open_writer(path: Path) -> "SqliteEngine":
 
 
 class SqliteEngine(Transactions):
-    """See `engine.Engine`. The only writer of its file."""
+    """See `api.Engine`. The only writer of its file."""
 
     shared = False
     replay_s = 0.0
 
-    def cautions(self) -> list[str]:
-        """See Engine.cautions."""
-        return []
-
-    def incarnation(self) -> str:
-        """See Engine.incarnation."""
-        return ""
+    def server(self) -> Server:
+        """See Engine.server. There is none."""
+        return Server()
 
     def settle(self) -> int:
         """See Engine.settle. A transaction leaves nothing undone."""
@@ -82,7 +78,7 @@ class SqliteEngine(Transactions):
 
     def apply(self, changes: Iterable[Change], advances: Sequence[Advance] = ()) -> list[Outcome]:
         """See Engine.apply. All changes that do not conflict are one transaction."""
-        if not (changes := list(changes)):
+        if not (changes := list(changes)) and not advances:
             return []
         with self._transaction():
             current = self.hashes([change.key for change in changes])
@@ -103,47 +99,22 @@ class SqliteEngine(Transactions):
     def mend(self, repair: Repair) -> None:
         """See Engine.mend. One transaction; the sizes of its sets are counted, not trusted."""
         kinds = {key: SET for key, _ in (*repair.joins, *repair.leaves)}
-        kinds.update((mark.key, TALLY) for mark in repair.tallies)
-        kinds.update((mark.key, RANKING) for mark in repair.marks)
+        kinds.update((score.key, TALLY) for score in repair.tallies)
+        kinds.update((score.key, RANKING) for score in repair.scores)
         with self._transaction():
             self._name(kinds)
             self._db.executemany("INSERT OR IGNORE INTO member VALUES (?, ?)", self._numbered(repair.joins))
             self._db.executemany("DELETE FROM member WHERE key = ? AND member = ?", self._numbered(repair.leaves))
             self._recount(self._numbers[key] for key, kind in kinds.items() if kind == SET)
-            self._score({(mark.key, mark.member): mark.score for mark in repair.tallies}, "tally")
-            self._score({(mark.key, mark.member): mark.score for mark in repair.marks})
+            self._score({(one.key, one.member): one.score for one in repair.tallies}, "tally")
+            self._score({(one.key, one.member): one.score for one in repair.scores})
 
-    def enlist(self, key: str, members: Sequence[str]) -> None:
-        """See Engine.enlist."""
-        with self._transaction():
-            self._name({key: SET})
-            self._join([(key, member) for member in members])
-
-    def claim(self, key: str, fields: Hash) -> Hash:
-        """See Engine.claim."""
-        with self._transaction():
-            whole = fields | self.hashes([key])[0]
-            self._name({key: HASH})
-            self._put_hashes([(key, whole)])
-        return whole
-
-    def assign(self, key: str, fields: Hash) -> None:
-        """See Engine.assign."""
-        with self._transaction():
-            self._name({key: HASH})
-            self._put_hashes([(key, self.hashes([key])[0] | fields)])
-
-    def replace(self, hashes: Mapping[str, Hash]) -> None:
-        """See Engine.replace."""
+    def put(self, hashes: Mapping[str, Hash]) -> None:
+        """See Engine.put."""
         with self._transaction():
             self._name(dict.fromkeys(hashes, HASH))
             self._put_hashes([(key, fields) for key, fields in hashes.items() if fields])
             self._drop_hashes([key for key, fields in hashes.items() if not fields])
-
-    def advance(self, advances: Sequence[Advance]) -> None:
-        """See Engine.advance."""
-        with self._transaction():
-            self._put_advances(advances)
 
     def _put_advances(self, advances: Sequence[Advance]) -> None:
         for one in advances:
@@ -157,36 +128,6 @@ class SqliteEngine(Transactions):
                 self._put_hashes([(one.key, fields)])
             else:
                 self._drop_hashes([one.key])
-
-    def lease(self, key: str, wanted: Held, seen: Held) -> Held:
-        """See Engine.lease."""
-        with self._transaction():
-            have = self.hashes([key])[0]
-            held = Held(have.get("holder", ""), have.get("until", ""))
-            if not held.yields_to(wanted, seen):
-                return held
-            self._name({key: HASH})
-            self._put_hashes([(key, have | {"holder": wanted.holder, "until": wanted.until})])
-        return wanted
-
-    def exchange(self, key: str, field: str, among: Sequence[str], fields: Hash, otherwise: Hash) -> Hash:
-        """See Engine.exchange."""
-        with self._transaction():
-            have = self.hashes([key])[0]
-            if changed := fields if have.get(field, "") in among else otherwise:
-                self._name({key: HASH})
-                self._put_hashes([(key, have | changed)])
-        return have
-
-    def due(self, key: str, until: float, count: int) -> list[str]:
-        """See Engine.due."""
-        with translated(self.path):
-            number, table = self._sorted_set(key)
-            rows = self._db.execute(
-                f"SELECT member FROM {table} WHERE key = ? AND score <= ? ORDER BY score, member LIMIT ?",
-                (number, until, count),
-            )
-            return [member for (member,) in rows]
 
     def _write(self, accepted: list[tuple[Change, Hash]]) -> None:
         """Everything that the changes hold, coalesced so that each row is written once."""

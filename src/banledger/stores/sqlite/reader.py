@@ -78,7 +78,7 @@ def open_reader(path: Path) -> "SqliteReader":
 
 
 class SqliteReader:
-    """See `engine.Reader`."""
+    """See `api.Reader`."""
 
     merge_limit = 200_000
 
@@ -116,12 +116,12 @@ class SqliteReader:
                 yield from (member for (member,) in page)
                 last = beyond(last, page[-1][0], self.path)
 
-    def cards(self, keys: Sequence[str]) -> list[int]:
-        """See Reader.cards."""
+    def sizes(self, keys: Sequence[str], least: float = -inf) -> list[int]:
+        """See Reader.sizes."""
         with translated(self.path):
-            return self._cards(keys)
+            return self._sizes(keys) if least == -inf else [self._from(key, least) for key in keys]
 
-    def _cards(self, keys: Sequence[str]) -> list[int]:
+    def _sizes(self, keys: Sequence[str]) -> list[int]:
         found: dict[str, int] = {}
         for page in pages(keys, _PAGE):
             found.update(
@@ -185,21 +185,22 @@ class SqliteReader:
                 (number, count, start),
             ).fetchall()
 
-    def above(self, keys: Sequence[str], least: float = -inf) -> list[int]:
-        """See Reader.above."""
-        with translated(self.path):
-            return self._cards(keys) if least == -inf else [self._above(key, least) for key in keys]
-
-    def _above(self, key: str, least: float) -> int:
+    def _from(self, key: str, least: float) -> int:
         number, table = self._sorted_set(key)
         row = self._db.execute(
             f"SELECT count(*) FROM {table} WHERE key = ? AND score >= ? AND {_NUMBER}", (number, least)
         )
         return int(row.fetchone()[0])
 
-    def kind(self, key: str) -> str:
-        """See Reader.kind."""
-        return self.kinds([key])[0]
+    def lowest(self, key: str, until: float, count: int) -> list[str]:
+        """See Reader.lowest."""
+        with translated(self.path):
+            number, table = self._sorted_set(key)
+            rows = self._db.execute(
+                f"SELECT member FROM {table} WHERE key = ? AND score <= ? ORDER BY score, member LIMIT ?",
+                (number, until, count),
+            )
+            return [member for (member,) in rows]
 
     def kinds(self, keys: Sequence[str]) -> list[str]:
         """See Reader.kinds."""

@@ -20,8 +20,10 @@ from msgspec import Struct
 
 from banledger.errors import RebuildRunning, StoreError, StoreUnavailable
 from banledger.ledger.keys import Keyspace
+from banledger.ledger.lease import Held, Watch, held_by, take
 from banledger.ledger.progress import Progress, silent
-from banledger.stores.api import Advance, Engine, Hash, Held
+from banledger.ledger.swap import assign
+from banledger.stores.api import Advance, Engine, Hash
 
 Open: TypeAlias = Callable[[], Engine]
 
@@ -50,20 +52,19 @@ class Signs:
 
     def held(self) -> Held:
         """The lease."""
-        have = self._engine.hashes([self._keys.rebuild])[0]
-        return Held(have.get("holder", ""), have.get("until", ""))
+        return held_by(self._engine.hashes([self._keys.rebuild])[0])
 
     def lease(self, wanted: Held, seen: Held) -> Held:
-        """See Engine.lease."""
-        return self._engine.lease(self._keys.rebuild, wanted, seen)
+        """See `lease.take`."""
+        return take(self._engine, self._keys.rebuild, wanted, seen)
 
     def beat(self, name: str, word: str) -> None:
         """A recorder is alive."""
-        self._engine.assign(self._keys.recorders, {name: word})
+        assign(self._engine, self._keys.recorders, {name: word})
 
     def leave(self, *names: str) -> None:
         """Recorders are alive no longer."""
-        self._engine.advance([Advance(self._keys.recorders, {}, names)])
+        self._engine.apply([], [Advance(self._keys.recorders, {}, names)])
 
     def recorders(self) -> Hash:
         """The recorders, each with its last sign of life: a number that changes, and the holder it waits for."""
@@ -78,8 +79,8 @@ class Gate:
         self._pace = pace
         self._name = os.urandom(6).hex()
         self._beats = count(1)
-        self._seen = Held()
-        self._since = self._look_at = self._beat_at = 0.0
+        self._watch = Watch(elapsed, Held())
+        self._look_at = self._beat_at = 0.0
         self.closed = False
 
     def look(self, signs: Signs) -> bool:
@@ -91,10 +92,9 @@ class Gate:
         if now >= self._beat_at:
             self._beat(signs, now)
         held = signs.held()
-        if held != self._seen:
-            self._seen, self._since = held, now
-        at_work = _at_work(held)
-        if at_work and now - self._since >= self._pace.lease_s:  # its holder is dead: nobody need wait for that again
+        self._watch.see(held)
+        at_work = not held.free
+        if at_work and self._watch.still_s >= self._pace.lease_s:  # its holder is dead: nobody need wait for that again
             signs.lease(Held(self._name, "0"), held)
             at_work = False
         if at_work != self.closed:
@@ -103,7 +103,7 @@ class Gate:
         return self.closed
 
     def _beat(self, signs: Signs, now: float) -> None:
-        signs.beat(self._name, f"{next(self._beats)} {self._seen.holder if self.closed else ''}")
+        signs.beat(self._name, f"{next(self._beats)} {self._watch.seen.holder if self.closed else ''}")
         self._beat_at = now + self._pace.renew_s
 
     def reopen(self) -> None:
@@ -113,10 +113,6 @@ class Gate:
     def leave(self, signs: Signs) -> None:
         """We are alive no longer. Raises StoreError."""
         signs.leave(self._name)
-
-
-def _at_work(held: Held) -> bool:
-    return bool(held.holder) and held.until not in ("", "0")
 
 
 @contextmanager
@@ -157,16 +153,16 @@ class _RebuildTurn:
 
     def take(self) -> None:
         """Take the lease, from a dead holder too. Raises RebuildRunning."""
-        first, since = None, time.monotonic()
+        other = Watch(time.monotonic, Held())
         while True:
-            dead = first is not None and time.monotonic() - since >= self._pace.lease_s
-            there = self._signs.lease(self._wanted(), first if dead and first else Held())
+            dead = other.still_s >= self._pace.lease_s
+            there = self._signs.lease(self._wanted(), other.seen if dead else Held())
             if there.holder == self._holder:
                 self._renewed = time.monotonic()
                 return
-            if first is not None and there != first:
+            if other.seen.holder and there != other.seen:
                 raise RebuildRunning("another rebuild of this ledger is running", hint="wait until it has ended")
-            first = there
+            other.see(there)
             time.sleep(min(1.0, self._pace.look_s))
 
     def _wanted(self) -> Held:
@@ -193,16 +189,14 @@ class _RebuildTurn:
 
     def wait_for_recorders(self, progress: Progress) -> None:
         """Until every recorder that is alive waits; signs of dead ones are removed."""
-        seen: dict[str, tuple[str, float]] = {}
+        watches: dict[str, Watch[str]] = {}
         while True:
             self._check()
-            now, recorders = time.monotonic(), self._signs.recorders()
-            busy = {name: word for name, word in recorders.items() if not word.endswith(f" {self._holder}")}
-            seen = {
-                name: seen[name] if name in seen and seen[name][0] == word else (word, now)
-                for name, word in busy.items()
-            }
-            dead = [name for name, (_, since) in seen.items() if now - since >= self._pace.lease_s]
+            recorders = self._signs.recorders()
+            for name, word in recorders.items():
+                watches.setdefault(name, Watch(time.monotonic, word)).see(word)
+            busy = [name for name, word in recorders.items() if not word.endswith(f" {self._holder}")]
+            dead = [name for name in busy if watches[name].still_s >= self._pace.lease_s]
             if dead:
                 self._signs.leave(*dead)
             if len(busy) == len(dead):

@@ -1,4 +1,4 @@
-"""What each kind of hash must be: one parser a kind, by the first words of its key. See `keyspace.kinds_of_keys`."""
+"""What each kind of hash must be: one parser a kind, by the first words of its key. See `key_table.kinds_of_keys`."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from banledger.spool.position import UNKNOWN, WRITER, from_text
 from banledger.stores import fields as read
 from banledger.stores.api import Hash
 from banledger.stores.fields import Damaged
-from banledger.stores.redis.outbox import entries_of
+from banledger.stores.redis.outbox import unfinished
 
 _SIGN = re.compile(r"\d{1,20} [\x21-\x7e]{0,64}")
 _NONCE_MAX = 512
@@ -37,7 +37,7 @@ def _source(tok: str, fields: Hash) -> None:
 
 def _outbox(_: str, fields: Hash) -> None:
     for value in fields.values():
-        entries_of(value)
+        unfinished(value)
 
 
 def _position(_server: str, fields: Hash) -> None:

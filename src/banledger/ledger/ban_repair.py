@@ -1,0 +1,73 @@
+"""Repair of a ban's hash: damaged fields are dropped, or made again from the others. Pure."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from banledger.ledger.ban import FIELDS, FOR_EVER, LIVE, LONGEST_BANTIME, PUBLIC, from_hash, is_own, to_hash
+from banledger.ledger.ids import second_of
+from banledger.net.prefix import block
+from banledger.net.special import kind_of
+from banledger.stores import fields as read
+
+_IDENTITY = frozenset(("server", "jail", "fid", "ip"))
+
+Local: TypeAlias = Callable[[int], tuple[str, int]]
+"""Tells the local day (YYYY-MM-DD) and hour of a UTC epoch second."""
+
+
+def repaired(ban_id: str, fields: dict[str, str], local: Local) -> dict[str, str] | None:
+    """The hash with damaged fields dropped, or made again from the others; None: nobody can tell which ban it was.
+
+    Fields unknown here stay. `local` tells the day and hour of a UTC epoch second.
+    """
+    left = dict(fields)
+    for _ in range(len(FIELDS) + 1):
+        try:
+            ban = from_hash(ban_id, left)
+        except read.Damaged as error:
+            known = _again(ban_id, error.field, left, local)
+            needed = error.field in _IDENTITY and not (error.field == "ip" and "fid" in left)
+            if known is None and (needed or error.field not in left):
+                return None
+            left.pop(error.field, None)
+            left |= {} if known is None else {error.field: known}
+            continue
+        return left if is_own(ban) else _with_own_time(ban_id, left, local)
+    return None
+
+
+def _with_own_time(id_: str, fields: dict[str, str], local: Local) -> dict[str, str] | None:
+    """The hash with the time that its id tells, if that is what was wrong."""
+    time = second_of(id_)
+    if time is None or fields["time"] == str(time):
+        return None
+    day, hour = local(time)
+    left = fields | {"time": str(time), "day": day, "hour": str(hour)}
+    left.pop("expires", None)
+    ban = from_hash(id_, left)
+    return left | {"expires": to_hash(ban)["expires"]} if is_own(ban) else None
+
+
+def _again(id_: str, name: str, fields: dict[str, str], local: Local) -> str | None:
+    """A field that every ban has, made from the others; None: it can't be, or need not be there."""
+    second = second_of(id_)
+    time = fields["time"] if fields.get("time", "").isdecimal() and len(fields["time"]) < 12 else str(second)
+    if second is None:
+        return None
+    if name in ("time", "seen"):
+        return str(second) if name == "time" else f"{float(time):.6f}"
+    if name in ("day", "hour"):
+        return str(local(int(time))[name == "hour"])
+    if name == "bantime":
+        return _bantime_of(fields.get("expires", ""), int(time))
+    if name == "scope":
+        address = fields.get("ip")
+        return "none" if address is None else "private" if kind_of(block(address)) else PUBLIC
+    return {"failures": "0", "bancount": "0", "origin": LIVE}.get(name)
+
+
+def _bantime_of(expires: str, time: int) -> str:
+    """What led to `expires`; 0 where that makes no sense either."""
+    if expires == FOR_EVER:
+        return "-1"
+    return str(max(0, min(int(expires) - time, LONGEST_BANTIME))) if expires.isdecimal() and len(expires) < 16 else "0"

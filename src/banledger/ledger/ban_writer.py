@@ -1,0 +1,236 @@
+"""Bans in, over any engine: merge, apply, and where the ledger had something else than thought, again."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import reduce
+from math import inf
+
+from msgspec import Struct
+from msgspec.structs import astuple, replace
+
+from banledger.errors import StoreUnavailable
+from banledger.geo.place import Locate
+from banledger.ledger.aside import Aside, waiting
+from banledger.ledger.ban import PENDING, Ban
+from banledger.ledger.calendar import calendar
+from banledger.ledger.ids import Subject, ban_id
+from banledger.ledger.keys import Keyspace
+from banledger.ledger.merge import address_of, begin, merge, place_at, subject_of
+from banledger.ledger.reader import LedgerReader, read_ban
+from banledger.spool.events import BanLine, TicketLine
+from banledger.stores.api import Advance, Applied, Conflict, Engine, Outcome, Repair
+from banledger.stores.change import Change
+from banledger.stores.fields import Damaged
+
+_ROUNDS = 20
+_AT_ONCE = 500
+
+
+class Recorded(Struct, frozen=True):
+    """What a batch did: lines read, bans that are new, that changed, that stayed as they were, gaps, networks.
+
+    `aside`: lines that wait because the hash of their ban is damaged (see `store.aside`).
+    """
+
+    lines: int = 0
+    new: int = 0
+    amended: int = 0
+    known: int = 0
+    gaps: int = 0
+    networks: int = 0
+    aside: int = 0
+
+    def __add__(self, other: "Recorded") -> "Recorded":
+        return Recorded(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+
+class BanWriter(LedgerReader):
+    """The bans of a ledger, to write. See `writer.Ledger`.
+
+    `reassert`: whether bans that need no change are put again wherever they must stand, because the store may have lost
+    that; `touched` collects their months and local days.
+    """
+
+    def __init__(self, engine: Engine, keyspace: Keyspace) -> None:
+        super().__init__(engine, keyspace)
+        self._engine = engine
+        self._months: set[str] = set()
+        self._aside = Aside(engine, keyspace)
+        self._calendar = calendar(self.zone)
+        self._carried: list[Advance] = []
+        self.reassert = False
+        self.touched: set[tuple[str, str]] = set()
+
+    def _record_bans(self, lines: list[TicketLine], locate: Locate) -> Recorded:
+        """Merge, apply, and where the ledger had something else than thought, again from what it has."""
+        about: dict[Subject, list[TicketLine]] = {}
+        for line in lines:
+            about.setdefault(subject_of(line), []).append(line)
+        new = amended = known = aside = 0
+        salts = dict.fromkeys(about, 0)
+        have: dict[Subject, Ban | Damaged | None] = {
+            subject: None for subject, lines in about.items() if _is_news(lines)
+        }
+        for _ in range(_ROUNDS):
+            ids = self._look_up(salts, have)
+            for subject, id_ in list(ids.items()):
+                if isinstance(error := have[subject], Damaged):
+                    aside += self._aside.put(self.keys.ban(id_), error, about[subject])
+                    del salts[subject], ids[subject]
+            changes: dict[Subject, Change] = {}
+            outcomes = self._apply(self._merged(ids, have, about, locate, changes), {id_[:4] for id_ in ids.values()})
+            for subject in ids.keys() - changes.keys():
+                known += 1
+                del salts[subject]
+            for (subject, change), outcome in zip(changes.items(), outcomes, strict=True):
+                if isinstance(outcome, Conflict):
+                    have[subject] = read_ban(ids[subject], outcome.current)
+                else:
+                    del salts[subject]
+                    new += change.guard is None
+                    amended += bool(change.guard and (change.fields or change.drop))
+                    known += bool(change.guard and not (change.fields or change.drop))
+            if not salts:
+                return Recorded(new=new, amended=amended, known=known, aside=aside)
+        raise StoreUnavailable("the ledger keeps changing under the recorder", hint="it is tried again")
+
+    def _merged(
+        self,
+        ids: dict[Subject, str],
+        have: Mapping[Subject, Ban | Damaged | None],
+        about: dict[Subject, list[TicketLine]],
+        locate: Locate,
+        changes: dict[Subject, Change],
+    ) -> Iterator[Change]:
+        """The changes that the lines make, one by one, so that an engine may begin with them; also in `changes`."""
+        for subject, id_ in ids.items():
+            old, lines = have[subject], about[subject]
+            ban = reduce(merge, lines, old) if isinstance(old, Ban) else self._begin(subject, id_, lines, locate)
+            if ban is not old:
+                change = changes[subject] = self.keys.change(old if isinstance(old, Ban) else None, ban)
+                yield change
+            elif self.reassert:
+                change = changes[subject] = self.keys.assertion(ban)
+                yield change
+            if self.reassert:
+                self.touched.add((ban.id[:4], ban.day))
+
+    def _look_up(self, salts: dict[Subject, int], have: dict[Subject, Ban | Damaged | None]) -> dict[Subject, str]:
+        """The id of each subject, the first that is no other ban's; completes `have` with what the ledger has."""
+        ids: dict[Subject, str] = {}
+        owners: dict[str, Subject] = {}
+        left = list(salts)
+        while left:
+            ids |= {subject: _id(subject, salts[subject]) for subject in left}
+            unknown = [subject for subject in left if subject not in have]
+            have |= zip(unknown, self.bans_or_damage([ids[subject] for subject in unknown]), strict=True)
+            owners |= {ids[subject]: subject for subject in left if _subject(have[subject]) == subject}
+            left = [subject for subject in salts if owners.setdefault(ids[subject], _owner(subject, have)) != subject]
+            for subject in left:  # another ban has this id
+                salts[subject] += 1
+                del have[subject]
+        return ids
+
+    def _begin(self, subject: Subject, id_: str, lines: list[TicketLine], locate: Locate) -> Ban:
+        """The record that the lines make."""
+        ip = min([address for line in lines if (address := address_of(line))], default=None)
+        ban = begin(id_, subject, self._calendar(subject.time), ip, locate(ip, subject.time), lines[0])
+        return reduce(merge, lines[1:], ban)
+
+    def amend(self, ids: Iterable[str], locate: Locate) -> int:
+        """Give recorded bans the place that `locate` knows now; how many of them changed."""
+        done, left = 0, list(ids)
+        for _ in range(_ROUNDS):
+            changes: dict[str, Change] = {}
+            for id_, ban in zip(left, self.bans(left), strict=True):
+                if ban is not None and ban.origin != PENDING:
+                    new = place_at(ban, locate(ban.ip, ban.time))
+                    if new is not ban:
+                        changes[id_] = self.keys.change(ban, new)
+            outcomes = self._apply(list(changes.values()))
+            left = [id_ for id_, outcome in zip(changes, outcomes, strict=True) if isinstance(outcome, Conflict)]
+            done += len(changes) - len(left)
+            if not left:
+                return done
+        raise StoreUnavailable("the ledger keeps changing under the recorder", hint="it is tried again")
+
+    def dismiss(self, before: float, most: int, locate: Locate) -> bool:
+        """Bans older than `before` (UTC epoch), and the oldest beyond `most`, wait for whois no longer.
+
+        What `locate` knows of them stays. A page of them at a time; whether there are more.
+        """
+        excess = self.waiting() - most
+        for month in sorted(self._reader.members(self.keys.months)):
+            if ids := self._overdue(self.keys.waiting(month), before, excess):
+                bans = [ban for ban in self.bans(ids) if ban is not None and ban.waits]
+                self._apply([self.keys.change(ban, _given_up(ban, locate)) for ban in bans])
+                if bans:
+                    return True
+        return False
+
+    def _overdue(self, key: str, before: float, excess: int) -> list[str]:
+        old = self._engine.lowest(key, before, _AT_ONCE)
+        return old if old or excess <= 0 else self._engine.lowest(key, inf, min(excess, _AT_ONCE))
+
+    def _apply(self, changes: Iterable[Change], months: set[str] | None = None) -> list[Outcome]:
+        """`months`: the slots that the changes may have; None: they are looked up in the changes."""
+        if months is None:
+            changes = list(changes)
+            months = {_month(change) for change in changes}
+        if new := months - self._months:
+            self._engine.mend(Repair(joins=[(self.keys.months, month) for month in sorted(new)]))
+            self._months |= new
+        outcomes = self._engine.apply(changes, self._carried)
+        if all(isinstance(outcome, Applied) for outcome in outcomes):
+            self._carried = []
+        return outcomes
+
+    def record_aside(self, locate: Locate) -> int:
+        """Record the lines set aside whose ban can be read again; how many lines."""
+        done = 0
+        for lines in waiting(self._engine, self.keys):
+            about = {text: self.keys.ban(_id(subject_of(line), 0)) for text, line in lines.items()}
+            hashes = dict(zip(about.values(), self._engine.hashes(list(about.values())), strict=True))
+            sound = [text for text, key in about.items() if not isinstance(read_ban(key, hashes[key]), Damaged)]
+            if sound and not self._record_bans([lines[text] for text in sound], locate).aside:
+                self._aside.drop(sound)  # else one has a damaged hash under a salted id
+                done += len(sound)
+        return done
+
+    def tidy(self, now: float) -> int:
+        """Forget amendments whose ban never came; how many. `now` (UTC epoch) must come from a settled clock."""
+        gone = 0
+        for month in list(self._reader.members(self.keys.months)):
+            while ids := self._engine.lowest(self.keys.pending(month), now, _AT_ONCE):
+                waiting = [ban for ban in self.bans(ids) if ban is not None and ban.origin == PENDING]
+                if not waiting:
+                    break
+                gone += len(self._apply([self.keys.removal(ban) for ban in waiting]))
+        return gone
+
+
+def _is_news(lines: list[TicketLine]) -> bool:
+    """Whether these are about a ban that the ledger can't have yet, unless they are read again."""
+    return any(isinstance(line, BanLine) and not line.restored for line in lines)
+
+
+def _owner(subject: Subject, have: Mapping[Subject, Ban | Damaged | None]) -> Subject:
+    """The ban that has the subject's id: the one that the ledger has there, else the first that asks."""
+    return _subject(have[subject]) or subject
+
+
+def _subject(there: Ban | Damaged | None) -> Subject | None:
+    return there.subject if isinstance(there, Ban) else None
+
+
+def _id(subject: Subject, salt: int) -> str:
+    return ban_id(subject.server, subject.jail, subject.fid, subject.time, salt)
+
+
+def _month(change: Change) -> str:
+    return change.key.rpartition(":")[2][:4]
+
+
+def _given_up(ban: Ban, locate: Locate) -> Ban:
+    """The ban as it is if nobody asks about it."""
+    given_up = place_at(ban, locate(ban.ip, 0.0))
+    return replace(given_up, whois=None) if given_up.waits else given_up

@@ -1,0 +1,34 @@
+"""The local calendar of a ledger."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from banledger.ledger.reader import zone_of
+from banledger.settings import machine_zone
+
+_log = logging.getLogger("banledger")
+
+
+def new_zone(name: str) -> str:
+    """The time zone of a ledger that is made now. Raises SettingsError."""
+    name = name or machine_zone()
+    if not name:
+        _log.warning(
+            "this machine's time zone has no name: the ledger's days are UTC's (setting timezone names another)"
+        )
+        name = "UTC"
+    return zone_of(name).key
+
+
+def calendar(zone: ZoneInfo) -> Callable[[int], tuple[str, int]]:
+    """The local day (YYYY-MM-DD) and hour of a UTC epoch second. Zones move by quarters of an hour."""
+
+    @lru_cache(maxsize=4096)
+    def quarter(number: int) -> tuple[str, int]:
+        local = datetime.fromtimestamp(900 * number, zone)
+        return local.isoformat()[:10], local.hour
+
+    return lambda second: quarter(second // 900)

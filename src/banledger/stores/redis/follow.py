@@ -1,0 +1,184 @@
+"""What follows outside a slot: made true, made true again where hashes changed, and settled after a crash.
+
+    apply: one script a page           settle: what a crash left
+              │                                │ work_again
+              ▼                                ▼
+            tasks ──► _make_true ──► _finish ──► the entry is gone
+              ▲                         │ a hash has changed meanwhile
+              └────── work_again ◄──────┘
+
+Theory of operation. A task is all that follows from the hashes of one entry of the outbox, in pipelines of single-key
+commands: an id is added to sets or removed, rankings get the size of their set, read again until it did not change.
+Last the entry leaves the outbox (`finish.lua`), but only if the hashes are still those that all this followed from;
+else it is done again from the hashes as they are. They are looked at only if there is doubt: if another recorder
+changed hashes of that slot meanwhile, or if this is not the first time. So whatever dies, and whichever of several
+recorders is late, the last to finish leaves what the hashes say.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any
+
+import msgspec
+import redis
+from redis import exceptions
+
+from banledger.stores.api import Advance
+from banledger.stores.change import Layout, Ranking
+from banledger.stores.fields import Damaged
+from banledger.stores.redis.errors import translate
+from banledger.stores.redis.outbox import Left, Task, finish_arguments, tag_of, unfinished, work_again
+from banledger.stores.redis.outside import Outside, ranking_commands
+from banledger.stores.redis.reader import Part, RedisReader, in_parts, packed
+from banledger.stores.redis.scripts import Call, Script
+
+_PAGE = 1000
+
+_pack = msgspec.msgpack.encode
+
+
+class Consequence:
+    """What follows elsewhere when tasks are done in their slots, ready to be sent.
+
+    changes  where ids go;  rankings  who gets another size;  sources  questions for the sizes
+    """
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        outside = Outside()
+        for task in tasks:
+            tag = tag_of(task.slot)
+            for work in task.work:
+                outside.follow(work.wanted, tag)
+        self.changes = list(in_parts(outside.commands()))
+        self.rankings = list(outside.rankings)
+        self.sources = _sources(self.rankings)
+
+
+class Following(RedisReader):
+    """Scripts of a server, and what follows from those that change hashes."""
+
+    def __init__(self, client: "redis.Redis", where: str, layout: Layout) -> None:
+        super().__init__(client, where)
+        self._layout = layout
+        self._finished = Script("finish.lua")
+        self._advance = Script("advance.lua")
+        self._left: dict[str, str] = {}  # what is set aside in outboxes, by key
+
+    def settle(self) -> int:
+        """See Engine.settle."""
+        done = 0
+        for month in list(self.members(self._layout.months)):
+            outbox = self._layout.outbox(month)
+            cursor = "0"
+            while True:
+                cursor, page = self.call("HSCAN", outbox, cursor, "COUNT", _PAGE)
+                pairs = page.items() if isinstance(page, dict) else zip(page[::2], page[1::2], strict=True)
+                tasks = self._again([left for token, value in pairs if (left := self._read(month, token, value))])
+                self._follow(tasks, Consequence(tasks), doubt=True)
+                done += sum(len(task.work) for task in tasks)
+                if cursor in ("0", 0):
+                    break
+        return done
+
+    def _read(self, slot: str, token: str, value: str) -> Left | None:
+        """What a field of an outbox holds; None, and it stays there, if that is no work of ours."""
+        outbox = self._layout.outbox(slot)
+        try:
+            hashes = unfinished(value)
+        except Damaged as error:
+            self._left[outbox] = f"field {token[:64]!r} {error}"
+            return None
+        head = outbox.removesuffix("outbox")
+        if strange := [one.key for one in hashes if not one.key.startswith(head)]:
+            self._left[outbox] = f"field {token[:64]!r} is about {strange[0][:128]!r}"
+            return None
+        return Left(slot, token, hashes) if hashes else None
+
+    def _again(self, several: Iterable[Left]) -> list[Task]:
+        """Work derived from the hashes as they are now. What is about a damaged one stays in the outbox."""
+        tasks = []
+        for left in several:
+            pairs = zip(left.hashes, self.hashes([one.key for one in left.hashes]), strict=True)
+            try:
+                work = [work_again(self._layout, one, fields) for one, fields in pairs]
+            except Damaged as error:
+                outbox = self._layout.outbox(left.slot)
+                self._left[outbox] = f"field {left.token[:64]!r} is about a damaged hash: {error}"
+            else:
+                tasks.append(Task(left.slot, left.token, work))
+        return tasks
+
+    def _follow(
+        self, tasks: list[Task], expected: Consequence, advances: Sequence[Advance] = (), *, doubt: bool = False
+    ) -> None:
+        """Make what stands outside true, until no hash changed meanwhile. `doubt`: whether one may have already."""
+        while tasks:
+            self._make_true(expected)
+            tasks = self._again(self._finish(tasks, advances, doubt=doubt))
+            expected, advances, doubt = Consequence(tasks), (), True
+
+    def _make_true(self, wanted: Consequence) -> None:
+        """Put ids where they belong, and give each ranked member the size of its sets.
+
+        Sizes are read again after that, until none changed between reading and writing.
+        """
+        rankings, sources = wanted.rankings, wanted.sources
+        cards = self._ask([*wanted.changes, *sources])[sum(len(part.commands) for part in wanted.changes) :]
+        sizes = _sizes(rankings, cards)
+        while rankings:
+            self.calls(ranking_commands(rankings, sizes))
+            again = _sizes(rankings, self._ask(sources))
+            moved = [at for at, size in enumerate(again) if size != sizes[at]]
+            rankings, sizes = [rankings[at] for at in moved], [again[at] for at in moved]
+            sources = _sources(rankings)
+
+    def _finish(self, tasks: list[Task], advances: Sequence[Advance], *, doubt: bool) -> list[Left]:
+        """Take what is done out of the outbox, and make the advances; what must be done again.
+
+        `doubt`: look at the hashes at once.
+        """
+        if not doubt:
+            scripts = [self._finished.call(*finish_arguments(self._layout, task, doubt=False)) for task in tasks]
+            replies = self._run([*scripts, *self._advances(advances)])
+            tasks = [task for task, reply in zip(tasks, replies, strict=False) if reply]
+        scripts = [self._finished.call(*finish_arguments(self._layout, task, doubt=True)) for task in tasks]
+        return [task.changed(reply) for task, reply in zip(tasks, self._run(scripts), strict=True) if reply]
+
+    def _advances(self, advances: Sequence[Advance]) -> list[Call]:
+        return [
+            self._advance.call([one.key], _pack(([part for pair in one.raised.items() for part in pair], one.gone)))
+            for one in advances
+        ]
+
+    def _run(self, scripts: Sequence[Call]) -> list[Any]:
+        """Scripts in one round trip."""
+        if not scripts:
+            return []
+        with self._connection() as connection:
+            for script in scripts:
+                self._send(connection, script.packed)
+            replies = self._receive(connection, len(scripts))
+        return [self._reply(script, reply) for script, reply in zip(scripts, replies, strict=True)]
+
+    def _reply(self, script: Call, reply: Any) -> Any:
+        """The reply to a script, which the server may not have known."""
+        if isinstance(reply, exceptions.NoScriptError):
+            with self._connection() as connection:
+                self._send(connection, packed([script.long]))
+                (reply,) = self._receive(connection, 1)
+        if isinstance(reply, exceptions.RedisError):
+            raise translate(reply, self._where, script.script.at(str(reply))) from reply
+        return reply
+
+
+def _sources(rankings: Sequence[Ranking]) -> list[Part]:
+    """Ask for the size of each set that counts in the rankings."""
+    return list(in_parts([("SCARD", source) for ranking in rankings for source in ranking.sources]))
+
+
+def _sizes(rankings: Sequence[Ranking], cards: Iterable[int]) -> list[int]:
+    """The size of each ranked member, from the sizes of the sets that count in it."""
+    each = iter(cards)
+    return [
+        next(each) if len(ranking.sources) == 1 else sum(islice(each, len(ranking.sources))) for ranking in rankings
+    ]
