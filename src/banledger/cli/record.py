@@ -26,8 +26,7 @@ from banledger.ledger.ban_writer import Recorded
 from banledger.ledger.labels import Labels
 from banledger.ledger.nonces import Nonces
 from banledger.ledger.writer import Ledger, open_to_write
-from banledger.service import systemd
-from banledger.service import wiring as lookups
+from banledger.service import systemd, wiring
 from banledger.service.memory import FILE, Memory
 from banledger.service.recorder import Recorder
 from banledger.settings import Settings
