@@ -362,7 +362,7 @@ def test_a_jail_taken_for_dead_is_in_force_again_at_its_next_snapshot(ledger: Le
     assert in_force(ledger) == truth(jail)
 
 
-def test_events_of_old_actions_without_starts_are_believed(ledger: Ledger) -> None:
+def test_events_of_old_actions_without_starts_count(ledger: Ledger) -> None:
     jail = Jail(silent=True)
     jail.lines.clear()
     jail.ban(A)

@@ -41,7 +41,7 @@ def faults(ledger: LedgerReader) -> list[str]:
     return [f"{fault.key} {fault.what}" for fault in check(ledger.store(), ledger.keys)]
 
 
-def test_a_ban_is_one_hash_and_its_id_stands_in_sets(ledger: Ledger) -> None:
+def test_a_ban_is_one_hash_and_its_id_is_in_sets(ledger: Ledger) -> None:
     assert ledger.record([ban(users=("root",))], nowhere) == Recorded(lines=1, new=1)
     store = ledger.store()
     (id_,) = store.members("bans:country:DE")
@@ -77,7 +77,7 @@ def test_an_unban_keeps_the_record_and_removes_it_from_the_active_bans(ledger: L
     assert ledger.distinct("ip") == 1
 
 
-def test_an_amendment_counts_nowhere_until_its_ban_comes(ledger: Ledger) -> None:
+def test_an_amendment_is_not_counted_until_its_ban_comes(ledger: Ledger) -> None:
     ledger.record([unban(seen=T0 + 60)], nowhere)
     assert ledger.days() == {}
     assert ledger.distinct("ip") == 0
@@ -155,7 +155,7 @@ def test_hostile_names_do_not_break_keys(ledger: Ledger, name: str) -> None:
     assert faults(ledger) == []
 
 
-def test_two_bans_whose_ids_collide_are_two_bans(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_bans_with_colliding_ids_are_two_bans(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     real = "2611231234567890abcd"
     for module in ("banledger.ledger.ban_writer", "banledger.ledger.ids"):
         monkeypatch.setattr(f"{module}.ban_id", lambda *parts: real[:-1] + str(parts[-1]))
@@ -165,7 +165,7 @@ def test_two_bans_whose_ids_collide_are_two_bans(ledger: Ledger, monkeypatch: py
     assert faults(ledger) == []
 
 
-def test_a_ledger_keeps_the_time_zone_it_was_made_with(open_engine: Callable[[], Engine]) -> None:
+def test_a_ledger_keeps_its_time_zone(open_engine: Callable[[], Engine]) -> None:
     engine = open_engine()
     Ledger(engine, KEYS, "Asia/Tokyo")
     assert str(Ledger(engine, KEYS, "UTC").zone) == "Asia/Tokyo"

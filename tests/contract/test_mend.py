@@ -49,6 +49,6 @@ def test_changes_apply_on_top_of_mended_tallies(engine: Engine) -> None:
     assert engine.tally([COUNT]) == {"j": 2}
 
 
-def test_nothing_to_mend_is_no_error(engine: Engine) -> None:
+def test_mending_nothing_is_not_an_error(engine: Engine) -> None:
     engine.mend(Repair())
     assert list(engine.keys("*")) == []

@@ -266,7 +266,7 @@ def test_the_queue_is_bounded_and_the_newest_come_first(ledger: Ledger, world: W
     assert faults(ledger) == []
 
 
-def test_older_bans_are_asked_about_while_the_newest_cannot_be(
+def test_older_bans_are_looked_up_while_the_newest_cannot_be(
     ledger: Ledger, world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("banledger.whois.queue.PAGE", 10)
@@ -282,7 +282,7 @@ def test_older_bans_are_asked_about_while_the_newest_cannot_be(
     assert ledger.waiting() == 30
 
 
-def test_old_bans_are_not_asked_about_but_take_known_networks(ledger: Ledger, world: World, clock: Clock) -> None:
+def test_old_bans_are_not_looked_up_but_get_known_networks(ledger: Ledger, world: World, clock: Clock) -> None:
     one = desk(world)
     old = clock.now - 31 * DAY_S
     ledger.record([ban(real("198.51.1.1"), old)], one.places.locate)
@@ -314,14 +314,14 @@ def test_a_smaller_network_that_no_longer_exists_is_forgotten(ledger: Ledger, wo
     assert other.places.locate(address, clock.now).network == "5.51.100.0/24"
 
 
-def test_whois_asks_nobody_when_disabled(ledger: Ledger, world: World, clock: Clock) -> None:
+def test_whois_asks_no_registry_when_disabled(ledger: Ledger, world: World, clock: Clock) -> None:
     one = desk(world, ask=False)
     ledger.record([ban(address) for address in ADDRESSES], one.places.locate)
     run(one, ledger, clock, 60)
     assert world.asked == [] and ledger.waiting() == 0
 
 
-def test_recent_bans_recorded_while_whois_was_off_are_asked_about_later(
+def test_recent_bans_recorded_while_whois_was_off_are_looked_up_later(
     ledger: Ledger, world: World, clock: Clock
 ) -> None:
     silent = desk(world, ask=False)
@@ -384,7 +384,7 @@ def test_a_store_failure_loses_no_answer(
     assert ledger.waiting() == 0 and len(world.asked) == 3
 
 
-def test_a_small_network_that_no_longer_exists_is_asked_about_once(ledger: Ledger, world: World, clock: Clock) -> None:
+def test_a_small_network_that_no_longer_exists_is_looked_up_once(ledger: Ledger, world: World, clock: Clock) -> None:
     one = desk(world)
     address = real("198.51.100.130")
     ledger.record([ban(address)], one.places.locate)
@@ -593,7 +593,7 @@ def test_a_pause_that_a_wrong_clock_left_does_not_outlast_a_restart(
 
 
 @pytest.mark.parametrize("ahead", [YEARS_S, -YEARS_S])
-def test_answers_recorded_under_a_wrong_clock_are_asked_for_again(
+def test_answers_recorded_under_a_wrong_clock_are_looked_up_again(
     ledger: Ledger, world: World, clock: Clock, ahead: float
 ) -> None:
     one = desk(world)
@@ -680,7 +680,7 @@ def test_a_lease_taken_under_a_jumped_clock_blocks_no_recorder(
     assert ledger.waiting() == 0
 
 
-def test_networks_from_a_recorder_with_a_late_clock_reach_others_within_a_day(
+def test_networks_from_a_recorder_with_a_clock_behind_reach_others_within_a_day(
     ledger: Ledger, world: World, clock: Clock
 ) -> None:
     if not ledger.shared:

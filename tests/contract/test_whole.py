@@ -116,7 +116,7 @@ def test_the_copy_of_another_ledger_is_refused(source: Ledger, engine: Engine, t
     other.close()
 
 
-def test_a_copy_may_have_another_prefix_and_lie_beside_its_source(source: Ledger) -> None:
+def test_a_copy_may_share_the_store_under_another_prefix(source: Ledger) -> None:
     engine = source._engine
     copy(end(source), Target(engine, COPY))
     assert list(verify(end(source), Target(engine, COPY))) == []
@@ -279,7 +279,7 @@ def record_stale(ledger: Ledger) -> dict[str, str]:
     return keys
 
 
-def test_stale_user_names_are_found_and_mended_in_hashes_and_all_that_follows(engine: Engine, ledger: Ledger) -> None:
+def test_stale_user_names_are_found_and_mended_in_hashes_and_entries(engine: Engine, ledger: Ledger) -> None:
     stale = record_stale(ledger)
     assign(engine, stale["198.51.100.3"], {"reverse": "a.example"})
     found = {fault.key: fault.what for fault in check(engine, KEYS)}
@@ -319,7 +319,7 @@ def test_mending_user_names_may_be_interrupted(engine: Engine, ledger: Ledger, t
     }
 
 
-def test_a_copy_has_stale_user_names_as_its_source_has_and_is_verified(source: Ledger, engine: Engine) -> None:
+def test_a_copy_keeps_stale_user_names_and_is_verified(source: Ledger, engine: Engine) -> None:
     record_stale(source)
     target = Target(engine, KEYS)
     copy(end(source), target)

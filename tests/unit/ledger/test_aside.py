@@ -11,18 +11,18 @@ from tests.support.lines import ban, ended_ticket, held_ticket, prolong, unban
 @pytest.mark.parametrize(
     "line", [ban(users=("é\x1b",), at=7.5, writer="w"), prolong(), unban(), held_ticket(), ended_ticket()]
 )
-def test_a_line_set_aside_comes_back_as_it_was(line: object) -> None:
+def test_a_line_set_aside_round_trips(line: object) -> None:
     text = text_of(line)  # type: ignore[arg-type]
     assert text.isascii() and text.isprintable()
     assert line_of(text) == line
 
 
 @pytest.mark.parametrize("text", ["", "{", "\x1b[31m", '{"kind":"ban"}', "[" * 100_000])
-def test_rubbish_is_no_line(text: str) -> None:
+def test_invalid_text_is_not_a_line(text: str) -> None:
     assert line_of(text) is None
 
 
-def test_damage_names_the_field_and_no_rubbish() -> None:
+def test_damage_names_the_field_without_its_value() -> None:
     keys = Keyspace("bans")
     with pytest.raises(Damaged, match=r"^failures is no whole number") as caught:
         keys.entries_of(keys.ban("26112307t0a54g3thx7a"), {**HASH, "failures": "\x1b[31m"})

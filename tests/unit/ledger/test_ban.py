@@ -27,14 +27,14 @@ from tests.unit.ledger.test_merge import merged
         ("session-7", "", {"fid": "session-7"}),
     ],
 )
-def test_a_hash_has_the_fid_only_where_it_is_not_the_address(fid: str, ip: str, fields: dict[str, str]) -> None:
+def test_a_hash_has_the_fid_only_if_it_differs_from_the_address(fid: str, ip: str, fields: dict[str, str]) -> None:
     line = ban(fid, ip=ip)
     found = to_hash(begin("x", subject_of(line), ("2026-11-23", 3), address_of(line), nowhere(fid, 0.0), line))
     assert {name: found[name] for name in ("ip", "fid") if name in found} == fields
 
 
 @given(st.lists(amendments, max_size=5))
-def test_a_record_survives_its_hash(lines: list[TicketLine]) -> None:
+def test_a_record_round_trips_through_its_hash(lines: list[TicketLine]) -> None:
     record = merged(*lines)
     assert from_hash(record.id, to_hash(record)) == record
 
@@ -64,7 +64,7 @@ def test_a_field_in_the_table_is_in_hash_docs_guard_and_round_trip() -> None:
     assert damaged.value.field == "reverse"
 
 
-def test_a_change_is_conditional_on_all_that_may_change_but_the_log_lines() -> None:
+def test_a_change_is_guarded_by_all_mutable_fields_except_log_lines() -> None:
     fixed = {"server", "jail", "fid", "time", "day", "hour", "ip", "scope", "located", "located_from"}
     assert set(GUARDED) == set(CODEC.fields) - fixed - {"matches"}
     assert set(STANDING_FIELDS) <= set(GUARDED)

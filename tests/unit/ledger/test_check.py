@@ -81,7 +81,7 @@ def test_a_member_missing_from_a_set_is_found(path: Path, damage: Damage, key: s
     assert "members" in faults(path)[key]
 
 
-def test_a_member_too_many_in_a_set_is_found(path: Path, damage: Damage) -> None:
+def test_an_extra_member_of_a_set_is_found(path: Path, damage: Damage) -> None:
     damage("INSERT INTO member VALUES (:key, :id)", "bans:jail:web", id=id_of(path, "bans:user:root"))
     assert "bans:jail:web" in faults(path)
 
@@ -99,13 +99,13 @@ def test_an_id_without_a_hash_is_found(path: Path, damage: Damage) -> None:
     assert "bans:jail:web" in found
 
 
-def test_a_set_that_no_ban_speaks_for_is_found(path: Path, damage: Damage) -> None:
+def test_a_set_without_bans_is_found(path: Path, damage: Damage) -> None:
     damage("INSERT INTO key VALUES (9999, 'bans:country:FR', 'set', 1)")
     damage("INSERT INTO member VALUES (9999, '2611230000aaaaaaaaaa')")
     assert "bans:country:FR" in faults(path)
 
 
-def test_a_set_that_says_a_wrong_size_is_found(path: Path, damage: Damage) -> None:
+def test_a_set_with_a_wrong_size_is_found(path: Path, damage: Damage) -> None:
     damage("UPDATE key SET card = card + 1 WHERE id = :key", "bans:jail:sshd")
     assert "bans:jail:sshd" in faults(path)
 
@@ -115,7 +115,7 @@ def test_a_month_that_is_not_listed_is_found(path: Path, damage: Damage) -> None
     assert "bans:months" in faults(path)
 
 
-def test_a_hash_that_is_gone_is_found_wherever_its_id_stands(path: Path, damage: Damage) -> None:
+def test_a_missing_hash_is_found_in_every_set_with_its_id(path: Path, damage: Damage) -> None:
     damage("DELETE FROM key WHERE id = :key", MONTH + "ban:" + id_of(path, "bans:user:root"))
     assert faults(path).keys() >= {
         MONTH + "day:2026-11-23",
@@ -144,7 +144,7 @@ def test_a_hash_that_was_changed_by_hand_is_found(path: Path, damage: Damage) ->
         ('"ip":"192.0.2.1",', ""),
     ],
 )
-def test_a_hash_that_is_no_ban_is_found_and_the_check_goes_on(path: Path, damage: Damage, old: str, new: str) -> None:
+def test_an_invalid_hash_is_found_and_the_check_continues(path: Path, damage: Damage, old: str, new: str) -> None:
     key = MONTH + "ban:" + id_of(path, "bans:user:root")
     fields = "CAST(replace(CAST(fields AS TEXT), :old, :new) AS BLOB)"
     damage(f"UPDATE hash SET fields = {fields} WHERE key = :key AND instr(fields, :old)", key, old=old, new=new)
@@ -164,7 +164,7 @@ def test_a_tally_off_by_one_is_found(path: Path, damage: Damage, dimension: str,
     assert (found[0], "wrong score" in found[1]) == (key, True)
 
 
-def test_a_tally_of_something_that_was_not_banned_is_found(path: Path, damage: Damage) -> None:
+def test_a_tally_without_ban_is_found(path: Path, damage: Damage) -> None:
     damage("INSERT INTO tally VALUES (:key, 'FR', 1)", MONTH + "count:2026-11-23:country")
     damage("DELETE FROM tally WHERE key = :key AND member = 'sshd'", MONTH + "count:2026-11-23:jail")
     assert faults(path) == {
@@ -180,7 +180,7 @@ def test_a_wrong_ranking_is_found(path: Path, damage: Damage, dimension: str) ->
     assert key in faults(path)
 
 
-def test_a_ranking_that_lacks_a_value_or_has_one_too_many_is_found(path: Path, damage: Damage) -> None:
+def test_a_missing_or_extra_value_of_a_ranking_is_found(path: Path, damage: Damage) -> None:
     damage("DELETE FROM ranking WHERE key = :key AND member = 'web'", "bans:top:jail")
     damage("INSERT INTO ranking VALUES (:key, 'nobody', 1)", "bans:top:user")
     assert faults(path).keys() == {"bans:top:jail", "bans:top:user"}
@@ -202,7 +202,7 @@ def test_a_gap_that_is_not_listed_is_found(path: Path, damage: Damage) -> None:
     assert "lacks" in faults(path)["bans:gaps"]
 
 
-def test_an_amendment_that_is_not_listed_and_a_listed_one_that_is_none_are_found(path: Path, damage: Damage) -> None:
+def test_an_unlisted_amendment_and_an_invalid_listed_one_are_found(path: Path, damage: Damage) -> None:
     damage("UPDATE ranking SET member = :id WHERE key = :key", MONTH + "pending", id=id_of(path, "bans:id:alice"))
     assert MONTH + "pending" in faults(path)
 
@@ -227,7 +227,7 @@ def test_a_ban_whose_change_never_reached_the_sets_elsewhere_is_found() -> None:
     assert list(check(engine, KEYS)) == []
 
 
-def test_many_faults_of_one_key_are_said_in_one_line(path: Path, damage: Damage) -> None:
+def test_many_faults_of_one_key_are_one_line(path: Path, damage: Damage) -> None:
     for number in range(9):
         damage("INSERT INTO tally VALUES (:key, :name, 1)", MONTH + "count:2026-11-23:ip", name=f"10.0.0.{number}")
     assert faults(path) == {

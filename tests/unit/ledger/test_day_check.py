@@ -27,7 +27,7 @@ def test_a_whole_day_has_no_faults(ledger: Ledger) -> None:
     assert day_faults(ledger.store(), ledger.keys, *DAY) == []
 
 
-def test_a_tally_that_is_not_what_its_bans_say_is_a_fault(ledger: Ledger) -> None:
+def test_a_tally_that_differs_from_its_bans_is_a_fault(ledger: Ledger) -> None:
     key = ledger.keys.count(*DAY, "jail")
     ledger._engine.mend(Repair(tallies=[Score(key, "sshd", 1.0)]))
     assert [fault.key for fault in day_faults(ledger.store(), ledger.keys, *DAY) or ()] == [key]
@@ -39,7 +39,7 @@ def test_an_id_without_its_ban_is_a_fault(ledger: Ledger) -> None:
     assert ledger.keys.day(*DAY) in [fault.key for fault in day_faults(ledger.store(), ledger.keys, *DAY) or ()]
 
 
-def test_a_day_of_too_many_bans_is_left_to_the_command(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_day_with_too_many_bans_is_skipped(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(day_check, "MOST", 1)
     check = DayCheck()
     check.begin({DAY})
@@ -47,7 +47,7 @@ def test_a_day_of_too_many_bans_is_left_to_the_command(ledger: Ledger, monkeypat
     assert not check.pending
 
 
-def test_one_day_is_looked_at_in_a_step(ledger: Ledger) -> None:
+def test_one_step_checks_one_day(ledger: Ledger) -> None:
     check = DayCheck()
     check.begin({DAY, ("2611", "2026-11-24")})
     assert (check.step(ledger.store(), ledger.keys), check.pending) == ("", True)

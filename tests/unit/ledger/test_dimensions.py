@@ -14,7 +14,7 @@ RECORD = replace(
 )
 
 
-def test_a_ban_stands_in_the_sets_and_tallies_of_its_tokens() -> None:
+def test_a_ban_is_in_the_sets_and_tallies_of_its_tokens() -> None:
     sets = {KEYS.members(name, tok) for name in INDEXED for tok in TABLE[name].tokens(RECORD)}
     assert set(KEYS.entries(RECORD).sets) == {*sets, KEYS.day(RECORD.id[:4], RECORD.day)}
     tallies = {

@@ -34,13 +34,13 @@ def test_ids_sort_by_time(fid: str, first: int, second: int) -> None:
 
 
 @given(texts, texts, texts, texts)
-def test_what_stands_on_either_side_of_a_boundary_matters(a: str, b: str, c: str, d: str) -> None:
+def test_the_boundary_between_values_changes_the_id(a: str, b: str, c: str, d: str) -> None:
     if (a, b) != (c, d):
         assert ban_id(a, b, "x", 1_763_869_999) != ban_id(c, d, "x", 1_763_869_999)
 
 
 @given(st.ip_addresses())
-def test_an_address_has_one_spelling(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+def test_an_address_has_one_canonical_text(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
     canonical = canonical_address(str(address))
     assert canonical is not None
     assert canonical_address(canonical) == canonical

@@ -25,7 +25,7 @@ long = st.text(st.characters(exclude_categories=["Cs"]), min_size=129, max_size=
 
 
 @given(anything)
-def test_a_token_is_plain_and_gives_its_text_back(text: str) -> None:
+def test_a_token_is_plain_and_decodes_to_its_text(text: str) -> None:
     tok = token(text)
     assert tok.isprintable()
     assert not set(tok) & set(" :{}|")
@@ -57,7 +57,7 @@ def test_a_day_at_a_months_edge_may_have_two_utc_months(day: str, months: tuple[
     assert months_of(day) == months
 
 
-def test_what_is_atomic_lives_in_one_slot() -> None:
+def test_atomic_keys_share_one_slot() -> None:
     record = merge(BLANK, ban())
     for have in (None, merge(BLANK, unban())):
         change = KEYS.change(have, record)

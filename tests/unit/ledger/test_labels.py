@@ -64,7 +64,7 @@ def cluster(tmp_path: Path) -> Cluster:
     return Cluster(tmp_path)
 
 
-def test_of_two_clones_one_goes_on_and_both_journals_name_both(cluster: Cluster) -> None:
+def test_one_of_two_clones_continues_and_both_journals_name_both(cluster: Cluster) -> None:
     cluster.start("one")
     assert cluster.step("one")
     cluster.clone("one", "two")
@@ -83,14 +83,14 @@ def test_of_two_clones_one_goes_on_and_both_journals_name_both(cluster: Cluster)
     assert cluster.said == {"one": [refused], "two": [rival]}
 
 
-def test_recorders_without_a_machine_id_are_told_apart(tmp_path: Path) -> None:
+def test_recorders_without_a_machine_id_are_distinguished(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path, machine="nameless")
     for name in ("one", "two"):
         cluster.start(name, state=False)
     assert (cluster.step("one"), cluster.step("two")) == (True, False)
 
 
-def test_a_recorder_that_was_killed_goes_on_at_once(cluster: Cluster) -> None:
+def test_a_killed_recorder_continues_at_once(cluster: Cluster) -> None:
     for _ in range(3 * KEPT):
         cluster.start("one")
         assert cluster.step("one")
@@ -110,14 +110,14 @@ def test_a_killed_recorder_without_a_state_directory_waits_for_its_own_lease(clu
     assert "recording again" in cluster.said["one"][-1]
 
 
-def test_a_recorder_that_ends_gives_its_labels_back(cluster: Cluster) -> None:
+def test_a_stopping_recorder_releases_its_labels(cluster: Cluster) -> None:
     for name in ("one", "two", "one"):
         cluster.start(name, state=False)
         assert cluster.step(name)
         cluster.labels[name].give_back(cluster.table)
 
 
-def test_clones_that_take_turns_are_told_of_each_other(cluster: Cluster) -> None:
+def test_clones_that_take_turns_log_each_other(cluster: Cluster) -> None:
     cluster.start("one")
     cluster.step("one")
     cluster.clone("one", "two")
@@ -129,7 +129,7 @@ def test_clones_that_take_turns_are_told_of_each_other(cluster: Cluster) -> None
     assert "was recorded by 'two' since 'one' last recorded it" in cluster.said["one"][0]
 
 
-def test_a_recorder_that_was_away_for_long_does_not_record_before_it_looks(cluster: Cluster) -> None:
+def test_a_recorder_checks_its_lease_after_a_long_absence(cluster: Cluster) -> None:
     for name in ("one", "two"):
         cluster.start(name)
     assert (cluster.step("one"), cluster.step("two")) == (True, False)
@@ -149,7 +149,7 @@ def test_adopting_moves_the_label_to_the_recorder_of_that_place(cluster: Cluster
 
 
 @pytest.mark.parametrize("back", [1, KEPT - 2])
-def test_a_store_that_went_back_is_no_other_recorder(cluster: Cluster, back: int) -> None:
+def test_a_store_that_went_back_is_not_another_recorder(cluster: Cluster, back: int) -> None:
     cluster.start("one")
     cluster.step("one")
     old: Hash = cluster.engine.hashes([KEYS.label(LABEL)])[0]
@@ -163,9 +163,7 @@ def test_a_store_that_went_back_is_no_other_recorder(cluster: Cluster, back: int
     assert cluster.said["one"] == []
 
 
-def test_a_renewal_whose_answer_was_lost_is_no_other_recorder(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_renewal_with_a_lost_reply_is_not_another_recorder(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster.start("one")
     cluster.step("one")
     apply = ReferenceEngine.apply
@@ -185,7 +183,7 @@ def test_a_renewal_whose_answer_was_lost_is_no_other_recorder(
     assert cluster.said["one"] == []
 
 
-def test_a_label_that_is_used_no_longer_is_given_back(cluster: Cluster) -> None:
+def test_an_unused_label_is_released(cluster: Cluster) -> None:
     cluster.start("one")
     cluster.step("one")
     cluster.now += IDLE_S
@@ -195,7 +193,7 @@ def test_a_label_that_is_used_no_longer_is_given_back(cluster: Cluster) -> None:
     assert cluster.step("two")
 
 
-def test_what_others_put_there_is_shown_without_control_characters(cluster: Cluster) -> None:
+def test_foreign_text_in_a_lease_is_shown_escaped(cluster: Cluster) -> None:
     evil = {"nonce": "x", "recorder": "\x1b[2J" + "a" * 10_000_000, "rival": "\x1b[2J", "last": "y"}
     assign(cluster.engine, KEYS.label(LABEL), evil)
     cluster.start("one")
@@ -259,7 +257,7 @@ class Twins(Cluster):
         max_size=60,
     ),
 )
-def test_two_clones_never_both_record_for_longer_than_one_renewal_and_one_goes_on(
+def test_two_clones_both_record_for_at_most_one_renewal(
     tmp_path_factory: pytest.TempPathFactory, before: int, steps: list[tuple[str, str, float]]
 ) -> None:
     """Any order of steps, kills, stops and losses of the store, with any pauses."""

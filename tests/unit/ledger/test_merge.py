@@ -56,7 +56,7 @@ parts = st.one_of(
 
 @pytest.mark.parametrize("part", [0, 1, 2], ids=Parts._fields)
 @given(one=parts, two=parts, three=parts)
-def test_each_part_of_a_record_has_a_join_of_its_own(part: int, one: Parts, two: Parts, three: Parts) -> None:
+def test_each_part_of_a_record_has_its_own_join(part: int, one: Parts, two: Parts, three: Parts) -> None:
     a: Any = one[part]
     b: Any = two[part]
     c: Any = three[part]
@@ -68,12 +68,12 @@ def test_each_part_of_a_record_has_a_join_of_its_own(part: int, one: Parts, two:
 @given(
     st.lists(amendments, min_size=1, max_size=6).flatmap(lambda some: st.tuples(st.just(some), st.permutations(some)))
 )
-def test_it_makes_no_difference_which_line_begins_the_record(orders: tuple[list[TicketLine], list[TicketLine]]) -> None:
+def test_any_line_may_begin_the_record(orders: tuple[list[TicketLine], list[TicketLine]]) -> None:
     one, other = orders
     assert begun_with(*one) == begun_with(*other)
 
 
-def test_a_line_that_says_nothing_new_returns_the_very_record() -> None:
+def test_a_known_line_returns_the_same_record_object() -> None:
     record = merged(ban())
     assert merge(record, ban()) is record
 
@@ -83,17 +83,17 @@ def test_a_restored_line_never_changes_a_live_record() -> None:
     assert merge(record, ban(restored=1, seen=T0 + 500, bancount=2, bantime=9)) is record
 
 
-def test_a_restored_line_fills_a_hole_with_the_count_fail2ban_had_before() -> None:
+def test_a_restored_line_gives_the_bancount_before_restoring() -> None:
     record = merged(ban(restored=1, bancount=3))
     assert (record.origin, record.bancount) == (RESTORED, 2)
 
 
-def test_a_live_line_takes_the_place_of_a_restored_one() -> None:
+def test_a_live_line_replaces_a_restored_one() -> None:
     record = merged(ban(restored=1, seen=T0 + 9, failures=1), ban(failures=7))
     assert (record.origin, record.failures, record.seen) == ("live", 7, T0 + 1)
 
 
-def test_an_imported_line_yields_to_whatever_fail2ban_said_itself() -> None:
+def test_an_imported_line_changes_no_ban_of_fail2ban() -> None:
     imported = ban(origin="import", seen=T0 + 9, failures=1, bantime=0)
     assert merged(ban(restored=1), imported) == merged(imported, ban(restored=1)) == merged(ban(restored=1))
     record = merged(ban())
@@ -105,7 +105,7 @@ def test_an_imported_line_does_not_open_a_record_again() -> None:
     assert merged(ban(), unban(seen=T0 + 5), ban(origin="import", seen=T0 + 9)).unbanned == T0 + 5
 
 
-def test_an_imported_country_is_worth_more_than_the_registrys_whatever_comes_first() -> None:
+def test_an_imported_country_replaces_the_registrys_in_any_order() -> None:
     lines = [ban(), ban(origin="import", country="CN"), ban(origin="import", country="AT")]
     for some in (lines, lines[::-1]):
         record = merged(*some)
@@ -113,7 +113,7 @@ def test_an_imported_country_is_worth_more_than_the_registrys_whatever_comes_fir
 
 
 @pytest.mark.parametrize("country", ["", "XX", "cn", "C", "CHN", "4D", "A:", "Ää", "\u0391\u0392"])
-def test_what_is_no_country_is_ignored(country: str) -> None:
+def test_an_invalid_country_is_ignored(country: str) -> None:
     record = merged(ban(origin="import", country=country))
     assert (record.country, record.country_from) == ("DE", "test")
 
@@ -146,7 +146,7 @@ def test_an_unban_after_a_clock_step_back_lifts_the_ban() -> None:
     assert to_hash(lifted)["order"] == f'{{"unbanned":{T0 + 3605}}}'
 
 
-def test_what_a_snapshot_lacks_has_ended_and_what_a_later_one_has_is_in_force_again() -> None:
+def test_a_snapshot_ends_missing_bans_and_a_later_one_reopens_listed_bans() -> None:
     ended = merged(ban(), ended_ticket(seen=T0 + 50, reason="not restored"))
     assert (ended.open, ended.ended, ended.ended_because) == (False, T0 + 50, "not restored")
     again = merge(ended, held_ticket(seen=T0 + 60))
@@ -154,12 +154,12 @@ def test_what_a_snapshot_lacks_has_ended_and_what_a_later_one_has_is_in_force_ag
     assert merged(ban(seen=T0 + 51), ended_ticket(seen=T0 + 50)).open
 
 
-def test_an_unban_of_one_that_a_snapshot_ended_is_what_counts() -> None:
+def test_an_unban_overrides_the_end_by_a_snapshot() -> None:
     record = merged(ban(), ended_ticket(seen=T0 + 50), unban(seen=T0 + 51))
     assert (record.unbanned, record.ended) == (T0 + 51, None)
 
 
-def test_an_imported_ban_is_in_force_only_if_fail2ban_says_so() -> None:
+def test_an_imported_ban_is_in_force_only_if_fail2ban_holds_it() -> None:
     record = merged(ban(origin="import", bantime=-1))
     assert not record.open
     assert merge(record, held_ticket(seen=T0 + 60)).open
@@ -171,11 +171,11 @@ def test_an_amendment_before_its_ban_waits() -> None:
     assert merged(unban(seen=T0 + 5), ban()).unbanned == T0 + 5
 
 
-def test_user_names_lose_what_the_filter_put_before_them() -> None:
+def test_user_names_lose_the_filters_prefix() -> None:
     assert merged(ban(users=("invalid user bob", "bob", ""))).users == ("bob",)
 
 
-def test_a_restored_record_has_the_names_out_of_the_text_that_fail2ban_restores() -> None:
+def test_a_restored_record_has_the_names_of_the_restored_text() -> None:
     text = "['root', 'pi']"
     assert merged(ban(restored=1, users=(text,))).users == ("pi", "root")
     assert merged(ban(users=(text,))).users == (text,)

@@ -32,13 +32,13 @@ def test_only_the_service_can_read_them(folder: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make files of other owners")
-def test_what_root_keeps_belongs_to_the_owner_of_the_state_directory(folder: Path) -> None:
+def test_files_of_root_get_the_owner_of_the_state_directory(folder: Path) -> None:
     os.chown(folder.parent, 12345, 23456)
     Nonces(folder).add("one", "1")
     assert {(path.stat().st_uid, path.stat().st_gid) for path in (folder, *folder.iterdir())} == {(12345, 23456)}
 
 
-def test_without_a_place_for_them_they_are_remembered_and_one_line_says_so(
+def test_without_a_state_directory_nonces_are_in_memory_with_one_warning(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder.touch()  # no directory

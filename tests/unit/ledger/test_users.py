@@ -19,30 +19,30 @@ def restored(*names: str) -> tuple[str, ...]:
     return tried(names, restored=True)
 
 
-def test_names_lose_what_the_filter_put_before_them() -> None:
+def test_names_lose_the_filters_prefix() -> None:
     assert tried(("invalid user bob", "bob", ""), restored=False) == ("bob",)
     assert restored("['invalid user bob', 'bob', 'root']") == ("bob", "root")
 
 
-def test_the_text_of_a_list_is_its_names_only_where_the_ban_was_restored() -> None:
+def test_list_text_is_parsed_only_for_restored_bans() -> None:
     assert restored("['root', 'pi']") == ("pi", "root")
     assert tried(("['root', 'pi']",), restored=False) == ("['root', 'pi']",)
     assert restored("['root', 'pi']", "root") == ("['root', 'pi']", "root")
 
 
 @given(st.sets(NAMES, min_size=1, max_size=12).map(list).filter(lambda names: len(str(names)) < 256))
-def test_any_names_come_back_from_the_text_of_their_list(names: list[str]) -> None:
+def test_any_names_round_trip_through_list_text(names: list[str]) -> None:
     assert restored(str(names)) == restored(*visible(names))
 
 
 @given(st.lists(NAMES, min_size=2, max_size=40, unique=True).filter(lambda names: len(str(names)) > 256))
-def test_of_a_text_that_was_cut_the_whole_names_are_kept(names: list[str]) -> None:
+def test_whole_names_of_truncated_text_are_kept(names: list[str]) -> None:
     fits = [name for at, name in enumerate(names) if len(str(names[: at + 1]).removesuffix("]")) <= 256]
     assert restored(str(names)[:256]) == restored(*visible(fits))
 
 
 @pytest.mark.parametrize("length", range(1, 260))
-def test_no_part_of_a_name_is_left_wherever_the_text_was_cut(length: int) -> None:
+def test_truncated_text_leaves_no_partial_name(length: int) -> None:
     first, second = "a" * length, "b\U000e0001" * 100
     assert restored(str([first, second])[:256]) == ((first,) if length + 3 <= 256 else ())
 
@@ -67,17 +67,17 @@ def test_no_part_of_a_name_is_left_wherever_the_text_was_cut(length: int) -> Non
         "__import__('os')",
     ],
 )
-def test_what_is_no_text_of_a_list_of_names_stays_a_name(text: str) -> None:
+def test_text_that_is_not_a_list_stays_a_name(text: str) -> None:
     assert restored(text) == (text,)
 
 
 @given(st.lists(TEXTS, max_size=3))
-def test_what_is_kept_is_never_the_text_of_a_list(texts: list[str]) -> None:
+def test_stored_names_are_never_list_text(texts: list[str]) -> None:
     users = restored(*texts)
     assert whole(users) is users
     for user in users:
         user.encode()
 
 
-def test_the_text_of_a_list_in_the_text_of_a_list_is_read_too() -> None:
+def test_nested_list_text_is_parsed() -> None:
     assert restored(str([str([str(["root", "pi"])])])) == ("pi", "root")

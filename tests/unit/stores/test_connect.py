@@ -20,7 +20,7 @@ from banledger.stores.connect import Access, reader
         "ftp://host",
     ],
 )
-def test_a_name_that_makes_no_sense_is_refused_without_its_secret(store: str) -> None:
+def test_an_invalid_store_is_refused_without_its_secret(store: str) -> None:
     with pytest.raises(SettingsError) as caught:
         reader(store, Access())
     assert not any(part in str(caught.value) for part in ("sec", "ret@", "pa[", "ss@"))

@@ -26,7 +26,7 @@ from banledger.stores.redis.errors import translate
         ("None", "None"),
     ],
 )
-def test_a_server_of_that_version_is_taken(server: str, version: str) -> None:
+def test_a_supported_version_is_accepted(server: str, version: str) -> None:
     assert too_old(server, version) == ""
 
 
@@ -62,19 +62,19 @@ _REPLIES = [
 ]
 
 
-def test_every_error_of_a_server_may_pass_and_names_the_store() -> None:
+def test_every_server_error_is_retryable_and_names_the_store() -> None:
     for reply in _REPLIES:
         error = translate(reply, "redis://store", "SADD bans:jail:sshd")
         assert isinstance(error, StoreUnavailable) and error.retryable
         assert str(error).startswith("redis://store ")
 
 
-def test_kinds_of_trouble_have_hints_of_their_own() -> None:
+def test_every_kind_of_error_has_its_own_hint() -> None:
     hints = [translate(reply, "redis://store").hint for reply in _REPLIES]
     assert len(set(hints)) == len(hints), hints
 
 
-def test_what_a_command_was_about_is_named() -> None:
+def test_the_error_names_the_command_and_key() -> None:
     said = str(translate(_REPLIES[0], "redis://store", "SADD bans:jail:sshd"))
     assert said.startswith("redis://store holds something else at a key of the ledger: ")
     assert said.endswith("(SADD bans:jail:sshd)")

@@ -92,20 +92,20 @@ both = pytest.mark.parametrize("open_", [open_reader, open_writer])
 
 
 @both
-def test_a_directory_in_place_of_the_file_is_no_ledger(open_: Callable[[Path], object], path: Path) -> None:
+def test_a_directory_is_not_a_ledger(open_: Callable[[Path], object], path: Path) -> None:
     path.mkdir()
     refuses(open_, path, NotALedger, 4, "directory")
 
 
 @both
 @pytest.mark.parametrize("name", ["/", "."])
-def test_a_path_without_a_name_is_a_directory_too(open_: Callable[[Path], object], name: str) -> None:
+def test_a_path_without_a_name_is_not_a_ledger(open_: Callable[[Path], object], name: str) -> None:
     refuses(open_, Path(name), NotALedger, 4, "directory")
 
 
 @both
 @pytest.mark.parametrize("text", [b"127.0.0.1 localhost\n" * 500, b"x" * 30, b"SQLite format 3\0" + b"\xff" * 4096])
-def test_a_file_of_something_else_is_no_ledger_and_is_left_as_it_was(
+def test_another_file_is_not_a_ledger_and_is_not_changed(
     open_: Callable[[Path], object], path: Path, text: bytes
 ) -> None:
     path.write_bytes(text)
@@ -114,9 +114,7 @@ def test_a_file_of_something_else_is_no_ledger_and_is_left_as_it_was(
 
 
 @both
-def test_somebody_elses_database_is_no_ledger_and_is_left_as_it_was(
-    open_: Callable[[Path], object], path: Path
-) -> None:
+def test_another_database_is_not_a_ledger_and_is_not_changed(open_: Callable[[Path], object], path: Path) -> None:
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE bans (jail, ip)")
     other.close()
@@ -138,14 +136,14 @@ def test_without_a_file_there_is_no_ledger_to_read(path: Path) -> None:
     refuses(open_reader, path / "below" / "nothing", LedgerMissing, 4, "no ledger")
 
 
-def test_without_its_folder_a_ledger_can_not_be_made_until_the_folder_comes(tmp_path: Path) -> None:
+def test_a_ledger_is_created_once_its_directory_exists(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "ledger.db"
     refuses(open_writer, path, StoreUnavailable, 5, "No such file or directory")
     path.parent.mkdir()
     assert bans_in(written(path)) == 50
 
 
-def test_an_empty_file_is_no_ledger_to_read_and_one_to_begin(path: Path) -> None:
+def test_an_empty_file_can_be_written_and_not_read(path: Path) -> None:
     path.touch()
     refuses(open_reader, path, LedgerMissing, 4, "empty")
     assert bans_in(written(path)) == 50
@@ -158,7 +156,7 @@ def test_the_file_may_have_any_name(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.95])
-def test_a_file_cut_short_is_said_to_be_damaged(path: Path, part: float) -> None:
+def test_a_truncated_file_is_reported_as_damaged(path: Path, part: float) -> None:
     whole = _without_wal(written(path)).read_bytes()
     path.write_bytes(whole[: int(len(whole) * part)])
     with pytest.raises(NotALedger, match="damaged") as caught:
@@ -168,7 +166,7 @@ def test_a_file_cut_short_is_said_to_be_damaged(path: Path, part: float) -> None
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_whatever_bytes_are_damaged_nothing_but_a_store_error_comes_out(path: Path, seed: int) -> None:
+def test_any_damaged_bytes_raise_only_store_errors(path: Path, seed: int) -> None:
     rng = random.Random(seed)
     whole = bytearray(_without_wal(written(path)).read_bytes())
     for _ in range(rng.choice((1, 3, 30))):
@@ -248,7 +246,7 @@ def as_user(group: int, work: Callable[[], object]) -> str:
 
 
 @needs_root
-def test_a_member_of_the_group_can_read_what_the_stopped_recorder_left(open_folder: Path) -> None:
+def test_a_member_of_the_group_can_read_a_stopped_ledger(open_folder: Path) -> None:
     path = open_folder / "ledger.db"
     assert path.with_name("ledger.db-wal").exists()
     assert path.with_name("ledger.db-shm").exists()
@@ -265,7 +263,7 @@ def test_a_member_of_the_group_can_read_while_the_recorder_writes(open_folder: P
 
 
 @needs_root
-def test_whoever_may_not_read_the_ledger_is_told_so_with_its_path_and_a_hint(open_folder: Path) -> None:
+def test_a_user_without_read_access_gets_the_path_and_a_hint(open_folder: Path) -> None:
     path = open_folder / "ledger.db"
     said = as_user(4300, lambda: open_reader(path))
     assert said.startswith(f"StoreUnavailable 5: can't open {path}:")
@@ -276,7 +274,7 @@ def test_whoever_may_not_read_the_ledger_is_told_so_with_its_path_and_a_hint(ope
 
 
 @needs_root
-def test_whoever_may_not_write_the_ledger_is_told_so(open_folder: Path) -> None:
+def test_a_user_without_write_access_gets_an_error(open_folder: Path) -> None:
     path = open_folder / "ledger.db"
     for group in (4242, 4300):
         said = as_user(group, lambda: open_writer(path))
@@ -315,7 +313,7 @@ def test_a_second_writer_is_refused_in_this_process_and_in_another_by_any_name(p
     open_writer(link).close()
 
 
-def test_the_lock_goes_with_the_process_however_it_dies(path: Path) -> None:
+def test_the_lock_ends_with_the_process(path: Path) -> None:
     holder = subprocess.Popen([sys.executable, "-c", _HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert holder.stdout is not None
     holder.stdout.readline()
@@ -357,7 +355,7 @@ def test_a_reader_sees_what_was_committed_while_a_batch_is_being_written(path: P
     engine.close()
 
 
-def test_a_reader_that_is_in_the_middle_of_a_set_does_not_hold_the_writer_up(path: Path) -> None:
+def test_a_reader_in_a_set_does_not_block_the_writer(path: Path) -> None:
     engine = open_writer(path)
     engine.mend(Repair(joins=[("bans:s", f"{n:05d}") for n in range(3000)]))
     reader = open_reader(path)
@@ -376,7 +374,7 @@ def test_a_reader_outlives_the_writer_and_sees_what_the_next_one_writes(path: Pa
     reader.close()
 
 
-def test_the_wal_stays_when_the_last_reader_and_the_writer_have_gone_in_any_order(path: Path) -> None:
+def test_the_wal_stays_after_the_last_close_in_any_order(path: Path) -> None:
     beside = [path.with_name(path.name + end) for end in ("-wal", "-shm")]
     reader = open_reader(written(path))
     assert all(file.exists() for file in beside)
@@ -396,7 +394,7 @@ def test_a_copy_of_the_stopped_ledger_with_its_wal_is_a_ledger(path: Path, tmp_p
     assert contents(tmp_path / "copy" / "ledger.db") == contents(path)
 
 
-def test_a_copy_of_the_stopped_ledgers_file_alone_lacks_nothing(path: Path, tmp_path: Path) -> None:
+def test_a_copy_of_the_stopped_ledgers_file_is_complete(path: Path, tmp_path: Path) -> None:
     shutil.copy(written(path), tmp_path / "copy.db")
     assert path.with_name(path.name + "-wal").exists()
     assert bans_in(written(tmp_path / "copy.db", ban("198.51.100.1"))) == 51
@@ -417,7 +415,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_while_the_disk_is_full_bans_wait_and_then_none_is_missing(small_disk: Path, tmp_path: Path) -> None:
+def test_bans_wait_while_the_disk_is_full_and_none_is_lost(small_disk: Path, tmp_path: Path) -> None:
     spool = tmp_path / "spool"
     spool.mkdir()
     path = written(small_disk / "ledger.db")
@@ -582,9 +580,7 @@ def _dies_at(path: Path, changes: list[Change], left: int) -> bool:
     return False
 
 
-def test_a_batch_is_in_the_ledger_wholly_or_not_at_all_whichever_statement_is_the_last(
-    path: Path, tmp_path: Path
-) -> None:
+def test_a_batch_is_atomic_at_every_statement(path: Path, tmp_path: Path) -> None:
     written(path, *_BEFORE, ban("192.0.2.250", jail="web", time=T0 + 40 * 86_400))  # both months and jails are known
     whole = _copy(path, tmp_path / "whole")
     changes = _changes(whole)
@@ -604,9 +600,7 @@ def test_a_batch_is_in_the_ledger_wholly_or_not_at_all_whichever_statement_is_th
     assert left >= 15
 
 
-def test_a_recorder_that_died_at_any_statement_completes_its_lines_when_it_reads_them_again(
-    path: Path, tmp_path: Path
-) -> None:
+def test_a_recorder_killed_at_any_statement_completes_its_lines(path: Path, tmp_path: Path) -> None:
     written(path, *_BEFORE)
     whole = contents(written(_copy(path, tmp_path / "whole"), *_THEN))
     left, died = 0, True
@@ -629,7 +623,7 @@ def test_a_recorder_that_died_at_any_statement_completes_its_lines_when_it_reads
     assert left > 30
 
 
-def test_whois_that_dies_at_any_statement_is_gone_on_with(path: Path, tmp_path: Path) -> None:
+def test_whois_resumes_after_a_kill_at_any_statement(path: Path, tmp_path: Path) -> None:
     lines = [ban(address, time=T0 + number) for number, address in enumerate(ADDRESSES)]
     left, died = 0, True
     while died:
@@ -652,7 +646,7 @@ def test_whois_that_dies_at_any_statement_is_gone_on_with(path: Path, tmp_path: 
     assert left > 100
 
 
-def test_a_statement_that_fails_undoes_its_batch_and_the_engine_works_on(path: Path, tmp_path: Path) -> None:
+def test_a_failed_statement_undoes_its_batch_and_the_engine_continues(path: Path, tmp_path: Path) -> None:
     written(path, *_BEFORE)
     whole = contents(written(_copy(path, tmp_path / "whole"), *_THEN))
     failed = 0

@@ -79,14 +79,14 @@ def goes_on(path: Path, bans: int) -> None:
 # -wal
 
 
-def test_what_a_deleted_wal_held_is_not_lost(path: Path) -> None:
+def test_a_deleted_wal_loses_nothing(path: Path) -> None:
     with recording(path) as ledger:
         beside(path, "-wal").unlink()
         notices(ledger, "ledger.db-wal was moved or deleted")
     goes_on(path, 80)
 
 
-def test_what_a_deleted_wal_held_is_not_lost_beside_a_reader_in_a_transaction(path: Path) -> None:
+def test_a_deleted_wal_beside_a_reader_in_a_transaction_loses_nothing(path: Path) -> None:
     ledger = opened(path)
     with reader(path, "BEGIN", "SELECT count(*) FROM key"):
         ledger.record(LATER, nowhere)
@@ -97,14 +97,14 @@ def test_what_a_deleted_wal_held_is_not_lost_beside_a_reader_in_a_transaction(pa
     _assert_whole(path)
 
 
-def test_a_wal_that_is_deleted_before_the_stop_is_not_lost_either(path: Path) -> None:
+def test_a_wal_deleted_before_the_stop_loses_nothing(path: Path) -> None:
     with recording(path):
         beside(path, "-wal").unlink()
     assert beside(path, "-wal").stat().st_size == 0  # for readers that may not make it
     goes_on(path, 80)
 
 
-def test_what_is_recorded_while_the_wal_is_deleted_is_not_said_to_be_recorded(path: Path) -> None:
+def test_a_batch_during_the_deletion_of_the_wal_is_not_confirmed(path: Path) -> None:
     with recording(path) as ledger:
         engine = ledger._engine
         with pytest.raises(LedgerChanged), engine._transaction():  # type: ignore[attr-defined]
@@ -112,7 +112,7 @@ def test_what_is_recorded_while_the_wal_is_deleted_is_not_said_to_be_recorded(pa
     goes_on(path, 80)
 
 
-def test_reading_notices_too_so_that_an_idle_recorder_does(path: Path) -> None:
+def test_reading_notices_a_change_while_the_recorder_is_idle(path: Path) -> None:
     with recording(path) as ledger:
         assert not ledger.lost()
         beside(path, "-wal").unlink()
@@ -121,7 +121,7 @@ def test_reading_notices_too_so_that_an_idle_recorder_does(path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["garbage", "older"])
-def test_a_file_in_the_place_of_the_wal_is_set_aside(path: Path, tmp_path: Path, kind: str) -> None:
+def test_another_file_in_place_of_the_wal_is_set_aside(path: Path, tmp_path: Path, kind: str) -> None:
     wal = beside(path, "-wal")
     with closing(opened(path)) as ledger:
         ledger.record([ban("203.0.113.99")], nowhere)
@@ -194,7 +194,7 @@ def reader(path: Path, *statements: str) -> Iterator[None]:
 
 @damages
 @pytest.mark.parametrize("read", [False, True], ids=["alone", "beside a reader"])
-def test_an_overwritten_wal_damages_nothing_that_the_database_holds(
+def test_an_overwritten_wal_does_not_damage_the_database(
     path: Path, damage: Callable[[Path], None], read: bool
 ) -> None:
     with recording(path) as ledger, reader(path) if read else nullcontext():
@@ -207,9 +207,7 @@ def test_an_overwritten_wal_damages_nothing_that_the_database_holds(
 
 
 @damages
-def test_an_overwritten_wal_gives_a_reader_nothing_but_a_store_error(
-    path: Path, damage: Callable[[Path], None]
-) -> None:
+def test_an_overwritten_wal_raises_only_store_errors_for_a_reader(path: Path, damage: Callable[[Path], None]) -> None:
     with recording(path):
         damage(beside(path, "-wal"))
         try:
@@ -218,7 +216,7 @@ def test_an_overwritten_wal_gives_a_reader_nothing_but_a_store_error(
             assert str(path) in str(error)
 
 
-def test_a_deleted_index_is_made_anew(path: Path) -> None:
+def test_a_deleted_index_is_recreated(path: Path) -> None:
     with recording(path) as ledger:
         beside(path, "-shm").unlink()
         notices(ledger, "ledger.db-shm was moved or deleted")
@@ -243,7 +241,7 @@ def test_a_backup_moved_over_the_ledger_is_not_mixed_with_the_wal_of_the_other(p
     goes_on(path, 50)
 
 
-def test_a_ledger_that_is_moved_away_takes_all_its_bans_along(path: Path, tmp_path: Path) -> None:
+def test_a_ledger_that_is_moved_away_keeps_all_its_bans(path: Path, tmp_path: Path) -> None:
     with recording(path) as ledger:
         path.rename(tmp_path / "away.db")
         notices(ledger, "ledger.db was moved or deleted")
@@ -274,7 +272,7 @@ def test_a_stopped_copy_with_its_wal_may_be_put_in_place_while_it_runs(path: Pat
     goes_on(path, 80)
 
 
-def test_a_ledger_cut_short_is_said_to_be_damaged_though_its_wal_is_there(path: Path) -> None:
+def test_a_truncated_ledger_with_a_wal_is_reported_as_damaged(path: Path) -> None:
     with closing(opened(path)) as ledger:
         ledger.record([ban(f"10.0.{n >> 8}.{n & 255}") for n in range(3000)], nowhere)
     with recording(path) as ledger:
@@ -284,7 +282,7 @@ def test_a_ledger_cut_short_is_said_to_be_damaged_though_its_wal_is_there(path: 
         opened(path)
 
 
-def test_a_crashed_ledger_cut_short_is_said_to_be_damaged_though_its_wal_is_there(path: Path, tmp_path: Path) -> None:
+def test_a_truncated_crashed_ledger_with_a_wal_is_reported_as_damaged(path: Path, tmp_path: Path) -> None:
     with closing(opened(path)) as ledger:
         ledger.record([ban(f"10.0.{n >> 8}.{n & 255}") for n in range(3000)], nowhere)
     (tmp_path / "crashed").mkdir()
@@ -296,7 +294,7 @@ def test_a_crashed_ledger_cut_short_is_said_to_be_damaged_though_its_wal_is_ther
         opened(tmp_path / "crashed" / "ledger.db")
 
 
-def test_a_ledger_that_was_emptied_is_begun_anew_with_a_word(path: Path, journal: pytest.LogCaptureFixture) -> None:
+def test_an_emptied_ledger_is_created_again_with_a_warning(path: Path, journal: pytest.LogCaptureFixture) -> None:
     with recording(path) as ledger:
         os.truncate(path, 0)
         notices(ledger, "another program wrote to .*ledger.db, or cut it")
@@ -322,7 +320,7 @@ def test_a_checkpoint_of_another_program_loses_nothing(path: Path, statement: st
     goes_on(path, 680)
 
 
-def test_readers_and_backups_disturb_nothing(path: Path, tmp_path: Path) -> None:
+def test_readers_and_backups_cause_no_reopening(path: Path, tmp_path: Path) -> None:
     with recording(path) as ledger:
         for number in range(60):
             ledger.record([ban(f"10.1.{number}.{n}") for n in range(20)], nowhere)
@@ -340,7 +338,7 @@ def test_readers_and_backups_disturb_nothing(path: Path, tmp_path: Path) -> None
 # The recorder
 
 
-def test_the_recorder_opens_the_ledger_anew_and_says_one_line_for_each_disturbance(path: Path, tmp_path: Path) -> None:
+def test_the_recorder_reopens_the_ledger_and_logs_one_line_per_change(path: Path, tmp_path: Path) -> None:
     spool = tmp_path / "spool"
     spool.mkdir()
     writer = Writer(spool)
@@ -361,7 +359,7 @@ def test_the_recorder_opens_the_ledger_anew_and_says_one_line_for_each_disturban
 # A ledger is made
 
 
-def test_a_new_ledger_is_one_line(tmp_path: Path, journal: pytest.LogCaptureFixture) -> None:
+def test_a_new_ledger_logs_one_line(tmp_path: Path, journal: pytest.LogCaptureFixture) -> None:
     path = written(tmp_path / "new.db")
     written(path)
     assert journal.text.count("created ledger") == 1
@@ -369,7 +367,7 @@ def test_a_new_ledger_is_one_line(tmp_path: Path, journal: pytest.LogCaptureFixt
     assert journal.records[0].getMessage() == f"created ledger {path}"
 
 
-def test_a_new_ledger_beside_the_wal_of_another_says_so_and_keeps_it(
+def test_a_new_ledger_beside_a_foreign_wal_logs_and_keeps_it(
     path: Path, tmp_path: Path, journal: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "crashed").mkdir()
@@ -383,7 +381,7 @@ def test_a_new_ledger_beside_the_wal_of_another_says_so_and_keeps_it(
     assert left.with_name("ledger.db-wal.old").read_bytes() == content
 
 
-def test_a_new_ledger_where_a_stopped_one_was_deleted_says_so(path: Path, journal: pytest.LogCaptureFixture) -> None:
+def test_a_new_ledger_in_place_of_a_deleted_one_is_logged(path: Path, journal: pytest.LogCaptureFixture) -> None:
     path.unlink()
     journal.clear()
     written(path)
@@ -403,7 +401,7 @@ def test_a_stop_leaves_an_empty_wal(path: Path) -> None:
     goes_on(path, 80)
 
 
-def test_a_stop_beside_a_reader_in_a_transaction_says_what_is_left_in_the_wal(
+def test_a_stop_beside_a_reader_in_a_transaction_logs_the_remaining_wal(
     path: Path, journal: pytest.LogCaptureFixture
 ) -> None:
     ledger = opened(path)
@@ -419,7 +417,7 @@ def test_a_stop_beside_a_reader_in_a_transaction_says_what_is_left_in_the_wal(
     assert beside(path, "-wal").stat().st_size == 0
 
 
-def test_a_wal_that_a_reader_keeps_growing_is_one_line_and_shrinks_when_the_reader_goes(
+def test_a_wal_that_a_reader_keeps_growing_is_logged_once_and_shrinks_later(
     path: Path, journal: pytest.LogCaptureFixture
 ) -> None:
     ledger = opened(path)
@@ -442,7 +440,7 @@ def test_a_wal_that_a_reader_keeps_growing_is_one_line_and_shrinks_when_the_read
 @pytest.mark.parametrize("database", FileState)
 @pytest.mark.parametrize("wal", FileState)
 @pytest.mark.parametrize("checkpointed", [False, True])
-def test_nothing_is_copied_from_what_another_wrote_or_read_with_what_it_does_not_belong_to(
+def test_foreign_files_are_neither_copied_nor_read_with_the_ledger(
     database: FileState, wal: FileState, checkpointed: bool
 ) -> None:
     found = judge(Path("/l"), database, wal, FileState.SAME, checkpointed=checkpointed)

@@ -64,7 +64,7 @@ def test_without_its_lock_file_a_second_writer_is_refused_in_this_process(path: 
     open_writer(path).close()
 
 
-def test_a_hard_link_lets_no_second_writer_in(path: Path, tmp_path: Path) -> None:
+def test_a_hard_link_admits_no_second_writer(path: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     link = tmp_path / "elsewhere" / "link.db"
     link.hardlink_to(path)
@@ -75,7 +75,7 @@ def test_a_hard_link_lets_no_second_writer_in(path: Path, tmp_path: Path) -> Non
     _assert_whole(path)
 
 
-def test_a_lock_file_is_for_its_owner_alone_and_an_earlier_one_is_mended(path: Path) -> None:
+def test_a_lock_file_is_private_and_an_earlier_one_becomes_so(path: Path) -> None:
     assert lock_of(path).stat().st_mode & 0o777 == 0o600
     lock_of(path).chmod(0o664)
     open_writer(path).close()
@@ -178,7 +178,7 @@ def served(service_folder: Path) -> Path:
 
 
 @needs_root
-def test_a_neighbour_can_not_lock_the_service_out_by_the_lock_file(served: Path) -> None:
+def test_another_user_cannot_lock_the_service_out_by_the_lock_file(served: Path) -> None:
     with neighbour(flocked(lock_of(served))) as became:
         assert became.startswith("PermissionError")
     lock_of(served).chmod(0o640)  # as earlier versions made it
@@ -189,7 +189,7 @@ def test_a_neighbour_can_not_lock_the_service_out_by_the_lock_file(served: Path)
 
 @needs_root
 @pytest.mark.parametrize("end", ["", "-wal"])
-def test_flock_of_a_neighbour_on_what_it_can_read_holds_nobody_up(served: Path, end: str) -> None:
+def test_another_users_flock_on_readable_files_blocks_nothing(served: Path, end: str) -> None:
     with neighbour(flocked(served.with_name(served.name + end))) as became:
         assert became == "done"
         assert as_user(GROUP, lambda: bans_in(written(served, ban("10.9.9.9")))) == "51"
@@ -197,7 +197,7 @@ def test_flock_of_a_neighbour_on_what_it_can_read_holds_nobody_up(served: Path, 
 
 @needs_root
 @pytest.mark.parametrize("whole_description", [False, True])
-def test_a_neighbour_can_not_lock_the_service_out_by_the_database(
+def test_another_user_cannot_lock_the_service_out_by_the_database(
     served: Path, whole_description: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     with neighbour(read_locked(served, whole_description=whole_description)) as became:
@@ -211,7 +211,7 @@ def test_a_neighbour_can_not_lock_the_service_out_by_the_database(
 
 
 @needs_root
-def test_a_lock_of_a_neighbour_on_the_index_makes_the_service_wait_and_not_end(
+def test_another_users_lock_on_the_index_makes_the_service_wait(
     served: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     spool = tmp_path / "spool"
@@ -236,7 +236,7 @@ def test_a_lock_of_a_neighbour_on_the_index_makes_the_service_wait_and_not_end(
 
 
 @needs_root
-def test_an_index_that_a_neighbour_keeps_from_being_made_is_something_to_wait_for(served: Path) -> None:
+def test_the_service_waits_for_an_index_that_another_user_blocks(served: Path) -> None:
     index = served.with_name("ledger.db-shm")
     os.truncate(index, 0)
     with neighbour(read_locked(index)) as became:
@@ -246,7 +246,7 @@ def test_an_index_that_a_neighbour_keeps_from_being_made_is_something_to_wait_fo
 
 
 @needs_root
-def test_a_member_of_the_group_can_read_what_a_clean_stop_left(served: Path) -> None:
+def test_a_member_of_the_group_can_read_a_cleanly_stopped_ledger(served: Path) -> None:
     assert served.with_name("ledger.db-wal").stat().st_size == 0
     with neighbour(lambda: bans_in(served)) as became:
         assert became == "done"
@@ -256,7 +256,7 @@ def test_a_member_of_the_group_can_read_what_a_clean_stop_left(served: Path) -> 
 
 
 @needs_root
-def test_a_ledger_that_root_makes_is_the_services(service_folder: Path) -> None:
+def test_a_ledger_created_by_root_belongs_to_the_service(service_folder: Path) -> None:
     path = written(service_folder / "ledger.db")
     ledger = open_to_write(str(path), "bans", "UTC")
     for file in service_folder.iterdir():
@@ -287,7 +287,7 @@ def test_root_may_write_in_between_and_the_service_after_it(served: Path) -> Non
 
 
 @needs_root
-def test_a_ledger_that_is_roots_names_the_command_that_gives_it_to_the_service(served: Path) -> None:
+def test_the_error_for_a_ledger_of_root_names_the_chown_command(served: Path) -> None:
     for file in served.parent.iterdir():
         os.chown(file, 0, 0)
     command = f"chown --reference={served.parent} {served}*"
@@ -302,5 +302,5 @@ def test_a_ledger_that_is_roots_names_the_command_that_gives_it_to_the_service(s
 
 
 @needs_root
-def test_what_root_makes_in_a_directory_of_its_own_is_roots(path: Path) -> None:
+def test_files_of_root_in_its_own_directory_stay_roots(path: Path) -> None:
     assert {file.stat().st_uid for file in path.parent.glob("ledger.db*")} == {0}
