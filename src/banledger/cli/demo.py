@@ -175,7 +175,7 @@ def _show_report(reader: LedgerReader, said: _Teller) -> None:
     said.heading("What happened")
     said.command(f"banledger report --since all -n {_LISTED}")
     table.report(summary.report(reader, Query(), time.time(), _LISTED), said.screen)
-    said.words("\nA country is the one that the address is registered in, as its registry says.")
+    said.words("\nA country is the one in which the address is registered, by its registry's data.")
 
 
 def _walk_keys(reader: LedgerReader, said: _Teller) -> Ban:

@@ -79,7 +79,7 @@ def _writer(
 
 def _say(summary: "Summary", *, dry_run: bool) -> None:
     click.echo(f"{many(summary.found, 'ban')} found")
-    done = "could be imported" if dry_run else "written to the spool; the recorder tells which of them are new"
+    done = "could be imported" if dry_run else "written to the spool; the recorder counts the new ones"
     click.echo(f"{summary.written:,} {done}")
     if summary.without_country:
         click.echo(f"{summary.without_country:,} of them have no country: it is looked up as for any ban")

@@ -12,7 +12,7 @@ from banledger.cli import options, session
 @options.store_options
 @click.argument("words", metavar="COMMAND [ARG]...", nargs=-1, required=True)
 def kv(words: tuple[str, ...], raw: bool | None, **flags: str | None) -> None:
-    """Read the ledger's keys on any engine, with the commands and the output of redis-cli.
+    """Read the ledger's keys on any store, with the commands and the output of redis-cli.
 
     \b
     HGETALL HGET HMGET HKEYS HVALS HLEN HEXISTS                          hashes

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the question they make."""
+"""Options that several commands share, and the query they make."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -23,13 +23,15 @@ def _together(*options: _Decorator) -> _Decorator:
 
 
 store_options = _together(
-    click.option("--store", metavar="PATH|URL", help="The ledger: the path of an embedded one, or a URL."),
-    click.option("--prefix", metavar="TEXT", help="What every key of the ledger begins with."),
+    click.option(
+        "--store", metavar="PATH|URL", help="The store of the ledger: the path of an embedded ledger, or a URL."
+    ),
+    click.option("--prefix", metavar="TEXT", help="Prefix of every key of the ledger."),
     click.option("--config", metavar="FILE", help="Settings file instead of /etc/banledger/banledger.toml."),
 )
 """Options of every command that uses a ledger. See `session.ledger`."""
 
-spool_option = click.option("--spool", metavar="DIR", help="The directory the action writes to.")
+spool_option = click.option("--spool", metavar="DIR", help="The directory that the action writes to.")
 
 filters = _together(
     click.option(
@@ -38,7 +40,7 @@ filters = _together(
         help="Start: 7d 2w 3m 1y (whole days, with today), 24h, 2026-11-01, 2026-11, 2026, "
         "'2026-11-01 14:00', today, yesterday, all.",
     ),
-    click.option("--until", metavar="WHEN", help="Until when; a day, month or year is meant with all of it."),
+    click.option("--until", metavar="WHEN", help="End; a day, month or year is included as a whole."),
     *(click.option(f"--{name}", multiple=True, metavar=one.metavar, help=one.help) for name, one in FILTERS.items()),
 )
 """Options that choose bans. See `session.query`."""

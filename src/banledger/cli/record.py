@@ -43,7 +43,7 @@ _log = logging.getLogger("banledger")
 @spool_option
 @store_options
 def record(once: bool, adopt: str | None, **flags: str | None) -> None:
-    """Record the bans that the fail2ban action leaves in the spool.
+    """Record the bans that the fail2ban action writes to the spool.
 
     Runs in the foreground until SIGTERM or SIGINT; SIGHUP reads the settings again. Notifies systemd (readiness,
     watchdog) if systemd started it. Needs access to the spool and the ledger, and no other privileges.
@@ -107,7 +107,7 @@ def _memory(chosen: Settings) -> Memory:
 
 
 def _drain(chosen: Settings) -> None:
-    """Record what is there and say so. Raises LabelTaken if something had to be left."""
+    """Record what is there and print the counts. Raises LabelTaken if lines had to stay in the spool."""
     with closing(_recorder(chosen, keep=False)) as recorder:
         _say(recorder.drain(time.time()), recorder.skipped)
         if (reason := recorder.held_back) is not None:
@@ -120,7 +120,7 @@ def _adopt(chosen: Settings, label: str) -> None:
             ledger.labels.adopt(label, place.place_of(chosen.spool), place.recorder_name())
             click.echo(f"this machine now records server label {label!r}")
         else:
-            click.echo("an embedded ledger has one machine: there is nothing to adopt")
+            click.echo("an embedded ledger belongs to one machine: there is no label to take over")
 
 
 def _say(done: Recorded, skipped: int) -> None:

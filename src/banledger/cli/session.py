@@ -41,7 +41,7 @@ def _warn(message: str) -> None:
 
 
 def query(reader: "LedgerReader", now: float, flags: Mapping[str, Any], since: str | None = None) -> "Query":
-    """The question behind the flags of `filters`; `since` where none of --since and --until is given.
+    """The query that the flags of `filters` make; `since` applies if neither --since nor --until is given.
 
     Warns on stderr about jails, servers and countries that the ledger does not have.
     """

@@ -17,7 +17,7 @@ from banledger.cli.progress import ProgressBars
 @options.formats
 @options.store_options
 def show(what: str, count: int, **flags: Any) -> None:
-    """Everything the ledger has of an address, a network, a ban's id, or other text that fail2ban banned.
+    """Show everything the ledger has about an address, a network, a ban's id, or other text that fail2ban banned.
 
     For an address: its bans and those of networks around it. For a network: bans of all addresses and networks inside
     it and of networks around it. For a ban's id: that ban with the log lines that led to it. Each ban has a state:

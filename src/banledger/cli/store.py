@@ -41,7 +41,7 @@ def store() -> None:
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
 @store_options
 def check(as_json: bool, **flags: str | None) -> None:
-    """Is the ledger whole? Derives everything from the bans again and compares.
+    """Check whether the ledger is whole: derive all entries from the bans again and compare.
 
     Prints the faults, one per line; exit code 9 if there are any. Reads the whole ledger. A ban that is recorded
     during the check may look like a fault: to be sure, stop the recorder (bans wait in the spool).
@@ -121,7 +121,7 @@ def copy(
 @store.command(name="rebuild")
 @store_options
 def rebuild(**flags: str | None) -> None:
-    """Make everything but the bans themselves anew from them: sets, tallies, rankings.
+    """Derive all sets, tallies and rankings from the bans again.
 
     Repairs one thing in the bans: user names that earlier versions recorded as one name, "['root', 'pi']".
 
@@ -207,9 +207,9 @@ def _copied(done: "Copied") -> str:
 def _rebuilt(done: "Rebuilt") -> str:
     unreadable = f"; {many(done.unreadable, 'damaged key')} put into quarantine" if done.unreadable else ""
     unreadable += f"; {many(done.repaired, 'damaged hash')} mended" if done.repaired else ""
-    unreadable += f"; {many(done.removed, 'key')} of rubbish removed" if done.removed else ""
+    unreadable += f"; {many(done.removed, 'key')} of invalid data removed" if done.removed else ""
     mended = f"; user names of {many(done.mended, 'restored ban')} mended" if done.mended else ""
-    return f"made anew from {many(done.bans, 'ban')} and {many(done.gaps, 'gap')}{unreadable}{mended}"
+    return f"rebuilt from {many(done.bans, 'ban')} and {many(done.gaps, 'gap')}{unreadable}{mended}"
 
 
 def _print(lines: Iterable[str]) -> None:

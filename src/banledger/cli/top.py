@@ -16,9 +16,9 @@ _NAMES = [f"{row.name} ({row.noun})" if row.noun else row.name for row in TABLE.
 
 _HELP = f"""The values of DIMENSION with most bans.
 
-DIMENSION is {", ".join(_NAMES[:-1])} or {_NAMES[-1]}. An id is what was banned, where that is no address. Networks,
-systems and organisations are those that whois knows. Without --since and --until it is about the last 30 days;
-`--since all` is about everything. A ban where several user names were tried counts for each of them.
+DIMENSION is {", ".join(_NAMES[:-1])} or {_NAMES[-1]}. An id is what was banned, if it is not an address. Networks,
+systems and organisations come from whois. Without --since and --until it covers the last 30 days; `--since all`
+covers everything. A ban in which several user names were tried counts for each of them.
 
 \b
 Example:
@@ -37,7 +37,7 @@ Example:
 @options.formats
 @options.store_options
 def top(dimension: str, count: int, **flags: Any) -> None:
-    """List them. See `_HELP`."""
+    """Print the values with most bans. See `_HELP`."""
     form, now = options.form(flags), time.time()
     with session.ledger(flags) as reader:
         from banledger.report import summary

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @options.spool_option
 @options.store_options
 def whois(what: str, refresh: bool, **flags: Any) -> None:
-    """Whose network an address is in: name, country, organisation, autonomous system, and who takes complaints.
+    """Show the network of an address: name, country, organisation, autonomous system, abuse mailbox.
 
     The answer comes from the ledger if it has one, with its source and age, and whether this part of the network was
     looked up (proven) or one near it (inherited). Otherwise, or with --refresh, the registry is asked; if you are root

@@ -1,12 +1,12 @@
-"""A real fail2ban-server of our own.
+"""A private, real fail2ban-server for the demo.
 
     jails = {"sshd": {"filter": "sshd", "logpath": str(log), "action": action_line(spool=spool)}}
     with PrivateServer(directory, jails, locate()) as server:
         server.log_text()
 
-Everything it makes (configuration, database, log, pid file) is inside one directory, and it touches no
-firewall: its jails have the actions that are given, no other. It runs in the foreground as our child, in a
-session of its own, so a key in the terminal doesn't reach it; leaving the `with` block ends it.
+All its files (configuration, database, log, pid file) are inside one directory, and it touches no firewall: its
+jails have only the given actions. It runs in the foreground as our child, in a separate session, so Ctrl-C in the
+terminal doesn't reach it; leaving the `with` block kills it.
 """
 
 import os
@@ -82,7 +82,7 @@ class PrivateServer:
         return self.log_file.read_text("utf-8", "replace") if self.log_file.exists() else ""
 
     def write_config(self) -> None:
-        """Write the whole configuration anew: our jails and action, the stock filters as links."""
+        """Rewrite the whole configuration: our jails and action, the stock filters as links."""
         for name in ("action.d", "filter.d"):
             (self.config / name).mkdir(parents=True, exist_ok=True)
         (self.config / "fail2ban.conf").write_text(_section("DEFAULT", {}) + _section("Definition", self._server()))

@@ -1,4 +1,4 @@
-"""Which fail2ban there is to run, and how it is run."""
+"""Find the fail2ban to run, and its commands."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from banledger.errors import MissingFail2ban
 
 @dataclass(frozen=True)
 class Installation:
-    """Where a fail2ban is and how it is run.
+    """An installation of fail2ban: its paths and commands.
 
     server, client: the words that start each. env: what to add to the environment. config: the stock
     configuration directory, of which `filter.d` is used.
@@ -25,12 +25,12 @@ class Installation:
     env: Mapping[str, str] = field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:
-        """The environment of its processes: ours without what bends an interpreter."""
+        """The environment of its processes: ours without variables that change an interpreter."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         return kept | {"LC_ALL": "C.UTF-8"} | dict(self.env)
 
     def version(self) -> str:
-        """Its version as it says it, e.g. `1.0.2`."""
+        """Its version as it reports it, e.g. `1.0.2`."""
         said = subprocess.run(
             [*self.server, "-V"],
             env=self.environment(),
@@ -52,8 +52,8 @@ def locate() -> Installation:
         found = unpacked(Path(named).resolve())
         if found is None:
             raise MissingFail2ban(
-                f"BANLEDGER_FAIL2BAN is {named!r}, and there is no fail2ban in it",
-                hint="it should be the directory an unpacked fail2ban package is in (dpkg -x FILE DIRECTORY)",
+                f"BANLEDGER_FAIL2BAN is {named!r}, which contains no fail2ban",
+                hint="name the directory of an unpacked fail2ban package (dpkg -x FILE DIRECTORY)",
             )
         return found
     found = unpacked(Path(sys.prefix, "fail2ban")) or installed()
@@ -72,7 +72,7 @@ def unpacked(root: Path) -> Installation | None:
     scripts = root / "usr/bin"
     if not (library / "fail2ban").is_dir() or not (scripts / "fail2ban-server").is_file():
         return None
-    python = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable  # it is made for the system's
+    python = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable  # fail2ban's own
     server, client = ((python, str(scripts / name)) for name in ("fail2ban-server", "fail2ban-client"))
     return Installation(server, client, root / "etc/fail2ban", {"PYTHONPATH": str(library)})
 

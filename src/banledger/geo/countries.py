@@ -1,6 +1,6 @@
 """Names of countries: ISO 3166-1 alpha-2 codes, short English names in plain ASCII.
 
-A line of `countries.txt` is a code, the country's name, and what registries and their customers write instead.
+Each line of `countries.txt`: a code, the country's name, and variants that registries and their customers write.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ SPELLINGS = {
     line[:2]: line[3:].split("; ")
     for line in Path(__file__).with_suffix(".txt").read_text(encoding="ascii").splitlines()
 }
-"""The names of each code, ours first."""
+"""The names of each code; the first is the one we show."""
 
 NAMES = {code: names[0] for code, names in SPELLINGS.items()}
 

@@ -1,7 +1,7 @@
 """Find a country's code by its name in a registry's postal address. Pure.
 
 ARIN's answers have no field for the country: it is the last line of the registrant's address ("United States"). The
-names are those of `countries`.
+names are those of `countries`, with their variants.
 """
 
 import re

@@ -1,10 +1,10 @@
 """Read plain data from pickles without unpickling: no code runs, and memory is bounded.
 
-Theory of operation. Python's own unpickler is a machine that imports and calls what its input names. This is another
-one, that knows only the opcodes with which protocols 2 to 5 write dictionaries, lists, tuples, text, numbers, booleans
-and None. Any other is refused by name, so there is no way to a module, a class or a call. `pickletools`, which only
-describes pickles, reads the arguments of those that are known. What is left to do harm with
-is size: input, steps and depth have limits, whole numbers 64 bits, and only text can be a key (its hash is salted).
+Theory of operation. Python's unpickler is a machine that imports and calls what its input names. This one knows only
+the opcodes with which protocols 2 to 5 write dictionaries, lists, tuples, text, numbers, booleans and None. Any other
+opcode is refused, so no module, class or call is reachable. `pickletools`, which only describes pickles, reads the
+arguments of the known opcodes. The remaining danger is size: input, steps and depth are limited, whole numbers have
+64 bits, and only text can be a key (its hash is salted).
 
 A pickle may use a memoized value repeatedly, nested in itself level by level: a few bytes expand to billions of leaves.
 The value is in memory once, but a walk over it meets it each time. So each value is measured once with everything it
@@ -37,13 +37,13 @@ def loads(data: bytes) -> Plain:
     try:
         value = _Machine(data).run()
     except (IndexError, ValueError) as error:
-        raise NotPlain("it is cut off or makes no sense") from error
+        raise NotPlain("it is truncated or invalid") from error
     _measured(value, 0, {})
     return value
 
 
 _MARK = object()
-"""Where a collection begins on the stack."""
+"""Mark of a collection's beginning on the stack."""
 
 
 class _Machine:
@@ -73,7 +73,7 @@ class _Machine:
         return value
 
     def _refusal(self, name: str) -> str:
-        """Which opcode, and what it asked for where that is said."""
+        """Name the opcode, and the object it asked for if it names one."""
         if name in ("GLOBAL", "INST"):
             words = self._data.read(200).split(b"\n")[:2]
             return f"{name} asks for {b'.'.join(words).decode('utf-8', 'backslashreplace')}"
@@ -103,7 +103,7 @@ class _Machine:
 
     def recall(self, place: int) -> None:
         if place not in self.memo:
-            raise NotPlain("it recalls what it has not memoized")
+            raise NotPlain("it uses a value that it has not memoized")
         self.push(self.memo[place])
 
     def since_mark(self) -> list[Any]:
@@ -172,9 +172,9 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
 
 
 def _measured(value: Plain, depth: int, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
-    """How many values and characters a walk over it meets, and how deep it goes. Raises NotPlain for too much.
+    """The number of values and characters that a walk meets, and the depth. Raises NotPlain for too many or too deep.
 
-    known: the same of each container that was measured, by its id; None while it is.
+    known: the results of measured containers, by their id; None while a container is being measured.
     """
     if isinstance(value, str):
         return 1 + len(value), 0
@@ -189,7 +189,7 @@ def _measured(value: Plain, depth: int, known: dict[int, tuple[int, int] | None]
             below, under = _measured(item, depth + 1, known)
             size, height = size + below, max(height, under + 1)
             if size > MAX_UNFOLDED:
-                raise NotPlain("it unfolds to too much")
+                raise NotPlain("it expands to too much")
         known[id(value)] = size, height
     if (found := known[id(value)]) is None:
         raise NotPlain("it contains itself")

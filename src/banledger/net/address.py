@@ -16,7 +16,7 @@ def canonical_address(text: str) -> str | None:
     except (OSError, ValueError):
         pass
     try:
-        if "%" in text:  # a scope: any text may stand in it, and it means nothing on another machine
+        if "%" in text:  # a scope: it may be any text, and has no meaning on another machine
             return None
         if "/" not in text:
             packed = socket.inet_pton(socket.AF_INET6, text)

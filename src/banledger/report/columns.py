@@ -31,14 +31,14 @@ def ban_values(ban: Ban, columns: Sequence[str], view: Presentation) -> dict[str
 
 
 _REPORTED = ("country", "ip", "jail", "user", "network", "server")
-"""The dimensions of a report in its order."""
+"""The dimensions of a report in order."""
 
 _UNREPORTED = ("asn", "org", "hour", "day", "id")
 """Further dimensions of `top`."""
 
 
 def reported() -> list[str]:
-    """The dimensions of a report, in its order. What else the ledger indexes comes last."""
+    """The dimensions of a report in order. Other indexes of the ledger come last."""
     return list(dict.fromkeys((*_REPORTED, *(name for name in INDEXED if name not in _UNREPORTED))))
 
 
@@ -53,10 +53,10 @@ def noun(dimension: str) -> str:
 
 
 def title(dimension: str) -> str:
-    """What a list of its values is called."""
+    """The title for a list of its values."""
     return plural(noun(dimension)).capitalize()
 
 
 def key(dimension: str) -> str:
-    """Its key in the JSON of a report."""
+    """Its key in a report's JSON."""
     return "addresses" if dimension == "ip" else plural(dimension)

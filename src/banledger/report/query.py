@@ -68,19 +68,19 @@ ALL_TIME = Span()
 class Query(Struct, frozen=True):
     """Selects the bans in `span` that have, for each filter, any of its values.
 
-    filters: those that are set, by dimension, with values in their one spelling; see `FILTERS`.
+    filters: the filters that are set: canonical values by dimension; see `FILTERS`.
     """
 
     span: Span = ALL_TIME
     filters: Mapping[str, tuple[str, ...]] = {}
 
     def wide(self) -> bool:
-        """Whether a value of a filter means other bans than those with its token."""
+        """Whether any filter selects more than the bans with a value's token, such as a network."""
         return any(FILTERS[name].wide(value) for name, values in self.filters.items() for value in values)
 
 
 def question(span: Span = ALL_TIME, **typed: Iterable[str]) -> Query:
-    """The query that has in its filters, by dimension, what people typed. Raises QuestionError."""
+    """The query of a span and of typed filter values by dimension. Raises QuestionError."""
     spelled = {name: tuple(map(FILTERS[name].spelled, values)) for name, values in typed.items()}
     return Query(span, {name: spelled[name] for name in FILTERS if spelled.get(name)})
 

@@ -23,7 +23,7 @@ from banledger.report.walk import days_in, walk
 
 
 class _Facts(Struct, frozen=True):
-    """What both ways find out. days: bans and offenders of days that have any."""
+    """The result of either way. days: bans and offenders of days with bans."""
 
     total: int
     offenders: int | None
@@ -58,7 +58,7 @@ def report(ledger: LedgerReader, query: Query, now: float, count: int = 10, prog
 
 
 def _reported(ledger: LedgerReader, tops: dict[str, Top]) -> dict[str, Top]:
-    """Networks with their owners, servers only if there are several."""
+    """Add owners to networks; keep servers only if there are several."""
     found = tops | {"network": _owned(ledger, tops["network"])}
     if (found["server"].distinct or 0) <= 1:
         del found["server"]
@@ -112,7 +112,7 @@ def _count(
     everything: Mapping[str, int],
     progress: Progress,
 ) -> tuple[int, dict[str, Counter[Any]]]:
-    """The bans that are meant, and how many have each value that a getter finds, by a walk."""
+    """Walk over the bans of the query; count them, and the values that each getter finds."""
     total = 0
     counters: dict[str, Counter[Any]] = {name: Counter() for name in getters}
     for ban in walk(ledger, query, None, progress, everything):

@@ -17,7 +17,7 @@ _MEANT = {"UK": "GB", "EN": "GB", "EL": "GR", "JA": "JP", "KO": "KR", "SP": "ES"
 
 
 def unknown(ledger: LedgerReader, query: Query) -> Iterator[str]:
-    """A line for each jail, server or country of the query that the ledger does not have; none for an empty ledger."""
+    """One line per jail, server or country of the query that the ledger does not have; none for an empty ledger."""
     filters = {name: values for name, values in query.filters.items() if name in _NAMED}
     if not filters or not ledger.distinct(DAY):
         return
@@ -32,7 +32,7 @@ def unknown(ledger: LedgerReader, query: Query) -> Iterator[str]:
 
 
 def _absent(ledger: LedgerReader, dimension: str, values: Sequence[str]) -> list[str]:
-    """Those of the values that no ban has."""
+    """The values that no ban has."""
     toks = [TABLE[dimension].token_of(value) for value in values]
     return [value for value, size in zip(values, ledger.sizes(dimension, toks), strict=True) if not size]
 

@@ -52,7 +52,7 @@ def walk(
 
 
 def _matcher(query: Query) -> Callable[[Ban], bool]:
-    """A function that says whether a ban is meant."""
+    """A predicate: whether a ban matches the query."""
     span, filters = query.span, [_test(name, values) for name, values in query.filters.items()]
     return lambda ban: span.holds(ban.day, ban.time) and all(test(ban) for test in filters)
 
@@ -84,7 +84,7 @@ def _pages(
 
 
 def _smallest_set(ledger: LedgerReader, query: Query) -> tuple[int, str, list[str]] | None:
-    """Of the filters: how many ids its values' sets have together, its dimension, its values."""
+    """The indexed filter with the fewest ids: their number, its dimension, its tokens."""
     found = []
     for dimension, values in query.filters.items():
         if TABLE[dimension].indexed and not any(map(FILTERS[dimension].wide, values)):
@@ -104,7 +104,7 @@ def newest_first(ids: Sequence[str] | set[str]) -> list[str]:
 
 
 def _within(ids: set[str], span: Span) -> list[str]:
-    """The ids that may lie in the span, newest first; a local day reaches a day into its UTC neighbours."""
+    """The ids that may lie in the span, newest first; a local day overlaps its UTC neighbours."""
     low = _day_digits(span.first, -1) if span.first else (False, "")
     high = _day_digits(span.last, +1) if span.last else (True, "7")
     return newest_first({id_ for id_ in ids if low <= age_order(id_[:6]) <= high})

@@ -32,9 +32,9 @@ class _Saved(Struct, frozen=True):
 class Memory:
     """`store` names the store and the prefix; memory of another store is not used.
 
-    ledger       the identity of the ledger; empty: not known
-    incarnation  which run of the server it was; empty: not known
-    unrecorded   lines that were read and are not recorded: see SpoolReader.unrecorded
+    ledger       the identity of the ledger; empty: unknown
+    incarnation  the run of the server (`run_id`); empty: unknown
+    unrecorded   lines that were read and are not recorded: see Sequences.unrecorded
     """
 
     def __init__(self, path: Path | None = None, store: str = "") -> None:
@@ -47,7 +47,7 @@ class Memory:
         self.unrecorded = saved.unrecorded
 
     def save(self) -> None:
-        """Put it into the file, if anything changed."""
+        """Write the file if anything changed."""
         now = _Saved(self._store, self.ledger, self.incarnation, tuple(self.positions), self.unrecorded)
         if self._path is None or now == self._saved:
             return
@@ -66,7 +66,7 @@ class Memory:
 
 
 def _read(path: Path, store: str) -> _Saved:
-    """What is remembered of that store."""
+    """The memory of this store; empty if there is none."""
     with suppress(OSError, msgspec.MsgspecError):
         saved = msgspec.json.decode(path.read_bytes(), type=_Saved)
         if saved.store == store:

@@ -58,11 +58,11 @@ class Replay:
             memory.incarnation = self._incarnation
 
     def released(self, ledger: Ledger, labels: Iterable[str]) -> None:
-        """Another recorder may have recorded lines of these labels. Raises StoreError."""
+        """Take over positions of released labels: another recorder may have recorded their lines. Raises StoreError."""
         self._spool.numbers.catch_up(self._adopt(ledger.positions(labels)))
 
     def _adopt(self, there: Mapping[Writer, Position | None]) -> list[Position]:
-        """Remember the positions that the store has; those that are not damaged."""
+        """Remember the store's positions; return those that are not damaged."""
         recorded = _undamaged(there)
         self._memory.positions.adopt(recorded)
         return recorded
@@ -73,7 +73,7 @@ class Replay:
         self.active = True
 
     def record(self, ledger: Ledger, lines: list[Event], locate: Locate, now: float) -> Recorded:
-        """Record the lines, and how far they are recorded; remember that, and what waits, before any segment goes."""
+        """Record the lines and their positions; save the memory before any segment is removed."""
         positions, done = self._spool.numbers.positions(), Recorded()
         if lines or positions:
             ledger.reassert = self.active

@@ -47,7 +47,7 @@ def _files(chosen: Settings) -> Callable[[str], "MmdbPlace"] | None:
 
 
 def whois(chosen: Settings, known: Places) -> Whois:
-    """What asks in the background, or only follows what is known."""
+    """The background worker; with whois disabled it only follows the ledger."""
     throttle = Throttle()
     policy = Policy(
         f"{chosen.machine or machine_id()}:{os.urandom(4).hex()}",
@@ -62,11 +62,11 @@ def whois(chosen: Settings, known: Places) -> Whois:
 
 
 def _nobody(address: str) -> Answer:
-    raise AssertionError(f"nobody is to be asked about {address}")
+    raise AssertionError(f"look-ups are disabled: {address}")
 
 
 def lookup(chosen: Settings, throttle: Throttle | None = None) -> "Lookup":
-    """What asks registries, and Cymru's DNS. `throttle`: of what else asks; None: one person asks one question."""
+    """The client of the registries and of Cymru's DNS. `throttle`: the worker's; None for a single manual look-up."""
     from banledger.whois.cymru import Cymru
     from banledger.whois.http.client import Transport
     from banledger.whois.rdap.bootstrap_refresh import Refreshed

@@ -52,7 +52,7 @@ class SpoolLock:
             for _ in range(_TRIES):
                 if self._take():
                     return True
-        except OSError:  # there is no spool, or we may not write to it
+        except OSError:  # the spool is missing, or we may not write to it
             self._let_go()
         return False
 
@@ -90,11 +90,11 @@ class SpoolLock:
         os.ftruncate(fd, 0)
         os.pwrite(fd, self._name.encode()[:_LONGEST_NAME], 0)
         if os.geteuid() == 0 and (service := _service_of(folder.st_gid)) >= 0:
-            os.fchown(fd, service, -1)  # a person's `record --once` that is killed must not keep it out
+            os.fchown(fd, service, -1)  # a killed `record --once` must not keep the service out
         return True
 
     def _lock(self, fd: int) -> bool:
-        """Lock that file; whether it is at its name still. Raises SpoolLocked."""
+        """Lock this file; return whether it is still at its name. Raises SpoolLocked."""
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

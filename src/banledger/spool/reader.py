@@ -39,8 +39,8 @@ _log = logging.getLogger("banledger")
 class SpoolReader:
     """The segments of one directory. Used by one thread. Raises SpoolError where the directory can't be read.
 
-    keep_s     how long what was committed is kept, so that `rewind` can go back so far
-    numbers    line numbers of the writers: which are expected, which are missing
+    keep_s     how long committed segments are kept, so that `rewind` can read them again
+    numbers    line numbers of the writers: expected and missing
     skipped    lines of unknown kinds that were committed
     caught_up  whether the last `read` left nothing
     """
@@ -67,7 +67,7 @@ class SpoolReader:
 
     @property
     def doubtful(self) -> bool:
-        """Whether the next `read` may have more to say though this one found no event."""
+        """Whether the next `read` may find more although this one found no event."""
         return self._worked or not self.caught_up or self.numbers.doubtful
 
     def close(self) -> None:
@@ -85,10 +85,9 @@ class SpoolReader:
         self.numbers.alone = alone
 
     def hold_back(self, labels: Collection[str]) -> frozenset[str]:
-        """From now on, keep the lines of these server labels (and of no others) in the spool, and read the rest.
+        """From now on keep lines of exactly these server labels in the spool, and read the rest.
 
-        Where labels are held back no longer, all that is there is read again; which they are. What was read and not
-        committed must be rolled back.
+        If labels are released, the whole spool is read again; returns them. Roll back uncommitted lines first.
         """
         released = self.numbers.held_back - set(labels)
         if released:
@@ -272,7 +271,7 @@ class SpoolReader:
         return self._dismiss(finished) if finished else 0
 
     def _dismiss(self, finished: list[int]) -> int:
-        """Forget finished segments and, unless something in them must wait, remove them. How many are gone."""
+        """Close finished segments and remove those in which nothing must wait. Return how many are gone."""
         gone = 0
         try:
             with self._directory.opened() as directory:
@@ -284,10 +283,10 @@ class SpoolReader:
                     else:
                         self._left.add((segment.name, inode))
                     segment.close()
-        except FileNotFoundError:  # the directory went with all that was in it
+        except FileNotFoundError:  # the directory was removed with its content
             for inode in finished:
                 self._segments.pop(inode).close()
             return len(finished)
-        except OSError:  # the next `read` says so
+        except OSError:  # the next `read` reports it
             pass
         return gone

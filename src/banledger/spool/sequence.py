@@ -24,8 +24,8 @@ from banledger.spool.position import Loss, Position
 
 _MOST_WRITERS = 10_000
 _MOST_UNRECORDED = 1000
-_WENT_BACK = "the store went back, and the spool holds these lines no longer; at most so many bans"
-_VANISHED = "lines vanished from the spool; at most so many bans"
+_WENT_BACK = "the store went back, and the spool no longer holds these lines; bans: at most this number"
+_VANISHED = "lines vanished from the spool; bans: at most this number"
 
 
 class _Writer(Struct, frozen=True, gc=False):
@@ -90,8 +90,8 @@ class Sequences:
         """Forget all writers."""
         self._writers: dict[str, _Writer] = {}  # the latest last
         self._before: dict[str, _Writer | None] = {}  # as they were at the last commit, those that changed
-        self._awaited: list[Loss] = []  # lines that must come, by their number
-        self._lost: set[str] = set()  # writers that the store lost some of
+        self._awaited: list[Loss] = []  # lines that must come before `end`, by first number
+        self._lost: set[str] = set()  # writers of lines that the store lost
         self._holes: tuple[_Hole, ...] = ()
         self._committed: tuple[_Hole, ...] = ()
 
@@ -116,13 +116,13 @@ class Sequences:
         self._committed = self._holes
 
     def recall(self, unrecorded: Iterable[Position]) -> None:
-        """Before a restart these lines were read and not recorded: what does not come until `end` is missing."""
+        """These lines were read before a restart and not recorded. Lines that don't come before `end` are missing."""
         for known in unrecorded:
             self._writers.setdefault(known.writer, _following(known, known.first, 0.0))
             self._await(Loss(known, known.first))
 
     def lose(self, losses: Iterable[Loss]) -> None:
-        """The store lost these lines, and all is read again. What does not come until `end` is missing."""
+        """The store lost these lines, and the spool is read again. Lines that don't come before `end` are missing."""
         for loss in sorted(losses, key=lambda one: one.first, reverse=True):
             self._writers[loss.known.writer] = _following(loss.known, loss.first, loss.since)
             self._lost.add(loss.known.writer)
@@ -198,7 +198,7 @@ class Sequences:
             self._writers[writer] = replace(state, unsure=True)
 
     def end(self) -> None:
-        """All was read that is there: what did not come of lines that the store lost, or that waited, is missing."""
+        """The whole spool was read: lines that the store lost, or that waited, and that did not come are missing."""
         for loss in self._awaited:
             known, writer = loss.known, loss.known.writer
             state = self._writers.get(writer) or _following(known, loss.first, loss.since)
@@ -243,7 +243,7 @@ class Sequences:
         return min([state.expected, state.waiting or state.expected, *holes]) - 1
 
     def unrecorded(self) -> list[Position]:
-        """Lines beyond each writer's position that were read, or are missing; of the latest writers."""
+        """Lines beyond the writers' positions that were read or are missing, for the latest writers only."""
         writers = {hole.writer for hole in self._holes}
         if self.held_back:
             writers |= {writer for writer, state in self._writers.items() if state.waiting}

@@ -34,7 +34,7 @@ class Cache:
             self._networks.put(block(cidr), known)
 
     def read_networks(self, there: NetworksReader, cidrs: list[str]) -> None:
-        """Take in what a ledger knows of these networks, or no longer does. Raises StoreError."""
+        """Read these networks of a ledger; forget those that it no longer has. Raises StoreError."""
         for cidr, network in zip(cidrs, there.networks(cidrs), strict=True):
             if network is None:
                 self.forget(cidr)
@@ -42,7 +42,7 @@ class Cache:
                 self.learn(network)
 
     def read_cells(self, there: NetworksReader, cidrs: list[str]) -> None:
-        """Take in what a ledger knows of these cells. Raises StoreError."""
+        """Read these cells of a ledger. Raises StoreError."""
         for cell in there.cells(cidrs):
             if cell is not None:
                 self.prove(cell)
@@ -80,5 +80,5 @@ class Cache:
 
 
 def _same(text: str | None) -> str | None:
-    """One object for equal texts: thousands of networks have the same country, many the same owner."""
+    """Share one object among equal texts: thousands of networks have the same country, many the same owner."""
     return None if text is None else sys.intern(text)

@@ -98,7 +98,7 @@ def _origin(text: bytes, asked: Block) -> Announcement | None:
 
 
 def around(prefix: str | None, asked: Block) -> Block | None:
-    """The announced network, if it is around what was asked about and not too large."""
+    """The announced network, if it covers the asked block and is not too large."""
     try:
         announced = ipaddress.ip_network(prefix or "", strict=False)
     except ValueError:
@@ -117,12 +117,12 @@ def _day(text: str) -> str | None:
 class Cymru:
     """Client of Team Cymru through a resolver. Thread-safe.
 
-    nameservers  addresses of the resolvers to ask at `port`; None: those of `configuration` (resolv.conf(5)), which
-                 is read when first needed and again after trouble. ValueError for one that is no address
-    lifetime_s   an answer is there within so many seconds, or none; half of it may go by waiting for a turn
-    interval_s   from one question to the next, however many threads ask. A question is repeated once if no answer
-                 comes, and put to the next name server if one fails
-    throttle     gives the turns
+    nameservers  addresses of the resolvers at `port`; None: those of `configuration` (resolv.conf(5)), which is read
+                 when first needed and again after a failure. ValueError for an invalid address
+    lifetime_s   deadline of a look-up in seconds; half of it may be spent waiting for a turn
+    interval_s   seconds between two queries over all threads. A query is repeated once if no answer comes, and sent
+                 to the next name server if one fails
+    throttle     grants the turns
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class Cymru:
         return None if texts is None else parse(texts, asked)
 
     def _note(self, *, failed: bool) -> None:
-        """Pause after a failure, for longer each time. Questions that were on their way together count as one."""
+        """Pause after a failure, longer each time. Queries that were in flight together count as one failure."""
         with self._lock:
             if self._throttle.is_paused(_NAME):
                 return

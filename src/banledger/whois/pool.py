@@ -9,7 +9,7 @@ from banledger.whois.queue import Question
 
 
 class ThreadPool:
-    """So many daemon threads: a look-up that hangs never delays the end of the process. No method waits."""
+    """`size` daemon threads: a look-up that hangs never delays the end of the process. No method waits."""
 
     def __init__(self, ask: Callable[[str], Answer], size: int) -> None:
         self._ask = ask
@@ -24,7 +24,7 @@ class ThreadPool:
         self._questions.put(question)
 
     def take(self) -> list[tuple[Question, Answer]]:
-        """The questions that were answered since, and their answers."""
+        """Return the questions answered since the last call, with their answers."""
         answers = []
         while True:
             try:
@@ -33,7 +33,7 @@ class ThreadPool:
                 return answers
 
     def close(self) -> None:
-        """Ask no more. A question that is being asked is forgotten when it is answered."""
+        """Stop. The answer of a running look-up is dropped."""
         for _ in range(self._size):
             self._questions.put(None)
 

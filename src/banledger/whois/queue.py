@@ -56,11 +56,11 @@ class Question(Struct, frozen=True):
 class Queue:
     """See the module. Used by one thread.
 
-    registry_of  who is to be asked about an address; None: nobody has it
-    is_paused    whether a registry (by name) is left alone
-    elapsed      seconds that never go back
+    registry_of  the registry of an address; None: there is none
+    is_paused    whether a registry (by name) is paused
+    elapsed      elapsed seconds
 
-    `asks`: whether anybody is to be asked at all.
+    `asks`: whether look-ups are enabled.
     """
 
     def __init__(
@@ -103,9 +103,9 @@ class Queue:
         return True
 
     def look(self, ledger: Ledger, now: float) -> tuple[list[str], list[Block]]:
-        """Sort the newest page and one of the older ones. Where that was in vain, the next look waits a while.
+        """Sort the newest page and one older page. If nothing is left to do, the next scan waits.
 
-        Ids of bans that the cache can answer by now, and cells that no registry has.
+        Returns ids of bans that the cache can now answer, and cells that no registry has.
         """
         ids = ledger.newest_waiting(0, PAGE)
         self._addresses = self._addresses_of(ledger, ids, self._addresses)
@@ -127,9 +127,9 @@ class Queue:
         return [name for questions in (self._newest, self._others) for name, some in questions.items() if some]
 
     def next(self, name: str, now: float, may_ask: Callable[[Registry], bool]) -> Question | None:
-        """The next question for a registry that is still one, if the registry may be asked now and is asked none.
+        """The next question for a registry that is still open, if the registry may be asked now and is idle.
 
-        It is in flight until it is `landed`.
+        The question is in flight until `landed`.
         """
         if name in self._in_flight:
             return None
@@ -147,7 +147,7 @@ class Queue:
         return None
 
     def landed(self, question: Question) -> None:
-        """It is in flight no longer."""
+        """Note that its look-up has ended."""
         del self._in_flight[question.registry.name]
 
     def answered(self, ids: Collection[str]) -> list[str]:
@@ -199,7 +199,7 @@ class Backfill:
         self._days: list[str] = []
 
     def begin(self, ledger: Ledger, now: float) -> None:
-        """Begin with the newest local day (UTC epoch `now`). Raises StoreError."""
+        """Start with the local days of the backfill period, newest first (UTC epoch `now`). Raises StoreError."""
         first = datetime.fromtimestamp(max(0.0, now - self._policy.backfill_s), ledger.zone).date().isoformat()
         self._ids, self._days = [], [day for day in ledger.days() if day >= first]
 

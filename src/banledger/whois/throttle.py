@@ -14,7 +14,7 @@ _STRIKES = 3
 
 
 class Throttle:
-    """Turns of each registry, and of Cymru, at least its interval apart. `clock`: seconds that never go back."""
+    """Turns of each registry, and of Cymru, at least its interval apart. `clock`: elapsed seconds."""
 
     def __init__(self, clock: Callable[[], float] = monotonic, sleep: Callable[[float], None] = sleep) -> None:
         self._clock = clock
@@ -39,13 +39,13 @@ class Throttle:
         return self._pause_left(registry, self._clock()) > 0
 
     def try_take(self, registry: str, interval_s: float) -> bool:
-        """Take the registry's turn if it has come; whether it has. Never waits."""
+        """Take the registry's turn if it has come; return whether it has. Never waits."""
         return self.take(registry, interval_s, patience_s=0.0) == 0.0
 
     def take(self, registry: str, interval_s: float, patience_s: float = inf) -> float:
         """Wait for the registry's next turn. 0: it has come; otherwise the seconds until it comes.
 
-        It has not come if the registry is paused, also meanwhile, or the turn is further off than `patience_s`.
+        It has not come if the registry is paused, now or after the wait, or the turn is further off than `patience_s`.
         """
         with self._lock:
             now = self._clock()

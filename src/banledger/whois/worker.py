@@ -68,7 +68,7 @@ class Whois:
         self._lease = Lease(policy.holder, watch.elapsed)
         self._asks_for_all = False
         self._begun = ("", 0)  # identity of the ledger, jumps of the clock
-        self._due: dict[str, float] = {}  # elapsed time from which on a thing is done again; not there: at once
+        self._due: dict[str, float] = {}  # elapsed time of the next run of each task; missing: now
         self._answers: list[tuple[Question, Answer]] = []
 
     def step(self, ledger: Ledger, now: float) -> None:
@@ -89,7 +89,7 @@ class Whois:
         self._watch.see(now)
         if self._begun != (ledger.identity, self._watch.jumps):
             self._begin(ledger, now)
-        if ledger.shared and self._is_due("reread"):  # what a clock far behind ours put is below the window
+        if ledger.shared and self._is_due("reread"):  # entries from a clock far behind ours are below the window
             self._reread()
         if self._is_due("follow") and (ready := self._followers.read(ledger.networks, now)):
             self._wait("follow", _FOLLOW_S)
@@ -113,9 +113,9 @@ class Whois:
         self._pool.close()
 
     def _begin(self, ledger: Ledger, now: float) -> None:
-        """Begin with another ledger, or redo with the same what a clock that was wrong decided.
+        """Start with another ledger, or redo the decisions of a wrong clock with the same one.
 
-        That is the window of the indexes, and who is not asked about.
+        These are the window of the indexes, and bans that were too old to look up.
         """
         if ledger.identity != self._begun[0]:
             self._places.ready = False
@@ -129,12 +129,12 @@ class Whois:
         self._begun = (ledger.identity, self._watch.jumps)
 
     def _reread(self) -> None:
-        """Follow the indexes from their beginning; what is known stays."""
+        """Follow the indexes from their beginning; keep what is known."""
         self._wait("reread", _REREAD_S)
         self._followers = Followers(self._places.cache.read_networks, self._places.cache.read_cells)
 
     def _look(self, ledger: Ledger, now: float) -> float:
-        """Amend bans that are known by now, note what is to be asked; seconds until the next look."""
+        """Amend bans that the cache can answer, and note questions; return the seconds until the next scan."""
         if self._is_due("dismiss"):
             if self._dismiss(ledger, now):
                 return 0.0
@@ -148,7 +148,7 @@ class Whois:
         return 0.0 if len(known) > _AMENDED else _LOOK_S
 
     def _dismiss(self, ledger: Ledger, now: float) -> bool:
-        """Give up bans that wait in vain; whether there are more. Lease holder only."""
+        """Stop the waiting of bans that are too old or too many; return whether there are more. Lease holder only."""
         if not self._queue.asks:
             return ledger.dismiss(0.0, 0, self._places.locate)
         if not self._leads(ledger, now):
@@ -157,7 +157,7 @@ class Whois:
         return ledger.dismiss(before, self._policy.most, self._places.locate)
 
     def _leads(self, ledger: Ledger, now: float) -> bool:
-        """Whether this recorder asks for all that share the ledger. A ledger of its own needs no lease."""
+        """Whether this recorder asks for all that share the ledger. An embedded ledger needs no lease."""
         if self._is_due("lease"):
             before = self._asks_for_all
             self._asks_for_all = not ledger.shared or self._lease.take(ledger.networks, now)
@@ -167,14 +167,14 @@ class Whois:
         return self._asks_for_all
 
     def _send(self, now: float) -> None:
-        """One question for each registry whose turn it is."""
+        """Submit one question for each registry whose turn it is."""
         throttle = self._backoff.throttle
         for name in dict.fromkeys(self._queue.registries()):
             if question := self._queue.next(name, now, lambda one: throttle.try_take(one.name, one.interval_s)):
                 self._pool.submit(question)
 
     def _take_in(self, ledger: Ledger, now: float) -> None:
-        """Take in the first answer. After a StoreError it stays the first one; after a bug it is given up."""
+        """Process the first answer. After a StoreError it stays first; after a bug it is dropped."""
         question, answer = self._answers[0]
         done = True
         try:

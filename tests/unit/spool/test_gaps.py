@@ -14,7 +14,7 @@ from tests.support.segments import NOW, Writer, drain, fids, lines, step
 from .conftest import Read, position
 
 
-def test_lines_that_vanished_unread_are_reported_as_a_gap(writer: Writer, spool: SpoolReader) -> None:
+def test_lines_that_vanish_unread_are_a_gap(writer: Writer, spool: SpoolReader) -> None:
     writer.write("a")
     step(spool)
     writer.rotate()
@@ -38,7 +38,7 @@ def test_a_lost_line_beside_unknown_kinds_is_still_a_gap(writer: Writer, spool: 
     assert isinstance(gap, GapLine) and (gap.bans, gap.seq) == (2, 3)
 
 
-def test_lines_that_come_late_are_no_gap(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
+def test_late_lines_are_not_a_gap(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
     writer.write("a")
     writer.rotate()
     writer.write("b")
@@ -52,7 +52,7 @@ def test_lines_that_come_late_are_no_gap(writer: Writer, spool: SpoolReader, tmp
     assert spool.read(NOW, 10) == []
 
 
-def test_of_missing_lines_of_which_some_come_late_the_others_are_a_gap(
+def test_missing_lines_that_never_come_are_a_gap_beside_late_ones(
     writer: Writer, spool: SpoolReader, read: Read, tmp_path: Path
 ) -> None:
     paths = []
@@ -77,7 +77,7 @@ def test_of_missing_lines_of_which_some_come_late_the_others_are_a_gap(
     assert sorted(gaps) == [1, 2]
 
 
-def test_segments_whose_names_are_out_of_order_are_no_gap(spool: SpoolReader, tmp_path: Path) -> None:
+def test_segments_with_names_out_of_order_are_not_a_gap(spool: SpoolReader, tmp_path: Path) -> None:
     """The clock was put back between them."""
     for moment, number, seqs in ((1_700_000_000_009, 1, range(1, 4)), (1_700_000_000_001, 2, range(4, 6))):
         path = tmp_path / f"{moment}-abcdef01-{number}.jsonl"
@@ -86,7 +86,7 @@ def test_segments_whose_names_are_out_of_order_are_no_gap(spool: SpoolReader, tm
     assert [event for _ in range(3) for event in spool.read(NOW, 10)] == []
 
 
-def test_lines_in_segments_that_are_not_open_yet_are_no_gap(tmp_path: Path, spool: SpoolReader) -> None:
+def test_lines_in_segments_that_are_not_open_yet_are_not_a_gap(tmp_path: Path, spool: SpoolReader) -> None:
     """The writer's clock was put back: its first segment has the last name."""
     for number in range(3):
         (tmp_path / f"160000000000{number}-abcdef01-{number + 2}.jsonl").write_bytes(
@@ -102,7 +102,7 @@ def test_lines_in_segments_that_are_not_open_yet_are_no_gap(tmp_path: Path, spoo
     assert (bans.count("late"), bans.count("x"), missing) == (99, 1000, 0)
 
 
-def test_a_read_without_a_look_at_the_directory_decides_nothing(
+def test_a_read_without_a_listing_reports_no_gap(
     spool: SpoolReader, writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer.write("a")
@@ -122,9 +122,7 @@ def test_a_read_without_a_look_at_the_directory_decides_nothing(
     assert drain(spool) == (["b"], 0)
 
 
-def test_while_it_is_too_early_for_another_look_nothing_is_believed_to_be_missing(
-    writer: Writer, spool: SpoolReader, tmp_path: Path
-) -> None:
+def test_no_line_counts_as_missing_before_the_next_listing(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
     for number in range(3000):
         (tmp_path / f"stranger-{number}").touch()
     writer.write("a")
@@ -147,7 +145,7 @@ def test_while_it_is_too_early_for_another_look_nothing_is_believed_to_be_missin
     assert [event for event in events if isinstance(event, GapLine)] == []
 
 
-def test_numbers_that_another_recorder_may_have_taken_are_no_gap(spool: SpoolReader, writer: Writer) -> None:
+def test_numbers_that_another_recorder_may_have_read_are_not_a_gap(spool: SpoolReader, writer: Writer) -> None:
     spool.begin_anew(alone=False)
     lines(writer, "web1")
     writer.seq += 3
@@ -156,9 +154,7 @@ def test_numbers_that_another_recorder_may_have_taken_are_no_gap(spool: SpoolRea
     assert fids(events) == ["web1-1", "web1-5"]
 
 
-def test_lines_suspected_when_the_lock_was_lost_are_counted_exactly(
-    writer: Writer, spool: SpoolReader, read: Read
-) -> None:
+def test_missing_lines_are_counted_exactly_after_a_lost_lock(writer: Writer, spool: SpoolReader, read: Read) -> None:
     writer.write("a", "b")
     assert read() == (["a", "b"], [])
     writer.seq += 3
@@ -171,9 +167,7 @@ def test_lines_suspected_when_the_lock_was_lost_are_counted_exactly(
     assert read() == (["a", "b", "f", "g"], [3])  # all that is there, again
 
 
-def test_lines_that_another_recorder_recorded_meanwhile_are_not_missed(
-    writer: Writer, spool: SpoolReader, read: Read
-) -> None:
+def test_lines_that_another_recorder_recorded_are_not_missing(writer: Writer, spool: SpoolReader, read: Read) -> None:
     writer.write("a", "b")
     assert read() == (["a", "b"], [])
     writer.seq += 3

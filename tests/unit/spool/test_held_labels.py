@@ -20,9 +20,7 @@ def second(tmp_path: Path) -> Iterator[Writer]:
     made.close()
 
 
-def test_a_label_that_is_held_back_keeps_its_own_lines_and_no_others(
-    spool: SpoolReader, writer: Writer, second: Writer
-) -> None:
+def test_holding_back_a_label_keeps_only_its_lines(spool: SpoolReader, writer: Writer, second: Writer) -> None:
     lines(writer, "web1", "web2", "web1")
     lines(second, "web2", "web2")
     for one in (writer, second):
@@ -39,7 +37,7 @@ def test_a_label_that_is_held_back_keeps_its_own_lines_and_no_others(
     assert not writer.path.exists()
 
 
-def test_a_label_that_is_released_while_its_segment_is_written_comes_whole(spool: SpoolReader, writer: Writer) -> None:
+def test_a_label_released_while_its_segment_grows_is_read_whole(spool: SpoolReader, writer: Writer) -> None:
     spool.hold_back({"web1"})
     lines(writer, "web1", "web1")
     assert spool.read(NOW, 99) == []
@@ -49,7 +47,7 @@ def test_a_label_that_is_released_while_its_segment_is_written_comes_whole(spool
     assert fids(spool.read(NOW + 1, 99)) == ["web1-1", "web1-2", "web1-3"]
 
 
-def test_lines_that_are_held_back_take_part_in_the_limit_of_a_read(spool: SpoolReader, writer: Writer) -> None:
+def test_held_back_lines_count_towards_the_limit_of_a_read(spool: SpoolReader, writer: Writer) -> None:
     lines(writer, *["web1"] * 25, "web2")
     writer.close()
     spool.hold_back({"web1"})
@@ -61,13 +59,13 @@ def test_lines_that_are_held_back_take_part_in_the_limit_of_a_read(spool: SpoolR
     assert found == [[], [], ["web2-26"], []]
 
 
-def test_what_was_imported_is_not_held_back(spool: SpoolReader, writer: Writer) -> None:
+def test_imported_bans_are_not_held_back(spool: SpoolReader, writer: Writer) -> None:
     lines(writer, "web1", origin="import")
     spool.hold_back({"web1"})
     assert fids(spool.read(NOW, 99)) == ["web1-1"]
 
 
-def test_unknown_kinds_of_a_label_that_is_held_back_wait_with_it(spool: SpoolReader, writer: Writer) -> None:
+def test_unknown_kinds_of_a_held_back_label_wait_with_it(spool: SpoolReader, writer: Writer) -> None:
     spool.hold_back({"web1"})
     writer.write_kind("begin")
     writer.close()
@@ -75,7 +73,7 @@ def test_unknown_kinds_of_a_label_that_is_held_back_wait_with_it(spool: SpoolRea
     assert writer.path.exists() and spool.skipped == 0
 
 
-def test_a_segment_whose_long_line_is_half_read_is_read_whole_when_its_label_is_released(
+def test_a_segment_with_a_half_read_long_line_is_read_whole_when_its_label_is_released(
     spool: SpoolReader, writer: Writer
 ) -> None:
     spool.hold_back({"web1"})
@@ -88,7 +86,7 @@ def test_a_segment_whose_long_line_is_half_read_is_read_whole_when_its_label_is_
     assert drain(spool) == (["a", "b"], 0)
 
 
-def test_a_gap_of_a_label_that_is_held_back_waits_with_it(spool: SpoolReader, writer: Writer) -> None:
+def test_a_gap_of_a_held_back_label_waits_with_it(spool: SpoolReader, writer: Writer) -> None:
     lines(writer, "web1")
     writer.seq += 3
     lines(writer, "web1")
@@ -106,7 +104,7 @@ def test_a_gap_of_a_label_that_is_held_back_waits_with_it(spool: SpoolReader, wr
     assert [event.bans for event in events if isinstance(event, GapLine)] == [3]
 
 
-def test_a_gap_before_and_one_among_held_lines_are_counted_once(writer: Writer, spool: SpoolReader, read: Read) -> None:
+def test_gaps_before_and_among_held_back_lines_are_counted_once(writer: Writer, spool: SpoolReader, read: Read) -> None:
     writer.write("a")
     assert read() == (["a"], [])
     spool.hold_back({"web1"})
@@ -120,7 +118,7 @@ def test_a_gap_before_and_one_among_held_lines_are_counted_once(writer: Writer, 
     assert (sorted(set(fids_read) - {"a"}), sorted(gaps)) == (["d", "h"], [2, 3])
 
 
-def test_no_position_runs_ahead_of_lines_that_are_held_back(writer: Writer, spool: SpoolReader) -> None:
+def test_no_position_passes_lines_that_are_held_back(writer: Writer, spool: SpoolReader) -> None:
     writer.write("a", "b")
     spool.read(NOW, 100)
     spool.commit()
@@ -130,7 +128,7 @@ def test_no_position_runs_ahead_of_lines_that_are_held_back(writer: Writer, spoo
     assert [one.last for one in spool.numbers.positions()] == [2]
 
 
-def test_the_position_goes_on_when_lines_are_held_back_no_longer(writer: Writer, spool: SpoolReader) -> None:
+def test_the_position_advances_when_held_back_lines_are_released(writer: Writer, spool: SpoolReader) -> None:
     spool.hold_back({"web1"})
     writer.write("a", "b")
     spool.read(NOW, 100)
@@ -140,7 +138,7 @@ def test_the_position_goes_on_when_lines_are_held_back_no_longer(writer: Writer,
     assert [one.last for one in spool.numbers.positions()] == [2]
 
 
-def test_a_position_stays_below_lines_that_are_held_back_and_follows_them_when_they_are_released(
+def test_a_position_stays_below_held_back_lines_and_advances_when_they_are_released(
     spool: SpoolReader, writer: Writer
 ) -> None:
     writer.write("a", "b")
@@ -162,7 +160,7 @@ def test_a_position_stays_below_lines_that_are_held_back_and_follows_them_when_t
 
 
 @pytest.mark.parametrize("later", [(), ("d",)])
-def test_lines_that_vanish_while_they_are_held_back_are_missed(
+def test_lines_that_vanish_while_held_back_are_missing(
     writer: Writer, spool: SpoolReader, read: Read, later: tuple[str, ...]
 ) -> None:
     spool.hold_back({"web1"})
@@ -179,7 +177,7 @@ def test_lines_that_vanish_while_they_are_held_back_are_missed(
 
 
 @pytest.mark.parametrize("recorded", [(), ("z",)])
-def test_held_lines_that_vanish_before_a_restart_are_missed(
+def test_held_back_lines_that_vanish_before_a_restart_are_missing(
     writer: Writer, spool: SpoolReader, tmp_path: Path, recorded: tuple[str, ...]
 ) -> None:
     writer.write(*recorded)
@@ -209,7 +207,7 @@ def test_held_lines_that_vanish_before_a_restart_are_missed(
     again.close()
 
 
-def test_of_lines_that_were_unrecorded_before_a_restart_those_that_are_there_are_not_missed(
+def test_unrecorded_lines_that_remain_after_a_restart_are_not_missing(
     writer: Writer, spool: SpoolReader, tmp_path: Path
 ) -> None:
     spool.hold_back({"web1"})
@@ -228,7 +226,7 @@ def test_of_lines_that_were_unrecorded_before_a_restart_those_that_are_there_are
     again.close()
 
 
-def test_held_lines_that_another_recorder_recorded_are_not_missed(
+def test_held_back_lines_that_another_recorder_recorded_are_not_missing(
     writer: Writer, spool: SpoolReader, read: Read
 ) -> None:
     spool.hold_back({"web1"})
@@ -243,7 +241,7 @@ def test_held_lines_that_another_recorder_recorded_are_not_missed(
     assert read() == (["d"], [])
 
 
-def test_a_restart_while_lines_are_held_back_neither_forges_nor_misses_a_gap(
+def test_a_restart_with_held_back_lines_reports_exactly_the_lost_lines(
     writer: Writer, tmp_path: Path, spool: SpoolReader
 ) -> None:
     spool.hold_back({"web1"})
@@ -264,9 +262,7 @@ def test_a_restart_while_lines_are_held_back_neither_forges_nor_misses_a_gap(
     again.close()
 
 
-def test_a_lock_that_was_lost_makes_all_lines_come_again_and_no_gap(
-    spool: SpoolReader, writer: Writer, tmp_path: Path
-) -> None:
+def test_a_lost_lock_causes_a_full_read_and_no_gap(spool: SpoolReader, writer: Writer, tmp_path: Path) -> None:
     spool.hold_back({"web1"})
     writer.write("a", "b")
     assert spool.read(NOW, 100) == []

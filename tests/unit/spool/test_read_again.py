@@ -18,7 +18,7 @@ def lost(writer: Writer, last: int, had: int = 0) -> Loss:
     return Loss(Position("web1", writer.name, "sshd", 1, last, T0 + last), had + 1)
 
 
-def test_what_was_committed_lately_can_be_read_again(writer: Writer, tmp_path: Path) -> None:
+def test_recently_committed_lines_can_be_read_again(writer: Writer, tmp_path: Path) -> None:
     spool = SpoolReader(tmp_path, keep_s=100)
     for moment, fid in ((1000, "a"), (1050, "b"), (1130, "c")):
         writer.write(fid)
@@ -51,9 +51,7 @@ def test_a_segment_that_waits_for_an_upgrade_is_read_again_when_the_store_went_b
     assert read() == (["a", "b"], [])
 
 
-def test_lines_that_a_store_lost_come_again_from_a_segment_that_waits_for_an_upgrade(
-    spool: SpoolReader, writer: Writer
-) -> None:
+def test_lost_lines_are_read_again_from_a_segment_that_waits_for_an_upgrade(spool: SpoolReader, writer: Writer) -> None:
     writer.write("a", "b")
     writer.raw(NEWER)
     writer.close()
@@ -62,7 +60,7 @@ def test_lines_that_a_store_lost_come_again_from_a_segment_that_waits_for_an_upg
     assert drain(spool) == (["a", "b"], 0)
 
 
-def test_a_segment_that_waits_and_is_read_again_late_leaves_no_gap(spool: SpoolReader, writer: Writer) -> None:
+def test_a_waiting_segment_that_is_read_late_leaves_no_gap(spool: SpoolReader, writer: Writer) -> None:
     writer.write("a", "b")
     writer.raw(NEWER)
     writer.rotate()
@@ -74,9 +72,7 @@ def test_a_segment_that_waits_and_is_read_again_late_leaves_no_gap(spool: SpoolR
     assert (sorted(set(bans)), missing) == (sorted({"a", "b", *(f"c{number}" for number in range(20))}), 0)
 
 
-def test_the_rest_of_a_long_line_is_not_set_aside_a_second_time_after_a_rollback(
-    spool: SpoolReader, writer: Writer, tmp_path: Path
-) -> None:
+def test_a_long_line_is_set_aside_once_despite_a_rollback(spool: SpoolReader, writer: Writer, tmp_path: Path) -> None:
     writer.raw(b"x" * 3_000_000)
     spool.read(NOW, 100)
     spool.commit()

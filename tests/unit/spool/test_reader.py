@@ -105,7 +105,7 @@ def test_lines_of_a_newer_version_wait_in_their_segment(writer: Writer, spool: S
     assert writer.path.exists()
 
 
-def test_lines_of_unknown_kinds_are_skipped_and_their_numbers_followed(
+def test_lines_of_unknown_kinds_are_skipped_and_their_numbers_counted(
     writer: Writer, spool: SpoolReader, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     writer.write_kind("begin")
@@ -122,7 +122,7 @@ def test_lines_of_unknown_kinds_are_skipped_and_their_numbers_followed(
     assert [record.getMessage() for record in caplog.records] == said
 
 
-def test_lines_of_unknown_kinds_count_as_work_and_once(writer: Writer, spool: SpoolReader) -> None:
+def test_lines_of_unknown_kinds_count_as_work_once(writer: Writer, spool: SpoolReader) -> None:
     writer.write_kind(*["begin"] * 250)
     writer.write("a")
     spool.read(NOW, 100)
@@ -247,7 +247,7 @@ def test_garbage_and_truncation_do_not_affect_valid_lines(
     assert [path.name for path in folder.iterdir() if path.name != REJECTED] == []
 
 
-def test_lines_that_are_no_events_count_as_work(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
+def test_invalid_lines_count_as_work(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
     writer.raw(b"".join(b"garbage %d\n" % number for number in range(250)))
     writer.write("a")
     writer.close()
@@ -266,14 +266,14 @@ def test_a_segment_stays_if_its_lines_cannot_be_set_aside(writer: Writer, spool:
     assert writer.path.exists()
 
 
-def test_names_that_are_refused_do_not_keep_others_out(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
+def test_refused_names_do_not_block_others(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
     for number in range(70):
         (tmp_path / f"{number:013d}-abcdef09-1.jsonl").symlink_to(tmp_path / "nowhere")
     writer.write("a")
     assert step(spool) == ["a"]
 
 
-def test_a_renamed_segment_is_read_on_and_removed_under_its_new_name(
+def test_a_renamed_segment_is_read_further_and_removed_under_its_new_name(
     writer: Writer, spool: SpoolReader, tmp_path: Path
 ) -> None:
     writer.write("a")
@@ -356,7 +356,9 @@ def test_lines_are_not_set_aside_through_a_link(writer: Writer, spool: SpoolRead
     assert list(outside.iterdir()) == [] and writer.path.exists()
 
 
-def test_a_folder_that_others_may_write_to_takes_no_lines(writer: Writer, spool: SpoolReader, tmp_path: Path) -> None:
+def test_lines_are_not_set_aside_in_a_folder_that_others_may_write_to(
+    writer: Writer, spool: SpoolReader, tmp_path: Path
+) -> None:
     (tmp_path / REJECTED).mkdir()
     (tmp_path / REJECTED).chmod(0o770)
     writer.raw(b"garbage\n")
@@ -383,7 +385,7 @@ def test_garbage_of_any_size_is_read_in_bounded_pieces(writer: Writer, spool: Sp
     assert steps == 2
 
 
-def test_a_crowded_spool_is_doubtful_until_all_of_it_was_looked_at(spool: SpoolReader, tmp_path: Path) -> None:
+def test_a_crowded_spool_is_doubtful_until_it_is_fully_listed(spool: SpoolReader, tmp_path: Path) -> None:
     for number in range(70):
         one = Writer(tmp_path, f"{number:08x}")
         one.write("a")

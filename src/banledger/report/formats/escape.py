@@ -37,12 +37,12 @@ def _escape(char: str) -> str:
 
 
 def many(number: int, noun: str) -> str:
-    """`1 ban`, `2,000 addresses`."""
+    """A number with its noun: `1 ban`, `2,000 addresses`."""
     return f"{number:,} {noun if number == 1 else plural(noun)}"
 
 
 def plural(noun: str) -> str:
-    """Of an English noun like ours."""
+    """The plural of an English noun; right for the nouns used here."""
     return f"{noun[:-1]}ies" if noun.endswith("ry") else noun + ("es" if noun.endswith(("s", "sh")) else "s")
 
 

@@ -23,9 +23,9 @@ from banledger.report.show import Phase, State, state_of
 from banledger.whois.stored import AROUND, WhoisAnswer
 
 _REMARKS = 8
-_NAMED = 8  # jails, servers, addresses of a summary
+_NAMED = 8  # the most jails, servers and addresses that a summary lists
 _MATCHES = 100
-_DETAILED = 5  # up to so many bans are shown with all that is known
+_DETAILED = 5  # up to this number, bans are shown with all fields
 _LOOKS = {
     Phase.UNTIL: ("banned", "red"),
     Phase.FOR_EVER: ("for ever", "bold red"),
@@ -34,11 +34,11 @@ _LOOKS = {
     Phase.ENDED: ("gone", "green"),
     Phase.STOPPED: ("stopped", "yellow"),
 }
-"""How a ban stands, in a word, and its style."""
+"""The word and style of each state of a ban."""
 
 
 def bans(answer: Sequence[Ban], view: Presentation, screen: Screen) -> None:
-    """Print a line a ban, with as many columns as the screen has room for."""
+    """Print one line per ban, with as many columns as the screen has room for."""
     if not answer:
         screen.print(Text("No bans."))
         return
@@ -62,7 +62,7 @@ _Columns = dict[str, list[Text]]
 
 
 def _laid_out(answer: Sequence[Ban], view: Presentation, room: int) -> tuple[_Columns, dict[str, int]]:
-    """The cells, and the width of each column to show. Moments are short where there is no room for the id else.
+    """The cells, and the width of each column to show. Times are shortened if the id needs the room.
 
     The id is the argument of `show` for all details of a ban.
     """
@@ -142,7 +142,7 @@ def state_text(state: State, zone: ZoneInfo) -> str:
 
 
 def show(answer: Shown, view: Presentation, screen: Screen) -> None:
-    """Print what the ledger has of an address, network, id or text; the newest bans of it."""
+    """Print what the ledger has about an address, network, id or text; its newest bans."""
     if not answer.bans:
         kind = _kind(answer.asked) if answer.kind in ("address", "network") else ""
         screen.print(Text(f"The ledger has no bans of {visible(answer.asked)}{f' ({kind})' if kind else ''}."))
@@ -187,7 +187,7 @@ def _listed(counter: Counter[str]) -> str:
 
 
 def whois(answer: WhoisAnswer, view: Presentation, screen: Screen) -> None:
-    """Print whose network an address is in, and how that is known."""
+    """Print the network of an address, and how it is known."""
     network = answer.network
     if network is None:
         screen.print(Text(f"No registry has a network around {visible(answer.asked)}."))

@@ -32,7 +32,7 @@ class Screen:
         )
 
     def print(self, *things: RenderableType) -> None:
-        """Print them below each other; where lines may be copied or compared, without blanks at their ends."""
+        """Print them below each other; without trailing blanks where lines may be copied or compared."""
         if self.console.is_terminal:
             self.console.print(*things, sep="\n", overflow=self.overflow)
             return

@@ -126,7 +126,7 @@ def _days(answer: Report, screen: Screen) -> Text:
     """Columns by day; for many days, by equal bundles of days."""
     counts = [day.bans for day in answer.days]
     values, label = counts, 0
-    for _ in range(2):  # the label of a bundle may be longer than any of a day
+    for _ in range(2):  # the label of a bundle may be longer than that of any day
         label = max(label, len(f"{max(values, default=0):,}"))
         room = screen.width - label - 3
         values, size = chart.bundled(counts, room)
@@ -149,7 +149,7 @@ def _days(answer: Report, screen: Screen) -> Text:
 
 
 def _sections(tops: Sequence[Top], screen: Screen) -> Table:
-    """Sections below each other, or in pairs where there is room."""
+    """Sections one below another, or in pairs if there is room."""
     across = 2 if screen.width >= _BESIDE else 1
     width = (screen.width - (across - 1) * 4) // across
     grid = Table.grid(*(Column(width=width) for _ in range(across)), padding=(0, 4, 0, 0))
@@ -160,7 +160,7 @@ def _sections(tops: Sequence[Top], screen: Screen) -> Table:
 
 
 def _ranked(answer: Top, screen: Screen, width: int) -> Group:
-    """A title and a line a value: name, bans, share, bar."""
+    """A title and one line per value: name, bans, share, bar."""
     bars = max(8, width // 4)
     most = max((1, *(row.bans for row in answer.rows)))
     bans = [f"{row.bans:,}" for row in answer.rows]

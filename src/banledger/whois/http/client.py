@@ -116,7 +116,7 @@ class Transport:
             connection.close()
 
     def _moment_of(self, response: BaseHTTPResponse) -> float:
-        """When a response was made, by the server's clock where it says so: ours may be wrong (UTC epoch)."""
+        """Time of a response (UTC epoch), by the server's clock if it sends one: ours may be wrong."""
         said = _moment(response.headers.get("Date", ""))
         return self._clock() if said is None else said
 
@@ -135,7 +135,7 @@ class Transport:
 
 
 class _Connection(HTTPSConnection):
-    """One that `connect` makes, to an address that was judged; the certificate is still checked for the name."""
+    """A connection made by `connect`, to a checked address; the certificate is still verified for the name."""
 
     def __init__(self, connect: Callable[[], socket.socket], *words: Any, **options: Any) -> None:
         super().__init__(*words, **options)
@@ -191,7 +191,7 @@ def retry_after_s(text: str, now: float) -> float:
 
 
 def _moment(text: str) -> float | None:
-    """UTC epoch seconds of a date of HTTP."""
+    """UTC epoch seconds of an HTTP date; None if it is invalid."""
     try:
         return parsedate_to_datetime(text[:64]).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):

@@ -21,7 +21,7 @@ Resolve: TypeAlias = Callable[[str, int], list[tuple[str, int]]]
 _ADDRESSES_MOST = 6
 _GLOBAL_UNICAST = block("2000::/3")
 _MAPPED = block("::ffff:0:0/96")
-_NAT64 = block("64:ff9b::/96")  # RFC 6052: how a network without IPv4 sees all of IPv4
+_NAT64 = block("64:ff9b::/96")  # RFC 6052: IPv4 addresses in a network without IPv4
 
 
 def is_public(text: str) -> bool:
@@ -40,7 +40,7 @@ def is_public(text: str) -> bool:
 def connected(
     host: str, port: int, permitted: Callable[[str], bool], how: Resolve, watchdog: Watchdog
 ) -> socket.socket:
-    """Connected to the first of a host's permitted addresses that answers. Raises OSError."""
+    """Connect to the first permitted address of a host that answers. Raises OSError."""
     found = resolve_within(watchdog.left_s, how, host, port)
     places = [place for place in found if permitted(place[0])][:_ADDRESSES_MOST]
     trouble = OSError(f"{host} has no public address: {', '.join(place[0] for place in found[:3])}")

@@ -14,7 +14,7 @@ from typing import Self
 
 
 class Watchdog:
-    """Shuts a connection down so many seconds after it was made. A context: it watches until its end.
+    """Shut a connection down `seconds` after the watchdog was made. A context: it watches until exit.
 
     expired: whether the deadline has passed
     """
@@ -41,13 +41,13 @@ class Watchdog:
         return self._until - time.monotonic()
 
     def check(self) -> None:
-        """Raise TimeoutError after the deadline: an end that was read then is none."""
+        """Raise TimeoutError if the deadline has passed: the end of the stream was not the server's."""
         self.expired |= self.left_s <= 0
         if self.expired:
             raise TimeoutError("too slow")
 
     def watch(self, connection: socket.socket) -> None:
-        """From now on that connection, the only one."""
+        """Watch this connection from now on. Call it once."""
         self._leash = connection.dup()
         self._timer = Timer(max(self.left_s, 0.0), self._bite, [self._leash])
         self._timer.daemon = True

@@ -56,7 +56,7 @@ class Bootstrap:
     """Registries by network. Immutable, thread-safe.
 
     published  dates of the IPv4 and the IPv6 file, RFC 3339
-    hosts      hosts that a registry may send us on to: all registries' own
+    hosts      hosts that a registry may redirect to: those of all registries
     """
 
     def __init__(self, registries: dict[Block, Registry], published: tuple[str, str]) -> None:
@@ -73,7 +73,7 @@ class Bootstrap:
         return found[1] if found else None
 
     def permits(self, host: str) -> bool:
-        """Whether a registry may send us on to that host: one of `hosts`, or one below."""
+        """Whether a registry may redirect to this host: one of `hosts`, or a subdomain."""
         return host in self.hosts or any(host.endswith(f".{registry}") for registry in self.hosts)
 
 

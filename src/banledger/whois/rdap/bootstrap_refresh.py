@@ -30,11 +30,11 @@ class Get(Protocol):
 class Refreshed:
     """See the module. Thread-safe.
 
-    get    what asks IANA; None: nobody does, and the packaged one, or that of the directory, stays
-    first  what to begin with
-    cache  a directory for IANA's files; it is made when there is something to keep
+    get    sends requests to IANA; None: IANA is not asked, and the packaged or stored copy stays
+    first  makes the initial bootstrap
+    cache  a directory for IANA's files; created when needed
 
-    `current`: the one to be used now.
+    `current`: the current bootstrap.
     """
 
     def __init__(
