@@ -12,7 +12,6 @@ Reading is strict: what no ledger writes raises `fields.Damaged`, which names th
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from operator import attrgetter
 from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -87,12 +86,7 @@ class HashCodec:
     def __init__(self, struct: type[Struct]) -> None:
         self.fields: dict[str, Field] = dict(_fields_of(struct))
         forms = [(name, field.form) for name, field in self.fields.items()]
-        self._plain = tuple([name for name, form in forms if form.needed and not form.write])
-        self._needed = tuple([(name, form.write) for name, form in forms if form.needed and form.write])
-        self._optional = tuple([(name, form.write, form.absent) for name, form in forms if not form.needed])
-        self._plain_of = _getter(self._plain)
-        self._needed_of = _getter([name for name, _ in self._needed])
-        self._optional_of = _getter([name for name, _, _ in self._optional])
+        self._hash = _compiled(forms)
         self._reads = tuple([(name, form.read, form.needed, form.absent) for name, form in forms])
 
     @property
@@ -106,13 +100,7 @@ class HashCodec:
 
     def to_hash(self, value: Struct) -> dict[str, str]:
         """The hash, text for text."""
-        fields: dict[str, str] = dict(zip(self._plain, self._plain_of(value), strict=True))
-        for (name, write), part in zip(self._needed, self._needed_of(value), strict=True):
-            fields[name] = write(part)
-        for (name, write_or_none, absent), part in zip(self._optional, self._optional_of(value), strict=True):
-            if part is not None and part != absent:
-                fields[name] = write_or_none(part) if write_or_none else part
-        return fields
+        return self._hash(value)
 
     def values(self, fields: Mapping[str, str]) -> list[Any]:
         """The struct's attributes, from its hash, in their order. Raises `fields.Damaged`, a ValueError."""
@@ -128,8 +116,15 @@ def _fields_of(struct: type[Struct]) -> list[tuple[str, Field]]:
     return [(name, found[name]) for name in struct.__struct_fields__ if name in found]
 
 
-def _getter(names: Sequence[str]) -> Callable[[Struct], tuple[Any, ...]]:
-    """All of these attributes as a tuple, however many they are."""
-    if len(names) > 1:
-        return attrgetter(*names)
-    return lambda value: tuple([getattr(value, name) for name in names])
+def _compiled(forms: Sequence[tuple[str, Form]]) -> Callable[[Struct], dict[str, str]]:
+    """A function that makes the hash, written for these fields as dataclasses write theirs: half the time of a loop."""
+    known: dict[str, Any] = {}
+    lines = ["def to_hash(value):", "    fields = {}"]
+    for number, (name, form) in enumerate(forms):
+        known |= {f"write{number}": form.write, f"absent{number}": form.absent}
+        text = f"write{number}(part)" if form.write else "part"
+        test = "" if form.needed else f"if part is not None and part != absent{number}: "
+        lines += [f"    part = value.{name}", f"    {test}fields[{name!r}] = {text}"]
+    exec("\n".join([*lines, "    return fields"]), known)  # noqa: S102  # names of our own structs
+    made: Callable[[Struct], dict[str, str]] = known["to_hash"]
+    return made
