@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from banledger.ledger.ban import Ban
 
 PRIVATE = "private"
-"""Stands for a country where private and other special addresses are meant."""
+"""Value of the country filter for private and other special addresses."""
 
 Test: TypeAlias = Callable[["Ban"], bool]
 
@@ -33,7 +33,7 @@ def country(value: str) -> str:
     if value.lower() == PRIVATE:
         return PRIVATE
     if len(value) != 2 or not value.isascii() or not value.isalpha():
-        raise QuestionError(f"{value!r} is no country", hint="two letters such as CN, XX for unknown, or private")
+        raise QuestionError(f"invalid country {value!r}", hint="two letters such as CN, XX for unknown, or private")
     return value.upper()
 
 
@@ -49,7 +49,7 @@ def address(value: str) -> str:
     found = canonical_address(value.strip())
     if found is None:
         raise QuestionError(
-            f"{value!r} is no address", hint="an address or a network such as 192.0.2.7 or 192.0.2.0/24"
+            f"invalid address {value!r}", hint="an address or a network such as 192.0.2.7 or 192.0.2.0/24"
         )
     return found
 
@@ -68,5 +68,5 @@ def system(value: str) -> str:
     """The number of an autonomous system, from `64496` or `AS64496`. Raises QuestionError."""
     number = value.strip().upper().removeprefix("AS")
     if not (number.isascii() and number.isdecimal() and int(number) < 2**32):
-        raise QuestionError(f"{value!r} is no autonomous system", hint="a number such as 64496, or AS64496")
+        raise QuestionError(f"invalid autonomous system {value!r}", hint="a number such as 64496, or AS64496")
     return str(int(number))
