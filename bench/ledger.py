@@ -27,7 +27,8 @@ import msgspec
 
 from banledger.ledger.ids import ban_id
 from banledger.ledger.merge import subject_of
-from banledger.ledger.writer import open_to_read, open_to_write
+from banledger.ledger.opening import open_to_read
+from banledger.ledger.writer import open_to_write
 from banledger.service.recorder import BATCH, Recorder
 from banledger.spool.events import BanLine, decode
 from banledger.spool.reader import SpoolReader

@@ -34,8 +34,9 @@ from banledger.ledger.ban_writer import _id
 from banledger.ledger.dimensions import DAY
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.merge import subject_of
+from banledger.ledger.opening import open_to_read
 from banledger.ledger.reader import LedgerReader
-from banledger.ledger.writer import Ledger, open_to_read, open_to_write
+from banledger.ledger.writer import Ledger, open_to_write
 from banledger.report import ranked
 from banledger.report.query import Query, span
 from banledger.report.summary import report

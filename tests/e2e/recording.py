@@ -10,7 +10,7 @@ from pathlib import Path
 
 from banledger.errors import StoreError
 from banledger.ledger.check import check
-from banledger.ledger.writer import open_to_read
+from banledger.ledger.opening import open_to_read
 from banledger.stores.connect import Access
 from tests.support.lines import T0, ban, encode
 from tests.support.segments import Writer

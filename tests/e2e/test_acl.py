@@ -18,7 +18,8 @@ from banledger.cli.main import run
 from banledger.errors import StoreError
 from banledger.ledger.check import check
 from banledger.ledger.network import Pause
-from banledger.ledger.writer import Ledger, open_to_read, open_to_write
+from banledger.ledger.opening import open_to_read
+from banledger.ledger.writer import Ledger, open_to_write
 from banledger.report.query import Query
 from banledger.stores.commands import COMMANDS
 from banledger.stores.connect import Access

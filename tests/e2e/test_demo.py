@@ -15,8 +15,8 @@ import pytest
 from banledger.demo import place
 from banledger.demo.installation import Installation
 from banledger.ledger.check import check
+from banledger.ledger.opening import open_to_read
 from banledger.ledger.reader import LedgerReader
-from banledger.ledger.writer import open_to_read
 from tests.conftest import MakeServer
 from tests.support.servers import flavour_named
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from banledger.errors import StoreError
-from banledger.ledger.writer import open_to_read
+from banledger.ledger.opening import open_to_read
 from banledger.spool.lock import NAME
 from tests.support.lines import T0, ban, encode
 from tests.support.segments import Writer

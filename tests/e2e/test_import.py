@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from banledger.ledger.check import check
-from banledger.ledger.writer import open_to_read
+from banledger.ledger.opening import open_to_read
 from tests.support.lines import T0
 from tests.support.servers import StoreServer
 from tests.unit.cli.test_streams import CLOSED, NO_SPACE, Terminal

@@ -13,7 +13,8 @@ import pytest
 import banledger
 from banledger.ledger.ban import Ban
 from banledger.ledger.check import check
-from banledger.ledger.writer import Ledger, open_to_read, open_to_write
+from banledger.ledger.opening import open_to_read
+from banledger.ledger.writer import Ledger, open_to_write
 from banledger.report.show import state_of
 from banledger.service.recorder import Recorder
 from banledger.spool.reader import SpoolReader

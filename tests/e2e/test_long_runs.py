@@ -9,7 +9,7 @@ from threading import Event, Thread
 
 import pytest
 
-from banledger.ledger.writer import open_to_read
+from banledger.ledger.opening import open_to_read
 from tests.conftest import MakeServer
 from tests.support.servers import NAMES, StoreServer, flavour_named
 from tests.support.switch import Switch

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from banledger.ledger.check import check
-from banledger.ledger.writer import open_to_read
+from banledger.ledger.opening import open_to_read
 from tests.support.lines import ban, encode
 from tests.support.servers import StoreServer
 

@@ -12,7 +12,8 @@ import pytest
 
 from banledger.cli.main import run
 from banledger.geo.place import Place
-from banledger.ledger.writer import Ledger, open_to_read, open_to_write
+from banledger.ledger.opening import open_to_read
+from banledger.ledger.writer import Ledger, open_to_write
 from banledger.spool.events import Event
 from tests.support.lines import T0, ban, gap, unban
 from tests.support.servers import StoreServer, environment, missing

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from banledger.errors import StoreError
-from banledger.ledger.writer import open_to_read, open_to_write
+from banledger.ledger.opening import open_to_read
+from banledger.ledger.writer import open_to_write
 from tests.support.lines import ban, nowhere
 from tests.support.segments import Writer
 

@@ -15,8 +15,8 @@ import pytest
 from banledger.errors import LedgerMissing
 from banledger.ledger.ban import Ban
 from banledger.ledger.check import check
+from banledger.ledger.opening import open_to_read
 from banledger.ledger.reader import LedgerReader
-from banledger.ledger.writer import open_to_read
 from tests.conftest import MakeServer
 from tests.support.fail2ban import PrivateServer
 from tests.support.servers import StoreServer, flavour_named

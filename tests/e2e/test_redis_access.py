@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from banledger.errors import LedgerMissing, SettingsError, StoreError, StoreUnavailable
-from banledger.ledger.writer import open_to_read, open_to_write
+from banledger.ledger.opening import open_to_read
+from banledger.ledger.writer import open_to_write
 from banledger.stores.connect import Access
 from tests.conftest import MakeServer
 from tests.support.lines import ban, nowhere

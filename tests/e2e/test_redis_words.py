@@ -17,7 +17,8 @@ import pytest
 from banledger.cli.main import run
 from banledger.errors import StoreError
 from banledger.ledger.check import check
-from banledger.ledger.writer import open_to_read, open_to_write
+from banledger.ledger.opening import open_to_read
+from banledger.ledger.writer import open_to_write
 from banledger.stores.connect import Access
 from tests.conftest import MakeServer
 from tests.support.lines import ban, nowhere

@@ -12,7 +12,8 @@ from banledger.errors import StoreUnavailable
 from banledger.ledger.check import check
 from banledger.ledger.labels import Labels
 from banledger.ledger.nonces import Nonces
-from banledger.ledger.writer import open_to_read, open_to_write
+from banledger.ledger.opening import open_to_read
+from banledger.ledger.writer import open_to_write
 from banledger.service.memory import Memory
 from banledger.service.recorder import Recorder
 from banledger.spool.reader import SpoolReader

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from banledger.errors import LedgerMissing
-from banledger.ledger.writer import open_to_read
+from banledger.ledger.opening import open_to_read
 from tests.support.rdap_answers import card, entity, network
 from tests.support.rdap_server import RdapServer
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from banledger.ledger.writer import open_to_read, open_to_write
+from banledger.ledger.opening import open_to_read
+from banledger.ledger.writer import open_to_write
 from tests.support.lines import ban, nowhere
 
 DOCS = Path(__file__).parents[2] / "docs"

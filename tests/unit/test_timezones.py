@@ -12,8 +12,9 @@ import pytest
 from banledger import settings
 from banledger.errors import SettingsError, StoreError
 from banledger.ledger.keys import Keyspace
+from banledger.ledger.opening import open_to_read
 from banledger.ledger.swap import assign
-from banledger.ledger.writer import open_to_read, open_to_write
+from banledger.ledger.writer import open_to_write
 from banledger.stores import connect
 from tests.support.lines import ban
 from tests.unit.report.conftest import write

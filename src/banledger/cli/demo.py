@@ -18,9 +18,10 @@ from banledger.demo.installation import Installation, locate
 from banledger.demo.signals import Pause, postponed
 from banledger.errors import BanledgerError
 from banledger.ledger.ban import Ban
+from banledger.ledger.opening import open_to_read
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.tokens import text_of
-from banledger.ledger.writer import Ledger, open_to_read, open_to_write
+from banledger.ledger.writer import Ledger, open_to_write
 from banledger.report import summary
 from banledger.report.formats import redis_cli, table
 from banledger.report.formats.screen import Screen

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @contextmanager
 def ledger(flags: Mapping[str, Any]) -> "Iterator[LedgerReader]":
     """The ledger that the flags of `store_options` and the settings name, closed at the end."""
-    from banledger.ledger.writer import open_to_read
+    from banledger.ledger.opening import open_to_read
     from banledger.stores.connect import access
 
     settings = load({name: flags[name] for name in ("store", "prefix", "config")})

@@ -171,7 +171,7 @@ def _existing(hint: str) -> "Iterator[None]":
 @contextmanager
 def _source(settings: "Settings") -> "Iterator[CopyEnd]":
     from banledger.ledger.copy import CopyEnd
-    from banledger.ledger.writer import open_to_read
+    from banledger.ledger.opening import open_to_read
     from banledger.stores.connect import access
 
     with closing(open_to_read(settings.store, settings.prefix, access(settings))) as reader:

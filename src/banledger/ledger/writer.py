@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TypeVar
@@ -16,8 +16,9 @@ from banledger.ledger.keys import LAYOUT, Keyspace
 from banledger.ledger.labels import NAMELESS, OWNER, LabelTable
 from banledger.ledger.network_line import of_line
 from banledger.ledger.networks import Networks
+from banledger.ledger.opening import opened
 from banledger.ledger.positions import StoredPositions
-from banledger.ledger.reader import LedgerReader, remains
+from banledger.ledger.reader import remains
 from banledger.ledger.rebuild_lease import Signs
 from banledger.ledger.snapshots import SnapshotJudge
 from banledger.ledger.sources import Sources
@@ -27,18 +28,10 @@ from banledger.settings import machine_id
 from banledger.spool.events import Event, GapLine, HeldLine, Line, NetworkLine, TicketLine
 from banledger.spool.position import Position, Writer
 from banledger.stores import connect
-from banledger.stores.api import Applied, Conflict, Engine, Hash, Reader
+from banledger.stores.api import Applied, Conflict, Engine, Hash
 from banledger.stores.connect import Access
 
-_Store = TypeVar("_Store", bound=Reader)
-_Made = TypeVar("_Made")
 _Line = TypeVar("_Line", bound=Line)
-
-
-def open_to_read(store: str, prefix: str, access: Access = Access()) -> "LedgerReader":  # noqa: B008  # frozen
-    """The ledger at `store` (a path or URL), to read. Raises StoreError and its children."""
-    keys = Keyspace(prefix)
-    return _over(connect.reader(store, access), lambda engine: LedgerReader(engine, keys))
 
 
 def open_to_write(
@@ -50,16 +43,7 @@ def open_to_write(
 ) -> "Ledger":
     """The ledger at `store`, to write; made with `timezone` if there is none yet. See `Ledger`."""
     keys = Keyspace(prefix)
-    return _over(connect.writer(store, keys, access), lambda engine: Ledger(engine, keys, timezone, machine))
-
-
-def _over(engine: _Store, make: Callable[[_Store], _Made]) -> _Made:
-    """What is made over the engine; the engine is closed if that fails."""
-    try:
-        return make(engine)
-    except BaseException:
-        engine.close()
-        raise
+    return opened(connect.writer(store, keys, access), lambda engine: Ledger(engine, keys, timezone, machine))
 
 
 class Ledger(BanWriter):

@@ -21,7 +21,6 @@ from banledger.net.special import kind_of
 from banledger.report.answers import Shown
 from banledger.report.walk import newest_first
 from banledger.stores.pages import pages
-from banledger.whois.stored import named
 
 _PROBED = 4096  # addresses of a network that are looked up one by one
 _SAID_EVERY = 500  # bans
@@ -85,6 +84,8 @@ def show(ledger: LedgerReader, asked: str, now: float, progress: Progress = sile
 
 
 def _networks(ledger: LedgerReader, asked: str, now: float) -> tuple[Network, ...]:
+    from banledger.whois.stored import named  # other reports start without it
+
     if kind_of(block(asked)) or not named(ledger.networks, asked, now):
         return ()
     return tuple(ledger.networks.around(asked))

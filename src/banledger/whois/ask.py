@@ -9,7 +9,7 @@ from banledger.errors import LedgerMissing, LookupFailed, QuestionError
 from banledger.geo.registered import locate
 from banledger.ledger.network import SHORTEST, Answer, Outcome, cell_of
 from banledger.ledger.network_line import line_of
-from banledger.ledger.writer import open_to_read
+from banledger.ledger.opening import open_to_read
 from banledger.net.prefix import block
 from banledger.net.special import described, embedded
 from banledger.settings import Settings

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from banledger.geo.place import Place
+from banledger.ledger.opening import open_to_read
 from banledger.ledger.reader import LedgerReader
-from banledger.ledger.writer import open_to_read, open_to_write
+from banledger.ledger.writer import open_to_write
 from banledger.spool.events import Event
 
 Make = Callable[[Iterable[Event]], LedgerReader]

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from banledger.ledger.ban import Ban
+from banledger.ledger.opening import open_to_read
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.tokens import text_of, token
-from banledger.ledger.writer import open_to_read
 from banledger.report import ranked, summary
 from banledger.report.answers import Top
 from banledger.report.columns import dimensions

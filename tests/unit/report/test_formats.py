@@ -20,8 +20,8 @@ from msgspec import to_builtins
 import banledger
 from banledger.geo.countries import NAMES, name_of
 from banledger.ledger.ban import FIELDS, Ban
+from banledger.ledger.opening import open_to_read
 from banledger.ledger.reader import LedgerReader
-from banledger.ledger.writer import open_to_read
 from banledger.report import summary
 from banledger.report.answers import Listed
 from banledger.report.columns import dimensions

@@ -19,8 +19,9 @@ from banledger.errors import (
     StoreError,
     StoreUnavailable,
 )
+from banledger.ledger.opening import open_to_read
 from banledger.ledger.reader import LedgerReader
-from banledger.ledger.writer import Ledger, open_to_read, open_to_write
+from banledger.ledger.writer import Ledger, open_to_write
 from banledger.service.recorder import Recorder
 from banledger.service.systemd import Notifier
 from banledger.spool.reader import SpoolReader

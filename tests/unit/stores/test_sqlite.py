@@ -25,7 +25,8 @@ from banledger.errors import (
     StoreUnavailable,
 )
 from banledger.ledger.check import check
-from banledger.ledger.writer import Ledger, open_to_read, open_to_write
+from banledger.ledger.opening import open_to_read
+from banledger.ledger.writer import Ledger, open_to_write
 from banledger.service.recorder import Recorder
 from banledger.spool.events import Event
 from banledger.spool.reader import SpoolReader

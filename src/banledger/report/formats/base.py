@@ -3,16 +3,18 @@
 import sys
 from collections.abc import Iterable
 from importlib import import_module
-from typing import Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
 from banledger.report.answers import Listed, Report, Shown, Top
 from banledger.report.show import NONE_STOPPED, Stopped
-from banledger.whois.stored import WhoisAnswer
 
-Answer: TypeAlias = Report | Top | Listed | Shown | WhoisAnswer
+if TYPE_CHECKING:
+    from banledger.whois.stored import WhoisAnswer
+
+Answer: TypeAlias = "Report | Top | Listed | Shown | WhoisAnswer"
 
 
 class Presentation(Struct, frozen=True):
