@@ -1,6 +1,7 @@
 """`banledger whois`: from the ledger, or from the registry; hostile text is only shown."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,7 +71,7 @@ def test_a_known_network_is_shown_with_source_age_and_proof(
     assert (code, err, registries.asked) == (0, "", [])
     for part in (CIDR, "EXAMPLE-NET", "CN China", "AS4134", "abuse@example.org", "first line"):
         assert part in out
-    assert "by apnic (rdap), 3d ago, proven for 115.209.121.0/24" in out
+    assert re.search(r"by apnic \(rdap\), 3d( \ds)? ago, proven for 115\.209\.121\.0/24", out)  # on a busy machine
     assert "\x1b" not in out and "\u202e" not in out and "\\x1b]0;owned" in out
 
 
