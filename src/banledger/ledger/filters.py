@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 PRIVATE = "private"
 """Value of the country filter for private and other special addresses."""
 
+_LONGEST = 20  # digits: Python refuses to read a number of thousands
+
 Test: TypeAlias = Callable[["Ban"], bool]
 
 
@@ -67,6 +69,6 @@ def inside(value: str) -> Test | None:
 def system(value: str) -> str:
     """The number of an autonomous system, from `64496` or `AS64496`. Raises QuestionError."""
     number = value.strip().upper().removeprefix("AS")
-    if not (number.isascii() and number.isdecimal() and int(number) < 2**32):
+    if not (number.isascii() and number.isdecimal() and len(number) <= _LONGEST and int(number) < 2**32):
         raise QuestionError(f"invalid autonomous system {value!r}", hint="a number such as 64496, or AS64496")
     return str(int(number))

@@ -84,7 +84,7 @@ class LabelTable:
         def decide(have: Hash) -> Hash:
             return fields if have.get("nonce", "") in among else otherwise
 
-        return swap(self._engine, self._keys.label(token(label)), decide)[0]
+        return swap(self._engine, self._keys.label(token(label)), decide, ("nonce",))[0]
 
 
 class _Lease:

@@ -52,7 +52,7 @@ def take(engine: Engine, key: str, wanted: Held, seen: Held) -> Held:
         yields = held.free or held.holder == wanted.holder or held == seen
         return {"holder": wanted.holder, "until": wanted.until} if yields else None
 
-    return held_by(swap(engine, key, decide)[1])
+    return held_by(swap(engine, key, decide, ("holder", "until"))[1])
 
 
 class Watch(Generic[_Seen]):

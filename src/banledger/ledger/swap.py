@@ -1,10 +1,10 @@
 """Compare and set of one hash that nothing else follows from: leases, what the ledger is, who waits.
 
 `decide` says from the hash as it is what fields it gets. It is asked again if somebody else changed one of the fields
-that it saw meanwhile; so it must be pure.
+that it looks at meanwhile; so it must be pure.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeAlias
 
 from banledger.errors import StoreUnavailable
@@ -18,8 +18,11 @@ Decide: TypeAlias = Callable[[Hash], Hash | None]
 """From a hash (empty: there is none) to the fields that it gets; none of them, or None: it stays as it is."""
 
 
-def swap(engine: Engine, key: str, decide: Decide) -> tuple[Hash, Hash]:
-    """The hash as it was, and as it is then. Raises StoreError."""
+def swap(engine: Engine, key: str, decide: Decide, looked_at: Collection[str] | None = None) -> tuple[Hash, Hash]:
+    """The hash as it was, and as it is then. Raises StoreError.
+
+    `looked_at`: the fields that `decide` looks at; None: all. What is returned of the others may be older.
+    """
     (have,) = engine.hashes([key])
     for _ in range(_ROUNDS):
         if UNREADABLE in have:
@@ -29,7 +32,7 @@ def swap(engine: Engine, key: str, decide: Decide) -> tuple[Hash, Hash]:
             )
         if not (fields := decide(have)):
             return have, have
-        guard: dict[str, str | None] = {**dict.fromkeys(fields), **have}
+        guard = {name: have.get(name) for name in (fields.keys() | have.keys() if looked_at is None else looked_at)}
         (outcome,) = engine.apply([Change(key, guard if have else None, fields)])
         if isinstance(outcome, Applied):
             return have, have | fields
@@ -39,9 +42,13 @@ def swap(engine: Engine, key: str, decide: Decide) -> tuple[Hash, Hash]:
 
 def claim(engine: Engine, key: str, fields: Hash) -> Hash:
     """Give the hash those of the fields that it does not have yet; the whole hash after that."""
-    return swap(engine, key, lambda have: {name: value for name, value in fields.items() if name not in have})[1]
+
+    def decide(have: Hash) -> Hash:
+        return {name: value for name, value in fields.items() if name not in have}
+
+    return swap(engine, key, decide, fields)[1]
 
 
 def assign(engine: Engine, key: str, fields: Hash) -> None:
     """Give the hash these fields, whatever it had there."""
-    swap(engine, key, lambda _: fields)
+    swap(engine, key, lambda _: fields, ())

@@ -99,5 +99,10 @@ def test_a_typed_value_has_one_spelling(
         question(ALL_TIME, **{name: (wrong,)})
 
 
+def test_a_number_of_thousands_of_digits_is_no_autonomous_system() -> None:
+    with pytest.raises(QuestionError):
+        question(asn=("9" * 5000,))
+
+
 def test_only_filters_that_are_set_are_in_a_query() -> None:
     assert question(jail=(), user=("root",)) == Query(filters={"user": ("root",)})

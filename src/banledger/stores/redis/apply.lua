@@ -43,10 +43,10 @@ local function holds(key, guard)
   return true
 end
 
--- A hash as it is; of a key that holds something else one field that says so (the name is empty).
+-- A hash as it is; of a key that holds something else one text that says so.
 local function hash_at(key)
   local there = redis.pcall('HGETALL', key)
-  return there.err and { '', 'holds no hash' } or there
+  return there.err and { 'holds no hash' } or there
 end
 
 local function doubt_others()

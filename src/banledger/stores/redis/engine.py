@@ -21,11 +21,13 @@ from msgspec import Struct
 from banledger.errors import StoreError
 from banledger.stores.api import Advance, Applied, Conflict, Hash, Outcome, Repair, Server
 from banledger.stores.change import Change, Layout
+from banledger.stores.fields import UNREADABLE
 from banledger.stores.pages import pages
 from banledger.stores.redis.client import cautions
 from banledger.stores.redis.follow import Consequence, Following
 from banledger.stores.redis.outbox import Inside, Task, slot_of
 from banledger.stores.redis.outside import Outside
+from banledger.stores.redis.reader import named_fields
 from banledger.stores.redis.scripts import Call, Script
 
 _PAGE = 1000
@@ -107,8 +109,13 @@ class RedisEngine(Following):
 
     def _tasks(self, page: _Page, reply: Any, outcomes: dict[str, Outcome]) -> list[Task]:
         """What must follow elsewhere; where some changes conflict, the others are tried again without them."""
+        text: set[str] = set()
         while reply:
-            conflicts = {page.changes[number - 1].key: Conflict(_pairs(fields)) for number, fields in reply}
+            current = [(page.changes[number - 1], _hash_of(fields)) for number, fields in reply]
+            odd = [change for change, have in current if change.key not in text and _seems_to_hold(change.guard, have)]
+            self._make_text({change.key: _without_absent(change.guard) for change in odd})
+            text |= {change.key for change in odd}
+            conflicts = {change.key: Conflict(have) for change, have in current if change not in odd}
             outcomes |= conflicts
             others = [change for change in page.changes if change.key not in conflicts]
             if not others:
@@ -138,6 +145,17 @@ class RedisEngine(Following):
         self.calls(outside.commands())
 
 
-def _pairs(flat: Any) -> Hash:
-    """A hash as a script returns it: field, value, field, value …"""
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+def _hash_of(said: list[str]) -> Hash:
+    """A hash as a script returns it: field, value, field, value …; or one text: why there is none."""
+    return {UNREADABLE: said[0]} if len(said) == 1 else named_fields(dict(zip(said[::2], said[1::2], strict=True)))
+
+
+def _seems_to_hold(guard: Mapping[str, str | None] | None, have: Hash) -> bool:
+    """Whether what is read of the hash is as guarded, though the hash is not: some of it is no text."""
+    if not guard:
+        return guard is None and not have
+    return bool(have) and all(have.get(name) == value for name, value in guard.items())
+
+
+def _without_absent(guard: Mapping[str, str | None] | None) -> Hash:
+    return {name: value for name, value in (guard or {}).items() if value is not None}

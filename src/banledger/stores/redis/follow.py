@@ -15,19 +15,19 @@ changed hashes of that slot meanwhile, or if this is not the first time. So what
 recorders is late, the last to finish leaves what the hashes say.
 """
 
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any
 
 import msgspec
 import redis
 from redis import exceptions
 
-from banledger.stores.api import Advance
+from banledger.stores.api import Advance, Hash
 from banledger.stores.change import Layout, Ranking
 from banledger.stores.fields import Damaged
 from banledger.stores.redis.errors import translate
-from banledger.stores.redis.outbox import Left, Task, finish_arguments, tag_of, unfinished, work_again
+from banledger.stores.redis.outbox import Left, State, Task, finish_arguments, tag_of, unfinished, work_again
 from banledger.stores.redis.outside import Outside, ranking_commands
 from banledger.stores.redis.reader import Part, RedisReader, in_parts, packed
 from banledger.stores.redis.scripts import Call, Script
@@ -142,7 +142,25 @@ class Following(RedisReader):
             replies = self._run([*scripts, *self._advances(advances)])
             tasks = [task for task, reply in zip(tasks, replies, strict=False) if reply]
         scripts = [self._finished.call(*finish_arguments(self._layout, task, doubt=True)) for task in tasks]
-        return [task.changed(reply) for task, reply in zip(tasks, self._run(scripts), strict=True) if reply]
+        changed = [(task, dict(reply)) for task, reply in zip(tasks, self._run(scripts), strict=True) if reply]
+        for task, states in changed:
+            self._make_text(
+                {
+                    work.about.key: _named(self._layout, work.state)
+                    for number, work in enumerate(task.work, 1)
+                    if number in states and tuple(states[number]) == (work.state or _nothing(self._layout))
+                }
+            )
+        return [task.changed(list(states)) for task, states in changed]
+
+    def _make_text(self, hashes: Mapping[str, Hash]) -> None:
+        """Make these fields the text that is read of them.
+
+        Others may put bytes there that are no UTF-8: they never equal what is read. Nor is a field without a name read.
+        """
+        for key, fields in hashes.items():
+            put = [("HSET", key, *chain.from_iterable(fields.items()))] if fields else []
+            self.calls([("HDEL", key, ""), *put])
 
     def _advances(self, advances: Sequence[Advance]) -> list[Call]:
         return [
@@ -169,6 +187,15 @@ class Following(RedisReader):
         if isinstance(reply, exceptions.RedisError):
             raise translate(reply, self._where, script.script.at(str(reply))) from reply
         return reply
+
+
+def _nothing(layout: Layout) -> State:
+    """The state of a hash that has none of the fields."""
+    return (None,) * len(layout.standing_fields)
+
+
+def _named(layout: Layout, state: State | None) -> Hash:
+    return {name: value for name, value in zip(layout.standing_fields, state or (), strict=False) if value is not None}
 
 
 def _sources(rankings: Sequence[Ranking]) -> list[Part]:

@@ -69,7 +69,8 @@ class Task(Struct, frozen=True):
     def changed(self, numbers: Sequence[int]) -> Left:
         """The hashes of these numbers (from 1), with what we made true ourselves and is no longer so."""
         several = [self.work[number - 1] for number in numbers]
-        hashes = [Unfinished(one.about.key, (*one.about.states, one.state or ())) for one in several]
+        made = [(one.about, (one.state,) if one.state else ()) for one in several]
+        hashes = [Unfinished(about.key, (*about.states, *states)) for about, states in made]
         return Left(self.slot, self.token, hashes)
 
 

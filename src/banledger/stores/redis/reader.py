@@ -1,7 +1,7 @@
 """A ledger on Redis or Valkey, to read: single-key commands, many to a round trip."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from math import inf
@@ -26,6 +26,7 @@ _PAGE = 1000
 _TALLIES = 8  # fetched at once: each may have a name for every address of a day
 _REFUSED = -1  # in place of a size: the key is of another kind
 _IN_FLIGHT = 10  # pages of commands whose replies nobody has read
+_NO_HASH = {UNREADABLE: "holds no hash"}
 
 
 class RedisReader:
@@ -106,9 +107,9 @@ class RedisReader:
     def hashes(self, keys: Sequence[str]) -> list[Hash]:
         """See Reader.hashes."""
         return [
-            dict(reply)
+            dict(reply) if reply is _NO_HASH else named_fields(reply)
             for page in pages(keys, _PAGE)
-            for reply in self.calls([("HGETALL", key) for key in page], {UNREADABLE: "holds no hash"})
+            for reply in self.calls([("HGETALL", key) for key in page], _NO_HASH)
         ]
 
     def members(self, key: str) -> Iterator[str]:
@@ -210,6 +211,13 @@ class RedisReader:
             yield from new
             if cursor in ("0", 0):
                 return
+
+
+def named_fields(fields: Mapping[str, str]) -> Hash:
+    """The fields of a hash. One without a name is no ledger's, and that name is `UNREADABLE`."""
+    named = dict(fields)
+    named.pop("", None)
+    return named
 
 
 class Part(Struct, frozen=True, gc=False):

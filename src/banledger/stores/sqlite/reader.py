@@ -233,6 +233,9 @@ def _hash(fields: object) -> Hash:
     if fields is None:
         return {}
     try:
-        return _hash_decoder.decode(fields) if isinstance(fields, bytes) else {UNREADABLE: str(fields)}
+        found = _hash_decoder.decode(fields) if isinstance(fields, bytes) else {UNREADABLE: str(fields)}
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {UNREADABLE: "holds no hash"}
+    if isinstance(fields, bytes):
+        found.pop("", None)  # no ledger's, and the name is `UNREADABLE`
+    return found
