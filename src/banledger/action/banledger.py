@@ -910,14 +910,25 @@ def _boot_id():
 def _process(jail):
     """The identity of this fail2ban, a dot, its process id; empty if it can't be determined.
 
-    Two that run at once differ in their command line (a socket each), their database or their PID namespace.
+    Two that run at once differ in their command line (a socket each), their database or their PID namespace. In two
+    roots (containers, chroots) the names may be the same: the files are not.
     """
     try:
-        boot = _boot_id()
-        which = [boot, os.readlink("/proc/self/ns/pid"), jail.database.filename] + sys.argv
+        boot, database = _boot_id(), jail.database.filename
+        files = [_file(database), _file("/")]
+        which = [boot, os.readlink("/proc/self/ns/pid"), database, files] + sys.argv
         return "%s.%d" % (hashlib.sha256(repr(which).encode()).hexdigest()[:16], os.getpid()) if boot else ""
     except Exception:
         return ""
+
+
+def _file(path):
+    """Device and inode of a file; empty if there is none."""
+    try:
+        found = os.stat(path)
+        return found.st_dev, found.st_ino
+    except Exception:
+        return ()
 
 
 def _seconds(us):

@@ -47,18 +47,17 @@ class Memory:
         self.unrecorded = saved.unrecorded
 
     def save(self) -> None:
-        """Write the file if anything changed."""
+        """Write the file if it does not say this yet."""
         now = _Saved(self._store, self.ledger, self.incarnation, tuple(self.positions), self.unrecorded)
         if self._path is None or now == self._saved:
             return
-        self._saved = now
         beside = self._path.with_suffix(".new")
         try:
             fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
             with os.fdopen(fd, "wb") as file:
                 file.write(msgspec.json.encode(now))
             beside.replace(self._path)
-            self._failed = False
+            self._saved, self._failed = now, False
         except OSError as error:
             if not self._failed:
                 _log.warning("can't write %s: %s", self._path, error.strerror)

@@ -1231,6 +1231,13 @@ def test_a_start_names_the_process_and_its_fail2ban(
     assert process(one, "start") == first
     assert len({first, process(two, "start"), process(one, "-s", "/run/other", "start")}) == 3
     assert process(None, "start") is None
+    there = SimpleNamespace(filename=str(tmp_path / "database"))
+    (tmp_path / "database").touch()
+    begun = process(there, "start")
+    assert process(there, "start") == begun
+    (tmp_path / "elsewhere").touch()
+    (tmp_path / "elsewhere").rename(tmp_path / "database")  # the file of that name in another root
+    assert process(there, "start") not in (None, begun)
     boot = tmp_path / "boot_id"
     boot.write_text("another\n")
     monkeypatch.setattr(module, "_BOOT_ID", str(boot))

@@ -42,6 +42,13 @@ def test_a_directory_that_cannot_be_written_is_logged_once(tmp_path: Path, caplo
     assert len(caplog.records) == 1
 
 
+def test_what_could_not_be_written_is_written_when_it_can_be(tmp_path: Path) -> None:
+    memory = remembered(tmp_path / "gone" / "recorder.json")
+    (tmp_path / "gone").mkdir()
+    memory.save()
+    assert list(Memory(tmp_path / "gone" / "recorder.json", "redis://a#bans").positions) == [ONE]
+
+
 def test_a_link_beside_it_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "recorder.new").symlink_to(tmp_path / "elsewhere")
     remembered(tmp_path / "recorder.json")

@@ -1,11 +1,18 @@
 """What the engine over a server decides without one."""
 
 import pytest
+from msgspec.structs import replace
 from redis import exceptions
 
 from banledger.errors import StoreUnavailable
+from banledger.geo.place import Place
+from banledger.ledger.ban import PENDING, to_hash
+from banledger.ledger.keys import Keyspace
+from banledger.ledger.merge import begin, subject_of
 from banledger.stores.redis.client import too_old
 from banledger.stores.redis.errors import translate
+from banledger.stores.redis.outbox import Task, Unfinished, work_again
+from tests.support.lines import ban
 
 
 @pytest.mark.parametrize(
@@ -78,3 +85,13 @@ def test_the_error_names_the_command_and_key() -> None:
     said = str(translate(_REPLIES[0], "redis://store", "SADD bans:jail:sshd"))
     assert said.startswith("redis://store holds something else at a key of the ledger: ")
     assert said.endswith("(SADD bans:jail:sshd)")
+
+
+def test_work_about_a_hash_that_was_gone_and_came_back_is_derived_from_the_hash() -> None:
+    keys, line = Keyspace("bans"), ban("5.5.5.5")
+    new = begin("26112307t0dzyx8jkgme", subject_of(line), ("2026-11-23", 3), "5.5.5.5", Place("none"), line)
+    pending = to_hash(replace(new, origin=PENDING))
+    gone = work_again(keys, Unfinished(keys.ban(new.id), (pending,)), {})
+    left = Task("2611", "writer:1", [gone]).changed([1])
+    again = work_again(keys, left.hashes[0], to_hash(new))
+    assert keys.members("ip", "5.5.5.5") in again.wanted.joins
