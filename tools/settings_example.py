@@ -6,9 +6,10 @@ import sys
 from banledger.settings import TABLE
 
 TEXT = """\
-# /etc/banledger/banledger.toml: only what differs from the defaults need be said, and the file itself is
-# needed only then. Each setting has an environment variable too (BANLEDGER_STORE, BANLEDGER_WHOIS_ENABLED),
-# which wins over this file; store, spool and prefix have a flag, which wins over both.
+# /etc/banledger/banledger.toml. Every line shows the default: remove the # from a setting that you change.
+# Without this file, all defaults apply. `systemctl reload banledger` reads it again. Each setting has an
+# environment variable too (BANLEDGER_STORE, BANLEDGER_WHOIS_ENABLED), which overrides this file; store,
+# spool and prefix have a flag, which overrides both.
 """
 
 

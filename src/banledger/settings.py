@@ -119,6 +119,7 @@ _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no"
 _KINDS: dict[type, str] = {str: "text", bool: "true or false", int: "a whole number"}
 _LARGEST = 10_000_000
 _HINT = "packaging/examples/banledger.toml, beside the action (banledger action path), explains every setting"
+_NOT_ALLOWED = "root and members of the group banledger may read it: adduser YOU banledger, and log in again"
 _PREFIX = re.compile(r"([-_.]*[A-Za-z0-9][-_.A-Za-z0-9]*)?")
 _PROXY = re.compile(r"(http://([^/?#@\s]*@)?[^/?#@\s]+/?)?")
 
@@ -182,6 +183,8 @@ def _from_file(path: Path, *, must_exist: bool) -> tuple[dict[str, Value], list[
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}, [f"there is no settings file at {path}"] if must_exist else []
+    except PermissionError as error:
+        raise SettingsError(f"can't read {path}: {error.strerror}", hint=_NOT_ALLOWED) from error
     except OSError as error:
         return {}, [f"can't read {path}: {error.strerror}"]
     except UnicodeDecodeError as error:

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -137,6 +139,26 @@ def test_a_named_file_must_exist_and_the_default_one_need_not(tmp_path: Path) ->
 def test_a_directory_in_place_of_the_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"can't read .*: Is a directory"):
         load({"config": str(tmp_path)}, {})
+
+
+def test_a_user_who_may_not_read_the_file_is_told_of_the_group(tmp_path: Path) -> None:
+    file = tmp_path / "banledger.toml"
+    file.write_text('store = "/x"')
+    file.chmod(0)
+    with _unprivileged(), pytest.raises(SettingsError, match=r"can't read .*: Permission denied") as caught:
+        load({"config": str(file)}, {})
+    assert "adduser YOU banledger" in caught.value.hint
+
+
+@contextmanager
+def _unprivileged() -> Iterator[None]:
+    """Root may read every file: be another user for a while."""
+    user = os.geteuid()
+    os.seteuid(user or 65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
 
 @pytest.mark.parametrize("prefix", ["bans", "a", "A.b-c_9", "7"])

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import click
 
+from banledger.cli.usage import Group
 
-@click.group(name="action")
+
+@click.group(name="action", cls=Group)
 def action() -> None:
     """About the fail2ban action, the file that fail2ban loads to tell the ledger of its bans.
 

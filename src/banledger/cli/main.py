@@ -15,6 +15,7 @@ from importlib import import_module
 import click
 
 from banledger import __version__
+from banledger.cli.usage import Group, what_is_wrong
 from banledger.errors import EXIT_CODES, BanledgerError
 
 _INTERRUPTED = 130
@@ -59,7 +60,7 @@ def _again(error: type[BanledgerError] | None) -> str:
     return "; trying again may help" if error and error.retryable else ""
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     """A group that imports a command only when it runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -126,11 +127,7 @@ def _completes() -> bool:
 
 def _usage(error: click.ClickException) -> int:
     context = getattr(error, "ctx", None)
-    message = " ".join(error.format_message().split())
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # its message is the whole help
-        message = "Missing command"
-    first = message[:1] if message[1:2].isupper() else message[:1].lower()  # FROM is the name of an argument
-    _talk(first + message[1:].rstrip("."), f"{context.command_path if context else 'banledger'} --help")
+    _talk(what_is_wrong(error), f"{context.command_path if context else 'banledger'} --help")
     return error.exit_code
 
 

@@ -22,6 +22,12 @@ def _together(*options: _Decorator) -> _Decorator:
     return decorate
 
 
+class Number(click.IntRange):
+    """A whole number in a range, named so in help and errors."""
+
+    name = "number"
+
+
 store_options = _together(
     click.option(
         "--store", metavar="PATH|URL", help="The store of the ledger: the path of an embedded ledger, or a URL."

@@ -11,6 +11,7 @@ import click
 from banledger.cli import session
 from banledger.cli.options import store_options
 from banledger.cli.progress import ProgressBars
+from banledger.cli.usage import Group
 from banledger.errors import LedgerFaulty, LedgerMissing, LedgerOlder
 from banledger.report.formats.escape import many, visible
 
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
     from banledger.settings import Settings
     from banledger.stores.api import Engine
 
-_STOP = "stop the recorder and look again"
+_STOP = "stop the recorder, and run"
 _NAME_IT = "name one with --store and --prefix, or in the settings"
 _NAME_FROM = "name one as FROM, and its prefix with --prefix"
 
 
-@click.group(name="store")
+@click.group(name="store", cls=Group)
 def store() -> None:
     """Copy a ledger to another store, check it, rebuild it.
 
@@ -37,7 +38,7 @@ def store() -> None:
     """
 
 
-@store.command(name="check")
+@store.command(name="check", short_help="Check whether the ledger is whole.")
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
 @store_options
 def check(as_json: bool, **flags: str | None) -> None:
@@ -65,10 +66,13 @@ def check(as_json: bool, **flags: str | None) -> None:
         if not found:
             click.echo("the ledger is whole")
     if found:
-        raise LedgerFaulty(f"the ledger has {many(len(found), 'fault')}", hint=f"{_STOP}; banledger store rebuild")
+        raise LedgerFaulty(
+            f"the ledger has {many(len(found), 'fault')}",
+            hint=f"{_STOP} it again; if faults remain, run banledger store rebuild",
+        )
 
 
-@store.command(name="copy")
+@store.command(name="copy", short_help="Copy a ledger to another store, and verify the copy.")
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
 @click.option("--prefix", metavar="TEXT", help="Prefix of every key of the ledger.")
@@ -114,7 +118,10 @@ def copy(
     click.echo(_copied(done))
     _print(wrong)
     if wrong:
-        raise LedgerFaulty("the copy differs from its source", hint=f"{_STOP}: copy again (--prune?)")
+        raise LedgerFaulty(
+            "the copy differs from its source",
+            hint=f"{_STOP} the copy again; --prune removes what the source no longer has",
+        )
     click.echo("verified: the copy equals its source")
 
 
@@ -147,7 +154,7 @@ def rebuild(**flags: str | None) -> None:
     click.echo(_rebuilt(done))
     _print(left)
     if left:
-        raise LedgerFaulty(f"the ledger still has {many(len(left), 'fault')}", hint=f"{_STOP}; rebuild again")
+        raise LedgerFaulty(f"the ledger still has {many(len(left), 'fault')}", hint=f"{_STOP} the rebuild again")
 
 
 def _settings(flags: dict[str, str | None], password_file: str | None = None) -> "Settings":

@@ -72,7 +72,10 @@ TABLE = {
             "country (ISO 3166, `XX` unknown)",
             attrgetter("country"),
             filter=Filter(
-                "CODE", "Bans from there: CN, XX (unknown) or private (addresses).", filters.country, filters.private
+                "CODE",
+                "Bans from there: CN, XX (unknown), or private (all special addresses).",
+                filters.country,
+                filters.private,
             ),
         ),
         Dimension(

@@ -52,6 +52,11 @@ def noun(dimension: str) -> str:
     return TABLE[dimension].noun or dimension
 
 
+def synonyms() -> dict[str, str]:
+    """Dimensions of `top` by other words for them: their nouns, and plurals."""
+    return {word: name for name in dimensions() for word in (plural(name), noun(name), plural(noun(name)))}
+
+
 def title(dimension: str) -> str:
     """The title for a list of its values."""
     return plural(noun(dimension)).capitalize()

@@ -108,10 +108,8 @@ def span(since: str | None, until: str | None, now: float, zone: ZoneInfo) -> Sp
     last = end.last if end.moment is None else local(end.moment - 1, zone).date()
     made = Span(first.isoformat() if first else None, last.isoformat() if last else None, start.moment, end.moment)
     if _backwards(made):
-        raise QuestionError(
-            f"empty span: from {since} to {until or 'today'}",
-            hint="--since must be before --until",
-        )
+        hint = "--since must be before --until" if until else "--since is in the future"
+        raise QuestionError(f"empty span: from {since} to {until or 'today'}", hint=hint)
     return made
 
 

@@ -18,6 +18,7 @@ from banledger.report import columns, ranked, tallied
 from banledger.report.answers import Count, Day, Report, Top
 from banledger.report.formats.moment import local
 from banledger.report.natural import natural
+from banledger.report.nearest import nearest
 from banledger.report.query import Query, Span
 from banledger.report.walk import days_in, walk
 
@@ -183,7 +184,8 @@ def _concerns(gap: Gap, query: Query, ledger: LedgerReader) -> bool:
 def top(ledger: LedgerReader, dimension: str, query: Query, count: int = 20, progress: Progress = silent) -> Top:
     """The `count` values of a dimension with the most bans. Raises QuestionError for an unknown dimension."""
     if dimension not in (known := columns.dimensions()):
-        raise QuestionError(f"unknown dimension: {dimension}", hint=f"one of: {', '.join(known)}")
+        meant = nearest(dimension, known, columns.synonyms())
+        raise QuestionError(f"unknown dimension: {dimension}{meant}", hint=f"one of: {', '.join(known)}")
     answer = _top(ledger, dimension, query, count, progress)
     return _owned(ledger, answer) if dimension == "network" else answer
 

@@ -1,7 +1,6 @@
 """Report filter values that no ban has, so that a typing error does not look like an answer without bans."""
 
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from itertools import islice
 
 from banledger.geo.countries import NAMES, name_of
@@ -9,6 +8,7 @@ from banledger.ledger.dimensions import DAY, TABLE
 from banledger.ledger.filters import PRIVATE
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.tokens import text_of
+from banledger.report.nearest import nearest
 from banledger.report.query import Query
 
 _NAMED = ("country", "jail", "server")
@@ -28,7 +28,7 @@ def unknown(ledger: LedgerReader, query: Query) -> Iterator[str]:
         known = _known(ledger, dimension) if absent else set()
         for value in absent:
             if value not in known:  # a running jail without bans yet
-                yield f"no such {dimension} {value!r}{_nearest(value, known)}"
+                yield f"no such {dimension} {value!r}{nearest(value, known)}"
 
 
 def _absent(ledger: LedgerReader, dimension: str, values: Sequence[str]) -> list[str]:
@@ -41,12 +41,6 @@ def _known(ledger: LedgerReader, dimension: str) -> set[str]:
     """The names in bans, and those of jails and servers without bans."""
     names = {text_of(tok) for tok, _ in islice(ledger.ranked(dimension), _LOOKED_AT)}
     return names | {getattr(source, dimension) for source in ledger.sources[:_LOOKED_AT]} - {""}
-
-
-def _nearest(value: str, known: set[str]) -> str:
-    folded = {name.casefold(): name for name in sorted(known)}
-    near = get_close_matches(value.casefold(), folded, n=1)
-    return f"; did you mean {folded[near[0]]!r}?" if near else ""
 
 
 def _country(code: str) -> str:

@@ -39,8 +39,9 @@ def check(asked: str) -> None:
             hint=f"give an address, or a network from /{SHORTEST[there.version]} on",
         )
     if locate(asked).scope != "public":
-        hint = f"banledger whois {inside}" if (inside := embedded(there)) else "no registry has it"
-        raise QuestionError(f"{asked} is special: {described(there) or 'private or reserved'}", hint=hint)
+        kind = described(there) or "private or reserved address"
+        hint = f"banledger whois {inside}" if (inside := embedded(there)) else "registries have public addresses only"
+        raise QuestionError(f"no registry has {asked}: {kind}", hint=hint)
 
 
 def known(chosen: Settings, asked: str, now: float, alike: Alike) -> WhoisAnswer:

@@ -45,6 +45,14 @@ def test_every_command_has_complete_help(banledger: Run, words: tuple[str, ...])
 
 
 @pytest.mark.parametrize("words", _all_commands(), ids=" ".join)
+def test_help_shows_whole_sentences_and_no_names_of_python_types(banledger: Run, words: tuple[str, ...]) -> None:
+    _, out, _ = banledger(*words, "--help")
+
+    assert "INTEGER" not in out
+    assert [line for line in out.splitlines()[1:] if line.endswith("...")] == []
+
+
+@pytest.mark.parametrize("words", _all_commands(), ids=" ".join)
 def test_every_option_has_help(words: tuple[str, ...]) -> None:
     command: click.Command = commands
     for word in words:
@@ -133,11 +141,20 @@ def test_no_control_character_reaches_stdout(banledger: Run) -> None:
         (("bans", "--ip", "\x1b[31m"), 2, "invalid address '\\x1b[31m'"),
         (("bans", "--json", "--csv"), 2, "--json and --csv exclude each other"),
         (("nope",), 2, "no such command 'nope'"),
+        (("reprot",), 2, "no such command 'reprot'; did you mean 'report'?"),
+        (("store", "chek"), 2, "no such command 'chek'; did you mean 'check'?"),
+        (("action", "pth"), 2, "no such command 'pth'; did you mean 'path'?"),
+        (("report", "--sinc", "7d"), 2, "no such option '--sinc'; did you mean '--since'?"),
+        (("top", "ips"), 2, "unknown dimension: ips; did you mean 'ip'?"),
+        (("top", "adress"), 2, "unknown dimension: adress; did you mean 'ip'?"),
+        (("top", "countries"), 2, "unknown dimension: countries; did you mean 'country'?"),
+        (("top", "usernames"), 2, "unknown dimension: usernames; did you mean 'user'?"),
         (("store",), 2, "missing command"),
         (("action",), 2, "missing command"),
         (("report", "--nope"), 2, "no such option '--nope'"),
         (("top",), 2, "missing argument 'DIMENSION'"),
         (("top", "ip", "-n", "0"), 2, "invalid value for '-n'"),
+        (("top", "ip", "-n", "many"), 2, "invalid value for '-n': 'many' is not a valid number"),
         (("bans", "-n", "0"), 2, "invalid value for '-n': 0 is not in the range x>=1"),
         (("store", "copy", "x.db", "x.db"), 2, "FROM and TO are the same"),
         (("record", "--once", "--store", "/nonexistent/l.db"), 5, "there is no directory /nonexistent for the ledger"),

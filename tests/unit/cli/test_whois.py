@@ -148,10 +148,11 @@ def test_the_kind_of_a_special_address_and_its_embedded_address_are_shown(
     banledger: Run, registries: Registries
 ) -> None:
     assert banledger("whois", "fe80::1")[2] == (
-        "error: fe80::1 is special: link-local address\nhint: no registry has it\n"
+        "error: no registry has fe80::1: link-local address\nhint: registries have public addresses only\n"
     )
     assert banledger("whois", "64:ff9b::73d1:791f")[2] == (
-        "error: 64:ff9b::73d1:791f is special: NAT64 address of 115.209.121.31\nhint: banledger whois 115.209.121.31\n"
+        "error: no registry has 64:ff9b::73d1:791f: NAT64 address of 115.209.121.31\n"
+        "hint: banledger whois 115.209.121.31\n"
     )
     assert registries.asked == []
 

@@ -150,6 +150,17 @@ def test_a_chart_of_days_has_the_largest_number_of_addresses(make: Make) -> None
     assert "Bans per day   at most 1 address in one day, on 20" in one
 
 
+def test_the_report_of_an_empty_ledger_says_how_to_check_a_jail(make: Make) -> None:
+    for lines, said in (
+        ([], "A jail is recorded if `fail2ban-client get JAIL actions`"),
+        ([ban()], "No bans in this "),
+    ):
+        out = StringIO()
+        query = Query(Span("2020-01-01", "2020-01-02"))
+        table.report(summary.report(make(lines), query, NOW), Screen(out))
+        assert said in out.getvalue()
+
+
 def test_show_reports_an_address_without_bans(make: Make) -> None:
     out = StringIO()
 

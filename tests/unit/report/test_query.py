@@ -79,8 +79,9 @@ def test_an_invalid_date_is_refused_with_the_valid_forms(text: str) -> None:
     [("today", "yesterday"), ("2027-01-01", None), ("2027", None), ("2026", "2025"), ("1h", "2h"), ("0d", None)],
 )
 def test_a_span_that_runs_backwards_is_refused(since: str, until: str | None) -> None:
-    with pytest.raises(QuestionError, match="empty span"):
+    with pytest.raises(QuestionError, match="empty span") as caught:
         span(since, until, NOW, BERLIN)
+    assert caught.value.hint == ("--since must be before --until" if until else "--since is in the future")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from banledger.report.formats.screen import Screen
 from banledger.report.query import Query, Span
 
 _WHOIS = dict.fromkeys(("network", "asn", "org"), ": whois has not answered, or is disabled")
+_EMPTY = "No bans yet.\nA jail is recorded if `fail2ban-client get JAIL actions` lists banledger."
 _BESIDE = 92  # from this width on, sections are side by side
 _HOURS_WIDE = 48  # two columns per hour
 _GAPS_SHOWN = 3
@@ -33,7 +34,7 @@ def report(answer: Report, screen: Screen) -> None:
     if answer.gaps:
         screen.print(_gaps(answer, screen), Text())
     if not answer.total:
-        screen.print(Text("No bans in this time."))
+        screen.print(Text("No bans in this time." if answer.all_time else _EMPTY))
         return
     screen.print(_days(answer, screen), Text())
     screen.print(_sections([top for top in answer.tops.values() if top.rows], screen))
