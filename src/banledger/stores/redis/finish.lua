@@ -1,13 +1,13 @@
--- Take finished work out of a slot's outbox, where no hash that it was derived from has changed meanwhile.
+-- Remove finished work from a slot's outbox, unless a hash that it was derived from has changed meanwhile.
 --
 -- KEYS[1]  the slot's outbox      KEYS[2…]  the hashes in question, in the order of their states
 -- ARGV[1]  MessagePack: {field of the outbox, {field of a hash, …}, {state, …}}; a state is the values of those
 --          fields in that order (nil: absent), or false (there must be no hash). No states: false
 --
--- Without states it only looks whether another writer may have changed hashes meanwhile: apply.lua says so in the
--- outbox, as long as the entry is there (who starts settles all entries).
--- Returns 0 if the entry is gone; 1 if the states are needed; or the numbers (from 1) of hashes that changed: then the
--- entry stays.
+-- Without states it only checks whether another writer may have changed hashes meanwhile: apply.lua then sets a mark in
+-- the outbox while the entry exists. (A recorder settles all entries when it starts.)
+-- Returns 0 if the entry is removed; 1 if the states are needed; or the numbers (from 1) of the hashes that changed:
+-- then the entry stays.
 
 local call = redis.call
 local entry, fields, states = unpack(cmsgpack.unpack(ARGV[1]))
