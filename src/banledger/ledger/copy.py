@@ -1,12 +1,12 @@
-"""Bring one ledger to the state of another, on any engines.
+"""Copy a ledger to another store or prefix, on any engines.
 
-Theory of operation. What is copied are hashes (`_WHAT`); all else follows from them as it does when they are recorded,
-so a copy is whole even if its source's sets are not. A hash that the copy lacks is put, one that differs is replaced:
-merging is for lines, and here both sides are what lines made. Amendments that the source has forgotten go; a *ban*
-that only the copy has is never taken away unless asked (`prune`): it would be lost for good.
+Theory of operation. Only hashes are copied (`_WHAT`); entries are derived from them as in recording, so a copy has no
+faults even if its source has some. Hashes that the copy lacks are written, and hashes that differ are replaced, not
+merged: both sides are results of merging already. Amendments that the source has removed are removed. A *ban* that only
+the copy has is removed only on request (`prune`), because it would be lost.
 
-A copy is written to by nobody else. Its `meta` lacks `made_by` until a recorder opens it; from then on it has a life
-of its own and is refused as a target. Interrupted, it is gone on with by copying again: what is the same is skipped.
+No other process may write to the copy. Its `meta` lacks `made_by` until a recorder opens it; after that it is a ledger
+of its own, and refused as a target. To continue an interrupted copy, copy again: equal hashes are skipped.
 """
 
 from collections import Counter
@@ -35,7 +35,7 @@ _MOD = 1 << 64
 
 
 class Copied(Struct, frozen=True):
-    """What was done: hashes put, replaced, the same already, taken away, and left out because they make no sense."""
+    """Numbers of hashes: written, replaced, equal already, removed, and left out because they are damaged."""
 
     new: int = 0
     changed: int = 0
@@ -52,14 +52,14 @@ class CopyEnd(Struct, frozen=True):
 
 
 class Target(Struct, frozen=True):
-    """The side that is written to."""
+    """The side of a copy that is written to."""
 
     engine: Engine
     keys: Keyspace
 
 
 def _ban_change(keys: Keyspace, id_: str, old: Hash, new: Hash) -> Change | None:
-    """From one ban's hash to another, fields unknown here included; from what is only the copy's, to nothing."""
+    """Return the change from hash `old` to `new`, with fields unknown here; empty `new`: remove the ban."""
     have = from_hash(id_, old) if old else None
     if not new:
         return keys.removal(have) if have else None
@@ -78,14 +78,14 @@ def _gap_change(keys: Keyspace, id_: str, old: Hash, new: Hash) -> Change | None
     return Change(key, None, new, after=keys.entries_of(key, new))
 
 
-# What is copied, by the word in its key behind the month: how to get from the hash that the copy has to the source's.
+# The kinds of hashes that are copied, by the word in their keys, and the change from the copy's hash to the source's.
 _WHAT: dict[str, Callable[[Keyspace, str, Hash, Hash], Change | None]] = {"ban": _ban_change, "gap": _gap_change}
 
 
 def copy(source: CopyEnd, target: Target, *, prune: bool = False, progress: Progress = silent) -> Copied:
-    """Bring `target` to the state of `source`. `prune`: bans that only the target has go too.
+    """Bring `target` to the state of `source`. `prune`: also remove bans that only the target has.
 
-    Raises StoreError if the target is no copy (see the module), or its time zone is another.
+    Raises StoreError if the target is not a copy of the source (see the module).
     """
     _claim(source, target)
     target.engine.settle()
@@ -108,12 +108,12 @@ def _claim(source: CopyEnd, target: Target) -> None:
     have = target.engine.hashes([target.keys.meta])[0]
     if _OWN in have:
         raise StoreError(
-            "the target is a ledger of its own: a recorder has written to it",
+            "the target is not a copy: a recorder has written to it",
             hint="copy to another place or prefix, or remove it first if it is not needed",
         )
     if have and (differing := [name for name in _SAME if have.get(name) != meta.get(name)]):
         raise StoreError(
-            f"the target is a copy of another ledger: not the same {', '.join(differing)}",
+            f"the target is a copy of another ledger: different {', '.join(differing)}",
             hint="copy to another place or prefix",
         )
     assign(target.engine, target.keys.meta, {name: value for name, value in meta.items() if name != _OWN})
@@ -127,7 +127,7 @@ def _copy_month(source: CopyEnd, target: Target, month: str, counts: Counter[str
 
 
 def _copy_networks(source: CopyEnd, target: Target) -> None:
-    """What registries said. Not counted: it is a cache, and what a copy lacks is asked for again."""
+    """Copy networks and cells. Not counted: they are a cache, and are looked up again if missing."""
     theirs = contents.indexes(target.keys).items()
     for (index, key), (their_index, their_key) in zip(contents.indexes(source.keys).items(), theirs, strict=True):
         for page in pages(contents.entries(source.engine, index)):
@@ -139,7 +139,7 @@ def _copy_networks(source: CopyEnd, target: Target) -> None:
 
 
 def _copy_sources(source: CopyEnd, target: Target) -> None:
-    """What is known of sources. Not counted."""
+    """Copy sources. Not counted."""
     listed = set(source.engine.members(source.keys.sources))
     for page in pages(sorted(listed | contents.sources(source.engine, source.keys))):
         hashes = source.engine.hashes([source.keys.source(tok) for tok in page])
@@ -148,7 +148,7 @@ def _copy_sources(source: CopyEnd, target: Target) -> None:
 
 
 def _write(target: Target, what: str, wanted: dict[str, Hash], counts: Counter[str]) -> None:
-    """Make the copy's hashes `wanted` (empty: none); computed again where they changed meanwhile."""
+    """Make the copy's hashes equal to `wanted` (empty: remove); try again if they changed meanwhile."""
     for _ in range(_ROUNDS):
         ids = list(wanted)
         have = target.engine.hashes([_key(target.keys, what, id_) for id_ in ids])
@@ -167,11 +167,11 @@ def _write(target: Target, what: str, wanted: dict[str, Hash], counts: Counter[s
                 del wanted[id_]
         if not wanted:
             return
-    raise StoreUnavailable("somebody else writes to the target", hint="stop them and copy again")
+    raise StoreUnavailable("another process writes to the target", hint="stop it and copy again")
 
 
 def _plan(keys: Keyspace, what: str, id_: str, old: Hash, new: Hash) -> tuple[str, Change | None]:
-    """What is to be done with a hash, as `Copied` counts it, and how."""
+    """Return the counter of `Copied` for a hash, and the change to make (None: none)."""
     if old == new:
         return "same", None
     try:
@@ -202,9 +202,9 @@ def _key(keys: Keyspace, what: str, id_: str) -> str:
 
 
 def verify(source: CopyEnd, target: Target, progress: Progress = silent) -> Iterator[str]:
-    """Where the copy is not what the source is, in words: hashes by month, values by dimension, faults of its own.
+    """Return the differences between copy and source as text: hashes by month, values by dimension, faults of the copy.
 
-    Differences that the source got meanwhile count; so nobody should write to it.
+    Writes to the source meanwhile show up as differences.
     """
     months = sorted({*contents.months(source.engine, source.keys), *contents.months(target.engine, target.keys)})
     for done, month in enumerate(months):
@@ -216,7 +216,7 @@ def verify(source: CopyEnd, target: Target, progress: Progress = silent) -> Iter
             if one[0] != other[0]:
                 yield f"{month}: {one[0]:,} {what}s in the source, {other[0]:,} in the copy"
             elif one != other:
-                yield f"{month}: a {what} of the copy is not as in the source"
+                yield f"{month}: a {what} of the copy differs from the source"
     for dimension in DIMENSIONS:
         one_size = source.engine.sizes([source.keys.top(dimension)])[0]
         other_size = target.engine.sizes([target.keys.top(dimension)])[0]
@@ -228,7 +228,7 @@ def verify(source: CopyEnd, target: Target, progress: Progress = silent) -> Iter
 
 
 def _digest(reader: Reader, listed: list[str]) -> tuple[int, int]:
-    """How many hashes, and a fingerprint of them all in any order."""
+    """Return the number of hashes, and a fingerprint that does not depend on their order."""
     size = mark = 0
     for id_, fields in contents.hashes(reader, listed):
         size += 1

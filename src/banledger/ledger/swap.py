@@ -1,7 +1,7 @@
-"""Compare and set of one hash that nothing else follows from: leases, what the ledger is, who waits.
+"""Compare and set of one hash without entries: leases, the ledger's own hash, heartbeats.
 
-`decide` says from the hash as it is what fields it gets. It is asked again if somebody else changed one of the fields
-that it saw meanwhile; so it must be pure.
+`decide` returns the fields to set, given the hash. It is called again if another process changed the hash meanwhile, so
+it must be pure.
 """
 
 from collections.abc import Callable
@@ -15,17 +15,17 @@ from banledger.stores.fields import UNREADABLE
 _ROUNDS = 50
 
 Decide: TypeAlias = Callable[[Hash], Hash | None]
-"""From a hash (empty: there is none) to the fields that it gets; none of them, or None: it stays as it is."""
+"""Return the fields to set, given a hash (empty: absent). Empty or None: leave it as it is."""
 
 
 def swap(engine: Engine, key: str, decide: Decide) -> tuple[Hash, Hash]:
-    """The hash as it was, and as it is then. Raises StoreError."""
+    """Change a hash; return it as it was, and as it is now. Raises StoreError."""
     (have,) = engine.hashes([key])
     for _ in range(_ROUNDS):
         if UNREADABLE in have:
             raise StoreUnavailable(
                 f"{key} {have[UNREADABLE]}",
-                hint="banledger store check names every such key, banledger store rebuild mends the ledger",
+                hint="banledger store check names every such key, banledger store rebuild repairs the ledger",
             )
         if not (fields := decide(have)):
             return have, have
@@ -38,10 +38,10 @@ def swap(engine: Engine, key: str, decide: Decide) -> tuple[Hash, Hash]:
 
 
 def claim(engine: Engine, key: str, fields: Hash) -> Hash:
-    """Give the hash those of the fields that it does not have yet; the whole hash after that."""
+    """Set the fields that the hash lacks; return the whole hash."""
     return swap(engine, key, lambda have: {name: value for name, value in fields.items() if name not in have})[1]
 
 
 def assign(engine: Engine, key: str, fields: Hash) -> None:
-    """Give the hash these fields, whatever it had there."""
+    """Set these fields, whatever their old values."""
     swap(engine, key, lambda _: fields)
