@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from math import inf
 
-from banledger.ledger import scan as contents
+from banledger.ledger import scan
 from banledger.ledger.aside import line_of
 from banledger.ledger.ban import PENDING, Ban, from_hash, is_own
 from banledger.ledger.dimensions import DAY
@@ -39,8 +39,8 @@ class _Outside:
         self._now = now
         self._active: dict[str, dict[str, float]] = defaultdict(dict)
         self._differences: dict[str, Differences] = {}
-        for tok in contents.sources(reader, keys):
-            self._active[keys.active_of(tok)] = dict(contents.entries(reader, keys.active_of(tok)))
+        for tok in scan.sources(reader, keys):
+            self._active[keys.active_of(tok)] = dict(scan.entries(reader, keys.active_of(tok)))
 
     def add(self, entries: Entries, scores: Iterable[Score]) -> None:
         """Add the entries of one hash; `scores`: those outside its slot."""
@@ -79,19 +79,19 @@ def check(reader: Reader, keys: Keyspace, now: float = inf, progress: Progress =
 
     Bans that run out after `now` (UTC epoch) must be on the list of active bans.
     """
-    hidden = contents.misshapen(reader, keys)
+    hidden = scan.misshapen(reader, keys)
     for key, holds in hidden.items():
         yield Fault(key, f"holds a {holds}, which is the wrong type")
-    reader = contents.Without(reader, hidden) if hidden else reader
+    reader = scan.Without(reader, hidden) if hidden else reader
     yield from _check_hashes(reader, keys)
     outside = _Outside(reader, keys, now)
     listed = set(reader.members(keys.months))
-    months = contents.months(reader, keys)
+    months = scan.months(reader, keys)
     for done, month in enumerate(months):
         progress("months", done, len(months))
         yield from _check_month(reader, keys, month, outside)
     progress("months", len(months), len(months))
-    yield from _compare_set(reader, keys.months, {month for month in listed | set(months) if contents.is_month(month)})
+    yield from _compare_set(reader, keys.months, {month for month in listed | set(months) if scan.is_month(month)})
     broken = []
     for dimension in DIMENSIONS:
         actual, ranking = Sketch(), Differences(keys.top(dimension))
@@ -101,12 +101,12 @@ def check(reader: Reader, keys: Keyspace, now: float = inf, progress: Progress =
         else:
             broken.append(dimension)
     yield from _explain(reader, keys, broken, progress)
-    yield from compare(keys.top(DAY), dict(outside.days), dict(contents.entries(reader, keys.top(DAY))))
+    yield from compare(keys.top(DAY), dict(outside.days), dict(scan.entries(reader, keys.top(DAY))))
     yield from outside.active_faults()
     yield from _check_sources(reader, keys, outside)
-    yield from compare(keys.gaps, outside.gaps, dict(contents.entries(reader, keys.gaps)))
-    for index, hash_of in contents.indexes(keys).items():
-        listed_there = dict(contents.entries(reader, index))
+    yield from compare(keys.gaps, outside.gaps, dict(scan.entries(reader, keys.gaps)))
+    for index, hash_of in scan.indexes(keys).items():
+        listed_there = dict(scan.entries(reader, index))
         hashed = {name.removeprefix(hash_of("")) for name in reader.keys(hash_of("") + "*")}
         moments = {name: score for name, score in listed_there.items() if 0 <= score < YEAR_3000}
         yield from compare(index, {name: moments.get(name, 0.0) for name in hashed}, listed_there)
@@ -136,10 +136,10 @@ def _damaged(key: str, error: Damaged | None) -> Iterator[Fault]:
 def _check_sizes(reader: Reader, keys: Keyspace) -> Iterator[Fault]:
     """Check the stored sizes of sorted sets outside months."""
     tops = [keys.top(dimension) for dimension in (*DIMENSIONS, DAY)]
-    active = [keys.active_of(tok) for tok in contents.sources(reader, keys)]
+    active = [keys.active_of(tok) for tok in scan.sources(reader, keys)]
     named = [*tops, *active, keys.gaps, keys.networks, keys.cells]
     for key, card in zip(named, reader.sizes(named), strict=True):
-        yield from _compare_size(key, card, sum(1 for _ in contents.entries(reader, key)))
+        yield from _compare_size(key, card, sum(1 for _ in scan.entries(reader, key)))
 
 
 def _compare_size(key: str, card: int, size: int) -> Iterator[Fault]:
@@ -148,7 +148,7 @@ def _compare_size(key: str, card: int, size: int) -> Iterator[Fault]:
 
 
 def _compare_scores(reader: Reader, key: str, expected: dict[str, float]) -> Iterator[Fault]:
-    actual = dict(contents.entries(reader, key))
+    actual = dict(scan.entries(reader, key))
     faults = list(compare(key, expected, actual))
     yield from faults or _compare_size(key, reader.sizes([key])[0], len(actual))
 
@@ -164,15 +164,15 @@ def _check_sources(reader: Reader, keys: Keyspace, outside: _Outside) -> Iterato
     head = keys.source("")
     hashed = {key.removeprefix(head) for key in reader.keys(head + "*")}
     listed = set(reader.members(keys.sources))
-    unknown = {tok for tok in listed - contents.sources(reader, keys) if is_source_token(tok)}  # left by a crash
+    unknown = {tok for tok in listed - scan.sources(reader, keys) if is_source_token(tok)}  # left by a crash
     wanted = outside.sources | hashed | unknown
     yield from _compare_set(reader, keys.sources, wanted)
 
 
 def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) -> Iterator[Fault]:
-    there = contents.of_month(reader, keys, month)
+    there = scan.of_month(reader, keys, month)
     slot = Implied(keys, month)
-    for id_, fields in contents.hashes(reader, there["ban"]):
+    for id_, fields in scan.hashes(reader, there["ban"]):
         if error := damage("ban", id_, fields):
             yield from _damaged(keys.ban(id_), error)
             continue
@@ -184,7 +184,7 @@ def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) 
         outside.sources.add(source_token(ban.server, ban.jail))
         if with_whole_users(ban) is not ban:
             yield StaleHash(keys.ban(id_), f"has a list stored as one user name: {ban.users[0]!r}")
-    for id_, fields in contents.hashes(reader, there["gap"]):
+    for id_, fields in scan.hashes(reader, there["gap"]):
         if error := damage("gap", id_, fields):
             yield from _damaged(keys.gap(id_), error)
         else:
@@ -221,7 +221,7 @@ def _check_sets(
             if score != size:
                 (ranking.lacks if score is None else ranking.wrong)(key.removeprefix(head))
         done += len(page)
-    for some in pages(contents.entries(reader, top)):
+    for some in pages(scan.entries(reader, top)):
         for (tok, _), card in zip(some, reader.sizes([head + tok for tok, _ in some]), strict=True):
             if not card:
                 ranking.dangles(tok)
@@ -240,10 +240,10 @@ def _explain(reader: Reader, keys: Keyspace, dimensions: list[str], progress: Pr
         return
     sets: dict[str, Sketch] = defaultdict(Sketch)
     tops = {keys.top(dimension) for dimension in dimensions}
-    months = contents.months(reader, keys)
+    months = scan.months(reader, keys)
     for done, month in enumerate(months):
         progress("looking closer", done, len(months))
-        for ban in _bans(reader, contents.of_month(reader, keys, month)["ban"]):
+        for ban in _bans(reader, scan.of_month(reader, keys, month)["ban"]):
             for ranking in keys.entries(ban).rankings:
                 if ranking.key in tops:
                     sets[ranking.sources[0]].add(ban.id)
@@ -259,11 +259,11 @@ def _explain(reader: Reader, keys: Keyspace, dimensions: list[str], progress: Pr
             else:
                 yield from _compare_size(key, reader.sizes([key])[0], actual.size)
         ranked = {key.removeprefix(head): float(sketch.size) for key, sketch in sets.items() if key.startswith(head)}
-        yield from compare(keys.top(dimension), ranked, dict(contents.entries(reader, keys.top(dimension))))
+        yield from compare(keys.top(dimension), ranked, dict(scan.entries(reader, keys.top(dimension))))
 
 
 def _bans(reader: Reader, listed: list[str]) -> Iterator[Ban]:
-    for id_, fields in contents.hashes(reader, listed):
+    for id_, fields in scan.hashes(reader, listed):
         try:
             ban = from_hash(id_, fields)
             if is_own(ban):

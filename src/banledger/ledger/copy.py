@@ -16,10 +16,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from banledger.errors import StoreError, StoreUnavailable
-from banledger.ledger import scan as contents
+from banledger.ledger import scan
 from banledger.ledger.ban import PENDING, from_hash
 from banledger.ledger.check import check
-from banledger.ledger.faults import StaleHash
+from banledger.ledger.faults import Sketch, StaleHash
 from banledger.ledger.keys import DIMENSIONS, Keyspace
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.swap import assign
@@ -31,7 +31,6 @@ _ROUNDS = 5
 _AT_ONCE = 2000
 _OWN = "made_by"  # the field of meta that a recorder gives to what it opens
 _SAME = ("ledger", "layout", "timezone")
-_MOD = 1 << 64
 
 
 class Copied(Struct, frozen=True):
@@ -90,7 +89,7 @@ def copy(source: CopyEnd, target: Target, *, prune: bool = False, progress: Prog
     _claim(source, target)
     target.engine.settle()
     counts: Counter[str] = Counter()
-    months = contents.months(source.engine, source.keys)
+    months = scan.months(source.engine, source.keys)
     for done, month in enumerate(months):
         progress("copying months", done, len(months))
         target.engine.mend(Repair(joins=[(target.keys.months, month)]))
@@ -98,7 +97,7 @@ def copy(source: CopyEnd, target: Target, *, prune: bool = False, progress: Prog
     progress("copying months", len(months), len(months))
     _copy_networks(source, target)
     _copy_sources(source, target)
-    for month in contents.months(target.engine, target.keys):
+    for month in scan.months(target.engine, target.keys):
         _remove_from_month(source, target, month, counts, prune=prune)
     return Copied(**counts)
 
@@ -120,17 +119,17 @@ def _claim(source: CopyEnd, target: Target) -> None:
 
 
 def _copy_month(source: CopyEnd, target: Target, month: str, counts: Counter[str]) -> None:
-    listed = contents.of_month(source.engine, source.keys, month)
+    listed = scan.of_month(source.engine, source.keys, month)
     for what in _WHAT:
-        for page in pages(contents.hashes(source.engine, listed[what]), _AT_ONCE):
+        for page in pages(scan.hashes(source.engine, listed[what]), _AT_ONCE):
             _write(target, what, dict(page), counts)
 
 
 def _copy_networks(source: CopyEnd, target: Target) -> None:
     """Copy networks and cells. Not counted: they are a cache, and are looked up again if missing."""
-    theirs = contents.indexes(target.keys).items()
-    for (index, key), (their_index, their_key) in zip(contents.indexes(source.keys).items(), theirs, strict=True):
-        for page in pages(contents.entries(source.engine, index)):
+    theirs = scan.indexes(target.keys).items()
+    for (index, key), (their_index, their_key) in zip(scan.indexes(source.keys).items(), theirs, strict=True):
+        for page in pages(scan.entries(source.engine, index)):
             hashes = source.engine.hashes([key(cidr) for cidr, _ in page])
             have = target.engine.hashes([their_key(cidr) for cidr, _ in page])
             pairs = zip(page, hashes, have, strict=True)
@@ -141,7 +140,7 @@ def _copy_networks(source: CopyEnd, target: Target) -> None:
 def _copy_sources(source: CopyEnd, target: Target) -> None:
     """Copy sources. Not counted."""
     listed = set(source.engine.members(source.keys.sources))
-    for page in pages(sorted(listed | contents.sources(source.engine, source.keys))):
+    for page in pages(sorted(listed | scan.sources(source.engine, source.keys))):
         hashes = source.engine.hashes([source.keys.source(tok) for tok in page])
         target.engine.mend(Repair(joins=[(target.keys.sources, tok) for tok in page]))
         target.engine.put({target.keys.source(tok): new for tok, new in zip(page, hashes, strict=True)})
@@ -182,8 +181,8 @@ def _plan(keys: Keyspace, what: str, id_: str, old: Hash, new: Hash) -> tuple[st
 
 
 def _remove_from_month(source: CopyEnd, target: Target, month: str, counts: Counter[str], *, prune: bool) -> None:
-    listed = contents.of_month(target.engine, target.keys, month)["ban"]
-    for page in pages(contents.hashes(target.engine, listed)):
+    listed = scan.of_month(target.engine, target.keys, month)["ban"]
+    for page in pages(scan.hashes(target.engine, listed)):
         there = source.engine.hashes([source.keys.ban(id_) for id_, _ in page])
         gone = [id_ for (id_, old), new in zip(page, there, strict=True) if not new and (prune or _waits(old))]
         if gone:
@@ -195,7 +194,7 @@ def _waits(fields: Hash) -> bool:
 
 
 def _key(keys: Keyspace, what: str, id_: str) -> str:
-    return f"{keys.prefix}:{{{id_[:4]}}}:{what}:{id_}"
+    return f"{keys.slot(id_[:4])}{what}:{id_}"
 
 
 # Verification.
@@ -206,15 +205,15 @@ def verify(source: CopyEnd, target: Target, progress: Progress = silent) -> Iter
 
     Writes to the source meanwhile show up as differences.
     """
-    months = sorted({*contents.months(source.engine, source.keys), *contents.months(target.engine, target.keys)})
+    months = sorted({*scan.months(source.engine, source.keys), *scan.months(target.engine, target.keys)})
     for done, month in enumerate(months):
         progress("comparing months", done, len(months))
-        mine = contents.of_month(source.engine, source.keys, month)
-        theirs = contents.of_month(target.engine, target.keys, month)
+        mine = scan.of_month(source.engine, source.keys, month)
+        theirs = scan.of_month(target.engine, target.keys, month)
         for what in _WHAT:
-            one, other = _digest(source.engine, mine[what]), _digest(target.engine, theirs[what])
-            if one[0] != other[0]:
-                yield f"{month}: {one[0]:,} {what}s in the source, {other[0]:,} in the copy"
+            one, other = _sketch(source.engine, mine[what]), _sketch(target.engine, theirs[what])
+            if one.size != other.size:
+                yield f"{month}: {one.size:,} {what}s in the source, {other.size:,} in the copy"
             elif one != other:
                 yield f"{month}: a {what} of the copy differs from the source"
     for dimension in DIMENSIONS:
@@ -227,10 +226,8 @@ def verify(source: CopyEnd, target: Target, progress: Progress = silent) -> Iter
             yield f"{fault.key} {fault.what}"
 
 
-def _digest(reader: Reader, listed: list[str]) -> tuple[int, int]:
-    """Return the number of hashes, and a fingerprint that does not depend on their order."""
-    size = mark = 0
-    for id_, fields in contents.hashes(reader, listed):
-        size += 1
-        mark = (mark + hash((id_, frozenset(fields.items())))) % _MOD
-    return size, mark
+def _sketch(reader: Reader, listed: list[str]) -> Sketch:
+    sketch = Sketch()
+    for id_, fields in scan.hashes(reader, listed):
+        sketch.add((id_, frozenset(fields.items())))
+    return sketch

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-from banledger.ledger import scan as contents
+from banledger.ledger import scan
 from banledger.ledger.ban import PENDING, Ban, from_hash, to_hash
 from banledger.ledger.dimensions import DAY
 from banledger.ledger.implied import Implied
@@ -87,7 +87,7 @@ class _Rebuild:
 
     def months(self) -> None:
         """Rebuild the months' slots, and add every id to its sets outside."""
-        months = contents.months(self._engine, self._keys)
+        months = scan.months(self._engine, self._keys)
         real = []
         for done, month in enumerate(months):
             self._progress("months", done, len(months))
@@ -98,26 +98,26 @@ class _Rebuild:
 
     def _month(self, month: str) -> bool:
         """Rebuild one month; return whether it has any hash."""
-        there = contents.of_month(self._engine, self._keys, month)
+        there = scan.of_month(self._engine, self._keys, month)
         slot = Implied(self._keys, month)
         for page in pages(self._bans(there["ban"]), _AT_ONCE):
             whole = self._with_whole_users(page)
             self._sources |= {source_token(ban.server, ban.jail) for ban in page}
             self.bans += sum(ban.origin != PENDING for ban in page)
             self._join(slot, [self._keys.entries(ban) for ban in whole])
-        for id_, fields in contents.hashes(self._engine, there["gap"]):
+        for id_, fields in scan.hashes(self._engine, there["gap"]):
             self.gaps[id_] = gap_from_hash(fields).seen
         for key in slot.sets.keys() | set(there["day"]):
             self._set(key, slot.sets[key])
         for key in slot.tallies.keys() | set(there["count"]):
-            wrong = _differences(key, slot.tallies[key], dict(contents.entries(self._engine, key)))
+            wrong = _differences(key, slot.tallies[key], dict(scan.entries(self._engine, key)))
             self._mend(wrong, tallies=True)
         for key in (self._keys.pending(month), self._keys.waiting(month)):
             self._scores(key, slot.scores[key])
         return bool(there["ban"] or there["gap"])
 
     def _bans(self, listed: list[str]) -> Iterator[Ban]:
-        for id_, fields in contents.hashes(self._engine, listed):
+        for id_, fields in scan.hashes(self._engine, listed):
             yield from_hash(id_, fields)
 
     def _with_whole_users(self, bans: list[Ban]) -> list[Ban]:
@@ -175,12 +175,12 @@ class _Rebuild:
         """Rebuild the ranking of days, the lists of active bans, the gaps, the other indexes and the sources."""
         self._scores(self._keys.top(DAY), self._days)
         self._scores(self._keys.gaps, self.gaps)
-        for index, key in contents.indexes(self._keys).items():
-            listed = dict(contents.entries(self._engine, index))
+        for index, key in scan.indexes(self._keys).items():
+            listed = dict(scan.entries(self._engine, index))
             there = [name.removeprefix(key("")) for name in self._engine.keys(key("") + "*")]
             moments = {member: score for member, score in listed.items() if 0 <= score < YEAR_3000}
             self._scores(index, {member: moments.get(member, self._now) for member in there})
-        found = contents.sources(self._engine, self._keys)
+        found = scan.sources(self._engine, self._keys)
         for tok in found:
             self._active(self._keys.active_of(tok))
         self._active(f"{self._keys.prefix}:active")  # of layout 1
@@ -190,7 +190,7 @@ class _Rebuild:
 
     def _active(self, key: str) -> None:
         """Remove bans from a list of active bans that are not active, or belong to another source."""
-        for page in pages(list(contents.entries(self._engine, key)), _AT_ONCE):
+        for page in pages(list(scan.entries(self._engine, key)), _AT_ONCE):
             hashes = self._engine.hashes([self._keys.ban(id_) for id_, _ in page])
             wanted = [
                 _active_score(self._keys, key, id_, fields) for (id_, _), fields in zip(page, hashes, strict=True)
@@ -207,7 +207,7 @@ class _Rebuild:
             self._engine.mend(Repair(joins, [(key, member) for member in sorted(actual - wanted)]))
 
     def _scores(self, key: str, wanted: Mapping[str, float]) -> None:
-        self._mend(_differences(key, wanted, dict(contents.entries(self._engine, key))))
+        self._mend(_differences(key, wanted, dict(scan.entries(self._engine, key))))
 
     def _mend(self, scores: list[Score], *, tallies: bool = False) -> None:
         for page in pages(scores, _AT_ONCE):

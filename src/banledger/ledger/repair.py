@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from banledger import __version__
 from banledger.errors import SettingsError
-from banledger.ledger import scan as contents
+from banledger.ledger import scan
 from banledger.ledger.aside import line_of
 from banledger.ledger.ban_repair import Local, repaired
 from banledger.ledger.calendar import calendar
@@ -43,7 +43,7 @@ class Repairs:
         """Remove keys of a wrong type (bans and gaps: to quarantine), and entries that no engine writes."""
         self.removed += self._engine.sweep()
         kind_of = kinds_of_keys(self._keys.prefix)
-        for key, holds in contents.misshapen(self._engine, self._keys).items():
+        for key, holds in scan.misshapen(self._engine, self._keys).items():
             kind = kind_of(key)
             if kind is not None and kind.word in _KEPT:
                 self._quarantine(key, self._as_hash(key, holds))
@@ -54,8 +54,8 @@ class Repairs:
         """Repair or remove hashes with damaged fields, and remove invalid lines set aside."""
         self._meta()
         local = calendar(self._zone())
-        for month in contents.months(self._engine, self._keys):
-            there = contents.of_month(self._engine, self._keys, month)
+        for month in scan.months(self._engine, self._keys):
+            there = scan.of_month(self._engine, self._keys, month)
             for key, fields in self._read(there["ban"]):
                 self._ban(key, fields, local)
             for key, fields in self._read(there["gap"]):
@@ -84,7 +84,7 @@ class Repairs:
 
     def outboxes(self) -> None:
         """Empty the outboxes: after a rebuild no work is left."""
-        months = contents.months(self._engine, self._keys)
+        months = scan.months(self._engine, self._keys)
         outboxes = [self._keys.outbox(month) for month in months]
         self._remove([key for key, fields in self._read(iter(outboxes)) if fields])
 
@@ -138,7 +138,7 @@ class Repairs:
         if holds == "set":
             return {"holds": holds, "members": json.dumps(list(self._engine.members(key)))}
         if holds == "zset":
-            return {"holds": holds, "members": json.dumps(dict(contents.entries(self._engine, key)))}
+            return {"holds": holds, "members": json.dumps(dict(scan.entries(self._engine, key)))}
         return {"holds": holds}
 
     def _quarantine(self, key: str, fields: Hash) -> None:

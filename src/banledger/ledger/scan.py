@@ -24,7 +24,7 @@ def months(reader: Reader, keys: Keyspace) -> list[str]:
 def of_month(reader: Reader, keys: Keyspace, month: str) -> dict[str, list[str]]:
     """Return the keys of a month by kind: `ban`, `gap`, `day`, `count`, `pending`, `waiting`, `outbox`."""
     found: dict[str, list[str]] = defaultdict(list)
-    head = f"{keys.prefix}:{{{month}}}:"
+    head = keys.slot(month)
     for key in reader.keys(head + "*"):
         found[key.removeprefix(head).partition(":")[0]].append(key)
     return found

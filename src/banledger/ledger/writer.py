@@ -27,7 +27,7 @@ from banledger.settings import machine_id
 from banledger.spool.events import Event, GapLine, HeldLine, Line, NetworkLine, TicketLine
 from banledger.spool.position import Position, Writer
 from banledger.stores import connect
-from banledger.stores.api import Applied, Conflict, Engine, Hash, Reader
+from banledger.stores.api import Applied, Conflict, Engine, Reader
 from banledger.stores.connect import Access
 
 _Store = TypeVar("_Store", bound=Reader)
@@ -94,7 +94,8 @@ class Ledger(BanWriter):
         self._machine = machine or machine_id() or NAMELESS
         self._sources = Sources(engine, keyspace)
         self._snapshots = SnapshotJudge(engine, keyspace)
-        self._mine = {text_of(name.removeprefix(OWNER)) for name in meta if self._owns(meta, name)}
+        owned = [name for name, owner in meta.items() if name.startswith(OWNER) and owner == self._machine]
+        self._mine = {text_of(name.removeprefix(OWNER)) for name in owned}
         self._positions = StoredPositions(engine, keyspace)
         engine.settle()
 
@@ -102,9 +103,6 @@ class Ledger(BanWriter):
     def networks(self) -> Networks:
         """The networks and cells, to read and to write."""
         return Networks(self._engine, self.keys)
-
-    def _owns(self, meta: Hash, name: str) -> bool:
-        return bool(self._machine) and name.startswith(OWNER) and meta[name] == self._machine
 
     def positions(self, servers: Iterable[str] = ()) -> dict[Writer, Position | None]:
         """Return the positions of the writers of these servers, and of all servers known to be on this machine.

@@ -71,11 +71,6 @@ def whole(fields: Mapping[str, str], name: str, least: int = 0, most: int = MOST
     return number
 
 
-def whole_or_none(fields: Mapping[str, str], name: str, least: int = 0, most: int = MOST_NUMBER) -> int | None:
-    """Read a whole number; None: absent."""
-    return whole(fields, name, least, most) if name in fields else None
-
-
 def moment(fields: Mapping[str, str], name: str, least: float = 0.0) -> float:
     """Read a required number of seconds, before the year 3000."""
     found = required(fields, name)
@@ -86,11 +81,6 @@ def moment(fields: Mapping[str, str], name: str, least: float = 0.0) -> float:
     if number is None or not least <= number < YEAR_3000:
         raise Damaged(name, "is not a time")
     return number
-
-
-def moment_or_none(fields: Mapping[str, str], name: str) -> float | None:
-    """Read a number of seconds; None: absent."""
-    return moment(fields, name) if name in fields else None
 
 
 def word(fields: Mapping[str, str], name: str) -> str | None:
