@@ -25,7 +25,7 @@ from tests.support.servers import Certificates, Flavour, StoreServer, flavour_na
 
 from .recording import Recording
 from .test_acl import SECRET, USERS, allow, url, write_all_sorts
-from .test_import import ancestor_keys
+from .test_import import predecessor_keys
 
 SELDOM_USED = ("CLIENT", "CONFIG", "DEBUG", "INFO", "KEYS", "SCRIPT", "FLUSHALL", "FLUSHDB", "MONITOR", "SAVE", "ACL")
 
@@ -173,7 +173,7 @@ def test_a_server_that_hides_optional_commands_works(
     recording.close()
     recording.assert_said()
     monkeypatch.setenv("BANLEDGER_STORE", server.url)
-    ancestor_keys(server.url)
+    predecessor_keys(server.url)
     assert run(["import", "--dry-run", "--server", "old1", server.url]) == 0
     for words in ("report --since all", "top ip --since 2026-11-23", "kv KEYS bans:*", "store check"):
         assert run(words.split()) == 0
