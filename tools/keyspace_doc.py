@@ -78,7 +78,7 @@ lie elsewhere in the network.
   when the recorder starts again.
 - A ranking's score is the size of its set. A tally's score is the number of ids with that value in the day's set.
 - Records with `origin` `pending` are in no set and are not counted.
-- Damaged data is left out of every answer, named by `banledger store check` and mended by `banledger store
+- Damaged data is left out of every answer, named by `banledger store check` and repaired by `banledger store
   rebuild`. A hash whose ban or gap is unknown is moved to `bans:quarantine:…`, where nothing reads it.
 - New fields and new kinds of keys may come with any version; a change of meaning changes the layout's number, and an
   older banledger refuses a newer layout.

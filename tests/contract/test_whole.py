@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from banledger.errors import StoreError
-from banledger.ledger import scan as contents
+from banledger.ledger import scan
 from banledger.ledger.check import check
 from banledger.ledger.copy import Copied, CopyEnd, Target, copy, verify
 from banledger.ledger.keys import Keyspace
@@ -103,7 +103,7 @@ def test_a_copy_that_a_recorder_opened_is_refused(source: Ledger, engine: Engine
     copy(end(source), Target(engine, KEYS))
     assert Ledger(engine, KEYS, "UTC").zone == source.zone
     before = dump(engine)
-    with pytest.raises(StoreError, match="ledger of its own"):
+    with pytest.raises(StoreError, match="the target is not a copy"):
         copy(end(source), Target(engine, KEYS))
     assert dump(engine) == before
 
@@ -111,7 +111,7 @@ def test_a_copy_that_a_recorder_opened_is_refused(source: Ledger, engine: Engine
 def test_the_copy_of_another_ledger_is_refused(source: Ledger, engine: Engine, tmp_path: Path) -> None:
     copy(end(source), Target(engine, KEYS))
     other = Ledger(open_writer(tmp_path / "other.db"), KEYS, "Asia/Tokyo")
-    with pytest.raises(StoreError, match="copy of another ledger: not the same ledger, timezone"):
+    with pytest.raises(StoreError, match="copy of another ledger: different ledger, timezone"):
         copy(end(other), Target(engine, KEYS))
     other.close()
 
@@ -185,7 +185,7 @@ def _forget(engine: Engine, keys: Keyspace) -> None:
         if engine.kinds([key])[0] == "set":
             engine.mend(Repair(leaves=[(key, member) for member in engine.members(key)]))
         elif engine.kinds([key])[0] == "zset":
-            gone = [Score(key, member, None) for member, _ in contents.entries(engine, key)]
+            gone = [Score(key, member, None) for member, _ in scan.entries(engine, key)]
             engine.mend(Repair(tallies=gone) if ":count:" in key else Repair(scores=gone))
 
 
@@ -284,11 +284,11 @@ def test_stale_user_names_are_found_and_mended_in_hashes_and_entries(engine: Eng
     assign(engine, stale["198.51.100.3"], {"reverse": "a.example"})
     found = {fault.key: fault.what for fault in check(engine, KEYS)}
     assert found.keys() == set(stale.values())
-    assert found[stale["198.51.100.1"]] == "has the text of a list as a user name: \"['root', 'pi']\""
-    assert rebuild(engine, KEYS, 0.0) == Rebuilt(bans=5, gaps=0, unreadable=0, mended=3)
+    assert found[stale["198.51.100.1"]] == "has a list stored as one user name: \"['root', 'pi']\""
+    assert rebuild(engine, KEYS, 0.0) == Rebuilt(bans=5, gaps=0, unreadable=0, users=3)
     assert list(check(engine, KEYS, 0.0)) == []
     assert engine.hashes([stale["198.51.100.3"]])[0]["reverse"] == "a.example"
-    assert rebuild(engine, KEYS, 0.0).mended == 0
+    assert rebuild(engine, KEYS, 0.0).users == 0
     mended = dump(engine)
     right = ReferenceEngine(Store(), KEYS.entries_of)
     Ledger(right, KEYS, "Europe/Berlin").record(
@@ -311,7 +311,7 @@ def test_mending_user_names_may_be_interrupted(engine: Engine, ledger: Ledger, t
         rebuild(engine, KEYS, 0.0, interrupt)
     rebuild(engine, KEYS, 0.0)
     assert list(check(engine, KEYS, 0.0)) == []
-    assert {tok for tok, _ in contents.entries(engine, KEYS.top("user"))} == {
+    assert {tok for tok, _ in scan.entries(engine, KEYS.top("user"))} == {
         "pi",
         "root",
         token("x" * 240),

@@ -30,7 +30,7 @@ from tests.support.servers import Flavour, ServerError, StoreServer
 from tests.support.world import Clock, Desk, World, desk
 
 from .test_demo import Theatre, theatre  # noqa: F401  a fixture
-from .test_import import ancestor_keys
+from .test_import import predecessor_keys
 
 PAGE = (Path(__file__).parents[2] / "docs/stores.md").read_text()
 LINES = re.findall(r"^    ACL SETUSER (\w+) (.+)$", PAGE, re.MULTILINE)
@@ -270,7 +270,7 @@ def test_the_services_user_shows_a_demo(server: StoreServer, theatre: Theatre) -
 def test_the_services_user_imports_with_the_import_rights(
     server: StoreServer, banledger: Banledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ancestor_keys(server.url)
+    predecessor_keys(server.url)
     monkeypatch.setenv("BANLEDGER_IMPORT_URL", server.url_as("banledger", SECRET))
     words = ("import", "--server", "old1")
     code, _, said = banledger(url(server, "banledger"), *words)

@@ -225,7 +225,7 @@ def test_an_invalid_option_or_spool_does_not_stop_the_jail(stage: Stage) -> None
     stage.fail("192.0.2.1")
     wait_for(lambda: "Ban 192.0.2.1" in server.log_text())
     assert "option matches can't be 'many'" in server.log_text()
-    assert "'/dev/null' is no directory" in server.log_text()
+    assert "'/dev/null' is not a directory" in server.log_text()
 
 
 def test_a_firewall_repair_runs_and_records_no_second_ban(stage: Stage) -> None:

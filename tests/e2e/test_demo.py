@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from banledger.demo import place
+from banledger.demo import directory
 from banledger.demo.installation import Installation
 from banledger.ledger.check import check
 from banledger.ledger.opening import open_to_read
@@ -86,7 +86,7 @@ def theatre(installation: Installation) -> Iterator[Theatre]:
 
 
 def ledger(theatre: Theatre) -> LedgerReader:
-    return open_to_read(str(theatre.kept / place.LEDGER), "bans")
+    return open_to_read(str(theatre.kept / directory.LEDGER), "bans")
 
 
 def test_a_demo_shows_many_bans_and_leaves_only_its_ledger(theatre: Theatre) -> None:
@@ -116,7 +116,7 @@ def test_the_demos_report_is_real_and_fits_the_screen(theatre: Theatre) -> None:
     for line in asked:
         question = line.removeprefix("$ ")
         script = f'banledger() {{ "{sys.executable}" -m banledger "$1" --no-raw "${{@:2}}"; }}; {question}'
-        env = os.environ | {"BANLEDGER_STORE": str(theatre.kept / place.LEDGER)}
+        env = os.environ | {"BANLEDGER_STORE": str(theatre.kept / directory.LEDGER)}
         answer = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, check=True).stdout
         at = shown.index(line) + 1
         assert [text[:79] for text in answer.splitlines()[:3]] == [text[:79] for text in shown[at : at + 3]][
@@ -142,7 +142,7 @@ def test_without_a_directory_the_demo_prints_the_path_of_its_ledger(theatre: The
 
     assert code == 0
     [home] = (theatre.directory / "tmp").iterdir()
-    assert f"export BANLEDGER_STORE={home / place.LEDGER}" in out
+    assert f"export BANLEDGER_STORE={home / directory.LEDGER}" in out
 
 
 def test_a_demo_on_a_store_records_bans_once_when_repeated(theatre: Theatre) -> None:
@@ -151,7 +151,7 @@ def test_a_demo_on_a_store_records_bans_once_when_repeated(theatre: Theatre) -> 
         code, out, err = theatre.run("--store", str(store))
         assert (code, err) == (0, "")
         assert expected in out
-    assert not (theatre.kept / place.LEDGER).exists()
+    assert not (theatre.kept / directory.LEDGER).exists()
 
 
 def test_a_demo_records_into_a_server(theatre: Theatre, private_server: MakeServer) -> None:
@@ -177,7 +177,7 @@ def test_an_interrupted_demo_leaves_nothing(theatre: Theatre, number: signal.Sig
     assert child.returncode == (130 if number == signal.SIGINT else -number)
     assert theatre.processes() == []
     assert theatre.left() == set()
-    assert [path.name for path in theatre.kept.iterdir()] == [place.MARK]
+    assert [path.name for path in theatre.kept.iterdir()] == [directory.MARK]
 
 
 def test_a_closed_pipe_leaves_no_process(theatre: Theatre) -> None:

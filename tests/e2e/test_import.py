@@ -1,4 +1,4 @@
-"""From the ancestor's keys on a real server to a ledger, and from there to another store."""
+"""From the predecessor's keys on a real server to a ledger, and from there to another store."""
 
 import json
 import pickle
@@ -29,13 +29,13 @@ def spool(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ancestor(redis_server: StoreServer) -> "redis.Redis":
-    """A server with `ancestor_keys`."""
-    return ancestor_keys(redis_server.url)
+def predecessor(redis_server: StoreServer) -> "redis.Redis":
+    """A server with `predecessor_keys`."""
+    return predecessor_keys(redis_server.url)
 
 
-def ancestor_keys(url: str) -> "redis.Redis":
-    """Make what the ancestor leaves: 500 bans with their sets, one of them broken, and a network."""
+def predecessor_keys(url: str) -> "redis.Redis":
+    """Make what the predecessor leaves: 500 bans with their sets, one of them broken, and a network."""
     client = redis.Redis.from_url(url)
     pipeline = client.pipeline()
     for n in range(500):
@@ -56,9 +56,9 @@ def banledger(*words: str) -> str:
 
 
 def test_the_predecessors_bans_are_imported_once(
-    ancestor: "redis.Redis", redis_server: StoreServer, spool: Path, tmp_path: Path
+    predecessor: "redis.Redis", redis_server: StoreServer, spool: Path, tmp_path: Path
 ) -> None:
-    before = {key: ancestor.dump(key) for key in ancestor.scan_iter()}
+    before = {key: predecessor.dump(key) for key in predecessor.scan_iter()}
     words = ("import", redis_server.url, "--server", "old1", "--spool", str(spool))
     assert "499 could be imported" in banledger(*words, "--dry-run")
     assert list(spool.iterdir()) == []
@@ -69,7 +69,7 @@ def test_the_predecessors_bans_are_imported_once(
         assert "1 skipped: its timestamp is not a number" in said and "1 network of whois written to the spool" in said
         recorded = banledger("record", "--once", "--spool", str(spool), "--store", store)
         assert recorded.startswith(f"{new} new bans, 0 amended, {499 - new} lines known before")
-    assert {key: ancestor.dump(key) for key in ancestor.scan_iter()} == before
+    assert {key: predecessor.dump(key) for key in predecessor.scan_iter()} == before
 
     reader = open_to_read(store, "bans")
     (ban,) = reader.bans(reader.ids_of_day("2026-11-23")[-1:])
@@ -83,7 +83,7 @@ def test_the_predecessors_bans_are_imported_once(
 
 
 def test_a_ledger_moves_to_a_server_and_back(
-    ancestor: "redis.Redis", redis_server: StoreServer, spool: Path, tmp_path: Path
+    predecessor: "redis.Redis", redis_server: StoreServer, spool: Path, tmp_path: Path
 ) -> None:
     embedded, back = str(tmp_path / "ledger.db"), str(tmp_path / "back.db")
     banledger("import", redis_server.url, "--server", "old1", "--spool", str(spool))
@@ -98,7 +98,7 @@ def test_a_ledger_moves_to_a_server_and_back(
 
 
 def test_output_that_cannot_be_written_ends_an_import(
-    ancestor: "redis.Redis", redis_server: StoreServer, spool: Path, tmp_path: Path
+    predecessor: "redis.Redis", redis_server: StoreServer, spool: Path, tmp_path: Path
 ) -> None:
     terminal = Terminal(tmp_path / "ledger.db", tmp_path)
     for line in (f"import {redis_server.url} --server old1", f"import {redis_server.url} --server old1 --dry-run"):

@@ -268,10 +268,10 @@ def test_one_of_two_identical_clones_continues_and_both_journals_name_both(
     two.ban("192.0.2.2")
     one.ban("192.0.2.3")
     wait_for(lambda: len(one.recorded()) == 12)
-    one.wait_for("is borne by another recorder", seconds=40)
+    one.wait_for("is also used by another recorder", seconds=40)
     for machine in (one, two):
         assert f"pid {first.pid})" in machine.text and f"pid {second.pid})" in machine.text
-        assert "may have become one" in machine.text
+        assert "may be merged" in machine.text
     assert "192.0.2.2" not in one.recorded()
     first.terminate()  # it gives the label back
     wait_for(lambda: len(one.recorded()) == 13)

@@ -170,7 +170,7 @@ def test_a_text_file_in_place_of_the_ledger_is_refused_and_not_changed(place: Pl
     place.store.write_text("127.0.0.1 localhost\n" * 50)
     code, said = place.run(*place.options, *once)
     assert code == 4
-    assert f"{place.store} is no ledger" in error_of(said)[0]
+    assert f"{place.store} is not a ledger" in error_of(said)[0]
     assert place.store.read_text() == "127.0.0.1 localhost\n" * 50
 
 
@@ -441,7 +441,7 @@ def test_a_damaged_ledger_stops_the_service_with_an_error_and_bans_stay_in_the_s
     writer.write("192.0.2.1")
     code, said = place.run()
     assert code == 4
-    assert f"{place.store} is no ledger, or damaged" in error_of(said)[0]
+    assert f"{place.store} is not a ledger, or is damaged" in error_of(said)[0]
     assert "restore a copy" in error_of(said)[1]
     assert writer.path.exists()
 

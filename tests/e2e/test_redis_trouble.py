@@ -284,7 +284,7 @@ def test_another_type_at_a_key_of_the_ledger_is_named_and_leaves_nothing_half_wr
         server.cli("RENAME", key, "aside")
         server.cli("SET", key, "mine")
         recording.write(20)
-        recording.wait_for("holds something else at a key of the ledger", number)
+        recording.wait_for("holds another type at a key of the ledger", number)
         time.sleep(1.2)
         server.cli("RENAME", "aside", key)
         recording.assert_whole()
@@ -364,7 +364,7 @@ def test_a_corrected_password_in_the_settings_is_used_after_sighup(
     recording = record(server)
     recording.start()
     recording.write(20)
-    recording.wait_for("asks for a password")
+    recording.wait_for("requires a password")
     recording.secrets.add("wr0ng-s3cret")
     recording.configure(password="wr0ng-s3cret")
     recording.reload()
@@ -372,7 +372,7 @@ def test_a_corrected_password_in_the_settings_is_used_after_sighup(
     recording.configure(password="r1ght-s3cret")
     recording.reload()
     recording.assert_whole()
-    recording.assert_said("asks for a password", "refuses the password")
+    recording.assert_said("requires a password", "refuses the password")
 
 
 def test_a_briefly_missing_password_file_does_not_end_the_service(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from banledger.settings import TABLE
 from banledger.stores.connect import Access, _address, is_server
-from banledger.stores.redis.errors import _TROUBLES
+from banledger.stores.redis.errors import _PROBLEMS
 
 PAGE = (Path(__file__).parents[2] / "docs/stores.md").read_text()
 
@@ -27,5 +27,5 @@ def test_every_setting_of_the_page_exists() -> None:
 def test_every_server_error_is_in_the_stores_page() -> None:
     table = PAGE.partition("| the line says |")[2].partition("\n\n")[0]
     words = [word for row in table.splitlines()[2:] for word in re.findall(r"`([^`]+)`", row.split("|")[1])]
-    for _, what, _ in _TROUBLES:
+    for _, what, _ in _PROBLEMS:
         assert any(word in what for word in words), what

@@ -958,7 +958,9 @@ def _enter(parent, step, flags, shown):
         fd = os.open(step, flags, dir_fd=parent)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise OSError(error.errno, "%r is no directory or a symbolic link (give its real path)" % shown) from None
+            raise OSError(
+                error.errno, "%r is not a directory, or is a symbolic link (give its real path)" % shown
+            ) from None
         raise OSError(error.errno, "%r: %s" % (shown, os.strerror(error.errno))) from None
     os.close(parent)
     return fd

@@ -13,7 +13,7 @@ import click
 from rich.text import Text
 
 from banledger import settings
-from banledger.demo import authlog, place, replay
+from banledger.demo import authlog, directory, replay
 from banledger.demo.installation import Installation, locate
 from banledger.demo.signals import Pause, postponed
 from banledger.errors import BanledgerError
@@ -65,8 +65,8 @@ def demo(keep: Path | None, store: str | None) -> None:
     """
     installation = locate()
     said = _Teller(Screen())
-    with postponed() as pause, place.claimed(keep, pause, _wait_for) as home:
-        chosen = settings.load({"store": _whole(store or str(home / place.LEDGER))})
+    with postponed() as pause, directory.claimed(keep, pause, _wait_for) as home:
+        chosen = settings.load({"store": _whole(store or str(home / directory.LEDGER))})
         _fill(chosen, home, installation, pause, said)
         reader = open_to_read(chosen.store, chosen.prefix, access(chosen))
         pause(0)
@@ -127,9 +127,9 @@ def _whole(store: str) -> str:
 
 
 def _fill(chosen: Settings, home: Path, installation: Installation, pause: Pause, said: _Teller) -> None:
-    with tempfile.TemporaryDirectory(prefix="banledger-") as directory:
+    with tempfile.TemporaryDirectory(prefix="banledger-") as made:
         # The action refuses a spool that others may write to: a checkout may be one, a temporary directory is not.
-        work = Path(directory).resolve()
+        work = Path(made).resolve()
         spool = work / "spool"
         with closing(Recorder(SpoolReader(spool), lambda: _open(chosen), offline_only)) as recorder:
             recorder.open()
@@ -155,7 +155,7 @@ def _open(chosen: Settings) -> Ledger:
 
 def _ban(home: Path, work: Path, spool: Path, installation: Installation, pause: Pause, said: _Teller) -> int:
     log = authlog.shipped(datetime.now(UTC).astimezone().replace(tzinfo=None))
-    (home / place.LOG).write_bytes(log.text)
+    (home / directory.LOG).write_bytes(log.text)
     said.heading("A real fail2ban reads a real log")
     said.words(
         f"fail2ban {installation.version()} reads the auth.log of a server on the internet, {log.lines:,} lines."
@@ -163,8 +163,8 @@ def _ban(home: Path, work: Path, spool: Path, installation: Installation, pause:
     said.words(f"Its dates were moved: {log.first:%d %b %Y} {said.screen.glyphs.dash} {log.last:%d %b %Y}.")
     limits = ", ".join(f"jail {name} after {failures}" for name, failures in replay.JAILS.items())
     said.words(f"Failures before a ban: {limits}.")
-    played = replay.play(home / place.LOG, spool, work / "fail2ban", installation, pause)
-    (home / place.SERVER_LOG).write_text(played.log, encoding="utf-8", errors="replace")
+    played = replay.play(home / directory.LOG, spool, work / "fail2ban", installation, pause)
+    (home / directory.SERVER_LOG).write_text(played.log, encoding="utf-8", errors="replace")
     said.words(f"It made {played.bans} bans in {played.seconds:.1f} s; our action wrote each one to the spool.")
     return played.bans
 
@@ -223,7 +223,8 @@ def _say_how_to_go_on(store: str, home: Path, ban: Ban, said: _Teller) -> None:
     ):
         said.command(line, prompt="  ")
     said.words(
-        f"\nfail2ban's input and its log: {place.LOG} and {place.SERVER_LOG} in {home}. To remove that directory:\n"
+        f"\nfail2ban's input and its log: {directory.LOG} and {directory.SERVER_LOG} in {home}."
+        " To remove that directory:\n"
     )
     said.command(f"rm -r {shlex.quote(str(home))}", prompt="  ")
 

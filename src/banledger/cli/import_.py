@@ -12,7 +12,7 @@ from banledger.cli.progress import ProgressBars
 from banledger.report.formats.escape import many, visible
 
 if TYPE_CHECKING:
-    from banledger.importer.ancestor import Summary
+    from banledger.importer.predecessor import Summary
 
 
 @click.command(name="import")
@@ -34,17 +34,17 @@ def import_(url: str, server: str, dry_run: bool, spool: str | None, config: str
       banledger import redis://localhost/0 --server web1 --dry-run
       banledger import redis://localhost/0 --server web1
     """
-    from banledger.importer import ancestor
+    from banledger.importer import predecessor
 
     _label(server)
     _keep_secret(url)
-    summary, now = ancestor.Summary(), time.time()
+    summary, now = predecessor.Summary(), time.time()
     with ExitStack() as stack:
-        source = stack.enter_context(ancestor.connect(url))
+        source = stack.enter_context(predecessor.connect(url))
         progress = stack.enter_context(ProgressBars())
         write = (lambda _: None) if dry_run else _writer(stack, spool, config, progress)
-        ancestor.import_bans(source, server, write, summary, progress, now)
-        ancestor.import_networks(source, server, write, summary, progress, now)
+        predecessor.import_bans(source, server, write, summary, progress, now)
+        predecessor.import_networks(source, server, write, summary, progress, now)
     _say(summary, dry_run=dry_run)
 
 

@@ -16,7 +16,7 @@ from typing import ClassVar, TextIO
 import click
 
 from banledger import settings
-from banledger.cli import environment, place
+from banledger.cli import environment, host
 from banledger.cli.directory import check_directory
 from banledger.cli.options import spool_option, store_options
 from banledger.cli.streams import ReaderGone
@@ -84,7 +84,7 @@ def _connect(chosen: Settings) -> Ledger:
 
 def _recorder(chosen: Settings, *, keep: bool = True) -> Recorder:
     known = wiring.places(chosen)
-    watch, name = ClockWatch(), place.recorder_name()
+    watch, name = ClockWatch(), host.recorder_name()
     return Recorder(
         SpoolReader(Path(chosen.spool)),
         lambda: _connect(chosen),
@@ -93,7 +93,7 @@ def _recorder(chosen: Settings, *, keep: bool = True) -> Recorder:
         keep=keep,
         patient=is_server(chosen.store),
         watch=watch,
-        labels=Labels(name, place.place_of(chosen.spool), chosen.spool, Nonces(place.state("labels")), watch.elapsed),
+        labels=Labels(name, host.place_of(chosen.spool), chosen.spool, Nonces(host.state("labels")), watch.elapsed),
         lock=SpoolLock(Path(chosen.spool), name),
         memory=_memory(chosen),
     )
@@ -117,7 +117,7 @@ def _drain(chosen: Settings) -> None:
 def _adopt(chosen: Settings, label: str) -> None:
     with closing(_connect(chosen)) as ledger:
         if ledger.labels is not None:
-            ledger.labels.adopt(label, place.place_of(chosen.spool), place.recorder_name())
+            ledger.labels.adopt(label, host.place_of(chosen.spool), host.recorder_name())
             click.echo(f"this machine now records server label {label!r}")
         else:
             click.echo("an embedded ledger belongs to one machine: there is no label to take over")

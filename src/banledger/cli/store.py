@@ -213,10 +213,10 @@ def _copied(done: "Copied") -> str:
 
 def _rebuilt(done: "Rebuilt") -> str:
     unreadable = f"; {many(done.unreadable, 'damaged key')} put into quarantine" if done.unreadable else ""
-    unreadable += f"; {many(done.repaired, 'damaged hash')} mended" if done.repaired else ""
+    unreadable += f"; {many(done.repaired, 'damaged hash')} repaired" if done.repaired else ""
     unreadable += f"; {many(done.removed, 'key')} of invalid data removed" if done.removed else ""
-    mended = f"; user names of {many(done.mended, 'restored ban')} mended" if done.mended else ""
-    return f"rebuilt from {many(done.bans, 'ban')} and {many(done.gaps, 'gap')}{unreadable}{mended}"
+    users = f"; user names of {many(done.users, 'restored ban')} repaired" if done.users else ""
+    return f"rebuilt from {many(done.bans, 'ban')} and {many(done.gaps, 'gap')}{unreadable}{users}"
 
 
 def _print(lines: Iterable[str]) -> None:

@@ -2,6 +2,6 @@
 
 demo/auth.log.gz ──► authlog.moved ──► replay.play ──► spool ──► the recorder ──► ledger
                                             │
-                                 place.claimed, signals.postponed:
+                              directory.claimed, signals.postponed:
                                  touches nothing outside, leaves nothing behind
 """

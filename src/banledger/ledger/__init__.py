@@ -1,1 +1,1 @@
-"""The ledger: what a ban becomes under its keys, how records merge, and what is read from them."""
+"""The ledger: the keys of a ban, how records merge, and how they are read."""

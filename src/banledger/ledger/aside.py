@@ -1,9 +1,8 @@
-"""Lines set aside: those about bans whose hash is damaged. They are recorded when it can be read again.
+"""Lines set aside: those about bans whose hash is damaged. They are recorded when the hash can be read again.
 
-Theory of operation. A damaged hash must not stop what has nothing to do with it, and no line may be lost: so such lines
-go into a set of the ledger (`Keyspace.aside`), as JSON in ASCII, before the spool forgets them. Whoever records tries
-them again at the start and every few minutes. A line that comes again is the same member; recording it twice is
-harmless.
+Theory of operation. A damaged hash must not stop other bans, and no line may be lost. So such lines are written to a
+set of the ledger (`Keyspace.aside`), as JSON in ASCII, before the spool forgets them. The recorder tries them again at
+its start and every few minutes. A repeated line is the same member, and recording it twice is harmless.
 """
 
 import json
@@ -26,12 +25,12 @@ _lines: msgspec.json.Decoder[_Line] = msgspec.json.Decoder(_Line)
 
 
 def text_of(line: TicketLine) -> str:
-    """The line as a member of the set."""
+    """Return the line as a member of the set."""
     return json.dumps(msgspec.to_builtins(line))
 
 
 def line_of(member: str) -> TicketLine | None:
-    """The line behind a member; None: it is rubbish."""
+    """Return the line of a member; None: invalid."""
     try:
         return _lines.decode(member)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -39,13 +38,13 @@ def line_of(member: str) -> TicketLine | None:
 
 
 def waiting(reader: Reader, keys: Keyspace) -> Iterator[dict[str, TicketLine]]:
-    """All lines that are set aside, by their text, in pages. What is rubbish there is left out."""
+    """Return all lines set aside, by their text, in pages. Invalid members are left out."""
     for page in pages(reader.members(keys.aside)):
         yield {member: line for member in page if (line := line_of(member)) is not None}
 
 
 class Aside:
-    """Puts lines aside, and says so once for each ban."""
+    """Sets lines aside, with one notice for each ban."""
 
     def __init__(self, engine: Engine, keys: Keyspace) -> None:
         self._engine = engine
@@ -54,7 +53,7 @@ class Aside:
         self.notices: list[str] = []
 
     def put(self, key: str, error: Damaged, lines: Sequence[TicketLine]) -> int:
-        """These are about the ban at that key. How many they are."""
+        """Set aside the lines about the ban at that key; return their number."""
         self._engine.mend(Repair(joins=[(self._keys.aside, text_of(line)) for line in lines]))
         if key not in self._said:
             self._said.add(key)
@@ -64,12 +63,12 @@ class Aside:
     def _say(self, what: str) -> None:
         if len(self._said) <= _SAID:
             self.notices.append(
-                f"{what}; lines about it are set aside in {self._keys.aside}, recording goes on (banledger store check"
-                " names what is damaged, store rebuild mends it; then they are recorded)"
+                f"{what}; lines about it are set aside in {self._keys.aside}, recording continues (banledger store"
+                " check names damaged hashes; after banledger store rebuild the lines are recorded)"
             )
         elif len(self._said) == _SAID + 1:
             self.notices.append("more hashes are damaged: banledger store check names them all")
 
     def drop(self, texts: Iterable[str]) -> None:
-        """These are recorded."""
+        """Remove lines that are recorded now."""
         self._engine.mend(Repair(leaves=[(self._keys.aside, text) for text in texts]))

@@ -1,4 +1,4 @@
-"""The record of one ban, and its hash. How lines merge into it is in `merge`."""
+"""The record of one ban, and its hash. `merge` merges lines into it."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -42,16 +42,16 @@ WAITS = frozenset((WAITING, INHERITED, STALE))
 """The states of `whois` in which a ban waits for a look-up."""
 _WHOIS = WAITS | {PROVEN, NONE}
 FOR_EVER = "never"
-"""The text of `expires` of a ban without end."""
+"""The value of `expires` for a ban without end."""
 
 LONGEST_BANTIME = 2**37
 """Seconds: 4,000 years."""
-_SALTS = 4  # ids that a ban may have: two bans never met in one yet
+_SALTS = 4  # ids that a ban may have; no collision has been seen yet
 
 _MOMENTS = frozenset(("seen", "prolonged", "reopened", "held", "unbanned", "unbanned_before", "ended"))
 
 SCOPES = frozenset(("public", "private", "none"))
-"""What `scope` may be."""
+"""The values of `scope`."""
 
 
 def _read_fid(fields: Mapping[str, str], name: str) -> str:
@@ -75,9 +75,9 @@ _BANTIME = Form(_read_bantime, str)
 
 
 class Ban(Struct, frozen=True, gc=False):
-    """One ban, and the one table of its fields. Times are UTC epoch seconds; `day` and `hour` are local.
+    """One ban, and the table of its fields. Times are UTC epoch seconds; `day` and `hour` are local.
 
-    Every attribute but `id` is a field of its hash; the hash has `expires` besides, which follows from others.
+    Every attribute except `id` is a field of its hash. The hash also has `expires`, which follows from other fields.
     """
 
     id: str
@@ -160,14 +160,14 @@ class Ban(Struct, frozen=True, gc=False):
         str,
         Field(
             one_of(RANK),
-            "`live`, `import` (from another record of the past), `restored` (first seen when fail2ban restored it),"
+            "`live`, `import` (imported from another program), `restored` (first seen when fail2ban restored it),"
             " `pending` (only amendments are known yet)",
             part="base",
             standing=True,
         ),
     ] = PENDING
     seen: Annotated[
-        float, Field(MOMENT, "when the action saw it, UTC epoch seconds with microseconds", part="base")
+        float, Field(MOMENT, "when the action saw the ban, UTC epoch seconds with microseconds", part="base")
     ] = 0.0
     failures: Annotated[int, Field(WHOLE, "failures that led to it", part="base")] = 0
     bantime: Annotated[int, Field(_BANTIME, "seconds, negative: for ever", part="term", standing=True)] = 0
@@ -204,7 +204,7 @@ class Ban(Struct, frozen=True, gc=False):
         float | None,
         Field(
             optional(MOMENT),
-            "when a snapshot showed that it was no longer in force, without an unban; absent if none did",
+            "when a snapshot showed that it was no longer in force without an unban",
             part="end",
             standing=True,
         ),
@@ -213,7 +213,7 @@ class Ban(Struct, frozen=True, gc=False):
         str | None,
         Field(
             optional(SHORT),
-            "reason: `not restored` (fail2ban started again without it), `not held` (it ended without a call)",
+            "reason: `not restored` (fail2ban started again without it), `not held` (it ended without an event)",
             part="end",
         ),
     ] = None
@@ -221,7 +221,7 @@ class Ban(Struct, frozen=True, gc=False):
         tuple[tuple[str, float], ...],
         Field(
             optional(Form(partial(read.moments, names=_MOMENTS), lambda order: json_text(dict(order))), ()),
-            "JSON object: places on the timeline (seconds) of fields that a clock step took out of order",
+            "JSON object: places on the timeline (seconds) of fields that a clock step put out of order",
             part="end",
             exported=False,
         ),
@@ -229,11 +229,11 @@ class Ban(Struct, frozen=True, gc=False):
 
     @property
     def subject(self) -> Subject:
-        """What its id was computed from."""
+        """The identity from which its id is computed."""
         return Subject(self.server, self.jail, self.fid, self.time)
 
     def moment(self, name: str) -> Moment | None:
-        """The moment in that field, None where there is none."""
+        """Return the moment in that field; None: absent."""
         wall: float | None = getattr(self, name)
         if wall is None:
             return None
@@ -241,41 +241,41 @@ class Ban(Struct, frozen=True, gc=False):
 
     @property
     def begun(self) -> Moment:
-        """When it was last begun."""
+        """When the ban last began."""
         return self.moment("reopened") or Moment(dict(self.order).get("seen", self.seen), self.seen)
 
     @property
     def expires(self) -> float:
-        """When it runs out by itself, UTC epoch seconds; infinity for a ban without end."""
+        """When the ban runs out by itself, UTC epoch seconds; infinity for a ban without end."""
         return float("inf") if self.bantime < 0 else float(self.time + self.bantime)
 
     @property
     def waits(self) -> bool:
-        """Whether it is recorded and waits for whois."""
+        """Whether the ban is recorded and waits for whois."""
         return self.whois in WAITS and self.origin != PENDING
 
     @property
     def open(self) -> bool:
-        """Whether it has not been lifted (it may have run out), as far as fail2ban ever held it."""
+        """Whether fail2ban held the ban and has not lifted it. It may have run out."""
         return self.unbanned is None and self.ended is None and (self.origin != IMPORTED or self.held is not None)
 
 
-# The hash of a ban: text for text, so that anyone can read it with a plain client.
+# The hash of a ban: plain text, readable with any client.
 
 CODEC = HashCodec(Ban)
 
 FIELDS = CODEC.docs | {"expires": "when it runs out by itself, UTC epoch seconds, or `never`"}
-"""Every field of a ban's hash and what it holds."""
+"""The fields of a ban's hash, and what each holds."""
 
 GUARDED = CODEC.names(lambda field: bool(field.part) and field.guarded)
-"""The fields of a ban that may change once it is recorded. A change is conditional on them."""
+"""The fields of a ban that may change after it is recorded. Changes are conditional on them."""
 
 STANDING_FIELDS = CODEC.names(lambda field: field.standing)
-"""The fields of a ban's hash that may change and that decide where it stands outside its slot."""
+"""The fields of a ban's hash that may change and that decide its entries outside its slot."""
 
 
 def to_hash(ban: Ban) -> dict[str, str]:
-    """The ban's hash. Absent values have no field; lists are JSON arrays; moments have microseconds."""
+    """Return the ban's hash. Absent values have no field; lists are JSON arrays; moments have microseconds."""
     fields = CODEC.to_hash(ban)
     fields["expires"] = _expires(ban.time, ban.bantime)
     if ban.fid == ban.ip:
@@ -284,7 +284,7 @@ def to_hash(ban: Ban) -> dict[str, str]:
 
 
 def from_hash(ban_id: str, fields: Mapping[str, str]) -> Ban:
-    """The ban whose hash has `fields`. Raises `fields.Damaged`, a ValueError, if they are no ban's."""
+    """Return the ban with that hash. Raises `fields.Damaged`, a ValueError."""
     ban = Ban(ban_id, *CODEC.values(fields))
     if (expires := fields.get("expires")) not in (None, _expires(ban.time, ban.bantime)):
         raise read.Damaged("expires", f"does not follow from time and bantime ({len(expires or '')} characters)")
@@ -296,5 +296,5 @@ def _expires(time: int, bantime: int) -> str:
 
 
 def is_own(ban: Ban) -> bool:
-    """Whether the id is this ban's, as computed from what never changes."""
+    """Whether the id matches the ban's identity, which never changes."""
     return any(ids.ban_id(ban.server, ban.jail, ban.fid, ban.time, salt) == ban.id for salt in range(_SALTS))

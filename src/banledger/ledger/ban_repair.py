@@ -1,4 +1,4 @@
-"""Repair of a ban's hash: damaged fields are dropped, or made again from the others. Pure."""
+"""Repair a ban's hash: damaged fields are dropped, or derived from the others. Pure."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -12,13 +12,13 @@ from banledger.stores import fields as read
 _IDENTITY = frozenset(("server", "jail", "fid", "ip"))
 
 Local: TypeAlias = Callable[[int], tuple[str, int]]
-"""Tells the local day (YYYY-MM-DD) and hour of a UTC epoch second."""
+"""Return the local day (YYYY-MM-DD) and hour of a UTC epoch second."""
 
 
 def repaired(ban_id: str, fields: dict[str, str], local: Local) -> dict[str, str] | None:
-    """The hash with damaged fields dropped, or made again from the others; None: nobody can tell which ban it was.
+    """Return the hash with damaged fields dropped, or derived from the others; None: the ban's identity is unknown.
 
-    Fields unknown here stay. `local` tells the day and hour of a UTC epoch second.
+    Fields unknown to this version are kept.
     """
     left = dict(fields)
     for _ in range(len(FIELDS) + 1):
@@ -37,7 +37,7 @@ def repaired(ban_id: str, fields: dict[str, str], local: Local) -> dict[str, str
 
 
 def _with_own_time(id_: str, fields: dict[str, str], local: Local) -> dict[str, str] | None:
-    """The hash with the time that its id tells, if that is what was wrong."""
+    """Return the hash with the time from its id, if only the time was wrong; otherwise None."""
     time = second_of(id_)
     if time is None or fields["time"] == str(time):
         return None
@@ -49,7 +49,7 @@ def _with_own_time(id_: str, fields: dict[str, str], local: Local) -> dict[str, 
 
 
 def _again(id_: str, name: str, fields: dict[str, str], local: Local) -> str | None:
-    """A field that every ban has, made from the others; None: it can't be, or need not be there."""
+    """Derive a required field from the others; None: impossible, or the field is optional."""
     second = second_of(id_)
     time = fields["time"] if fields.get("time", "").isdecimal() and len(fields["time"]) < 12 else str(second)
     if second is None:
@@ -67,7 +67,7 @@ def _again(id_: str, name: str, fields: dict[str, str], local: Local) -> str | N
 
 
 def _bantime_of(expires: str, time: int) -> str:
-    """What led to `expires`; 0 where that makes no sense either."""
+    """Return the bantime that gives `expires`; 0 if `expires` is invalid too."""
     if expires == FOR_EVER:
         return "-1"
     return str(max(0, min(int(expires) - time, LONGEST_BANTIME))) if expires.isdecimal() and len(expires) < 16 else "0"

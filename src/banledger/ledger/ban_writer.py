@@ -1,4 +1,4 @@
-"""Bans in, over any engine: merge, apply, and where the ledger had something else than thought, again."""
+"""Record bans over any engine: merge lines, apply the changes, and repeat after conflicts."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import reduce
@@ -26,9 +26,15 @@ _AT_ONCE = 500
 
 
 class Recorded(Struct, frozen=True):
-    """What a batch did: lines read, bans that are new, that changed, that stayed as they were, gaps, networks.
+    """The result of a batch, as numbers.
 
-    `aside`: lines that wait because the hash of their ban is damaged (see `store.aside`).
+    lines     lines read
+    new       bans recorded
+    amended   bans changed
+    known     bans that were recorded before, and did not change
+    gaps      gaps recorded
+    networks  networks recorded
+    aside     lines set aside because the hash of their ban is damaged
     """
 
     lines: int = 0
@@ -44,10 +50,10 @@ class Recorded(Struct, frozen=True):
 
 
 class BanWriter(LedgerReader):
-    """The bans of a ledger, to write. See `writer.Ledger`.
+    """Writes the bans of a ledger. See `writer.Ledger`.
 
-    `reassert`: whether bans that need no change are put again wherever they must stand, because the store may have lost
-    that; `touched` collects their months and local days.
+    reassert  write the entries of unchanged bans again too, because the store may have lost them
+    touched   the (month, local day) of all bans recorded while `reassert` was set
     """
 
     def __init__(self, engine: Engine, keyspace: Keyspace) -> None:
@@ -61,7 +67,7 @@ class BanWriter(LedgerReader):
         self.touched: set[tuple[str, str]] = set()
 
     def _record_bans(self, lines: list[TicketLine], locate: Locate) -> Recorded:
-        """Merge, apply, and where the ledger had something else than thought, again from what it has."""
+        """Merge and apply; after a conflict, merge again over the ledger's record."""
         about: dict[Subject, list[TicketLine]] = {}
         for line in lines:
             about.setdefault(subject_of(line), []).append(line)
@@ -101,7 +107,7 @@ class BanWriter(LedgerReader):
         locate: Locate,
         changes: dict[Subject, Change],
     ) -> Iterator[Change]:
-        """The changes that the lines make, one by one, so that an engine may begin with them; also in `changes`."""
+        """Make the changes one by one, so that the engine may apply the first ones early; add them to `changes`."""
         for subject, id_ in ids.items():
             old, lines = have[subject], about[subject]
             ban = reduce(merge, lines, old) if isinstance(old, Ban) else self._begin(subject, id_, lines, locate)
@@ -115,7 +121,7 @@ class BanWriter(LedgerReader):
                 self.touched.add((ban.id[:4], ban.day))
 
     def _look_up(self, salts: dict[Subject, int], have: dict[Subject, Ban | Damaged | None]) -> dict[Subject, str]:
-        """The id of each subject, the first that is no other ban's; completes `have` with what the ledger has."""
+        """Return the id of each subject: the first that no other ban has. Adds the ledger's records to `have`."""
         ids: dict[Subject, str] = {}
         owners: dict[str, Subject] = {}
         left = list(salts)
@@ -131,13 +137,13 @@ class BanWriter(LedgerReader):
         return ids
 
     def _begin(self, subject: Subject, id_: str, lines: list[TicketLine], locate: Locate) -> Ban:
-        """The record that the lines make."""
+        """Make a new record from the lines."""
         ip = min([address for line in lines if (address := address_of(line))], default=None)
         ban = begin(id_, subject, self._calendar(subject.time), ip, locate(ip, subject.time), lines[0])
         return reduce(merge, lines[1:], ban)
 
     def amend(self, ids: Iterable[str], locate: Locate) -> int:
-        """Give recorded bans the place that `locate` knows now; how many of them changed."""
+        """Give recorded bans the place that `locate` returns now; return how many changed."""
         done, left = 0, list(ids)
         for _ in range(_ROUNDS):
             changes: dict[str, Change] = {}
@@ -154,9 +160,9 @@ class BanWriter(LedgerReader):
         raise StoreUnavailable("the ledger keeps changing under the recorder", hint="it is tried again")
 
     def dismiss(self, before: float, most: int, locate: Locate) -> bool:
-        """Bans older than `before` (UTC epoch), and the oldest beyond `most`, wait for whois no longer.
+        """Stop waiting for whois: bans older than `before` (UTC epoch), and the oldest if more than `most` wait.
 
-        What `locate` knows of them stays. A page of them at a time; whether there are more.
+        They keep the place that `locate` returns. Handles one page of bans; returns whether there may be more.
         """
         excess = self.waiting() - most
         for month in sorted(self._reader.members(self.keys.months)):
@@ -172,7 +178,7 @@ class BanWriter(LedgerReader):
         return old if old or excess <= 0 else self._engine.lowest(key, inf, min(excess, _AT_ONCE))
 
     def _apply(self, changes: Iterable[Change], months: set[str] | None = None) -> list[Outcome]:
-        """`months`: the slots that the changes may have; None: they are looked up in the changes."""
+        """Apply changes. `months`: the slots that they may have; None: take them from the changes."""
         if months is None:
             changes = list(changes)
             months = {_month(change) for change in changes}
@@ -185,19 +191,19 @@ class BanWriter(LedgerReader):
         return outcomes
 
     def record_aside(self, locate: Locate) -> int:
-        """Record the lines set aside whose ban can be read again; how many lines."""
+        """Record the lines set aside whose ban can be read again; return their number."""
         done = 0
         for lines in waiting(self._engine, self.keys):
             about = {text: self.keys.ban(_id(subject_of(line), 0)) for text, line in lines.items()}
             hashes = dict(zip(about.values(), self._engine.hashes(list(about.values())), strict=True))
             sound = [text for text, key in about.items() if not isinstance(read_ban(key, hashes[key]), Damaged)]
             if sound and not self._record_bans([lines[text] for text in sound], locate).aside:
-                self._aside.drop(sound)  # else one has a damaged hash under a salted id
+                self._aside.drop(sound)  # otherwise one of them has a damaged hash under a salted id
                 done += len(sound)
         return done
 
     def tidy(self, now: float) -> int:
-        """Forget amendments whose ban never came; how many. `now` (UTC epoch) must come from a settled clock."""
+        """Remove amendments whose ban never came; return their number. `now`: UTC epoch, by a settled clock."""
         gone = 0
         for month in list(self._reader.members(self.keys.months)):
             while ids := self._engine.lowest(self.keys.pending(month), now, _AT_ONCE):
@@ -209,12 +215,12 @@ class BanWriter(LedgerReader):
 
 
 def _is_news(lines: list[TicketLine]) -> bool:
-    """Whether these are about a ban that the ledger can't have yet, unless they are read again."""
+    """Whether the lines are about a new ban. (The ledger has it only if the lines are read again.)"""
     return any(isinstance(line, BanLine) and not line.restored for line in lines)
 
 
 def _owner(subject: Subject, have: Mapping[Subject, Ban | Damaged | None]) -> Subject:
-    """The ban that has the subject's id: the one that the ledger has there, else the first that asks."""
+    """Return the ban that owns the subject's id: the recorded one, or the first that asks."""
     return _subject(have[subject]) or subject
 
 
@@ -231,6 +237,6 @@ def _month(change: Change) -> str:
 
 
 def _given_up(ban: Ban, locate: Locate) -> Ban:
-    """The ban as it is if nobody asks about it."""
+    """Return the ban as it is without a look-up."""
     given_up = place_at(ban, locate(ban.ip, 0.0))
     return replace(given_up, whois=None) if given_up.waits else given_up

@@ -13,18 +13,19 @@ _log = logging.getLogger("banledger")
 
 
 def new_zone(name: str) -> str:
-    """The time zone of a ledger that is made now. Raises SettingsError."""
+    """Return the time zone of a new ledger. Raises SettingsError."""
     name = name or machine_zone()
     if not name:
-        _log.warning(
-            "this machine's time zone has no name: the ledger's days are UTC's (setting timezone names another)"
-        )
+        _log.warning("this machine's time zone has no name: the ledger's days are UTC days (see the setting timezone)")
         name = "UTC"
     return zone_of(name).key
 
 
 def calendar(zone: ZoneInfo) -> Callable[[int], tuple[str, int]]:
-    """The local day (YYYY-MM-DD) and hour of a UTC epoch second. Zones move by quarters of an hour."""
+    """Return a function from a UTC epoch second to its local day (YYYY-MM-DD) and hour.
+
+    It caches quarters of an hour: the offsets of time zones are multiples of that.
+    """
 
     @lru_cache(maxsize=4096)
     def quarter(number: int) -> tuple[str, int]:

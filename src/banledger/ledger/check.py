@@ -1,16 +1,16 @@
-"""Is a ledger whole? Everything but the hashes is derived from them, so it can be derived again and compared.
+"""Check a ledger: derive all entries from the hashes again, and compare them with the store.
 
-Theory of operation. What lives in a month's slot is compared month by month. Sets in other slots are compared all at
-once: the sum of the fingerprints of (key, member) that the hashes ask for, against that of what is there. Only where
-the two differ are the hashes read again, to tell which key it is. So a whole ledger of any size needs memory for
-the keys of one month and for the bans in force, and a broken one for its keys, never for its ids.
+Theory of operation. The entries in a month's slot are compared month by month. Sets in other slots are compared all at
+once: the sum of the fingerprints of every (key, member) that the hashes imply, with the sum for the store. Only if the
+sums differ are the hashes read again to find the keys. So a ledger of any size without faults needs memory for the keys
+of one month and for the bans in force; one with faults also for its keys, but never for its ids.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from math import inf
 
-from banledger.ledger import scan as contents
+from banledger.ledger import scan
 from banledger.ledger.aside import line_of
 from banledger.ledger.ban import PENDING, Ban, from_hash, is_own
 from banledger.ledger.dimensions import DAY
@@ -28,7 +28,7 @@ from banledger.stores.pages import pages
 
 
 class _Outside:
-    """What the hashes seen so far imply outside their slots. `sets`: of each ranking, the sets that it ranks."""
+    """The entries outside the slots of the hashes seen so far. `sets`: by ranking, the sets that it ranks."""
 
     def __init__(self, reader: Reader, keys: Keyspace, now: float) -> None:
         self.sets: dict[str, Sketch] = {keys.top(dimension): Sketch() for dimension in DIMENSIONS}
@@ -39,11 +39,11 @@ class _Outside:
         self._now = now
         self._active: dict[str, dict[str, float]] = defaultdict(dict)
         self._differences: dict[str, Differences] = {}
-        for tok in contents.sources(reader, keys):
-            self._active[keys.active_of(tok)] = dict(contents.entries(reader, keys.active_of(tok)))
+        for tok in scan.sources(reader, keys):
+            self._active[keys.active_of(tok)] = dict(scan.entries(reader, keys.active_of(tok)))
 
     def add(self, entries: Entries, scores: Iterable[Score]) -> None:
-        """One more hash; `scores`: those outside."""
+        """Add the entries of one hash; `scores`: those outside its slot."""
         for ranking in entries.rankings:
             if ranking.key in self.sets:
                 self.sets[ranking.key].add((ranking.sources[0], entries.member))
@@ -57,7 +57,7 @@ class _Outside:
 
     def _look_for(self, score: Score) -> None:
         there = self._active[score.key].pop(score.member, None)
-        if there is None and (score.score or 0.0) > self._now:  # what ran out may have been taken off the list
+        if there is None and (score.score or 0.0) > self._now:  # bans that ran out may have been removed
             self._difference(score.key).lacks(score.member)
         elif there is not None and there != score.score:
             self._difference(score.key).wrong(score.member)
@@ -66,7 +66,7 @@ class _Outside:
         return self._differences.setdefault(key, Differences(key))
 
     def active_faults(self) -> Iterator[Fault]:
-        """Of the lists of active bans; all bans were added."""
+        """Return the faults of the lists of active bans, after all bans were added."""
         for key, left in self._active.items():
             for id_ in left:
                 self._difference(key).dangles(id_)
@@ -75,23 +75,23 @@ class _Outside:
 
 
 def check(reader: Reader, keys: Keyspace, now: float = inf, progress: Progress = silent) -> Iterator[Fault]:
-    """Every fault of the ledger, as they are found. Nothing may write to it meanwhile.
+    """Return every fault of the ledger as it is found. No other process may write to the ledger meanwhile.
 
-    Bans that run out after `now` (UTC epoch) must be on the list of active ones.
+    Bans that run out after `now` (UTC epoch) must be on the list of active bans.
     """
-    hidden = contents.misshapen(reader, keys)
+    hidden = scan.misshapen(reader, keys)
     for key, holds in hidden.items():
-        yield Fault(key, f"holds a {holds}, which is another kind of thing")
-    reader = contents.Without(reader, hidden) if hidden else reader
+        yield Fault(key, f"holds a {holds}, which is the wrong type")
+    reader = scan.Without(reader, hidden) if hidden else reader
     yield from _check_hashes(reader, keys)
     outside = _Outside(reader, keys, now)
     listed = set(reader.members(keys.months))
-    months = contents.months(reader, keys)
+    months = scan.months(reader, keys)
     for done, month in enumerate(months):
         progress("months", done, len(months))
         yield from _check_month(reader, keys, month, outside)
     progress("months", len(months), len(months))
-    yield from _compare_set(reader, keys.months, {month for month in listed | set(months) if contents.is_month(month)})
+    yield from _compare_set(reader, keys.months, {month for month in listed | set(months) if scan.is_month(month)})
     broken = []
     for dimension in DIMENSIONS:
         actual, ranking = Sketch(), Differences(keys.top(dimension))
@@ -101,22 +101,22 @@ def check(reader: Reader, keys: Keyspace, now: float = inf, progress: Progress =
         else:
             broken.append(dimension)
     yield from _explain(reader, keys, broken, progress)
-    yield from compare(keys.top(DAY), dict(outside.days), dict(contents.entries(reader, keys.top(DAY))))
+    yield from compare(keys.top(DAY), dict(outside.days), dict(scan.entries(reader, keys.top(DAY))))
     yield from outside.active_faults()
     yield from _check_sources(reader, keys, outside)
-    yield from compare(keys.gaps, outside.gaps, dict(contents.entries(reader, keys.gaps)))
-    for index, hash_of in contents.indexes(keys).items():
-        listed_there = dict(contents.entries(reader, index))
+    yield from compare(keys.gaps, outside.gaps, dict(scan.entries(reader, keys.gaps)))
+    for index, hash_of in scan.indexes(keys).items():
+        listed_there = dict(scan.entries(reader, index))
         hashed = {name.removeprefix(hash_of("")) for name in reader.keys(hash_of("") + "*")}
         moments = {name: score for name, score in listed_there.items() if 0 <= score < YEAR_3000}
         yield from compare(index, {name: moments.get(name, 0.0) for name in hashed}, listed_there)
     yield from _check_sizes(reader, keys)
     if strange := sum(line_of(member) is None for member in reader.members(keys.aside)):
-        yield Fault(keys.aside, f"has {strange:,} members that are no lines")
+        yield Fault(keys.aside, f"has {strange:,} invalid members")
 
 
 def _check_hashes(reader: Reader, keys: Keyspace) -> Iterator[Fault]:
-    """Hashes that are no month's: of networks, cells, sources, look-ups, the ledger."""
+    """Check hashes outside months: networks, cells, sources, labels, positions, leases, the ledger's own."""
     for word, head in heads(keys).items():
         for page in pages(reader.keys(head + "*")):
             for name, fields in zip(page, reader.hashes(page), strict=True):
@@ -134,21 +134,21 @@ def _damaged(key: str, error: Damaged | None) -> Iterator[Fault]:
 
 
 def _check_sizes(reader: Reader, keys: Keyspace) -> Iterator[Fault]:
-    """Sorted sets outside the months that say that they have more, or fewer, than can be read."""
+    """Check the stored sizes of sorted sets outside months."""
     tops = [keys.top(dimension) for dimension in (*DIMENSIONS, DAY)]
-    active = [keys.active_of(tok) for tok in contents.sources(reader, keys)]
+    active = [keys.active_of(tok) for tok in scan.sources(reader, keys)]
     named = [*tops, *active, keys.gaps, keys.networks, keys.cells]
     for key, card in zip(named, reader.sizes(named), strict=True):
-        yield from _compare_size(key, card, sum(1 for _ in contents.entries(reader, key)))
+        yield from _compare_size(key, card, sum(1 for _ in scan.entries(reader, key)))
 
 
 def _compare_size(key: str, card: int, size: int) -> Iterator[Fault]:
     if card != size:
-        yield Fault(key, f"says that it has {card:,} members and has {size:,} that can be read")
+        yield Fault(key, f"has a stored size of {card:,} members, but {size:,} can be read")
 
 
 def _compare_scores(reader: Reader, key: str, expected: dict[str, float]) -> Iterator[Fault]:
-    actual = dict(contents.entries(reader, key))
+    actual = dict(scan.entries(reader, key))
     faults = list(compare(key, expected, actual))
     yield from faults or _compare_size(key, reader.sizes([key])[0], len(actual))
 
@@ -160,19 +160,19 @@ def _compare_set(reader: Reader, key: str, expected: set[str]) -> Iterator[Fault
 
 
 def _check_sources(reader: Reader, keys: Keyspace, outside: _Outside) -> Iterator[Fault]:
-    """The set of sources: those that have bans or a hash must be in it."""
+    """Check the set of sources: all that have bans or a hash must be in it."""
     head = keys.source("")
     hashed = {key.removeprefix(head) for key in reader.keys(head + "*")}
     listed = set(reader.members(keys.sources))
-    unknown = {tok for tok in listed - contents.sources(reader, keys) if is_source_token(tok)}  # a crash left them
+    unknown = {tok for tok in listed - scan.sources(reader, keys) if is_source_token(tok)}  # left by a crash
     wanted = outside.sources | hashed | unknown
     yield from _compare_set(reader, keys.sources, wanted)
 
 
 def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) -> Iterator[Fault]:
-    there = contents.of_month(reader, keys, month)
+    there = scan.of_month(reader, keys, month)
     slot = Implied(keys, month)
-    for id_, fields in contents.hashes(reader, there["ban"]):
+    for id_, fields in scan.hashes(reader, there["ban"]):
         if error := damage("ban", id_, fields):
             yield from _damaged(keys.ban(id_), error)
             continue
@@ -183,8 +183,8 @@ def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) 
             continue
         outside.sources.add(source_token(ban.server, ban.jail))
         if with_whole_users(ban) is not ban:
-            yield StaleHash(keys.ban(id_), f"has the text of a list as a user name: {ban.users[0]!r}")
-    for id_, fields in contents.hashes(reader, there["gap"]):
+            yield StaleHash(keys.ban(id_), f"has a list stored as one user name: {ban.users[0]!r}")
+    for id_, fields in scan.hashes(reader, there["gap"]):
         if error := damage("gap", id_, fields):
             yield from _damaged(keys.gap(id_), error)
         else:
@@ -198,14 +198,17 @@ def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) 
         yield from _compare_scores(reader, key, slot.scores[key])
     for key in there["outbox"]:
         wrong = damage("outbox", "", reader.hashes([key])[0])
-        left = "holds work that a crash left; the recorder settles it when it starts"
+        left = "holds work left by a crash; the recorder completes it when it starts"
         yield Fault(key, f"is damaged: a field {wrong}" if wrong else left)
 
 
 def _check_sets(
     reader: Reader, keys: Keyspace, dimension: str, actual: Sketch, ranking: Differences, progress: Progress
 ) -> Iterator[Fault]:
-    """A dimension's sets against their own sizes; what they hold goes into `actual`, what is not so into `ranking`."""
+    """Check a dimension's sets against their stored sizes and ranks.
+
+    Adds their members to `actual`, and wrong ranks to `ranking`.
+    """
     head, top = keys.members(dimension, ""), keys.top(dimension)
     ranked, done = reader.sizes([top])[0], 0
     for page in pages(reader.keys(head + "*")):
@@ -214,11 +217,11 @@ def _check_sets(
         for key, card, score in zip(page, reader.sizes(page), reader.scores([top], toks)[0], strict=True):
             size = _add_all(actual, reader, key)
             if size != card:
-                yield Fault(key, f"says that it has {card:,} members and has {size:,}")
+                yield Fault(key, f"has a stored size of {card:,} members, but has {size:,}")
             if score != size:
                 (ranking.lacks if score is None else ranking.wrong)(key.removeprefix(head))
         done += len(page)
-    for some in pages(contents.entries(reader, top)):
+    for some in pages(scan.entries(reader, top)):
         for (tok, _), card in zip(some, reader.sizes([head + tok for tok, _ in some]), strict=True):
             if not card:
                 ranking.dangles(tok)
@@ -232,15 +235,15 @@ def _add_all(sketch: Sketch, reader: Reader, key: str) -> int:
 
 
 def _explain(reader: Reader, keys: Keyspace, dimensions: list[str], progress: Progress) -> Iterator[Fault]:
-    """Which sets of these dimensions, and which of their ranks, are not what the hashes say."""
+    """Find which sets and ranks of these dimensions differ from the hashes."""
     if not dimensions:
         return
     sets: dict[str, Sketch] = defaultdict(Sketch)
     tops = {keys.top(dimension) for dimension in dimensions}
-    months = contents.months(reader, keys)
+    months = scan.months(reader, keys)
     for done, month in enumerate(months):
         progress("looking closer", done, len(months))
-        for ban in _bans(reader, contents.of_month(reader, keys, month)["ban"]):
+        for ban in _bans(reader, scan.of_month(reader, keys, month)["ban"]):
             for ranking in keys.entries(ban).rankings:
                 if ranking.key in tops:
                     sets[ranking.sources[0]].add(ban.id)
@@ -252,18 +255,18 @@ def _explain(reader: Reader, keys: Keyspace, dimensions: list[str], progress: Pr
                 actual.add(member)
             wanted = sets.get(key, Sketch())
             if actual != wanted:
-                yield Fault(key, f"has {actual.size:,} members, its bans are {wanted.size:,}, or they are others")
+                yield Fault(key, f"has other members than its bans ({actual.size:,} members, {wanted.size:,} bans)")
             else:
                 yield from _compare_size(key, reader.sizes([key])[0], actual.size)
         ranked = {key.removeprefix(head): float(sketch.size) for key, sketch in sets.items() if key.startswith(head)}
-        yield from compare(keys.top(dimension), ranked, dict(contents.entries(reader, keys.top(dimension))))
+        yield from compare(keys.top(dimension), ranked, dict(scan.entries(reader, keys.top(dimension))))
 
 
 def _bans(reader: Reader, listed: list[str]) -> Iterator[Ban]:
-    for id_, fields in contents.hashes(reader, listed):
+    for id_, fields in scan.hashes(reader, listed):
         try:
             ban = from_hash(id_, fields)
             if is_own(ban):
                 yield ban
         except Damaged:
-            continue  # said before
+            continue  # reported before

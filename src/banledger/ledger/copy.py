@@ -1,12 +1,12 @@
-"""Bring one ledger to the state of another, on any engines.
+"""Copy a ledger to another store or prefix, on any engines.
 
-Theory of operation. What is copied are hashes (`_WHAT`); all else follows from them as it does when they are recorded,
-so a copy is whole even if its source's sets are not. A hash that the copy lacks is put, one that differs is replaced:
-merging is for lines, and here both sides are what lines made. Amendments that the source has forgotten go; a *ban*
-that only the copy has is never taken away unless asked (`prune`): it would be lost for good.
+Theory of operation. Only hashes are copied (`_WHAT`); entries are derived from them as in recording, so a copy has no
+faults even if its source has some. Hashes that the copy lacks are written, and hashes that differ are replaced, not
+merged: both sides are results of merging already. Amendments that the source has removed are removed. A *ban* that only
+the copy has is removed only on request (`prune`), because it would be lost.
 
-A copy is written to by nobody else. Its `meta` lacks `made_by` until a recorder opens it; from then on it has a life
-of its own and is refused as a target. Interrupted, it is gone on with by copying again: what is the same is skipped.
+No other process may write to the copy. Its `meta` lacks `made_by` until a recorder opens it; after that it is a ledger
+of its own, and refused as a target. To continue an interrupted copy, copy again: equal hashes are skipped.
 """
 
 from collections import Counter
@@ -16,10 +16,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from banledger.errors import StoreError, StoreUnavailable
-from banledger.ledger import scan as contents
+from banledger.ledger import scan
 from banledger.ledger.ban import PENDING, from_hash
 from banledger.ledger.check import check
-from banledger.ledger.faults import StaleHash
+from banledger.ledger.faults import Sketch, StaleHash
 from banledger.ledger.keys import DIMENSIONS, Keyspace
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.swap import assign
@@ -31,11 +31,10 @@ _ROUNDS = 5
 _AT_ONCE = 2000
 _OWN = "made_by"  # the field of meta that a recorder gives to what it opens
 _SAME = ("ledger", "layout", "timezone")
-_MOD = 1 << 64
 
 
 class Copied(Struct, frozen=True):
-    """What was done: hashes put, replaced, the same already, taken away, and left out because they make no sense."""
+    """Numbers of hashes: written, replaced, equal already, removed, and left out because they are damaged."""
 
     new: int = 0
     changed: int = 0
@@ -52,14 +51,14 @@ class CopyEnd(Struct, frozen=True):
 
 
 class Target(Struct, frozen=True):
-    """The side that is written to."""
+    """The side of a copy that is written to."""
 
     engine: Engine
     keys: Keyspace
 
 
 def _ban_change(keys: Keyspace, id_: str, old: Hash, new: Hash) -> Change | None:
-    """From one ban's hash to another, fields unknown here included; from what is only the copy's, to nothing."""
+    """Return the change from hash `old` to `new`, with fields unknown here; empty `new`: remove the ban."""
     have = from_hash(id_, old) if old else None
     if not new:
         return keys.removal(have) if have else None
@@ -78,19 +77,19 @@ def _gap_change(keys: Keyspace, id_: str, old: Hash, new: Hash) -> Change | None
     return Change(key, None, new, after=keys.entries_of(key, new))
 
 
-# What is copied, by the word in its key behind the month: how to get from the hash that the copy has to the source's.
+# The kinds of hashes that are copied, by the word in their keys, and the change from the copy's hash to the source's.
 _WHAT: dict[str, Callable[[Keyspace, str, Hash, Hash], Change | None]] = {"ban": _ban_change, "gap": _gap_change}
 
 
 def copy(source: CopyEnd, target: Target, *, prune: bool = False, progress: Progress = silent) -> Copied:
-    """Bring `target` to the state of `source`. `prune`: bans that only the target has go too.
+    """Bring `target` to the state of `source`. `prune`: also remove bans that only the target has.
 
-    Raises StoreError if the target is no copy (see the module), or its time zone is another.
+    Raises StoreError if the target is not a copy of the source (see the module).
     """
     _claim(source, target)
     target.engine.settle()
     counts: Counter[str] = Counter()
-    months = contents.months(source.engine, source.keys)
+    months = scan.months(source.engine, source.keys)
     for done, month in enumerate(months):
         progress("copying months", done, len(months))
         target.engine.mend(Repair(joins=[(target.keys.months, month)]))
@@ -98,7 +97,7 @@ def copy(source: CopyEnd, target: Target, *, prune: bool = False, progress: Prog
     progress("copying months", len(months), len(months))
     _copy_networks(source, target)
     _copy_sources(source, target)
-    for month in contents.months(target.engine, target.keys):
+    for month in scan.months(target.engine, target.keys):
         _remove_from_month(source, target, month, counts, prune=prune)
     return Copied(**counts)
 
@@ -108,29 +107,29 @@ def _claim(source: CopyEnd, target: Target) -> None:
     have = target.engine.hashes([target.keys.meta])[0]
     if _OWN in have:
         raise StoreError(
-            "the target is a ledger of its own: a recorder has written to it",
+            "the target is not a copy: a recorder has written to it",
             hint="copy to another place or prefix, or remove it first if it is not needed",
         )
     if have and (differing := [name for name in _SAME if have.get(name) != meta.get(name)]):
         raise StoreError(
-            f"the target is a copy of another ledger: not the same {', '.join(differing)}",
+            f"the target is a copy of another ledger: different {', '.join(differing)}",
             hint="copy to another place or prefix",
         )
     assign(target.engine, target.keys.meta, {name: value for name, value in meta.items() if name != _OWN})
 
 
 def _copy_month(source: CopyEnd, target: Target, month: str, counts: Counter[str]) -> None:
-    listed = contents.of_month(source.engine, source.keys, month)
+    listed = scan.of_month(source.engine, source.keys, month)
     for what in _WHAT:
-        for page in pages(contents.hashes(source.engine, listed[what]), _AT_ONCE):
+        for page in pages(scan.hashes(source.engine, listed[what]), _AT_ONCE):
             _write(target, what, dict(page), counts)
 
 
 def _copy_networks(source: CopyEnd, target: Target) -> None:
-    """What registries said. Not counted: it is a cache, and what a copy lacks is asked for again."""
-    theirs = contents.indexes(target.keys).items()
-    for (index, key), (their_index, their_key) in zip(contents.indexes(source.keys).items(), theirs, strict=True):
-        for page in pages(contents.entries(source.engine, index)):
+    """Copy networks and cells. Not counted: they are a cache, and are looked up again if missing."""
+    theirs = scan.indexes(target.keys).items()
+    for (index, key), (their_index, their_key) in zip(scan.indexes(source.keys).items(), theirs, strict=True):
+        for page in pages(scan.entries(source.engine, index)):
             hashes = source.engine.hashes([key(cidr) for cidr, _ in page])
             have = target.engine.hashes([their_key(cidr) for cidr, _ in page])
             pairs = zip(page, hashes, have, strict=True)
@@ -139,16 +138,16 @@ def _copy_networks(source: CopyEnd, target: Target) -> None:
 
 
 def _copy_sources(source: CopyEnd, target: Target) -> None:
-    """What is known of sources. Not counted."""
+    """Copy sources. Not counted."""
     listed = set(source.engine.members(source.keys.sources))
-    for page in pages(sorted(listed | contents.sources(source.engine, source.keys))):
+    for page in pages(sorted(listed | scan.sources(source.engine, source.keys))):
         hashes = source.engine.hashes([source.keys.source(tok) for tok in page])
         target.engine.mend(Repair(joins=[(target.keys.sources, tok) for tok in page]))
         target.engine.put({target.keys.source(tok): new for tok, new in zip(page, hashes, strict=True)})
 
 
 def _write(target: Target, what: str, wanted: dict[str, Hash], counts: Counter[str]) -> None:
-    """Make the copy's hashes `wanted` (empty: none); computed again where they changed meanwhile."""
+    """Make the copy's hashes equal to `wanted` (empty: remove); try again if they changed meanwhile."""
     for _ in range(_ROUNDS):
         ids = list(wanted)
         have = target.engine.hashes([_key(target.keys, what, id_) for id_ in ids])
@@ -167,11 +166,11 @@ def _write(target: Target, what: str, wanted: dict[str, Hash], counts: Counter[s
                 del wanted[id_]
         if not wanted:
             return
-    raise StoreUnavailable("somebody else writes to the target", hint="stop them and copy again")
+    raise StoreUnavailable("another process writes to the target", hint="stop it and copy again")
 
 
 def _plan(keys: Keyspace, what: str, id_: str, old: Hash, new: Hash) -> tuple[str, Change | None]:
-    """What is to be done with a hash, as `Copied` counts it, and how."""
+    """Return the counter of `Copied` for a hash, and the change to make (None: none)."""
     if old == new:
         return "same", None
     try:
@@ -182,8 +181,8 @@ def _plan(keys: Keyspace, what: str, id_: str, old: Hash, new: Hash) -> tuple[st
 
 
 def _remove_from_month(source: CopyEnd, target: Target, month: str, counts: Counter[str], *, prune: bool) -> None:
-    listed = contents.of_month(target.engine, target.keys, month)["ban"]
-    for page in pages(contents.hashes(target.engine, listed)):
+    listed = scan.of_month(target.engine, target.keys, month)["ban"]
+    for page in pages(scan.hashes(target.engine, listed)):
         there = source.engine.hashes([source.keys.ban(id_) for id_, _ in page])
         gone = [id_ for (id_, old), new in zip(page, there, strict=True) if not new and (prune or _waits(old))]
         if gone:
@@ -195,28 +194,28 @@ def _waits(fields: Hash) -> bool:
 
 
 def _key(keys: Keyspace, what: str, id_: str) -> str:
-    return f"{keys.prefix}:{{{id_[:4]}}}:{what}:{id_}"
+    return f"{keys.slot(id_[:4])}{what}:{id_}"
 
 
 # Verification.
 
 
 def verify(source: CopyEnd, target: Target, progress: Progress = silent) -> Iterator[str]:
-    """Where the copy is not what the source is, in words: hashes by month, values by dimension, faults of its own.
+    """Return the differences between copy and source as text: hashes by month, values by dimension, faults of the copy.
 
-    Differences that the source got meanwhile count; so nobody should write to it.
+    Writes to the source meanwhile show up as differences.
     """
-    months = sorted({*contents.months(source.engine, source.keys), *contents.months(target.engine, target.keys)})
+    months = sorted({*scan.months(source.engine, source.keys), *scan.months(target.engine, target.keys)})
     for done, month in enumerate(months):
         progress("comparing months", done, len(months))
-        mine = contents.of_month(source.engine, source.keys, month)
-        theirs = contents.of_month(target.engine, target.keys, month)
+        mine = scan.of_month(source.engine, source.keys, month)
+        theirs = scan.of_month(target.engine, target.keys, month)
         for what in _WHAT:
-            one, other = _digest(source.engine, mine[what]), _digest(target.engine, theirs[what])
-            if one[0] != other[0]:
-                yield f"{month}: {one[0]:,} {what}s in the source, {other[0]:,} in the copy"
+            one, other = _sketch(source.engine, mine[what]), _sketch(target.engine, theirs[what])
+            if one.size != other.size:
+                yield f"{month}: {one.size:,} {what}s in the source, {other.size:,} in the copy"
             elif one != other:
-                yield f"{month}: a {what} of the copy is not as in the source"
+                yield f"{month}: a {what} of the copy differs from the source"
     for dimension in DIMENSIONS:
         one_size = source.engine.sizes([source.keys.top(dimension)])[0]
         other_size = target.engine.sizes([target.keys.top(dimension)])[0]
@@ -227,10 +226,8 @@ def verify(source: CopyEnd, target: Target, progress: Progress = silent) -> Iter
             yield f"{fault.key} {fault.what}"
 
 
-def _digest(reader: Reader, listed: list[str]) -> tuple[int, int]:
-    """How many hashes, and a fingerprint of them all in any order."""
-    size = mark = 0
-    for id_, fields in contents.hashes(reader, listed):
-        size += 1
-        mark = (mark + hash((id_, frozenset(fields.items())))) % _MOD
-    return size, mark
+def _sketch(reader: Reader, listed: list[str]) -> Sketch:
+    sketch = Sketch()
+    for id_, fields in scan.hashes(reader, listed):
+        sketch.add((id_, frozenset(fields.items())))
+    return sketch

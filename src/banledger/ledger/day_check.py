@@ -1,8 +1,8 @@
-"""Are single days of a ledger whole? What a recorder looks at by itself after its server restarted.
+"""Check single days of a ledger. The recorder does this by itself after its server restarted.
 
-A server that lost power may come back with half of a transaction: a hash without its tallies. `check` reads all of a
-ledger, and nothing may write meanwhile; here a month's part of one local day is compared with its bans, and read again
-if another recorder wrote to it.
+A server that lost power may come back with half of a transaction: a hash without its tallies. `check` reads the whole
+ledger, and needs it unchanged meanwhile. This check compares one local day in one month with its bans, and reads both
+again if another recorder wrote meanwhile.
 """
 
 from banledger.ledger.ban import from_hash
@@ -13,13 +13,13 @@ from banledger.stores.api import Reader
 from banledger.stores.change import Entries
 
 MOST = 20_000
-"""Bans of one day that are looked at."""
+"""A day with more bans is not checked."""
 
 _TRIES = 5
 
 
 def day_faults(reader: Reader, keys: Keyspace, month: str, day: str) -> list[Fault] | None:
-    """What is wrong with the set and the tallies of a day in a month's slot. None: too many bans, or never at rest."""
+    """Return the faults of a day's set and tallies in a month's slot. None: too many bans, or constant changes."""
     listed, counts = keys.day(month, day), keys.tallies_of(month, day)
     for _ in range(_TRIES):
         if reader.sizes([listed])[0] > MOST:
@@ -30,12 +30,12 @@ def day_faults(reader: Reader, keys: Keyspace, month: str, day: str) -> list[Fau
         if (set(reader.members(listed)), [reader.tally([key]) for key in counts]) == (ids, tallies):
             faults = [Fault(listed, f"should not have {id_!r}") for id_ in strange]
             wrong = [key for key, tally in zip(counts, tallies, strict=True) if slot.tallies[key] != tally]
-            return faults + [Fault(key, "is not what its bans say") for key in wrong]
+            return faults + [Fault(key, "differs from its bans") for key in wrong]
     return None
 
 
 def _derive(reader: Reader, keys: Keyspace, listed: str, ids: list[str], slot: Implied) -> list[str]:
-    """What the bans of a day's set imply goes into `slot`; the ids in it that are no ban's of that day."""
+    """Add the entries of the bans in a day's set to `slot`; return the ids that don't belong to that day."""
     strange = []
     for id_, fields in zip(ids, reader.hashes([keys.ban(id_) for id_ in ids]), strict=True):
         try:
@@ -50,7 +50,7 @@ def _derive(reader: Reader, keys: Keyspace, listed: str, ids: list[str], slot: I
 
 
 class DayCheck:
-    """Looks at days, one at each step."""
+    """Checks days, one at each step."""
 
     def __init__(self) -> None:
         self._left: list[tuple[str, str]] = []
@@ -59,13 +59,13 @@ class DayCheck:
         self.pending = False
 
     def begin(self, days: set[tuple[str, str]]) -> None:
-        """Look at these months and local days."""
+        """Start to check these (month, local day)."""
         self._left, self._faults = sorted(days), []
         self._unknown = self._whole = 0
         self.pending = True
 
     def step(self, reader: Reader, keys: Keyspace) -> str:
-        """Look at one; the finding in words for the log when that was the last. Raises StoreError."""
+        """Check one day; after the last one, return the finding as text for the log. Raises StoreError."""
         if self._left:
             found = day_faults(reader, keys, *self._left[-1])
             self._left.pop()
@@ -79,7 +79,7 @@ class DayCheck:
 
     @property
     def found_faults(self) -> bool:
-        """Whether the ledger is not whole."""
+        """Whether a day had faults."""
         return bool(self._faults)
 
     def _finding(self) -> str:
@@ -88,5 +88,5 @@ class DayCheck:
             return f"the ledger is not whole since the server restarted: {first.key} {first.what}"
         if not (self._whole or self._unknown):
             return "the server restarted: nothing was written to it lately"
-        unknown = f"; {self._unknown} too busy to look at: banledger store check" if self._unknown else ""
-        return f"the server restarted: days written to lately are whole ({self._whole} looked at{unknown})"
+        unknown = f"; {self._unknown} too busy: run banledger store check" if self._unknown else ""
+        return f"the server restarted: days written to lately are whole ({self._whole} checked{unknown})"

@@ -1,4 +1,4 @@
-"""What bans are indexed, counted and chosen by: the one table. Keys, titles and flags are made from it. Pure."""
+"""The table of dimensions: bans are indexed, counted and filtered by them. Keys, titles and flags follow. Pure."""
 
 from collections.abc import Callable
 from operator import attrgetter
@@ -12,19 +12,20 @@ if TYPE_CHECKING:
     from banledger.ledger.ban import Ban
 
 Get: TypeAlias = Callable[["Ban"], str | None]
-"""The token that a ban has in a dimension, None where it has none."""
+"""Return a ban's token in a dimension; None: it has none."""
 
 
 class Dimension(NamedTuple):
     """One dimension.
 
-    holds    what stands behind its name in keys, for docs/keyspace.md
-    noun     of one value, from which reports make a title; empty: the name is one
-    token    the ban's token; None: it has several (`user`)
-    filter   how people choose bans by it; None: they can't
+    holds    its values in keys, for docs/keyspace.md
+    noun     noun for one value in titles of reports; empty: the name
+    token    a ban's token; None: a ban has several (`user`)
+    filter   its filter; None: none
     encoded  whether values are percent-encoded in tokens
-    indexed  whether it has a set for each value and an all-time ranking; `tallied`: a tally a day
-    few      whether the same values come again and again
+    indexed  whether it has a set for each value, and an all-time ranking
+    tallied  whether it has a tally for each day
+    few      whether it has few different values
     """
 
     name: str
@@ -38,13 +39,13 @@ class Dimension(NamedTuple):
     few: bool = True
 
     def tokens(self, ban: "Ban") -> tuple[str, ...]:
-        """Every token that a ban has in it."""
+        """Return all tokens of a ban in this dimension."""
         if self.token is None:
             return tuple([token(name) for name in ban.users])
         return (found,) if (found := self.token(ban)) else ()
 
     def token_of(self, value: str) -> str:
-        """A value as it stands in keys and tallies."""
+        """Return a value as it is written in keys and tallies."""
         return token(value) if self.encoded else value
 
 
@@ -57,7 +58,7 @@ def _pair(ban: "Ban") -> str | None:
 
 
 HOURS = tuple(f"{hour:02d}" for hour in range(24))
-"""The values of the dimension of hours, in their order."""
+"""The values of the dimension `hour`, in their order."""
 DAY = "day"
 """The dimension of local days: a set and a ranking, no tally."""
 
@@ -86,7 +87,7 @@ TABLE = {
             Filter("ADDR|CIDR", "Bans of this address, or of all in this network.", filters.address, filters.inside),
             few=False,
         ),
-        Dimension("id", "what was banned, where that is no address", _id, encoded=True, few=False),
+        Dimension("id", "banned value that is not an address", _id, encoded=True, few=False),
         Dimension("network", "network (a CIDR of whois)", attrgetter("network"), few=False),
         Dimension(
             "asn",
@@ -122,10 +123,10 @@ TABLE = {
         Dimension(DAY, "local day", attrgetter("day"), indexed=False, tallied=False),
     )
 }
-"""Every dimension by its name. A new index is one row."""
+"""All dimensions by name. A new index is one row."""
 
 INDEXED = tuple([name for name, row in TABLE.items() if row.indexed])
-"""What has a set, an all-time ranking and a tally a day."""
+"""The dimensions with sets, an all-time ranking and a tally for each day."""
 
 FILTERS = {name: row.filter for name, row in TABLE.items() if row.filter}
-"""The filters by their dimension, in the order of the help."""
+"""The filters by dimension, in the order of the help."""

@@ -1,4 +1,4 @@
-"""What is wrong with a ledger, and how it is told: by key, with the first names of many."""
+"""Faults of a ledger: by key, with the first few names."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -9,18 +9,18 @@ _MOD = 1 << 64
 
 
 class Fault(Struct, frozen=True):
-    """A key that is not what its hashes say."""
+    """A key that differs from the hashes."""
 
     key: str
     what: str
 
 
 class StaleHash(Fault, frozen=True):
-    """A hash as an earlier version recorded it. Sets and rankings follow it; a faithful copy has it too."""
+    """A hash in an outdated form of an earlier version. Its entries match it, and copies have it too."""
 
 
 class Sketch:
-    """A collection as its size and an order-free fingerprint."""
+    """The size of a collection, and a fingerprint that does not depend on its order."""
 
     __slots__ = ("mark", "size")
 
@@ -28,7 +28,7 @@ class Sketch:
         self.size = self.mark = 0
 
     def add(self, item: object) -> None:
-        """One more."""
+        """Add an item."""
         self.size += 1
         self.mark = (self.mark + hash(item)) % _MOD
 
@@ -37,7 +37,7 @@ class Sketch:
 
 
 class _Names:
-    """How many names, and the first of them."""
+    """A number of names, and the first of them."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -54,32 +54,32 @@ class _Names:
 
 
 class Differences:
-    """What a key lacks, has too much, and scores wrongly."""
+    """The missing members, the surplus members and the wrong scores of a key."""
 
     def __init__(self, key: str) -> None:
         self.key = key
         self._names: dict[str, _Names] = defaultdict(_Names)
 
     def lacks(self, name: str) -> None:
-        """It must have this one."""
+        """Note a missing member."""
         self._names["lacks"].add(name)
 
     def dangles(self, name: str) -> None:
-        """It must not."""
+        """Note a surplus member."""
         self._names["should not have"].add(name)
 
     def wrong(self, name: str) -> None:
-        """It must have another score for this one."""
+        """Note a member with a wrong score."""
         self._names["has a wrong score for"].add(name)
 
     def faults(self) -> Iterator[Fault]:
-        """One for each kind."""
+        """Return one fault for each kind of difference."""
         for what, names in self._names.items():
             yield Fault(self.key, f"{what} {names}")
 
 
 def compare(key: str, expected: Mapping[str, float], actual: Mapping[str, float]) -> Iterator[Fault]:
-    """A sorted set, or a set whose members all have one score."""
+    """Compare the members of a sorted set, or of a set whose members all have the same score."""
     if expected == actual:
         return
     differences = Differences(key)

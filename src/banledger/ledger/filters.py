@@ -1,4 +1,4 @@
-"""How people choose bans by a dimension: the flag, and what a typed value means. `--help` needs it: no slow import."""
+"""Filters of bans by a dimension: the flag, and the meaning of its values. Used by `--help`: no slow imports."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -17,11 +17,12 @@ Test: TypeAlias = Callable[["Ban"], bool]
 
 
 class Filter(NamedTuple):
-    """The filter of a dimension; its flag has the dimension's name.
+    """The filter of a dimension. Its flag has the dimension's name.
 
-    metavar  what the flag takes, and `help` what it does
-    spelled  a typed value in its one spelling; raises QuestionError
-    wide     the test of a value that means other bans than those with its token; None for every other value
+    metavar  the flag's argument in the help
+    help     the flag's help
+    spelled  return a typed value in canonical form; raises QuestionError
+    wide     return the test for a value that selects bans not only by its token; None for all other values
     """
 
     metavar: str
@@ -31,7 +32,7 @@ class Filter(NamedTuple):
 
 
 def country(value: str) -> str:
-    """A country's code in capitals, `private` as it is. Raises QuestionError."""
+    """Return a country code in capitals; `private` as it is. Raises QuestionError."""
     if value.lower() == PRIVATE:
         return PRIVATE
     if len(value) != 2 or not value.isascii() or not value.isalpha():
@@ -40,12 +41,12 @@ def country(value: str) -> str:
 
 
 def private(value: str) -> Test | None:
-    """Bans of special addresses, where those are meant."""
+    """Return the test for bans of special addresses if `value` is `private`."""
     return (lambda ban: ban.scope == "private") if value == PRIVATE else None
 
 
 def address(value: str) -> str:
-    """An address or network in its one spelling. Raises QuestionError."""
+    """Return an address or network in canonical form. Raises QuestionError."""
     from banledger.net.address import canonical_address
 
     found = canonical_address(value.strip())
@@ -57,7 +58,7 @@ def address(value: str) -> str:
 
 
 def inside(value: str) -> Test | None:
-    """Bans of every address and network inside a network."""
+    """Return the test for bans inside a network if `value` is one."""
     if "/" not in value:
         return None
     from banledger.net.prefix import block
@@ -67,7 +68,7 @@ def inside(value: str) -> Test | None:
 
 
 def system(value: str) -> str:
-    """The number of an autonomous system, from `64496` or `AS64496`. Raises QuestionError."""
+    """Return the number of an autonomous system, from `64496` or `AS64496`. Raises QuestionError."""
     number = value.strip().upper().removeprefix("AS")
     if not (number.isascii() and number.isdecimal() and len(number) <= _LONGEST and int(number) < 2**32):
         raise QuestionError(f"invalid autonomous system {value!r}", hint="a number such as 64496, or AS64496")

@@ -1,13 +1,13 @@
-"""The hash of a struct, made from its fields: each field stands once, with its form, its description and its rules.
+"""Convert a struct to a hash and back. Each field is declared once, with its form, its description and its rules.
 
     class Cell(Struct, frozen=True):
-        cidr: str                                                       # no field of the hash
-        asked: Annotated[float, Field(SECONDS, "when, UTC epoch seconds")]
-        tries: Annotated[int, Field(optional(WHOLE, 0), "failures one after the other")] = 0
+        cidr: str                                                       # not a field of the hash
+        asked: Annotated[float, Field(SECONDS, "time of the answer, UTC epoch seconds")]
+        tries: Annotated[int, Field(optional(WHOLE, 0), "consecutive failures")] = 0
 
     CODEC = HashCodec(Cell)
 
-Reading is strict: what no ledger writes raises `fields.Damaged`, which names the field.
+Reading is strict: a value that no ledger writes raises `fields.Damaged`, which names the field.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,13 +21,13 @@ from msgspec.structs import replace
 from banledger.stores import fields as read
 
 Read: TypeAlias = Callable[[Mapping[str, str], str], Any]
-"""Reads a value from a hash (fields, name of the field). Raises `fields.Damaged`."""
+"""Read a value from a hash (fields, name of the field). Raises `fields.Damaged`."""
 
 
 class Form(Struct, frozen=True):
-    """How a value is text. `needed`: every hash has the field; else `absent` is the value where it has none.
+    """The text form of a value. `needed`: every hash has the field; otherwise `absent` is the value without it.
 
-    `write` may be None: the value is its own text.
+    `write` None: the value is a str, written as it is.
     """
 
     read: Read
@@ -37,17 +37,17 @@ class Form(Struct, frozen=True):
 
 
 def optional(form: Form, absent: object = None) -> Form:
-    """The same form of a field that a hash may lack."""
+    """Return the form of an optional field."""
     return replace(form, needed=False, absent=absent)
 
 
 def one_of(words: frozenset[str] | Mapping[str, object]) -> Form:
-    """One of these words."""
+    """Return the form of a field that is one of these words."""
     return Form(partial(read.one_of, words=words))
 
 
 def json_text(value: object) -> str:
-    """The value as JSON."""
+    """Return the value as JSON."""
     return msgspec.json.encode(value).decode()
 
 
@@ -63,13 +63,13 @@ CIDR = Form(read.cidr)
 
 
 class Field(Struct, frozen=True):
-    """What is to be known of a field.
+    """The declaration of a field.
 
-    doc       what it holds, for docs/keyspace.md
-    part      of a ban, the join that changes it; empty: it never changes
-    guarded   whether a change is made only if the field is still as it was; only if it has a `part`
-    standing  whether it may change and decides in which sets and lists the ban stands
-    exported  whether JSON and CSV have it
+    doc       its description in docs/keyspace.md
+    part      of a ban: the join that changes it; empty: it never changes
+    guarded   whether changes are conditional on its old value; only for fields with a `part`
+    standing  whether it may change and decides entries outside the slot
+    exported  whether it is part of JSON and CSV
     """
 
     form: Form
@@ -81,7 +81,7 @@ class Field(Struct, frozen=True):
 
 
 class HashCodec:
-    """The hash of one kind of struct. Attributes of the struct without a `Field` are not in the hash."""
+    """Converts one struct type to hashes and back. Attributes without a `Field` are not in the hash."""
 
     def __init__(self, struct: type[Struct]) -> None:
         self.fields: dict[str, Field] = dict(_fields_of(struct))
@@ -91,19 +91,19 @@ class HashCodec:
 
     @property
     def docs(self) -> dict[str, str]:
-        """Every field of the hash and what it holds."""
+        """The fields of the hash, and what each holds."""
         return {name: field.doc for name, field in self.fields.items()}
 
     def names(self, wanted: Callable[[Field], bool]) -> tuple[str, ...]:
-        """The names of the fields that are wanted."""
+        """Return the names of the fields for which `wanted` is true."""
         return tuple([name for name, field in self.fields.items() if wanted(field)])
 
     def to_hash(self, value: Struct) -> dict[str, str]:
-        """The hash, text for text."""
+        """Return the hash of a struct."""
         return self._hash(value)
 
     def values(self, fields: Mapping[str, str]) -> list[Any]:
-        """The struct's attributes, from its hash, in their order. Raises `fields.Damaged`, a ValueError."""
+        """Return the struct's attributes in their order, from a hash. Raises `fields.Damaged`, a ValueError."""
         return [
             read_(fields, name) if needed or name in fields else absent for name, read_, needed, absent in self._reads
         ]
@@ -117,7 +117,7 @@ def _fields_of(struct: type[Struct]) -> list[tuple[str, Field]]:
 
 
 def _compiled(forms: Sequence[tuple[str, Form]]) -> Callable[[Struct], dict[str, str]]:
-    """A function that makes the hash, written for these fields as dataclasses write theirs: half the time of a loop."""
+    """Return a function that makes the hash, compiled for these fields as dataclasses do: half the time of a loop."""
     known: dict[str, Any] = {}
     lines = ["def to_hash(value):", "    fields = {}"]
     for number, (name, form) in enumerate(forms):

@@ -1,12 +1,12 @@
-"""Who a ban is about, and which id it has.
+"""The identity of a ban, and the id computed from it.
 
-An id is computed, not drawn: the same ban seen live, restored, replayed or found in fail2ban's database has the
-same id, so recording it twice is harmless. 20 characters that sort by time:
+The same ban seen live, restored, replayed or imported has the same id, so recording it twice is harmless. An id has 20
+characters and sorts by time:
 
     261122  0f4k  7q2m5x9ctz
-    │       │     └ 50 bits of SHA-256 over server, jail, fid and second, each behind its length
+    │       │     └ 50 bits of SHA-256 over server, jail, fid and second, each preceded by its length
     │       └ second of that day, base 32
-    └ UTC day; its first four characters are the month whose hash tag the ban lives under
+    └ UTC day; its first four characters are the month: the hash tag of the ban's key
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _DAY_S = 86_400
 
 
 class Subject(Struct, frozen=True, gc=False, cache_hash=True):
-    """What a ban's identity is made of. `fid` canonical, `time` whole UTC epoch seconds."""
+    """The identity of a ban. `fid` canonical, `time` whole UTC epoch seconds."""
 
     server: str
     jail: str
@@ -34,14 +34,14 @@ class Subject(Struct, frozen=True, gc=False, cache_hash=True):
 
 
 def whole_second(ticket_time: float) -> int:
-    """A ticket's time as fail2ban's database keeps it: `int(round(time))`, UTC epoch seconds."""
+    """Return a ticket's time as fail2ban's database stores it: `int(round(time))`, UTC epoch seconds."""
     return round(ticket_time)
 
 
 def ban_id(server: str, jail: str, fid: str, second: int, salt: int = 0) -> str:
-    """The id of the ban of `fid` (canonical) by `jail` on `server` with its ticket at `second` (UTC epoch).
+    """Return the id of the ban of `fid` (canonical) by `jail` on `server` with its ticket at `second` (UTC epoch).
 
-    `salt` counts the ids before this one that belong to another ban (a collision of 50 bits).
+    `salt`: number of earlier ids of this ban that belong to another ban (a collision of 50 bits).
     """
     end = _part(str(second)) + (_part(str(salt)) if salt else _NO_SALT)
     digest = hashlib.sha256(_head(server, jail) + _part(fid) + end).digest()
@@ -73,7 +73,7 @@ def _day_digits(day: int) -> str:
 
 
 def second_of(id_: str) -> int | None:
-    """The UTC epoch second that an id begins with, from 1969 to 2068; None if it is no id."""
+    """Return the UTC epoch second that an id begins with, from 1969 to 2068; None: not an id."""
     if not is_ban_id(id_):
         return None
     try:

@@ -1,4 +1,4 @@
-"""What hashes imply in one month's slot, collected by key. Check, rebuild and the check of a day share it. Pure."""
+"""The entries of hashes in one month's slot, collected by key. Used by check, rebuild and day check. Pure."""
 
 from collections import Counter, defaultdict
 
@@ -7,7 +7,7 @@ from banledger.stores.change import Entries, Score
 
 
 class Implied:
-    """What must be in the slot of a month. A key that is not in any of the three must not be there.
+    """The entries that must be in the slot of a month. Keys in none of the three must not exist.
 
     sets     members by key
     scores   scores by key and member
@@ -21,7 +21,7 @@ class Implied:
         self.tallies: dict[str, Counter[str]] = defaultdict(Counter)
 
     def add(self, entries: Entries) -> tuple[Score, ...]:
-        """What one more hash implies; the scores among it that are not the slot's."""
+        """Add the entries of one hash; return its scores that lie outside the slot."""
         for key in entries.sets:
             if key.startswith(self._head):
                 self.sets[key].add(entries.member)

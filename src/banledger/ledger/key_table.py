@@ -1,4 +1,4 @@
-"""The documented kinds of keys: the tables of `docs/keyspace.md`, and which kind a key is of. Pure."""
+"""The kinds of keys: the tables of `docs/keyspace.md`, and the kind of a given key. Pure."""
 
 import re
 from collections.abc import Callable
@@ -16,10 +16,10 @@ _TALLIED = {row.name: row.holds for row in dimensions.TABLE.values() if row.tall
 
 META_FIELDS = {
     "layout": "version of the keyspace; an older banledger refuses a newer one",
-    "timezone": "IANA name of the zone that days and hours are local to; fixed when the ledger is made",
-    "ledger": "16 hexadecimal digits, drawn when the ledger is made, that tell it from others; a copy has the same",
-    "made_by": "the version that made it; absent in a copy that no recorder has written to",
-    "server:<label>": "on a Redis or Valkey: the machine whose bans bear that label (`machine`, or a hash of its "
+    "timezone": "IANA time zone of its days and hours; fixed when the ledger is created",
+    "ledger": "its identity: 16 random hexadecimal digits, drawn when it is created; a copy has the same",
+    "made_by": "the version that created it; absent in a copy that no recorder has written to",
+    "server:<label>": "on Redis or Valkey: the machine to which that label belongs (`machine`, or a hash of its "
     "machine-id, or `nameless`); the label is percent-encoded as in keys",
 }
 """The fields of the ledger's own hash."""
@@ -27,25 +27,25 @@ META_FIELDS = {
 
 GAP_FIELDS = {
     "server": "label of the server",
-    "jail": "jail of the line that told of it",
+    "jail": "jail of the line that reported it",
     "since": "when the writer could last write, UTC epoch seconds",
-    "seen": "when it could again, UTC epoch seconds",
-    "bans": "bans that were lost",
-    "others": "other events that were lost",
-    "reason": "why",
+    "seen": "when it could write again, UTC epoch seconds",
+    "bans": "number of lost bans",
+    "others": "number of other lost events",
+    "reason": "why they were lost",
 }
-"""Every field of a gap's hash and what it holds."""
+"""The fields of a gap's hash, and what each holds."""
 
 
 class KindOfKey(Struct, frozen=True):
-    """A kind of key: its first words (`ban`, `top` …) and what it holds, in Redis's words."""
+    """A kind of key: its first words (`ban`, `top` …), and its type as Redis names it."""
 
     word: str
     holds: str
 
 
 def kinds_of_keys(prefix: str = "bans") -> Callable[[str], KindOfKey | None]:
-    """A function that tells the kind of a key; None: none that this version knows."""
+    """Return a function from a key to its kind; None: unknown to this version."""
     rows = describe(prefix)
     kinds = [KindOfKey(_word(key, prefix), holds.replace("sorted set", "zset")) for key, holds, _ in rows]
     patterns = re.compile("|".join(f"({_pattern(key)})" for key, _, _ in rows), re.DOTALL)
@@ -62,7 +62,7 @@ def _word(key: str, prefix: str) -> str:
 
 
 def _pattern(key: str) -> str:
-    """A row of the table as a regular expression."""
+    """Return a key of the table as a regular expression."""
     parts = re.split(r"(<[^>]*>(?:\|<[^>]*>)?|YYMM)", key)
     return "".join(
         "[0-9]{4}" if part == "YYMM" else ".+" if part.startswith("<") else re.escape(part) for part in parts
@@ -70,7 +70,7 @@ def _pattern(key: str) -> str:
 
 
 def describe(prefix: str = "bans") -> list[_Row]:
-    """(key, type, what it holds) of every kind of key: the table of `docs/keyspace.md`."""
+    """Return (key, type, what it holds) for every kind of key: the table of `docs/keyspace.md`."""
     return [*_of_month(f"{prefix}:{{YYMM}}"), *_indexes(prefix), *_of_sources(prefix), *_others(prefix)]
 
 
@@ -82,9 +82,9 @@ def _of_month(month: str) -> list[_Row]:
             (f"{month}:count:<YYYY-MM-DD>:{name}", "sorted set", f"bans of the local day by {what}")
             for name, what in (_INDEXED | _TALLIED).items()
         ),
-        (f"{month}:pending", "sorted set", "ids of amendments that wait for their ban, by the time they are forgotten"),
-        (f"{month}:waiting", "sorted set", "ids of bans that wait for whois, by their time"),
-        (f"{month}:outbox", "hash", "what is still to be done outside the month (empty but for moments, or a crash)"),
+        (f"{month}:pending", "sorted set", "ids of amendments that wait for their ban; score: when they are removed"),
+        (f"{month}:waiting", "sorted set", "ids of bans that wait for whois; score: their time"),
+        (f"{month}:outbox", "hash", "work still to be done outside the month; empty, except briefly or after a crash"),
         (f"{month}:gap:<id>", "hash", "events that a writer lost: server, jail, since, seen, bans, others, reason"),
     ]
 
@@ -105,54 +105,54 @@ def _of_sources(prefix: str) -> list[_Row]:
         (
             f"{prefix}:source:<server>|<jail>",
             "hash",
-            "what is known of a source: state (`running`, `stopped`, `left`), since, version (fail2ban's) …",
+            "a source: state (`running`, `stopped`, `left`), since, version (of fail2ban) …",
         ),
         (
             f"{prefix}:active:<server>|<jail>",
             "sorted set",
-            "ids of a source's bans that were not lifted, by the time they run out (`inf`: never)",
+            "ids of a source's bans that were not lifted; score: when they run out (`inf`: never)",
         ),
-        (f"{prefix}:gaps", "sorted set", "ids of gaps, by the time they ended"),
+        (f"{prefix}:gaps", "sorted set", "ids of gaps; score: when they ended"),
     ]
 
 
 def _others(prefix: str) -> list[_Row]:
     return [
-        (f"{prefix}:whois:<cidr>", "hash", "what a registry said of a network"),
-        (f"{prefix}:whois", "sorted set", "networks with a record, by when it was put here"),
+        (f"{prefix}:whois:<cidr>", "hash", "a registry's record of a network"),
+        (f"{prefix}:whois", "sorted set", "networks with a record; score: when it was stored"),
         (
             f"{prefix}:cell:<cidr>",
             "hash",
-            "what came of asking about a cell: asked, result, network, asn, until …",
+            "result of the last look-up of a cell: asked, result, network, asn, until …",
         ),
-        (f"{prefix}:cells", "sorted set", "cells that were asked about, by when that was put here"),
+        (f"{prefix}:cells", "sorted set", "cells that were looked up; score: when the result was stored"),
         (
             f"{prefix}:lookups",
             "hash",
-            "who asks the registries (holder, until), and which want to be left alone",
+            "the lease on look-ups (holder, until), and the pauses of registries",
         ),
         (
             f"{prefix}:label:<server>",
             "hash",
-            "on a Redis or Valkey: which recorder has the label (nonce, recorder, last), which wants it (rival)",
+            "on Redis or Valkey: the lease on a label (nonce, recorder, last; rival: another recorder that wants it)",
         ),
-        (f"{prefix}:aside", "set", "lines (JSON) about bans whose hash is damaged; recorded when that is mended"),
+        (f"{prefix}:aside", "set", "lines (JSON) about bans whose hash is damaged; recorded when it is repaired"),
         (
             f"{prefix}:quarantine:<key>",
             "hash",
-            "a damaged hash that a rebuild took away, under its key without the prefix",
+            "a damaged hash that a rebuild moved here; `<key>`: its old key without the prefix",
         ),
         (
             f"{prefix}:position:<server>",
             "hash",
-            "how far the lines of each writer are recorded: its highest and lowest line number, when, and its jail",
+            "how far the lines of each writer are recorded: its highest and lowest line number, the time, its jail",
         ),
-        (f"{prefix}:rebuild", "hash", "on a Redis or Valkey: which `store rebuild` is at work (holder, until)"),
+        (f"{prefix}:rebuild", "hash", "on Redis or Valkey: the lease of a running `store rebuild` (holder, until)"),
         (
             f"{prefix}:recorders",
             "hash",
-            "on a Redis or Valkey: the recorders that are alive, and which rebuild they wait for",
+            "on Redis or Valkey: heartbeats of the running recorders, and the rebuild that each waits for",
         ),
         (f"{prefix}:months", "set", "the months (YYMM) that have keys"),
-        (f"{prefix}:meta", "hash", "what the ledger is: its layout, time zone …"),
+        (f"{prefix}:meta", "hash", "properties of the ledger: layout, time zone …"),
     ]

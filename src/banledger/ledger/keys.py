@@ -1,11 +1,11 @@
-"""Every key of a ledger, and what a ban becomes under them. Pure: no store, no clock.
+"""The keys of a ledger, and the entries of a ban under them. Pure: no store, no clock.
 
-Theory of operation. A ban is one hash; all else is derived from it and can be made anew. What changes together
-lives in one slot: the keys of a month bear the month as hash tag (`{2611}`), so a cluster keeps them on one node
-and a `Change` is atomic there, conditional on the hash (`guard`). Sets by address, jail, country … live in other
-slots. They follow the hash: adding an id twice is harmless, and a ranking is set to the size of its set, never
-counted up. `entries` says all that a ban's hash implies, here and there. Outside text in a key is a *token*:
-percent-encoded, bounded, reversible as far as it was not cut.
+Theory of operation. A ban is one hash; all other entries are derived from it and can be derived again. Keys that change
+together are in one slot: the keys of a month contain the month as hash tag (`{2611}`), so a cluster keeps them on one
+node, and a `Change` is atomic there, conditional on the hash (`guard`). Sets by address, jail, country … are in other
+slots, and are written after the hash: adding an id twice is harmless, and a ranking is set to the size of its set,
+never incremented. `entries` returns all entries of a ban, in its slot and outside. Outside text in a key is a *token*:
+percent-encoded, bounded, and reversible unless it was cut.
 """
 
 from collections.abc import Mapping
@@ -33,11 +33,11 @@ _ROWS = tuple(dimensions.TABLE.values())
 _TALLIED = tuple(row.name for row in _ROWS if row.tallied)
 _INDEXES = tuple((row.name, row.token) for row in _ROWS if row.indexed and row.token)
 _MORE = tuple((row.name, row.token) for row in _ROWS if row.tallied and not row.indexed and row.token)
-_UNGUARDED = frozenset(("matches", "expires"))  # nothing follows from the one, the other follows and may be missing
+_UNGUARDED = frozenset(("matches", "expires"))  # no entries follow from `matches`; `expires` may be missing
 _FEW = frozenset(row.name for row in _ROWS if row.few)
 
 DIMENSIONS = dimensions.INDEXED
-"""What has a set, an all-time ranking and a tally a day."""
+"""The dimensions with sets, an all-time ranking and a tally for each day."""
 
 
 class Keyspace:
@@ -64,7 +64,7 @@ class Keyspace:
         self._day_ranking = lru_cache(maxsize=4096)(self._make_day_ranking)
 
     def slot(self, month: str) -> str:
-        """What the keys of a month (YYMM) begin with."""
+        """The prefix of the keys of a month (YYMM)."""
         return f"{self.prefix}:{{{month}}}:"
 
     def ban(self, id_: str) -> str:
@@ -76,47 +76,47 @@ class Keyspace:
         return f"{self.prefix}:{{{id_[:4]}}}:gap:{id_}"
 
     def day(self, month: str, day: str) -> str:
-        """The set of a local day's bans whose UTC month is `month` (YYMM)."""
+        """The set of a local day's bans in the UTC month `month` (YYMM)."""
         return f"{self.prefix}:{{{month}}}:day:{day}"
 
     def days(self, day: str) -> tuple[str, ...]:
-        """All sets of one local day: it may reach into the UTC month before or after."""
+        """All sets of a local day: at a month's edge it is in two UTC months."""
         return tuple(self.day(month, day) for month in months_of(day))
 
     def count(self, month: str, day: str, dimension: str) -> str:
-        """The tally of a local day by a dimension, for bans whose UTC month is `month`."""
+        """The tally of a local day by a dimension, for bans in the UTC month `month`."""
         return f"{self.prefix}:{{{month}}}:count:{day}:{dimension}"
 
     def tallies_of(self, month: str, day: str) -> list[str]:
-        """Every tally of a local day, for bans whose UTC month is `month`."""
+        """All tallies of a local day, for bans in the UTC month `month`."""
         return list(self._counts_of(month, day).values())
 
     def counts(self, day: str, dimension: str) -> tuple[str, ...]:
-        """All tallies of one local day by a dimension."""
+        """All tallies of a local day by a dimension."""
         return tuple(self.count(month, day, dimension) for month in months_of(day))
 
     def pending(self, month: str) -> str:
-        """Amendments of that month that wait for their ban, by the time they expire."""
+        """Amendments of that month that wait for their ban, scored by the time they are removed."""
         return f"{self.prefix}:{{{month}}}:pending"
 
     def waiting(self, month: str) -> str:
-        """Bans of that month that wait for whois, by their time."""
+        """Bans of that month that wait for whois, scored by their time."""
         return f"{self.prefix}:{{{month}}}:waiting"
 
     def quarantine(self, key: str) -> str:
-        """Where a rebuild puts a hash of which nobody can tell which ban it was."""
+        """The key to which a rebuild moves a hash whose ban is unknown."""
         return f"{self.prefix}:quarantine:{key.removeprefix(self.prefix + ':')}"
 
     def network(self, cidr: str) -> str:
-        """What a registry said of a network."""
+        """The hash of a network."""
         return f"{self.prefix}:whois:{cidr}"
 
     def cell(self, cidr: str) -> str:
-        """What came of asking about a cell."""
+        """The hash of a cell."""
         return f"{self.prefix}:cell:{cidr}"
 
     def outbox(self, month: str) -> str:
-        """What is still to be done outside that month's slot, on stores where that is a separate step."""
+        """The work still to be done outside that month's slot, on stores that do it in a separate step."""
         return f"{self.prefix}:{{{month}}}:outbox"
 
     def members(self, dimension: str, tok: str) -> str:
@@ -128,19 +128,19 @@ class Keyspace:
         return self._top[dimension]
 
     def source(self, tok: str) -> str:
-        """What is known of one jail of one server, by its token. See `source_token`."""
+        """The hash of a source, by its token. See `source_token`."""
         return f"{self.prefix}:source:{tok}"
 
     def label(self, tok: str) -> str:
-        """The lease on a server label, by its token: which recorder records its bans."""
+        """The lease on a server label, by the label's token."""
         return f"{self.prefix}:label:{tok}"
 
     def position(self, server: str) -> str:
-        """How far the lines of a server's writers are recorded. See `position`."""
+        """The positions of a server's writers. See `positions`."""
         return f"{self.prefix}:position:{token(server)}"
 
     def active_of(self, tok: str) -> str:
-        """The bans of a source that were not lifted, by the time they run out."""
+        """The bans of a source that were not lifted, scored by the time they run out."""
         return f"{self.prefix}:active:{tok}"
 
     def _make_active(self, server: str, jail: str) -> str:
@@ -156,7 +156,7 @@ class Keyspace:
         return Ranking(self.top(DAY), day, self.days(day))
 
     def entries(self, ban: Ban) -> Entries:
-        """All that the ban's hash implies."""
+        """Return all entries of the ban."""
         return self._entries(ban, _tokens(ban))
 
     def _entries(self, ban: Ban, tokens: _Tokens) -> Entries:
@@ -174,14 +174,14 @@ class Keyspace:
         )
 
     def _scores(self, ban: Ban) -> tuple[Score, ...]:
-        """What the ban waits for, and whether it is active."""
+        """Return the entries of the lists of pending, active and waiting bans."""
         if ban.origin == PENDING:
             return (Score(self.pending(ban.id[:4]), ban.id, ban.seen + PENDING_KEPT_S),)
         active = (Score(self.active(ban.server, ban.jail), ban.id, ban.expires),) if ban.open else ()
         return (*active, Score(self.waiting(ban.id[:4]), ban.id, float(ban.time))) if ban.waits else active
 
     def entries_of(self, key: str, fields: Mapping[str, str]) -> Entries:
-        """All that the hash at `key` implies as it is now; one that is gone: nothing. Raises `fields.Damaged`."""
+        """Return all entries of the hash at `key`, given its `fields`; empty if it is gone. Raises `fields.Damaged`."""
         id_ = key.rpartition(":")[2]
         if not fields:
             return Entries(id_)
@@ -191,7 +191,7 @@ class Keyspace:
         return Entries(id_, scores=(Score(self.gaps, id_, read.moment(fields, "seen")),))
 
     def change(self, have: Ban | None, ban: Ban) -> Change:
-        """From what the store has (or nothing) to `ban`."""
+        """Return the change from the store's record (None: absent) to `ban`."""
         fields = to_hash(ban)
         if have is None:
             return Change(self.ban(ban.id), None, fields, after=self.entries(ban))
@@ -212,19 +212,19 @@ class Keyspace:
         )
 
     def removal(self, ban: Ban) -> Change:
-        """Take a ban out of the ledger."""
+        """Return the change that removes a ban."""
         had = to_hash(ban)
         guard = _guard(had) | {name: value for name, value in had.items() if name not in _UNGUARDED}
         return Change(self.ban(ban.id), guard, None, before=self.entries(ban), after=Entries(ban.id))
 
     def assertion(self, ban: Ban) -> Change:
-        """A change that leaves the ban as it is, and puts it again wherever it must stand; tallies stay."""
+        """Return a change that leaves the ban as it is, and writes its entries again, except tallies."""
         entries = self.entries(ban)
         before = Entries(ban.id, tallies=entries.tallies)
         return Change(self.ban(ban.id), _guard(to_hash(ban)), {}, before=before, after=entries)
 
     def gap_change(self, line: GapLine) -> Change:
-        """The record of events that a writer lost. Recorded once, however often the line is read."""
+        """Return the change that records a gap. A line that is read again gives the same change."""
         about = f"{line.seen:.6f}/{line.seq}/{line.bans}/{line.others}"
         id_ = ban_id(line.server, line.jail, about, int(line.seen))
         fields = {
@@ -239,12 +239,12 @@ class Keyspace:
         return Change(self.gap(id_), None, fields, after=self._gap_entries(id_, fields))
 
     def gap_assertion(self, key: str, fields: Mapping[str, str]) -> Change:
-        """The same as `assertion`, of a gap."""
+        """See `assertion`, for a gap."""
         return Change(key, {"seen": fields["seen"]}, {}, after=self.entries_of(key, fields))
 
 
 def _tokens(ban: Ban) -> _Tokens:
-    """(dimension, token) of all that a ban is indexed by, and of all that it is only counted by."""
+    """Return the (dimension, token) pairs that a ban is indexed by, and those that it is only counted by."""
     if ban.origin == PENDING:
         return [], []
     indexed = [(name, tok) for name, get in _INDEXES if (tok := get(ban))]
@@ -258,7 +258,7 @@ def _guard(had: Mapping[str, str]) -> dict[str, str | None]:
 
 @lru_cache(maxsize=4096)
 def months_of(day: str) -> tuple[str, ...]:
-    """The UTC months (YYMM) that bans of a local day (YYYY-MM-DD) may have: one, at a month's edge two."""
+    """Return the UTC months (YYMM) of a local day (YYYY-MM-DD): one, or two at a month's edge."""
     year, month, date = int(day[:4]), int(day[5:7]), int(day[8:])
     own = (f"{year % 100:02d}{month:02d}",)
     if date == 1:

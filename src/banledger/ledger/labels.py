@@ -1,17 +1,17 @@
-"""The lease on each server label: which recorder records the bans that bear it.
+"""The lease on each server label: the recorder that records the bans of that label.
 
-Theory of operation. A label belongs to a machine (its name in `meta`) and, of recorders whose machines have the same
-name, to one recorder: clones have everything in common, so it can't be a name that tells them apart. The lease is a
-nonce in the store. Its holder replaces it by a new one every `RENEW_S`, if it is still one of his own (compare and
-set); a recorder that finds a nonce that it did not draw knows that another one renewed the lease, and holds the label's
-bans back. Of two clones the first to renew goes on; each learns the other's name.
+Theory of operation. A label belongs to a machine (its name in `meta`) and, among recorders of machines with that name,
+to one recorder. Clones are equal in everything, so a name can't distinguish them: the lease is a nonce in the store.
+Its holder replaces it by a new nonce every `RENEW_S`, if it is still one of its own (compare and set). A recorder that
+finds a nonce that it did not draw knows that another recorder renewed the lease, and holds the label's bans back. Of
+two clones, the first to renew continues; each learns the other's name.
 
-Nonces are kept across restarts (`nonces`), so a restarted recorder goes on at once. A nonce that stays the same for
+Nonces are kept across restarts (`nonces`), so a restarted recorder continues at once. A nonce that stays the same for
 `LEASE_S` of our own elapsed time has no living holder, and is replaced. No wall clock is read. A store that went back
-brings an older nonce of the holder, or none: neither is another recorder. A recorder that stops gives the lease back.
+has an older nonce of the holder, or none: neither means another recorder. A recorder that stops releases its leases.
 
-Nothing is recorded under a lease that was last renewed more than `RENEW_S` ago, so two clones record both for no
-longer than that. A renewal is one round trip a label, and none a ban.
+Nothing is recorded under a lease that was last renewed more than `RENEW_S` ago, so two clones both record for at most
+that long. A renewal costs one round trip per label, and none per ban.
 """
 
 import logging
@@ -31,30 +31,30 @@ from banledger.stores.api import Engine, Hash
 RENEW_S = 20.0
 LEASE_S = 60.0
 RETRY_S = 5.0
-"""How often a label that is held back is asked for again."""
+"""How often the lease on a label that is held back is requested again."""
 IDLE_S = 86_400.0
-"""A label that no line bore for so long is given back."""
+"""The lease on a label without lines for this time is released."""
 
 NAMELESS = "nameless"
-"""The name of a machine that has none: containers often have no machine-id."""
+"""The name of a machine without machine-id, as in many containers."""
 
 OWNER = "server:"
 _LONGEST_NAME = 200
 _NAMES_SAID = 20
-_MET = "bans that both recorded may have become one"
+_MET = "bans that both recorded may be merged"
 
 _Notice = tuple[int, str]
 
 
 class Refusal(Struct, frozen=True):
-    """Why a label's bans are held back, and what to do."""
+    """The reason why a label's bans are held back, and what to do."""
 
     message: str
     hint: str
 
 
 class LabelTable:
-    """What the store knows of labels. `machine`: this machine's name. Raises StoreError."""
+    """The labels and leases in the store. `machine`: this machine's name. Raises StoreError."""
 
     def __init__(self, engine: Engine, keys: Keyspace, ledger: str, machine: str) -> None:
         self._engine = engine
@@ -63,7 +63,7 @@ class LabelTable:
         self._machine = machine
 
     def claim(self, labels: Iterable[str]) -> set[str]:
-        """Give this machine each label that no machine has; those that are this machine's then."""
+        """Assign labels without owner to this machine; return the labels that it owns."""
         wanted = {OWNER + token(label): label for label in labels}
         meta = self._engine.hashes([self._keys.meta])[0]
         if missing := [field for field in wanted if field not in meta]:
@@ -71,12 +71,12 @@ class LabelTable:
         return {label for field, label in wanted.items() if meta.get(field) == self._machine}
 
     def adopt(self, label: str, place: str = "", name: str = "") -> None:
-        """Give the label to this machine, and its lease to the recorder of that place; `name`: ours, for people."""
+        """Assign the label to this machine, and its lease to the recorder of `place`. `name`: our name, for people."""
         assign(self._engine, self._keys.meta, {OWNER + token(label): self._machine})
         assign(self._engine, self._keys.label(token(label)), {"nonce": _adoption(place), "recorder": name})
 
     def exchange(self, label: str, among: Collection[str], fields: Hash, otherwise: Hash) -> Hash:
-        """The label's lease gets `fields` if its nonce is one of `among` (empty text: it has none), else `otherwise`.
+        """Write `fields` to the lease if its nonce is in `among` (an empty text: no nonce), otherwise `otherwise`.
 
         Returns the lease as it was before.
         """
@@ -88,15 +88,15 @@ class LabelTable:
 
 
 class _Lease:
-    """What this recorder knows of one label's lease. Moments are elapsed time."""
+    """This recorder's state of one label's lease. Moments are elapsed time."""
 
     def __init__(self, elapsed: Callable[[], float]) -> None:
         self.due = 0.0
-        self.used = 0.0  # when a line bore the label
-        self.candidate = ""  # drawn, and not known to be in the store
-        self.doubtful = False  # it may be: the attempt failed
-        self.nonce = ""  # what we put into the store last
-        self.foreign = Watch(elapsed, "")  # the other's nonce that we saw last
+        self.used = 0.0  # the last line with this label
+        self.candidate = ""  # the next nonce, drawn but not confirmed by the store
+        self.doubtful = False  # the candidate may be in the store: the attempt failed
+        self.nonce = ""  # the nonce that we stored last
+        self.foreign = Watch(elapsed, "")  # the last nonce of another recorder
         self.refusal: Refusal | None = None
 
 
@@ -104,9 +104,9 @@ class Labels:
     """The labels that one recorder may record. Used by one thread; outlives connections to the store.
 
     me       the recorder's name for people: host, boot, process, address
-    place    what stays the same when the recorder is restarted and differs between clones, as far as that is known
+    place    values that survive a restart of the recorder and, as far as known, differ between clones
     spool    the spool it reads: another recorder on the same machine reads another one
-    elapsed  seconds that never go back
+    elapsed  monotonic clock, seconds
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Labels:
         self._notices: list[_Notice] = []
 
     def new(self, table: LabelTable, labels: Iterable[str]) -> set[str]:
-        """Those of the labels of lines that were not asked for yet."""
+        """Return the labels whose lease was not requested yet."""
         self._see(table)
         now, new = self._elapsed(), set()
         for label in labels:
@@ -140,21 +140,21 @@ class Labels:
 
     @property
     def refused(self) -> dict[str, Refusal]:
-        """Labels whose bans must be held back."""
+        """The labels whose bans must be held back."""
         return {label: lease.refusal for label, lease in self._leases.items() if lease.refusal}
 
     @property
     def due(self) -> bool:
-        """Whether a lease must be renewed before anything is recorded, or asked for again."""
+        """Whether a lease must be renewed before anything is recorded, or requested again."""
         return any(lease.due <= self._elapsed() for lease in self._leases.values())
 
     def notices(self) -> list[_Notice]:
-        """What is to be logged since the last call: (level, text)."""
+        """Return the (level, text) of all log lines since the last call."""
         notices, self._notices = self._notices, []
         return notices
 
     def take(self, table: LabelTable, labels: Iterable[str] = ()) -> None:
-        """Ask for these labels, and renew every lease that is due. Raises StoreError."""
+        """Request the leases on these labels, and renew every lease that is due. Raises StoreError."""
         self._see(table)
         now = self._elapsed()
         for label in labels:
@@ -170,13 +170,13 @@ class Labels:
                 self._refuse(label, now, _belongs(label))
 
     def _see(self, table: LabelTable) -> None:
-        """Leases are of one ledger: forget them where it is another."""
+        """Forget the leases if this is another ledger."""
         if table.ledger != self._ledger:
             self._ledger = table.ledger
             self._leases.clear()
 
     def give_back(self, table: LabelTable) -> None:
-        """Let any recorder take the labels at once. Raises StoreError."""
+        """Release all leases. Raises StoreError."""
         if table.ledger == self._ledger:
             for label in list(self._leases):
                 self._give_back(table, label)
@@ -224,10 +224,10 @@ class Labels:
             )
 
     def _say_taken(self, label: str, there: Hash, *, known: list[str], silent: bool) -> None:
-        """Say what the lease tells of other recorders, and that a label is recorded again."""
+        """Log what the lease shows about other recorders, and that a label is recorded again."""
         name, rival = _shown(there.get("recorder", "")), there.get("rival", "")
         if silent:
-            text = f"server label {label!r}: {name} did not renew its lease for a minute: {self._me!r} takes its place"
+            text = f"server label {label!r}: {name} did not renew its lease for a minute: {self._me!r} takes over"
             self._notices.append((logging.WARNING, text))
         elif (last := there.get("last")) and known and last not in known:
             text = f"server label {label!r} was recorded by {name} since {self._me!r} last recorded it: {_MET}"
@@ -235,8 +235,8 @@ class Labels:
         elif rival and rival != self._me and rival not in self._rivals and len(self._rivals) < _NAMES_SAID:
             self._rivals.add(rival)
             text = (
-                f"server label {label!r} is borne by another recorder, {_shown(rival)}: it holds its bans back,"
-                f" {self._me!r} goes on; until now {_MET} (docs/stores.md, 'Several servers, one ledger')"
+                f"server label {label!r} is also used by another recorder, {_shown(rival)}, which holds its bans back;"
+                f" {self._me!r} continues; until now {_MET} (docs/stores.md, 'Several servers, one ledger')"
             )
             self._notices.append((logging.ERROR, text))
         if self._leases[label].refusal:
@@ -244,14 +244,14 @@ class Labels:
 
 
 def _adoption(place: str) -> str:
-    """The nonce that gives a lease to the recorder of that place."""
+    """Return the nonce that assigns a lease to the recorder of that place."""
     return f"for {place}" if place else ""
 
 
 def _belongs(label: str) -> Refusal:
     return Refusal(
         f"server label {label!r} belongs to another machine of this ledger",
-        "give each fail2ban a label of its own (server=… in jail.d); if this machine takes the other's place:"
+        "give each fail2ban its own label (server=… in jail.d); if this machine replaces the other:"
         f" banledger record --adopt {label}",
     )
 
@@ -259,11 +259,11 @@ def _belongs(label: str) -> Refusal:
 def _renewed_by(label: str, name: str, me: str) -> Refusal:
     return Refusal(
         f"server label {label!r} is recorded by another recorder, {name}, not by {me!r}; until now {_MET}",
-        "give each fail2ban a label of its own (server=… in jail.d); if the other one is gone, wait a minute;"
-        f" if this one takes its place: banledger record --adopt {label}",
+        "give each fail2ban its own label (server=… in jail.d); if the other recorder is gone, wait a minute;"
+        f" if this one replaces it: banledger record --adopt {label}",
     )
 
 
 def _shown(name: str) -> str:
-    """Another recorder's name, from the store, as it may be shown."""
+    """Return another recorder's name, from the store, for a message."""
     return repr(name[:_LONGEST_NAME]) if name else "of unknown name"

@@ -1,8 +1,8 @@
-"""Leases: fields `holder` and `until` of a hash. Which of several has something, without comparing clocks.
+"""Leases: the fields `holder` and `until` of a hash. Only one process holds a lease; clocks are not compared.
 
-Theory of operation. Clocks of recorders may differ by years, so none is compared with another. The holder writes the
-lease anew now and then. The others only watch whether it changes (`Watch`): one that stayed the same for long by their
-own elapsed time has no living holder and is taken, provided that it is still the same then. `until` is for people, and
+Theory of operation. Clocks of recorders may differ by years, so they are never compared. The holder renews the lease
+regularly. The others only watch whether it changes (`Watch`): a lease that stayed the same for long enough, by their
+own elapsed time, has no living holder; it is taken if it is still the same at that moment. `until` is for people, and
 for recorders of older versions.
 """
 
@@ -18,14 +18,14 @@ _Seen = TypeVar("_Seen")
 
 
 class Held(Struct, frozen=True):
-    """A lease as its hash has it: who holds it, and until when (UTC epoch by the holder's clock; 0: given back)."""
+    """A lease: its holder, and until when (UTC epoch by the holder's clock; 0: released)."""
 
     holder: str = ""
     until: str = ""
 
     @property
     def free(self) -> bool:
-        """Whether nobody holds it."""
+        """Whether the lease has no holder."""
         return not self.holder or not _number(self.until)
 
 
@@ -37,14 +37,14 @@ def _number(text: str) -> float:
 
 
 def held_by(fields: Hash) -> Held:
-    """The lease in a hash."""
+    """Return the lease in a hash."""
     return Held(fields.get("holder", ""), fields.get("until", ""))
 
 
 def take(engine: Engine, key: str, wanted: Held, seen: Held) -> Held:
-    """Make `wanted` the lease at `key` unless another holds it; the lease as it is then. Raises StoreError.
+    """Make `wanted` the lease at `key` unless another process holds it; return the lease. Raises StoreError.
 
-    Its holder may always change it; another may if it is free, or still exactly what was `seen`.
+    Its holder may always change it; another process may if the lease is free, or still equal to `seen`.
     """
 
     def decide(have: Hash) -> Hash | None:
@@ -56,7 +56,7 @@ def take(engine: Engine, key: str, wanted: Held, seen: Held) -> Held:
 
 
 class Watch(Generic[_Seen]):
-    """How long something stayed the same. `elapsed`: seconds that never go back."""
+    """Measures how long a value stayed the same. `elapsed`: monotonic clock, seconds."""
 
     def __init__(self, elapsed: Callable[[], float], seen: _Seen) -> None:
         self._elapsed = elapsed
@@ -64,11 +64,11 @@ class Watch(Generic[_Seen]):
         self._since = elapsed()
 
     def see(self, now: _Seen) -> None:
-        """It is this now."""
+        """Note the current value."""
         if now != self.seen:
             self.seen, self._since = now, self._elapsed()
 
     @property
     def still_s(self) -> float:
-        """For how many seconds it has been what was seen last."""
+        """Seconds since the value last changed."""
         return self._elapsed() - self._since

@@ -1,25 +1,25 @@
-"""How the lines about a ban become its record. Pure.
+"""Merge lines into the record of a ban. Pure.
 
 Theory of operation. `merge` is a join: lines may come in any order and any number of times, through any number of
-recorders, and the record ends the same. What a line says of a ban, and what a record knows of it, are the same three
-values (`Parts`), each with a join of its own:
+recorders, and the final record is the same. A line and a record hold the same three values (`Parts`), each with its own
+join:
 
-    Base  origin seen failures users matches   the best origin's (live before restored before import); of several of
-                                               one origin the earliest
-    Term  bantime bancount prolonged           the latest of live ban lines and prolongs; where there is none, the
-                                               term that the base came with
+    Base  origin seen failures users matches   the base of the best origin (live before restored before import); of
+                                               several of one origin the earliest
+    Term  bantime bancount prolonged           the latest of live ban lines and prolongs; without one, the term of the
+                                               base
     End   reopened unbanned held ended         the latest of each
 
-What a record shows follows from them: an unban holds unless the ban was begun or held after it, an ending holds unless
-the ban was begun, held or unbanned after it. An ending that holds no longer is forgotten, since what overtook it stays.
+The fields of a record follow from these values: an unban counts unless the ban began or was held after it; an ending
+counts unless the ban began, was held or was unbanned after it. An ending that no longer counts is forgotten, because
+the event that overtook it is kept.
 
-A fourth join, of the country: one that an imported line names is worth more than the registry's, whatever else is known
-of the ban; of several, the first of the alphabet. All else of a place is whois's (`place_at`).
+The country has a fourth join: an imported country takes precedence over a registry's; of several, the alphabetically
+first. The other fields of a place come from whois (`place_at`).
 
-A restored line fills a hole and never changes a record that a live line made (fail2ban's bancount is then one too
-high); no more does an imported one, but for the country. An amendment that comes before its ban makes a `pending`
-record, which counts nowhere until the ban comes. Equal moments are decided by content, so that the order of arrival
-never matters.
+A restored line never changes a record of a live line (fail2ban's bancount is then one too high); an imported line
+changes only its country. An amendment that comes before its ban makes a `pending` record, which is not counted until
+the ban comes. Equal moments are decided by content, so that the order of arrival never matters.
 """
 
 from typing import Any, NamedTuple
@@ -53,7 +53,7 @@ class EndedTicket(TicketLine, frozen=True, tag="ended ticket"):
 
 
 class Base(Struct, frozen=True, gc=False):
-    """How a ban began. `bantime` and `bancount`: the term that it came with; of a live one that is a `Term`."""
+    """How a ban began. `bantime`, `bancount`: its term, unless the origin is live: then `Term` has it."""
 
     origin: str
     seen: Moment
@@ -64,7 +64,7 @@ class Base(Struct, frozen=True, gc=False):
     bancount: int = 0
 
     def join(self, other: "Base") -> "Base":
-        """The best origin's; of one origin the earliest."""
+        """Return the base of the better origin; of the same origin the earlier one."""
         return min(self, other, key=_preference)
 
 
@@ -73,7 +73,7 @@ def _preference(base: Base) -> tuple[object, ...]:
 
 
 class Term(Struct, frozen=True, gc=False, order=True):
-    """How long a ban lasts, as a live ban line or (`prolonged`) a prolong said at that moment."""
+    """How long a ban lasts, from a live ban line or a prolong (`prolonged`) at that moment."""
 
     at: Moment = _NEVER
     prolonged: bool = False
@@ -81,19 +81,19 @@ class Term(Struct, frozen=True, gc=False, order=True):
     bancount: int = 0
 
     def join(self, other: "Term") -> "Term":
-        """The latest; a prolong goes before a ban line of the same moment."""
+        """Return the later one; of the same moment a prolong rather than a ban line."""
         return max(self, other)
 
 
 class Ending(NamedTuple):
-    """When a snapshot did not show the ban any more, and why."""
+    """When a snapshot no longer had the ban, and why."""
 
     at: Moment
     because: str
 
 
 class End(Struct, frozen=True, gc=False):
-    """The last time that a ban was begun live, held by a snapshot, unbanned, and missing in a snapshot."""
+    """The last time that a ban began live, was held by a snapshot, was unbanned, and was missing in a snapshot."""
 
     begun: Moment = _NEVER
     held: Moment = _NEVER
@@ -101,7 +101,7 @@ class End(Struct, frozen=True, gc=False):
     ended: Ending = Ending(_NEVER, "")  # immutable
 
     def join(self, other: "End") -> "End":
-        """The latest of each."""
+        """Return the latest of each."""
         return End(
             max(self.begun, other.begun),
             max(self.held, other.held),
@@ -111,12 +111,12 @@ class End(Struct, frozen=True, gc=False):
 
     @property
     def open_again(self) -> bool:
-        """Whether the ban was begun or held after it was unbanned."""
+        """Whether the ban began or was held after it was unbanned."""
         return self.begun > self.unbanned or self.held >= self.unbanned
 
     @property
     def overtaken(self) -> bool:
-        """Whether the ban was begun, held or unbanned after it ended."""
+        """Whether the ban began, was held or was unbanned after it ended."""
         ended = self.ended.at
         return self.begun > ended or self.held >= ended or self.unbanned > ended
 
@@ -125,44 +125,44 @@ _NO_TERM, _NO_END = Term(), End()
 
 
 class Parts(NamedTuple):
-    """What is known of a ban, but for its place."""
+    """All that is known about a ban, except its place."""
 
     base: Base
     term: Term = _NO_TERM
     end: End = _NO_END
 
     def join(self, other: "Parts") -> "Parts":
-        """Part by part."""
+        """Join each part."""
         return Parts(self.base.join(other.base), self.term.join(other.term), self.end.join(other.end))
 
 
 def subject_of(line: TicketLine) -> Subject:
-    """The identity behind a line: address in its one spelling, time in whole seconds as fail2ban keeps it."""
+    """Return the identity of a line's ban: canonical address, time in whole seconds as fail2ban stores it."""
     return Subject(line.server, line.jail, canonical_address(line.fid) or line.fid, whole_second(line.time))
 
 
 def address_of(line: TicketLine) -> str | None:
-    """The offender's address or network, canonical, or None if fail2ban banned something else."""
+    """Return the offender's canonical address or network; None if fail2ban banned another text."""
     return canonical_address(line.ip or line.fid) or (canonical_address(line.fid) if line.ip else None)
 
 
 def begin(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, line: TicketLine) -> Ban:
-    """The record of a ban of which nothing is known but `line`. `local`: its day and hour (see Ban)."""
+    """Make the record of a ban from its first line. `local`: its day and hour (see Ban)."""
     day, hour = local
     shown = _shown(parts_of_line(line))
     return _with_country(Ban(id=id_, day=day, hour=hour, ip=ip, **asdict(subject), **asdict(place), **shown), line)
 
 
 def merge(ban: Ban, line: TicketLine) -> Ban:
-    """`ban` with what `line` says of it. Returns `ban` itself if it says nothing new."""
+    """Merge a line into a record. Returns `ban` itself if nothing changes."""
     known = parts_of(ban)
     joined = known.join(parts_of_line(line))
     return _with_country(ban if joined == known else _changed(ban, _WITHOUT_MOMENTS | _shown(joined)), line)
 
 
 def parts_of_line(line: TicketLine) -> Parts:
-    """What a line says."""
-    seen = Moment(round(line.order, 6), round(line.seen, 6))  # with the microseconds that a hash keeps
+    """Return the parts that a line holds."""
+    seen = Moment(round(line.order, 6), round(line.seen, 6))  # hashes keep microseconds
     if isinstance(line, BanLine):
         return _parts_of_ban_line(line, seen)
     base = Base(PENDING, seen)
@@ -178,7 +178,7 @@ def parts_of_line(line: TicketLine) -> Parts:
 def _parts_of_ban_line(line: BanLine, seen: Moment) -> Parts:
     origin = IMPORTED if line.origin else RESTORED if line.restored else LIVE
     users, bantime = tried(line.users, restored=bool(line.restored)), bounded(line.bantime)
-    # fail2ban counts the restoring itself as one more ban.
+    # fail2ban counts a restore as one more ban.
     bancount = line.bancount - 1 if line.restored and line.bancount else line.bancount
     if origin != LIVE:
         return Parts(Base(origin, seen, line.failures, users, line.matches, bantime, bancount))
@@ -188,7 +188,7 @@ def _parts_of_ban_line(line: BanLine, seen: Moment) -> Parts:
 
 
 def parts_of(ban: Ban) -> Parts:
-    """What a record knows."""
+    """Return the parts that a record holds."""
     begun = ban.begun if ban.origin == LIVE else _NEVER
     prolonged = ban.moment("prolonged")
     end = End(
@@ -204,7 +204,7 @@ def parts_of(ban: Ban) -> Parts:
 
 
 def _shown(parts: Parts) -> dict[str, Any]:
-    """The fields of a record that knows these. Moments that there are none of are left out."""
+    """Return the fields of a record with these parts. Absent moments are left out."""
     base, term, end = parts
     timed = base if term is _NO_TERM else term
     moments = {"seen": base.seen}
@@ -233,7 +233,7 @@ def _shown(parts: Parts) -> dict[str, Any]:
 
 
 def _with_country(ban: Ban, line: TicketLine) -> Ban:
-    """An imported country takes the place of a registry's, and of an imported one behind it in the alphabet."""
+    """Set the country of an imported line, unless the record has an alphabetically earlier imported one."""
     if not isinstance(line, BanLine) or not line.origin or ban.scope != PUBLIC or not is_country(line.country):
         return ban
     if ban.country_from == IMPORTED and ban.country and ban.country <= line.country:
@@ -242,7 +242,7 @@ def _with_country(ban: Ban, line: TicketLine) -> Ban:
 
 
 def place_at(ban: Ban, place: Place) -> Ban:
-    """`ban` with what whois tells of its address. Returns `ban` itself if that is nothing new."""
+    """Set the place of a ban from whois. Returns `ban` itself if nothing changes."""
     known = {"network": place.network, "asn": place.asn, "org": place.org, "whois": place.whois}
     if ban.country_from != IMPORTED:
         known |= {"country": place.country, "country_from": place.country_from}
@@ -250,12 +250,12 @@ def place_at(ban: Ban, place: Place) -> Ban:
 
 
 def with_whole_users(ban: Ban) -> Ban:
-    """`ban` as it would be recorded today, where `users` holds the text of a list. Returns `ban` itself elsewhere."""
+    """Repair `users` that hold the text of a list (see `users`). Returns `ban` itself if nothing changes."""
     return _changed(ban, {"users": whole(ban.users)}) if ban.origin == RESTORED else ban
 
 
 def bounded(bantime: int) -> int:
-    """Seconds up to 4,000 years: the end of a ban is still a date. Every time below zero means for ever."""
+    """Limit a bantime to 4,000 years, so that the end of a ban is a date. Negative bantimes become -1: for ever."""
     return max(-1, min(bantime, LONGEST_BANTIME))
 
 

@@ -1,12 +1,12 @@
-"""A moment of a ban's life."""
+"""A moment on a timeline and by the wall clock."""
 
 from typing import NamedTuple
 
 
 class Moment(NamedTuple):
-    """When something was seen, in seconds: on a timeline that no clock step bends, and by the wall clock.
+    """When an event was seen, in seconds: on a timeline without clock steps, and by the wall clock.
 
-    They compare by `order`. A record has `wall` in its fields, and `order` of those where the two differ.
+    Moments compare by `order`. A record has `wall` in its fields, and `order` only where the two differ.
     """
 
     order: float

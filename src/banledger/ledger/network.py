@@ -1,4 +1,4 @@
-"""What is known of a network: the record that a registry keeps of it, and the answer to a look-up."""
+"""Networks, cells and answers: a registry's record of a network, and the result of a look-up."""
 
 import base64
 import zlib
@@ -15,35 +15,35 @@ from banledger.net.prefix import Block, block
 from banledger.stores import fields as read
 
 MOST_CIDRS = 64
-"""A record has at most so many CIDRs here; the one that was asked about is among them."""
+"""Maximum number of CIDRs of a record; the one that was looked up is among them."""
 
 SHORTEST = {4: 8, 6: 16}
-"""Prefix lengths of the largest networks that registries describe; what is larger is their own."""
+"""Prefix lengths of the largest networks that registries describe; larger ones are the registries' own."""
 
 _RAW_MOST = 1 << 20
 
 
 def packed(raw: bytes) -> str:
-    """An answer as text, compressed."""
+    """Return an answer as compressed text."""
     return base64.b64encode(zlib.compress(raw, 6)).decode("ascii")
 
 
 def unpacked(text: str) -> bytes:
-    """The answer in that text. Raises ValueError for what is none, or unfolds to more than 1 MiB."""
+    """Return the answer in a compressed text. Raises ValueError if the text is invalid, or the answer exceeds 1 MiB."""
     try:
         machine = zlib.decompressobj()
         raw = machine.decompress(base64.b64decode(text, validate=True), _RAW_MOST)
     except zlib.error as error:
         raise ValueError(f"not compressed: {error}") from error
     if machine.unconsumed_tail:
-        raise ValueError("it unfolds to too much")
+        raise ValueError("too large")
     return raw
 
 
 def _read_cidrs(fields: Mapping[str, str], name: str) -> tuple[str, ...]:
     cidrs = tuple(read.required(fields, name).split(" ", MOST_CIDRS))
     if not all(map(read.is_cidr, cidrs)):
-        raise read.Damaged(name, "are no networks")
+        raise read.Damaged(name, "is not a list of networks")
     return cidrs
 
 
@@ -52,21 +52,21 @@ def _read_word(fields: Mapping[str, str], name: str) -> str:
 
 
 def _read_registry(fields: Mapping[str, str], name: str) -> str:
-    return read.required(fields, name) and (read.word(fields, name) or "")  # of an import: empty
+    return read.required(fields, name) and (read.word(fields, name) or "")  # imported networks: empty
 
 
 def _read_raw(fields: Mapping[str, str], name: str) -> bytes:
     try:
         return unpacked(read.required(fields, name))
     except ValueError as error:
-        raise read.Damaged(name, "is no compressed answer") from error
+        raise read.Damaged(name, "is not a compressed answer") from error
 
 
 _TEXT = optional(Form(read.text))
 
 
 class Network(Struct, frozen=True, kw_only=True):
-    """A network as a registry, or another source, describes it, and the table of its hash's fields.
+    """A network as described by a registry or another program, and the table of its hash's fields.
 
     Unknown values are None. `cidrs`: canonical with prefix length, at least one, none inside another.
     """
@@ -74,7 +74,7 @@ class Network(Struct, frozen=True, kw_only=True):
     cidrs: Annotated[
         tuple[str, ...], Field(Form(_read_cidrs, " ".join), "all CIDRs of the record, separated by blanks")
     ]
-    source: Annotated[str, Field(Form(_read_word), "`rdap`, `cymru` (DNS), `import` (from another record of the past)")]
+    source: Annotated[str, Field(Form(_read_word), "`rdap`, `cymru` (DNS), `import` (imported from another program)")]
     registry: Annotated[
         str,
         Field(
@@ -101,7 +101,7 @@ class Network(Struct, frozen=True, kw_only=True):
     ] = b""
 
     def around(self, asked: Block) -> Block | None:
-        """The smallest of its CIDRs that covers all of `asked`."""
+        """Return the smallest of its CIDRs that covers all of `asked`."""
         return smallest_around(asked, map(block, self.cidrs))
 
 
@@ -109,9 +109,9 @@ class Outcome(StrEnum):
     """How a look-up ended.
 
     found    with a network
-    none     no registry has a network there (a placeholder or 404 likewise)
-    limited  the registry asks us to wait (429, 503, LACNIC's notice)
-    failed   anything else: unreachable, too slow, too large, not what was asked for
+    none     no registry has a network there (also: a placeholder, or 404)
+    limited  the registry asks for a pause (429, 503, LACNIC's notice)
+    failed   anything else: unreachable, too slow, too large, or an answer about another network
     """
 
     FOUND = "found"
@@ -129,15 +129,15 @@ _OUTCOME = Form(_read_outcome, str)
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """What a look-up of one address came to.
+    """The result of a look-up of one address.
 
-    address   as asked, canonical
+    address   the address, canonical
     registry  the name of the registry that was asked first
-    by        the name of the one that answered in the end, or did not: another sent us on to it
+    by        the name of the registry that was asked last, after redirects
     network   if `outcome` is found
-    asn       origin of the announced `prefix` (a CIDR) around the address, where that was asked for and is known
-    retry_s   how long the registry wants to be left alone, seconds; 0: it did not say
-    problem   what went wrong, for people; hostile text is possible in it
+    asn       origin of the announced `prefix` (a CIDR) around the address, if asked for and known
+    retry_s   the pause that the registry asked for, seconds; 0: none
+    problem   the problem, for people; may contain hostile text
     """
 
     address: str
@@ -153,22 +153,22 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 _REACH = {4: 20, 6: 44}
 CELL_PREFIX = {4: 24, 6: 48}
-"""How large a cell is at most, by IP version."""
+"""Prefix lengths of the largest cells, by IP version."""
 
 
 def cell_of(asked: Block, network: Block | None) -> Block:
-    """The cell that an answer about `asked` proves, if `network` (None: unknown) is what it says."""
+    """Return the cell that an answer about `asked` with this network (None: unknown) proves."""
     prefix = min(CELL_PREFIX[asked.version], asked.prefix)
     return asked.at(prefix if network is None else max(network.prefix, prefix))
 
 
 def smallest_around(asked: Block, networks: Iterable[Block]) -> Block | None:
-    """The smallest of these that covers all of `asked`."""
+    """Return the smallest of these networks that covers all of `asked`."""
     return max((there for there in networks if there.covers(asked)), key=lambda there: there.prefix, default=None)
 
 
 def near_cells(cell: Block) -> Iterator[Block]:
-    """The cells of full size that are near: in the same /20 (IPv6: /44). None if the cell is wider than that."""
+    """Return the near cells of full size: those in the same /20 (IPv6: /44). None for a cell wider than that."""
     size, reach = CELL_PREFIX[cell.version], _REACH[cell.version]
     if cell.prefix >= reach:
         first, step = cell.at(reach).first, 1 << cell.at(size).host_bits
@@ -176,26 +176,26 @@ def near_cells(cell: Block) -> Iterator[Block]:
 
 
 LONGEST_PAUSE_S = 7 * 86_400.0
-"""No registry is left alone for longer, whatever it says."""
+"""The longest pause, even if a registry asks for more."""
 
 
 class Pause(Struct, frozen=True):
-    """How long a registry is to be left alone: `until` (UTC epoch), which was `length_s` away when it was said."""
+    """A pause that a registry asked for: its end (UTC epoch), and its length when it was recorded."""
 
     until: float
     length_s: float = LONGEST_PAUSE_S
 
     def left_s(self, now: float) -> float:
-        """Seconds left (UTC epoch `now`); 0: none, or it was said by a clock that was wrong."""
+        """Return the seconds left at `now` (UTC epoch); 0: the pause is over, or was recorded by a wrong clock."""
         return left_s(self.until, now, min(self.length_s, LONGEST_PAUSE_S))
 
 
 class Cell(Struct, frozen=True, kw_only=True):
-    """What came of asking about an address: it holds for the whole cell. It is the table of its hash's fields.
+    """The result of a look-up, which holds for the whole cell; and the table of its hash's fields.
 
     cidr     the cell, canonical with prefix length
-    network  the CIDR that it lies in, if `result` is found
-    problem  hostile text is possible in it
+    network  the CIDR of the network around it, if `result` is found
+    problem  may contain hostile text
     """
 
     cidr: str
@@ -208,28 +208,26 @@ class Cell(Struct, frozen=True, kw_only=True):
     problem: Annotated[str, Field(optional(Form(read.text), ""), "last failure")] = ""
 
 
-# The hashes of both: text for text.
-
 _NETWORK, _CELL = HashCodec(Network), HashCodec(Cell)
 FIELDS, CELL_FIELDS = _NETWORK.docs, _CELL.docs
-"""Every field of a network's and of a cell's hash and what it holds. Absent values have no field."""
+"""The fields of a network's and of a cell's hash, and what each holds. Absent values have no field."""
 
 
 def to_hash(network: Network, *, raw: bool = True) -> dict[str, str]:
-    """The network's hash, with or without the whole answer."""
+    """Return the network's hash, with or without the whole answer."""
     return _NETWORK.to_hash(network if raw else replace(network, raw=b""))
 
 
 def from_hash(fields: dict[str, str]) -> Network:
-    """The network whose hash has `fields`. Raises `fields.Damaged`, a ValueError, if they are no network's."""
+    """Return the network with that hash. Raises `fields.Damaged`, a ValueError."""
     return Network(**dict(zip(_NETWORK.fields, _NETWORK.values(fields), strict=True)))
 
 
 def cell_to_hash(cell: Cell) -> dict[str, str]:
-    """The cell's hash."""
+    """Return the cell's hash."""
     return _CELL.to_hash(cell)
 
 
 def cell_from_hash(cidr: str, fields: dict[str, str]) -> Cell:
-    """The cell whose hash has `fields`. Raises `fields.Damaged`, a ValueError, if they are no cell's."""
+    """Return the cell with that hash. Raises `fields.Damaged`, a ValueError."""
     return Cell(cidr=cidr, **dict(zip(_CELL.fields, _CELL.values(fields), strict=True)))

@@ -1,4 +1,4 @@
-"""The spool's line of a network: written by a command or an import, read by the recorder."""
+"""The spool line of a network: written by a command or an import, read by the recorder."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,7 +23,7 @@ _TEXTS = ("handle", "name", "country", "org", "abuse", "registered", "changed")
 
 
 def line_of(network: Network, *, about: str, seen: float, server: str, writer: str) -> dict[str, Any]:
-    """The spool's line, but for its number: `writer` says which command it is from."""
+    """Return the spool line without its number. `writer`: the command that writes it."""
     fields = {name: value for name in (*_TEXTS, "asn", "remarks") if (value := getattr(network, name))}
     head = {"v": VERSION, "kind": "network", "seen": seen, "server": server, "jail": writer, "about": about}
     head |= {"cidrs": network.cidrs, "source": network.source, "registry": network.registry}
@@ -31,12 +31,12 @@ def line_of(network: Network, *, about: str, seen: float, server: str, writer: s
 
 
 def of_line(line: NetworkLine) -> tuple[Network, tuple[Cell, ...]]:
-    """The network that a line is about, and the cells that it proves. Raises ValueError if it makes no sense."""
+    """Return the network of a line, and the cells that it proves. Raises ValueError if the line is invalid."""
     blocks = [block(cidr) for text in line.cidrs if (cidr := canonical_address(text))]
     if len(blocks) != len(line.cidrs) or any(there.prefix < SHORTEST[there.version] for there in blocks):
-        raise ValueError("a cidr is no network of a registry")
+        raise ValueError("cidrs: not networks of a registry")
     if line.fetched > line.seen + AHEAD_S:  # both by the writer's clock; ours may be wrong
-        raise ValueError("it was fetched after it was written")
+        raise ValueError("fetched: later than the line")
     network = Network(
         cidrs=tuple(there.cidr for there in blocks),
         source=line.source,
@@ -51,7 +51,7 @@ def of_line(line: NetworkLine) -> tuple[Network, tuple[Cell, ...]]:
 
 
 def _proven(line: NetworkLine, blocks: list[Block]) -> Iterator[Cell]:
-    """The cell of the address that was asked about; without one, networks that are no larger than a cell."""
+    """Return the cell of the address that was looked up; without one, the networks that are no larger than a cell."""
     about = canonical_address(line.about)
     asked = [block(about)] if about else [there for there in blocks if there.prefix >= CELL_PREFIX[there.version]]
     for one in asked:

@@ -1,6 +1,6 @@
-"""What registries said, in the ledger: networks, cells, and who asks. Hash first, then its entry in the index.
+"""Networks, cells, pauses and the look-up lease in the ledger. A hash is written before its entry in the index.
 
-Each may be written again at any time; of two recorders the last one stands, and both are right.
+All of them may be written again at any time. If two recorders write the same hash, both are right, and the last wins.
 """
 
 import re
@@ -32,14 +32,14 @@ _NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 
 
 class NetworksReader:
-    """See the module. What makes no sense counts as absent."""
+    """Reads networks, cells and pauses. Damaged ones count as absent."""
 
     def __init__(self, reader: Reader, keys: Keyspace) -> None:
         self._reader = reader
         self._keys = keys
 
     def network(self, cidr: str) -> Network | None:
-        """The record of a network (canonical CIDR), with the whole answer."""
+        """Return the record of a network (canonical CIDR), with the whole answer."""
         (found,) = self.networks([cidr])
         if found is None or found.raw or found.cidrs[0] == cidr:
             return found
@@ -47,49 +47,49 @@ class NetworksReader:
         return whole if whole is not None and cidr in whole.cidrs else found
 
     def networks(self, cidrs: Sequence[str]) -> list[Network | None]:
-        """The record of each network."""
+        """Return the record of each network."""
         hashes = self._reader.hashes([self._keys.network(cidr) for cidr in cidrs])
         return [_network(cidr, fields) for cidr, fields in zip(cidrs, hashes, strict=True)]
 
     def cells(self, cidrs: Sequence[str]) -> list[Cell | None]:
-        """What came of asking about each cell."""
+        """Return each cell; None: not looked up."""
         hashes = self._reader.hashes([self._keys.cell(cidr) for cidr in cidrs])
         return [_cell(cidr, fields) for cidr, fields in zip(cidrs, hashes, strict=True)]
 
     def newest(self, what: str, start: int, count: int) -> list[Scored]:
-        """A page of the networks that have a record, or of the cells that were asked about, newest first.
+        """Return a page of the networks with a record, or of the cells that were looked up, newest first.
 
-        `what`: `networks` or `cells`. With each the moment when it was put there.
+        `what`: `networks` or `cells`. Each comes with the moment when it was stored.
         """
         return self._reader.ranking(getattr(self._keys, what), start, count)
 
     def put_since(self, what: str, moment: float) -> int:
-        """How many of them were put there at that moment or after."""
+        """Return how many of them were stored at that moment or later."""
         return self._reader.sizes([getattr(self._keys, what)], moment)[0]
 
     def pauses(self) -> dict[str, Pause]:
-        """Which registries are paused, and how long."""
+        """Return the pauses by registry."""
         fields = self._reader.hashes([self._keys.lookups])[0]
         numbers = {name: float(number) for name, number in fields.items() if _NUMBER.fullmatch(number)}
         names = [name.removeprefix(_PAUSE) for name in numbers if name.startswith(_PAUSE)]
         return {name: Pause(numbers[_PAUSE + name], numbers.get(_LENGTH + name, LONGEST_PAUSE_S)) for name in names}
 
     def around(self, address: str) -> Iterator[Network]:
-        """The records of networks around a canonical address or network, smallest first: every length is tried."""
+        """Return the records of networks around a canonical address or network, smallest first. Tries every length."""
         asked = block(address)
         cidrs = [asked.at(prefix).cidr for prefix in range(asked.prefix, 7, -1)]
         yield from (found for found in self.networks(cidrs) if found is not None)
 
 
 class Networks(NetworksReader):
-    """See the module."""
+    """Writes networks, cells, pauses and the look-up lease. See the module."""
 
     def __init__(self, engine: Engine, keys: Keyspace) -> None:
         super().__init__(engine, keys)
         self._engine = engine
 
     def put(self, networks: Iterable[Network], cells: Iterable[Cell], now: float) -> None:
-        """Keep records and what came of asking, in place of what was there (UTC epoch `now`)."""
+        """Store records and cells; they replace the old ones (UTC epoch `now`)."""
         found, asked = list(networks), list(cells)
         hashes: dict[str, Hash] = {}
         scores: list[Score] = []
@@ -104,7 +104,7 @@ class Networks(NetworksReader):
         self._engine.mend(Repair(scores=scores))
 
     def put_older(self, learned: Sequence[tuple[Network, Sequence[Cell]]], now: float) -> int:
-        """Keep what somebody learned at some time, but nothing in place of what is newer; how many networks."""
+        """Store records learned elsewhere, unless the ledger has newer ones; return the number of networks stored."""
         have = self._have([cidr for network, _ in learned for cidr in network.cidrs])
         asked = [cell.cidr for _, cells in learned for cell in cells]
         asked += [cell_of(block(cidr), None).cidr for network, _ in learned for cidr in network.cidrs]
@@ -128,16 +128,16 @@ class Networks(NetworksReader):
         return dict(zip(cidrs, self.networks(cidrs), strict=True))
 
     def remove(self, cidrs: Sequence[str], now: float) -> None:
-        """These are networks no more (UTC epoch `now`). They stay listed, so that others learn of it."""
+        """Mark networks as gone (UTC epoch `now`). They stay in the index, so that other recorders notice."""
         self._engine.put({self._keys.network(cidr): {"gone": f"{now:.0f}"} for cidr in cidrs})
         self._engine.mend(Repair(scores=[Score(self._keys.networks, cidr, now) for cidr in cidrs]))
 
     def lease(self, wanted: Held, seen: Held) -> Held:
-        """Become, or stay, the one who asks for this ledger: see `lease.take`."""
+        """Take or renew the look-up lease: see `lease.take`."""
         return take(self._engine, self._keys.lookups, wanted, seen)
 
     def pause(self, registry: str, pause: Pause) -> None:
-        """Leave a registry alone for so long, whoever asks."""
+        """Record a pause of a registry, for every recorder."""
         name = token(registry)
         fields = {_PAUSE + name: repr(pause.until), _LENGTH + name: repr(pause.length_s)}
         assign(self._engine, self._keys.lookups, fields)
@@ -169,19 +169,19 @@ def parsed_network(cidr: str, fields: Hash) -> Network | None:
         return None
     network = from_hash(fields)
     if cidr not in network.cidrs:
-        raise Damaged("cidrs", "are not those of its key")
+        raise Damaged("cidrs", "does not contain the network of the key")
     return network
 
 
 def parsed_cell(cidr: str, fields: Hash) -> Cell:
-    """What came of asking about a cell. Raises `fields.Damaged`."""
+    """Return the cell of a hash. Raises `fields.Damaged`."""
     if not is_cidr(cidr):
-        raise Damaged("", "is no cell's key")
+        raise Damaged("", "its key is not a network")
     return cell_from_hash(cidr, fields)
 
 
 def parsed_lookups(fields: Hash) -> None:
-    """Raises `fields.Damaged` if the hash of look-ups makes no sense."""
+    """Check the hash of leases and pauses. Raises `fields.Damaged`."""
     if UNREADABLE in fields:
         raise Damaged("", fields[UNREADABLE])
     for name in fields:

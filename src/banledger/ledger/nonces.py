@@ -1,9 +1,9 @@
 """The nonces that this recorder drew for its leases on labels, kept on disk across restarts.
 
-Theory of operation. Whoever knows the nonce in the store is the recorder that renewed last, or was that recorder once.
-So nonces are written and synced before the store has them: no crash leaves a nonce in the store that is not here. One
-file a lease, replaced as a whole. Without a directory, or where it can't be written, they are only remembered: a
-recorder that was killed then has to wait until its own lease has run out.
+Theory of operation. A recorder that knows the nonce in the store is the one that renewed last, possibly before a
+restart. So nonces are written and synced before the store gets them: no crash leaves an unknown nonce in the store.
+Each lease has one file, replaced as a whole. Without a directory, or if it can't be written, nonces are kept in memory
+only: then a recorder that was killed must wait until its own lease has run out.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 KEPT = 16
-"""How many nonces of a lease are kept: a store that went back may bring an older one again."""
+"""How many nonces of a lease are kept: a store that went back may have an older one."""
 
 _LONGEST_FILE = 4096
 _NONCE = re.compile("[0-9a-f]{1,32}")
@@ -23,9 +23,9 @@ _log = logging.getLogger("banledger")
 
 
 class Nonces:
-    """`directory`: made where it is missing; None: nothing is kept on disk. Used by one thread.
+    """`directory`: created if it is missing; None: nothing is kept on disk. Used by one thread.
 
-    Never raises OSError: what can't be written is logged once.
+    Never raises OSError: the first failure to write is logged.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
@@ -34,13 +34,13 @@ class Nonces:
         self._warned = False
 
     def of(self, lease: str) -> tuple[str, ...]:
-        """The nonces that were drawn for a lease, oldest first. `lease`: any text that names it."""
+        """Return the nonces drawn for a lease, oldest first. `lease`: any text that names it."""
         if lease not in self._known:
             self._known[lease] = self._read(lease)
         return self._known[lease]
 
     def add(self, lease: str, nonce: str) -> None:
-        """Keep another one (hexadecimal digits); it is on disk when this returns, if that is possible."""
+        """Keep a nonce (hexadecimal digits). If possible, it is on disk when this returns."""
         self._known[lease] = (*(one for one in self.of(lease) if one != nonce), nonce)[-KEPT:]
         if self._directory is None:
             return
@@ -72,7 +72,7 @@ class Nonces:
             file.write("\n".join(self._known[lease]))
             file.flush()
             os.fsync(file.fileno())
-            if os.geteuid() == 0:  # a person's `record --once`: the service must be able to read and replace it
+            if os.geteuid() == 0:  # `record --once` as root: the service must be able to read and replace it
                 os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
                 os.chown(directory, owner.st_uid, owner.st_gid)
         draft.replace(path)

@@ -1,4 +1,4 @@
-"""What each kind of hash must be: one parser a kind, by the first words of its key. See `key_table.kinds_of_keys`."""
+"""One parser for each kind of hash, by the first words of its key. See `key_table.kinds_of_keys`."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ _NONCE_MAX = 512
 
 def _ban(id_: str, fields: Hash) -> None:
     if not is_own(from_hash(id_, fields)):
-        raise Damaged("", "the id is another ban's (server, jail, ip, fid or time)")
+        raise Damaged("", "the id belongs to another ban: server, jail, ip, fid or time is wrong")
 
 
 def _gap(_id: str, fields: Hash) -> None:
@@ -32,7 +32,7 @@ def _source(tok: str, fields: Hash) -> None:
     name = fields.get("server", ""), fields.get("jail", "")
     parsed_source(fields, name)
     if source_token(*name) != tok:
-        raise Damaged("", "server or jail are not those of its key")
+        raise Damaged("", "server or jail differs from its key")
 
 
 def _outbox(_: str, fields: Hash) -> None:
@@ -43,22 +43,22 @@ def _outbox(_: str, fields: Hash) -> None:
 def _position(_server: str, fields: Hash) -> None:
     for writer, text in fields.items():
         if not WRITER.fullmatch(writer):
-            raise Damaged("", "has a field that is no writer")
+            raise Damaged("", "has a field that is not a writer")
         if text != UNKNOWN and from_text("", writer, text) is None:
-            raise Damaged(writer, "is no position")
+            raise Damaged(writer, "is not a position")
 
 
 def _label(_server: str, fields: Hash) -> None:
     for name in ("nonce", "last"):
         if len(value := fields.get(name, "")) > _NONCE_MAX or not value.isprintable():
-            raise Damaged(name, "is no nonce")
+            raise Damaged(name, "is not a nonce")
     for name in ("recorder", "rival"):
         read.text(fields, name)
 
 
 def _recorders(_: str, fields: Hash) -> None:
     if not all(_SIGN.fullmatch(sign) for sign in fields.values()):
-        raise Damaged("", "has a field that is no sign of a recorder")
+        raise Damaged("", "has a field that is not a heartbeat")
 
 
 PARSERS: Mapping[str, Callable[[str, Hash], object]] = {
@@ -75,11 +75,11 @@ PARSERS: Mapping[str, Callable[[str, Hash], object]] = {
     "rebuild": lambda _, fields: parsed_lookups(fields),
     "recorders": _recorders,
 }
-"""A function of (what stands behind the words in the key, fields) that raises Damaged if they make no sense."""
+"""Functions of (the rest of the key, fields) that raise Damaged."""
 
 
 def damage(word: str, name: str, fields: Hash) -> Damaged | None:
-    """What is wrong with a hash of that kind; None: nothing."""
+    """Return the damage of a hash of that kind; None: none."""
     try:
         PARSERS[word](name, fields)
     except Damaged as error:
@@ -88,7 +88,7 @@ def damage(word: str, name: str, fields: Hash) -> Damaged | None:
 
 
 def heads(keys: Keyspace) -> dict[str, str]:
-    """The kinds of hashes outside months of which there are many, with what their keys begin with."""
+    """Return the key prefixes of the kinds of hashes outside months that may have many keys, by kind."""
     return {
         "whois": keys.network(""),
         "cell": keys.cell(""),
@@ -99,5 +99,5 @@ def heads(keys: Keyspace) -> dict[str, str]:
 
 
 def singles(keys: Keyspace) -> dict[str, str]:
-    """The hashes of which there is one, by kind; the ledger's own is not among them."""
+    """Return the keys of the kinds of hashes with one key each, by kind; without the ledger's own (`meta`)."""
     return {"lookups": keys.lookups, "rebuild": keys.rebuild, "recorders": keys.recorders}

@@ -1,4 +1,4 @@
-"""The positions that a store has: see `banledger.spool.position`."""
+"""The positions in a store: see `banledger.spool.position`."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from banledger.stores.api import Advance, Engine, Hash
 
 
 class StoredPositions:
-    """To read and to raise. Used by the one who records."""
+    """Reads and raises the positions in a store. Used by the recorder."""
 
     def __init__(self, engine: Engine, keys: Keyspace) -> None:
         self._engine = engine
@@ -17,7 +17,7 @@ class StoredPositions:
         self._there: dict[Writer, int] = {}
 
     def read(self, servers: Iterable[str]) -> dict[Writer, Position | None]:
-        """Those of the writers of these servers; None for a damaged one. Raises StoreError."""
+        """Return the positions of the writers of these servers; None: damaged. Raises StoreError."""
         names = sorted(servers)
         found: dict[Writer, Position | None] = {}
         for server, fields in zip(names, self._engine.hashes(list(map(self._keys.position, names))), strict=True):
@@ -26,7 +26,7 @@ class StoredPositions:
         return found
 
     def advances(self, positions: Sequence[Position], forgotten: Sequence[Position]) -> list[Advance]:
-        """What must be written for the store to have these, and not those."""
+        """Return the updates that store `positions`, and remove `forgotten`."""
         raised: dict[str, Hash] = defaultdict(dict)
         gone: dict[str, list[str]] = defaultdict(list)
         for position in positions:
@@ -37,5 +37,5 @@ class StoredPositions:
         return [Advance(key, raised[key], tuple(gone[key])) for key in sorted(raised.keys() | gone.keys())]
 
     def written(self, positions: Sequence[Position]) -> None:
-        """The store has these."""
+        """Note that the store has these positions."""
         self._there |= {position.key: position.last for position in positions}

@@ -1,11 +1,11 @@
-"""Progress of long work, as a function that is told of it."""
+"""Progress of long work, reported to a function."""
 
 from collections.abc import Callable
 from typing import TypeAlias
 
 Progress: TypeAlias = Callable[[str, int, int], None]
-"""Told what is worked on, how much of it is done, and of how much (0: unknown)."""
+"""Called with the name of the work, the number of items done, and the total (0: unknown)."""
 
 
 def silent(_what: str, _done: int, _total: int) -> None:
-    """A `Progress` that shows nothing."""
+    """Ignore progress."""

@@ -1,4 +1,4 @@
-"""The ledger, to read: questions in words of the domain, over any engine."""
+"""Read a ledger: questions about bans, over any engine."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,7 +36,7 @@ class Gap(Struct, frozen=True):
 
 
 def zone_of(name: str) -> ZoneInfo:
-    """The time zone of that IANA name. Raises SettingsError."""
+    """Return the time zone with that IANA name. Raises SettingsError."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -47,17 +47,17 @@ def zone_of(name: str) -> ZoneInfo:
 
 
 def remains(engine: Reader, keys: Keyspace) -> bool:
-    """Whether anything is left of a ledger whose `meta` is gone."""
+    """Whether a ledger without `meta` has other keys."""
     return any([*engine.sizes([keys.months, *map(keys.top, DIMENSIONS)])])
 
 
 class LedgerReader:
-    """A ledger to read. Raises LedgerMissing, LedgerOlder, LedgerNewer, NotALedger when made over the wrong store.
+    """Answers questions about a ledger. Raises LedgerMissing, LedgerOlder, LedgerNewer or NotALedger when created.
 
-    zone         its time zone; UTC where this machine does not know that
-    damaged_keys hashes that were left out of answers because they make no sense, and why
-    unknown_zone the name of its time zone if this machine does not know it, else empty. The days of recorded bans are
-                 in the ledger and stay right; dates and times of day that are computed from `zone` are UTC's
+    zone          its time zone; UTC if this machine does not know it
+    damaged_keys  damaged hashes that were left out of answers, with the reason
+    unknown_zone  the name of its time zone if this machine does not know it; otherwise empty. The days of recorded bans
+                  are in the ledger and stay right; dates and times computed from `zone` are UTC
     """
 
     def __init__(self, engine: Reader, keyspace: Keyspace) -> None:
@@ -68,8 +68,8 @@ class LedgerReader:
         if not meta and remains(engine, keyspace):
             raise NotALedger(
                 f"the ledger with the prefix {keyspace.prefix} has lost {keyspace.meta}, though other keys are left:"
-                " the store evicted it, or somebody deleted it",
-                hint="docs/stores.md, 'When keys are gone', says how to mend it",
+                " the store evicted it, or another program deleted it",
+                hint="see docs/stores.md, 'When keys are gone'",
             )
         if not meta:
             raise LedgerMissing(
@@ -85,7 +85,7 @@ class LedgerReader:
 
     @cached_property
     def networks(self) -> NetworksReader:
-        """What registries said."""
+        """The networks and cells."""
         return NetworksReader(self._reader, self.keys)
 
     def _check(self, meta: dict[str, str]) -> None:
@@ -96,7 +96,7 @@ class LedgerReader:
         if layout < LAYOUT:
             raise LedgerOlder(
                 f"the ledger has layout {layout}, this banledger works with {LAYOUT}",
-                hint="stop the recorder, and bring it up to date: banledger store rebuild",
+                hint="stop the recorder, and upgrade the ledger: banledger store rebuild",
             )
         if layout > LAYOUT:
             raise LedgerNewer(
@@ -104,11 +104,11 @@ class LedgerReader:
             )
 
     def close(self) -> None:
-        """Let go of the store."""
+        """Close the store."""
         self._reader.close()
 
     def store(self) -> Reader:
-        """The engine below, for reading keys directly."""
+        """Return the engine, to read keys directly."""
         return self._reader
 
     @property
@@ -117,11 +117,11 @@ class LedgerReader:
         return self._reader.merge_limit
 
     def bans(self, ids: Sequence[str]) -> list[Ban | None]:
-        """The ban of each id, None where there is none, or its hash is damaged (see `damaged_keys`)."""
+        """Return the ban of each id; None: absent, or its hash is damaged (see `damaged_keys`)."""
         return [ban if isinstance(ban, Ban) else None for ban in self.bans_or_damage(ids)]
 
     def bans_or_damage(self, ids: Sequence[str]) -> list[Ban | Damaged | None]:
-        """The same, with what is wrong with hashes that are no bans."""
+        """Return the ban of each id; None: absent; `Damaged`: its hash is damaged."""
         hashes = self._reader.hashes([self.keys.ban(id_) for id_ in ids])
         found = [read_ban(id_, fields) for id_, fields in zip(ids, hashes, strict=True)]
         for id_, ban in zip(ids, found, strict=True):
@@ -134,81 +134,81 @@ class LedgerReader:
             self.damaged_keys[key] = str(error)
 
     def ids(self, dimension: str, tok: str) -> Iterator[str]:
-        """The ids of all bans with that value (a token) of a dimension, in no order."""
+        """Return the ids of all bans with that value (a token) of a dimension, in no order."""
         return self._reader.members(self.keys.members(dimension, tok))
 
     def ids_of_day(self, day: str) -> list[str]:
-        """The ids of a local day's bans (YYYY-MM-DD), newest first."""
+        """Return the ids of a local day's bans (YYYY-MM-DD), newest first."""
         return sorted((id_ for key in self.keys.days(day) for id_ in self._reader.members(key)), reverse=True)
 
     def sizes(self, dimension: str, toks: Sequence[str]) -> list[int]:
-        """How many bans each value of a dimension has, all time."""
+        """Return how many bans each value of a dimension has, all time."""
         return self._reader.sizes([self.keys.members(dimension, tok) for tok in toks])
 
     def days(self) -> dict[str, int]:
-        """Bans on every local day that has any, oldest first."""
+        """Return the number of bans of each local day with bans, oldest first."""
         return {day: count for day, count in sorted(self.ranked(DAY)) if read.day_number(day) is not None}
 
     def ranked(self, dimension: str) -> Iterator[tuple[str, int]]:
-        """Values of a dimension (tokens) with their number of bans of all time, most first, fetched in pages."""
+        """Return the values (tokens) of a dimension with their all-time number of bans, most first, in pages."""
         start = 0
         while page := self._reader.ranking(self.keys.top(dimension), start, _AT_ONCE):
             yield from [(tok, bans) for tok, score in page if (bans := read.count_of(score)) > 0]
             start += len(page)
 
     def distinct(self, dimension: str) -> int:
-        """How many values a dimension has, all time."""
+        """Return how many values a dimension has, all time."""
         return self._reader.sizes([self.keys.top(dimension)])[0]
 
     def tally(self, dimension: str, days: Iterable[str]) -> dict[str, int]:
-        """Bans by value of a dimension (tokens; also `hour` and `jail+country`) on these local days together."""
+        """Return bans by value (token) of a dimension, also `hour` and `jail+country`, on these local days together."""
         return self._reader.tally([key for day in days for key in self.keys.counts(day, dimension)])
 
     def tally_of(self, dimension: str, toks: Sequence[str], days: Sequence[str]) -> list[list[int]]:
-        """For each day the bans of each of these values."""
+        """Return, for each day, the number of bans of each of these values."""
         keys = [self.keys.counts(day, dimension) for day in days]
         scores = iter(self._reader.scores([key for several in keys for key in several], toks))
         return [_added([next(scores) for _ in several]) for several in keys]
 
     def distinct_on(self, dimension: str, days: Sequence[str]) -> list[int]:
-        """How many values a dimension has on each of these local days."""
+        """Return how many values a dimension has on each of these local days."""
         keys = [self.keys.counts(day, dimension) for day in days]
         sizes = iter(self._reader.sizes([key for several in keys for key in several]))
         each_day = [[next(sizes) for _ in several] for several in keys]
-        # At a month's edge a day may have two tallies, and a value may stand in both.
+        # At a month's edge a day may have two tallies, and a value may be in both.
         return [
             len(self.tally(dimension, [day])) if len(several) > 1 and all(several) else sum(several)
             for day, several in zip(days, each_day, strict=True)
         ]
 
     def leaders(self, dimension: str, day: str, count: int) -> list[str]:
-        """The values (tokens) with most bans on a local day: `count`, at a month's edge up to twice that."""
+        """Return the values (tokens) with most bans on a local day: `count`, at a month's edge up to twice that."""
         pages = [self._reader.ranking(key, 0, count) for key in self.keys.counts(day, dimension)]
         return [tok for page in pages for tok, _ in page]
 
     def at_least(self, dimension: str, bans: int) -> int:
-        """How many values of a dimension have at least so many bans, all time."""
+        """Return how many values of a dimension have at least `bans` bans, all time."""
         return self._reader.sizes([self.keys.top(dimension)], bans)[0]
 
     def banned_now(self, now: float) -> int:
-        """How many bans are in force. Those of a fail2ban or jail that stopped are not."""
+        """Return how many bans are in force. Bans of stopped sources are not."""
         running = [tok for tok, source in self._sources_by_token.items() if source.state != STOPPED]
         return sum(self._reader.sizes([self.keys.active_of(tok) for tok in running], now))
 
     @property
     def sources(self) -> list[Source]:
-        """Every jail of every server that is known, with or without bans."""
+        """All known sources, with or without bans."""
         return list(self._sources_by_token.values())
 
     @property
     def stopped(self) -> dict[tuple[str, str], float]:
-        """The sources (server, jail) that stopped, and when (UTC epoch seconds)."""
+        """The stopped sources (server, jail), and when they stopped (UTC epoch seconds)."""
         sources = self._sources_by_token.values()
         return {(source.server, source.jail): source.since for source in sources if source.state == STOPPED}
 
     @cached_property
     def _sources_by_token(self) -> dict[str, Source]:
-        """What is known of each source. Read once."""
+        """All sources. Read once."""
         listed = sorted(self._reader.members(self.keys.sources))
         hashes = self._reader.hashes([self.keys.source(tok) for tok in listed])
         return {tok: self._source(tok, fields) for tok, fields in zip(listed, hashes, strict=True)}
@@ -222,11 +222,11 @@ class LedgerReader:
             return Source(*name)
 
     def waiting(self) -> int:
-        """How many bans wait for whois."""
+        """Return how many bans wait for whois."""
         return sum(self._reader.sizes([self.keys.waiting(month) for month in self._reader.members(self.keys.months)]))
 
     def newest_waiting(self, start: int, count: int) -> list[str]:
-        """A page of the ids of bans that wait for whois, newest first."""
+        """Return a page of the ids of bans that wait for whois, newest first."""
         ids: list[str] = []
         waiting = [self.keys.waiting(month) for month in sorted(self._reader.members(self.keys.months), reverse=True)]
         for key, size in zip(waiting, self._reader.sizes(waiting), strict=True):
@@ -236,7 +236,7 @@ class LedgerReader:
         return ids
 
     def gaps(self) -> list[Gap]:
-        """Every gap, newest first."""
+        """Return the gaps, newest first."""
         ids = [id_ for id_, _ in self._reader.ranking(self.keys.gaps, 0, 10_000)]
         keys = [self.keys.gap(id_) for id_ in ids]
         return [
@@ -258,7 +258,7 @@ def _added(rows: Sequence[Sequence[float | None]]) -> list[int]:
 
 
 def read_ban(id_: str, fields: dict[str, str]) -> Ban | Damaged | None:
-    """The ban of a hash, None where there is none; what is wrong with one that is no ban's."""
+    """Return the ban of a hash; None: absent; `Damaged`: the hash is damaged."""
     if not fields:
         return None
     try:
@@ -268,7 +268,7 @@ def read_ban(id_: str, fields: dict[str, str]) -> Ban | Damaged | None:
 
 
 def gap_from_hash(fields: dict[str, str]) -> Gap:
-    """The gap whose hash has `fields`. Raises `fields.Damaged`."""
+    """Return the gap with that hash. Raises `fields.Damaged`."""
     return Gap(
         read.required(fields, "server"),
         read.required(fields, "jail"),
@@ -281,7 +281,7 @@ def gap_from_hash(fields: dict[str, str]) -> Gap:
 
 
 def parsed_meta(fields: dict[str, str]) -> None:
-    """Raises `fields.Damaged` if the ledger's own hash makes no sense."""
+    """Check the ledger's own hash. Raises `fields.Damaged`."""
     if fields:
         read.whole(fields, "layout")
     if fields and not _IDENTITY.fullmatch(read.required(fields, "ledger")):

@@ -1,15 +1,15 @@
-"""Make everything but the hashes anew from them.
+"""Rebuild a ledger: derive all entries from the hashes again.
 
-Theory of operation. Nothing is emptied first: what is missing is put, what is wrong is set right, what no hash asks
-for is taken away, by `Engine.mend`. So readers are served meanwhile, an interruption leaves a ledger that is no worse
-than before, and doing it again goes on. Month by month what lives in the month's slot is compared and mended, and ids
-are put into the sets outside; these are counted, and only a set that is larger than its count is looked through for
-ids that don't belong there. Memory: the ids of one month, and a counter for each set.
+Theory of operation. Nothing is emptied first: missing entries are added, wrong ones corrected, and surplus ones
+removed, by `Engine.mend`. So readers are served meanwhile, an interruption leaves the ledger no worse than before, and
+a second run continues. Month by month, the entries in the month's slot are compared and repaired, and ids are added to
+the sets outside. These ids are counted, and only a set whose size differs from its count is searched for surplus ids.
+Memory: the ids of one month, and a counter for each set.
 
-Hashes are mended before anything is derived from them (see `mending`): those that are damaged, and user names of
-restored bans that earlier versions recorded as the text of a list (see `users`).
+Hashes are repaired before anything is derived from them: damaged ones (see `repair`), and user names of restored bans
+that earlier versions recorded as the text of a list (see `users`).
 
-Nobody else may write to the ledger.
+No other process may write to the ledger meanwhile.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-from banledger.ledger import scan as contents
+from banledger.ledger import scan
 from banledger.ledger.ban import PENDING, Ban, from_hash, to_hash
 from banledger.ledger.dimensions import DAY
 from banledger.ledger.implied import Implied
@@ -37,23 +37,25 @@ _AT_ONCE = 10_000
 
 
 class Rebuilt(Struct, frozen=True):
-    """How many hashes it was made from, in how many the users were mended, and what became of damaged keys.
+    """The result of a rebuild, as numbers.
 
-    unreadable  damaged hashes that could not be mended and are in quarantine now
-    repaired    damaged hashes that lost a field, or had it made anew
-    removed     other keys that held what they can't, or rubbish in an outbox or among lines set aside
+    bans, gaps  hashes that entries were derived from
+    unreadable  damaged hashes that could not be repaired and were moved to quarantine
+    users       restored bans whose user names were repaired
+    repaired    damaged hashes in which a field was dropped, or derived again
+    removed     keys of a wrong type, invalid outboxes and invalid lines set aside that were removed
     """
 
     bans: int
     gaps: int
     unreadable: int
-    mended: int = 0
+    users: int = 0
     repaired: int = 0
     removed: int = 0
 
 
 def rebuild(engine: Engine, keys: Keyspace, now: float, progress: Progress = silent) -> Rebuilt:
-    """Mend all that follows from the hashes (UTC epoch `now`). Raises StoreError; may be repeated after any failure."""
+    """Rebuild all entries (UTC epoch `now`). Raises StoreError; may be repeated after any failure."""
     repairs = Repairs(engine, keys)
     repairs.shapes()
     engine.settle()
@@ -64,11 +66,11 @@ def rebuild(engine: Engine, keys: Keyspace, now: float, progress: Progress = sil
         work.dimension(dimension)
     work.rankings()
     repairs.outboxes()
-    return Rebuilt(work.bans, len(work.gaps), repairs.quarantined, work.mended, repairs.repaired, repairs.removed)
+    return Rebuilt(work.bans, len(work.gaps), repairs.quarantined, work.users, repairs.repaired, repairs.removed)
 
 
 class _Rebuild:
-    """One run. The counters are of what the hashes ask for."""
+    """One run. The counters are of entries that follow from the hashes."""
 
     def __init__(self, engine: Engine, keys: Keyspace, now: float, progress: Progress) -> None:
         self._engine = engine
@@ -79,13 +81,13 @@ class _Rebuild:
         self._sources: set[str] = set()
         self._days: Counter[str] = Counter()
         self.gaps: dict[str, float] = {}
-        self.bans = self.mended = 0
+        self.bans = self.users = 0
 
     # Month by month.
 
     def months(self) -> None:
-        """Everything in the months' slots, and every id into its sets outside."""
-        months = contents.months(self._engine, self._keys)
+        """Rebuild the months' slots, and add every id to its sets outside."""
+        months = scan.months(self._engine, self._keys)
         real = []
         for done, month in enumerate(months):
             self._progress("months", done, len(months))
@@ -95,41 +97,41 @@ class _Rebuild:
         self._set(self._keys.months, set(real))
 
     def _month(self, month: str) -> bool:
-        """One month; whether it has any hash."""
-        there = contents.of_month(self._engine, self._keys, month)
+        """Rebuild one month; return whether it has any hash."""
+        there = scan.of_month(self._engine, self._keys, month)
         slot = Implied(self._keys, month)
         for page in pages(self._bans(there["ban"]), _AT_ONCE):
             whole = self._with_whole_users(page)
             self._sources |= {source_token(ban.server, ban.jail) for ban in page}
             self.bans += sum(ban.origin != PENDING for ban in page)
             self._join(slot, [self._keys.entries(ban) for ban in whole])
-        for id_, fields in contents.hashes(self._engine, there["gap"]):
+        for id_, fields in scan.hashes(self._engine, there["gap"]):
             self.gaps[id_] = gap_from_hash(fields).seen
         for key in slot.sets.keys() | set(there["day"]):
             self._set(key, slot.sets[key])
         for key in slot.tallies.keys() | set(there["count"]):
-            wrong = _differences(key, slot.tallies[key], dict(contents.entries(self._engine, key)))
+            wrong = _differences(key, slot.tallies[key], dict(scan.entries(self._engine, key)))
             self._mend(wrong, tallies=True)
         for key in (self._keys.pending(month), self._keys.waiting(month)):
             self._scores(key, slot.scores[key])
         return bool(there["ban"] or there["gap"])
 
     def _bans(self, listed: list[str]) -> Iterator[Ban]:
-        for id_, fields in contents.hashes(self._engine, listed):
+        for id_, fields in scan.hashes(self._engine, listed):
             yield from_hash(id_, fields)
 
     def _with_whole_users(self, bans: list[Ban]) -> list[Ban]:
-        """The bans with their users mended, in their hashes too."""
-        mended = [with_whole_users(ban) for ban in bans]
-        changed = {self._keys.ban(new.id): new for new, old in zip(mended, bans, strict=True) if new is not old}
+        """Return the bans with their user names repaired, in their hashes too."""
+        whole = [with_whole_users(ban) for ban in bans]
+        changed = {self._keys.ban(new.id): new for new, old in zip(whole, bans, strict=True) if new is not old}
         if changed:
             hashes = zip(changed.items(), self._engine.hashes(list(changed)), strict=True)
             self._engine.put({key: _with_users_of(ban, fields) for (key, ban), fields in hashes})
-            self.mended += len(changed)
-        return mended
+            self.users += len(changed)
+        return whole
 
     def _join(self, slot: Implied, several: list[Entries]) -> None:
-        """Put ids into sets outside, and onto lists of active bans."""
+        """Add ids to sets outside, and to lists of active bans."""
         joins: list[tuple[str, str]] = []
         scores: list[Score] = []
         for entries in several:
@@ -142,10 +144,10 @@ class _Rebuild:
         self._sizes.update(key for key, _ in joins)
         self._engine.mend(Repair(joins=joins, scores=scores))
 
-    # What lies outside.
+    # Outside the months.
 
     def dimension(self, dimension: str) -> None:
-        """Take out of its sets what does not belong there, and give the ranking their sizes."""
+        """Remove surplus ids from the sets of a dimension, and set its ranking to their sizes."""
         head, top = self._keys.members(dimension, ""), self._keys.top(dimension)
         ranked, done = self._engine.sizes([top])[0], 0
         for page in pages(self._engine.keys(head + "*")):
@@ -170,15 +172,15 @@ class _Rebuild:
             )
 
     def rankings(self) -> None:
-        """The ranking of days, the bans in force, the gaps."""
+        """Rebuild the ranking of days, the lists of active bans, the gaps, the other indexes and the sources."""
         self._scores(self._keys.top(DAY), self._days)
         self._scores(self._keys.gaps, self.gaps)
-        for index, key in contents.indexes(self._keys).items():
-            listed = dict(contents.entries(self._engine, index))
+        for index, key in scan.indexes(self._keys).items():
+            listed = dict(scan.entries(self._engine, index))
             there = [name.removeprefix(key("")) for name in self._engine.keys(key("") + "*")]
             moments = {member: score for member, score in listed.items() if 0 <= score < YEAR_3000}
             self._scores(index, {member: moments.get(member, self._now) for member in there})
-        found = contents.sources(self._engine, self._keys)
+        found = scan.sources(self._engine, self._keys)
         for tok in found:
             self._active(self._keys.active_of(tok))
         self._active(f"{self._keys.prefix}:active")  # of layout 1
@@ -187,8 +189,8 @@ class _Rebuild:
         assign(self._engine, self._keys.meta, {"layout": str(LAYOUT)})
 
     def _active(self, key: str) -> None:
-        """Take off a list of active bans what is not, or is another source's."""
-        for page in pages(list(contents.entries(self._engine, key)), _AT_ONCE):
+        """Remove bans from a list of active bans that are not active, or belong to another source."""
+        for page in pages(list(scan.entries(self._engine, key)), _AT_ONCE):
             hashes = self._engine.hashes([self._keys.ban(id_) for id_, _ in page])
             wanted = [
                 _active_score(self._keys, key, id_, fields) for (id_, _), fields in zip(page, hashes, strict=True)
@@ -196,7 +198,7 @@ class _Rebuild:
             pairs = zip(page, wanted, strict=True)
             self._mend([Score(key, id_, score) for (id_, have), score in pairs if score != have])
 
-    # Means.
+    # Writes.
 
     def _set(self, key: str, wanted: set[str]) -> None:
         actual = set(self._engine.members(key))
@@ -205,7 +207,7 @@ class _Rebuild:
             self._engine.mend(Repair(joins, [(key, member) for member in sorted(actual - wanted)]))
 
     def _scores(self, key: str, wanted: Mapping[str, float]) -> None:
-        self._mend(_differences(key, wanted, dict(contents.entries(self._engine, key))))
+        self._mend(_differences(key, wanted, dict(scan.entries(self._engine, key))))
 
     def _mend(self, scores: list[Score], *, tallies: bool = False) -> None:
         for page in pages(scores, _AT_ONCE):
@@ -213,7 +215,7 @@ class _Rebuild:
 
 
 def _with_users_of(ban: Ban, fields: Hash) -> Hash:
-    """The hash with the ban's users; all else in it stays, also what a newer version put there."""
+    """Return the hash with the ban's users; other fields are kept, also those of a newer version."""
     others = {name: value for name, value in fields.items() if name != "users"}
     return others | {name: value for name, value in to_hash(ban).items() if name == "users"}
 
@@ -231,7 +233,7 @@ def _belongs(keys: Keyspace, key: str, id_: str, fields: dict[str, str]) -> bool
 
 
 def _active_score(keys: Keyspace, key: str, id_: str, fields: dict[str, str]) -> float | None:
-    """The score of an entry of a list of active bans; None: it does not belong there."""
+    """Return the score of an entry of a list of active bans; None: it does not belong there."""
     try:
         ban = from_hash(id_, fields)
     except (ValueError, KeyError):

@@ -1,11 +1,11 @@
-"""A rebuild beside living recorders: who rebuilds, and who waits meanwhile. Only where several may write to a store.
+"""Coordinate a rebuild with running recorders, on stores with several writers.
 
-Theory of operation. A rebuild holds a lease, kept by renewal as in `lease`. Every recorder writes that it is alive,
-and looks at the lease between batches. While it is held, the recorder writes no bans, only that it waits for that
-holder. The rebuild begins when each recorder that is alive waits. A recorder that starts says that it is alive before
-it looks, and a rebuild takes the lease before it looks for recorders: so one of them sees the other. No clock is
-compared with another's: a lease, or a sign of life, that stays the same for `Pace.lease_s` of our own elapsed time has
-no living owner.
+Theory of operation. A rebuild holds a lease, kept by renewal as in `lease`. Every recorder writes a heartbeat, and
+reads the lease between batches. While the lease is held, the recorder writes no bans, and its heartbeat names the
+holder that it waits for. The rebuild begins when every living recorder waits. A starting recorder writes its heartbeat
+before it reads the lease, and a rebuild takes the lease before it reads the heartbeats: so one of them sees the other.
+Clocks are never compared: a lease or heartbeat that stays the same for `Pace.lease_s` of our own elapsed time has no
+living owner.
 """
 
 import os
@@ -29,10 +29,11 @@ Open: TypeAlias = Callable[[], Engine]
 
 
 class Pace(Struct, frozen=True):
-    """Seconds.
+    """Intervals, seconds.
 
-    lease_s  after which a lease, or a sign of life, that stays the same has no living owner
-    renew_s  how often both are renewed;  look_s: how often a recorder looks at the lease
+    lease_s  a lease or heartbeat that stays the same for this long has no living owner
+    renew_s  how often both are renewed
+    look_s   how often a recorder reads the lease
     """
 
     lease_s: float = 30.0
@@ -44,14 +45,14 @@ PACE = Pace()
 
 
 class Signs:
-    """The lease and the signs of life in a store."""
+    """The rebuild lease and the recorders' heartbeats in a store."""
 
     def __init__(self, engine: Engine, keys: Keyspace) -> None:
         self._engine = engine
         self._keys = keys
 
     def held(self) -> Held:
-        """The lease."""
+        """Return the lease."""
         return held_by(self._engine.hashes([self._keys.rebuild])[0])
 
     def lease(self, wanted: Held, seen: Held) -> Held:
@@ -59,20 +60,20 @@ class Signs:
         return take(self._engine, self._keys.rebuild, wanted, seen)
 
     def beat(self, name: str, word: str) -> None:
-        """A recorder is alive."""
+        """Write a recorder's heartbeat."""
         assign(self._engine, self._keys.recorders, {name: word})
 
     def leave(self, *names: str) -> None:
-        """Recorders are alive no longer."""
+        """Remove the heartbeats of recorders that stopped."""
         self._engine.apply([], [Advance(self._keys.recorders, {}, names)])
 
     def recorders(self) -> Hash:
-        """The recorders, each with its last sign of life: a number that changes, and the holder it waits for."""
+        """Return the heartbeat of each recorder: a number that changes, and the holder it waits for."""
         return self._engine.hashes([self._keys.recorders])[0]
 
 
 class Gate:
-    """A recorder's side. `elapsed`: seconds that never go back. Used by one thread."""
+    """The recorder's side. `elapsed`: monotonic clock, seconds. Used by one thread."""
 
     def __init__(self, elapsed: Callable[[], float], pace: Pace = PACE) -> None:
         self._elapsed = elapsed
@@ -84,7 +85,7 @@ class Gate:
         self.closed = False
 
     def look(self, signs: Signs) -> bool:
-        """Whether to wait for a rebuild. Asks the store now and then. Raises StoreError."""
+        """Whether to wait for a rebuild. Reads the store at intervals. Raises StoreError."""
         now = self._elapsed()
         if now < self._look_at:
             return self.closed
@@ -94,7 +95,7 @@ class Gate:
         held = signs.held()
         self._watch.see(held)
         at_work = not held.free
-        if at_work and self._watch.still_s >= self._pace.lease_s:  # its holder is dead: nobody need wait for that again
+        if at_work and self._watch.still_s >= self._pace.lease_s:  # its holder is dead: release the lease
             signs.lease(Held(self._name, "0"), held)
             at_work = False
         if at_work != self.closed:
@@ -107,11 +108,11 @@ class Gate:
         self._beat_at = now + self._pace.renew_s
 
     def reopen(self) -> None:
-        """The store was opened anew: say that we are alive, and look, before anything else."""
+        """After the store is opened again, write the heartbeat and read the lease before anything else."""
         self._look_at = self._beat_at = 0.0
 
     def leave(self, signs: Signs) -> None:
-        """We are alive no longer. Raises StoreError."""
+        """Remove our heartbeat. Raises StoreError."""
         signs.leave(self._name)
 
 
@@ -119,12 +120,12 @@ class Gate:
 def alone(
     engine: Engine, open_engine: Open, keys: Keyspace, progress: Progress = silent, pace: Pace = PACE
 ) -> Iterator[Progress]:
-    """Nobody else writes to the ledger meanwhile, as far as they honour the lease.
+    """Hold the rebuild lease, and wait until all recorders wait. Yields the progress to report to.
 
-    `open_engine` opens the store once more, to renew the lease in another thread. The progress to report to raises
-    StoreUnavailable when the lease is lost. Raises RebuildRunning if another rebuild is at work, StoreError.
+    `open_engine` opens the store again, to renew the lease in another thread. The yielded progress raises
+    StoreUnavailable when the lease is lost. Raises RebuildRunning if another rebuild is running, StoreError.
     """
-    if not engine.shared:  # the lock of the file has done it
+    if not engine.shared:  # the lock of the file excludes other writers
         yield progress
         return
     turn = _RebuildTurn(Signs(engine, keys), pace)
@@ -141,7 +142,7 @@ def alone(
 
 
 class _RebuildTurn:
-    """A rebuild's side."""
+    """The rebuild's side."""
 
     def __init__(self, signs: Signs, pace: Pace) -> None:
         self._signs = signs
@@ -152,7 +153,7 @@ class _RebuildTurn:
         self.lost = False
 
     def take(self) -> None:
-        """Take the lease, from a dead holder too. Raises RebuildRunning."""
+        """Take the lease, also from a dead holder. Raises RebuildRunning."""
         other = Watch(time.monotonic, Held())
         while True:
             dead = other.still_s >= self._pace.lease_s
@@ -188,7 +189,7 @@ class _RebuildTurn:
             engine.close()
 
     def wait_for_recorders(self, progress: Progress) -> None:
-        """Until every recorder that is alive waits; signs of dead ones are removed."""
+        """Wait until every living recorder waits; remove the heartbeats of dead ones."""
         watches: dict[str, Watch[str]] = {}
         while True:
             self._check()
@@ -207,11 +208,11 @@ class _RebuildTurn:
     def _check(self) -> None:
         if self.lost or time.monotonic() - self._renewed >= self._pace.lease_s / 2:
             raise StoreUnavailable(
-                "the rebuild was interrupted for too long, and recorders may go on", hint="run it again"
+                "the rebuild was interrupted for too long, and recorders may continue", hint="run it again"
             )
 
     def watched(self, progress: Progress) -> Progress:
-        """The progress to report to."""
+        """Return a progress that raises StoreUnavailable when the lease is lost."""
 
         def report(what: str, done: int, total: int) -> None:
             self._check()
@@ -220,7 +221,7 @@ class _RebuildTurn:
         return report
 
     def give_back(self) -> None:
-        """Let recorders go on at once."""
+        """Release the lease, so that recorders continue at once."""
         try:
             if self._signs.held().holder == self._holder:
                 self._signs.lease(Held(self._holder, "0"), Held())

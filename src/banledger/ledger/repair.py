@@ -1,8 +1,7 @@
-"""Take out of a ledger what makes no sense, so that the rest can be made anew from it. Used by `rebuild`.
+"""Repair damaged hashes and remove invalid keys, so that entries can be derived from the rest. Used by `rebuild`.
 
-What can be mended is: a ban keeps all fields but the damaged one, which is dropped or made from the others. A ban or a
-gap of which nobody can tell what it was goes to quarantine, where nothing reads it. What is only a cache, or is made
-anew anyway, goes.
+A damaged field of a ban is dropped, or derived from the other fields. A ban or gap whose identity is unknown is moved
+to quarantine, where nothing reads it. Damaged keys that are caches, or are rebuilt anyway, are removed.
 """
 
 import json
@@ -12,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from banledger import __version__
 from banledger.errors import SettingsError
-from banledger.ledger import scan as contents
+from banledger.ledger import scan
 from banledger.ledger.aside import line_of
 from banledger.ledger.ban_repair import Local, repaired
 from banledger.ledger.calendar import calendar
@@ -30,9 +29,9 @@ _KEPT = frozenset(("ban", "gap"))
 
 
 class Repairs:
-    """One run over a ledger that nobody else writes to.
+    """One run over a ledger that no other process writes to.
 
-    repaired, quarantined, removed  how many keys (see `rebuild.Rebuilt`)
+    repaired, quarantined, removed  numbers of keys (see `rebuild.Rebuilt`)
     """
 
     def __init__(self, engine: Engine, keys: Keyspace) -> None:
@@ -41,10 +40,10 @@ class Repairs:
         self.repaired = self.quarantined = self.removed = 0
 
     def shapes(self) -> None:
-        """Keys that hold another kind of thing than theirs, and entries that no engine wrote."""
+        """Remove keys of a wrong type (bans and gaps: to quarantine), and entries that no engine writes."""
         self.removed += self._engine.sweep()
         kind_of = kinds_of_keys(self._keys.prefix)
-        for key, holds in contents.misshapen(self._engine, self._keys).items():
+        for key, holds in scan.misshapen(self._engine, self._keys).items():
             kind = kind_of(key)
             if kind is not None and kind.word in _KEPT:
                 self._quarantine(key, self._as_hash(key, holds))
@@ -52,11 +51,11 @@ class Repairs:
                 self._remove([key])
 
     def hashes(self) -> None:
-        """Hashes with damaged fields."""
+        """Repair or remove hashes with damaged fields, and remove invalid lines set aside."""
         self._meta()
         local = calendar(self._zone())
-        for month in contents.months(self._engine, self._keys):
-            there = contents.of_month(self._engine, self._keys, month)
+        for month in scan.months(self._engine, self._keys):
+            there = scan.of_month(self._engine, self._keys, month)
             for key, fields in self._read(there["ban"]):
                 self._ban(key, fields, local)
             for key, fields in self._read(there["gap"]):
@@ -76,7 +75,7 @@ class Repairs:
         self.removed += len(strange)
 
     def _position(self, key: str, fields: Hash) -> None:
-        """A position that is damaged, or missing, must not look like a store that went back."""
+        """Mark damaged positions as unknown, so that they don't look like a store that went back."""
         left = {writer: text for writer, text in fields.items() if WRITER.fullmatch(writer)}
         unknown = {writer: UNKNOWN for writer, text in left.items() if damage("position", "", {writer: text})}
         if left | unknown != fields:
@@ -84,8 +83,8 @@ class Repairs:
             self.repaired += 1
 
     def outboxes(self) -> None:
-        """All is made anew: nothing is left to be done."""
-        months = contents.months(self._engine, self._keys)
+        """Empty the outboxes: after a rebuild no work is left."""
+        months = scan.months(self._engine, self._keys)
         outboxes = [self._keys.outbox(month) for month in months]
         self._remove([key for key, fields in self._read(iter(outboxes)) if fields])
 
@@ -113,11 +112,11 @@ class Repairs:
         id_ = key.rpartition(":")[2]
         if not fields or damage("ban", id_, fields) is None:
             return
-        mended = repaired(id_, fields, local)
-        if mended is None:
+        whole = repaired(id_, fields, local)
+        if whole is None:
             self._quarantine(key, fields)
         else:
-            self._engine.put({key: mended})
+            self._engine.put({key: whole})
             self.repaired += 1
 
     def _gap(self, key: str, fields: Hash) -> None:
@@ -135,11 +134,11 @@ class Repairs:
             self.repaired += 1
 
     def _as_hash(self, key: str, holds: str) -> Hash:
-        """What a key of another kind holds, as far as it can be read."""
+        """Return the content of a key of a wrong type as a hash, as far as it can be read."""
         if holds == "set":
             return {"holds": holds, "members": json.dumps(list(self._engine.members(key)))}
         if holds == "zset":
-            return {"holds": holds, "members": json.dumps(dict(contents.entries(self._engine, key)))}
+            return {"holds": holds, "members": json.dumps(dict(scan.entries(self._engine, key)))}
         return {"holds": holds}
 
     def _quarantine(self, key: str, fields: Hash) -> None:

@@ -1,4 +1,4 @@
-"""All that a ledger holds, in pages: for what must see every key (check, copy, rebuild)."""
+"""Scan all keys of a ledger, in pages. Used by check, copy and rebuild."""
 
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -16,22 +16,22 @@ _Found = TypeVar("_Found")
 
 
 def months(reader: Reader, keys: Keyspace) -> list[str]:
-    """Every month (YYMM) that has keys, oldest first, whether or not the ledger's list has it."""
+    """Return every month (YYMM) with keys, oldest first, even if the ledger's list lacks it."""
     found = {key.partition("{")[2].partition("}")[0] for key in reader.keys(f"{keys.prefix}:{{*")}
     return sorted(month for month in found.union(reader.members(keys.months)) if is_month(month))
 
 
 def of_month(reader: Reader, keys: Keyspace, month: str) -> dict[str, list[str]]:
-    """The keys of a month by what they are: `ban`, `gap`, `day`, `count`, `pending`, `waiting`, `outbox`."""
+    """Return the keys of a month by kind: `ban`, `gap`, `day`, `count`, `pending`, `waiting`, `outbox`."""
     found: dict[str, list[str]] = defaultdict(list)
-    head = f"{keys.prefix}:{{{month}}}:"
+    head = keys.slot(month)
     for key in reader.keys(head + "*"):
         found[key.removeprefix(head).partition(":")[0]].append(key)
     return found
 
 
 def hashes(reader: Reader, listed: Iterable[str]) -> Iterator[tuple[str, Hash]]:
-    """The id and the hash of each key; those that are gone meanwhile are left out."""
+    """Return the id and the hash of each key; keys that are gone meanwhile are left out."""
     for page in pages(listed):
         for key, fields in zip(page, reader.hashes(page), strict=True):
             if fields:
@@ -39,7 +39,7 @@ def hashes(reader: Reader, listed: Iterable[str]) -> Iterator[tuple[str, Hash]]:
 
 
 def entries(reader: Reader, key: str) -> Iterator[Scored]:
-    """Every member of a sorted set with its score, highest first. Nothing may write to it meanwhile."""
+    """Return every member of a sorted set with its score, highest first. Nothing may write to it meanwhile."""
     start = 0
     while page := reader.ranking(key, start, _AT_ONCE):
         yield from page
@@ -47,23 +47,23 @@ def entries(reader: Reader, key: str) -> Iterator[Scored]:
 
 
 def sources(reader: Reader, keys: Keyspace) -> set[str]:
-    """The tokens of all sources that have a hash or a list of active bans, whether or not the ledger's set has them."""
+    """Return the tokens of all sources with a hash or a list of active bans, even if the ledger's set lacks them."""
     heads = keys.source(""), keys.active_of("")
     return {key.removeprefix(head) for head in heads for key in reader.keys(head + "*")}
 
 
 def indexes(keys: Keyspace) -> dict[str, Callable[[str], str]]:
-    """Every index of hashes that lie in no month, with what makes a hash's key of its members."""
+    """Return the indexes of hashes outside months, each with a function from a member to the key of its hash."""
     return {keys.networks: keys.network, keys.cells: keys.cell}
 
 
 def is_month(text: str) -> bool:
-    """Whether this is a month (YYMM)."""
+    """Whether the text is a month (YYMM)."""
     return len(text) == 4 and text.isascii() and text.isdecimal() and 1 <= int(text[2:]) <= 12
 
 
 class Without:
-    """A reader that does not see some keys. See `api.Reader`."""
+    """A reader that hides some keys. See `api.Reader`."""
 
     def __init__(self, reader: Reader, hidden: Container[str]) -> None:
         self._reader = reader
@@ -110,7 +110,7 @@ class Without:
 
 
 def misshapen(reader: Reader, keys: Keyspace) -> dict[str, str]:
-    """The keys of the ledger that hold another kind of thing than theirs, with what they hold (in Redis's words)."""
+    """Return the keys of the ledger of a wrong type, with that type as Redis names it."""
     kind_of = kinds_of_keys(keys.prefix)
     found: dict[str, str] = {}
     for page in pages(reader.keys(f"{keys.prefix}:*"), _AT_ONCE):

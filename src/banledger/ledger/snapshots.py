@@ -1,6 +1,6 @@
-"""SnapshotJudge: what fail2ban held at one moment, compared with what the ledger has in force for that source.
+"""Compare a snapshot (the bans that fail2ban held at one moment) with the bans in force in the ledger for that source.
 
-Where they differ, lines are made that are merged like all others: whatever came after that moment wins.
+For each difference a line is made and merged like any other; later events take precedence.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from zlib import crc32
 
 from msgspec import Struct
 
-from banledger.ledger import scan as contents
+from banledger.ledger import scan
 from banledger.ledger.ban import PENDING, RESTORED, Ban
 from banledger.ledger.ids import ban_id
 from banledger.ledger.keys import Keyspace
@@ -29,17 +29,17 @@ _AT_ONCE = 2000
 
 
 class SnapshotJudge:
-    """Compares snapshots with a ledger. Used by the one who records."""
+    """Compares snapshots with a ledger. Used by the recorder."""
 
     def __init__(self, engine: Engine, keys: Keyspace) -> None:
         self._engine = engine
         self._keys = keys
 
     def judge(self, snapshot: list[HeldLine], begun: float) -> list[TicketLine]:
-        """What the parts of one snapshot change in the ledger. `begun`: see `Source`."""
+        """Return the lines that correct the ledger after one snapshot (its parts). `begun`: see `Source`."""
         view = _View(snapshot[0], begun)
         active_key = self._keys.active_of(source_token(view.line.server, view.line.jail))
-        active = dict(contents.entries(self._engine, active_key))
+        active = dict(scan.entries(self._engine, active_key))
         listed: dict[str, _Held] = {}
         doubtful: dict[str, _Held] = {}
         for ban in _held(snapshot):
@@ -55,11 +55,11 @@ class SnapshotJudge:
         return found
 
     def _ended_lines(self, view: "_View", listed: "_Listed", active: dict[str, float]) -> Iterator[TicketLine]:
-        """What the ledger has in force and fail2ban does not hold."""
+        """Return lines for bans that are in force in the ledger and not held by fail2ban."""
         unlisted = [id_ for id_, expires in active.items() if id_ not in listed.bans and expires > view.wall]
         taken = []
         for ban in self._paged(unlisted):
-            if listed.has(ban):  # it has a salted id, because the id that was listed is another ban's
+            if listed.has(ban):  # it has a salted id, because another ban has the id that was listed
                 taken.append(ban_id(ban.server, ban.jail, ban.fid, ban.time))
             elif listed.judges(ban) and not view.is_later(ban):
                 yield view.ended(ban)
@@ -67,11 +67,14 @@ class SnapshotJudge:
         yield from (view.ended(ban) for ban in again if listed.judges(ban) and not view.is_later(ban))
 
     def _held_lines(self, view: "_View", active_key: str, doubtful: dict[str, "_Held"]) -> Iterator[TicketLine]:
-        """What fail2ban holds and the ledger does not, or not so; entries that the list of active ones lost."""
+        """Return lines for bans that fail2ban holds and the ledger lacks or has otherwise.
+
+        Restores lost entries of the list of active bans.
+        """
         for page in pages(doubtful.items(), _AT_ONCE):
             lost = []
             for (id_, held), ban in zip(page, self._bans([id_ for id_, _ in page]), strict=True):
-                if isinstance(ban, Damaged):  # every snapshot would say the same of it
+                if isinstance(ban, Damaged):  # every snapshot would make the same line again
                     continue
                 if ban is None or ban.origin == PENDING or (ban.fid, ban.time) != (held.fid, held.time):
                     yield view.restored(held)
@@ -113,7 +116,7 @@ def _held(snapshot: list[HeldLine]) -> Iterator[_Held]:
 
 
 class _Listed:
-    """Which bans the parts that are there speak of."""
+    """The bans listed in the available parts of a snapshot."""
 
     def __init__(self, snapshot: list[HeldLine], bans: dict[str, _Held]) -> None:
         self.bans = bans
@@ -131,12 +134,12 @@ class _Listed:
             return False
         if len(self._parts) == self._of:
             return True
-        # Of text with a backslash it is not known that fail2ban spells it so too: it may stand for bytes.
+        # fail2ban may spell a text with a backslash otherwise: the backslash may stand for bytes.
         return "\\" not in ban.fid and crc32(ban.fid.encode()) % self._of in self._parts
 
 
 class _View:
-    """The moment of a snapshot, and the lines that it gives rise to."""
+    """The moment of a snapshot, and the lines that follow from it."""
 
     def __init__(self, line: HeldLine, begun: float) -> None:
         self.line = line
@@ -152,29 +155,29 @@ class _View:
         }
 
     def is_later(self, ban: Ban) -> bool:
-        """Whether a ban was only begun after the snapshot; a restored one: only seen then."""
+        """Whether a ban began (a restored one: was seen) after the snapshot."""
         return ban.begun.order > self.line.as_of
 
     def has_seen_the_end_of(self, ban: Ban) -> bool:
-        """Whether the ban had been lifted or had ended by then."""
+        """Whether the ban had been lifted or had ended before the snapshot."""
         ends = ban.moment("unbanned"), ban.moment("ended")
         return all(end is None or end.order <= self.line.as_of for end in ends)
 
     def ended(self, ban: Ban) -> TicketLine:
-        """The ban is not in force any more."""
+        """Return the line of a ban that is no longer in force."""
         old = ban.begun.order < self._begun
         reason = "not restored" if old and ban.origin != RESTORED else "not held"
         return EndedTicket(fid=ban.fid, time=ban.time, reason=reason, **self._common)
 
     def held(self, held: _Held) -> TicketLine:
-        """The ban is in force after all."""
+        """Return the line of a ban that is in force although the ledger says otherwise."""
         return HeldTicket(fid=held.fid, time=held.time, **self._common)
 
     def prolonged(self, held: _Held) -> TicketLine:
-        """The ban has that term."""
+        """Return the line of a ban with another term."""
         return ProlongLine(fid=held.fid, time=held.time, bantime=held.bantime, bancount=held.bancount, **self._common)
 
     def restored(self, held: _Held) -> TicketLine:
-        """The ledger does not know the ban."""
+        """Return the line of a ban that the ledger lacks."""
         counted = self._common | {"bancount": held.bancount + 1}  # as fail2ban counts one that it restores
         return BanLine(fid=held.fid, time=held.time, restored=1, bantime=held.bantime, **counted)

@@ -1,9 +1,9 @@
-"""Sources: what is known of one jail of one server, and of who writes its lines. Pure: no store, no clock.
+"""Sources: the state of one jail of one server, and its writers. Pure: no store, no clock.
 
-A *writer* is one action object, from its start to its stop; a *source* is one jail of one server, watched by one writer
-after the other. A line's place in time is its writer's own timeline (`Line.order`), which no clock step bends. Where a
-writer's timeline begins before the end of an earlier one's, it is shifted: two writers of one boot by the clock that
-runs since then, others so that the later one follows. So orders of one source always compare.
+A *writer* is one action object, from its start to its stop; a *source* is one jail of one server, with one writer after
+another. A line's place in time is on its writer's timeline (`Line.order`), which clock steps don't affect. If a
+writer's timeline begins before the end of an earlier one's, it is shifted: writers of the same boot by the clock since
+boot, others so that the later one follows. So the orders of all lines of a source can be compared.
 """
 
 from collections.abc import Mapping
@@ -21,17 +21,17 @@ RUNNING, STOPPED, LEFT = "running", "stopped", "left"
 _STATES = frozenset((RUNNING, STOPPED, LEFT))
 
 LAG_S = 60.0
-"""`latest` is saved so often, and at every stop: as a hash has it, it may be behind by so much."""
+"""`latest` is saved this often, and at every stop; in the hash it may lag by this much."""
 
-_STEP_S = 1.0  # timelines of one boot that differ by less are not put right
-_PAST = 512  # writers remembered: as many restarts may be read again
+_STEP_S = 1.0  # timelines of one boot that differ by less are not shifted
+_PAST = 512  # writers remembered: this many restarts may be read again
 
 Name: TypeAlias = tuple[str, str]
 """Server label and jail."""
 
 
 def _read_past(fields: Mapping[str, str], name: str) -> str:
-    """The writers before, each with a shift that is a number."""
+    """Read the earlier writers, each with an optional shift."""
     text = read.text(fields, name, 64 * 1024) or ""
     for one in text.split():
         writer, _, shift = one.partition(":")
@@ -47,8 +47,7 @@ _ON_TIMELINE = optional(Form(partial(read.moment, least=-read.YEAR_3000), str), 
 class Source(Struct, frozen=True):
     """One jail of one server, and the table of its hash's fields. Absent fields are empty or 0.
 
-    `since` is a moment by the wall clock, the others are on the source's timeline. `state` is empty where no start was
-    seen.
+    `since` is by the wall clock, other moments are on the source's timeline. `state` is empty if no start was seen.
     """
 
     server: Annotated[str, Field(TEXT, "label of the server")]
@@ -71,7 +70,7 @@ class Source(Struct, frozen=True):
             "earlier writers, newest last, with their shifts; the last 512",
         ),
     ] = ""
-    rival: Annotated[str, Field(_WORD, "a second writer at the same time: snapshots then don't count")] = ""
+    rival: Annotated[str, Field(_WORD, "a second writer at the same time; snapshots don't count then")] = ""
     begun: Annotated[
         float,
         Field(_ON_TIMELINE, "since when the writer is the only one, on the source's timeline: usually its start"),
@@ -80,7 +79,7 @@ class Source(Struct, frozen=True):
     shift: Annotated[
         float,
         Field(
-            _ON_TIMELINE, "seconds by which the writer's timeline is moved, so that it follows on the writers before"
+            _ON_TIMELINE, "seconds by which the writer's timeline is shifted, so that it follows the earlier writers"
         ),
     ] = 0.0
     boot: Annotated[str, Field(_WORD, "id of the machine's boot")] = ""
@@ -91,25 +90,25 @@ class Source(Struct, frozen=True):
 
     @property
     def shifts(self) -> dict[str, float]:
-        """The shift of each writer that is remembered."""
+        """The shift of each remembered writer."""
         past = _shifts(self.past)
         return past | {self.writer: self.shift} if self.writer else past
 
 
 @lru_cache(maxsize=64)
 def _shifts(past: str) -> dict[str, float]:
-    """Read-only. A writer without a number has no shift."""
+    """Return the shift of each writer in `past`. The result is shared: don't change it."""
     pairs = (word.partition(":") for word in past.split())
     return {writer: float(shift or 0.0) for writer, _, shift in pairs}
 
 
 _CODEC = HashCodec(Source)
 FIELDS = _CODEC.docs
-"""Every field of a source's hash and what it holds. Absent: empty or 0."""
+"""The fields of a source's hash, and what each holds. Absent: empty or 0."""
 
 
 def from_hash(fields: dict[str, str], name: Name) -> Source:
-    """The source of a hash; one of which nothing is known where the hash is damaged."""
+    """Return the source of a hash; if the hash is damaged, an empty source."""
     try:
         return parsed(fields, name)
     except read.Damaged:
@@ -117,22 +116,22 @@ def from_hash(fields: dict[str, str], name: Name) -> Source:
 
 
 def parsed(fields: dict[str, str], name: Name) -> Source:
-    """The source of a hash. Raises `fields.Damaged`, a ValueError."""
+    """Return the source of a hash. Raises `fields.Damaged`, a ValueError."""
     if read.UNREADABLE in fields:
         raise read.Damaged("", fields[read.UNREADABLE])
     for part, text in zip(("server", "jail"), name, strict=True):
         if fields.get(part, text) != text:
-            raise read.Damaged(part, "is another source's")
+            raise read.Damaged(part, "belongs to another source")
     return Source(*_CODEC.values(fields | {"server": name[0], "jail": name[1]}))
 
 
 def to_hash(source: Source) -> dict[str, str]:
-    """The source's hash."""
+    """Return the source's hash."""
     return _CODEC.to_hash(source)
 
 
 def started(source: Source, line: StartLine) -> Source:
-    """The source with one more writer; itself if the line was read before."""
+    """Return the source with a new writer; itself if the line was read before."""
     known = source.shifts
     if line.writer in known and (line.writer != source.writer or line.order + source.shift <= source.latest):
         return source
@@ -160,33 +159,33 @@ def started(source: Source, line: StartLine) -> Source:
 
 
 def followed(source: Source, writer: str, order: float, seen: float) -> Source:
-    """The source with a writer whose start was lost, as its line at `order` and `seen` shows."""
+    """Return the source with a writer whose start was lost, from its line at `order` and `seen`."""
     past = _past(source.shifts, writer)
     begun = {"begun": order, "latest": order, "shift": 0.0, "boot": "", "epoch": 0.0, "process": ""}
     return replace(source, state=RUNNING, since=seen, writer=writer, past=past, rival="", **begun)
 
 
 def resumed(source: Source, writer: str, order: float, seen: float) -> Source:
-    """The source with an earlier writer again, that goes on though the one after it stopped."""
+    """Return the source with an earlier writer that continues after a later one stopped."""
     shifts = source.shifts
     alone = {"writer": writer, "shift": shifts.get(writer, 0.0), "past": _past(shifts, writer)}
     return replace(source, state=RUNNING, since=seen, begun=order, latest=order, rival="", process="", **alone)
 
 
 def without_rival(source: Source, line: StopLine) -> Source:
-    """The source with one writer alone: the other one has stopped."""
+    """Return the source without its second writer, which has stopped."""
     return replace(source, rival="", begun=max(source.begun, line.order))
 
 
 def alive(source: Source, line: HeldLine) -> Source:
-    """The source as its own writer's snapshot shows it: whoever takes one has not stopped."""
+    """Return the source as running if its writer made a snapshot after the stop; otherwise itself."""
     if source.state != STOPPED or line.as_of <= source.latest:
         return source
     return replace(source, state=RUNNING, since=line.seen)
 
 
 def outlived(source: Source, line: StartLine) -> Source:
-    """The source after its machine or its fail2ban was started anew, as another jail's start shows; else itself."""
+    """Return the source as stopped if another jail's start shows a new boot or fail2ban process; otherwise itself."""
     if source.state != RUNNING or not (_rebooted(source, line) or _replaced(source, line)):
         return source
     return replace(source, state=STOPPED, since=line.seen)
@@ -197,7 +196,7 @@ def _rebooted(source: Source, line: StartLine) -> bool:
 
 
 def _replaced(source: Source, line: StartLine) -> bool:
-    """Whether the same fail2ban has a later process, under whatever label."""
+    """Whether the same fail2ban has a later process, under any label."""
     which, dot, _ = line.process.partition(".")
     other = bool(dot) and source.process.startswith(which + dot) and source.process != line.process
     return other and not source.rival and bool(source.epoch) and line.clock > source.begun - source.epoch
@@ -209,7 +208,7 @@ def _past(shifts: dict[str, float], now: str) -> str:
 
 
 def stopped(source: Source, line: StopLine) -> Source:
-    """The source without a writer; itself if the line is not its last writer's last word."""
+    """Return the source as stopped or left; itself unless the line is the last one of its last writer."""
     if line.writer != source.writer or line.order <= source.latest:
         return source
     if source.rival:
@@ -222,7 +221,7 @@ def _same_boot(source: Source, line: StartLine) -> bool:
 
 
 def _shift(source: Source, line: StartLine) -> float:
-    """By how much a new writer's orders are moved, so that they follow on those of the writers before it."""
+    """Return the shift of a new writer, with which its orders follow those of the earlier writers."""
     same_boot = _same_boot(source, line)
     shift = _boot_shift(source, line) if same_boot else 0.0
     latest = source.latest + (LAG_S if source.state == RUNNING and not same_boot else 0.0)
@@ -231,6 +230,6 @@ def _shift(source: Source, line: StartLine) -> float:
 
 
 def _boot_shift(source: Source, line: StartLine) -> float:
-    """The same for one of this boot, by its clock."""
+    """Return the shift of a writer of the same boot, by the clock since boot."""
     shift = source.epoch - (line.order - line.clock)
     return round(shift, 6) if abs(shift) >= _STEP_S else 0.0

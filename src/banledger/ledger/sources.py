@@ -1,9 +1,9 @@
-"""The sources of a ledger, and what their fail2ban says is in force.
+"""Track the sources of a ledger: their state, their writers, and the snapshots that count.
 
-Theory of operation. `follow` keeps a hash for each source (see `source`): is it running, who writes; and puts
-each line into its place on the source's timeline.
+Theory of operation. `follow` keeps a hash for each source (see `source`) with its state and writer, and puts each line
+in its place on the source's timeline.
 
-A snapshot (see `snapshots`) of a writer that is not the source's last, or is not its only one, is no evidence.
+A snapshot (see `snapshots`) counts only if its writer is the source's last and only one.
 """
 
 from collections import defaultdict
@@ -39,32 +39,32 @@ from banledger.spool.events import (
 )
 from banledger.stores.api import Engine, Repair
 
-_RIVAL_S = 60.0  # a writer that is heard so long after the next one's start has not ended
-_RELABEL_S = 600.0  # a jail that starts so soon after one of that name stopped may be the same
+_RIVAL_S = 60.0  # a writer with lines this long after the next one's start has not stopped
+_RELABEL_S = 600.0  # a jail that starts this soon after one of that name stopped may be the same
 
 
 class Sources:
-    """The sources of a ledger, to write. Used by the one who records."""
+    """Tracks and stores the sources of a ledger. Used by the recorder."""
 
     def __init__(self, engine: Engine, keys: Keyspace) -> None:
         self._engine = engine
         self._keys = keys
         self._known: dict[Name, Source] = {}
         self._saved: dict[Name, Source] = {}
-        self._stopped: dict[str, StopLine] = {}  # by jail, what stopped while we looked on
-        self._latest: dict[Name, float] = {}  # the last moment heard of
-        self._started: dict[str, StartLine] = {}  # by server, what started since that was looked at
+        self._stopped: dict[str, StopLine] = {}  # by jail, the last stop
+        self._latest: dict[Name, float] = {}  # the last event
+        self._started: dict[str, StartLine] = {}  # by server, the starts that `_outlive` has not handled
         self.notices: list[str] = []
 
     def follow(self, lines: Sequence[Event]) -> list[Event]:
-        """The lines, each in its place on its source's timeline; takes note of starts and stops."""
+        """Return the lines, each in its place on its source's timeline. Notes starts and stops."""
         self._learn({(line.server, line.jail) for line in lines if not isinstance(line, GapLine | NetworkLine)})
         placed = [line if isinstance(line, GapLine | NetworkLine) else self._take(line) for line in lines]
         self._outlive()
         return placed
 
     def save(self) -> None:
-        """Put into the store what changed; the last moment heard of only now and then."""
+        """Store the changed sources; the last event only at intervals."""
         for name in self._latest:
             self._raise_latest(name)
         self._latest.clear()
@@ -108,7 +108,7 @@ class Sources:
         return line
 
     def _outlive(self) -> None:
-        """Stop what a crash of a machine or of fail2ban left running: a jail that is gone since never starts again."""
+        """Stop sources that a crash of a machine or of fail2ban left running: their jail may never start again."""
         if not self._started:
             return
         lines = list(self._started.values())
@@ -135,7 +135,7 @@ class Sources:
         return source
 
     def _heard(self, source: Source, line: Event) -> Source:
-        """A line of a writer that is not the source's last."""
+        """Handle a line of a writer that is not the source's last."""
         if isinstance(line, BanLine) and line.origin:  # an import, not an action
             return source
         if not source.writer or not line.writer or line.order <= source.begun + _RIVAL_S:
@@ -149,8 +149,8 @@ class Sources:
         if line.writer not in source.shifts:
             return followed(source, line.writer, line.order, line.seen)
         self.notices.append(
-            f"two fail2ban servers write as server {line.server!r}, jail {line.jail!r}: what is in force there can't be"
-            " compared with fail2ban's own list; give each a label of its own (server=… in jail.d)"
+            f"two fail2ban servers write as server {line.server!r}, jail {line.jail!r}: its bans in force can't be"
+            " compared with fail2ban's own list; give each its own label (server=… in jail.d)"
         )
         return replace(source, rival=line.writer)
 
@@ -161,16 +161,16 @@ class Sources:
 
     def _notice_change(self, what: str, old: str, new: str) -> None:
         self.notices.append(
-            f"{what} changed its server label from {old!r} to {new!r}: what was banned as {old!r} stays on record under"
-            " that label and counts as no longer in force"
+            f"{what} changed its server label from {old!r} to {new!r}: bans recorded as {old!r} keep that label and"
+            " count as no longer in force"
         )
 
     def since(self, name: Name) -> float:
-        """Since when the source's writer is the only one, on the source's timeline."""
+        """Return since when the source's writer is the only one, on the source's timeline."""
         return self._known[name].begun
 
     def snapshots(self, lines: Iterable[HeldLine]) -> list[list[HeldLine]]:
-        """Those that are evidence: the parts of each that are there, oldest first."""
+        """Return the snapshots that count, oldest first: for each, its available parts."""
         found: dict[tuple[float, Name, int], list[HeldLine]] = defaultdict(list)
         for line in lines:
             name = line.server, line.jail
@@ -183,7 +183,7 @@ class Sources:
 
 
 def _differs(source: Source, saved: Source) -> bool:
-    """Whether there is something to save."""
+    """Whether the source must be stored."""
     later = source.latest - saved.latest >= LAG_S
     return later or replace(source, latest=0.0) != replace(saved, latest=0.0)
 

@@ -1,7 +1,7 @@
-"""Compare and set of one hash that nothing else follows from: leases, what the ledger is, who waits.
+"""Compare and set of one hash without entries: leases, the ledger's own hash, heartbeats.
 
-`decide` says from the hash as it is what fields it gets. It is asked again if somebody else changed one of the fields
-that it looks at meanwhile; so it must be pure.
+`decide` returns the fields to set, given the hash. It is called again if another process changed one of the fields that
+it looks at, so it must be pure.
 """
 
 from collections.abc import Callable, Collection
@@ -15,11 +15,11 @@ from banledger.stores.fields import UNREADABLE
 _ROUNDS = 50
 
 Decide: TypeAlias = Callable[[Hash], Hash | None]
-"""From a hash (empty: there is none) to the fields that it gets; none of them, or None: it stays as it is."""
+"""Return the fields to set, given a hash (empty: absent). Empty or None: leave it as it is."""
 
 
 def swap(engine: Engine, key: str, decide: Decide, looked_at: Collection[str] | None = None) -> tuple[Hash, Hash]:
-    """The hash as it was, and as it is then. Raises StoreError.
+    """Change a hash; return it as it was, and as it is now. Raises StoreError.
 
     `looked_at`: the fields that `decide` looks at; None: all. What is returned of the others may be older.
     """
@@ -28,7 +28,7 @@ def swap(engine: Engine, key: str, decide: Decide, looked_at: Collection[str] | 
         if UNREADABLE in have:
             raise StoreUnavailable(
                 f"{key} {have[UNREADABLE]}",
-                hint="banledger store check names every such key, banledger store rebuild mends the ledger",
+                hint="banledger store check names every such key, banledger store rebuild repairs the ledger",
             )
         if not (fields := decide(have)):
             return have, have

@@ -1,4 +1,4 @@
-"""Outside text as part of a key: percent-encoded, bounded, reversible as far as it was not cut. Pure."""
+"""Outside text as part of a key: percent-encoded, bounded, and reversible unless it was cut. Pure."""
 
 from functools import lru_cache
 
@@ -8,7 +8,7 @@ _NOT_PLAIN = frozenset("%:{}|~")
 
 @lru_cache(maxsize=8192)
 def token(text: str) -> str:
-    """`text` as part of a key: `% : { } | ~`, blanks and controls percent-encoded, long text cut and hashed."""
+    """Encode a text for keys: `% : { } | ~`, blanks and controls percent-encoded, long text cut and hashed."""
     if text.isprintable() and " " not in text and len(text) <= 32 and _NOT_PLAIN.isdisjoint(text):
         return text
     raw = text.encode("utf-8", "surrogatepass")
@@ -18,7 +18,7 @@ def token(text: str) -> str:
     start = coded.encode()[:80].decode("utf-8", "ignore")
     if "%" in start[-2:]:
         start = start[: start.rindex("%")]
-    import hashlib  # few names are long, and help has no need of it
+    import hashlib  # seldom needed, and not for `--help`
 
     return f"{start}~{hashlib.sha256(raw).hexdigest()[:32]}"
 
@@ -32,7 +32,7 @@ def _percent(char: str) -> str:
 
 
 def text_of(tok: str) -> str:
-    """The text behind a token (what was cut off stays cut off)."""
+    """Decode a token. A text that was cut stays cut."""
     if "%" not in tok:
         return tok
     from urllib.parse import unquote
@@ -41,12 +41,12 @@ def text_of(tok: str) -> str:
 
 
 def source_token(server: str, jail: str) -> str:
-    """One jail of one server, as part of a key and as a member of the set of all."""
+    """Return the token of a source, for keys and for members of the set of sources."""
     return f"{token(server)}|{token(jail)}"
 
 
 def is_source_token(tok: str) -> bool:
-    """Whether this has the form of a source's token."""
+    """Whether the text has the form of a source's token."""
     parts = tok.split("|")
     return (
         len(parts) == 2

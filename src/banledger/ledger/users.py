@@ -1,9 +1,9 @@
 """The user names of a ban, as a record keeps them.
 
-Theory of operation. fail2ban keeps the names that one connection tried as a set. Its database stores the set as the
-text of a list, and hands the text to the action when it restores the ticket. Earlier actions wrote that text as
-one name, cut at 256 characters: `"users":["['root', 'pi']"]`. `whole` reads the names out of it. What a record keeps
-is never such a text, so reading it again changes nothing.
+Theory of operation. fail2ban keeps the user names that one connection tried as a set. Its database stores the set as
+the text of a list, and passes that text to the action when it restores the ticket. Earlier actions wrote the text as
+one name, cut at 256 characters: `"users":["['root', 'pi']"]`. `whole` reads the names from it. A record never keeps
+such a text, so `whole` does not change its result.
 """
 
 import re
@@ -19,27 +19,27 @@ _ITEM = re.compile(rf"""('(?:[^'\\]|{_ESCAPE})*'|"(?:[^"\\]|{_ESCAPE})*")(?:, |\
 
 
 def tried(names: Iterable[str], *, restored: bool) -> tuple[str, ...]:
-    """The names that a line bears, as a record keeps them. `restored`: fail2ban had them from its database."""
+    """Return the names in a line, as a record keeps them. `restored`: they come from fail2ban's database."""
     users = _kept(names)
     return whole(users) if restored else users
 
 
 def whole(users: tuple[str, ...]) -> tuple[str, ...]:
-    """The users of a restored record, read out of the text of a list. Returns `users` itself if it is none."""
+    """Return the users of a restored record, read from the text of a list. Returns `users` itself if it is not one."""
     while len(users) == 1 and (listed := _listed(users[0])) is not None:
         users = _kept(listed)
     return users
 
 
 def _kept(names: Iterable[str]) -> tuple[str, ...]:
-    """Sorted and bounded; sshd's filter hands `invalid user root` where root is meant."""
+    """Sort and limit the names; sshd's filter passes `invalid user root` instead of `root`."""
     kept = {name.removeprefix(_INVALID_USER)[:_LONGEST] for name in names}
     kept.discard("")
     return tuple(sorted(kept)[:_MOST])
 
 
 def _listed(text: str) -> list[str] | None:
-    """The names in the text of a list, without one that the cut left incomplete; None if it is no such text."""
+    """Return the names in the text of a list, without a last name that was cut; None: not such a text."""
     if not text.startswith(("['", '["')):
         return None
     names: list[str] = []
@@ -56,5 +56,5 @@ def _listed(text: str) -> list[str] | None:
 
 
 def _visible(name: str) -> str:
-    """Lone surrogates (bytes that were not UTF-8) as escapes, as `model` reads them."""
+    """Return lone surrogates (bytes that were not UTF-8) as escapes."""
     return name.encode("utf-8", "backslashreplace").decode()

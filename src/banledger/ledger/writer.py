@@ -1,4 +1,4 @@
-"""The ledger: bans in, over any engine. The questions that it answers are in `reader`."""
+"""Write a ledger: record lines over any engine. `reader` reads."""
 
 import os
 import time
@@ -28,7 +28,7 @@ from banledger.settings import machine_id
 from banledger.spool.events import Event, GapLine, HeldLine, Line, NetworkLine, TicketLine
 from banledger.spool.position import Position, Writer
 from banledger.stores import connect
-from banledger.stores.api import Applied, Conflict, Engine, Hash
+from banledger.stores.api import Applied, Conflict, Engine
 from banledger.stores.connect import Access
 
 _Line = TypeVar("_Line", bound=Line)
@@ -41,20 +41,20 @@ def open_to_write(
     access: Access = Access(),  # noqa: B008  # frozen
     machine: str = "",
 ) -> "Ledger":
-    """The ledger at `store`, to write; made with `timezone` if there is none yet. See `Ledger`."""
+    """Open the ledger at `store` to write; it is created with `timezone` if there is none. See `Ledger`."""
     keys = Keyspace(prefix)
     return opened(connect.writer(store, keys, access), lambda engine: Ledger(engine, keys, timezone, machine))
 
 
 class Ledger(BanWriter):
-    """A ledger to write. Its caller is the one writer of its engine; `record` may be repeated after any failure.
+    """Writes a ledger. The caller is the only writer of its engine; `record` may be repeated after any failure.
 
-    `shared`: other machines may write to it too.
-    `timezone`: IANA name of the zone of a new ledger; empty: this machine's. Raises SettingsError if that is unknown.
-    `damaged`: its `meta` was gone, though not all of it; a new one was made.
-    `machine`: what tells this machine from others that share the store; empty: its machine-id.
+    shared    whether other machines may write to it too
+    timezone  IANA name of the zone of a new ledger; empty: this machine's. Raises SettingsError if it is unknown
+    damaged   whether `meta` was gone while other keys were left; a new `meta` was created
+    machine   this machine's name among those that share the store; empty: its machine-id
 
-    `record` takes whatever label a line bears: see `labels`.
+    `record` accepts lines with any label: see `labels`.
     """
 
     def __init__(self, engine: Engine, keyspace: Keyspace, timezone: str, machine: str = "") -> None:
@@ -67,10 +67,10 @@ class Ledger(BanWriter):
         made = {"layout": str(LAYOUT), "timezone": timezone, "made_by": f"banledger {__version__}"}
         meta = claim(engine, keyspace.meta, made | {"ledger": os.urandom(8).hex()})
         super().__init__(engine, keyspace)
-        if self.unknown_zone:  # a ban's day is for ever: rather wait than record it under a wrong one
+        if self.unknown_zone:  # a ban's day never changes: better wait than record a wrong one
             raise StoreError(
                 f"the ledger's time zone {self.unknown_zone} is unknown on this machine",
-                hint="install the Python package tzdata anew, or the system's (Debian: tzdata-legacy)",
+                hint="reinstall the Python package tzdata, or install the system's (Debian: tzdata-legacy)",
             )
         self.identity = meta["ledger"]
         self.shared = engine.shared
@@ -78,22 +78,20 @@ class Ledger(BanWriter):
         self._machine = machine or machine_id() or NAMELESS
         self._sources = Sources(engine, keyspace)
         self._snapshots = SnapshotJudge(engine, keyspace)
-        self._mine = {text_of(name.removeprefix(OWNER)) for name in meta if self._owns(meta, name)}
+        owned = [name for name, owner in meta.items() if name.startswith(OWNER) and owner == self._machine]
+        self._mine = {text_of(name.removeprefix(OWNER)) for name in owned}
         self._positions = StoredPositions(engine, keyspace)
         engine.settle()
 
     @cached_property
     def networks(self) -> Networks:
-        """What registries said, to read and to write."""
+        """The networks and cells, to read and to write."""
         return Networks(self._engine, self.keys)
 
-    def _owns(self, meta: Hash, name: str) -> bool:
-        return bool(self._machine) and name.startswith(OWNER) and meta[name] == self._machine
-
     def positions(self, servers: Iterable[str] = ()) -> dict[Writer, Position | None]:
-        """What the store has recorded of the writers of these servers, and of all that are known as this machine's.
+        """Return the positions of the writers of these servers, and of all servers known to be on this machine.
 
-        None: that position is damaged.
+        None: the position is damaged.
         """
         mine = self._mine
         if not self.shared:
@@ -101,27 +99,27 @@ class Ledger(BanWriter):
         return self._positions.read(mine.union(servers))
 
     def incarnation(self) -> str:
-        """Which run of the server this is; empty: not known, or there is no server."""
+        """Return the identity of the server's current run; empty: unknown, or no server."""
         return self._engine.server().run
 
     @cached_property
     def signs(self) -> Signs:
-        """Of a rebuild, and of recorders that are alive."""
+        """The rebuild lease and the recorders' heartbeats."""
         return Signs(self._engine, self.keys)
 
     def notices(self) -> list[str]:
-        """Warnings for the log about the lines recorded since the last call."""
+        """Return warnings for the log about the lines recorded since the last call."""
         notices = self._sources.notices + self._aside.notices
         self._sources.notices, self._aside.notices = [], []
         return notices
 
     def cautions(self) -> Sequence[str]:
-        """Warnings for the log about the store's own settings. Logged once, at the start."""
+        """Return warnings for the log about the store's settings. Logged once, at the start."""
         return self._engine.server().cautions
 
     @cached_property
     def labels(self) -> LabelTable | None:
-        """Which recorder may record which label; None: the store has one recorder only."""
+        """The labels and their leases; None: the store has only one recorder."""
         return LabelTable(self._engine, self.keys, self.identity, self._machine) if self.shared else None
 
     def lost(self) -> bool:
@@ -136,10 +134,10 @@ class Ledger(BanWriter):
         positions: Sequence[Position] = (),
         forgotten: Sequence[Position] = (),
     ) -> Recorded:
-        """Record what the lines say, exactly once however often they come (UTC epoch `now`; 0: the clock's).
+        """Record lines, exactly once even if they are repeated (UTC epoch `now`; 0: read the clock).
 
-        `locate` tells where an address is. `positions`: how far lines are recorded then; `forgotten`: those that are
-        followed no longer.
+        `locate`: returns the place of an address. `positions`: the positions after these lines; `forgotten`: positions
+        to remove.
         """
         now = now or time.time()
         taken = list(lines)

@@ -39,8 +39,8 @@ _POLL_S = 0.1
 _TIDY_S = 60.0
 
 _DAMAGED = (
-    "the ledger has lost %s: the store evicted it, or somebody deleted it; it was created again, recording continues"
-    " (docs/stores.md, 'When keys are gone', says how to repair the rest)"
+    "the ledger has lost %s: the store evicted it, or another program deleted it; it was created again, and recording"
+    " continues (docs/stores.md, 'When keys are gone', says how to repair the rest)"
 )
 
 _WAITING = "waiting: rebuild in progress"
@@ -125,7 +125,7 @@ class Recorder:
             try:
                 done = self.step(time.time())
             except BanledgerError as error:
-                if not (error.retryable or self._may_be_mended(error)):
+                if not (error.retryable or self._may_recover(error)):
                     raise
                 until.wait(status.failed(error))
             else:
@@ -133,7 +133,7 @@ class Recorder:
                 if done.lines < self._batch:
                     until.wait(_POLL_S)
 
-    def _may_be_mended(self, error: BanledgerError) -> bool:
+    def _may_recover(self, error: BanledgerError) -> bool:
         """Whether waiting may help: the store may be repaired, or the error is newer than our start."""
         return self._patient and (isinstance(error, StoreError) or bool(self._identity))
 

@@ -212,7 +212,7 @@ def _decode_odd(line: bytes, error: Exception) -> Event | Unknown:
 
 
 def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _without_surrogates(value: object) -> object:

@@ -1,1 +1,1 @@
-"""Key-value engines, and the contract that they keep. They know no ban."""
+"""Key-value engines and their contract. They know nothing about bans."""

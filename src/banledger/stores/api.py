@@ -1,20 +1,20 @@
 """The contract that every engine keeps, small enough for a cluster.
 
 Values are text. A key holds one of three things: a *hash*, a *set*, or a *sorted set* (member to number). Keys and
-members are free of control characters (`ledger/keys.py` sees to it); hash values may hold anything.
+members contain no control characters (`ledger/keys.py` ensures it); hash values may hold any text.
 
 Lifetime    An engine is opened by a function of its module, used by one thread, and closed.
-Atomicity   `apply` writes the hash of a `Change`, and the difference of its entries as far as they lie in the slot of
-            the hash, at once or not at all, and only while the hash is as `guard` says. What follows in other slots is
-            done after that; whatever a crash leaves is done by `settle`. Which keys share a slot is the engine's
-            business: in a cluster those with the same hash tag (`{2611}`), in a file all.
-Durability  When `apply` returns, its changes survive the death of the process and, as far as the store is set up
-            to, of the machine.
-Repetition  The same change applied twice conflicts the second time; a batch replayed after any failure leaves what
-            applying it once would have left.
-Rubbish     What others put there is read as if absent, but for hashes (see `Reader.hashes`) and, where the store
-            minds it, keys of another kind: an error that names the key. Scores may be any number.
-Errors      Only `StoreError` and its children. After a `retryable` one: close it, open it again, and go on.
+Atomicity   `apply` writes the hash of a `Change`, and its entries in the same slot, at once or not at all, and only if
+            the hash is still as `guard` says. Entries in other slots are written after that; `settle` completes what
+            a crash left undone. The engine decides which keys share a slot: in a cluster those with the same hash tag
+            (`{2611}`), in a file all.
+Durability  When `apply` returns, its changes survive the death of the process and, as far as the store is configured
+            for it, of the machine.
+Repetition  The same change applied twice conflicts the second time. A batch replayed after any failure has the same
+            result as a batch applied once.
+Damage      Data that other programs wrote is read as absent. Exceptions: hashes (see `Reader.hashes`), and keys of
+            another type, for which some stores raise an error that names the key. Scores may be any number.
+Errors      Only `StoreError` and its subclasses. After a `retryable` one, close the engine and open it again.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ class Applied(Struct, frozen=True):
 
 
 class Conflict(Struct, frozen=True):
-    """The hash was not as guarded, nothing was done. `current` is what it is (empty: there is none)."""
+    """The hash was not as guarded; nothing was written. `current`: the hash as it is (empty: absent)."""
 
     current: Hash
 
@@ -44,10 +44,10 @@ Outcome: TypeAlias = Applied | Conflict
 
 
 class Server(Struct, frozen=True):
-    """What a server says of itself; nothing where there is none.
+    """Facts about a server; empty for a store without one.
 
-    run       which run of the server this is; empty: not known
-    cautions  what in the store's own set-up endangers a ledger, in words for the log
+    run       identity of the server's current run; empty: unknown
+    cautions  settings of the store that endanger a ledger, as text for the log
     """
 
     run: str = ""
@@ -55,12 +55,12 @@ class Server(Struct, frozen=True):
 
 
 class Repair(Struct, frozen=True):
-    """What must be true of sets and sorted sets. A key that holds nothing any more is gone.
+    """The wanted state of members of sets and sorted sets. A key without members is removed.
 
-    joins    (key, member) of sets: must be there
-    leaves   (key, member) of sets: must not; none of them is among `joins`
-    tallies  entries of sorted sets that `apply` counts in (`Entries.tallies`): have this score; None: are not there
-    scores   entries of other sorted sets likewise
+    joins    (key, member) of sets that must exist
+    leaves   (key, member) of sets that must not exist; none of them is among `joins`
+    tallies  wanted scores in the sorted sets that `apply` counts in (`Entries.tallies`); None: no entry
+    scores   wanted scores in other sorted sets; None: no entry
     """
 
     joins: Sequence[tuple[str, str]] = ()
@@ -70,10 +70,10 @@ class Repair(Struct, frozen=True):
 
 
 class Advance(Struct, frozen=True):
-    """Fields of a hash whose values begin with a whole number that only grows.
+    """An update of a hash whose values begin with a whole number that only grows.
 
-    raised  each gets its value, unless it has that number, or a higher one, already
-    gone    fields that are taken away
+    raised  new values; a field that already has that number or a higher one is not changed
+    gone    fields to remove
     """
 
     key: str
@@ -82,94 +82,94 @@ class Advance(Struct, frozen=True):
 
 
 class Reader(Protocol):
-    """What can be asked of a store. Absent keys are empty, never an error.
+    """The questions that a store answers. Absent keys are empty, never an error.
 
-    merge_limit  entries of tallies up to which it is faster to add them all up than to look for the largest
+    merge_limit  number of tally entries up to which adding them all up is faster than searching for the largest
     """
 
     merge_limit: int
 
     def hashes(self, keys: Sequence[str]) -> list[Hash]:
-        """Each key's hash, in the order asked; empty where there is none.
+        """Return the hash of each key in the order of `keys`; empty if there is none.
 
-        One that can't be read, or a key that holds something else, has the one field `fields.UNREADABLE`: why.
+        A hash that can't be read, or a key of another type, has the single field `fields.UNREADABLE`: the reason.
         """
         ...
 
     def members(self, key: str) -> Iterator[str]:
-        """Every member of a set once, in no order, fetched in pages."""
+        """Return every member of a set once, in no order, fetched in pages."""
         ...
 
     def sizes(self, keys: Sequence[str], least: float = -inf) -> list[int]:
-        """How many members each set or sorted set has; of a sorted set only those with a score of at least `least`."""
+        """Return the size of each set or sorted set. `least`: count only members with at least this score."""
         ...
 
     def tally(self, keys: Sequence[str]) -> dict[str, int]:
-        """Several sorted sets of whole numbers added up."""
+        """Return the sum of several sorted sets of whole numbers."""
         ...
 
     def scores(self, keys: Sequence[str], members: Sequence[str]) -> list[list[float | None]]:
-        """For each sorted set the scores of `members` in the order asked; None where absent."""
+        """Return, for each sorted set, the scores of `members` in their order; None if absent."""
         ...
 
     def ranking(self, key: str, start: int, count: int) -> list[Scored]:
-        """A page of a sorted set, highest score first, equal scores by member backwards (as ZREVRANGE)."""
+        """Return a page of a sorted set: highest score first, equal scores by member in reverse (as ZREVRANGE)."""
         ...
 
     def lowest(self, key: str, until: float, count: int) -> list[str]:
-        """Up to `count` members of a sorted set with a score of at most `until`, lowest first."""
+        """Return up to `count` members of a sorted set with a score of at most `until`, lowest first."""
         ...
 
     def kinds(self, keys: Sequence[str]) -> list[str]:
-        """What each key holds, in Redis's words: hash, set, zset or none; or what no ledger has."""
+        """Return the type of each key as Redis names it: hash, set, zset or none; or a type that no ledger uses."""
         ...
 
     def keys(self, pattern: str) -> Iterator[str]:
-        """Keys that match a glob pattern (`*`, `?`, `[…]`), each once, in no order."""
+        """Return the keys that match a glob pattern (`*`, `?`, `[…]`), each once, in no order."""
         ...
 
     def close(self) -> None:
-        """Let go of the store. The engine can't be used after."""
+        """Close the store. The engine can't be used afterwards."""
         ...
 
 
 class Engine(Reader, Protocol):
-    """A reader that may also write. One a ledger where the store needs it; see its module.
+    """A reader that may also write. Some stores allow only one engine per ledger; see their modules.
 
     shared    other machines may write to the same store
-    replay_s  after a failure, what was applied in the last so many seconds may be lost: apply it again
+    replay_s  a failure may lose what was applied in the last `replay_s` seconds: apply it again
     """
 
     shared: bool
     replay_s: float
 
     def apply(self, changes: Iterable[Change], advances: Sequence[Advance] = ()) -> list[Outcome]:
-        """Apply each change (all of different keys) or say why not, in the order given.
+        """Apply each change, and return the outcomes in the same order. No two changes have the same key.
 
-        They may be made while they are taken, without use of the engine: it may apply the first by then.
-        `advances` are made after them, or with them, if none conflicts.
+        `changes` may be a generator, which must not use the engine: the first changes may be applied before the last
+        are made. `advances` are applied with or after the changes, and only if no change conflicts.
         """
         ...
 
     def put(self, hashes: Mapping[str, Hash]) -> None:
-        """Each key becomes exactly that hash, whatever it held; an empty one is gone. Nothing is guarded."""
+        """Replace each key by its hash, unconditionally. An empty hash removes the key."""
         ...
 
     def mend(self, repair: Repair) -> None:
-        """Make it so, whatever was there before. Asks no hash and guards nothing.
+        """Write the wanted state, unconditionally. Hashes are neither read nor checked.
 
-        Repeating it is harmless. After a failure any part of it may have been done.
+        Repeating it is harmless. A failure may leave any part of it written.
         """
         ...
 
     def settle(self) -> int:
-        """Carry out what a crash left undone; how many changes that were. Called before the first `apply`."""
+        """Complete the work that a crash left undone; return the number of changes. Call before the first `apply`."""
         ...
 
     def sweep(self) -> int:
-        """Take away entries that no engine can have written (in SQLite's tables: not text, not a number); how many."""
+        """Remove entries of types that no engine writes (in SQLite: not text, not a number); return their number."""
         ...
 
     def server(self) -> Server:
-        """What the server says of itself."""
+        """Return facts about the server."""
         ...

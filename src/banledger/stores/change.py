@@ -1,6 +1,6 @@
-"""What a write to a store consists of: a hash, and the difference of what it implied before and after. Pure.
+"""A write to a store: one hash, and the difference between its entries before and after. Pure.
 
-The ledger decides what a hash implies; an engine that writes in several steps asks it by way of `Layout`.
+The ledger decides which entries follow from a hash. An engine that writes in several steps asks it through `Layout`.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _Item = TypeVar("_Item")
 
 
 class Score(Struct, frozen=True, gc=False):
-    """`member` of the sorted set `key` must have `score`; None: must not be there."""
+    """The wanted score of `member` in the sorted set `key`; None: no entry."""
 
     key: str
     member: str
@@ -20,7 +20,7 @@ class Score(Struct, frozen=True, gc=False):
 
 
 class Ranking(Struct, frozen=True, gc=False, cache_hash=True):
-    """`member` of the sorted set `key` must have the size of the `sources` (sets) together as its score."""
+    """An entry of the sorted set `key`: the score of `member` is the total size of the sets `sources`."""
 
     key: str
     member: str
@@ -28,12 +28,12 @@ class Ranking(Struct, frozen=True, gc=False, cache_hash=True):
 
 
 class Entries(Struct, frozen=True, gc=False):
-    """All that a hash implies under other keys.
+    """All that follows from a hash under other keys.
 
-    sets      sets that have `member`
+    sets      sets that contain `member`
     scores    entries of sorted sets
-    tallies   (key, member) of sorted sets: it counts 1 there. They lie in the hash's own slot
-    rankings  what follows from the sizes of its sets
+    tallies   (key, member) of sorted sets in which the hash counts 1; they lie in the slot of the hash
+    rankings  entries whose score is the size of those sets
     """
 
     member: str = ""
@@ -44,16 +44,16 @@ class Entries(Struct, frozen=True, gc=False):
 
 
 NOTHING = Entries()
-"""What a hash implies that is not there."""
+"""The entries of an absent hash."""
 
 
 class Change(Struct, frozen=True, gc=False):
-    """One hash, and what it implied until now (`before`) and implies then (`after`).
+    """A change of one hash, and its entries before and after.
 
-    guard    field values the hash must still have (None as value: not have; none at all: any); None: there must be no
-             hash. The guard of a hash that goes has all fields that decide what it implied
-    fields   what the hash gets; None: the whole hash goes
-    drop     fields it loses
+    guard    values that the fields must still have (value None: the field must be absent; empty: no condition);
+             None: there must be no hash. To remove a hash, the guard has all fields that decide its entries
+    fields   fields to set; None: remove the hash
+    drop     fields to remove
     """
 
     key: str
@@ -65,12 +65,12 @@ class Change(Struct, frozen=True, gc=False):
 
 
 class Difference(Struct, frozen=True, gc=False):
-    """What must be written for entries to follow their hash.
+    """What must be written so that the entries match their hash.
 
-    joins, leaves  sets that `member` joins, and leaves
-    scores         entries of sorted sets that are to be put, or removed
-    more, fewer    (key, member) of tallies that count one more, and one fewer
-    rankings       those whose sets change
+    joins, leaves  sets to add `member` to, and to remove it from
+    scores         entries of sorted sets to write or to remove
+    more, fewer    (key, member) of tallies to increment, and to decrement
+    rankings       entries of rankings whose sets change
     """
 
     member: str = ""
@@ -83,7 +83,7 @@ class Difference(Struct, frozen=True, gc=False):
 
 
 def difference(before: Entries, after: Entries) -> Difference:
-    """From one state to another. They have the same member, unless one of them has none."""
+    """Return the difference of two states of one hash. Both have the same member, unless one of them has none."""
     if not (before.sets or before.scores or before.tallies):  # most changes: a new ban
         return Difference(after.member, after.sets, (), after.scores, after.tallies, (), after.rankings)
     left, joined = _apart(before.sets, after.sets)
@@ -101,7 +101,7 @@ def difference(before: Entries, after: Entries) -> Difference:
 
 
 def _apart(old: tuple[_Item, ...], new: tuple[_Item, ...]) -> tuple[tuple[_Item, ...], tuple[_Item, ...]]:
-    """Those that only the old ones have, and those that only the new ones have."""
+    """Return the items that only `old` has, and those that only `new` has."""
     if old is new or old == new:
         return (), ()
     return tuple([item for item in old if item not in new]), tuple([item for item in new if item not in old])
@@ -114,10 +114,10 @@ def _scores(old: tuple[Score, ...], new: tuple[Score, ...]) -> tuple[Score, ...]
 
 
 class Layout(Protocol):
-    """What an engine must know of the keys that it stores.
+    """What an engine must know about the keys that it stores.
 
     months           the key of the set of slots
-    standing_fields  fields of a hash that may change and that decide what it implies outside its slot
+    standing_fields  fields of a hash that may change and that decide its entries outside its slot
     """
 
     @property
@@ -127,9 +127,9 @@ class Layout(Protocol):
     def standing_fields(self) -> tuple[str, ...]: ...
 
     def outbox(self, slot: str) -> str:
-        """The key of what is still to be done outside a slot."""
+        """The key of a slot's outbox: the work still to be done outside the slot."""
         ...
 
     def entries_of(self, key: str, fields: Mapping[str, str]) -> Entries:
-        """What the hash at `key` implies as it is now; one that is gone: nothing. Raises `fields.Damaged`."""
+        """The entries of the hash at `key`, given its `fields`; empty if it is gone. Raises `fields.Damaged`."""
         ...

@@ -1,7 +1,7 @@
-"""Key-value commands that only read, over any engine, with the replies that Redis gives.
+"""Read-only key-value commands over any engine, with the same replies as Redis.
 
-What Redis calls a key's type is what the engine's `kinds` says. A reply is a `Reply`: text (a bulk string), a whole
-number, None (nil), a list, or one of the two below.
+The type of a key comes from the engine's `kinds`. A reply is a `Reply`: text (a bulk string), a whole number, None
+(nil), a list, or one of the two classes below.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,11 +31,11 @@ _Run: TypeAlias = Callable[[Reader, Sequence[str]], Reply]
 
 
 class _Refused(Exception):
-    """The command can't be carried out; the text is Redis's."""
+    """The command can't be run; the text is the error that Redis gives."""
 
 
 class _Command(Struct, frozen=True):
-    """`arity` as Redis counts it: with the command's name; negative: at least. `kind` that the key must be of."""
+    """`arity`: as Redis counts it, with the name of the command; negative: a minimum. `kind`: the type of its key."""
 
     run: _Run
     arity: int
@@ -243,4 +243,4 @@ COMMANDS = {
     "PING": _Command(_ping, -1),
     "DBSIZE": _Command(lambda r, _: sum(1 for _ in r.keys("*")), 1),
 }
-"""Every command there is, by name."""
+"""All commands, by name."""

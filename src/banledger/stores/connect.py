@@ -1,11 +1,11 @@
-"""From a store's name to its engine: a path or sqlite:// is embedded, redis:// and its kin a server.
+"""Open the engine of a store. A path or sqlite:// names an embedded store, the other schemes name a server.
 
 /var/lib/banledger/ledger.db              sqlite:///var/lib/banledger/ledger.db
 redis://[user@]host[:6379][/0]            valkey://…       the same
 rediss://[user@]host[:6379][/0]           valkeys://…      the same over TLS
 unix:///run/redis/redis.sock[?db=0]       with a user: unix://user@/run/…
 
-Any of a server's may end in `?timeout=SECONDS`: how long to wait for an answer (10, at most 20).
+The URL of a server may end in `?timeout=SECONDS`: how long to wait for an answer (default 10, at most 20).
 """
 
 from pathlib import Path
@@ -26,12 +26,12 @@ _TLS = {"rediss": True, "valkeys": True, "redis": False, "valkey": False, "unix"
 _FORMS = "give a path, redis://host:6379/0, rediss:// for TLS, or unix:///path/to.sock"
 _CONNECT_S = 3.0
 _ANSWER_S = 10.0
-_LONGEST_S = 20.0  # with the recorder's longest wait still shorter than the service manager's patience
+_LONGEST_S = 20.0  # together with the recorder's longest wait, less than the service manager's timeout
 _QUERY = frozenset(("db", "timeout"))
 
 
 class Access(Struct, frozen=True):
-    """What it takes to get into a store besides its address. Its repr has no secret."""
+    """Credentials of a store. Its repr shows no secret."""
 
     password: str = ""
     tls_ca: str = ""
@@ -43,7 +43,7 @@ class Access(Struct, frozen=True):
 
 
 def access(settings: Settings) -> Access:
-    """The access that the settings give. Raises SettingsError if the password file can't be used."""
+    """Return the credentials from the settings. Raises SettingsError if the password file can't be used."""
     password = settings.password or (_read_secret(Path(settings.password_file)) if settings.password_file else "")
     return Access(password, settings.tls_ca, settings.tls_cert, settings.tls_key)
 
@@ -51,14 +51,14 @@ def access(settings: Settings) -> Access:
 def _read_secret(path: Path) -> str:
     try:
         if path.stat().st_mode & 0o007:
-            raise SettingsError(f"{path} holds a password and may be used by everybody", hint=f"chmod o= {path}")
+            raise SettingsError(f"{path} holds a password and is accessible to everybody", hint=f"chmod o= {path}")
         return path.read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"can't read password_file {path}: {error}", hint="check its path and mode") from error
 
 
 def reader(store: str, access: Access) -> Reader:
-    """The engine for a store, to read. Raises SettingsError for a name that makes no sense, StoreError."""
+    """Open a store to read. Raises SettingsError for an invalid name, StoreError."""
     if (path := _embedded(store)) is not None:
         from banledger.stores.sqlite.reader import open_reader
 
@@ -69,7 +69,7 @@ def reader(store: str, access: Access) -> Reader:
 
 
 def writer(store: str, layout: Layout, access: Access) -> Engine:
-    """The engine for a store, to write keys of that layout."""
+    """Open a store to write keys of that layout. Raises SettingsError for an invalid name, StoreError."""
     if (path := _embedded(store)) is not None:
         from banledger.stores.sqlite.engine import open_writer
 
@@ -80,7 +80,7 @@ def writer(store: str, layout: Layout, access: Access) -> Engine:
 
 
 def is_server(store: str) -> bool:
-    """Whether the store is a server's, which others may use and mend."""
+    """Whether the store is on a server, which other clients may use too."""
     return _embedded(store) is None
 
 
@@ -92,7 +92,7 @@ def _embedded(store: str) -> Path | None:
 
 
 def _client(store: str, access: Access, *, once: bool = False) -> "Redis":
-    """A client that never repeats a request by itself: what failed may have been done. `once`: see Handshake."""
+    """Return a client that never repeats a request: a request that failed may have been run. `once`: see Handshake."""
     from redis import Redis
     from redis.backoff import NoBackoff
     from redis.maint_notifications import MaintNotificationsConfig
@@ -137,7 +137,7 @@ def _address(store: str, access: Access) -> dict[str, Any]:
         options |= {"host": url.hostname or "localhost", "port": url.port or 6379}
         options["host"].encode("idna")
     except ValueError:
-        # Not what Python says of it: that may quote a part of a password.
+        # Python's own message may quote a part of a password.
         raise SettingsError(
             f"invalid store URL {without_password(store)}: its port, database or query is wrong",
             hint=f"{_FORMS}; a password goes into password_file",

@@ -1,4 +1,4 @@
-"""Many things, some at a time."""
+"""Split an iterable into pages."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -8,7 +8,7 @@ _Item = TypeVar("_Item")
 
 
 def pages(items: Iterable[_Item], size: int = 500) -> Iterator[list[_Item]]:
-    """The items in lists of at most `size`."""
+    """Return the items in lists of at most `size`."""
     left = iter(items)
     while page := list(islice(left, size)):
         yield page

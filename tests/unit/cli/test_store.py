@@ -107,7 +107,9 @@ def test_a_rebuild_counts_bans_with_mended_user_names(banledger: Run, store: Pat
     ledger.close()
     code, out, _ = banledger("store", "check")
     assert (code, out.count("\n"), stale in out) == (9, 1, True)
-    assert banledger("store", "rebuild")[1] == ("rebuilt from 32 bans and 1 gap; user names of 1 restored ban mended\n")
+    assert banledger("store", "rebuild")[1] == (
+        "rebuilt from 32 bans and 1 gap; user names of 1 restored ban repaired\n"
+    )
     assert banledger("store", "check")[0] == 0
 
 
@@ -140,7 +142,7 @@ def test_copying_again_copies_new_bans(banledger: Run, store: Path, tmp_path: Pa
 def test_a_copy_into_a_recorders_ledger_is_refused(banledger: Run, store: Path, tmp_path: Path) -> None:
     write(tmp_path / "other.db", [ban()])
     code, _, err = banledger("store", "copy", str(store), str(tmp_path / "other.db"))
-    assert code == 4 and "a ledger of its own" in err
+    assert code == 4 and "the target is not a copy" in err
 
 
 def test_a_missing_source_creates_no_target(banledger: Run, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banledger.demo import place
+from banledger.demo import directory
 from banledger.demo.authlog import moved, shipped
 from banledger.demo.signals import postponed
 from banledger.errors import BanledgerError
@@ -108,36 +108,39 @@ def ignored(_: Path) -> None:
 
 
 def test_a_new_directory_is_created_and_its_files_stay(tmp_path: Path) -> None:
-    with place.claimed(tmp_path / "a" / "b", never, ignored) as home:
-        (home / place.LEDGER).touch()
+    with directory.claimed(tmp_path / "a" / "b", never, ignored) as home:
+        (home / directory.LEDGER).touch()
 
     assert home == tmp_path / "a" / "b"
-    assert {path.name for path in home.iterdir()} == {place.MARK, place.LEDGER}
+    assert {path.name for path in home.iterdir()} == {directory.MARK, directory.LEDGER}
 
 
 def test_the_next_demo_clears_only_files_of_demos(tmp_path: Path) -> None:
-    with place.claimed(tmp_path, never, ignored) as home:
-        for name in (place.LEDGER, f"{place.LEDGER}-wal", "notes.txt"):
+    with directory.claimed(tmp_path, never, ignored) as home:
+        for name in (directory.LEDGER, f"{directory.LEDGER}-wal", "notes.txt"):
             (home / name).touch()
 
-    with place.claimed(tmp_path, never, ignored):
-        assert {path.name for path in tmp_path.iterdir()} == {place.MARK, "notes.txt"}
+    with directory.claimed(tmp_path, never, ignored):
+        assert {path.name for path in tmp_path.iterdir()} == {directory.MARK, "notes.txt"}
 
 
 def test_a_directory_with_other_files_is_refused_and_not_changed(tmp_path: Path) -> None:
-    (tmp_path / place.LEDGER).write_text("precious")
+    (tmp_path / directory.LEDGER).write_text("precious")
 
-    with pytest.raises(BanledgerError, match="holds files that no demo made"), place.claimed(tmp_path, never, ignored):
+    with (
+        pytest.raises(BanledgerError, match="holds files that no demo made"),
+        directory.claimed(tmp_path, never, ignored),
+    ):
         pass
 
-    assert [path.name for path in tmp_path.iterdir()] == [place.LEDGER]
-    assert (tmp_path / place.LEDGER).read_text() == "precious"
+    assert [path.name for path in tmp_path.iterdir()] == [directory.LEDGER]
+    assert (tmp_path / directory.LEDGER).read_text() == "precious"
 
 
 def test_a_place_that_cannot_be_used_is_an_error_with_a_hint(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(BanledgerError) as caught, place.claimed(tmp_path / "file" / "x", never, ignored):
+    with pytest.raises(BanledgerError) as caught, directory.claimed(tmp_path / "file" / "x", never, ignored):
         pass
 
     assert "can't use" in str(caught.value) and "--keep" in caught.value.hint
@@ -146,8 +149,8 @@ def test_a_place_that_cannot_be_used_is_an_error_with_a_hint(tmp_path: Path) -> 
 def test_a_demo_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
-    with pytest.raises(KeyboardInterrupt), place.claimed(None, never, ignored) as home:
-        (home / place.LEDGER).touch()
+    with pytest.raises(KeyboardInterrupt), directory.claimed(None, never, ignored) as home:
+        (home / directory.LEDGER).touch()
         raise KeyboardInterrupt
 
     assert list(tmp_path.iterdir()) == []
@@ -155,13 +158,13 @@ def test_a_demo_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_second_demo_waits_for_the_first(tmp_path: Path) -> None:
     seen: list[Path] = []
-    first = place.claimed(tmp_path, never, ignored)
+    first = directory.claimed(tmp_path, never, ignored)
     first.__enter__()
 
     def end_the_first(_: float) -> None:
         first.__exit__(None, None, None)
 
-    with place.claimed(tmp_path, end_the_first, seen.append):
+    with directory.claimed(tmp_path, end_the_first, seen.append):
         assert seen == [tmp_path]
 
 

@@ -24,7 +24,7 @@ def test_invalid_text_is_not_a_line(text: str) -> None:
 
 def test_damage_names_the_field_without_its_value() -> None:
     keys = Keyspace("bans")
-    with pytest.raises(Damaged, match=r"^failures is no whole number") as caught:
+    with pytest.raises(Damaged, match=r"^failures is not a whole number") as caught:
         keys.entries_of(keys.ban("26112307t0a54g3thx7a"), {**HASH, "failures": "\x1b[31m"})
     assert "\x1b" not in str(caught.value)
 

@@ -43,7 +43,7 @@ def test_a_day_with_too_many_bans_is_skipped(ledger: Ledger, monkeypatch: pytest
     monkeypatch.setattr(day_check, "MOST", 1)
     check = DayCheck()
     check.begin({DAY})
-    assert "1 too busy to look at: banledger store check" in check.step(ledger.store(), ledger.keys)
+    assert "1 too busy: run banledger store check" in check.step(ledger.store(), ledger.keys)
     assert not check.pending
 
 
@@ -51,4 +51,4 @@ def test_one_step_checks_one_day(ledger: Ledger) -> None:
     check = DayCheck()
     check.begin({DAY, ("2611", "2026-11-24")})
     assert (check.step(ledger.store(), ledger.keys), check.pending) == ("", True)
-    assert "2 looked at" in check.step(ledger.store(), ledger.keys)
+    assert "2 checked" in check.step(ledger.store(), ledger.keys)

@@ -75,8 +75,8 @@ def test_one_of_two_clones_continues_and_both_journals_name_both(cluster: Cluste
     cluster.now += RENEW_S
     assert cluster.step("two")
     (refused,), (rival,) = cluster.said["one"], cluster.said["two"]
-    assert "'two', not by 'one'" in refused and "may have become one" in refused and "--adopt web1" in refused
-    assert "another recorder, 'one'" in rival and "'two' goes on" in rival and "may have become one" in rival
+    assert "'two', not by 'one'" in refused and "may be merged" in refused and "--adopt web1" in refused
+    assert "another recorder, 'one'" in rival and "'two' continues" in rival and "may be merged" in rival
     for _ in range(20):
         cluster.now += RETRY_S
         assert (cluster.step("one"), cluster.step("two")) == (False, True)
@@ -136,7 +136,7 @@ def test_a_recorder_checks_its_lease_after_a_long_absence(cluster: Cluster) -> N
     cluster.now += LEASE_S
     assert cluster.step("two")  # the first one slept
     assert not cluster.step("one")
-    assert "'one' did not renew its lease for a minute: 'two' takes its place" in cluster.said["two"][1]
+    assert "'one' did not renew its lease for a minute: 'two' takes over" in cluster.said["two"][1]
 
 
 def test_adopting_moves_the_label_to_the_recorder_of_that_place(cluster: Cluster) -> None:

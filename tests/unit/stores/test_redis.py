@@ -83,7 +83,7 @@ def test_every_kind_of_error_has_its_own_hint() -> None:
 
 def test_the_error_names_the_command_and_key() -> None:
     said = str(translate(_REPLIES[0], "redis://store", "SADD bans:jail:sshd"))
-    assert said.startswith("redis://store holds something else at a key of the ledger: ")
+    assert said.startswith("redis://store holds another type at a key of the ledger: ")
     assert said.endswith("(SADD bans:jail:sshd)")
 
 

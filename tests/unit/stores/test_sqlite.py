@@ -110,7 +110,7 @@ def test_another_file_is_not_a_ledger_and_is_not_changed(
     open_: Callable[[Path], object], path: Path, text: bytes
 ) -> None:
     path.write_bytes(text)
-    refuses(open_, path, NotALedger, 4, "no ledger")
+    refuses(open_, path, NotALedger, 4, "not a ledger")
     assert path.read_bytes() == text
 
 

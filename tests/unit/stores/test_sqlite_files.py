@@ -199,7 +199,7 @@ def test_an_overwritten_wal_does_not_damage_the_database(
 ) -> None:
     with recording(path) as ledger, reader(path) if read else nullcontext():
         damage(beside(path, "-wal"))
-        notices(ledger, "another program wrote to .*ledger.db-wal, or cut it")
+        notices(ledger, "another program wrote to .*ledger.db-wal, or truncated it")
         ledger.close()
         there = bans_in(path)
         assert 50 <= there <= 80
@@ -255,7 +255,7 @@ def test_a_backup_copied_into_the_ledger_is_not_mixed_with_the_wal_of_the_other(
     before = contents(backup)
     with recording(path) as ledger:
         _overwrite(path, backup.read_bytes())
-        notices(ledger, "another program wrote to .*ledger.db, or cut it")
+        notices(ledger, "another program wrote to .*ledger.db, or truncated it")
     assert beside(path, "-wal.old").exists()
     assert contents(path) == before
     goes_on(path, 50)
@@ -277,7 +277,7 @@ def test_a_truncated_ledger_with_a_wal_is_reported_as_damaged(path: Path) -> Non
         ledger.record([ban(f"10.0.{n >> 8}.{n & 255}") for n in range(3000)], nowhere)
     with recording(path) as ledger:
         os.truncate(path, path.stat().st_size // 2)
-        notices(ledger, "another program wrote to .*ledger.db, or cut it")
+        notices(ledger, "another program wrote to .*ledger.db, or truncated it")
     with pytest.raises(NotALedger, match="damaged"):
         opened(path)
 
@@ -297,7 +297,7 @@ def test_a_truncated_crashed_ledger_with_a_wal_is_reported_as_damaged(path: Path
 def test_an_emptied_ledger_is_created_again_with_a_warning(path: Path, journal: pytest.LogCaptureFixture) -> None:
     with recording(path) as ledger:
         os.truncate(path, 0)
-        notices(ledger, "another program wrote to .*ledger.db, or cut it")
+        notices(ledger, "another program wrote to .*ledger.db, or truncated it")
     with closing(opened(path)) as ledger:
         assert ledger.record(LAST, nowhere).new == len(LAST)
     assert f"created ledger {path}; there may have been one before: the file was empty" in journal.text

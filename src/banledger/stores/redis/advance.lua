@@ -1,8 +1,8 @@
--- Raise fields of one hash whose values begin with a whole number, and take others away.
+-- Raise fields of one hash whose values begin with a whole number, and remove others.
 --
 -- KEYS[1]  the hash
--- ARGV[1]  MessagePack: {{field, value, …}, {field that goes, …}}. A field gets its value unless it has that number, or a
---          higher one, already.
+-- ARGV[1]  MessagePack: {{field, value, …}, {field to remove, …}}. A field that already has that number, or a higher one,
+--          is not changed.
 
 local call = redis.call
 local raised, gone = unpack(cmsgpack.unpack(ARGV[1]))

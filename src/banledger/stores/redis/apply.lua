@@ -1,21 +1,21 @@
--- Apply changes of one month's slot, all of them, if every hash is as guarded; else none.
+-- Apply changes of one month's slot: all of them if every hash is as guarded, otherwise none.
 --
 -- KEYS     every key that a change touches; all in one slot
 -- ARGV[1]  MessagePack: {{change, …}, entry, what they do together, what each key holds ("" for the hashes of changes)}
 --          a change: { number of the hash's key,
 --                      guard: false (there must be no hash) or {field = value, or false for a field it must not have},
 --                      {field, value, …} to set,  {field, …} to drop,  whether the hash goes }
---          entry:    { number of the slot's outbox, its field ("writer:number"), value }: work that is to be done in
---                      other slots, until it is done. An empty value: there is none. No entry: only hashes change
+--          entry:    { number of the slot's outbox, its field ("writer:number"), value }: the work to do in other
+--                      slots, kept until it is done. Empty value: no work. No entry: only hashes change
 --          together: { {set = {members that join}},  {set = {members that leave}},
 --                      {sorted set = {score, member, …}},  {sorted set = {members that go}},
 --                      {tally = {member = how many more or fewer}} }     (keys by their number)
 --
--- An entry of another writer in the outbox may be about a hash that changes here: so it gets a field `…:doubt` beside it.
+-- An entry of another writer in the outbox may concern a hash that changes here, so it is marked by a field `…:doubt`.
 --
--- Returns the changes that were not as guarded, as {number from 1, {field, value, …} of the hash}: then nothing was
--- done. An empty answer: all are done. Whatever could fail is tried before anything is written: a script that fails in
--- the middle is not undone.
+-- Returns the changes whose hash was not as guarded, as {number from 1, {field, value, …} of the hash}; then nothing
+-- was written. Empty: all changes were applied. Everything that could fail is tried before the first write, because a
+-- script that fails halfway is not undone.
 
 local call = redis.call
 local changes, entry, together, kinds = unpack(cmsgpack.unpack(ARGV[1]))
@@ -58,7 +58,7 @@ local function doubt_others()
   end
 end
 
--- Whether all that writes may be called, tried where it changes nothing: the outbox, which is a hash by then.
+-- Whether all write commands are allowed. They are tried on the outbox: it is a hash by then, so they change nothing.
 local function refused()
   for _, command in ipairs({ 'SADD', 'SREM', 'ZADD', 'ZREM', 'ZINCRBY' }) do
     local said = redis.pcall(command, outbox, 0, 0).err

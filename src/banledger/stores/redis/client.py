@@ -1,4 +1,4 @@
-"""A server of Redis's kind: which one will do, and how we log in."""
+"""Connections to Redis or Valkey: log in, and refuse a server that is too old or misconfigured."""
 
 import re
 from collections.abc import Mapping
@@ -9,10 +9,11 @@ from redis import exceptions
 
 _NAME = "banledger"  # in the server's CLIENT LIST
 _KNOWN_SINCE_6_2 = "ZMSCORE"
+_NO_GREETING = "unexpected reply to HELLO"
 
 
 class Unfit(exceptions.RedisError):
-    """The server will not do as it is; `hint` says what to do."""
+    """The server can't be used as it is; `hint` says what to do."""
 
     def __init__(self, what: str, hint: str) -> None:
         super().__init__(what)
@@ -20,17 +21,16 @@ class Unfit(exceptions.RedisError):
 
 
 class Dropped(exceptions.ConnectionError):
-    """The connection was made, and closed before anything was answered."""
+    """The server accepted the connection and closed it before it answered."""
 
     def __init__(self, error: Exception) -> None:
-        super().__init__(f"{error} (at the first word)")
+        super().__init__(f"{error} (during the handshake)")
 
 
 class Handshake:
-    """What is done at each connect: log in, and refuse a server that is too old.
+    """Log in at each connect, and refuse a server that is too old.
 
-    `once`: never connect again. Who writes must learn that a connection was lost: the server may have come back
-    without what was written last.
+    `once`: connect only once. A writer must notice a lost connection, because the server may have lost the last writes.
     """
 
     def __init__(self, *, once: bool) -> None:
@@ -46,25 +46,25 @@ class Handshake:
             raise Unfit("is a Sentinel, which holds no data", "give the address of the primary")
         if fault := too_old(str(said.get("server")), str(said.get("version"))):
             raise Unfit(fault, "upgrade it")
-        with suppress(exceptions.ResponseError):  # good to have; CLIENT may be renamed or forbidden
+        with suppress(exceptions.ResponseError):  # optional: CLIENT may be renamed or forbidden
             connection.send_command("CLIENT", "SETNAME", _NAME)
             connection.read_response()
         self._done = True
 
 
 def _greeting(connection: Any) -> dict[str, Any]:
-    """Log in; the server's reply to HELLO. Raises RedisError."""
+    """Log in, and return the server's reply to HELLO. Raises RedisError."""
     try:
         connection.on_connect()
-    except AttributeError as error:  # redis-py takes whatever came for that reply
-        raise exceptions.InvalidResponse("it does not greet as Redis does") from error
+    except AttributeError as error:  # redis-py does not check the type of that reply
+        raise exceptions.InvalidResponse(_NO_GREETING) from error
     except exceptions.AuthenticationError as error:
         if str(error).startswith("Authentication required") and connection.password:
-            raise _hidden("HELLO") from error  # it would have taken the password
+            raise _hidden("HELLO") from error  # HELLO would have accepted the password
         raise
     except exceptions.ResponseError as error:
         if "unknown command" in str(error) and "HELLO" in str(error).upper():
-            raise _without_hello(connection) from None  # its arguments, which it repeats, are the password
+            raise _without_hello(connection) from None  # the error quotes the arguments: the password
         raise
     except exceptions.ConnectionError as error:
         if type(error) is exceptions.ConnectionError and not str(error).startswith("max number of clients"):
@@ -72,19 +72,19 @@ def _greeting(connection: Any) -> dict[str, Any]:
         raise
     said = connection.handshake_metadata
     if not isinstance(said, dict):
-        raise exceptions.InvalidResponse("it does not greet as Redis does")
+        raise exceptions.InvalidResponse(_NO_GREETING)
     return said
 
 
 def _without_hello(connection: Any) -> Unfit:
-    """Why there is no HELLO: the server is too old, or hides it."""
+    """Return why HELLO is missing: the server is too old, or hides it."""
     try:
         connection.send_command(_KNOWN_SINCE_6_2)
         connection.read_response()
     except (exceptions.AuthenticationError, exceptions.ResponseError) as error:
         if "unknown command" not in str(error):
             return _hidden("HELLO")
-    return Unfit(f"is older than {_name('redis')}, which it must be at least", "upgrade it")
+    return Unfit(f"is older than {_name('redis')}; it must be at least that version", "upgrade it")
 
 
 def _hidden(command: str) -> Unfit:
@@ -97,7 +97,7 @@ _OLDEST = {"redis": ("Redis", (6, 2)), "valkey": ("Valkey", (7, 2))}
 
 
 def too_old(server: str, version: str) -> str:
-    """What is wrong with a server of that name and version (as HELLO says them), or nothing."""
+    """Return the fault of a server that is too old, given its name and version from HELLO; empty: none."""
     program, oldest = _OLDEST.get(server, ("", ()))
     numbers = tuple(int(number) for number in re.findall(r"\d+", version)[: len(oldest)])
     if not numbers or numbers >= oldest:
@@ -111,13 +111,13 @@ def _name(server: str) -> str:
 
 
 def cautions(facts: Mapping[str, str]) -> list[str]:
-    """What in the server's set-up (fields of its INFO) endangers a ledger. Empty where it doesn't say."""
+    """Return the server's settings that endanger a ledger, from fields of its INFO. Unknown settings are not listed."""
     found = []
     policy = facts.get("maxmemory_policy", "")
-    if policy.startswith("allkeys-") and facts.get("maxmemory", "0") != "0":  # no other takes keys that never expire
+    if policy.startswith("allkeys-") and facts.get("maxmemory", "0") != "0":  # others spare keys that never expire
         evicted = facts.get("evicted_keys", "0")
         already = f", and has evicted {evicted} since it started" if evicted != "0" else ""
         found.append(f"the store may evict keys (maxmemory-policy {policy}){already}: set noeviction")
     if facts.get("aof_enabled") == "0":
-        found.append("the store does not keep an append-only file: a crash loses what came since its last snapshot")
+        found.append("the store does not keep an append-only file: a crash loses all writes since its last snapshot")
     return found

@@ -1,12 +1,12 @@
-"""The engine over Redis or Valkey: what is atomic in one slot, the rest idempotent and healed.
+"""The engine over Redis or Valkey: writes inside a slot are atomic; writes outside are idempotent and resumed.
 
 Theory of operation. A page of changes of one slot is one call of `apply.lua`: it writes the hashes, the days' sets, the
-tallies and a field of the *outbox*, or nothing. The server works on one page while the next is made. Then what stands
-in other slots follows from the hashes (`follow.py`), made ready while the server is at the last page. What both consist
-of is in `outbox.py`. Where nothing stands elsewhere, or only a hash changes, there is nothing to follow.
+tallies and a field of the *outbox*, or nothing. The server works on one page while the next one is built. Then the
+entries in other slots are written (`follow.py`); their commands are built while the server works on the last page.
+`outbox.py` makes the arguments of both steps. Changes without entries outside their slot need no second step.
 
-No command touches keys of two slots, and no request is repeated by the client: after a failure it is unknown what
-was done, and the caller replays, which is harmless.
+No command touches keys of two slots, and the client repeats no request: after a failure it is unknown what was
+written, and the caller replays the batch, which is harmless.
 """
 
 import os
@@ -31,13 +31,13 @@ from banledger.stores.redis.reader import named_fields
 from banledger.stores.redis.scripts import Call, Script
 
 _PAGE = 1000
-_AT_ONCE = 500  # changes in one script: the server does nothing else meanwhile
+_AT_ONCE = 500  # changes of one script: the server is blocked while it runs
 
 _applied = Applied()
 
 
 class _Page(Struct, frozen=True):
-    """Changes of one slot, the script that makes them, and what must follow."""
+    """Changes of one slot, the call of the script that applies them, and the task that must follow."""
 
     changes: list[Change]
     task: Task
@@ -45,7 +45,7 @@ class _Page(Struct, frozen=True):
 
 
 class RedisEngine(Following):
-    """See `api.Engine`. Several may write to one store at once."""
+    """See `api.Engine`. Several engines may write to one store at once."""
 
     shared = True
     replay_s = 120.0  # longer than a replica lags and a failover takes
@@ -70,11 +70,11 @@ class RedisEngine(Following):
         return Server(facts.get("run_id", ""), (*cautions(facts), *left))
 
     def sweep(self) -> int:
-        """See Engine.sweep. A server knows text and numbers only."""
+        """See Engine.sweep. A server stores text and numbers only."""
         return 0
 
     def apply(self, changes: Iterable[Change], advances: Sequence[Advance] = ()) -> list[Outcome]:
-        """See Engine.apply. Whatever comes is sent a page at a time, so that the server works while we do."""
+        """See Engine.apply. Changes are sent in pages while the next ones are made."""
         outcomes: dict[str, Outcome] = {}
         filling: dict[str, list[Change]] = defaultdict(list)
         sent: list[_Page] = []
@@ -130,7 +130,7 @@ class RedisEngine(Following):
             commands: list[tuple[str, ...]] = []
             for key, fields in page:
                 put = [("HSET", key, *(part for pair in fields.items() for part in pair))] if fields else []
-                commands += [("MULTI",), ("DEL", key), *put, ("EXEC",)]  # nobody sees it gone
+                commands += [("MULTI",), ("DEL", key), *put, ("EXEC",)]  # readers never see the key missing
             self.calls(commands)
 
     def mend(self, repair: Repair) -> None:

@@ -1,4 +1,4 @@
-"""What goes wrong with a server of Redis's kind, in our words: each message is true, each hint says what to do."""
+"""Translate errors of redis-py and the server: each message is true, each hint says what to do."""
 
 import re
 from errno import EACCES, ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH, ENOENT
@@ -13,12 +13,13 @@ _ACL = "it lacks {right}; docs/stores.md, 'A user of its own', has the ACL for i
 _PASSWORD = "password_file or BANLEDGER_PASSWORD"  # noqa: S105
 _STARTED = r"connecting .*"
 
-_TROUBLES: tuple[tuple[str | type[Exception], str, str], ...] = (
-    # It could not be connected to: redis-py's `Error NUMBER connecting to …`.
-    (rf"{_STARTED}CERTIFICATE_VERIFY_FAILED", "can't prove who it is", "check tls_ca and the host's name"),
+_PROBLEMS: tuple[tuple[str | type[Exception], str, str], ...] = (
+    # No connection: redis-py's `Error NUMBER connecting to …`.
+    (rf"{_STARTED}CERTIFICATE_VERIFY_FAILED", "has a certificate that can't be verified",
+     "check tls_ca and the host's name"),
     (rf"{_STARTED}(WRONG_VERSION_NUMBER|record layer failure)", "does not speak TLS at that port",
      "give its TLS port, or redis:// for one without TLS"),
-    (rf"{_STARTED}(_ssl\.c|\[SSL)|first word.* over TLS$", "can't be reached over TLS: it closed the connection",
+    (rf"{_STARTED}(_ssl\.c|\[SSL)|the handshake\) over TLS$", "can't be reached over TLS: it closed the connection",
      "it may ask for a certificate (tls_cert, tls_key) that it trusts, or have too many clients (maxclients)"),
     (r"^Error -\d+ connecting", "can't be reached: its name can't be resolved",
      "check the name in the address, and this machine's DNS"),
@@ -30,71 +31,70 @@ _TROUBLES: tuple[tuple[str | type[Exception], str, str], ...] = (
     (rf"^Error {ECONNREFUSED} connecting", "can't be reached: nothing listens there", _DOWN),
     ("^Timeout connecting", "does not answer in time: no connection was made",
      "look for a firewall between, and with rediss:// check that the port speaks TLS"),
-    # It could, but that is not what we are looking for.
-    (exceptions.InvalidResponse, "is no Redis or Valkey server: it speaks another protocol",
+    # Connected to another kind of server.
+    (exceptions.InvalidResponse, "is not a Redis or Valkey server: it speaks another protocol",
      "check host and port of the address; a proxy for HTTP can't be used"),
-    # It answers, but does not let us in.
-    ("^max number of clients", "takes no more clients", "raise its maxclients, or close connections of others"),
-    ("first word", "closed the connection before it answered",
-     "does the port ask for TLS (rediss://), or is this a proxy whose server is down?"),
-    ("^DENIED", "is in protected mode and takes nobody from another machine", "set a password for it"),
-    ("^(HELLO must be called|Authentication required)", "asks for a password", "give it by {secret}"),
+    # Connected, but access is denied.
+    ("^max number of clients", "has too many clients", "raise its maxclients, or close connections of other programs"),
+    ("during the handshake", "closed the connection before it answered",
+     "check whether the port requires TLS (rediss://), or whether this is a proxy whose server is down"),
+    ("^DENIED", "is in protected mode and refuses clients of other machines", "set a password for it"),
+    ("^(HELLO must be called|Authentication required)", "requires a password", "set {secret}"),
     (exceptions.AuthenticationError, "refuses the password", "check {secret}"),
     (exceptions.NoPermissionError, "does not let this user do that", _ACL),
     ("because of: NOPERM|^ACL failure in|^The user executing the script", "does not let this user do that", _ACL),
     ("^DB index is out of range", "has no database of that number", "give another at the end of the address"),
-    # It does not do what it is told.
+    # A command fails.
     ("(?i)^unknown (redis )?command", "does not know a command",
-     "{command} is renamed or disabled there, and needed: see its rename-command"),
-    ("^WRONGTYPE", "holds something else at a key of the ledger",
-     "banledger store check names every such key, banledger store rebuild mends the ledger"),
-    ("^MISCONF", "can't write to its disk and takes nothing more", "see its log"),
-    ("^NOREPLICAS", "has fewer replicas than it wants", "see its min-replicas-to-write"),
+     "{command} is needed, but renamed or disabled there: see its rename-command"),
+    ("^WRONGTYPE", "holds another type at a key of the ledger",
+     "banledger store check names every such key, banledger store rebuild repairs the ledger"),
+    ("^MISCONF", "can't write to its disk and refuses writes", "see its log"),
+    ("^NOREPLICAS", "has fewer replicas than it requires", "see its min-replicas-to-write"),
     ("^BUSY ", "is busy with a script of another program", "it is tried again; SCRIPT KILL ends the script"),
     (exceptions.ReadOnlyError, "is a read-only replica", "give the address of the primary"),
-    (exceptions.MasterDownError, "is a replica that lost its primary", "give the address of the primary, or mend it"),
+    (exceptions.MasterDownError, "is a replica that lost its primary", "give the address of the primary, or repair it"),
     (exceptions.ClusterDownError, "is a node of a cluster that is down", "give the address of a server, not a cluster"),
     (exceptions.MovedError, "is a node of a cluster", "give the address of a server that holds all keys"),
     (exceptions.OutOfMemoryError, "is out of memory", "raise its maxmemory or make room"),
     (exceptions.BusyLoadingError, "is still loading its data", "it is tried again when that is done"),
-    (exceptions.TimeoutError, "does not answer in time", "is it overloaded, or is something between?"),
+    (exceptions.TimeoutError, "does not answer in time", "check its load, and the network between"),
     (exceptions.ConnectionError, "can't be reached: the connection was lost", _DOWN),
     (OSError, "can't be reached: the connection was lost", _DOWN),
 )  # fmt: skip
-"""A pattern of what was said or the kind of error, what the store does, what to do about it. The first counts."""
+"""A pattern of the error's text, or its class; the problem; what to do. The first match counts."""
 
 _RIGHT = re.compile(r"'([\w|]+)' command")
 _COMMAND = re.compile(r"unknown command [`'](\w+)", re.IGNORECASE)
-_ARGUMENTS = re.compile(r", with args beginning with.*", re.DOTALL)  # nobody's to read
+_ARGUMENTS = re.compile(r", with args beginning with.*", re.DOTALL)  # may quote secrets
 
 
 def translate(error: Exception, where: str, doing: str = "", secret: str = _PASSWORD) -> StoreError:
-    """The one place where redis-py's errors become ours. Bans wait through almost all of them: they are retryable.
+    """Translate an error of redis-py. Almost all are retryable: bans wait meanwhile.
 
-    `doing`: the command and the key it was about. `secret`: where the password is given. A kind of trouble has a hint
-    of its own.
+    `where`: the store. `doing`: the command and its key. `secret`: the settings that hold the password.
     """
     if isinstance(error, Unfit):
         return StoreError(f"{where} {error}", hint=error.hint)
     text = _ARGUMENTS.sub("", str(error))
-    said = text.removesuffix(".")  # the message goes on in a sentence of the caller's
+    said = text.removesuffix(".")  # the caller may continue the sentence
     said += f" ({doing})" if doing and isinstance(error, exceptions.ResponseError) else ""
     signs = f"{text} over TLS" if where.partition("://")[0] in ("rediss", "valkeys") else text
-    for sign, what, hint in _TROUBLES:
+    for sign, what, hint in _PROBLEMS:
         if re.search(sign, signs) if isinstance(sign, str) else isinstance(error, sign):
             return StoreUnavailable(f"{where} {what}: {said}", hint=_hint(hint, text, doing, secret))
     return StoreUnavailable(f"{where} answers with an error: {said}")
 
 
 def _hint(hint: str, text: str, doing: str, secret: str) -> str:
-    """The hint with what is known of this case."""
+    """Fill in the hint for this error."""
     command = _COMMAND.search(text) or _RIGHT.search(text)
     hidden = command[1].upper() if command else (doing or "it").split()[0]
     return hint.format(secret=secret, right=_missing_right(text, doing), command=hidden)
 
 
 def _missing_right(text: str, doing: str) -> str:
-    """What an ACL does not allow: a command, or one of its keys."""
+    """Return the right that the ACL lacks: a command, or one of its keys."""
     if named := _RIGHT.search(text):
         return f"+{named[1]}"
     if doing and "can't run this command" in text:

@@ -1,4 +1,4 @@
--- Take finished work out of a slot's outbox, where no hash that it was derived from has changed meanwhile.
+-- Remove finished work from a slot's outbox, unless a hash that it was derived from has changed meanwhile.
 --
 -- KEYS[1]  the slot's outbox      KEYS[2…]  the hashes in question, in the order of their states
 -- ARGV[1]  MessagePack: {field of the outbox, {field of a hash, …}, {state, …}}; a state is the values of those

@@ -1,4 +1,4 @@
-"""What follows outside a slot: made true, made true again where hashes changed, and settled after a crash.
+"""Writes outside a slot: done, done again if hashes changed meanwhile, and settled after a crash.
 
     apply: one script a page           settle: what a crash left
               │                                │ work_again
@@ -7,12 +7,12 @@
               ▲                         │ a hash has changed meanwhile
               └────── work_again ◄──────┘
 
-Theory of operation. A task is all that follows from the hashes of one entry of the outbox, in pipelines of single-key
-commands: an id is added to sets or removed, rankings get the size of their set, read again until it did not change.
-Last the entry leaves the outbox (`finish.lua`), but only if the hashes are still those that all this followed from;
-else it is done again from the hashes as they are. They are looked at only if there is doubt: if another recorder
-changed hashes of that slot meanwhile, or if this is not the first time. So whatever dies, and whichever of several
-recorders is late, the last to finish leaves what the hashes say.
+Theory of operation. A task is everything that follows from the hashes of one entry of the outbox, as pipelines of
+single-key commands: ids are added to sets or removed, and rankings get the sizes of their sets, which are read again
+until they stay the same. At the end the entry is removed from the outbox (`finish.lua`), but only if the hashes are
+unchanged since the task was derived from them; otherwise the task is derived again and repeated. The hashes are
+compared only in case of doubt: if another recorder changed hashes of that slot meanwhile, or if the task is repeated.
+So after any crash, and in any order of several recorders, the last one to finish leaves what the hashes imply.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,9 +38,11 @@ _pack = msgspec.msgpack.encode
 
 
 class Consequence:
-    """What follows elsewhere when tasks are done in their slots, ready to be sent.
+    """The commands outside the slots of some tasks, ready to be sent.
 
-    changes  where ids go;  rankings  who gets another size;  sources  questions for the sizes
+    changes   commands for sets and scores
+    rankings  entries of rankings that change
+    sources   commands that ask for the sizes of their sets
     """
 
     def __init__(self, tasks: Sequence[Task]) -> None:
@@ -55,14 +57,14 @@ class Consequence:
 
 
 class Following(RedisReader):
-    """Scripts of a server, and what follows from those that change hashes."""
+    """Runs scripts, and writes what follows from changed hashes outside their slots."""
 
     def __init__(self, client: "redis.Redis", where: str, layout: Layout) -> None:
         super().__init__(client, where)
         self._layout = layout
         self._finished = Script("finish.lua")
         self._advance = Script("advance.lua")
-        self._left: dict[str, str] = {}  # what is set aside in outboxes, by key
+        self._left: dict[str, str] = {}  # invalid entries of outboxes, by key
 
     def settle(self) -> int:
         """See Engine.settle."""
@@ -81,7 +83,7 @@ class Following(RedisReader):
         return done
 
     def _read(self, slot: str, token: str, value: str) -> Left | None:
-        """What a field of an outbox holds; None, and it stays there, if that is no work of ours."""
+        """Return the work in a field of an outbox; None if it is invalid, or marks a doubt. Invalid fields are kept."""
         outbox = self._layout.outbox(slot)
         try:
             hashes = unfinished(value)
@@ -95,7 +97,7 @@ class Following(RedisReader):
         return Left(slot, token, hashes) if hashes else None
 
     def _again(self, several: Iterable[Left]) -> list[Task]:
-        """Work derived from the hashes as they are now. What is about a damaged one stays in the outbox."""
+        """Derive tasks again from the hashes as they are now. Work on a damaged hash stays in the outbox."""
         tasks = []
         for left in several:
             pairs = zip(left.hashes, self.hashes([one.key for one in left.hashes]), strict=True)
@@ -111,16 +113,16 @@ class Following(RedisReader):
     def _follow(
         self, tasks: list[Task], expected: Consequence, advances: Sequence[Advance] = (), *, doubt: bool = False
     ) -> None:
-        """Make what stands outside true, until no hash changed meanwhile. `doubt`: whether one may have already."""
+        """Write outside the slots, again until no hash changed meanwhile. `doubt`: a hash may have changed already."""
         while tasks:
             self._make_true(expected)
             tasks = self._again(self._finish(tasks, advances, doubt=doubt))
             expected, advances, doubt = Consequence(tasks), (), True
 
     def _make_true(self, wanted: Consequence) -> None:
-        """Put ids where they belong, and give each ranked member the size of its sets.
+        """Update sets and scores, and give each ranked member the size of its sets.
 
-        Sizes are read again after that, until none changed between reading and writing.
+        The sizes are read again afterwards, until none changed between reading and writing.
         """
         rankings, sources = wanted.rankings, wanted.sources
         cards = self._ask([*wanted.changes, *sources])[sum(len(part.commands) for part in wanted.changes) :]
@@ -133,9 +135,9 @@ class Following(RedisReader):
             sources = _sources(rankings)
 
     def _finish(self, tasks: list[Task], advances: Sequence[Advance], *, doubt: bool) -> list[Left]:
-        """Take what is done out of the outbox, and make the advances; what must be done again.
+        """Remove finished tasks from the outbox, and apply the advances. Return the work that must be repeated.
 
-        `doubt`: look at the hashes at once.
+        `doubt`: compare the hashes at once.
         """
         if not doubt:
             scripts = [self._finished.call(*finish_arguments(self._layout, task, doubt=False)) for task in tasks]
@@ -169,7 +171,7 @@ class Following(RedisReader):
         ]
 
     def _run(self, scripts: Sequence[Call]) -> list[Any]:
-        """Scripts in one round trip."""
+        """Run scripts in one round trip."""
         if not scripts:
             return []
         with self._connection() as connection:
@@ -179,7 +181,7 @@ class Following(RedisReader):
         return [self._reply(script, reply) for script, reply in zip(scripts, replies, strict=True)]
 
     def _reply(self, script: Call, reply: Any) -> Any:
-        """The reply to a script, which the server may not have known."""
+        """Return the reply to a script. Send the script's text first if the server did not know it."""
         if isinstance(reply, exceptions.NoScriptError):
             with self._connection() as connection:
                 self._send(connection, packed([script.long]))
@@ -199,12 +201,12 @@ def _named(layout: Layout, state: State | None) -> Hash:
 
 
 def _sources(rankings: Sequence[Ranking]) -> list[Part]:
-    """Ask for the size of each set that counts in the rankings."""
+    """Return commands that ask for the size of each set of the rankings."""
     return list(in_parts([("SCARD", source) for ranking in rankings for source in ranking.sources]))
 
 
 def _sizes(rankings: Sequence[Ranking], cards: Iterable[int]) -> list[int]:
-    """The size of each ranked member, from the sizes of the sets that count in it."""
+    """Return the score of each ranking entry, from the sizes of its sets."""
     each = iter(cards)
     return [
         next(each) if len(ranking.sources) == 1 else sum(islice(each, len(ranking.sources))) for ranking in rankings

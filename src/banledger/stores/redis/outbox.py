@@ -1,9 +1,9 @@
 """What changes become on a server: arguments of a script inside a slot, commands outside it. Pure: no store.
 
-Inside is what lies in the slot of the hash, as the keys' hash tags (`{2611}`) tell; outside is all else. A `Task` is
-what one call of apply.lua leaves to be done outside, and one field of the outbox: hashes, and states of them that
-entries elsewhere may still show. A state is the fields that decide what a hash implies; over the fields that it has now
-it tells what it implied then.
+*Inside* is everything in the slot of the hash, as the hash tags of the keys (`{2611}`) show; *outside* is the rest. A
+`Task` is the work outside that one call of apply.lua leaves, and one field of the outbox. That field lists hashes, and
+the states of them that entries outside may still reflect. A state is the values of the fields that decide the entries
+of a hash; together with the other fields as they are now, it gives the entries of that state.
 """
 
 from collections import defaultdict
@@ -19,7 +19,7 @@ from banledger.stores.change import Change, Difference, Entries, Layout, differe
 from banledger.stores.fields import Damaged
 
 State: TypeAlias = tuple[str | None, ...] | Hash
-"""The values of `Layout.standing_fields` in their order; or all fields, of a hash that goes."""
+"""The values of `Layout.standing_fields` in their order; all fields if the hash is removed."""
 
 _Item = TypeVar("_Item")
 
@@ -28,19 +28,19 @@ _to_json = msgspec.json.encode
 
 
 def slot_of(key: str) -> str:
-    """The hash tag of a key, by which a cluster finds its slot; of one that has none, the key."""
+    """Return the hash tag of a key, by which a cluster finds its slot; the key itself if it has none."""
     return key.partition("{")[2].partition("}")[0] or key
 
 
 class Unfinished(Struct, frozen=True, array_like=True, gc=False):
-    """A hash in the outbox. The first state is the oldest."""
+    """A hash in the outbox, and its states, the oldest first."""
 
     key: str
     states: tuple[State, ...]
 
 
 class Left(Struct, frozen=True):
-    """A field of a slot's outbox: work that is not done."""
+    """A field of a slot's outbox: unfinished work."""
 
     slot: str
     token: str
@@ -48,10 +48,10 @@ class Left(Struct, frozen=True):
 
 
 class Work(Struct, frozen=True, gc=False):
-    """What is to be done outside for one hash.
+    """The work outside for one hash.
 
-    state   what all this follows from; None: the hash is gone
-    wanted  what is to be done; what of it lies inside is done
+    state   the state of the hash that the work follows from; None: the hash is gone
+    wanted  the difference to write; its part inside the slot is already written
     """
 
     about: Unfinished
@@ -60,14 +60,14 @@ class Work(Struct, frozen=True, gc=False):
 
 
 class Task(Struct, frozen=True):
-    """What is to be done outside before the field `token` leaves the outbox of a slot."""
+    """The work to do outside a slot before the field `token` is removed from its outbox."""
 
     slot: str
     token: str
     work: list[Work]
 
     def changed(self, numbers: Sequence[int]) -> Left:
-        """The hashes of these numbers (from 1), with what we made true ourselves and is no longer so."""
+        """Return the hashes with these numbers (from 1), each with the state just written added to its states."""
         several = [self.work[number - 1] for number in numbers]
         made = [(one.about, (one.state,) if one.state else ()) for one in several]
         hashes = [Unfinished(about.key, (*about.states, *states)) for about, states in made]
@@ -78,15 +78,15 @@ _unfinished = msgspec.json.Decoder(tuple[Unfinished, ...])
 
 
 def unfinished(value: str) -> tuple[Unfinished, ...]:
-    """What a field of the outbox holds; nothing where it says that another is in doubt. Raises `fields.Damaged`."""
+    """Decode a field of the outbox; empty for a field that marks another one as doubtful. Raises `fields.Damaged`."""
     try:
         return _unfinished.decode(value) if value else ()
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        raise Damaged("", "holds no work of a recorder") from None
+        raise Damaged("", "is not a valid outbox entry") from None
 
 
 def work_of(layout: Layout, change: Change, wanted: Difference) -> Work:
-    """What follows from a change just applied, without reading its hash again."""
+    """Return the work that follows from a change just applied, without reading its hash again."""
     fields = change.fields
     if change.guard is None:
         state = _state(layout, fields or {})
@@ -100,10 +100,10 @@ def work_of(layout: Layout, change: Change, wanted: Difference) -> Work:
 
 
 def work_again(layout: Layout, about: Unfinished, fields: Hash) -> Work:
-    """What follows from a hash as it is now, whatever was made true of it before. Raises `fields.Damaged`."""
+    """Return the work that follows from a hash as it is now, after any of its states. Raises `fields.Damaged`."""
     now = layout.entries_of(about.key, fields)
     once = [layout.entries_of(about.key, _then(layout, fields, state)) for state in about.states]
-    stale = Entries(  # nothing of what must be there: so all of that is put again
+    stale = Entries(  # without the entries of now, so that all of them are written again
         now.member,
         tuple({key for one in once for key in one.sets} - set(now.sets)),
         tuple({score for one in once for score in one.scores} - set(now.scores)),
@@ -117,7 +117,7 @@ def _state(layout: Layout, fields: Mapping[str, str]) -> tuple[str | None, ...]:
 
 
 def _then(layout: Layout, fields: Hash, state: State) -> Hash:
-    """The hash as it was in that state."""
+    """Return the hash as it was in that state."""
     if isinstance(state, dict):
         return state
     lasting = {name: value for name, value in fields.items() if name not in layout.standing_fields}
@@ -126,18 +126,18 @@ def _then(layout: Layout, fields: Hash, state: State) -> Hash:
 
 
 def tag_of(slot: str) -> str:
-    """What the keys of a slot have in them, and no others."""
+    """Return the text that all keys of a slot contain, and no other keys."""
     return f"{{{slot}}}"
 
 
 def _moves_outside(wanted: Difference, tag: str) -> bool:
-    """Whether anything of it lies in other slots. Rankings always do, tallies never."""
+    """Whether the difference changes keys of other slots. Rankings are always outside, tallies never."""
     keys = (*wanted.joins, *wanted.leaves, *[score.key for score in wanted.scores])
     return bool(wanted.rankings) or any(tag not in key for key in keys)
 
 
 class Inside:
-    """What apply.lua is called with: every key once, changes that name them by number; and the task that it leaves."""
+    """The arguments of apply.lua (each key once; changes refer to keys by number), and the task that it leaves."""
 
     def __init__(self, layout: Layout, token: str, changes: Sequence[Change]) -> None:
         self.keys: list[str] = []
@@ -169,7 +169,7 @@ class Inside:
         )
 
     def _collect(self, wanted: Difference, tag: str) -> None:
-        """What the changes do to keys of the slot that several share, coalesced."""
+        """Collect by key what the changes do to shared keys of the slot."""
         member = wanted.member
         for key in wanted.joins:
             if tag in key:
@@ -192,7 +192,7 @@ class Inside:
             tally[name] = tally.get(name, 0) - 1
 
     def _entry(self, outbox: str) -> tuple[object, ...]:
-        """The outbox, and its field: empty where nothing is left to be done; nothing where only hashes change."""
+        """Return the outbox and its field; an empty field if no work is left; nothing if only hashes change."""
         if self.task.work:
             about = _to_json([one.about for one in self.task.work]).decode()
             return self._number(outbox, "hash"), self.task.token, about
@@ -222,7 +222,7 @@ class Inside:
 
 
 def finish_arguments(layout: Layout, task: Task, *, doubt: bool) -> tuple[list[str], bytes]:
-    """Keys and argument of finish.lua. `doubt`: the hashes are to be looked at."""
+    """Return the keys and the argument of finish.lua. `doubt`: compare the hashes."""
     outbox = layout.outbox(task.slot)
     if not doubt:
         return [outbox], _pack((task.token, (), False))

@@ -1,4 +1,4 @@
-"""Commands that make true what stands outside a slot, coalesced by key. Pure: no store."""
+"""Commands that write entries outside a slot, grouped by key. Pure: no store."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,9 +8,9 @@ from banledger.stores.change import Difference, Ranking, Score
 from banledger.stores.pages import pages
 
 Command: TypeAlias = tuple[str | bytes | int | float, ...]
-"""A command's words."""
+"""The words of a command."""
 
-_MEMBERS = 2000  # of one command
+_MEMBERS = 2000  # per command
 
 
 class Outside:
@@ -24,7 +24,7 @@ class Outside:
         self.rankings: dict[Ranking, None] = {}
 
     def follow(self, wanted: Difference, tag: str) -> None:
-        """What follows from one hash, but for keys with that tag, which are inside."""
+        """Add the difference of one hash, without the keys that contain `tag`: they are inside its slot."""
         member = wanted.member
         for key in wanted.joins:
             if tag not in key:
@@ -39,22 +39,22 @@ class Outside:
             self.rankings[ranking] = None
 
     def join(self, key: str, member: str) -> None:
-        """One member of a set."""
+        """Add a member to a set."""
         self._joins[key].append(member)
 
     def leave(self, key: str, member: str) -> None:
-        """One that is it no longer."""
+        """Remove a member from a set."""
         self._leaves[key].append(member)
 
     def score(self, score: Score) -> None:
-        """One entry of a sorted set."""
+        """Write or remove an entry of a sorted set."""
         if score.score is None:
             self._unscored[score.key].append(score.member)
         else:
             self._scores[score.key] += (score.score, score.member)
 
     def commands(self) -> list[Command]:
-        """All of it, a command a key and as many members as a server likes to take at once."""
+        """Return all commands, with a bounded number of members each."""
         return [
             *_by_key("SADD", self._joins),
             *_by_key("SREM", self._leaves),
@@ -64,7 +64,7 @@ class Outside:
 
 
 def ranking_commands(rankings: Sequence[Ranking], sizes: Sequence[int]) -> list[Command]:
-    """Give each ranked member its size."""
+    """Return commands that give each ranked member its score; those of size 0 are removed."""
     ranked: dict[str, list[str | float]] = defaultdict(list)
     gone: dict[str, list[str]] = defaultdict(list)
     for ranking, size in zip(rankings, sizes, strict=True):

@@ -1,4 +1,4 @@
-"""A ledger on Redis or Valkey, to read: single-key commands, many to a round trip."""
+"""Read a ledger on Redis or Valkey: single-key commands, many in one round trip."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ _NO_HASH = {UNREADABLE: "holds no hash"}
 
 
 class RedisReader:
-    """See `api.Reader`. `where` names the store in messages, without any secret."""
+    """See `api.Reader`. `where`: the store's name in messages, without secrets."""
 
     merge_limit = 20_000
 
@@ -43,25 +43,25 @@ class RedisReader:
         self._client.close()
 
     def call(self, *command: str | bytes | float) -> Any:
-        """One command, its plain reply."""
+        """Run one command; return its reply."""
         with self._translated(_named(command)):
             return self._client.execute_command(*command)  # type: ignore[no-untyped-call]
 
     def calls(self, commands: Sequence[Command], instead: Any = None) -> list[Any]:
-        """Several commands in one round trip, their plain replies. Raises for the first that failed.
+        """Run several commands in one round trip; return their replies. Raises the error of the first that failed.
 
-        `instead`: the reply where a key holds something else; None: that raises too.
+        `instead`: the reply for a key of another type; None: raise an error.
         """
         return self._ask(in_parts(commands), instead)
 
     def _ask(self, parts: Iterable["Part"], instead: Any = None) -> list[Any]:
-        """The same with commands that may have been packed beforehand."""
+        """Run several commands that may be packed already. See `calls`."""
         replies: list[Any] = []
         rest = iter(parts)
         for first in rest:
             commands: list[Command] = []
             with self._connection() as connection:
-                for part in chain([first], islice(rest, _IN_FLIGHT - 1)):  # the server begins while we pack
+                for part in chain([first], islice(rest, _IN_FLIGHT - 1)):  # the server works while we pack
                     self._send(connection, part.packed)
                     commands += part.commands
                 answers = self._receive(connection, len(commands))
@@ -75,7 +75,7 @@ class RedisReader:
 
     @contextmanager
     def _connection(self) -> Iterator["AbstractConnection"]:
-        """A connection of our own. It is closed if anything goes wrong: there may be replies that nobody read."""
+        """Take a connection from the pool. After an error it is closed: there may be unread replies."""
         pool = self._client.connection_pool
         with self._translated():
             connection = pool.get_connection()
@@ -88,12 +88,12 @@ class RedisReader:
             pool.release(connection)
 
     def _send(self, connection: "AbstractConnection", packed: bytes) -> None:
-        """Send without waiting for what it is answered."""
+        """Send without waiting for replies."""
         with self._translated():
             connection.send_packed_command([packed])  # type: ignore[no-untyped-call]
 
     def _receive(self, connection: "AbstractConnection", count: int) -> list[Any]:
-        """The replies to so many commands, in their order; errors of the server are among them."""
+        """Return the replies to `count` commands, in their order; errors of the server are among them."""
         with self._translated():
             return [_reply(connection) for _ in range(count)]
 
@@ -120,7 +120,7 @@ class RedisReader:
         yield from self._scan("SSCAN", key)
 
     def sizes(self, keys: Sequence[str], least: float = -inf) -> list[int]:
-        """See Reader.sizes. Most are sets where many are asked for; sorted sets refuse that, and are asked again."""
+        """See Reader.sizes. Most keys are sets; for sorted sets SCARD fails, and ZCARD is sent in a second round."""
         found: list[int] = []
         for page in pages(keys, _PAGE):
             if least > -inf:
@@ -133,7 +133,7 @@ class RedisReader:
         return found
 
     def tally(self, keys: Sequence[str]) -> dict[str, int]:
-        """See Reader.tally. Most are ones: their names are enough; else the server adds up what lies in one slot."""
+        """See Reader.tally. If most scores are 1, read the names only; otherwise the server adds up each slot."""
         if len(keys) > 1:
             sizes = self.calls([command for key in keys for command in (("ZCARD", key), ("ZCOUNT", key, 1, 1))])
             if 2 * sum(sizes[1::2]) > sum(sizes[::2]):
@@ -151,9 +151,9 @@ class RedisReader:
         return dict(total)
 
     def _tally_by_name(self, keys: Sequence[str]) -> dict[str, int]:
-        """A name costs a third of a name with its score, and a server adds up several times as slowly as we do.
+        """Add up the tallies here: a name without score costs a third to read, and servers add up much more slowly.
 
-        Each key is read at one moment.
+        Each key is read in one transaction.
         """
         total: Counter[str] = Counter()
         for some in pages(keys, _TALLIES):
@@ -200,7 +200,7 @@ class RedisReader:
         return self._scan("SCAN", "MATCH", pattern)
 
     def _scan(self, command: str, *arguments: str) -> Iterator[str]:
-        """Every element of a scan once (a scan may repeat some)."""
+        """Return every element of a scan once (a scan may repeat some)."""
         key, more = (arguments[:1], arguments[1:]) if command != "SCAN" else ((), arguments)
         seen: set[str] = set()
         cursor = "0"
@@ -221,24 +221,24 @@ def named_fields(fields: Mapping[str, str]) -> Hash:
 
 
 class Part(Struct, frozen=True, gc=False):
-    """Some commands, and how they are sent."""
+    """Some commands, and their bytes on the wire."""
 
     commands: Sequence[Command]
     packed: bytes
 
 
 def in_parts(commands: Sequence[Command]) -> Iterator[Part]:
-    """Each is packed when it is taken."""
+    """Split commands into parts; each is packed when it is taken."""
     return (Part(page, packed(page)) for page in pages(commands, _PAGE))
 
 
 def packed(commands: Iterable[Command]) -> bytes:
-    """Packed here: a pipeline of redis-py takes four times as long."""
+    """Return the bytes of commands. A pipeline of redis-py takes four times as long."""
     return b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]
 
 
 def _named(command: Command) -> str:
-    """A command and its key, for a message."""
+    """Return a command and its key, for a message."""
     return " ".join(map(str, command[:1] if command[0] in ("SCAN", "ZUNION") else command[:2]))
 
 
@@ -250,5 +250,5 @@ def _reply(connection: "AbstractConnection") -> Any:
 
 
 def is_of_another_kind(reply: object) -> bool:
-    """Whether a server refused because the key holds something else."""
+    """Whether a command failed because the key has another type."""
     return isinstance(reply, exceptions.ResponseError) and str(reply).startswith("WRONGTYPE")

@@ -1,4 +1,4 @@
-"""Lua scripts, as files of the package and as calls of a server."""
+"""Lua scripts: files of the package, and their calls."""
 
 import hashlib
 import re
@@ -15,7 +15,7 @@ _CALL = re.compile(r"call\('(\w+)'")
 
 
 class Script:
-    """A Lua script of the package and its SHA-1, by which the server knows it."""
+    """A Lua script of the package, and its SHA-1, by which the server identifies it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -23,28 +23,28 @@ class Script:
         self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
     def call(self, keys: Sequence[str], argument: bytes) -> "Call":
-        """With these keys and this argument."""
+        """Return a call with these keys and this argument."""
         return Call(self, (len(keys), *keys, argument))
 
     def at(self, said: str) -> str:
-        """Where in the script an error arose, for a message: servers seldom name the command."""
+        """Return where in the script an error arose, for a message: servers seldom name the command."""
         line = _LINE.search(said)
         command = _CALL.search(self.text.splitlines()[int(line[1]) - 1]) if line else None
         return f"{command[1]} in {self.name}" if command else self.name
 
 
 class Call(Struct, frozen=True):
-    """A script and what it is called with."""
+    """A call of a script."""
 
     script: Script
     words: Command
 
     @property
     def packed(self) -> bytes:
-        """As a command that names the script."""
+        """The bytes of a command that names the script by its SHA-1."""
         return packed([("EVALSHA", self.script.digest, *self.words)])
 
     @property
     def long(self) -> Command:
-        """As a command that brings the script along."""
+        """A command that contains the script's text."""
         return ("EVAL", self.script.text, *self.words)

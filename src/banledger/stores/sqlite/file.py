@@ -182,8 +182,8 @@ def translated(path: Path) -> Iterator[None]:
 
 def _damaged(path: Path, why: object) -> NotALedger:
     return NotALedger(
-        f"{path} is no ledger, or damaged: {why}",
-        hint="is the path right? If it is a ledger's, restore a copy; a new ledger gets what is banned now",
+        f"{path} is not a ledger, or is damaged: {why}",
+        hint="check the path; if it is a ledger, restore a copy; a new ledger starts with the bans in force",
     )
 
 

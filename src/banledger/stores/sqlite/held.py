@@ -54,20 +54,20 @@ class Disturbance(Struct, frozen=True):
 _WHAT = {
     FileState.GONE: "{} was moved or deleted",
     FileState.REPLACED: "another file took the place of {}",
-    FileState.WRITTEN: "another program wrote to {}, or cut it",
+    FileState.WRITTEN: "another program wrote to {}, or truncated it",
 }
 _HINTS = {
     "": {
-        FileState.GONE: "a new one is made; or put it back",
-        FileState.REPLACED: "recording goes on in the file that is there now",
-        FileState.WRITTEN: "it is opened again; if it is damaged, stop the service and restore a copy",
+        FileState.GONE: "put it back; otherwise a new ledger is created",
+        FileState.REPLACED: "recording continues in the file that is there now",
+        FileState.WRITTEN: "the ledger is opened again; if it is damaged, stop the service and restore a copy",
     },
     "-wal": {
         FileState.GONE: "what it held is copied into the ledger",
         FileState.REPLACED: "what it held is copied into the ledger",
-        FileState.WRITTEN: "the ledger is opened again, with what can be read of it",
+        FileState.WRITTEN: "the ledger is opened again, with the records that can be read from it",
     },
-    "-shm": dict.fromkeys(FileState, "the ledger is opened again, which makes it anew"),
+    "-shm": dict.fromkeys(FileState, "the ledger is opened again, which creates it again"),
 }
 
 

@@ -144,7 +144,7 @@ def _who_may(file: Path, error: OSError) -> str:
         if isinstance(error, PermissionError) and owner != folder.stat().st_uid:
             name = str(file).removesuffix(".lock")
             return f"as root: chown --reference={shlex.quote(str(folder))} {shlex.quote(name)}*"
-    return "check the folder and who owns it"
+    return "check the folder and its owner"
 
 
 def _close_to_others(lock: int, folder: Path) -> None:

@@ -173,7 +173,7 @@ def _next(response: Response, url: Url, seen: list[Url], bootstrap: Bootstrap) -
     except ValueError as error:
         raise rdap.Refused(f"sent on by {url.host} to nowhere: {error}"[:300]) from error
     if not bootstrap.permits(there.host):
-        raise rdap.Refused(f"sent on by {url.host} to {there.host}, which is no registry")
+        raise rdap.Refused(f"sent on by {url.host} to {there.host}, which is not a registry")
     if there in seen or len(seen) > REDIRECTS_MOST:
         raise rdap.Refused(f"sent on by {url.host} too often")
     return there

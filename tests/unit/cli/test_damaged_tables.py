@@ -1,4 +1,4 @@
-"""Rubbish written straight into the tables of an embedded ledger, as the command line meets it."""
+"""Invalid data in the tables of an embedded ledger, as the command line shows it."""
 
 import json
 import sqlite3

@@ -1,4 +1,4 @@
-"""Rubbish at any key of a ledger is named by the check, and neither stops nor soils any command. On all engines.
+"""Damage at any key of a ledger is named by the check, and stops no command nor reaches its output. On all engines.
 
 The kinds of keys come from the table of `docs/keyspace.md`, the fields from the hashes: a new kind is covered by
 itself, or the first test here asks for an example of it.
@@ -55,7 +55,7 @@ NOW = T0 + 3600.0
 ROWS = describe()
 KIND_OF = kinds_of_keys()
 
-RUBBISH = ("\x1b[31m\x07\x9b2J", "é\u202e\x00", "9" * 400, "x" * (MOST_TEXT + 1))
+INVALID = ("\x1b[31m\x07\x9b2J", "é\u202e\x00", "9" * 400, "x" * (MOST_TEXT + 1))
 """What only a field of free text may hold, and the last not even that."""
 ODD = (
     "",
@@ -174,17 +174,17 @@ def damages(draw: st.DrawFn, key: str, there: object) -> tuple[object, bool]:
         return draw(st.sampled_from([other for other in others if type(other) is not type(there)])), True
     if isinstance(there, dict):
         field = draw(st.sampled_from([*there, *({"a:1": "", "b:2": ""} if kind.word == "outbox" else ())]))
-        value = draw(st.sampled_from([*RUBBISH, *ODD, None]))
+        value = draw(st.sampled_from([*INVALID, *ODD, None]))
         free = field in FREE.get(kind.word, ()) or kind.word == "quarantine"
-        named = value in RUBBISH and (not free or (value == RUBBISH[-1] and kind.word != "quarantine"))
+        named = value in INVALID and (not free or (value == INVALID[-1] and kind.word != "quarantine"))
         return {name: text for name, text in (there | {field: value}).items() if text is not None}, named
     if isinstance(there, frozenset):
-        new = draw(st.sampled_from([*RUBBISH[:3], "x", "*", "x" * 5000]))
+        new = draw(st.sampled_from([*INVALID[:3], "x", "*", "x" * 5000]))
         return frozenset({*list(there)[1:], new}), True
     assert isinstance(there, tuple)
     (member, score), *rest = there
     if draw(st.booleans()):
-        return ((draw(st.sampled_from([*RUBBISH[:3], "x", "*"])), score), *rest), True
+        return ((draw(st.sampled_from([*INVALID[:3], "x", "*"])), score), *rest), True
     return ((member, draw(st.sampled_from(SCORES))), *rest), True
 
 

@@ -1,4 +1,4 @@
-"""The ancestor's keys into lines of the spool."""
+"""The predecessor's keys into lines of the spool."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banledger.importer.ancestor import Command, Summary, ban_line, import_bans, import_networks
+from banledger.importer.predecessor import Command, Summary, ban_line, import_bans, import_networks
 from banledger.ledger.network_line import of_line
 from banledger.ledger.progress import silent
 from banledger.spool.events import BanLine, NetworkLine, decode
