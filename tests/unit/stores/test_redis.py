@@ -87,6 +87,20 @@ def test_the_error_names_the_command_and_key() -> None:
     assert said.endswith("(SADD bans:jail:sshd)")
 
 
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (exceptions.AuthenticationError("HELLO must be called with the client …"), "redis://store requires a password"),
+        (
+            exceptions.ConnectionError("Error 111 connecting to 127.0.0.1:6379. Connection refused."),
+            "redis://store can't be reached: nothing listens there",
+        ),
+    ],
+)
+def test_the_error_does_not_repeat_the_same_in_the_words_of_the_client(reply: Exception, said: str) -> None:
+    assert str(translate(reply, "redis://store")) == said
+
+
 def test_work_about_a_hash_that_was_gone_and_came_back_is_derived_from_the_hash() -> None:
     keys, line = Keyspace("bans"), ban("5.5.5.5")
     new = begin("26112307t0dzyx8jkgme", subject_of(line), ("2026-11-23", 3), "5.5.5.5", Place("none"), line)

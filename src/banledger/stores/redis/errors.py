@@ -64,6 +64,9 @@ _PROBLEMS: tuple[tuple[str | type[Exception], str, str], ...] = (
 )  # fmt: skip
 """A pattern of the error's text, or its class; the problem; what to do. The first match counts."""
 
+_REPEATED = re.compile(r"^(HELLO must be called|Error -?\d+ connecting(?!.*\[SSL))")
+"""Texts of the server or of redis-py that say nothing more than ours."""
+
 _RIGHT = re.compile(r"'([\w|]+)' command")
 _COMMAND = re.compile(r"unknown command [`'](\w+)", re.IGNORECASE)
 _ARGUMENTS = re.compile(r", with args beginning with.*", re.DOTALL)  # may quote secrets
@@ -82,7 +85,8 @@ def translate(error: Exception, where: str, doing: str = "", secret: str = _PASS
     signs = f"{text} over TLS" if where.partition("://")[0] in ("rediss", "valkeys") else text
     for sign, what, hint in _PROBLEMS:
         if re.search(sign, signs) if isinstance(sign, str) else isinstance(error, sign):
-            return StoreUnavailable(f"{where} {what}: {said}", hint=_hint(hint, text, doing, secret))
+            more = "" if _REPEATED.search(text) else f": {said}"
+            return StoreUnavailable(f"{where} {what}{more}", hint=_hint(hint, text, doing, secret))
     return StoreUnavailable(f"{where} answers with an error: {said}")
 
 
