@@ -15,7 +15,7 @@ _TABLE = 50
 @click.command(name="bans")
 @options.filters
 @click.option(
-    "-n", "count", type=options.Number(1), help="Maximum number of bans. [default: 50; all with --json and --csv]"
+    "-n", "count", type=options.WholeNumber(1), help="Maximum number of bans. [default: 50; all with --json and --csv]"
 )
 @options.formats
 @options.store_options

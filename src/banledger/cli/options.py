@@ -22,7 +22,7 @@ def _together(*options: _Decorator) -> _Decorator:
     return decorate
 
 
-class Number(click.IntRange):
+class WholeNumber(click.IntRange):
     """A whole number in a range, named so in help and errors."""
 
     name = "number"

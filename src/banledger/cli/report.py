@@ -16,7 +16,7 @@ _DEFAULT = "30d"
 @click.option(
     "-n",
     "count",
-    type=options.Number(1, 100_000),
+    type=options.WholeNumber(1, 100_000),
     default=10,
     show_default=True,
     help="How many values to list per section.",

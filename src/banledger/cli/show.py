@@ -12,7 +12,7 @@ from banledger.cli.progress import ProgressBars
 @click.command(name="show")
 @click.argument("what", metavar="ADDR|CIDR|ID")
 @click.option(
-    "-n", "count", type=options.Number(1), default=50, show_default=True, help="How many bans the table lists."
+    "-n", "count", type=options.WholeNumber(1), default=50, show_default=True, help="How many bans the table lists."
 )
 @options.formats
 @options.store_options

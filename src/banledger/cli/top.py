@@ -33,7 +33,9 @@ Example:
 @click.command(name="top", help=_HELP)
 @click.argument("dimension")
 @options.filters
-@click.option("-n", "count", type=options.Number(1, 1_000_000), default=20, show_default=True, help="How many to list.")
+@click.option(
+    "-n", "count", type=options.WholeNumber(1, 1_000_000), default=20, show_default=True, help="How many to list."
+)
 @options.formats
 @options.store_options
 def top(dimension: str, count: int, **flags: Any) -> None:
