@@ -32,7 +32,7 @@ from banledger.report import show, summary, walk
 from banledger.report.answers import Listed
 from banledger.report.columns import dimensions
 from banledger.report.formats import redis_cli
-from banledger.report.formats.base import Answer, Presentation
+from banledger.report.formats.base import AnyAnswer, Presentation
 from banledger.report.formats.csv import CsvFormat
 from banledger.report.formats.escape import visible
 from banledger.report.formats.json import JsonFormat, RawFormat
@@ -226,7 +226,7 @@ def whois_of(reader: LedgerReader, asked: str) -> list[str]:
     return [*written(answer, Presentation(reader.zone, NOW)), repr(reader.networks.pauses())]
 
 
-def written(answer: Answer, view: Presentation) -> list[str]:
+def written(answer: AnyAnswer, view: Presentation) -> list[str]:
     """An answer in every format."""
     lines = [*JsonFormat().lines(answer, view), *RawFormat().lines(answer, view), *CsvFormat().lines(answer, view)]
     return [*printed_by(lambda screen: TextFormat(screen).write(answer, view)), *lines]

@@ -21,7 +21,7 @@ from banledger.ledger.swap import claim
 from banledger.ledger.tokens import source_token, token
 from banledger.ledger.writer import Ledger
 from banledger.spool.events import BanLine, Event, ProlongLine, UnbanLine
-from banledger.stores.api import Engine, Outcome, Repair
+from banledger.stores.api import Engine, Repair, Result
 from banledger.stores.sqlite.engine import open_writer
 from tests.contract.conftest import KEYS, dump, stable
 from tests.support.lines import T0, ban, events, gap, held, nowhere, prolong, ticket_lines, unban
@@ -236,7 +236,7 @@ class _Dying(ReferenceEngine):
     left = 0
 
     def apply(self, changes, advances=()):  # type: ignore[no-untyped-def]
-        outcomes: list[Outcome] = []
+        outcomes: list[Result] = []
         for _ in self.steps(changes, outcomes):
             self.left -= 1
             if self.left < 0:
@@ -298,7 +298,7 @@ def _steps_of(ledger: Ledger, store: Store, lines: list[Ticket]):  # type: ignor
                 break
             engine.mend(Repair(joins=[(KEYS.months, id_[:4])]))
             engine.mend(Repair(joins=[(KEYS.sources, source_token(subject.server, subject.jail))]))
-            outcomes: list[Outcome] = []
+            outcomes: list[Result] = []
             yield from engine.steps([KEYS.change(have, record)], outcomes)
             if not isinstance(outcomes[0], Conflict):
                 break

@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 from banledger.errors import StoreUnavailable
 from banledger.ledger.ban import Ban
 from banledger.ledger.check import check
-from banledger.ledger.network import Answer, Cell, Network, Pause, packed
-from banledger.ledger.network import Outcome as Came
+from banledger.ledger.network import Answer, Cell, Network, Outcome, Pause, packed
 from banledger.ledger.swap import assign
 from banledger.ledger.tokens import token
 from banledger.ledger.writer import Ledger
 from banledger.spool.events import BanLine, NetworkLine
-from banledger.stores.api import Engine, Outcome, Repair
+from banledger.stores.api import Engine, Repair, Result
 from banledger.stores.change import Score
 from tests.contract.conftest import KEYS, dump
 from tests.support.lines import T0, ban, nowhere
@@ -183,7 +182,7 @@ def test_a_stale_answer_is_used_while_it_is_refreshed_and_recorded_bans_keep_the
     ledger.record([ban(address, clock.now)], one.places.locate)
     old, new = bans_of(ledger, address)
     assert (old.country, new.country, new.whois) == ("DE", "DE", "stale")
-    world.faults[address] = Answer(address=address, registry="ripe", outcome=Came.FAILED, problem="no")
+    world.faults[address] = Answer(address=address, registry="ripe", outcome=Outcome.FAILED, problem="no")
     run(one, ledger, clock, 60)
     assert bans_of(ledger, address)[1].whois == "stale"
     del world.faults[address]
@@ -196,7 +195,7 @@ def test_a_stale_answer_is_used_while_it_is_refreshed_and_recorded_bans_keep_the
 def test_a_failure_is_kept_and_retried_with_backoff(ledger: Ledger, world: World, clock: Clock) -> None:
     one = desk(world)
     address = real("198.51.1.1")
-    world.faults[address] = Answer(address=address, registry="ripe", outcome=Came.FAILED, problem="too slow")
+    world.faults[address] = Answer(address=address, registry="ripe", outcome=Outcome.FAILED, problem="too slow")
     ledger.record([ban(address)], one.places.locate)
     run(one, ledger, clock, 4 * 3600, 20.0)
     moments = [moment for moment, _ in world.asked]
@@ -224,7 +223,7 @@ def test_an_empty_answer_is_kept_and_ends_the_waiting(ledger: Ledger, world: Wor
 def test_all_recorders_honour_a_registrys_pause(ledger: Ledger, world: World, clock: Clock) -> None:
     one, two = desk(world), desk(world, holder="two")
     address = real("198.51.1.1")
-    world.faults[address] = Answer(address=address, registry="apnic", outcome=Came.LIMITED, retry_s=600.0)
+    world.faults[address] = Answer(address=address, registry="apnic", outcome=Outcome.LIMITED, retry_s=600.0)
     ledger.record([ban(address)], one.places.locate)
     run(one, ledger, clock, 5)
     one.whois.leave(ledger)
@@ -410,7 +409,7 @@ def test_a_clock_step_back_does_not_stop_whois(ledger: Ledger, world: World, clo
 def test_a_pause_of_a_referred_registry_applies_to_it_alone(ledger: Ledger, world: World, clock: Clock) -> None:
     one = desk(world)
     national = Answer(
-        address="5.51.1.1", registry="apnic", by="jpnic.rdap.apnic.net", outcome=Came.LIMITED, retry_s=7 * DAY_S
+        address="5.51.1.1", registry="apnic", by="jpnic.rdap.apnic.net", outcome=Outcome.LIMITED, retry_s=7 * DAY_S
     )
     world.faults["5.51.1.1"] = national
     ledger.record([ban("5.51.1.1", T0 + 1), ban("5.51.9.1")], one.places.locate)
@@ -471,7 +470,7 @@ def _network(cidr: str) -> Network:
 
 
 def _found(cidr: str) -> Cell:
-    return Cell(cidr=cidr, asked=T0, result=Came.FOUND)
+    return Cell(cidr=cidr, asked=T0, result=Outcome.FOUND)
 
 
 def test_whois_does_not_replace_an_imported_country(ledger: Ledger, world: World, clock: Clock) -> None:
@@ -567,7 +566,7 @@ def test_a_pause_keeps_its_length_when_the_clock_is_set(
 ) -> None:
     one = desk(world)
     address = real("198.51.1.1")
-    world.faults[address] = Answer(address=address, registry="apnic", outcome=Came.LIMITED, retry_s=600.0)
+    world.faults[address] = Answer(address=address, registry="apnic", outcome=Outcome.LIMITED, retry_s=600.0)
     ledger.record([ban(address)], one.places.locate)
     jump(one, ledger, clock, ahead)
     del world.faults[address]
@@ -583,7 +582,7 @@ def test_a_pause_that_a_wrong_clock_left_does_not_outlast_a_restart(
 ) -> None:
     one = desk(world)
     address = real("198.51.1.1")
-    world.faults[address] = Answer(address=address, registry="apnic", outcome=Came.LIMITED, retry_s=600.0)
+    world.faults[address] = Answer(address=address, registry="apnic", outcome=Outcome.LIMITED, retry_s=600.0)
     ledger.record([ban(address)], one.places.locate)
     jump(one, ledger, clock, ahead)
     one.whois.leave(ledger)
@@ -716,7 +715,7 @@ class _Mortal(ReferenceEngine):
             raise _Crash
 
     def apply(self, changes, advances=()):  # type: ignore[no-untyped-def]
-        outcomes: list[Outcome] = []
+        outcomes: list[Result] = []
         for _ in self.steps(changes, outcomes):
             self._tick()
         return outcomes

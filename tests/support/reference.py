@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from itertools import count
 from math import inf
 
-from banledger.stores.api import Advance, Applied, Conflict, Hash, Outcome, Repair, Scored, Server
+from banledger.stores.api import Advance, Applied, Conflict, Hash, Repair, Result, Scored, Server
 from banledger.stores.change import Change, Entries, Ranking, difference
 from banledger.stores.fields import UNREADABLE, count_of
 
@@ -38,7 +38,7 @@ class ReferenceEngine:
 
     # What an engine does, step by step.
 
-    def steps(self, changes: Iterable[Change], outcomes: list[Outcome]) -> Iterator[None]:
+    def steps(self, changes: Iterable[Change], outcomes: list[Result]) -> Iterator[None]:
         """Apply the changes; yields before every step."""
         for change in changes:
             yield
@@ -132,8 +132,8 @@ class ReferenceEngine:
 
     # The contract.
 
-    def apply(self, changes: Iterable[Change], advances: Sequence[Advance] = ()) -> list[Outcome]:
-        outcomes: list[Outcome] = []
+    def apply(self, changes: Iterable[Change], advances: Sequence[Advance] = ()) -> list[Result]:
+        outcomes: list[Result] = []
         for _ in self.steps(changes, outcomes):
             pass
         if all(isinstance(outcome, Applied) for outcome in outcomes):

@@ -11,12 +11,21 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "banledger"
 
 
-def test_no_class_name_stands_in_two_modules() -> None:
+def _named_type(node: ast.stmt) -> str:
+    """The name of a class, or of a type that a module gives to others; empty: it is neither."""
+    if isinstance(node, ast.ClassDef):
+        return node.name
+    alias = isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "TypeAlias"
+    name = ast.unparse(node.target) if alias and isinstance(node, ast.AnnAssign) else ""
+    return "" if name.startswith("_") else name
+
+
+def test_no_name_of_a_type_stands_in_two_modules() -> None:
     where = defaultdict(list)
     for path in sorted(SOURCE.rglob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef):
-                where[node.name].append(str(path.relative_to(SOURCE)))
+            if name := _named_type(node):
+                where[name].append(str(path.relative_to(SOURCE)))
 
     assert {name: paths for name, paths in where.items() if len(paths) > 1} == {}
 

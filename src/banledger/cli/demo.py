@@ -15,7 +15,7 @@ from rich.text import Text
 from banledger import settings
 from banledger.demo import authlog, directory, replay
 from banledger.demo.installation import Installation, locate
-from banledger.demo.signals import Pause, postponed
+from banledger.demo.signals import Wait, postponed
 from banledger.errors import BanledgerError
 from banledger.ledger.ban import Ban
 from banledger.ledger.opening import open_to_read
@@ -126,7 +126,7 @@ def _whole(store: str) -> str:
 # Filling the ledger
 
 
-def _fill(chosen: Settings, home: Path, installation: Installation, pause: Pause, said: _Teller) -> None:
+def _fill(chosen: Settings, home: Path, installation: Installation, pause: Wait, said: _Teller) -> None:
     with tempfile.TemporaryDirectory(prefix="banledger-") as made:
         # The action refuses a spool that others may write to: a checkout may be one, a temporary directory is not.
         work = Path(made).resolve()
@@ -153,7 +153,7 @@ def _open(chosen: Settings) -> Ledger:
     return ledger
 
 
-def _ban(home: Path, work: Path, spool: Path, installation: Installation, pause: Pause, said: _Teller) -> int:
+def _ban(home: Path, work: Path, spool: Path, installation: Installation, pause: Wait, said: _Teller) -> int:
     log = authlog.shipped(datetime.now(UTC).astimezone().replace(tzinfo=None))
     (home / directory.LOG).write_bytes(log.text)
     said.heading("A real fail2ban reads a real log")

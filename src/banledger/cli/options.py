@@ -8,7 +8,7 @@ import click
 from banledger.ledger.dimensions import FILTERS
 
 if TYPE_CHECKING:
-    from banledger.report.formats.base import Answer, Presentation
+    from banledger.report.formats.base import AnyAnswer, Presentation
 
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -66,7 +66,7 @@ def form(flags: Mapping[str, Any]) -> str:
     return chosen[0] if chosen else "text"
 
 
-def write(form: str, answer: "Answer", view: "Presentation") -> None:
+def write(form: str, answer: "AnyAnswer", view: "Presentation") -> None:
     """Write an answer to stdout in the format of that name."""
     from banledger.report.formats.base import named
 

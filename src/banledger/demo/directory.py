@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from banledger.demo.signals import Pause
+from banledger.demo.signals import Wait
 from banledger.errors import BanledgerError
 
 MARK = ".banledger-demo"
@@ -20,7 +20,7 @@ _POLL_S = 0.2
 
 
 @contextmanager
-def claimed(directory: Path | None, pause: Pause, on_wait: Callable[[Path], None]) -> Iterator[Path]:
+def claimed(directory: Path | None, pause: Wait, on_wait: Callable[[Path], None]) -> Iterator[Path]:
     """The directory, empty except for its mark; a new temporary one if none is given. Emptied again if the block fails.
 
     Calls `on_wait` and waits while another demo uses it. Raises BanledgerError if the directory holds files that no
@@ -60,7 +60,7 @@ def _ours(directory: Path) -> Path:
     return directory
 
 
-def _wait_for(lock: int, home: Path, pause: Pause, on_wait: Callable[[Path], None]) -> None:
+def _wait_for(lock: int, home: Path, pause: Wait, on_wait: Callable[[Path], None]) -> None:
     waiting = False
     while True:
         try:

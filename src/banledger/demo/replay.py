@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from banledger.demo.fail2ban import PrivateServer, action_line
 from banledger.demo.installation import Installation
-from banledger.demo.signals import Pause
+from banledger.demo.signals import Wait
 from banledger.errors import BanledgerError
 
 SERVER = "demo"
@@ -35,7 +35,7 @@ class Played(Struct, frozen=True):
     log: str
 
 
-def play(log: Path, spool: Path, directory: Path, installation: Installation, pause: Pause) -> Played:
+def play(log: Path, spool: Path, directory: Path, installation: Installation, pause: Wait) -> Played:
     """Run a server in `directory` that reads the log and writes its bans to the spool (created here); then kill it.
 
     A server that stops normally writes a stop, and then none of its bans would count as in force.
@@ -57,7 +57,7 @@ def _jails(log: Path, spool: Path) -> dict[str, dict[str, str]]:
     return {name: common | {"maxretry": str(failures)} for name, failures in JAILS.items()}
 
 
-def _wait_until_read(server: PrivateServer, size: int, pause: Pause) -> float:
+def _wait_until_read(server: PrivateServer, size: int, pause: Wait) -> float:
     """Wait until every jail has read `size` bytes and the server's log is quiet; return the time of its last line."""
     deadline = time.monotonic() + _PATIENCE_S
     length, since = -1, 0.0

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TypeAlias
 
-Pause: TypeAlias = Callable[[float], None]
+Wait: TypeAlias = Callable[[float], None]
 """Wait for a number of seconds. Raises KeyboardInterrupt if a signal has come."""
 
 _HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def postponed() -> Iterator[Pause]:
+def postponed() -> Iterator[Wait]:
     """Hold back the signals that end a program until the block ends. For the main thread."""
     came: list[int] = []
 
@@ -31,8 +31,8 @@ def postponed() -> Iterator[Pause]:
         if came:
             raise KeyboardInterrupt
 
-    heeded = [number for number in _HELD if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, note) for number in heeded}
+    handled = [number for number in _HELD if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in handled}
     try:
         yield pause
     finally:

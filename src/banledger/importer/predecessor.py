@@ -39,8 +39,8 @@ _FIELDS = {b"jail": 4096, b"ip": 256, b"timestamp": 64, b"country": 64}
 _TYPES = {b"hash", b"set", b"string", b"list", b"zset", b"stream"}
 
 Write: TypeAlias = Callable[[dict[str, Any]], None]
-Command: TypeAlias = tuple[bytes | str | int, ...]
-Fields: TypeAlias = Mapping[bytes, bytes | None]
+OldCommand: TypeAlias = tuple[bytes | str | int, ...]
+OldHash: TypeAlias = Mapping[bytes, bytes | None]
 """A ban's hash; None for a value that is too long."""
 
 
@@ -48,7 +48,7 @@ class OldStore(Protocol):
     """Commands of Redis that the import needs, with replies as bytes."""
 
     def scan(self, cursor: int, match: str, count: int) -> tuple[int, list[bytes]]: ...
-    def ask(self, commands: Sequence[Command]) -> list[Any]:
+    def ask(self, commands: Sequence[OldCommand]) -> list[Any]:
         """The replies in order; None also for a key of another type."""
         ...
 
@@ -96,7 +96,7 @@ def _of_type(
     return [key for key, type_ in zip(page, types, strict=True) if type_ == wanted]
 
 
-def _hashes(source: OldStore, keys: Sequence[bytes]) -> Iterator[Fields]:
+def _hashes(source: OldStore, keys: Sequence[bytes]) -> Iterator[OldHash]:
     """The fields of each hash; values that are too long are not fetched."""
     places = [(key, name) for key in keys for name in _FIELDS]
     sizes = source.ask([("HSTRLEN", *place) for place in places])
@@ -107,7 +107,7 @@ def _hashes(source: OldStore, keys: Sequence[bytes]) -> Iterator[Fields]:
         yield {name: next(fields) for name in _FIELDS}
 
 
-def ban_line(fields: Fields, server: str, now: float) -> dict[str, Any]:
+def ban_line(fields: OldHash, server: str, now: float) -> dict[str, Any]:
     """The line of the spool for a ban's hash. Raises ValueError with the reason if it is invalid."""
     jail = _text(fields, b"jail")
     if not jail:
@@ -123,7 +123,7 @@ def ban_line(fields: Fields, server: str, now: float) -> dict[str, Any]:
     return line | {"time": moment, "origin": "import"} | ({"country": country} if is_country(country) else {})
 
 
-def _text(fields: Fields, name: bytes) -> str:
+def _text(fields: OldHash, name: bytes) -> str:
     """The text of a field; empty if absent. Raises ValueError if it is too long, or not UTF-8."""
     value = fields.get(name, b"")
     if value is None or len(value) > _FIELDS[name]:
@@ -193,7 +193,7 @@ class _Client:
     def scan(self, cursor: int, match: str, count: int) -> tuple[int, list[bytes]]:
         return self._client.scan(cursor, match=match, count=count)  # type: ignore[return-value]  # maybe awaitable
 
-    def ask(self, commands: Sequence[Command]) -> list[Any]:
+    def ask(self, commands: Sequence[OldCommand]) -> list[Any]:
         pipeline = self._client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)  # type: ignore[no-untyped-call]

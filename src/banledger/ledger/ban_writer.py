@@ -17,7 +17,7 @@ from banledger.ledger.keys import Keyspace
 from banledger.ledger.merge import address_of, begin, merge, place_at, subject_of
 from banledger.ledger.reader import LedgerReader, read_ban
 from banledger.spool.events import BanLine, TicketLine
-from banledger.stores.api import Advance, Applied, Conflict, Engine, Outcome, Repair
+from banledger.stores.api import Advance, Applied, Conflict, Engine, Repair, Result
 from banledger.stores.change import Change
 from banledger.stores.fields import Damaged
 
@@ -177,7 +177,7 @@ class BanWriter(LedgerReader):
         old = self._engine.lowest(key, before, _AT_ONCE)
         return old if old or excess <= 0 else self._engine.lowest(key, inf, min(excess, _AT_ONCE))
 
-    def _apply(self, changes: Iterable[Change], months: set[str] | None = None) -> list[Outcome]:
+    def _apply(self, changes: Iterable[Change], months: set[str] | None = None) -> list[Result]:
         """Apply changes. `months`: the slots that they may have; None: take them from the changes."""
         if months is None:
             changes = list(changes)

@@ -13,9 +13,9 @@ from msgspec import Meta, Struct
 VERSION = 1
 """The newest version of a spooled line that this package understands."""
 
-Moment: TypeAlias = Annotated[float, Meta(ge=1, lt=32_503_680_000)]
+Timestamp: TypeAlias = Annotated[float, Meta(ge=1, lt=32_503_680_000)]
 """UTC epoch seconds, before the year 3000."""
-Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
+Whole: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
 Seconds: TypeAlias = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 Label: TypeAlias = Annotated[str, Meta(min_length=1)]
 Word: TypeAlias = Annotated[str, Meta(max_length=256)]
@@ -31,8 +31,8 @@ class Line(Struct, frozen=True, gc=False, kw_only=True):
     """
 
     v: int
-    seen: Moment
-    seq: Count
+    seen: Timestamp
+    seq: Whole
     server: Label
     jail: Label
     at: Annotated[float, Meta(ge=0, lt=32_503_680_000)] = 0.0
@@ -52,11 +52,11 @@ class TicketLine(Line, frozen=True, tag_field="kind"):
     """
 
     fid: Label
-    time: Moment
+    time: Timestamp
     ip: str = ""
-    failures: Count = 0
+    failures: Whole = 0
     bantime: Seconds = 0
-    bancount: Count = 0
+    bancount: Whole = 0
     restored: int = 0
 
 
@@ -108,11 +108,11 @@ class HeldLine(Line, frozen=True, tag_field="kind", tag="held"):
     bans   exactly those that were in force: (fid, ticket's time in whole seconds, bantime, bancount)
     """
 
-    as_of: Moment
-    part: Count = 0
+    as_of: Timestamp
+    part: Whole = 0
     parts: Annotated[int, Meta(ge=1, le=2**31)] = 1
     bans: Annotated[
-        tuple[tuple[Label, Annotated[int, Meta(ge=1, lt=32_503_680_000)], Seconds, Count], ...],
+        tuple[tuple[Label, Annotated[int, Meta(ge=1, lt=32_503_680_000)], Seconds, Whole], ...],
         Meta(max_length=1 << 15),
     ] = ()
 
@@ -120,9 +120,9 @@ class HeldLine(Line, frozen=True, tag_field="kind", tag="held"):
 class GapLine(Line, frozen=True, tag_field="kind", tag="gap"):
     """The writer lost events between `since` and `seen`: the spool could not be written."""
 
-    since: Moment
-    bans: Count = 0
-    others: Count = 0
+    since: Timestamp
+    bans: Whole = 0
+    others: Whole = 0
     reason: str = ""
 
 
@@ -136,7 +136,7 @@ class NetworkLine(Line, frozen=True, tag_field="kind", tag="network"):
     cidrs: Annotated[tuple[Label, ...], Meta(min_length=1, max_length=64)]
     source: Word
     registry: Word
-    fetched: Moment
+    fetched: Timestamp
     about: str = ""
     handle: Word = ""
     name: Word = ""

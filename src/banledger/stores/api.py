@@ -40,7 +40,7 @@ class Conflict(Struct, frozen=True):
     current: Hash
 
 
-Outcome: TypeAlias = Applied | Conflict
+Result: TypeAlias = Applied | Conflict
 
 
 class Server(Struct, frozen=True):
@@ -143,7 +143,7 @@ class Engine(Reader, Protocol):
     shared: bool
     replay_s: float
 
-    def apply(self, changes: Iterable[Change], advances: Sequence[Advance] = ()) -> list[Outcome]:
+    def apply(self, changes: Iterable[Change], advances: Sequence[Advance] = ()) -> list[Result]:
         """Apply each change, and return the outcomes in the same order. No two changes have the same key.
 
         `changes` may be a generator, which must not use the engine: the first changes may be applied before the last

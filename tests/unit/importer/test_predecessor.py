@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banledger.importer.predecessor import Command, Summary, ban_line, import_bans, import_networks
+from banledger.importer.predecessor import OldCommand, Summary, ban_line, import_bans, import_networks
 from banledger.ledger.network_line import of_line
 from banledger.ledger.progress import silent
 from banledger.spool.events import BanLine, NetworkLine, decode
@@ -32,7 +32,7 @@ class FakeStore:
         page = found[cursor : cursor + 3]
         return (cursor + 3 if cursor + 3 < len(found) else 0), page
 
-    def ask(self, commands: Sequence[Command]) -> list[Any]:
+    def ask(self, commands: Sequence[OldCommand]) -> list[Any]:
         return [getattr(self, str(name).lower())(*words) for name, *words in commands]
 
     def type(self, key: bytes) -> bytes:

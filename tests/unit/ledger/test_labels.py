@@ -13,7 +13,7 @@ from banledger.ledger.keys import Keyspace
 from banledger.ledger.labels import IDLE_S, LEASE_S, RENEW_S, RETRY_S, Labels, LabelTable
 from banledger.ledger.nonces import KEPT, Nonces
 from banledger.ledger.swap import assign
-from banledger.stores.api import Hash, Outcome
+from banledger.stores.api import Hash, Result
 from tests.support.reference import ReferenceEngine, Store
 
 KEYS = Keyspace("bans")
@@ -168,7 +168,7 @@ def test_a_renewal_with_a_lost_reply_is_not_another_recorder(cluster: Cluster, m
     cluster.step("one")
     apply = ReferenceEngine.apply
 
-    def lose(*words: object) -> list[Outcome]:
+    def lose(*words: object) -> list[Result]:
         apply(*words)  # type: ignore[arg-type]
         raise StoreUnavailable("the connection was lost")
 

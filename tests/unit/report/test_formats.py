@@ -26,7 +26,7 @@ from banledger.report import summary
 from banledger.report.answers import Listed
 from banledger.report.columns import dimensions
 from banledger.report.formats import chart, listing, table
-from banledger.report.formats.base import Answer, Presentation
+from banledger.report.formats.base import AnyAnswer, Presentation
 from banledger.report.formats.csv import CsvFormat
 from banledger.report.formats.escape import cell, visible
 from banledger.report.formats.json import JsonFormat
@@ -46,7 +46,7 @@ CSV, JSON = CsvFormat(), JsonFormat()
 EVIL = "\x1b]0;owned\x07\u202e[red]=1\x9b31m\u200b\udc80"
 
 
-def _object(answer: Answer) -> Any:
+def _object(answer: AnyAnswer) -> Any:
     (text,) = JSON.lines(answer, VIEW)
     return codec.loads(text)
 

@@ -30,7 +30,7 @@ from banledger.ledger.writer import Ledger, open_to_write
 from banledger.service.recorder import Recorder
 from banledger.spool.events import Event
 from banledger.spool.reader import SpoolReader
-from banledger.stores.api import Advance, Applied, Outcome, Repair
+from banledger.stores.api import Advance, Applied, Repair, Result
 from banledger.stores.change import Change
 from banledger.stores.sqlite.engine import SqliteEngine, open_writer
 from banledger.stores.sqlite.reader import open_reader
@@ -549,7 +549,7 @@ def _changes(path: Path) -> list[Change]:
     applied: list[Change] = []
     apply = engine.apply
 
-    def watched(changes: Iterable[Change], advances: Sequence[Advance] = ()) -> list[Outcome]:
+    def watched(changes: Iterable[Change], advances: Sequence[Advance] = ()) -> list[Result]:
         changes = list(changes)
         outcomes = apply(changes, advances)
         applied.extend(change for change, outcome in zip(changes, outcomes, strict=True) if outcome == Applied())

@@ -14,7 +14,7 @@ from banledger.report.show import NONE_STOPPED, Stopped
 if TYPE_CHECKING:
     from banledger.whois.stored import WhoisAnswer
 
-Answer: TypeAlias = "Report | Top | Listed | Shown | WhoisAnswer"
+AnyAnswer: TypeAlias = "Report | Top | Listed | Shown | WhoisAnswer"
 
 
 class Presentation(Struct, frozen=True):
@@ -29,18 +29,18 @@ class Presentation(Struct, frozen=True):
 class Format(Protocol):
     """Write answers. A new format is a class with this method, and a line in `_CLASSES`."""
 
-    def write(self, answer: Answer, view: Presentation) -> None:
+    def write(self, answer: AnyAnswer, view: Presentation) -> None:
         """Write the answer. Bans one by one are written as they are found."""
 
 
 class Lines:
     """A format that consists of lines, made by `lines`."""
 
-    def lines(self, answer: Answer, view: Presentation) -> Iterable[str]:
+    def lines(self, answer: AnyAnswer, view: Presentation) -> Iterable[str]:
         """The lines of an answer, without line ends."""
         raise NotImplementedError
 
-    def write(self, answer: Answer, view: Presentation) -> None:
+    def write(self, answer: AnyAnswer, view: Presentation) -> None:
         """See Format.write."""
         for line in self.lines(answer, view):
             sys.stdout.write(line + "\n")

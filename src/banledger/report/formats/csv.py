@@ -9,7 +9,7 @@ from banledger.geo.countries import name_of
 from banledger.ledger.ban import Ban
 from banledger.report.answers import Listed, Report, Shown, Top
 from banledger.report.columns import ban_columns, ban_values
-from banledger.report.formats.base import Answer, Lines, Presentation
+from banledger.report.formats.base import AnyAnswer, Lines, Presentation
 from banledger.report.formats.escape import cell
 from banledger.report.formats.json import NETWORK, whois_object
 from banledger.whois.stored import WhoisAnswer
@@ -20,7 +20,7 @@ _Row: TypeAlias = tuple[object, ...]
 class CsvFormat(Lines):
     """A header and one line per count, value or ban; see each function."""
 
-    def lines(self, answer: Answer, view: Presentation) -> Iterable[str]:
+    def lines(self, answer: AnyAnswer, view: Presentation) -> Iterable[str]:
         """See Lines.lines."""
         match answer:
             case Report():

@@ -15,7 +15,7 @@ from banledger.ledger.network import Network
 from banledger.ledger.reader import Gap
 from banledger.report.answers import Listed, Report, Shown, Top
 from banledger.report.columns import ban_columns, ban_values, key, reported
-from banledger.report.formats.base import Answer, Lines, Presentation
+from banledger.report.formats.base import AnyAnswer, Lines, Presentation
 from banledger.report.query import Query
 from banledger.whois.stored import WhoisAnswer
 
@@ -23,7 +23,7 @@ from banledger.whois.stored import WhoisAnswer
 class JsonFormat(Lines):
     """One object per answer; for bans one by one, one object per line."""
 
-    def lines(self, answer: Answer, view: Presentation) -> Iterable[str]:
+    def lines(self, answer: AnyAnswer, view: Presentation) -> Iterable[str]:
         """See Lines.lines."""
         match answer:
             case Listed():
@@ -42,7 +42,7 @@ class JsonFormat(Lines):
 class RawFormat(JsonFormat):
     """JSON; for whois, the registry's answer reformatted in ASCII."""
 
-    def lines(self, answer: Answer, view: Presentation) -> Iterable[str]:
+    def lines(self, answer: AnyAnswer, view: Presentation) -> Iterable[str]:
         """See Lines.lines."""
         return [_whole(answer.network)] if isinstance(answer, WhoisAnswer) else super().lines(answer, view)
 

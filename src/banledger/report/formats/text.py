@@ -1,7 +1,7 @@
 """Answers for people at a terminal."""
 
 from banledger.report.answers import Listed, Report, Shown, Top
-from banledger.report.formats.base import Answer, Presentation
+from banledger.report.formats.base import AnyAnswer, Presentation
 from banledger.report.formats.screen import Screen
 
 
@@ -11,7 +11,7 @@ class TextFormat:
     def __init__(self, screen: Screen | None = None) -> None:
         self._screen = screen or Screen()
 
-    def write(self, answer: Answer, view: Presentation) -> None:
+    def write(self, answer: AnyAnswer, view: Presentation) -> None:
         """See Format.write."""
         from banledger.report.formats import listing, table
 

@@ -19,7 +19,7 @@ import redis
 from msgspec import Struct
 
 from banledger.errors import StoreError
-from banledger.stores.api import Advance, Applied, Conflict, Hash, Outcome, Repair, Server
+from banledger.stores.api import Advance, Applied, Conflict, Hash, Repair, Result, Server
 from banledger.stores.change import Change, Layout
 from banledger.stores.fields import UNREADABLE
 from banledger.stores.pages import pages
@@ -73,9 +73,9 @@ class RedisEngine(Following):
         """See Engine.sweep. A server stores text and numbers only."""
         return 0
 
-    def apply(self, changes: Iterable[Change], advances: Sequence[Advance] = ()) -> list[Outcome]:
+    def apply(self, changes: Iterable[Change], advances: Sequence[Advance] = ()) -> list[Result]:
         """See Engine.apply. Changes are sent in pages while the next ones are made."""
-        outcomes: dict[str, Outcome] = {}
+        outcomes: dict[str, Result] = {}
         filling: dict[str, list[Change]] = defaultdict(list)
         sent: list[_Page] = []
         with self._connection() as connection:
@@ -107,7 +107,7 @@ class RedisEngine(Following):
         inside = Inside(self._layout, f"{self._writer}:{next(self._tokens)}", changes)
         return _Page(changes, inside.task, self._apply.call(inside.keys, inside.argument))
 
-    def _tasks(self, page: _Page, reply: Any, outcomes: dict[str, Outcome]) -> list[Task]:
+    def _tasks(self, page: _Page, reply: Any, outcomes: dict[str, Result]) -> list[Task]:
         """What must follow elsewhere; where some changes conflict, the others are tried again without them."""
         text: set[str] = set()
         while reply:

@@ -27,7 +27,7 @@ from banledger.stores.api import Advance, Hash
 from banledger.stores.change import Layout, Ranking
 from banledger.stores.fields import Damaged
 from banledger.stores.redis.errors import translate
-from banledger.stores.redis.outbox import Left, State, Task, finish_arguments, tag_of, unfinished, work_again
+from banledger.stores.redis.outbox import HashState, Left, Task, finish_arguments, tag_of, unfinished, work_again
 from banledger.stores.redis.outside import Outside, ranking_commands
 from banledger.stores.redis.reader import Part, RedisReader, in_parts, packed
 from banledger.stores.redis.scripts import Call, Script
@@ -191,12 +191,12 @@ class Following(RedisReader):
         return reply
 
 
-def _nothing(layout: Layout) -> State:
+def _nothing(layout: Layout) -> HashState:
     """The state of a hash that has none of the fields."""
     return (None,) * len(layout.standing_fields)
 
 
-def _named(layout: Layout, state: State | None) -> Hash:
+def _named(layout: Layout, state: HashState | None) -> Hash:
     return {name: value for name, value in zip(layout.standing_fields, state or (), strict=False) if value is not None}
 
 

@@ -18,7 +18,7 @@ from banledger.stores.api import Hash
 from banledger.stores.change import Change, Difference, Entries, Layout, difference
 from banledger.stores.fields import Damaged
 
-State: TypeAlias = tuple[str | None, ...] | Hash
+HashState: TypeAlias = tuple[str | None, ...] | Hash
 """The values of `Layout.standing_fields` in their order; all fields if the hash is removed."""
 
 _Item = TypeVar("_Item")
@@ -36,7 +36,7 @@ class Unfinished(Struct, frozen=True, array_like=True, gc=False):
     """A hash in the outbox, and its states, the oldest first."""
 
     key: str
-    states: tuple[State, ...]
+    states: tuple[HashState, ...]
 
 
 class Left(Struct, frozen=True):
@@ -116,7 +116,7 @@ def _state(layout: Layout, fields: Mapping[str, str]) -> tuple[str | None, ...]:
     return tuple(map(fields.get, layout.standing_fields))
 
 
-def _then(layout: Layout, fields: Hash, state: State) -> Hash:
+def _then(layout: Layout, fields: Hash, state: HashState) -> Hash:
     """Return the hash as it was in that state."""
     if isinstance(state, dict):
         return state

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from banledger.stores.api import Advance, Applied, Conflict, Hash, Outcome, Repair, Server
+from banledger.stores.api import Advance, Applied, Conflict, Hash, Repair, Result, Server
 from banledger.stores.change import Change
 from banledger.stores.pages import pages
 from banledger.stores.sqlite.batch import Batch
@@ -76,13 +76,13 @@ class SqliteEngine(Transactions):
             self._numbers.clear()
         return gone
 
-    def apply(self, changes: Iterable[Change], advances: Sequence[Advance] = ()) -> list[Outcome]:
+    def apply(self, changes: Iterable[Change], advances: Sequence[Advance] = ()) -> list[Result]:
         """See Engine.apply. All changes that do not conflict are one transaction."""
         if not (changes := list(changes)) and not advances:
             return []
         with self._transaction():
             current = self.hashes([change.key for change in changes])
-            outcomes: list[Outcome] = []
+            outcomes: list[Result] = []
             accepted: list[tuple[Change, Hash]] = []
             for change, have in zip(changes, current, strict=True):
                 if _holds(change.guard, have):

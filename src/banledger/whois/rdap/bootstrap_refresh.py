@@ -21,7 +21,7 @@ _DEADLINE_S = 5.0
 _NAMES = ("ipv4.json", "ipv6.json")
 
 
-class Get(Protocol):
+class Fetch(Protocol):
     """Send a request; see Transport.get."""
 
     def __call__(self, url: str, accept: str, *, deadline_s: float | None = None) -> Response: ...
@@ -38,7 +38,7 @@ class Refreshed:
     """
 
     def __init__(
-        self, get: Get | None = None, *, first: Callable[[], Bootstrap] = packaged, cache: Path | None = None
+        self, get: Fetch | None = None, *, first: Callable[[], Bootstrap] = packaged, cache: Path | None = None
     ) -> None:
         self._get = get
         self._cache = cache
@@ -61,7 +61,7 @@ class Refreshed:
         """Whether IANA was last asked long ago, or by a wrong clock."""
         return abs(now - self._asked) >= INTERVAL_S
 
-    def _ask(self, get: Get) -> None:
+    def _ask(self, get: Fetch) -> None:
         try:
             responses = [get(url, "application/json", deadline_s=_DEADLINE_S) for url in URLS]
         except TransportError:

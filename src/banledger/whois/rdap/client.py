@@ -24,7 +24,7 @@ from banledger.whois.http.guard import is_public
 from banledger.whois.http.url import Url, https_url
 from banledger.whois.rdap import parser as rdap
 from banledger.whois.rdap.bootstrap import Bootstrap, Registry, registry_at
-from banledger.whois.rdap.bootstrap_refresh import Get, Refreshed
+from banledger.whois.rdap.bootstrap_refresh import Fetch, Refreshed
 
 ACCEPT = "application/rdap+json"
 REDIRECTS_MOST = 3
@@ -48,7 +48,7 @@ class Lookup:
 
     def __init__(
         self,
-        get: Get,
+        get: Fetch,
         bootstrap: Refreshed,
         *,
         origin: Callable[[str], Announcement | None] | None = None,
