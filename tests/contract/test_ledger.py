@@ -171,6 +171,14 @@ def test_a_ledger_keeps_its_time_zone(open_engine: Callable[[], Engine]) -> None
     assert str(Ledger(engine, KEYS, "UTC").zone) == "Asia/Tokyo"
 
 
+@pytest.mark.parametrize(("zone", "said"), [("", False), ("UTC", False), ("Europe/Berlinn", True)])
+def test_a_setting_of_another_time_zone_is_a_caution(open_engine: Callable[[], Engine], zone: str, said: bool) -> None:
+    engine = open_engine()
+    Ledger(engine, KEYS, "UTC")
+    cautions = Ledger(engine, KEYS, zone).cautions()
+    assert any("has no effect" in caution and zone in caution for caution in cautions) == said
+
+
 def test_the_page_of_the_keyspace_has_every_field_of_the_ledgers_own_hash(engine: Engine) -> None:
     ledger = Ledger(engine, KEYS, "Europe/Berlin", "this machine")
     ledger.record([ban(), ban("192.0.2.2", server="é: web")], nowhere)

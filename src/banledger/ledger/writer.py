@@ -61,6 +61,7 @@ class Ledger(BanWriter):
         self.keys = keyspace
         if there := engine.hashes([keyspace.meta])[0]:
             self._check(there)  # before anything is written
+        self._zone_wanted = timezone if there else ""
         self.damaged = not there and remains(engine, keyspace)
         if not there:
             timezone = new_zone(timezone)
@@ -72,7 +73,7 @@ class Ledger(BanWriter):
                 f"the ledger's time zone {self.unknown_zone} is unknown on this machine",
                 hint="reinstall the Python package tzdata, or install the system's (Debian: tzdata-legacy)",
             )
-        self.identity = meta["ledger"]
+        self.identity, self.timezone = meta["ledger"], meta["timezone"]
         self.shared = engine.shared
         self.replay_s = engine.replay_s
         self._machine = machine or machine_id() or NAMELESS
@@ -115,7 +116,11 @@ class Ledger(BanWriter):
 
     def cautions(self) -> Sequence[str]:
         """Return warnings for the log about the store's settings. Logged once, at the start."""
-        return self._engine.server().cautions
+        cautions = self._engine.server().cautions
+        if self._zone_wanted in ("", self.timezone):
+            return cautions
+        ignored = f"timezone = {self._zone_wanted!r} has no effect: the ledger's time zone is {self.timezone}, for ever"
+        return (*cautions, ignored)
 
     @cached_property
     def labels(self) -> LabelTable | None:
