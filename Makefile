@@ -6,7 +6,7 @@ BIN := .venv/bin
 JOBS ?= 2
 ARGS ?=
 # Lines that the tests run: from Python 3.12 on that costs little. Not where ARGS chooses tests.
-COVERAGE = $(if $(ARGS),,$(shell $(BIN)/python -c 'import sys; print(sys.version_info >= (3, 12) and "--cov --cov-fail-under=92" or "")'))
+COVERAGE = $(if $(ARGS),,$(shell $(BIN)/python -c 'import sys; print(sys.version_info >= (3, 12) and "--cov --cov-fail-under=95" or "")'))
 SCRIPTS := tools/bootstrap tools/fetch-package tools/unpack-fail2ban tools/unpack-redis \
 	tools/debian-root tools/in-root tools/test-elsewhere tools/commit-msg .ci/run
 BENCHES ?= $(sort $(wildcard bench/[a-z]*.py))
