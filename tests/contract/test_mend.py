@@ -1,7 +1,10 @@
 """What `Engine.mend` owes (see `stores/api.py`)."""
 
-from banledger.stores.api import Engine, Repair
-from banledger.stores.change import Score
+import pytest
+from msgspec.structs import replace
+
+from banledger.stores.api import Applied, Engine, Repair
+from banledger.stores.change import Change, Score
 from tests.contract.conftest import dump
 from tests.contract.test_engine import COUNT, SLOT, change
 
@@ -30,6 +33,27 @@ def test_an_emptied_key_disappears(engine: Engine) -> None:
     engine.mend(gone)
     engine.mend(gone)
     assert [engine.kinds([key])[0] for key in (SET, COUNT, PENDING)] == ["none"] * 3
+
+
+@pytest.mark.parametrize("key", [SET, COUNT, PENDING])
+def test_an_emptied_key_can_hold_a_hash_and_after_that_members_again(engine: Engine, key: str) -> None:
+    there = Repair(
+        [(SET, "a")] if key == SET else (),
+        tallies=[Score(COUNT, "a", 1.0)] if key == COUNT else (),
+        scores=[Score(PENDING, "a", 1.0)] if key == PENDING else (),
+    )
+    gone = Repair(
+        leaves=there.joins,
+        tallies=[replace(score, score=None) for score in there.tallies],
+        scores=[replace(score, score=None) for score in there.scores],
+    )
+    for _ in range(2):
+        engine.mend(there)
+        engine.mend(gone)
+        assert engine.apply([Change(key, None, {"text": "1"})]) == [Applied()]
+        assert (engine.hashes([key]), engine.kinds([key])) == ([{"text": "1"}], ["hash"])
+        assert engine.apply([Change(key, {}, None)]) == [Applied()]
+        assert engine.kinds([key]) == ["none"]
 
 
 def test_mending_is_idempotent(engine: Engine) -> None:

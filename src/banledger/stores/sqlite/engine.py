@@ -27,6 +27,7 @@ from banledger.stores.sqlite.lock import take
 from banledger.stores.sqlite.transactions import Transactions
 
 _NUMBERS_KEPT = 16_384
+_NO_NUMBER = (0, "")
 _encode = msgspec.json.encode
 
 
@@ -105,7 +106,7 @@ class SqliteEngine(Transactions):
             self._name(kinds)
             self._db.executemany("INSERT OR IGNORE INTO member VALUES (?, ?)", self._numbered(repair.joins))
             self._db.executemany("DELETE FROM member WHERE key = ? AND member = ?", self._numbered(repair.leaves))
-            self._recount(self._numbers[key] for key, kind in kinds.items() if kind == SET)
+            self._recount(self._numbers[key][0] for key, kind in kinds.items() if kind == SET)
             self._score({(one.key, one.member): one.score for one in repair.tallies}, "tally")
             self._score({(one.key, one.member): one.score for one in repair.scores})
 
@@ -142,27 +143,31 @@ class SqliteEngine(Transactions):
         self._drop_hashes(batch.removed)
 
     def _name(self, kinds: dict[str, str], fresh: set[str] = frozenset()) -> None:  # type: ignore[assignment]
-        """Give every key its number. `fresh` ones are known to have none yet."""
+        """Give every key its number, and make it of that kind. `fresh` ones are known to have no number yet."""
         if len(self._numbers) > _NUMBERS_KEPT:
             self._numbers.clear()
-        unknown = [key for key in kinds if key not in self._numbers]
+        unknown = self._unknown(kinds)
         for page in pages([key for key in unknown if key not in fresh], 5000):
             found = self._db.execute(
                 "SELECT name, key.id, kind FROM json_each(?) JOIN key ON name = value", (as_json(page),)
             )
             for name, number, kind in found.fetchall():
-                self._numbers[name] = number
+                self._numbers[name] = number, kinds[name]
                 if kind != kinds[name]:
                     self._turn_into(number, kinds[name])
-        unknown = [key for key in unknown if key not in self._numbers]
-        if unknown:
+        if unknown := self._unknown({key: kinds[key] for key in unknown}):
             (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM key").fetchone()
-            self._numbers.update(zip(unknown, range(last + 1, last + 1 + len(unknown)), strict=True))
+            self._numbers.update((key, (number, kinds[key])) for number, key in enumerate(unknown, last + 1))
             self._db.executemany(
                 "INSERT INTO key VALUES (?, ?, ?, ?) ON CONFLICT (name)"
                 " DO UPDATE SET id = excluded.id, kind = excluded.kind, card = excluded.card",  # somebody's rubbish
-                [(self._numbers[key], key, kinds[key], kinds[key] == HASH) for key in unknown],
+                [(self._numbers[key][0], key, kinds[key], kinds[key] == HASH) for key in unknown],
             )
+
+    def _unknown(self, kinds: dict[str, str]) -> list[str]:
+        """The keys whose number is not known, or that were of another kind when it was."""
+        known = self._numbers.get
+        return [key for key, kind in kinds.items() if known(key, _NO_NUMBER)[1] != kind]
 
     def _turn_into(self, number: int, kind: str) -> None:
         """A key that somebody made something else: what it held is of no use."""
@@ -173,11 +178,11 @@ class SqliteEngine(Transactions):
     def _put_hashes(self, hashes: list[tuple[str, Hash]]) -> None:
         self._db.executemany(
             "INSERT OR REPLACE INTO hash (key, fields) VALUES (?, ?)",
-            [(self._numbers[key], _encode(fields)) for key, fields in hashes],
+            [(self._numbers[key][0], _encode(fields)) for key, fields in hashes],
         )
 
     def _drop_hashes(self, keys: list[str]) -> None:
-        numbers = [(self._numbers.pop(key),) for key in keys]
+        numbers = [(self._numbers.pop(key)[0],) for key in keys]
         self._db.executemany("DELETE FROM hash WHERE key = ?", numbers)
         self._db.executemany("DELETE FROM key WHERE id = ?", numbers)
 
@@ -199,14 +204,14 @@ class SqliteEngine(Transactions):
             self._recount(sizes)
 
     def _numbered(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[int, str]]:
-        return sorted({(self._numbers[key], member) for key, member in pairs})
+        return sorted({(self._numbers[key][0], member) for key, member in pairs})
 
     def _recount(self, numbers: Iterable[int]) -> None:
         recount = "UPDATE key SET card = (SELECT count(*) FROM member WHERE key = ?1) WHERE id = ?1"
         self._db.executemany(recount, [(number,) for number in numbers])
 
     def _count(self, deltas: dict[tuple[str, str], int]) -> None:
-        rows = sorted((self._numbers[key], member, delta) for (key, member), delta in deltas.items() if delta)
+        rows = sorted((self._numbers[key][0], member, delta) for (key, member), delta in deltas.items() if delta)
         self._db.executemany(
             "INSERT INTO tally VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET score = score + excluded.score", rows
         )
@@ -227,7 +232,7 @@ class SqliteEngine(Transactions):
 
     def _score(self, scores: dict[tuple[str, str], float | None], table: str = "ranking") -> None:
         """Give members of sorted sets their score; None removes them."""
-        rows = [(self._numbers[key], member, score) for (key, member), score in scores.items()]
+        rows = [(self._numbers[key][0], member, score) for (key, member), score in scores.items()]
         self._db.executemany(
             f"INSERT INTO {table} VALUES (?, ?, ?)"
             " ON CONFLICT DO UPDATE SET score = excluded.score WHERE score <> excluded.score",

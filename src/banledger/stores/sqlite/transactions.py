@@ -33,7 +33,7 @@ class Transactions(SqliteReader):
         self._keeper = keeper
         self._files = HeldFiles(path, lock.path, lock.database)
         self._lock = lock
-        self._numbers: dict[str, int] = {}
+        self._numbers: dict[str, tuple[int, str]] = {}  # of keys: number and kind, as the database has them
         self._failed = self._wal_is_large = self._closed = False
 
     def close(self) -> None:
