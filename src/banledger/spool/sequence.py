@@ -90,7 +90,7 @@ class Sequences:
         """Forget all writers."""
         self._writers: dict[str, _Writer] = {}  # the latest last
         self._before: dict[str, _Writer | None] = {}  # as they were at the last commit, those that changed
-        self._awaited: list[Loss] = []  # lines that must come before `end`, by first number
+        self._awaited: list[Loss] = []  # lines that must come before `end`
         self._lost: set[str] = set()  # writers of lines that the store lost
         self._holes: tuple[_Hole, ...] = ()
         self._committed: tuple[_Hole, ...] = ()
@@ -119,14 +119,14 @@ class Sequences:
         """These lines were read before a restart and not recorded. Lines that don't come before `end` are missing."""
         for known in unrecorded:
             self._writers.setdefault(known.writer, _following(known, known.first, 0.0))
-            self._await(Loss(known, known.first))
+            self._awaited.append(Loss(known, known.first))
 
     def lose(self, losses: Iterable[Loss]) -> None:
         """The store lost these lines, and the spool is read again. Lines that don't come before `end` are missing."""
         for loss in sorted(losses, key=lambda one: one.first, reverse=True):
             self._writers[loss.known.writer] = _following(loss.known, loss.first, loss.since)
             self._lost.add(loss.known.writer)
-            self._await(loss)
+            self._awaited.append(loss)
         self._committed = self._holes = tuple(hole for hole in self._holes if hole.writer not in self._lost)
 
     def hold_back(self, labels: frozenset[str]) -> None:
@@ -136,13 +136,10 @@ class Sequences:
         for writer, first in waiting.items():
             state = self._writers[writer]
             known = Position(state.server, writer, state.jail, max(state.first, 0), state.expected - 1, state.since)
-            self._await(Loss(known, first))
+            self._awaited.append(Loss(known, first))
             self._writers[writer] = replace(state, expected=first, since=0.0, waiting=0)
         again = tuple(hole for hole in self._holes if hole.first < waiting.get(hole.writer, hole.last + 1))
         self._committed = self._holes = again
-
-    def _await(self, loss: Loss) -> None:
-        self._awaited = sorted([*self._awaited, loss], key=lambda one: one.first)
 
     def sign(self, writer: str, seq: int) -> None:
         """Note that a line with this number names its writer."""
@@ -199,7 +196,7 @@ class Sequences:
 
     def end(self) -> None:
         """The whole spool was read: lines that the store lost, or that waited, and that did not come are missing."""
-        for loss in self._awaited:
+        for loss in sorted(self._awaited, key=lambda one: one.first):
             known, writer = loss.known, loss.known.writer
             state = self._writers.get(writer) or _following(known, loss.first, loss.since)
             first = max(state.expected, loss.first)

@@ -1,13 +1,13 @@
 """An empty spool, its writer and its reader."""
 
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count, islice
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
 
-from banledger.spool.events import GapLine
+from banledger.spool.events import Event, GapLine
 from banledger.spool.position import Position
 from banledger.spool.reader import SpoolReader
 from tests.support.lines import T0
@@ -38,13 +38,19 @@ def read(spool: SpoolReader) -> Read:
     moments = count(int(NOW), 10)
 
     def several() -> tuple[list[str], list[int]]:
-        events = []
-        for _ in range(5):
-            events += spool.read(next(moments), 100)
-            spool.commit()
+        events = read_often(spool, islice(moments, 5))
         return fids(events), [event.bans for event in events if isinstance(event, GapLine)]
 
     return several
+
+
+def read_often(spool: SpoolReader, moments: Iterable[float] = (NOW,) * 5) -> list[Event]:
+    """Read and commit at each of these moments."""
+    events = []
+    for moment in moments:
+        events += spool.read(moment, 100)
+        spool.commit()
+    return events
 
 
 def position(last: int) -> Position:

@@ -9,7 +9,7 @@ from banledger.spool.events import GapLine
 from banledger.spool.reader import SpoolReader
 from tests.support.segments import NOW, Writer, drain, fids, lines
 
-from .conftest import Read, position
+from .conftest import Read, position, read_often
 
 
 @pytest.fixture
@@ -198,10 +198,9 @@ def test_held_back_lines_that_vanish_before_a_restart_are_missing(
     again.numbers.expect(positions)
     again.numbers.recall(unrecorded)
     again.hold_back({"web1"})
-    events = [event for _ in range(5) for event in again.read(NOW, 100) if again.commit() or True]
-    assert events == [] and again.numbers.unrecorded() == unrecorded
+    assert read_often(again) == [] and again.numbers.unrecorded() == unrecorded
     again.hold_back(())
-    events = [event for _ in range(5) for event in again.read(NOW, 100) if again.commit() or True]
+    events = read_often(again)
     assert fids(events) == [*recorded, "a", "b"] and kept.exists() is False
     assert [event.bans for event in events if isinstance(event, GapLine)] == [3]
     again.close()
@@ -220,7 +219,7 @@ def test_unrecorded_lines_that_remain_after_a_restart_are_not_missing(
     again = SpoolReader(tmp_path)
     again.numbers.expect([position(1)])
     again.numbers.recall(unrecorded)
-    events = [event for _ in range(5) for event in again.read(NOW, 100) if again.commit() or True]
+    events = read_often(again)
     assert fids(events) == ["a", "b", "c"] and len(events) == 3
     assert not again.doubtful and again.numbers.unrecorded() == []
     again.close()

@@ -6,23 +6,31 @@ from banledger.report.formats.screen import Screen
 
 
 class TextFormat:
-    """Tables and charts; `table` draws counts, `listing` bans and networks. See Format."""
+    """Tables and charts; `table` draws counts, `listing` bans and networks; each is imported if needed. See Format."""
 
     def __init__(self, screen: Screen | None = None) -> None:
         self._screen = screen or Screen()
 
     def write(self, answer: AnyAnswer, view: Presentation) -> None:
         """See Format.write."""
-        from banledger.report.formats import listing, table
-
         match answer:
             case Report():
-                table.report(answer, self._screen)
+                from banledger.report.formats.table import report
+
+                report(answer, self._screen)
             case Top():
-                table.top(answer, view, self._screen)
+                from banledger.report.formats.table import top
+
+                top(answer, view, self._screen)
             case Listed():
-                listing.bans(list(answer.bans), view, self._screen)
+                from banledger.report.formats.listing import bans
+
+                bans(list(answer.bans), view, self._screen)
             case Shown():
-                listing.show(answer, view, self._screen)
+                from banledger.report.formats.listing import show
+
+                show(answer, view, self._screen)
             case _:
-                listing.whois(answer, view, self._screen)
+                from banledger.report.formats.listing import whois
+
+                whois(answer, view, self._screen)
