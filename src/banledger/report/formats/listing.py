@@ -153,8 +153,8 @@ def show(answer: Shown, view: Presentation, screen: Screen) -> None:
         screen.print(_summary(answer, view, screen), Text())
     shown = answer.bans[: view.count]
     if len(answer.bans) <= _DETAILED:
-        for ban in shown:
-            screen.print(_details(ban, view), Text())
+        for number, ban in enumerate(shown):
+            screen.print(*([Text()] if number else []), _details(ban, view))
     else:
         bans(shown, view, screen)
     if len(shown) < len(answer.bans):
@@ -168,7 +168,8 @@ def _summary(answer: Shown, view: Presentation, screen: Screen) -> Text:
     where = (_kind(answer.asked) if answer.kind in ("address", "network") else "") or _country(answer.bans[0])
     text.append(f"  {where}" if where else "", style="not bold cyan")
     text.append(f"\n{many(len(answer.bans), 'ban')}, {in_force:,} in force now", style="not bold")
-    text.append(f" {screen.glyphs.dot} first {oldest}, last {newest}", "not bold dim")
+    when = newest if oldest == newest else f"first {oldest}, last {newest}"
+    text.append(f" {screen.glyphs.dot} {when}", "not bold dim")
     for name in ("jail", "server"):
         listed = _listed(Counter(getattr(ban, name) for ban in answer.bans))
         text.append(f"\n{name + 's':8} {listed}", style="not bold")
