@@ -147,6 +147,18 @@ def test_a_column_has_the_kind_in_a_word(keep: Keep) -> None:
         assert word in out.getvalue()
 
 
+def test_a_column_without_any_value_is_left_out(keep: Keep) -> None:
+    def titles(*addresses: str) -> list[str]:
+        out = StringIO()
+        found = [one for address in addresses for one in show(ledger, address, T0).bans]
+        listing.bans(found, Presentation(UTC, T0), Screen(out, 120))
+        return out.getvalue().splitlines()[0].split()
+
+    ledger = keep([ban("3.0.0.1", users=()), ban("3.0.0.2", users=("root",))])
+    assert "users" not in titles("3.0.0.1")
+    assert "users" in titles("3.0.0.1", "3.0.0.2")
+
+
 NETWORK = Network(cidrs=("5.51.0.0/16",), source="rdap", registry="ripe", fetched=T0, org="Alpha")
 CELLS = [
     Cell(cidr="5.51.1.0/24", asked=T0, result=Outcome.FOUND, network="5.51.0.0/16", asn=64500),

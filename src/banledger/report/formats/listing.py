@@ -56,7 +56,7 @@ def bans(answer: Sequence[Ban], view: Presentation, screen: Screen) -> None:
 _COLUMNS = ("time", "server", "jail", "address", "from", "failures", "state", "users", "id")
 _WIDEST = {"address": 43, "jail": 24, "server": 20, "users": 30}
 _BY_WEIGHT = ("time", "address", "jail", "state", "from", "id", "server", "failures", "users")
-"""Columns by importance: each is shown if there is room."""
+"""Columns by importance: each is shown if there is room and it says something."""
 _GAP = 2
 _Columns = dict[str, list[Text]]
 
@@ -75,7 +75,10 @@ def _laid_out(answer: Sequence[Ban], view: Presentation, room: int) -> tuple[_Co
 
 
 def _fitting(table: _Columns, room: int) -> dict[str, int]:
-    """The columns to show, with their width; the address is cut if there is no room for it."""
+    """The columns to show, with their width; the address is cut if there is no room for it.
+
+    A column without any value is left out, and so is the server if all bans have the same.
+    """
     left = room + _GAP
     widths: dict[str, int] = {}
     for name in _BY_WEIGHT:
@@ -83,7 +86,8 @@ def _fitting(table: _Columns, room: int) -> dict[str, int]:
         width = min(max(len(name), *(cell.cell_len for cell in cells)), _WIDEST.get(name, room))
         if name == "address":
             width = max(len(name), min(width, left - _GAP))
-        if width + _GAP > left or (name == "server" and len({cell.plain for cell in cells}) == 1):
+        values = {cell.plain for cell in cells}
+        if width + _GAP > left or values == {""} or (name == "server" and len(values) == 1):
             continue
         widths[name] = width
         left -= width + _GAP
