@@ -1,6 +1,7 @@
 """`banledger demo` as a user runs it: what it shows, what it leaves, what it doesn't."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -143,6 +144,7 @@ def test_without_a_directory_the_demo_prints_the_path_of_its_ledger(theatre: The
     assert code == 0
     [home] = (theatre.directory / "tmp").iterdir()
     assert f"export BANLEDGER_STORE={home / directory.LEDGER}" in out
+    assert out.endswith(f"\n  rm -r {home}\n  unset BANLEDGER_STORE\n")
 
 
 def test_a_demo_on_a_store_records_bans_once_when_repeated(theatre: Theatre) -> None:
@@ -159,6 +161,7 @@ def test_a_demo_records_into_a_server(theatre: Theatre, private_server: MakeServ
     code, out, err = theatre.run("--store", server.url)
 
     assert (code, err) == (0, "")
+    assert re.search(r"\nIts dates were moved: \d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d\.\n", out)
     assert "199 new bans." in out and f"export BANLEDGER_STORE={server.url}" in out
     assert server.cli("ZCARD", "bans:top:jail") == "2"
 

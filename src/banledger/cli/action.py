@@ -13,7 +13,7 @@ def action() -> None:
 
     \b
     Example:
-      install -m 644 "$(banledger action path)" /etc/fail2ban/action.d/banledger.py
+      install -m 644 "$(banledger action path)" /etc/fail2ban/action.d/
     """
 
 
@@ -23,6 +23,6 @@ def path() -> None:
 
     \b
     Example:
-      install -m 644 "$(banledger action path)" /etc/fail2ban/action.d/banledger.py
+      install -m 644 "$(banledger action path)" /etc/fail2ban/action.d/
     """
     click.echo(str(Path(__file__).parents[1] / "action" / "banledger.py"))

@@ -160,7 +160,7 @@ def _ban(home: Path, work: Path, spool: Path, installation: Installation, pause:
     said.words(
         f"fail2ban {installation.version()} reads the auth.log of a server on the internet, {log.lines:,} lines."
     )
-    said.words(f"Its dates were moved: {log.first:%d %b %Y} {said.screen.glyphs.dash} {log.last:%d %b %Y}.")
+    said.words(f"Its dates were moved: {log.first} to {log.last}.")
     limits = ", ".join(f"jail {name} after {failures}" for name, failures in replay.JAILS.items())
     said.words(f"Failures before a ban: {limits}.")
     played = replay.play(home / directory.LOG, spool, work / "fail2ban", installation, pause)
@@ -224,9 +224,10 @@ def _say_how_to_go_on(store: str, home: Path, ban: Ban, said: _Teller) -> None:
         said.command(line, prompt="  ")
     said.words(
         f"\nfail2ban's input and its log: {directory.LOG} and {directory.SERVER_LOG} in {home}."
-        " To remove that directory:\n"
+        " To remove that directory and use your own ledger again:\n"
     )
     said.command(f"rm -r {shlex.quote(str(home))}", prompt="  ")
+    said.command("unset BANLEDGER_STORE", prompt="  ")
 
 
 def _path_to_us() -> list[str]:

@@ -15,9 +15,9 @@ def kv(words: tuple[str, ...], raw: bool | None, **flags: str | None) -> None:
     """Read the ledger's keys on any store, with the commands and the output of redis-cli.
 
     \b
-    HGETALL HGET HMGET HKEYS HVALS HLEN HEXISTS                          hashes
-    SMEMBERS SCARD SISMEMBER                                             sets
-    ZRANGE ZREVRANGE ZRANGEBYSCORE ZREVRANGEBYSCORE                      sorted sets
+    HGETALL HGET HMGET HKEYS HVALS HLEN HEXISTS                     hashes
+    SMEMBERS SCARD SISMEMBER                                        sets
+    ZRANGE ZREVRANGE ZRANGEBYSCORE ZREVRANGEBYSCORE                 sorted sets
     ZSCORE ZMSCORE ZCARD ZCOUNT
     TYPE EXISTS KEYS SCAN DBSIZE PING
 

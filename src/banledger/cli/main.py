@@ -47,8 +47,8 @@ Example:
   banledger show 203.0.113.9
 
 \b
-Settings come from flags, then BANLEDGER_* in the environment (BANLEDGER_STORE,
-BANLEDGER_SPOOL, BANLEDGER_PREFIX, BANLEDGER_TIMEZONE), then
+Settings come from flags, then BANLEDGER_* in the environment
+(BANLEDGER_STORE, BANLEDGER_SPOOL, BANLEDGER_PREFIX, BANLEDGER_TIMEZONE), then
 /etc/banledger/banledger.toml (or --config, or BANLEDGER_CONFIG).
 
 \b

@@ -138,7 +138,9 @@ def rebuild(**flags: str | None) -> None:
 
     \b
     Example:
-      systemctl stop banledger && banledger store rebuild; systemctl start banledger
+      systemctl stop banledger
+      banledger store rebuild
+      systemctl start banledger
     """
     settings = _settings(flags)
     with suppress(LedgerOlder), _existing(_NAME_IT), _source(settings):

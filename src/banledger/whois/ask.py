@@ -84,8 +84,10 @@ def joined(before: WhoisAnswer, answer: Answer | None, now: float, *, refresh: b
         raise LookupFailed(f"not looked up: {before.asked}", hint="the setting whois.enabled is false")
     if answer.outcome is Outcome.NONE:
         raise LookupFailed(f"no registry has a network around {before.asked}", hint="it may not be assigned")
-    limited = "rate limited for now" if answer.outcome is Outcome.LIMITED else answer.problem
-    raise LookupFailed(f"{answer.registry or 'no registry'}: {limited}", hint="try again later")
+    by = answer.registry or "no registry"
+    if answer.outcome is Outcome.LIMITED:
+        raise LookupFailed(f"{by}: rate limited for now", hint="try again later")
+    raise LookupFailed(f"{by}: {answer.problem}", hint="check this machine's network and DNS, or try again later")
 
 
 def keep(spool: Path, answer: Answer | None, now: float) -> None:

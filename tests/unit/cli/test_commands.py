@@ -53,6 +53,16 @@ def test_help_shows_whole_sentences_and_no_names_of_python_types(banledger: Run,
 
 
 @pytest.mark.parametrize("words", _all_commands(), ids=" ".join)
+def test_help_fits_a_terminal_of_80_columns(
+    banledger: Run, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = banledger(*words, "--help")
+
+    assert [line for line in out.splitlines() if cell_len(line) > 80] == []
+
+
+@pytest.mark.parametrize("words", _all_commands(), ids=" ".join)
 def test_every_option_has_help(words: tuple[str, ...]) -> None:
     command: click.Command = commands
     for word in words:

@@ -138,7 +138,8 @@ def test_a_report_has_its_span_and_country_names(make: Make) -> None:
     for text in ("from 2026-11-22 to 2026-11-23, 2 days (Europe/Berlin)", "2 bans of 2 addresses", "2 of all time"):
         assert text in printed
     assert "CN China" in printed or "DE Germany" in printed or "XX unknown" in printed
-    assert "1 ban has no country" in printed and "Lost: 7 bans" in printed
+    assert "1 ban has no country: the address is private or special, or there is none." in printed
+    assert "Lost: 7 bans" in printed
 
 
 def test_a_chart_of_days_has_the_largest_number_of_addresses(make: Make) -> None:

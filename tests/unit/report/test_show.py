@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable, Iterator, Sequence
 from io import StringIO
 from math import inf
@@ -114,6 +115,28 @@ def test_the_kind_of_a_special_address_replaces_its_country(keep: Keep) -> None:
     assert printed("ff02::/16") == "The ledger has no bans of ff02::/16 (multicast network).\n"
 
 
+def test_the_summary_of_one_ban_has_its_time_once(keep: Keep) -> None:
+    def summary(asked: str) -> str:
+        out = StringIO()
+        listing.show(show(ledger, asked, T0), Presentation(UTC, T0), Screen(out))
+        return out.getvalue().splitlines()[1]
+
+    ledger = keep([ban("3.0.0.1"), ban("3.0.0.2"), ban("3.0.0.2", T0 + 60)])
+    [time] = re.findall(r"^1 ban, 1 in force now . (.*)$", summary("3.0.0.1"))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", time)
+    assert f" first {time}, last " in summary("3.0.0.2")
+
+
+def test_bans_with_all_fields_have_an_empty_line_between_them_and_none_at_the_end(keep: Keep) -> None:
+    out = StringIO()
+    answer = show(keep([ban("3.0.0.2"), ban("3.0.0.2", T0 + 60), ban("3.0.0.2", T0 + 90)]), "3.0.0.2", T0)
+    listing.show(answer, Presentation(UTC, T0, count=2), Screen(out))
+
+    _, first, second, rest = re.split(r"\n *\n", out.getvalue())
+    assert first.startswith("ban ") and second.startswith("ban ")
+    assert rest == "The newest 2 of 3 bans; -n shows more.\n"
+
+
 def test_a_column_has_the_kind_in_a_word(keep: Keep) -> None:
     out = StringIO()
     ledger = keep([ban("fe80::1"), ban("100.64.0.1"), ban("64:ff9b::c000:201")])
@@ -122,6 +145,18 @@ def test_a_column_has_the_kind_in_a_word(keep: Keep) -> None:
     )
     for word in ("link-local", "carrier-grade NAT", "NAT64"):
         assert word in out.getvalue()
+
+
+def test_a_column_without_any_value_is_left_out(keep: Keep) -> None:
+    def titles(*addresses: str) -> list[str]:
+        out = StringIO()
+        found = [one for address in addresses for one in show(ledger, address, T0).bans]
+        listing.bans(found, Presentation(UTC, T0), Screen(out, 120))
+        return out.getvalue().splitlines()[0].split()
+
+    ledger = keep([ban("3.0.0.1", users=()), ban("3.0.0.2", users=("root",))])
+    assert "users" not in titles("3.0.0.1")
+    assert "users" in titles("3.0.0.1", "3.0.0.2")
 
 
 NETWORK = Network(cidrs=("5.51.0.0/16",), source="rdap", registry="ripe", fetched=T0, org="Alpha")

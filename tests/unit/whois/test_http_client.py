@@ -110,6 +110,13 @@ def test_the_next_address_is_tried_if_one_refuses(registries: RdapServer) -> Non
     assert "refused" in failure(registries.transport(resolve=lambda *_: places[:1]))
 
 
+def test_a_failure_has_no_error_number_of_the_system(registries: RdapServer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        closed = server.getsockname()[1]
+
+    assert failure(registries.transport(resolve=lambda *_: [("127.0.0.1", closed)])) == f"{URL}: Connection refused"
+
+
 def test_an_untrusted_authority_is_refused(registries: RdapServer) -> None:
     assert "certificate" in failure(registries.transport(ca=None))
 

@@ -1,5 +1,6 @@
 """Whom we connect to."""
 
+import socket
 import time
 
 import pytest
@@ -80,6 +81,15 @@ def test_a_hanging_resolver_times_out() -> None:
         resolve_within(0.05, hang, "rdap.example.net", 443)
 
     assert time.monotonic() - began < 1.5
+
+
+def test_a_name_that_can_t_be_resolved_is_said_in_words() -> None:
+    def numbers_only(host: str, port: int) -> list[tuple[str, int]]:
+        socket.getaddrinfo(host, port, flags=socket.AI_NUMERICHOST)  # asks no server
+        return []
+
+    with pytest.raises(OSError, match=r"^the name rdap\.invalid can't be resolved: [A-Z]"):
+        resolve_within(5, numbers_only, "rdap.invalid", 443)
 
 
 @pytest.mark.parametrize("error", [OSError("no"), UnicodeError("label too long")])

@@ -56,7 +56,7 @@ def bans(answer: Sequence[Ban], view: Presentation, screen: Screen) -> None:
 _COLUMNS = ("time", "server", "jail", "address", "from", "failures", "state", "users", "id")
 _WIDEST = {"address": 43, "jail": 24, "server": 20, "users": 30}
 _BY_WEIGHT = ("time", "address", "jail", "state", "from", "id", "server", "failures", "users")
-"""Columns by importance: each is shown if there is room."""
+"""Columns by importance: each is shown if there is room and it says something."""
 _GAP = 2
 _Columns = dict[str, list[Text]]
 
@@ -75,7 +75,10 @@ def _laid_out(answer: Sequence[Ban], view: Presentation, room: int) -> tuple[_Co
 
 
 def _fitting(table: _Columns, room: int) -> dict[str, int]:
-    """The columns to show, with their width; the address is cut if there is no room for it."""
+    """The columns to show, with their width; the address is cut if there is no room for it.
+
+    A column without any value is left out, and so is the server if all bans have the same.
+    """
     left = room + _GAP
     widths: dict[str, int] = {}
     for name in _BY_WEIGHT:
@@ -83,7 +86,8 @@ def _fitting(table: _Columns, room: int) -> dict[str, int]:
         width = min(max(len(name), *(cell.cell_len for cell in cells)), _WIDEST.get(name, room))
         if name == "address":
             width = max(len(name), min(width, left - _GAP))
-        if width + _GAP > left or (name == "server" and len({cell.plain for cell in cells}) == 1):
+        values = {cell.plain for cell in cells}
+        if width + _GAP > left or values == {""} or (name == "server" and len(values) == 1):
             continue
         widths[name] = width
         left -= width + _GAP
@@ -153,8 +157,8 @@ def show(answer: Shown, view: Presentation, screen: Screen) -> None:
         screen.print(_summary(answer, view, screen), Text())
     shown = answer.bans[: view.count]
     if len(answer.bans) <= _DETAILED:
-        for ban in shown:
-            screen.print(_details(ban, view), Text())
+        for number, ban in enumerate(shown):
+            screen.print(*([Text()] if number else []), _details(ban, view))
     else:
         bans(shown, view, screen)
     if len(shown) < len(answer.bans):
@@ -168,7 +172,8 @@ def _summary(answer: Shown, view: Presentation, screen: Screen) -> Text:
     where = (_kind(answer.asked) if answer.kind in ("address", "network") else "") or _country(answer.bans[0])
     text.append(f"  {where}" if where else "", style="not bold cyan")
     text.append(f"\n{many(len(answer.bans), 'ban')}, {in_force:,} in force now", style="not bold")
-    text.append(f" {screen.glyphs.dot} first {oldest}, last {newest}", "not bold dim")
+    when = newest if oldest == newest else f"first {oldest}, last {newest}"
+    text.append(f" {screen.glyphs.dot} {when}", "not bold dim")
     for name in ("jail", "server"):
         listed = _listed(Counter(getattr(ban, name) for ban in answer.bans))
         text.append(f"\n{name + 's':8} {listed}", style="not bold")

@@ -41,7 +41,7 @@ def report(answer: Report, screen: Screen) -> None:
     screen.print(_hours(answer.hours, screen))
     if answer.no_country:
         has = "has" if answer.no_country == 1 else "have"
-        why = "a private or other special address, or none"
+        why = "the address is private or special, or there is none"
         screen.print(Text(f"\n{many(answer.no_country, 'ban')} {has} no country: {why}.", style="dim"))
     if answer.waiting:
         wait = "waits" if answer.waiting == 1 else "wait"

@@ -199,5 +199,6 @@ def _moment(text: str) -> float | None:
 
 
 def _reason(error: BaseException) -> str:
-    """An error's message in one line."""
-    return " ".join(f"{error or type(error).__name__}".split())[:300]
+    """An error's message in one line, without the system's error number."""
+    said = error.strerror if isinstance(error, OSError) else None
+    return " ".join(f"{said or error or type(error).__name__}".split())[:300]

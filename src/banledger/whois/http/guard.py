@@ -82,6 +82,8 @@ def resolve_within(seconds: float, how: Resolve, host: str, port: int) -> list[t
         found = done.get(timeout=max(seconds, 0.0))
     except Empty:
         raise TimeoutError(f"the resolver did not answer for {host}") from None
+    if isinstance(found, socket.gaierror):
+        raise OSError(f"the name {host} can't be resolved: {found.strerror}") from found
     if isinstance(found, Exception):
         raise OSError(f"{host}: {found}") from found
     return found
