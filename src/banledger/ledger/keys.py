@@ -15,6 +15,8 @@ from typing import TypeAlias
 from banledger.ledger import dimensions
 from banledger.ledger.ban import GUARDED, PENDING, STANDING_FIELDS, Ban, from_hash, to_hash
 from banledger.ledger.dimensions import DAY
+from banledger.ledger.gap import Gap
+from banledger.ledger.gap import to_hash as to_gap_hash
 from banledger.ledger.ids import ban_id
 from banledger.ledger.tokens import source_token, token
 from banledger.spool.events import GapLine
@@ -227,15 +229,7 @@ class Keyspace:
         """Return the change that records a gap. A line that is read again gives the same change."""
         about = f"{line.seen:.6f}/{line.seq}/{line.bans}/{line.others}"
         id_ = ban_id(line.server, line.jail, about, int(line.seen))
-        fields = {
-            "server": line.server,
-            "jail": line.jail,
-            "since": f"{line.since:.6f}",
-            "seen": f"{line.seen:.6f}",
-            "bans": str(line.bans),
-            "others": str(line.others),
-            "reason": line.reason,
-        }
+        fields = to_gap_hash(Gap(line.server, line.jail, line.since, line.seen, line.bans, line.others, line.reason))
         return Change(self.gap(id_), None, fields, after=self._gap_entries(id_, fields))
 
     def gap_assertion(self, key: str, fields: Mapping[str, str]) -> Change:

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from msgspec import Struct
-
 from banledger.errors import LedgerMissing, LedgerNewer, LedgerOlder, NotALedger, SettingsError
 from banledger.ledger.ban import Ban, from_hash
 from banledger.ledger.dimensions import DAY
+from banledger.ledger.gap import Gap
+from banledger.ledger.gap import from_hash as gap_from_hash
 from banledger.ledger.keys import DIMENSIONS, LAYOUT, Keyspace
 from banledger.ledger.networks import NetworksReader
 from banledger.ledger.source import STOPPED, Source
@@ -21,18 +21,6 @@ from banledger.stores.fields import Damaged
 _AT_ONCE = 500
 _IDENTITY = re.compile("[0-9a-f]{16}")
 _NOTED = 100  # damaged keys
-
-
-class Gap(Struct, frozen=True):
-    """Events that a writer lost. Times are UTC epoch seconds."""
-
-    server: str
-    jail: str
-    since: float
-    seen: float
-    bans: int
-    others: int
-    reason: str
 
 
 def zone_of(name: str) -> ZoneInfo:
@@ -265,19 +253,6 @@ def read_ban(id_: str, fields: dict[str, str]) -> Ban | Damaged | None:
         return from_hash(id_, fields)
     except Damaged as error:
         return error
-
-
-def gap_from_hash(fields: dict[str, str]) -> Gap:
-    """Return the gap with that hash. Raises `fields.Damaged`."""
-    return Gap(
-        read.required(fields, "server"),
-        read.required(fields, "jail"),
-        read.moment(fields, "since"),
-        read.moment(fields, "seen"),
-        read.whole(fields, "bans"),
-        read.whole(fields, "others"),
-        read.required(fields, "reason"),
-    )
 
 
 def parsed_meta(fields: dict[str, str]) -> None:

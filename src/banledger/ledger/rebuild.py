@@ -20,11 +20,11 @@ from msgspec import Struct
 from banledger.ledger import scan
 from banledger.ledger.ban import PENDING, Ban, from_hash, to_hash
 from banledger.ledger.dimensions import DAY
+from banledger.ledger.gap import from_hash as gap_from_hash
 from banledger.ledger.implied import Implied
 from banledger.ledger.keys import DIMENSIONS, LAYOUT, Keyspace
 from banledger.ledger.merge import with_whole_users
 from banledger.ledger.progress import Progress, silent
-from banledger.ledger.reader import gap_from_hash
 from banledger.ledger.repair import Repairs
 from banledger.ledger.swap import assign
 from banledger.ledger.tokens import source_token
