@@ -110,8 +110,7 @@ class LedgerReader:
 
     def bans_or_damage(self, ids: Sequence[str]) -> list[Ban | Damaged | None]:
         """Return the ban of each id; None: absent; `Damaged`: its hash is damaged."""
-        hashes = self._reader.hashes([self.keys.ban(id_) for id_ in ids])
-        found = [read_ban(id_, fields) for id_, fields in zip(ids, hashes, strict=True)]
+        found = read_bans(self._reader, self.keys, ids)
         for id_, ban in zip(ids, found, strict=True):
             if isinstance(ban, Damaged):
                 self._note(self.keys.ban(id_), ban)
@@ -243,6 +242,12 @@ def _added(rows: Sequence[Sequence[float | None]]) -> list[int]:
     if len(rows) == 1:
         return [read.count_of(score or 0) for score in rows[0]]
     return [sum(read.count_of(score or 0) for score in column) for column in zip(*rows, strict=True)]
+
+
+def read_bans(reader: Reader, keys: Keyspace, ids: Sequence[str]) -> list[Ban | Damaged | None]:
+    """Return the ban of each id; None: absent; `Damaged`: its hash is damaged."""
+    hashes = reader.hashes([keys.ban(id_) for id_ in ids])
+    return [read_ban(id_, fields) for id_, fields in zip(ids, hashes, strict=True)]
 
 
 def read_ban(id_: str, fields: dict[str, str]) -> Ban | Damaged | None:
