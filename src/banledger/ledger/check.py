@@ -118,10 +118,8 @@ def check(reader: Reader, keys: Keyspace, now: float = inf, progress: Progress =
 def _check_hashes(reader: Reader, keys: Keyspace) -> Iterator[Fault]:
     """Check hashes outside months: networks, cells, sources, labels, positions, leases, the ledger's own."""
     for word, head in heads(keys).items():
-        for page in pages(reader.keys(head + "*")):
-            for name, fields in zip(page, reader.hashes(page), strict=True):
-                if fields:
-                    yield from _damaged(name, damage(word, name.removeprefix(head), fields))
+        for key, fields in scan.hashes_by_key(reader, reader.keys(head + "*")):
+            yield from _damaged(key, damage(word, key.removeprefix(head), fields))
     for word, key in (singles(keys) | {"meta": keys.meta}).items():
         fields = reader.hashes([key])[0]
         if fields or word == "meta":
