@@ -89,14 +89,14 @@ def work_of(layout: Layout, change: Change, wanted: Difference) -> Work:
     """Return the work that follows from a change just applied, without reading its hash again."""
     fields = change.fields
     if change.guard is None:
-        state = _state(layout, fields or {})
+        state = state_of(layout, fields or {})
         return Work(Unfinished(change.key, (state,)), state, wanted)
     had = {name: value for name, value in change.guard.items() if value is not None}
     if fields is None:
         return Work(Unfinished(change.key, (had,)), None, wanted)
     has = {name: value for name, value in had.items() if name not in change.drop} | fields
-    state = _state(layout, has)
-    return Work(Unfinished(change.key, (_state(layout, had), state)), state, wanted)
+    state = state_of(layout, has)
+    return Work(Unfinished(change.key, (state_of(layout, had), state)), state, wanted)
 
 
 def work_again(layout: Layout, about: Unfinished, fields: Hash) -> Work:
@@ -109,10 +109,11 @@ def work_again(layout: Layout, about: Unfinished, fields: Hash) -> Work:
         tuple({score for one in once for score in one.scores} - set(now.scores)),
         rankings=tuple({ranking for one in once for ranking in one.rankings} - set(now.rankings)),
     )
-    return Work(about, _state(layout, fields) if fields else None, difference(stale, now))
+    return Work(about, state_of(layout, fields) if fields else None, difference(stale, now))
 
 
-def _state(layout: Layout, fields: Mapping[str, str]) -> tuple[str | None, ...]:
+def state_of(layout: Layout, fields: Mapping[str, str]) -> tuple[str | None, ...]:
+    """Return the state of a hash."""
     return tuple(map(fields.get, layout.standing_fields))
 
 
@@ -121,8 +122,12 @@ def _then(layout: Layout, fields: Hash, state: HashState) -> Hash:
     if isinstance(state, dict):
         return state
     lasting = {name: value for name, value in fields.items() if name not in layout.standing_fields}
-    pairs = zip(layout.standing_fields, state, strict=False)
-    return lasting | {name: value for name, value in pairs if value is not None}
+    return lasting | fields_of(layout, state)
+
+
+def fields_of(layout: Layout, state: Sequence[str | None]) -> Hash:
+    """Return the fields of a state."""
+    return {name: value for name, value in zip(layout.standing_fields, state, strict=False) if value is not None}
 
 
 def tag_of(slot: str) -> str:
