@@ -26,6 +26,7 @@ from redis import exceptions
 from banledger.stores.api import Advance, Hash
 from banledger.stores.change import Layout, Ranking
 from banledger.stores.fields import Damaged
+from banledger.stores.redis.entries import EntriesByKey, ranking_commands
 from banledger.stores.redis.errors import translate
 from banledger.stores.redis.outbox import (
     Left,
@@ -37,7 +38,6 @@ from banledger.stores.redis.outbox import (
     unfinished,
     work_again,
 )
-from banledger.stores.redis.outside import Outside, ranking_commands
 from banledger.stores.redis.reader import Part, RedisReader, in_parts, packed
 from banledger.stores.redis.scripts import Call, Script
 
@@ -55,13 +55,14 @@ class Consequence:
     """
 
     def __init__(self, tasks: Sequence[Task]) -> None:
-        outside = Outside()
+        entries, rankings = EntriesByKey(), dict[Ranking, None]()
         for task in tasks:
             tag = tag_of(task.slot)
             for work in task.work:
-                outside.follow(work.wanted, tag)
-        self.changes = list(in_parts(outside.commands()))
-        self.rankings = list(outside.rankings)
+                entries.follow(work.wanted, tag, inside=False)
+                rankings |= dict.fromkeys(work.wanted.rankings)
+        self.changes = list(in_parts(entries.commands()))
+        self.rankings = list(rankings)
         self.sources = _sources(self.rankings)
 
 

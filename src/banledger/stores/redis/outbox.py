@@ -17,6 +17,7 @@ from msgspec import Struct
 from banledger.stores.api import Hash
 from banledger.stores.change import Change, Difference, Entries, Layout, difference
 from banledger.stores.fields import Damaged
+from banledger.stores.redis.entries import EntriesByKey
 
 HashState: TypeAlias = tuple[str | None, ...] | Hash
 """The values of `Layout.standing_fields` in their order; all fields if the hash is removed."""
@@ -148,16 +149,14 @@ class Inside:
         self.keys: list[str] = []
         self._kinds: list[str] = []
         self._numbers: dict[str, int] = {}
-        self._joins: dict[str, list[str]] = defaultdict(list)
-        self._leaves: dict[str, list[str]] = defaultdict(list)
-        self._scores: dict[str, list[str]] = defaultdict(list)
-        self._unscored: dict[str, list[str]] = defaultdict(list)
+        self._entries = EntriesByKey()
         self._tallies: dict[str, dict[str, int]] = defaultdict(dict)
         slot = slot_of(changes[0].key)
         work, tag = [], tag_of(slot)
         for change in changes:
             wanted = difference(change.before, change.after)
-            self._collect(wanted, tag)
+            self._entries.follow(wanted, tag, inside=True)
+            self._count(wanted)
             if _moves_outside(wanted, tag):
                 work.append(work_of(layout, change, wanted))
         self.task = Task(slot, token, work)
@@ -173,22 +172,8 @@ class Inside:
             change.fields is None,
         )
 
-    def _collect(self, wanted: Difference, tag: str) -> None:
-        """Collect by key what the changes do to shared keys of the slot."""
-        member = wanted.member
-        for key in wanted.joins:
-            if tag in key:
-                self._joins[key].append(member)
-        for key in wanted.leaves:
-            if tag in key:
-                self._leaves[key].append(member)
-        for score in wanted.scores:
-            if tag not in score.key:
-                continue
-            if score.score is None:
-                self._unscored[score.key].append(score.member)
-            else:
-                self._scores[score.key] += [repr(score.score), score.member]
+    def _count(self, wanted: Difference) -> None:
+        """Collect by tally what the changes count."""
         for key, name in wanted.more:
             tally = self._tallies[key]
             tally[name] = tally.get(name, 0) + 1
@@ -201,16 +186,17 @@ class Inside:
         if self.task.work:
             about = _to_json([one.about for one in self.task.work]).decode()
             return self._number(outbox, "hash"), self.task.token, about
-        if self._joins or self._leaves or self._scores or self._unscored or self._tallies:
+        if self._entries or self._tallies:
             return self._number(outbox, "hash"), self.task.token, ""
         return ()
 
     def _together(self) -> tuple[dict[int, Any], ...]:
+        entries = self._entries
         return (
-            self._numbered(self._joins, "set"),
-            self._numbered(self._leaves, "set"),
-            self._numbered(self._scores, "zset"),
-            self._numbered(self._unscored, "zset"),
+            self._numbered(entries.joins, "set"),
+            self._numbered(entries.leaves, "set"),
+            self._numbered(entries.scores, "zset"),
+            self._numbered(entries.unscored, "zset"),
             self._numbered(self._tallies, "zset"),
         )
 
