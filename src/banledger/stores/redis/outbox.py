@@ -138,8 +138,10 @@ def tag_of(slot: str) -> str:
 
 def _moves_outside(wanted: Difference, tag: str) -> bool:
     """Whether the difference changes keys of other slots. Rankings are always outside, tallies never."""
+    if wanted.rankings:  # most changes: a new ban
+        return True
     keys = (*wanted.joins, *wanted.leaves, *[score.key for score in wanted.scores])
-    return bool(wanted.rankings) or any(tag not in key for key in keys)
+    return any(tag not in key for key in keys)
 
 
 class Inside:
