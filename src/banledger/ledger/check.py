@@ -13,10 +13,10 @@ from math import inf
 from banledger.ledger import scan
 from banledger.ledger.aside import line_of
 from banledger.ledger.ban import PENDING, Ban, from_hash, is_own
-from banledger.ledger.dimensions import DAY
+from banledger.ledger.dimensions import DAY, INDEXED
 from banledger.ledger.faults import Differences, Fault, Sketch, StaleHash, compare
 from banledger.ledger.implied import Implied
-from banledger.ledger.keys import DIMENSIONS, Keyspace
+from banledger.ledger.keys import Keyspace
 from banledger.ledger.merge import with_whole_users
 from banledger.ledger.parsers import damage, heads, singles
 from banledger.ledger.progress import Progress, silent
@@ -31,7 +31,7 @@ class _Outside:
     """The entries outside the slots of the hashes seen so far. `sets`: by ranking, the sets that it ranks."""
 
     def __init__(self, reader: Reader, keys: Keyspace, now: float) -> None:
-        self.sets: dict[str, Sketch] = {keys.top(dimension): Sketch() for dimension in DIMENSIONS}
+        self.sets: dict[str, Sketch] = {keys.top(dimension): Sketch() for dimension in INDEXED}
         self.days: Counter[str] = Counter()
         self.gaps: dict[str, float] = {}
         self.sources: set[str] = set()
@@ -93,7 +93,7 @@ def check(reader: Reader, keys: Keyspace, now: float = inf, progress: Progress =
     progress("months", len(months), len(months))
     yield from _compare_set(reader, keys.months, {month for month in listed | set(months) if scan.is_month(month)})
     broken = []
-    for dimension in DIMENSIONS:
+    for dimension in INDEXED:
         actual, ranking = Sketch(), Differences(keys.top(dimension))
         yield from _check_sets(reader, keys, dimension, actual, ranking, progress)
         if actual == outside.sets[ranking.key]:
@@ -133,7 +133,7 @@ def _damaged(key: str, error: Damaged | None) -> Iterator[Fault]:
 
 def _check_sizes(reader: Reader, keys: Keyspace) -> Iterator[Fault]:
     """Check the stored sizes of sorted sets outside months."""
-    tops = [keys.top(dimension) for dimension in (*DIMENSIONS, DAY)]
+    tops = [keys.top(dimension) for dimension in (*INDEXED, DAY)]
     active = [keys.active_of(tok) for tok in scan.sources(reader, keys)]
     named = [*tops, *active, keys.gaps, keys.networks, keys.cells]
     for key, card in zip(named, reader.sizes(named), strict=True):

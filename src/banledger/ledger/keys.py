@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from banledger.ledger import dimensions
 from banledger.ledger.ban import GUARDED, PENDING, STANDING_FIELDS, Ban, from_hash, to_hash
-from banledger.ledger.dimensions import DAY
+from banledger.ledger.dimensions import DAY, INDEXED
 from banledger.ledger.gap import Gap
 from banledger.ledger.gap import to_hash as to_gap_hash
 from banledger.ledger.ids import ban_id
@@ -38,9 +38,6 @@ _MORE = tuple((row.name, row.token) for row in _ROWS if row.tallied and not row.
 _UNGUARDED = frozenset(("matches", "expires"))  # no entries follow from `matches`; `expires` may be missing
 _FEW = frozenset(row.name for row in _ROWS if row.few)
 
-DIMENSIONS = dimensions.INDEXED
-"""The dimensions with sets, an all-time ranking and a tally for each day."""
-
 
 class Keyspace:
     """The keys under one prefix. Threads may share it."""
@@ -59,7 +56,7 @@ class Keyspace:
         self.aside = f"{prefix}:aside"
         self.rebuild = f"{prefix}:rebuild"
         self.recorders = f"{prefix}:recorders"
-        self._top = {name: f"{prefix}:top:{name}" for name in (*DIMENSIONS, DAY)}
+        self._top = {name: f"{prefix}:top:{name}" for name in (*INDEXED, DAY)}
         self.active = lru_cache(maxsize=1024)(self._make_active)
         self._ranking = lru_cache(maxsize=8192)(self._make_ranking)
         self._counts_of = lru_cache(maxsize=512)(self._make_counts_of)

@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from banledger.errors import LedgerMissing, LedgerNewer, LedgerOlder, NotALedger, SettingsError
 from banledger.ledger.ban import Ban, from_hash
-from banledger.ledger.dimensions import DAY
+from banledger.ledger.dimensions import DAY, INDEXED
 from banledger.ledger.gap import Gap
 from banledger.ledger.gap import from_hash as gap_from_hash
-from banledger.ledger.keys import DIMENSIONS, LAYOUT, Keyspace
+from banledger.ledger.keys import LAYOUT, Keyspace
 from banledger.ledger.networks import NetworksReader
 from banledger.ledger.source import STOPPED, Source
 from banledger.ledger.source import parsed as parsed_source
@@ -36,7 +36,7 @@ def zone_of(name: str) -> ZoneInfo:
 
 def remains(engine: Reader, keys: Keyspace) -> bool:
     """Whether a ledger without `meta` has other keys."""
-    return any([*engine.sizes([keys.months, *map(keys.top, DIMENSIONS)])])
+    return any([*engine.sizes([keys.months, *map(keys.top, INDEXED)])])
 
 
 class LedgerReader:

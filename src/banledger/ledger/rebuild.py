@@ -19,10 +19,10 @@ from msgspec import Struct
 
 from banledger.ledger import scan
 from banledger.ledger.ban import PENDING, Ban, from_hash, to_hash
-from banledger.ledger.dimensions import DAY
+from banledger.ledger.dimensions import DAY, INDEXED
 from banledger.ledger.gap import from_hash as gap_from_hash
 from banledger.ledger.implied import Implied
-from banledger.ledger.keys import DIMENSIONS, LAYOUT, Keyspace
+from banledger.ledger.keys import LAYOUT, Keyspace
 from banledger.ledger.merge import with_whole_users
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.reader import read_bans
@@ -63,7 +63,7 @@ def rebuild(engine: Engine, keys: Keyspace, now: float, progress: Progress = sil
     repairs.hashes()
     work = _Rebuild(engine, keys, now, progress)
     work.months()
-    for dimension in DIMENSIONS:
+    for dimension in INDEXED:
         work.dimension(dimension)
     work.rankings()
     repairs.outboxes()
