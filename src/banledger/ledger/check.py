@@ -146,14 +146,16 @@ def _compare_size(key: str, card: int, size: int) -> Iterator[Fault]:
 
 
 def _compare_scores(reader: Reader, key: str, expected: dict[str, float]) -> Iterator[Fault]:
-    actual = dict(scan.entries(reader, key))
-    faults = list(compare(key, expected, actual))
-    yield from faults or _compare_size(key, reader.sizes([key])[0], len(actual))
+    yield from _compare_all(reader, key, expected, dict(scan.entries(reader, key)))
 
 
 def _compare_set(reader: Reader, key: str, expected: set[str]) -> Iterator[Fault]:
-    actual = dict.fromkeys(reader.members(key), 0.0)
-    faults = list(compare(key, dict.fromkeys(expected, 0.0), actual))
+    yield from _compare_all(reader, key, dict.fromkeys(expected, 0.0), dict.fromkeys(reader.members(key), 0.0))
+
+
+def _compare_all(reader: Reader, key: str, expected: dict[str, float], actual: dict[str, float]) -> Iterator[Fault]:
+    """Compare the members of a key; if they are right, also their number with the stored size."""
+    faults = list(compare(key, expected, actual))
     yield from faults or _compare_size(key, reader.sizes([key])[0], len(actual))
 
 
