@@ -34,6 +34,7 @@ PENDING_KEPT_S = 7 * 86_400
 _ROWS = tuple(dimensions.TABLE.values())
 _TALLIED = tuple(row.name for row in _ROWS if row.tallied)
 _INDEXES = tuple((row.name, row.token) for row in _ROWS if row.indexed and row.token)
+_SEVERAL = tuple(row for row in _ROWS if row.indexed and not row.token)
 _MORE = tuple((row.name, row.token) for row in _ROWS if row.tallied and not row.indexed and row.token)
 _UNGUARDED = frozenset(("matches", "expires"))  # no entries follow from `matches`; `expires` may be missing
 _FEW = frozenset(row.name for row in _ROWS if row.few)
@@ -239,7 +240,7 @@ def _tokens(ban: Ban) -> _Tokens:
     if ban.origin == PENDING:
         return [], []
     indexed = [(name, tok) for name, get in _INDEXES if (tok := get(ban))]
-    indexed += [("user", token(name)) for name in ban.users]
+    indexed += [(row.name, tok) for row in _SEVERAL for tok in row.tokens(ban)]
     return indexed, [(name, tok) for name, get in _MORE if (tok := get(ban))]
 
 
