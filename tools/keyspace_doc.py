@@ -2,9 +2,9 @@
 
 import sys
 
-from banledger.ledger import network, source
+from banledger.ledger import gap, network, source
 from banledger.ledger.ban import FIELDS
-from banledger.ledger.key_table import GAP_FIELDS, META_FIELDS, describe
+from banledger.ledger.key_table import META_FIELDS, describe
 from banledger.ledger.keys import LAYOUT
 
 TEXT = """\
@@ -95,7 +95,7 @@ def document() -> str:
     keys = [(f"`{key}`", kind, what.replace("|", "\\|")) for key, kind, what in describe()]
     fields, gap_fields, network_fields, cell_fields, source_fields, meta_fields = (
         [(f"`{name}`", what) for name, what in some.items()]
-        for some in (FIELDS, GAP_FIELDS, network.FIELDS, network.CELL_FIELDS, source.FIELDS, META_FIELDS)
+        for some in (FIELDS, gap.FIELDS, network.FIELDS, network.CELL_FIELDS, source.FIELDS, META_FIELDS)
     )
     return TEXT.format(
         layout=LAYOUT,

@@ -13,10 +13,10 @@ from math import inf
 from banledger.ledger import scan
 from banledger.ledger.aside import line_of
 from banledger.ledger.ban import PENDING, Ban, from_hash, is_own
-from banledger.ledger.dimensions import DAY
+from banledger.ledger.dimensions import DAY, INDEXED
 from banledger.ledger.faults import Differences, Fault, Sketch, StaleHash, compare
 from banledger.ledger.implied import Implied
-from banledger.ledger.keys import DIMENSIONS, Keyspace
+from banledger.ledger.keys import Keyspace
 from banledger.ledger.merge import with_whole_users
 from banledger.ledger.parsers import damage, heads, singles
 from banledger.ledger.progress import Progress, silent
@@ -31,7 +31,7 @@ class _Outside:
     """The entries outside the slots of the hashes seen so far. `sets`: by ranking, the sets that it ranks."""
 
     def __init__(self, reader: Reader, keys: Keyspace, now: float) -> None:
-        self.sets: dict[str, Sketch] = {keys.top(dimension): Sketch() for dimension in DIMENSIONS}
+        self.sets: dict[str, Sketch] = {keys.top(dimension): Sketch() for dimension in INDEXED}
         self.days: Counter[str] = Counter()
         self.gaps: dict[str, float] = {}
         self.sources: set[str] = set()
@@ -93,7 +93,7 @@ def check(reader: Reader, keys: Keyspace, now: float = inf, progress: Progress =
     progress("months", len(months), len(months))
     yield from _compare_set(reader, keys.months, {month for month in listed | set(months) if scan.is_month(month)})
     broken = []
-    for dimension in DIMENSIONS:
+    for dimension in INDEXED:
         actual, ranking = Sketch(), Differences(keys.top(dimension))
         yield from _check_sets(reader, keys, dimension, actual, ranking, progress)
         if actual == outside.sets[ranking.key]:
@@ -118,10 +118,8 @@ def check(reader: Reader, keys: Keyspace, now: float = inf, progress: Progress =
 def _check_hashes(reader: Reader, keys: Keyspace) -> Iterator[Fault]:
     """Check hashes outside months: networks, cells, sources, labels, positions, leases, the ledger's own."""
     for word, head in heads(keys).items():
-        for page in pages(reader.keys(head + "*")):
-            for name, fields in zip(page, reader.hashes(page), strict=True):
-                if fields:
-                    yield from _damaged(name, damage(word, name.removeprefix(head), fields))
+        for key, fields in scan.hashes_by_key(reader, reader.keys(head + "*")):
+            yield from _damaged(key, damage(word, key.removeprefix(head), fields))
     for word, key in (singles(keys) | {"meta": keys.meta}).items():
         fields = reader.hashes([key])[0]
         if fields or word == "meta":
@@ -135,7 +133,7 @@ def _damaged(key: str, error: Damaged | None) -> Iterator[Fault]:
 
 def _check_sizes(reader: Reader, keys: Keyspace) -> Iterator[Fault]:
     """Check the stored sizes of sorted sets outside months."""
-    tops = [keys.top(dimension) for dimension in (*DIMENSIONS, DAY)]
+    tops = [keys.top(dimension) for dimension in (*INDEXED, DAY)]
     active = [keys.active_of(tok) for tok in scan.sources(reader, keys)]
     named = [*tops, *active, keys.gaps, keys.networks, keys.cells]
     for key, card in zip(named, reader.sizes(named), strict=True):
@@ -148,14 +146,16 @@ def _compare_size(key: str, card: int, size: int) -> Iterator[Fault]:
 
 
 def _compare_scores(reader: Reader, key: str, expected: dict[str, float]) -> Iterator[Fault]:
-    actual = dict(scan.entries(reader, key))
-    faults = list(compare(key, expected, actual))
-    yield from faults or _compare_size(key, reader.sizes([key])[0], len(actual))
+    yield from _compare_all(reader, key, expected, dict(scan.entries(reader, key)))
 
 
 def _compare_set(reader: Reader, key: str, expected: set[str]) -> Iterator[Fault]:
-    actual = dict.fromkeys(reader.members(key), 0.0)
-    faults = list(compare(key, dict.fromkeys(expected, 0.0), actual))
+    yield from _compare_all(reader, key, dict.fromkeys(expected, 0.0), dict.fromkeys(reader.members(key), 0.0))
+
+
+def _compare_all(reader: Reader, key: str, expected: dict[str, float], actual: dict[str, float]) -> Iterator[Fault]:
+    """Compare the members of a key; if they are right, also their number with the stored size."""
+    faults = list(compare(key, expected, actual))
     yield from faults or _compare_size(key, reader.sizes([key])[0], len(actual))
 
 

@@ -19,8 +19,9 @@ from banledger.errors import StoreError, StoreUnavailable
 from banledger.ledger import scan
 from banledger.ledger.ban import PENDING, from_hash
 from banledger.ledger.check import check
+from banledger.ledger.dimensions import INDEXED
 from banledger.ledger.faults import Sketch, StaleHash
-from banledger.ledger.keys import DIMENSIONS, Keyspace
+from banledger.ledger.keys import Keyspace
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.swap import assign
 from banledger.stores.api import Applied, Engine, Hash, Reader, Repair
@@ -216,7 +217,7 @@ def verify(source: CopyEnd, target: Target, progress: Progress = silent) -> Iter
                 yield f"{month}: {one.size:,} {what}s in the source, {other.size:,} in the copy"
             elif one != other:
                 yield f"{month}: a {what} of the copy differs from the source"
-    for dimension in DIMENSIONS:
+    for dimension in INDEXED:
         one_size = source.engine.sizes([source.keys.top(dimension)])[0]
         other_size = target.engine.sizes([target.keys.top(dimension)])[0]
         if one_size != other_size:

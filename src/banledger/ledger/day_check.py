@@ -5,12 +5,13 @@ ledger, and needs it unchanged meanwhile. This check compares one local day in o
 again if another recorder wrote meanwhile.
 """
 
-from banledger.ledger.ban import from_hash
+from banledger.ledger.ban import Ban
 from banledger.ledger.faults import Fault
 from banledger.ledger.implied import Implied
 from banledger.ledger.keys import Keyspace
+from banledger.ledger.reader import read_bans
 from banledger.stores.api import Reader
-from banledger.stores.change import Entries
+from banledger.stores.change import NOTHING
 
 MOST = 20_000
 """A day with more bans is not checked."""
@@ -37,11 +38,8 @@ def day_faults(reader: Reader, keys: Keyspace, month: str, day: str) -> list[Fau
 def _derive(reader: Reader, keys: Keyspace, listed: str, ids: list[str], slot: Implied) -> list[str]:
     """Add the entries of the bans in a day's set to `slot`; return the ids that don't belong to that day."""
     strange = []
-    for id_, fields in zip(ids, reader.hashes([keys.ban(id_) for id_ in ids]), strict=True):
-        try:
-            entries = keys.entries(from_hash(id_, fields))
-        except (ValueError, KeyError):
-            entries = Entries(id_)
+    for id_, ban in zip(ids, read_bans(reader, keys, ids), strict=True):
+        entries = keys.entries(ban) if isinstance(ban, Ban) else NOTHING
         if listed in entries.sets:
             slot.add(entries)
         else:

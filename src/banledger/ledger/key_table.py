@@ -25,18 +25,6 @@ META_FIELDS = {
 """The fields of the ledger's own hash."""
 
 
-GAP_FIELDS = {
-    "server": "label of the server",
-    "jail": "jail of the line that reported it",
-    "since": "when the writer could last write, UTC epoch seconds",
-    "seen": "when it could write again, UTC epoch seconds",
-    "bans": "number of lost bans",
-    "others": "number of other lost events",
-    "reason": "why they were lost",
-}
-"""The fields of a gap's hash, and what each holds."""
-
-
 class KindOfKey(Struct, frozen=True):
     """A kind of key: its first words (`ban`, `top` …), and its type as Redis names it."""
 

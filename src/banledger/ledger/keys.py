@@ -14,7 +14,9 @@ from typing import TypeAlias
 
 from banledger.ledger import dimensions
 from banledger.ledger.ban import GUARDED, PENDING, STANDING_FIELDS, Ban, from_hash, to_hash
-from banledger.ledger.dimensions import DAY
+from banledger.ledger.dimensions import DAY, INDEXED
+from banledger.ledger.gap import Gap
+from banledger.ledger.gap import to_hash as to_gap_hash
 from banledger.ledger.ids import ban_id
 from banledger.ledger.tokens import source_token, token
 from banledger.spool.events import GapLine
@@ -32,12 +34,10 @@ PENDING_KEPT_S = 7 * 86_400
 _ROWS = tuple(dimensions.TABLE.values())
 _TALLIED = tuple(row.name for row in _ROWS if row.tallied)
 _INDEXES = tuple((row.name, row.token) for row in _ROWS if row.indexed and row.token)
+_SEVERAL = tuple(row for row in _ROWS if row.indexed and not row.token)
 _MORE = tuple((row.name, row.token) for row in _ROWS if row.tallied and not row.indexed and row.token)
 _UNGUARDED = frozenset(("matches", "expires"))  # no entries follow from `matches`; `expires` may be missing
 _FEW = frozenset(row.name for row in _ROWS if row.few)
-
-DIMENSIONS = dimensions.INDEXED
-"""The dimensions with sets, an all-time ranking and a tally for each day."""
 
 
 class Keyspace:
@@ -57,7 +57,7 @@ class Keyspace:
         self.aside = f"{prefix}:aside"
         self.rebuild = f"{prefix}:rebuild"
         self.recorders = f"{prefix}:recorders"
-        self._top = {name: f"{prefix}:top:{name}" for name in (*DIMENSIONS, DAY)}
+        self._top = {name: f"{prefix}:top:{name}" for name in (*INDEXED, DAY)}
         self.active = lru_cache(maxsize=1024)(self._make_active)
         self._ranking = lru_cache(maxsize=8192)(self._make_ranking)
         self._counts_of = lru_cache(maxsize=512)(self._make_counts_of)
@@ -227,15 +227,7 @@ class Keyspace:
         """Return the change that records a gap. A line that is read again gives the same change."""
         about = f"{line.seen:.6f}/{line.seq}/{line.bans}/{line.others}"
         id_ = ban_id(line.server, line.jail, about, int(line.seen))
-        fields = {
-            "server": line.server,
-            "jail": line.jail,
-            "since": f"{line.since:.6f}",
-            "seen": f"{line.seen:.6f}",
-            "bans": str(line.bans),
-            "others": str(line.others),
-            "reason": line.reason,
-        }
+        fields = to_gap_hash(Gap(line.server, line.jail, line.since, line.seen, line.bans, line.others, line.reason))
         return Change(self.gap(id_), None, fields, after=self._gap_entries(id_, fields))
 
     def gap_assertion(self, key: str, fields: Mapping[str, str]) -> Change:
@@ -248,7 +240,7 @@ def _tokens(ban: Ban) -> _Tokens:
     if ban.origin == PENDING:
         return [], []
     indexed = [(name, tok) for name, get in _INDEXES if (tok := get(ban))]
-    indexed += [("user", token(name)) for name in ban.users]
+    indexed += [(row.name, tok) for row in _SEVERAL for tok in row.tokens(ban)]
     return indexed, [(name, tok) for name, get in _MORE if (tok := get(ban))]
 
 

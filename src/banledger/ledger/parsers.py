@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable, Mapping
 
 from banledger.ledger.ban import from_hash, is_own
+from banledger.ledger.gap import from_hash as gap_from_hash
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.networks import parsed_cell, parsed_lookups, parsed_network
-from banledger.ledger.reader import gap_from_hash, parsed_meta
+from banledger.ledger.reader import parsed_meta
 from banledger.ledger.source import parsed as parsed_source
 from banledger.ledger.tokens import source_token
 from banledger.spool.position import UNKNOWN, WRITER, from_text

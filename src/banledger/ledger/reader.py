@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from msgspec import Struct
-
 from banledger.errors import LedgerMissing, LedgerNewer, LedgerOlder, NotALedger, SettingsError
 from banledger.ledger.ban import Ban, from_hash
-from banledger.ledger.dimensions import DAY
-from banledger.ledger.keys import DIMENSIONS, LAYOUT, Keyspace
+from banledger.ledger.dimensions import DAY, INDEXED
+from banledger.ledger.gap import Gap
+from banledger.ledger.gap import from_hash as gap_from_hash
+from banledger.ledger.keys import LAYOUT, Keyspace
 from banledger.ledger.networks import NetworksReader
 from banledger.ledger.source import STOPPED, Source
 from banledger.ledger.source import parsed as parsed_source
@@ -21,18 +21,6 @@ from banledger.stores.fields import Damaged
 _AT_ONCE = 500
 _IDENTITY = re.compile("[0-9a-f]{16}")
 _NOTED = 100  # damaged keys
-
-
-class Gap(Struct, frozen=True):
-    """Events that a writer lost. Times are UTC epoch seconds."""
-
-    server: str
-    jail: str
-    since: float
-    seen: float
-    bans: int
-    others: int
-    reason: str
 
 
 def zone_of(name: str) -> ZoneInfo:
@@ -48,7 +36,7 @@ def zone_of(name: str) -> ZoneInfo:
 
 def remains(engine: Reader, keys: Keyspace) -> bool:
     """Whether a ledger without `meta` has other keys."""
-    return any([*engine.sizes([keys.months, *map(keys.top, DIMENSIONS)])])
+    return any([*engine.sizes([keys.months, *map(keys.top, INDEXED)])])
 
 
 class LedgerReader:
@@ -122,8 +110,7 @@ class LedgerReader:
 
     def bans_or_damage(self, ids: Sequence[str]) -> list[Ban | Damaged | None]:
         """Return the ban of each id; None: absent; `Damaged`: its hash is damaged."""
-        hashes = self._reader.hashes([self.keys.ban(id_) for id_ in ids])
-        found = [read_ban(id_, fields) for id_, fields in zip(ids, hashes, strict=True)]
+        found = read_bans(self._reader, self.keys, ids)
         for id_, ban in zip(ids, found, strict=True):
             if isinstance(ban, Damaged):
                 self._note(self.keys.ban(id_), ban)
@@ -257,6 +244,12 @@ def _added(rows: Sequence[Sequence[float | None]]) -> list[int]:
     return [sum(read.count_of(score or 0) for score in column) for column in zip(*rows, strict=True)]
 
 
+def read_bans(reader: Reader, keys: Keyspace, ids: Sequence[str]) -> list[Ban | Damaged | None]:
+    """Return the ban of each id; None: absent; `Damaged`: its hash is damaged."""
+    hashes = reader.hashes([keys.ban(id_) for id_ in ids])
+    return [read_ban(id_, fields) for id_, fields in zip(ids, hashes, strict=True)]
+
+
 def read_ban(id_: str, fields: dict[str, str]) -> Ban | Damaged | None:
     """Return the ban of a hash; None: absent; `Damaged`: the hash is damaged."""
     if not fields:
@@ -265,19 +258,6 @@ def read_ban(id_: str, fields: dict[str, str]) -> Ban | Damaged | None:
         return from_hash(id_, fields)
     except Damaged as error:
         return error
-
-
-def gap_from_hash(fields: dict[str, str]) -> Gap:
-    """Return the gap with that hash. Raises `fields.Damaged`."""
-    return Gap(
-        read.required(fields, "server"),
-        read.required(fields, "jail"),
-        read.moment(fields, "since"),
-        read.moment(fields, "seen"),
-        read.whole(fields, "bans"),
-        read.whole(fields, "others"),
-        read.required(fields, "reason"),
-    )
 
 
 def parsed_meta(fields: dict[str, str]) -> None:

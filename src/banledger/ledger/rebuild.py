@@ -19,18 +19,19 @@ from msgspec import Struct
 
 from banledger.ledger import scan
 from banledger.ledger.ban import PENDING, Ban, from_hash, to_hash
-from banledger.ledger.dimensions import DAY
+from banledger.ledger.dimensions import DAY, INDEXED
+from banledger.ledger.gap import from_hash as gap_from_hash
 from banledger.ledger.implied import Implied
-from banledger.ledger.keys import DIMENSIONS, LAYOUT, Keyspace
+from banledger.ledger.keys import LAYOUT, Keyspace
 from banledger.ledger.merge import with_whole_users
 from banledger.ledger.progress import Progress, silent
-from banledger.ledger.reader import gap_from_hash
+from banledger.ledger.reader import read_bans
 from banledger.ledger.repair import Repairs
 from banledger.ledger.swap import assign
 from banledger.ledger.tokens import source_token
 from banledger.stores.api import Engine, Hash, Repair
 from banledger.stores.change import Entries, Score
-from banledger.stores.fields import YEAR_3000
+from banledger.stores.fields import YEAR_3000, Damaged
 from banledger.stores.pages import pages
 
 _AT_ONCE = 10_000
@@ -62,7 +63,7 @@ def rebuild(engine: Engine, keys: Keyspace, now: float, progress: Progress = sil
     repairs.hashes()
     work = _Rebuild(engine, keys, now, progress)
     work.months()
-    for dimension in DIMENSIONS:
+    for dimension in INDEXED:
         work.dimension(dimension)
     work.rankings()
     repairs.outboxes()
@@ -161,8 +162,7 @@ class _Rebuild:
 
     def _sift(self, key: str) -> None:
         for page in pages(self._engine.members(key), _AT_ONCE):
-            hashes = self._engine.hashes([self._keys.ban(id_) for id_ in page])
-            stays = [_belongs(self._keys, key, id_, fields) for id_, fields in zip(page, hashes, strict=True)]
+            stays = [_belongs(self._keys, key, ban) for ban in read_bans(self._engine, self._keys, page)]
             pairs = [(key, id_) for id_ in page]
             self._engine.mend(
                 Repair(
@@ -191,11 +191,8 @@ class _Rebuild:
     def _active(self, key: str) -> None:
         """Remove bans from a list of active bans that are not active, or belong to another source."""
         for page in pages(list(scan.entries(self._engine, key)), _AT_ONCE):
-            hashes = self._engine.hashes([self._keys.ban(id_) for id_, _ in page])
-            wanted = [
-                _active_score(self._keys, key, id_, fields) for (id_, _), fields in zip(page, hashes, strict=True)
-            ]
-            pairs = zip(page, wanted, strict=True)
+            bans = read_bans(self._engine, self._keys, [id_ for id_, _ in page])
+            pairs = zip(page, [_active_score(self._keys, key, ban) for ban in bans], strict=True)
             self._mend([Score(key, id_, score) for (id_, have), score in pairs if score != have])
 
     # Writes.
@@ -225,17 +222,12 @@ def _differences(key: str, wanted: Mapping[str, float], actual: Mapping[str, flo
     return wrong + [Score(key, name, None) for name in actual if name not in wanted]
 
 
-def _belongs(keys: Keyspace, key: str, id_: str, fields: dict[str, str]) -> bool:
-    try:
-        return key in keys.entries(from_hash(id_, fields)).sets
-    except (ValueError, KeyError):
-        return False
+def _belongs(keys: Keyspace, key: str, ban: Ban | Damaged | None) -> bool:
+    return isinstance(ban, Ban) and key in keys.entries(ban).sets
 
 
-def _active_score(keys: Keyspace, key: str, id_: str, fields: dict[str, str]) -> float | None:
+def _active_score(keys: Keyspace, key: str, ban: Ban | Damaged | None) -> float | None:
     """Return the score of an entry of a list of active bans; None: it does not belong there."""
-    try:
-        ban = from_hash(id_, fields)
-    except (ValueError, KeyError):
+    if not isinstance(ban, Ban):
         return None
     return ban.expires if ban.open and ban.origin != PENDING and keys.active(ban.server, ban.jail) == key else None

@@ -6,7 +6,6 @@ to quarantine, where nothing reads it. Damaged keys that are caches, or are rebu
 
 import json
 import os
-from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
 from banledger import __version__
@@ -23,7 +22,6 @@ from banledger.ledger.reader import zone_of
 from banledger.ledger.swap import assign
 from banledger.spool.position import UNKNOWN, WRITER
 from banledger.stores.api import Engine, Hash, Repair
-from banledger.stores.pages import pages
 
 _KEPT = frozenset(("ban", "gap"))
 
@@ -56,15 +54,15 @@ class Repairs:
         local = calendar(self._zone())
         for month in scan.months(self._engine, self._keys):
             there = scan.of_month(self._engine, self._keys, month)
-            for key, fields in self._read(there["ban"]):
+            for key, fields in scan.hashes_by_key(self._engine, there["ban"]):
                 self._ban(key, fields, local)
-            for key, fields in self._read(there["gap"]):
+            for key, fields in scan.hashes_by_key(self._engine, there["gap"]):
                 self._gap(key, fields)
         for word, head in heads(self._keys).items():
-            for key, fields in self._read(self._engine.keys(head + "*")):
+            for key, fields in scan.hashes_by_key(self._engine, list(self._engine.keys(head + "*"))):
                 if word == "position":
                     self._position(key, fields)
-                elif fields and damage(word, key.removeprefix(head), fields):
+                elif damage(word, key.removeprefix(head), fields):
                     self._remove([key])
         for word, key in singles(self._keys).items():
             fields = self._engine.hashes([key])[0]
@@ -86,7 +84,7 @@ class Repairs:
         """Empty the outboxes: after a rebuild no work is left."""
         months = scan.months(self._engine, self._keys)
         outboxes = [self._keys.outbox(month) for month in months]
-        self._remove([key for key, fields in self._read(iter(outboxes)) if fields])
+        self._remove([key for key, _ in scan.hashes_by_key(self._engine, outboxes)])
 
     def _meta(self) -> None:
         meta = self._engine.hashes([self._keys.meta])[0]
@@ -104,13 +102,9 @@ class Repairs:
         except SettingsError:
             return zone_of("UTC")
 
-    def _read(self, listed: "Iterator[str] | list[str]") -> Iterator[tuple[str, Hash]]:
-        for page in pages(list(listed)):
-            yield from zip(page, self._engine.hashes(page), strict=True)
-
     def _ban(self, key: str, fields: Hash, local: Local) -> None:
         id_ = key.rpartition(":")[2]
-        if not fields or damage("ban", id_, fields) is None:
+        if damage("ban", id_, fields) is None:
             return
         whole = repaired(id_, fields, local)
         if whole is None:
@@ -124,7 +118,7 @@ class Repairs:
         second = second_of(key.rpartition(":")[2])
         again |= {} if second is None else {"since": f"{second}.000000", "seen": f"{second}.000000"}
         left = dict(fields)
-        while fields and (error := damage("gap", "", left)):
+        while error := damage("gap", "", left):
             if (made := again.pop(error.field, None)) is None:
                 self._quarantine(key, fields)
                 return

@@ -32,10 +32,15 @@ def of_month(reader: Reader, keys: Keyspace, month: str) -> dict[str, list[str]]
 
 def hashes(reader: Reader, listed: Iterable[str]) -> Iterator[tuple[str, Hash]]:
     """Return the id and the hash of each key; keys that are gone meanwhile are left out."""
+    return ((key.rpartition(":")[2], fields) for key, fields in hashes_by_key(reader, listed))
+
+
+def hashes_by_key(reader: Reader, listed: Iterable[str]) -> Iterator[tuple[str, Hash]]:
+    """Return each key with its hash; keys that are gone meanwhile are left out."""
     for page in pages(listed):
         for key, fields in zip(page, reader.hashes(page), strict=True):
             if fields:
-                yield key.rpartition(":")[2], fields
+                yield key, fields
 
 
 def entries(reader: Reader, key: str) -> Iterator[Scored]:

@@ -15,7 +15,7 @@ from banledger.ledger.ban import PENDING, RESTORED, Ban
 from banledger.ledger.ids import ban_id
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.merge import EndedTicket, HeldTicket, bounded
-from banledger.ledger.reader import read_ban
+from banledger.ledger.reader import read_bans
 from banledger.ledger.tokens import source_token
 from banledger.net.address import canonical_address
 from banledger.spool.events import VERSION, BanLine, HeldLine, ProlongLine, TicketLine
@@ -92,8 +92,7 @@ class SnapshotJudge:
         return (ban for page in pages(ids, _AT_ONCE) for ban in self._bans(page) if isinstance(ban, Ban))
 
     def _bans(self, ids: Sequence[str]) -> list[Ban | Damaged | None]:
-        hashes = self._engine.hashes([self._keys.ban(id_) for id_ in ids])
-        return [read_ban(id_, fields) for id_, fields in zip(ids, hashes, strict=True)]
+        return read_bans(self._engine, self._keys, ids)
 
 
 class _Held(Struct, frozen=True, gc=False):

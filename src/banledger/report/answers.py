@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from banledger.ledger.ban import Ban
+from banledger.ledger.gap import Gap
 from banledger.ledger.network import Network
-from banledger.ledger.reader import Gap
 from banledger.report.query import Query
 
 

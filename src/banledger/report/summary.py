@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from banledger.errors import QuestionError
 from banledger.ledger.ban import Ban
 from banledger.ledger.dimensions import DAY, HOURS, TABLE
+from banledger.ledger.gap import Gap
 from banledger.ledger.progress import Progress, silent
-from banledger.ledger.reader import Gap, LedgerReader
+from banledger.ledger.reader import LedgerReader
 from banledger.ledger.tokens import text_of
 from banledger.report import columns, ranked, tallied
 from banledger.report.answers import Count, Day, Report, Top

@@ -11,8 +11,8 @@ from typing import Any
 from msgspec.structs import asdict
 
 from banledger.geo.countries import name_of
+from banledger.ledger.gap import Gap
 from banledger.ledger.network import Network
-from banledger.ledger.reader import Gap
 from banledger.report.answers import Listed, Report, Shown, Top
 from banledger.report.columns import ban_columns, ban_values, key, reported
 from banledger.report.formats.base import AnyAnswer, Lines, Presentation

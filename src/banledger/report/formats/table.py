@@ -9,7 +9,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from banledger.geo.countries import name_of
-from banledger.ledger.reader import Gap
+from banledger.ledger.gap import Gap
 from banledger.report import columns
 from banledger.report.answers import Count, Report, Top
 from banledger.report.formats import chart

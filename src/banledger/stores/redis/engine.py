@@ -24,9 +24,9 @@ from banledger.stores.change import Change, Layout
 from banledger.stores.fields import UNREADABLE
 from banledger.stores.pages import pages
 from banledger.stores.redis.client import cautions
+from banledger.stores.redis.entries import EntriesByKey
 from banledger.stores.redis.follow import Consequence, Following
 from banledger.stores.redis.outbox import Inside, Task, slot_of
-from banledger.stores.redis.outside import Outside
 from banledger.stores.redis.reader import named_fields
 from banledger.stores.redis.scripts import Call, Script
 
@@ -135,14 +135,14 @@ class RedisEngine(Following):
 
     def mend(self, repair: Repair) -> None:
         """See Engine.mend."""
-        outside = Outside()
+        entries = EntriesByKey()
         for key, member in repair.joins:
-            outside.join(key, member)
+            entries.joins[key].append(member)
         for key, member in repair.leaves:
-            outside.leave(key, member)
+            entries.leaves[key].append(member)
         for score in (*repair.tallies, *repair.scores):
-            outside.score(score)
-        self.calls(outside.commands())
+            entries.score(score)
+        self.calls(entries.commands())
 
 
 def _hash_of(said: list[str]) -> Hash:

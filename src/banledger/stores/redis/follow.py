@@ -26,9 +26,18 @@ from redis import exceptions
 from banledger.stores.api import Advance, Hash
 from banledger.stores.change import Layout, Ranking
 from banledger.stores.fields import Damaged
+from banledger.stores.redis.entries import EntriesByKey, ranking_commands
 from banledger.stores.redis.errors import translate
-from banledger.stores.redis.outbox import HashState, Left, Task, finish_arguments, tag_of, unfinished, work_again
-from banledger.stores.redis.outside import Outside, ranking_commands
+from banledger.stores.redis.outbox import (
+    Left,
+    Task,
+    fields_of,
+    finish_arguments,
+    state_of,
+    tag_of,
+    unfinished,
+    work_again,
+)
 from banledger.stores.redis.reader import Part, RedisReader, in_parts, packed
 from banledger.stores.redis.scripts import Call, Script
 
@@ -46,13 +55,14 @@ class Consequence:
     """
 
     def __init__(self, tasks: Sequence[Task]) -> None:
-        outside = Outside()
+        entries, rankings = EntriesByKey(), dict[Ranking, None]()
         for task in tasks:
             tag = tag_of(task.slot)
             for work in task.work:
-                outside.follow(work.wanted, tag)
-        self.changes = list(in_parts(outside.commands()))
-        self.rankings = list(outside.rankings)
+                entries.follow(work.wanted, tag, inside=False)
+                rankings |= dict.fromkeys(work.wanted.rankings)
+        self.changes = list(in_parts(entries.commands()))
+        self.rankings = list(rankings)
         self.sources = _sources(self.rankings)
 
 
@@ -148,9 +158,9 @@ class Following(RedisReader):
         for task, states in changed:
             self._make_text(
                 {
-                    work.about.key: _named(self._layout, work.state)
+                    work.about.key: fields_of(self._layout, work.state or ())
                     for number, work in enumerate(task.work, 1)
-                    if number in states and tuple(states[number]) == (work.state or _nothing(self._layout))
+                    if number in states and tuple(states[number]) == (work.state or state_of(self._layout, {}))
                 }
             )
         return [task.changed(list(states)) for task, states in changed]
@@ -189,15 +199,6 @@ class Following(RedisReader):
         if isinstance(reply, exceptions.RedisError):
             raise translate(reply, self._where, script.script.at(str(reply))) from reply
         return reply
-
-
-def _nothing(layout: Layout) -> HashState:
-    """The state of a hash that has none of the fields."""
-    return (None,) * len(layout.standing_fields)
-
-
-def _named(layout: Layout, state: HashState | None) -> Hash:
-    return {name: value for name, value in zip(layout.standing_fields, state or (), strict=False) if value is not None}
 
 
 def _sources(rankings: Sequence[Ranking]) -> list[Part]:

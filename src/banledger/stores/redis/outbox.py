@@ -17,6 +17,7 @@ from msgspec import Struct
 from banledger.stores.api import Hash
 from banledger.stores.change import Change, Difference, Entries, Layout, difference
 from banledger.stores.fields import Damaged
+from banledger.stores.redis.entries import EntriesByKey
 
 HashState: TypeAlias = tuple[str | None, ...] | Hash
 """The values of `Layout.standing_fields` in their order; all fields if the hash is removed."""
@@ -89,14 +90,14 @@ def work_of(layout: Layout, change: Change, wanted: Difference) -> Work:
     """Return the work that follows from a change just applied, without reading its hash again."""
     fields = change.fields
     if change.guard is None:
-        state = _state(layout, fields or {})
+        state = state_of(layout, fields or {})
         return Work(Unfinished(change.key, (state,)), state, wanted)
     had = {name: value for name, value in change.guard.items() if value is not None}
     if fields is None:
         return Work(Unfinished(change.key, (had,)), None, wanted)
     has = {name: value for name, value in had.items() if name not in change.drop} | fields
-    state = _state(layout, has)
-    return Work(Unfinished(change.key, (_state(layout, had), state)), state, wanted)
+    state = state_of(layout, has)
+    return Work(Unfinished(change.key, (state_of(layout, had), state)), state, wanted)
 
 
 def work_again(layout: Layout, about: Unfinished, fields: Hash) -> Work:
@@ -109,10 +110,11 @@ def work_again(layout: Layout, about: Unfinished, fields: Hash) -> Work:
         tuple({score for one in once for score in one.scores} - set(now.scores)),
         rankings=tuple({ranking for one in once for ranking in one.rankings} - set(now.rankings)),
     )
-    return Work(about, _state(layout, fields) if fields else None, difference(stale, now))
+    return Work(about, state_of(layout, fields) if fields else None, difference(stale, now))
 
 
-def _state(layout: Layout, fields: Mapping[str, str]) -> tuple[str | None, ...]:
+def state_of(layout: Layout, fields: Mapping[str, str]) -> tuple[str | None, ...]:
+    """Return the state of a hash."""
     return tuple(map(fields.get, layout.standing_fields))
 
 
@@ -121,8 +123,12 @@ def _then(layout: Layout, fields: Hash, state: HashState) -> Hash:
     if isinstance(state, dict):
         return state
     lasting = {name: value for name, value in fields.items() if name not in layout.standing_fields}
-    pairs = zip(layout.standing_fields, state, strict=False)
-    return lasting | {name: value for name, value in pairs if value is not None}
+    return lasting | fields_of(layout, state)
+
+
+def fields_of(layout: Layout, state: Sequence[str | None]) -> Hash:
+    """Return the fields of a state."""
+    return {name: value for name, value in zip(layout.standing_fields, state, strict=False) if value is not None}
 
 
 def tag_of(slot: str) -> str:
@@ -132,8 +138,10 @@ def tag_of(slot: str) -> str:
 
 def _moves_outside(wanted: Difference, tag: str) -> bool:
     """Whether the difference changes keys of other slots. Rankings are always outside, tallies never."""
+    if wanted.rankings:  # most changes: a new ban
+        return True
     keys = (*wanted.joins, *wanted.leaves, *[score.key for score in wanted.scores])
-    return bool(wanted.rankings) or any(tag not in key for key in keys)
+    return any(tag not in key for key in keys)
 
 
 class Inside:
@@ -143,16 +151,14 @@ class Inside:
         self.keys: list[str] = []
         self._kinds: list[str] = []
         self._numbers: dict[str, int] = {}
-        self._joins: dict[str, list[str]] = defaultdict(list)
-        self._leaves: dict[str, list[str]] = defaultdict(list)
-        self._scores: dict[str, list[str]] = defaultdict(list)
-        self._unscored: dict[str, list[str]] = defaultdict(list)
+        self._entries = EntriesByKey()
         self._tallies: dict[str, dict[str, int]] = defaultdict(dict)
         slot = slot_of(changes[0].key)
         work, tag = [], tag_of(slot)
         for change in changes:
             wanted = difference(change.before, change.after)
-            self._collect(wanted, tag)
+            self._entries.follow(wanted, tag, inside=True)
+            self._count(wanted)
             if _moves_outside(wanted, tag):
                 work.append(work_of(layout, change, wanted))
         self.task = Task(slot, token, work)
@@ -168,22 +174,8 @@ class Inside:
             change.fields is None,
         )
 
-    def _collect(self, wanted: Difference, tag: str) -> None:
-        """Collect by key what the changes do to shared keys of the slot."""
-        member = wanted.member
-        for key in wanted.joins:
-            if tag in key:
-                self._joins[key].append(member)
-        for key in wanted.leaves:
-            if tag in key:
-                self._leaves[key].append(member)
-        for score in wanted.scores:
-            if tag not in score.key:
-                continue
-            if score.score is None:
-                self._unscored[score.key].append(score.member)
-            else:
-                self._scores[score.key] += [repr(score.score), score.member]
+    def _count(self, wanted: Difference) -> None:
+        """Collect by tally what the changes count."""
         for key, name in wanted.more:
             tally = self._tallies[key]
             tally[name] = tally.get(name, 0) + 1
@@ -196,16 +188,17 @@ class Inside:
         if self.task.work:
             about = _to_json([one.about for one in self.task.work]).decode()
             return self._number(outbox, "hash"), self.task.token, about
-        if self._joins or self._leaves or self._scores or self._unscored or self._tallies:
+        if self._entries or self._tallies:
             return self._number(outbox, "hash"), self.task.token, ""
         return ()
 
     def _together(self) -> tuple[dict[int, Any], ...]:
+        entries = self._entries
         return (
-            self._numbered(self._joins, "set"),
-            self._numbered(self._leaves, "set"),
-            self._numbered(self._scores, "zset"),
-            self._numbered(self._unscored, "zset"),
+            self._numbered(entries.joins, "set"),
+            self._numbered(entries.leaves, "set"),
+            self._numbered(entries.scores, "zset"),
+            self._numbered(entries.unscored, "zset"),
             self._numbered(self._tallies, "zset"),
         )
 

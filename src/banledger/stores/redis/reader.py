@@ -15,9 +15,9 @@ from redis import exceptions
 from banledger.stores.api import Hash, Scored
 from banledger.stores.fields import UNREADABLE, count_of
 from banledger.stores.pages import pages
+from banledger.stores.redis.entries import Command
 from banledger.stores.redis.errors import translate
 from banledger.stores.redis.outbox import slot_of
-from banledger.stores.redis.outside import Command
 
 if TYPE_CHECKING:
     from redis.connection import AbstractConnection

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from msgspec import Struct
 
-from banledger.stores.redis.outside import Command
+from banledger.stores.redis.entries import Command
 from banledger.stores.redis.reader import packed
 
 _LINE = re.compile(r"user_script: ?(\d+)")

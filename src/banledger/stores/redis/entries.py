@@ -1,4 +1,4 @@
-"""Commands that write entries outside a slot, grouped by key. Pure: no store."""
+"""Entries to write and to remove, grouped by key, and the commands that do it. Pure: no store."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,53 +13,50 @@ Command: TypeAlias = tuple[str | bytes | int | float, ...]
 _MEMBERS = 2000  # per command
 
 
-class Outside:
-    """Commands for many hashes."""
+class EntriesByKey:
+    """The entries of many hashes in sets and sorted sets, by key.
+
+    joins, leaves  members to add and to remove
+    scores         score, member, score, member …, as text
+    unscored       members to remove
+    """
 
     def __init__(self) -> None:
-        self._joins: dict[str, list[str]] = defaultdict(list)
-        self._leaves: dict[str, list[str]] = defaultdict(list)
-        self._scores: dict[str, list[str | float]] = defaultdict(list)
-        self._unscored: dict[str, list[str]] = defaultdict(list)
-        self.rankings: dict[Ranking, None] = {}
+        self.joins: dict[str, list[str]] = defaultdict(list)
+        self.leaves: dict[str, list[str]] = defaultdict(list)
+        self.scores: dict[str, list[str]] = defaultdict(list)
+        self.unscored: dict[str, list[str]] = defaultdict(list)
 
-    def follow(self, wanted: Difference, tag: str) -> None:
-        """Add the difference of one hash, without the keys that contain `tag`: they are inside its slot."""
+    def __bool__(self) -> bool:
+        return any((self.joins, self.leaves, self.scores, self.unscored))
+
+    def follow(self, wanted: Difference, tag: str, *, inside: bool) -> None:
+        """Add the difference of one hash: its part at keys that contain `tag`, inside its slot, or its part outside."""
         member = wanted.member
         for key in wanted.joins:
-            if tag not in key:
-                self._joins[key].append(member)
+            if (tag in key) is inside:
+                self.joins[key].append(member)
         for key in wanted.leaves:
-            if tag not in key:
-                self._leaves[key].append(member)
+            if (tag in key) is inside:
+                self.leaves[key].append(member)
         for score in wanted.scores:
-            if tag not in score.key:
+            if (tag in score.key) is inside:
                 self.score(score)
-        for ranking in wanted.rankings:
-            self.rankings[ranking] = None
-
-    def join(self, key: str, member: str) -> None:
-        """Add a member to a set."""
-        self._joins[key].append(member)
-
-    def leave(self, key: str, member: str) -> None:
-        """Remove a member from a set."""
-        self._leaves[key].append(member)
 
     def score(self, score: Score) -> None:
-        """Write or remove an entry of a sorted set."""
+        """Add an entry of a sorted set, to write or to remove."""
         if score.score is None:
-            self._unscored[score.key].append(score.member)
+            self.unscored[score.key].append(score.member)
         else:
-            self._scores[score.key] += (score.score, score.member)
+            self.scores[score.key] += (repr(score.score), score.member)
 
     def commands(self) -> list[Command]:
         """Return all commands, with a bounded number of members each."""
         return [
-            *_by_key("SADD", self._joins),
-            *_by_key("SREM", self._leaves),
-            *_by_key("ZADD", self._scores),
-            *_by_key("ZREM", self._unscored),
+            *_by_key("SADD", self.joins),
+            *_by_key("SREM", self.leaves),
+            *_by_key("ZADD", self.scores),
+            *_by_key("ZREM", self.unscored),
         ]
 
 
