@@ -42,9 +42,9 @@ class Memory:
 
     def __init__(self, path: Path | None = None, store: str = "") -> None:
         self._path = path
-        self._store = store
+        self._store = store.encode("utf-8", "backslashreplace").decode()  # the bytes of a path may be no text
         self._failed = False
-        self._saved = saved = _read(path, store) if path else _Saved(store)
+        self._saved = saved = _read(path, self._store) if path else _Saved(self._store)
         self.ledger, self.incarnation = saved.ledger, saved.incarnation
         self.positions = Positions(saved.positions)
         self.unrecorded = saved.unrecorded

@@ -32,6 +32,14 @@ def test_memory_of_another_store_is_ignored(tmp_path: Path) -> None:
     assert (other.ledger, list(other.positions)) == ("", [])
 
 
+def test_memory_of_a_store_whose_path_is_not_text_survives_a_restart(tmp_path: Path) -> None:
+    path, store = tmp_path / "recorder.json", os.fsdecode(b"/\xff.db#bans")
+    memory = Memory(path, store)
+    memory.positions.raise_to([ONE])
+    memory.save()
+    assert list(Memory(path, store).positions) == [ONE]
+
+
 def test_an_invalid_file_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "recorder.json"
     nested = b'{"store":"redis://a#bans","x":' + b"[" * 100_000

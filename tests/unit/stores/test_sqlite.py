@@ -203,6 +203,12 @@ def _without_wal(path: Path) -> Path:
     return path
 
 
+def test_a_path_may_hold_any_bytes(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xff %41?#\n\xc3\xa9")
+    path.mkdir()
+    assert bans_in(written(path / "ledger.db")) == 50
+
+
 # Who may open it.
 
 

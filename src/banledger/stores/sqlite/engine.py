@@ -4,7 +4,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 import msgspec
 
@@ -43,7 +42,7 @@ def open_writer(path: Path) -> "SqliteEngine":
     try:
         with translated(path):
             opened.append(writer := open_for_writing(path, lock))
-            opened.append(keeper := connect(f"file:{quote(str(path.absolute()))}?mode=ro"))
+            opened.append(keeper := connect(path, "ro"))
             keeper.execute("SELECT count(*) FROM sqlite_master").fetchone()  # it has no lock before
         return SqliteEngine(writer, keeper, path, lock)
     except BaseException:

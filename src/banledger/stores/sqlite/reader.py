@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import inf
 from pathlib import Path
-from urllib.parse import quote
 
 import msgspec
 
@@ -68,7 +67,7 @@ def open_reader(path: Path) -> "SqliteReader":
             hint="start the recorder (banledger record), or name another with --store or BANLEDGER_STORE",
         )
     with translated(path):
-        connection = connect(f"file:{quote(str(path.absolute()))}?mode=ro")
+        connection = connect(path, "ro")
         try:
             check_header(connection, path)
         except BaseException:
