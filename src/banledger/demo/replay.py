@@ -1,5 +1,6 @@
 """Feed a log through a private fail2ban-server, with the stock `sshd` filter and our action, to its end."""
 
+import os
 import re
 import sqlite3
 import time
@@ -77,7 +78,7 @@ def _all_read(database: Path, size: int) -> bool:
     """Whether the server has stored that each jail is at the end; False while its database is busy."""
     with (
         suppress(sqlite3.OperationalError),
-        closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as notes,
+        closing(sqlite3.connect(f"file:{quote(os.fsencode(database))}?mode=ro", uri=True)) as notes,
     ):
         read = dict(notes.execute("SELECT jail, lastfilepos FROM logs"))
         return all(read.get(jail, 0) >= size for jail in JAILS)

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from banledger.spool.position import Position, Positions
+from banledger.spool.position import Position, Positions, is_possible
 
 FILE = "recorder.json"
 """Name of the file in the service's state directory."""
+
+_LONGEST_FILE = 64 << 20  # bytes: more than the positions of 100,000 writers
 
 _log = logging.getLogger("banledger")
 
@@ -39,9 +42,9 @@ class Memory:
 
     def __init__(self, path: Path | None = None, store: str = "") -> None:
         self._path = path
-        self._store = store
+        self._store = store.encode("utf-8", "backslashreplace").decode()  # the bytes of a path may be no text
         self._failed = False
-        self._saved = saved = _read(path, store) if path else _Saved(store)
+        self._saved = saved = _read(path, self._store) if path else _Saved(self._store)
         self.ledger, self.incarnation = saved.ledger, saved.incarnation
         self.positions = Positions(saved.positions)
         self.unrecorded = saved.unrecorded
@@ -65,9 +68,10 @@ class Memory:
 
 
 def _read(path: Path, store: str) -> _Saved:
-    """The memory of this store; empty if there is none."""
-    with suppress(OSError, msgspec.MsgspecError):
-        saved = msgspec.json.decode(path.read_bytes(), type=_Saved)
+    """The memory of this store, without damaged positions; empty if there is none."""
+    with suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError), path.open("rb") as file:
+        saved = msgspec.json.decode(file.read(_LONGEST_FILE), type=_Saved)
         if saved.store == store:
-            return saved
+            positions, unrecorded = filter(is_possible, saved.positions), filter(is_possible, saved.unrecorded)
+            return replace(saved, positions=tuple(positions), unrecorded=tuple(unrecorded))
     return _Saved(store)

@@ -70,7 +70,13 @@ def from_text(server: str, writer: str, text: str) -> Position | None:
         made = Position(server, writer, jail, int(first), int(last), float(seen))
     except ValueError:
         return None
-    return made if 0 <= made.first <= made.last < _MOST and 0 <= made.seen < _LATEST else None
+    return made if is_possible(made) else None
+
+
+def is_possible(position: Position) -> bool:
+    """Whether a writer may have this position. Others are damaged: no line has such a number, time or writer."""
+    numbers = 0 <= position.first <= position.last < _MOST
+    return numbers and 0 <= position.seen < _LATEST and WRITER.fullmatch(position.writer) is not None
 
 
 def losses(known: Iterable[Position], there: Mapping[Writer, Position | None]) -> list[Loss]:

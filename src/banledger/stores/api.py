@@ -167,7 +167,7 @@ class Engine(Reader, Protocol):
         ...
 
     def sweep(self) -> int:
-        """Remove entries of types that no engine writes (in SQLite: not text, not a number); return their number."""
+        """Remove entries that no engine writes (in SQLite: not text, not a number, empty); return their number."""
         ...
 
     def server(self) -> Server:

@@ -50,12 +50,19 @@ def execute(reader: Reader, words: Sequence[str]) -> Reply:
         return Failure(f"ERR unknown or writing command '{name}': the ledger is read-only here")
     if len(words) != command.arity and (command.arity > 0 or len(words) < -command.arity):
         return Failure(f"ERR wrong number of arguments for '{name.lower()}' command")
+    if not all(map(_is_text, arguments)):
+        return Failure("ERR arguments must be UTF-8")
     if command.kind and reader.kinds(arguments[:1])[0] not in (command.kind, "none"):
         return Failure("WRONGTYPE Operation against a key holding the wrong kind of value")
     try:
         return command.run(reader, arguments)
     except _Refused as error:
         return Failure(str(error))
+
+
+def _is_text(argument: str) -> bool:
+    """Whether it is the text of a store: bytes of a command line that are not UTF-8 become lone surrogates."""
+    return not any("\ud800" <= char <= "\udfff" for char in argument)
 
 
 def score_text(score: float) -> str:

@@ -75,6 +75,11 @@ def test_commands_answer_as_redis(make: Make, words: str, reply: object) -> None
     assert execute(make(_LINES).store(), words.split()) == reply
 
 
+@pytest.mark.parametrize("words", ["HGETALL \udcff", "KEYS \udcff*", "TYPE \udcff", "ZSCORE bans:top:ip \udcff"])
+def test_an_argument_that_is_not_text_is_refused(banledger: Run, words: str) -> None:
+    assert banledger("kv", *words.split())[:2] == (1, "ERR arguments must be UTF-8\n\n")
+
+
 def test_a_hash_is_listed_field_by_field(make: Make) -> None:  # noqa: F811
     reader = make(_LINES).store()
     flat = execute(reader, ["HGETALL", "bans:meta"])

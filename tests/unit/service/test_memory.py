@@ -1,6 +1,10 @@
 """What a recorder remembers over its restarts."""
 
+import json
+import os
 from pathlib import Path
+
+import pytest
 
 from banledger.service.memory import Memory
 from banledger.spool.position import Position
@@ -28,11 +32,44 @@ def test_memory_of_another_store_is_ignored(tmp_path: Path) -> None:
     assert (other.ledger, list(other.positions)) == ("", [])
 
 
+def test_memory_of_a_store_whose_path_is_not_text_survives_a_restart(tmp_path: Path) -> None:
+    path, store = tmp_path / "recorder.json", os.fsdecode(b"/\xff.db#bans")
+    memory = Memory(path, store)
+    memory.positions.raise_to([ONE])
+    memory.save()
+    assert list(Memory(path, store).positions) == [ONE]
+
+
 def test_an_invalid_file_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "recorder.json"
-    for text in (b"", b"{}", b"\xff", b'{"store": 5}', b"[" * 100_000):
+    nested = b'{"store":"redis://a#bans","x":' + b"[" * 100_000
+    for text in (b"", b"{}", b"\xff", b'{"store": 5}', b"[" * 100_000, nested, b'{"store":"\xff"}'):
         path.write_bytes(text)
         assert list(Memory(path, "redis://a#bans").positions) == []
+
+
+def test_a_file_that_is_too_long_is_not_read_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "recorder.json"
+    remembered(path)
+    os.truncate(path, 1 << 40)
+    assert list(Memory(path, "redis://a#bans").positions) == []
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {"first": -5}, {"first": 21}, {"last": 1 << 60}, {"last": 1 << 63}, {"seen": -1.0}, {"seen": 1e300},
+        {"writer": ""}, {"writer": "a b"}, {"writer": "\x1b[31m"},
+    ],
+)  # fmt: skip
+def test_a_position_that_no_writer_can_have_is_forgotten(tmp_path: Path, damaged: dict[str, object]) -> None:
+    path = tmp_path / "recorder.json"
+    remembered(path)
+    saved = json.loads(path.read_bytes())
+    positions = [saved["positions"][0] | damaged, saved["positions"][0]]
+    path.write_text(json.dumps(saved | {"positions": positions, "unrecorded": positions}))
+    again = Memory(path, "redis://a#bans")
+    assert (list(again.positions), again.unrecorded) == ([ONE], (ONE,))
 
 
 def test_a_directory_that_cannot_be_written_is_logged_once(tmp_path: Path, caplog) -> None:  # type: ignore[no-untyped-def]

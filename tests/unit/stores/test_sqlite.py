@@ -10,7 +10,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +201,12 @@ def _without_wal(path: Path) -> Path:
     database.close()
     assert not path.with_name(path.name + "-wal").exists()
     return path
+
+
+def test_a_path_may_hold_any_bytes(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xff %41?#\n\xc3\xa9")
+    path.mkdir()
+    assert bans_in(written(path / "ledger.db")) == 50
 
 
 # Who may open it.
@@ -683,3 +689,26 @@ def test_the_lock_file_may_be_left_over(path: Path) -> None:
     with path.with_name(path.name + ".lock").open() as file, pytest.raises(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     engine.close()
+
+
+# Data that another program put into the tables.
+
+
+def test_entries_that_are_not_text_do_not_hide_what_is_to_be_tidied(path: Path) -> None:
+    written(path, prolong())
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        for number in range(2000):
+            key = "SELECT id, CAST(? AS BLOB), 1 FROM key WHERE name GLOB '*:pending'"
+            database.execute(f"INSERT INTO ranking {key}", (str(number),))
+    with closing(open_to_write(str(path), "bans", "UTC")) as ledger:
+        assert ledger.tidy(NOW) == 1
+
+
+def test_a_size_that_is_no_number_stops_no_ban_of_a_day_in_two_months(path: Path) -> None:
+    midnight = 1_796_083_200  # 2026-12-01 00:00 UTC, 01:00 in Berlin
+    with closing(open_to_write(str(path), "bans", "Europe/Berlin")) as ledger:
+        ledger.record([ban("192.0.2.1", midnight - 60), ban("192.0.2.2", midnight + 60)], nowhere)
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        assert database.execute("UPDATE key SET card = 'many' WHERE name GLOB '*:day:*'").rowcount == 2
+    with closing(open_to_write(str(path), "bans", "Europe/Berlin")) as ledger:
+        assert ledger.record([ban("192.0.2.3", midnight + 60)], nowhere).new == 1

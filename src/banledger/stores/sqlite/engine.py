@@ -4,7 +4,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 import msgspec
 
@@ -28,6 +27,7 @@ from banledger.stores.sqlite.transactions import Transactions
 
 _NUMBERS_KEPT = 16_384
 _NO_NUMBER = (0, "")
+_NUMBERS = 1 << 62  # no writer gets that far; numbers above are somebody's rubbish, and may have no successor
 _encode = msgspec.json.encode
 
 
@@ -42,7 +42,7 @@ def open_writer(path: Path) -> "SqliteEngine":
     try:
         with translated(path):
             opened.append(writer := open_for_writing(path, lock))
-            opened.append(keeper := connect(f"file:{quote(str(path.absolute()))}?mode=ro"))
+            opened.append(keeper := connect(path, "ro"))
             keeper.execute("SELECT count(*) FROM sqlite_master").fetchone()  # it has no lock before
         return SqliteEngine(writer, keeper, path, lock)
     except BaseException:
@@ -67,12 +67,14 @@ class SqliteEngine(Transactions):
         return 0
 
     def sweep(self) -> int:
-        """See Engine.sweep."""
+        """See Engine.sweep. Also the empty member of a set, which no reader shows."""
+        rubbish = {
+            "member": "member >= x'' OR member = ''",
+            "tally": "member >= x'' OR score >= ''",
+            "ranking": "member >= x'' OR score >= ''",
+        }
         with self._transaction():
-            gone = sum(
-                self._db.execute(f"DELETE FROM {table} WHERE member >= x''{score}").rowcount
-                for table, score in (("member", ""), ("tally", " OR score >= ''"), ("ranking", " OR score >= ''"))
-            )
+            gone = sum(self._db.execute(f"DELETE FROM {table} WHERE {row}").rowcount for table, row in rubbish.items())
             gone += self._db.execute("DELETE FROM key WHERE name >= x''").rowcount
             self._numbers.clear()
         return gone
@@ -156,7 +158,7 @@ class SqliteEngine(Transactions):
                 if kind != kinds[name]:
                     self._turn_into(number, kinds[name])
         if unknown := self._unknown({key: kinds[key] for key in unknown}):
-            (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM key").fetchone()
+            (last,) = self._db.execute(f"SELECT coalesce(max(id), 0) FROM key WHERE id < {_NUMBERS}").fetchone()
             self._numbers.update((key, (number, kinds[key])) for number, key in enumerate(unknown, last + 1))
             self._db.executemany(
                 "INSERT INTO key VALUES (?, ?, ?, ?) ON CONFLICT (name)"
@@ -221,14 +223,8 @@ class SqliteEngine(Transactions):
     def _rank(self, rankings: dict[tuple[str, str], tuple[str, ...]]) -> None:
         """Give each ranked member the size of its sets, as they are now."""
         sources = list({source for several in rankings.values() for source in several})
-        cards: dict[str, int] = {}
-        for page in pages(sources, 5000):
-            cards.update(
-                self._db.execute("SELECT name, card FROM json_each(?) JOIN key ON name = value", (as_json(page),))
-            )
-        self._score(
-            {place: float(sum(cards.get(key, 0) for key in several)) or None for place, several in rankings.items()}
-        )
+        cards = dict(zip(sources, self._sizes(sources), strict=True))
+        self._score({place: float(sum(cards[key] for key in several)) or None for place, several in rankings.items()})
 
     def _score(self, scores: dict[tuple[str, str], float | None], table: str = "ranking") -> None:
         """Give members of sorted sets their score; None removes them."""

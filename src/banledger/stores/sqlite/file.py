@@ -72,7 +72,7 @@ def open_for_writing(path: Path, lock: WriterLock) -> sqlite3.Connection:
     signs = _signs_of_another(lock) if os.fstat(lock.database).st_size == 0 else []
     if not check_length(lock.path, lock.database):
         raise _damaged(path, "a part of it is missing")
-    connection = connect(f"file:{quote(str(path.absolute()))}?mode=rw")
+    connection = connect(path, "rw")
     try:
         check_header(connection, path, may_be_empty=True)
         connection.execute("PRAGMA journal_mode = WAL")
@@ -141,8 +141,9 @@ def forget_index(path: Path) -> None:
         os.close(index)
 
 
-def connect(uri: str) -> sqlite3.Connection:
-    """A connection that begins transactions only where it is told to."""
+def connect(path: Path, mode: str) -> sqlite3.Connection:
+    """A connection that begins transactions only where it is told to. `mode`: `ro` or `rw`; neither creates a file."""
+    uri = f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}"
     return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5, cached_statements=64)
 
 

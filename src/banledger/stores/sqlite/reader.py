@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import inf
 from pathlib import Path
-from urllib.parse import quote
 
 import msgspec
 
@@ -68,7 +67,7 @@ def open_reader(path: Path) -> "SqliteReader":
             hint="start the recorder (banledger record), or name another with --store or BANLEDGER_STORE",
         )
     with translated(path):
-        connection = connect(f"file:{quote(str(path.absolute()))}?mode=ro")
+        connection = connect(path, "ro")
         try:
             check_header(connection, path)
         except BaseException:
@@ -169,10 +168,11 @@ class SqliteReader:
                 for number, table in map(self._sorted_set, keys)
             ]
 
-    def _sorted_set(self, key: str) -> tuple[int, str]:
+    def _sorted_set(self, key: str) -> tuple[int | None, str]:
+        """The number of a sorted set (None, which equals no number: there is none), and its table."""
         row = self._db.execute("SELECT id, kind FROM key WHERE name = ?", (key,)).fetchone()
         if row is None or row[1] not in (TALLY, RANKING):
-            return -1, "ranking"
+            return None, "ranking"
         return row[0], _TABLE_OF[row[1]]
 
     def ranking(self, key: str, start: int, count: int) -> list[Scored]:
@@ -197,7 +197,7 @@ class SqliteReader:
         with translated(self.path):
             number, table = self._sorted_set(key)
             rows = self._db.execute(
-                f"SELECT member FROM {table} WHERE key = ? AND score <= ? ORDER BY score, member LIMIT ?",
+                f"SELECT member FROM {table} WHERE key = ? AND score <= ? AND {_TEXT} ORDER BY score, member LIMIT ?",
                 (number, until, count),
             )
             return [member for (member,) in rows]
@@ -217,7 +217,7 @@ class SqliteReader:
 
     def keys(self, pattern: str) -> Iterator[str]:
         """See Reader.keys."""
-        last = 0
+        last = -(1 << 63)
         with translated(self.path):
             while page := self._db.execute(
                 f"SELECT id, name FROM key WHERE name GLOB ? AND name < x'' AND id > ? AND {_EXISTS}"
