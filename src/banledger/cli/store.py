@@ -115,6 +115,11 @@ def copy(
     ):
         done = copying.copy(one, other, prune=prune, progress=progress)
         wrong = list(copying.verify(one, other, progress))
+    _conclude(done, wrong)
+
+
+def _conclude(done: "Copied", wrong: list[str]) -> None:
+    """Print what was copied, and where the copy differs. Raises LedgerFaulty if it does."""
     click.echo(_copied(done))
     _print(wrong)
     if wrong:
