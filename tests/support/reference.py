@@ -12,6 +12,7 @@ from math import inf
 from banledger.stores.api import Advance, Applied, Conflict, Hash, Repair, Result, Scored, Server
 from banledger.stores.change import Change, Entries, Ranking, difference
 from banledger.stores.fields import UNREADABLE, count_of
+from banledger.stores.selection import Selected, Selection
 
 
 class Store:
@@ -186,6 +187,12 @@ class ReferenceEngine:
             dict(self.store.hashes.get(key, odd if kind != "none" else {}))
             for key, kind in zip(keys, kinds, strict=True)
         ]
+
+    def fields(self, keys: Sequence[str], names: Sequence[str]) -> list[list[str | None]]:
+        return [[fields.get(name) for name in names] for fields in self.hashes(keys)]
+
+    def select(self, _selection: Selection) -> Selected | None:
+        return None
 
     def members(self, key: str) -> Iterator[str]:
         return iter(sorted(self.store.sets.get(key, ())))

@@ -26,6 +26,7 @@ class Dimension(NamedTuple):
     indexed  whether it has a set for each value, and an all-time ranking
     tallied  whether it has a tally for each day
     few      whether it has few different values
+    field    the field of a ban that it is made of; empty: the one with its name
     """
 
     name: str
@@ -37,6 +38,7 @@ class Dimension(NamedTuple):
     indexed: bool = True
     tallied: bool = True
     few: bool = True
+    field: str = ""
 
     def tokens(self, ban: "Ban") -> tuple[str, ...]:
         """Return all tokens of a ban in this dimension."""
@@ -87,7 +89,7 @@ TABLE = {
             Filter("ADDR|CIDR", "Bans of this address, or of all in this network.", filters.address, filters.inside),
             few=False,
         ),
-        Dimension("id", "banned value that is not an address", _id, encoded=True, few=False),
+        Dimension("id", "banned value that is not an address", _id, encoded=True, few=False, field="fid"),
         Dimension("network", "network (a CIDR of whois)", attrgetter("network"), few=False),
         Dimension(
             "asn",
@@ -117,6 +119,7 @@ TABLE = {
             "user name",
             Filter("NAME", "Bans where this user name was tried."),
             encoded=True,
+            field="users",
         ),
         Dimension("hour", "hour of the local day", lambda ban: HOURS[ban.hour], indexed=False),
         Dimension("jail+country", "`jail|country`", _pair, indexed=False),

@@ -9,6 +9,7 @@ from banledger.ledger.key_table import kinds_of_keys
 from banledger.ledger.keys import Keyspace
 from banledger.stores.api import Hash, Reader, Scored
 from banledger.stores.pages import pages
+from banledger.stores.selection import Selected, Selection
 
 _AT_ONCE = 10_000
 
@@ -85,6 +86,12 @@ class Without:
 
     def hashes(self, keys: Sequence[str]) -> list[Hash]:
         return self._each(keys, self._reader.hashes, {})
+
+    def fields(self, keys: Sequence[str], names: Sequence[str]) -> list[list[str | None]]:
+        return self._each(keys, lambda seen: self._reader.fields(seen, names), [None] * len(names))
+
+    def select(self, selection: Selection) -> Selected | None:
+        return self._reader.select(selection)
 
     def members(self, key: str) -> Iterator[str]:
         return iter(()) if key in self._hidden else self._reader.members(key)

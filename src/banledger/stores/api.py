@@ -24,6 +24,7 @@ from typing import Protocol, TypeAlias
 from msgspec import Struct
 
 from banledger.stores.change import Change, Score
+from banledger.stores.selection import Selected, Selection
 
 Hash: TypeAlias = dict[str, str]
 Scored: TypeAlias = tuple[str, float]
@@ -94,6 +95,14 @@ class Reader(Protocol):
 
         A hash that can't be read, or a key of another type, has the single field `fields.UNREADABLE`: the reason.
         """
+        ...
+
+    def fields(self, keys: Sequence[str], names: Sequence[str]) -> list[list[str | None]]:
+        """Return the values of these fields of each hash, in the order of both. None: absent, or no hash to read."""
+        ...
+
+    def select(self, selection: Selection) -> Selected | None:
+        """Return the rows of a selection; None: this engine keeps no rows beside its hashes."""
         ...
 
     def members(self, key: str) -> Iterator[str]:

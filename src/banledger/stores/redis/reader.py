@@ -18,6 +18,7 @@ from banledger.stores.pages import pages
 from banledger.stores.redis.entries import Command
 from banledger.stores.redis.errors import translate
 from banledger.stores.redis.outbox import slot_of
+from banledger.stores.selection import Selected, Selection
 
 if TYPE_CHECKING:
     from redis.connection import AbstractConnection
@@ -111,6 +112,17 @@ class RedisReader:
             for page in pages(keys, _PAGE)
             for reply in self.calls([("HGETALL", key) for key in page], _NO_HASH)
         ]
+
+    def fields(self, keys: Sequence[str], names: Sequence[str]) -> list[list[str | None]]:
+        """See Reader.fields."""
+        none: list[str | None] = [None] * len(names)
+        return [
+            reply for page in pages(keys, _PAGE) for reply in self.calls([("HMGET", key, *names) for key in page], none)
+        ]
+
+    def select(self, _selection: Selection) -> Selected | None:
+        """See Reader.select. A server keeps no rows."""
+        return None
 
     def members(self, key: str) -> Iterator[str]:
         """See Reader.members."""

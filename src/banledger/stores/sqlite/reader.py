@@ -16,6 +16,7 @@ from banledger.errors import LedgerMissing
 from banledger.stores.api import Hash, Scored
 from banledger.stores.fields import UNREADABLE, count_of
 from banledger.stores.pages import pages
+from banledger.stores.selection import Selected, Selection
 from banledger.stores.sqlite.file import (
     HASH,
     RANKING,
@@ -102,6 +103,14 @@ class SqliteReader:
                     )
                 )
         return [_hash(found[key]) if key in found else {} for key in keys]
+
+    def fields(self, keys: Sequence[str], names: Sequence[str]) -> list[list[str | None]]:
+        """See Reader.fields."""
+        return [[fields.get(name) for name in names] for fields in self.hashes(keys)]
+
+    def select(self, _selection: Selection) -> Selected | None:
+        """See Reader.select."""
+        return None
 
     def members(self, key: str) -> Iterator[str]:
         """See Reader.members."""
