@@ -1,0 +1,1 @@
+"""Rows in columns, compressed, and questions answered from them. Pure: no store."""
