@@ -42,7 +42,7 @@ def _openers(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
         return lambda: ReferenceEngine(store, entries_of)
     if request.param == "sqlite":
         binary = request.getfixturevalue("binary_json")
-        return lambda: _watched(open_writer(tmp_path / "ledger.db"), binary)
+        return lambda: _watched(open_writer(tmp_path / "ledger.db", KEYS.projection), binary)
     server = request.getfixturevalue("_shared_servers")(flavour_named(request.param))
     server.flush()
     return lambda: writer(server.url, _Toys("bans"), Access())
@@ -83,13 +83,13 @@ def entries_of(key: str, fields: Mapping[str, str]) -> Entries:
         return KEYS.entries_of(key, fields)
     slot, name, country = f"{key.partition('}')[0]}}}:", key.rpartition(":")[2], fields.get("country")
     scored = {"bantime": "bans:active:web1|sshd", "pending": slot + "pending"}
-    sets = (f"bans:country:{country}",) if country else ()
+    sets = (f"bans:colour:{country}",) if country else ()
     return Entries(
         name,
         (*sets, *([f"{slot}day:{fields['day']}"] if "day" in fields else [])),
         tuple(Score(there, name, float(fields[field])) for field, there in scored.items() if field in fields),
-        ((slot + "count:d:country", country),) if country else (),
-        (Ranking("bans:top:country", country, sets),) if country else (),
+        ((slot + "count:d:colour", country),) if country else (),
+        (Ranking("bans:top:colour", country, sets),) if country else (),
     )
 
 

@@ -277,6 +277,11 @@ def test_the_sample_has_every_kind_of_key(engine: Engine) -> None:
     assert {kind.word for kind in there if kind} == {kind.word for row in ROWS if (kind := KIND_OF(example(row[0])))}
 
 
+def follows_from_rows(engine: Engine, key: str) -> bool:
+    """Whether it is a set that nobody can damage, because it is not stored."""
+    return engine.rows() is not None and KEYS.projection.set_of(key) is not None
+
+
 def example(pattern: str) -> str:
     return pattern.replace("YYMM", "2611")
 
@@ -295,6 +300,7 @@ def test_invalid_data_at_any_key_is_reported_and_breaks_no_command(row: tuple[st
     def holds(data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(listed))
         there, named = data.draw(damages(key, clean[key]))
+        named = named and not (isinstance(there, frozenset) and follows_from_rows(engine, key))
         fill(engine, clean)
         engine.put({key: {}})
         put(engine, key, there)

@@ -13,7 +13,7 @@ SLOT = "bans:{2611}:"
 
 
 A, B = SLOT + "ban:a", SLOT + "ban:b"
-COUNT = SLOT + "count:d:country"
+COUNT = SLOT + "count:d:colour"
 
 
 def change(before: Hash | None = None, fields: Hash | None = None, key: str = A, **more: object) -> Change:
@@ -48,9 +48,9 @@ def test_a_missing_key_reads_as_empty(engine: Engine) -> None:
 def test_a_change_writes_the_hash_and_all_its_entries(engine: Engine) -> None:
     assert engine.apply([change(), change(key=B)]) == [Applied(), Applied()]
     assert engine.hashes([A]) == [FIRST]
-    assert set(engine.members("bans:country:j")) == {"a", "b"}
-    assert [*engine.sizes(["bans:country:j"]), *engine.sizes(["bans:top:country", COUNT])] == [2, 1, 1]
-    assert engine.ranking("bans:top:country", 0, 9) == [("j", 2.0)]
+    assert set(engine.members("bans:colour:j")) == {"a", "b"}
+    assert [*engine.sizes(["bans:colour:j"]), *engine.sizes(["bans:top:colour", COUNT])] == [2, 1, 1]
+    assert engine.ranking("bans:top:colour", 0, 9) == [("j", 2.0)]
     assert engine.tally([COUNT]) == {"j": 2}
 
 
@@ -85,7 +85,7 @@ def test_a_guard_may_require_values_or_absence(engine: Engine) -> None:
     engine.apply([change()])
     assert engine.apply([change(FIRST, {"y": "2"}, guard={"x": "1", "y": None})]) == [Applied()]
     assert engine.hashes([A]) == [{"y": "2"}]
-    assert [*engine.sizes(["bans:country:j"]), *engine.sizes(["bans:top:country", COUNT])] == [0, 0, 0]
+    assert [*engine.sizes(["bans:colour:j"]), *engine.sizes(["bans:top:colour", COUNT])] == [0, 0, 0]
 
 
 def test_one_conflict_in_a_batch_does_not_stop_the_others(engine: Engine) -> None:
@@ -96,9 +96,9 @@ def test_one_conflict_in_a_batch_does_not_stop_the_others(engine: Engine) -> Non
 def test_moving_from_one_set_to_another_moves_the_rankings(engine: Engine) -> None:
     engine.apply([change(), change(key=B)])
     engine.apply([change(FIRST, {"x": "1", "country": "k"})])
-    assert dict(engine.ranking("bans:top:country", 0, 9)) == {"j": 1.0, "k": 1.0}
+    assert dict(engine.ranking("bans:top:colour", 0, 9)) == {"j": 1.0, "k": 1.0}
     assert engine.tally([COUNT]) == {"j": 1, "k": 1}
-    assert list(engine.members("bans:country:k")) == ["a"]
+    assert list(engine.members("bans:colour:k")) == ["a"]
 
 
 def test_removing_a_hash_removes_all_its_entries(engine: Engine) -> None:
@@ -162,9 +162,9 @@ def test_hash_values_may_hold_anything(engine: Engine) -> None:
 
 def test_keys_match_glob_patterns_and_kinds_are_redis_words(engine: Engine) -> None:
     engine.apply([change()])
-    assert set(engine.keys("bans:*:country")) == {COUNT, "bans:top:country"}
-    assert set(engine.keys("bans:co?ntry:*")) == {"bans:country:j"}
-    assert [engine.kinds([key])[0] for key in (A, "bans:country:j", "bans:top:country", COUNT)] == [
+    assert set(engine.keys("bans:*:colour")) == {COUNT, "bans:top:colour"}
+    assert set(engine.keys("bans:co?our:*")) == {"bans:colour:j"}
+    assert [engine.kinds([key])[0] for key in (A, "bans:colour:j", "bans:top:colour", COUNT)] == [
         "hash",
         "set",
         "zset",
@@ -184,7 +184,7 @@ def test_everything_is_there_after_the_store_is_opened_again(engine: Engine, ope
 def test_batch_size_does_not_change_the_counts(engine: Engine, size: int) -> None:
     changes = [change(key=f"{SLOT}ban:{n:05d}") for n in range(size)]
     assert engine.apply(changes) == [Applied()] * size
-    assert engine.ranking("bans:top:country", 0, 2) == [("j", float(size))]
+    assert engine.ranking("bans:top:colour", 0, 2) == [("j", float(size))]
     assert engine.tally([COUNT]) == {"j": size}
 
 

@@ -226,7 +226,7 @@ def test_any_order_repetition_and_batching_leaves_the_same_ledger(orders: tuple[
 def test_the_embedded_engine_holds_what_the_reference_holds(batches: list[list[Event]]) -> None:
     _, model = fresh()
     with TemporaryDirectory() as folder:
-        ledger = Ledger(open_writer(Path(folder) / "ledger.db"), KEYS, "Europe/Berlin")
+        ledger = Ledger(open_writer(Path(folder) / "ledger.db", KEYS.projection), KEYS, "Europe/Berlin")
         for batch in batches:
             assert ledger.record(batch, nowhere) == model.record(batch, nowhere)
         assert dump(ledger.store()) == dump(model.store())

@@ -8,14 +8,14 @@ from banledger.stores.change import Change, Score
 from tests.contract.conftest import dump
 from tests.contract.test_engine import COUNT, SLOT, change
 
-SET, TOP, PENDING = "bans:country:j", "bans:top:country", SLOT + "pending"
+SET, TOP, PENDING = "bans:colour:j", "bans:top:colour", SLOT + "pending"
 
 
 def test_members_are_added_and_removed_idempotently(engine: Engine) -> None:
     engine.mend(Repair(joins=[(SET, "a"), (SET, "b")]))
-    engine.mend(Repair(joins=[(SET, "b"), (SET, "c"), ("bans:country:k", "c")], leaves=[(SET, "a"), (SET, "no")]))
+    engine.mend(Repair(joins=[(SET, "b"), (SET, "c"), ("bans:colour:k", "c")], leaves=[(SET, "a"), (SET, "no")]))
     assert sorted(engine.members(SET)) == ["b", "c"]
-    assert engine.sizes([SET, "bans:country:k"]) == [2, 1]
+    assert engine.sizes([SET, "bans:colour:k"]) == [2, 1]
 
 
 def test_scores_are_set_and_removed_idempotently(engine: Engine) -> None:

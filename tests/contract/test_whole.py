@@ -43,7 +43,7 @@ LINES: list[Event] = [
 @pytest.fixture
 def source(tmp_path: Path) -> Iterator[Ledger]:
     """An embedded ledger with a little of everything."""
-    ledger = Ledger(open_writer(tmp_path / "source.db"), KEYS, "Europe/Berlin")
+    ledger = Ledger(open_writer(tmp_path / "source.db", KEYS.projection), KEYS, "Europe/Berlin")
     ledger.record(LINES, nowhere)
     yield ledger
     ledger.close()
@@ -110,7 +110,7 @@ def test_a_copy_that_a_recorder_opened_is_refused(source: Ledger, engine: Engine
 
 def test_the_copy_of_another_ledger_is_refused(source: Ledger, engine: Engine, tmp_path: Path) -> None:
     copy(end(source), Target(engine, KEYS))
-    other = Ledger(open_writer(tmp_path / "other.db"), KEYS, "Asia/Tokyo")
+    other = Ledger(open_writer(tmp_path / "other.db", KEYS.projection), KEYS, "Asia/Tokyo")
     with pytest.raises(StoreError, match="copy of another ledger: different ledger, timezone"):
         copy(end(other), Target(engine, KEYS))
     other.close()

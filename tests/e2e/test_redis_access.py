@@ -193,11 +193,12 @@ def test_an_invalid_store_url_is_refused_without_showing_secrets(store: str) -> 
 
 
 def test_secrets_are_not_shown(recording: Recording) -> None:
+    from banledger.ledger.keys import Keyspace
     from banledger.settings import load
     from banledger.stores.connect import access, reader
 
     settings = load({}, {"BANLEDGER_STORE": recording.server.url, "BANLEDGER_PASSWORD": PASSWORD})
-    engine = reader(settings.store, access(settings))
+    engine = reader(settings.store, Keyspace(), access(settings))
     for shown in (repr(settings), str(settings), repr(access(settings)), repr(engine)):
         recording.assert_no_secret(shown)
     engine.close()

@@ -12,7 +12,7 @@ from math import inf
 from banledger.stores.api import Advance, Applied, Conflict, Hash, Repair, Result, Scored, Server
 from banledger.stores.change import Change, Entries, Ranking, difference
 from banledger.stores.fields import UNREADABLE, count_of
-from banledger.stores.selection import Selected, Selection
+from banledger.stores.selection import Cells, Selected, Selection
 
 
 class Store:
@@ -192,6 +192,9 @@ class ReferenceEngine:
         return [[fields.get(name) for name in names] for fields in self.hashes(keys)]
 
     def select(self, _selection: Selection) -> Selected | None:
+        return None
+
+    def rows(self) -> Iterator[tuple[str, Cells]] | None:
         return None
 
     def members(self, key: str) -> Iterator[str]:

@@ -18,20 +18,27 @@ from banledger.ledger.faults import Differences, Fault, Sketch, StaleHash, compa
 from banledger.ledger.implied import Implied
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.merge import with_whole_users
+from banledger.ledger.months import is_month
 from banledger.ledger.parsers import damage, heads, singles
 from banledger.ledger.progress import Progress, silent
+from banledger.ledger.row_days import RowDays
 from banledger.ledger.tokens import is_source_token, source_token
 from banledger.stores.api import Reader
-from banledger.stores.change import Entries, Score
-from banledger.stores.fields import YEAR_3000, Damaged
+from banledger.stores.change import Entries, Ranking, Score
+from banledger.stores.fields import YEAR_3000, Damaged, count_of
 from banledger.stores.pages import pages
 
 
 class _Outside:
-    """The entries outside the slots of the hashes seen so far. `sets`: by ranking, the sets that it ranks."""
+    """The entries outside the slots of the hashes seen so far.
+
+    sets  by ranking, the members of the sets that it ranks; where sets follow from rows, only how many each has
+    rows  the rows of the hashes
+    """
 
     def __init__(self, reader: Reader, keys: Keyspace, now: float) -> None:
         self.sets: dict[str, Sketch] = {keys.top(dimension): Sketch() for dimension in INDEXED}
+        self.rows = RowDays(reader, keys)
         self.days: Counter[str] = Counter()
         self.gaps: dict[str, float] = {}
         self.sources: set[str] = set()
@@ -46,7 +53,7 @@ class _Outside:
         """Add the entries of one hash; `scores`: those outside its slot."""
         for ranking in entries.rankings:
             if ranking.key in self.sets:
-                self.sets[ranking.key].add((ranking.sources[0], entries.member))
+                self.sets[ranking.key].add(_counted(ranking, None if self.rows.kept else entries.member))
             else:
                 self.days[ranking.member] += 1
         for score in scores:
@@ -91,16 +98,12 @@ def check(reader: Reader, keys: Keyspace, now: float = inf, progress: Progress =
         progress("months", done, len(months))
         yield from _check_month(reader, keys, month, outside)
     progress("months", len(months), len(months))
-    yield from _compare_set(reader, keys.months, {month for month in listed | set(months) if scan.is_month(month)})
-    broken = []
-    for dimension in INDEXED:
-        actual, ranking = Sketch(), Differences(keys.top(dimension))
-        yield from _check_sets(reader, keys, dimension, actual, ranking, progress)
-        if actual == outside.sets[ranking.key]:
-            yield from ranking.faults()
-        else:
-            broken.append(dimension)
-    yield from _explain(reader, keys, broken, progress)
+    yield from _compare_set(reader, keys.months, {month for month in listed | set(months) if is_month(month)})
+    if outside.rows.kept:
+        yield from outside.rows.faults()
+        yield from _check_ranks(reader, keys, outside, progress)
+    else:
+        yield from _check_dimensions(reader, keys, outside, progress)
     yield from compare(keys.top(DAY), dict(outside.days), dict(scan.entries(reader, keys.top(DAY))))
     yield from outside.active_faults()
     yield from _check_sources(reader, keys, outside)
@@ -179,6 +182,7 @@ def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) 
         ban = from_hash(id_, fields)
         entries = keys.entries(ban)
         outside.add(entries, slot.add(entries))
+        outside.rows.add(id_, fields)
         if ban.origin == PENDING:
             continue
         outside.sources.add(source_token(ban.server, ban.jail))
@@ -190,7 +194,7 @@ def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) 
         else:
             entries = keys.entries_of(keys.gap(id_), fields)
             outside.add(entries, slot.add(entries))
-    for key in slot.sets.keys() | set(there["day"]):
+    for key in () if outside.rows.kept else slot.sets.keys() | set(there["day"]):
         yield from _compare_set(reader, key, slot.sets[key])
     for key in slot.tallies.keys() | set(there["count"]):
         yield from _compare_scores(reader, key, dict(slot.tallies[key].items()))
@@ -200,6 +204,36 @@ def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) 
         wrong = damage("outbox", "", reader.hashes([key])[0])
         left = "holds work left by a crash; the recorder completes it when it starts"
         yield Fault(key, f"is damaged: a field {wrong}" if wrong else left)
+
+
+def _check_dimensions(reader: Reader, keys: Keyspace, outside: _Outside, progress: Progress) -> Iterator[Fault]:
+    """Check the sets and the ranking of each dimension."""
+    broken = []
+    for dimension in INDEXED:
+        actual, ranking = Sketch(), Differences(keys.top(dimension))
+        yield from _check_sets(reader, keys, dimension, actual, ranking, progress)
+        if actual == outside.sets[ranking.key]:
+            yield from ranking.faults()
+        else:
+            broken.append(dimension)
+    yield from _explain(reader, keys, broken, progress)
+
+
+def _check_ranks(reader: Reader, keys: Keyspace, outside: _Outside, progress: Progress) -> Iterator[Fault]:
+    """Check the ranking of each dimension, where its sets follow from rows."""
+    broken = []
+    for dimension in INDEXED:
+        actual, top = Sketch(), keys.top(dimension)
+        for tok, score in scan.entries(reader, top):
+            ranking = Ranking(top, tok, (keys.members(dimension, tok),))
+            actual.add(_counted(ranking, None), count_of(score) if score == count_of(score) else 0)
+        if actual != outside.sets[top]:
+            broken.append(dimension)
+    yield from _explain(reader, keys, broken, progress, sets_too=False)
+
+
+def _counted(ranking: Ranking, member: str | None) -> object:
+    return ranking.sources[0], member
 
 
 def _check_sets(
@@ -234,7 +268,9 @@ def _add_all(sketch: Sketch, reader: Reader, key: str) -> int:
     return sketch.size - size
 
 
-def _explain(reader: Reader, keys: Keyspace, dimensions: list[str], progress: Progress) -> Iterator[Fault]:
+def _explain(
+    reader: Reader, keys: Keyspace, dimensions: list[str], progress: Progress, *, sets_too: bool = True
+) -> Iterator[Fault]:
     """Find which sets and ranks of these dimensions differ from the hashes."""
     if not dimensions:
         return
@@ -249,7 +285,8 @@ def _explain(reader: Reader, keys: Keyspace, dimensions: list[str], progress: Pr
                     sets[ranking.sources[0]].add(ban.id)
     for dimension in dimensions:
         head = keys.members(dimension, "")
-        for key in {key for key in sets if key.startswith(head)} | set(reader.keys(head + "*")):
+        there = {key for key in sets if key.startswith(head)} | set(reader.keys(head + "*")) if sets_too else ()
+        for key in there:
             actual = Sketch()
             for member in reader.members(key):
                 actual.add(member)

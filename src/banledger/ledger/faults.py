@@ -27,10 +27,10 @@ class Sketch:
     def __init__(self) -> None:
         self.size = self.mark = 0
 
-    def add(self, item: object) -> None:
-        """Add an item."""
-        self.size += 1
-        self.mark = (self.mark + hash(item)) % _MOD
+    def add(self, item: object, times: int = 1) -> None:
+        """Add an item, so many times."""
+        self.size += times
+        self.mark = (self.mark + times * hash(item)) % _MOD
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sketch) and (self.size, self.mark) == (other.size, other.mark)

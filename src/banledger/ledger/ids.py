@@ -19,8 +19,9 @@ from msgspec import Struct
 ID_LENGTH = 20
 
 # Crockford's alphabet: its order is ASCII's, so text order is number order.
-_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
-_PAIRS = tuple(a + b for a in _DIGITS for b in _DIGITS)
+DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+"""The digits of an id."""
+_PAIRS = tuple(a + b for a in DIGITS for b in DIGITS)
 _DAY_S = 86_400
 
 
@@ -80,11 +81,11 @@ def second_of(id_: str) -> int | None:
         day = datetime.strptime(id_[:6], "%y%m%d").replace(tzinfo=UTC)
     except ValueError:
         return None
-    second = _DIGITS.index(id_[6]) * 32**3 + _DIGITS.index(id_[7]) * 32**2
-    second += _DIGITS.index(id_[8]) * 32 + _DIGITS.index(id_[9])
+    second = DIGITS.index(id_[6]) * 32**3 + DIGITS.index(id_[7]) * 32**2
+    second += DIGITS.index(id_[8]) * 32 + DIGITS.index(id_[9])
     return int(day.timestamp()) + second if second < _DAY_S else None
 
 
 def is_ban_id(text: str) -> bool:
     """Whether `text` has the form of a ban's id."""
-    return len(text) == ID_LENGTH and text[:6].isascii() and text[:6].isdecimal() and set(text[6:]) <= set(_DIGITS)
+    return len(text) == ID_LENGTH and text[:6].isascii() and text[:6].isdecimal() and set(text[6:]) <= set(DIGITS)

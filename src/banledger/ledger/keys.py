@@ -18,6 +18,8 @@ from banledger.ledger.dimensions import DAY, INDEXED
 from banledger.ledger.gap import Gap
 from banledger.ledger.gap import to_hash as to_gap_hash
 from banledger.ledger.ids import ban_id
+from banledger.ledger.months import months_of
+from banledger.ledger.projection import BanProjection
 from banledger.ledger.tokens import source_token, token
 from banledger.spool.events import GapLine
 from banledger.stores import fields as read
@@ -47,6 +49,7 @@ class Keyspace:
 
     def __init__(self, prefix: str = "bans") -> None:
         self.prefix = prefix
+        self.projection = BanProjection(prefix)
         self.meta = f"{prefix}:meta"
         self.months = f"{prefix}:months"
         self.sources = f"{prefix}:sources"
@@ -246,23 +249,3 @@ def _tokens(ban: Ban) -> _Tokens:
 
 def _guard(had: Mapping[str, str]) -> dict[str, str | None]:
     return {name: had.get(name) for name in GUARDED}
-
-
-@lru_cache(maxsize=4096)
-def months_of(day: str) -> tuple[str, ...]:
-    """Return the UTC months (YYMM) of a local day (YYYY-MM-DD): one, or two at a month's edge."""
-    year, month, date = int(day[:4]), int(day[5:7]), int(day[8:])
-    own = (f"{year % 100:02d}{month:02d}",)
-    if date == 1:
-        return (_month(year, month - 1), *own)
-    if date >= 28:
-        return (*own, _month(year, month + 1))
-    return own
-
-
-def _month(year: int, month: int) -> str:
-    if month == 0:
-        year, month = year - 1, 12
-    elif month == 13:
-        year, month = year + 1, 1
-    return f"{year % 100:02d}{month:02d}"

@@ -16,7 +16,7 @@ _Made = TypeVar("_Made")
 def open_to_read(store: str, prefix: str, access: Access = Access()) -> LedgerReader:  # noqa: B008  # frozen
     """The ledger at `store` (a path or URL), to read. Raises StoreError and its children."""
     keys = Keyspace(prefix)
-    return opened(connect.reader(store, access), lambda engine: LedgerReader(engine, keys))
+    return opened(connect.reader(store, keys, access), lambda engine: LedgerReader(engine, keys))
 
 
 def opened(engine: _Store, make: Callable[[_Store], _Made]) -> _Made:

@@ -1,16 +1,18 @@
 """The rows that engines may keep of bans: a column for each dimension, and one for the scope of the address. Pure."""
 
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
 from banledger.ledger.ban import CODEC, PENDING
-from banledger.ledger.dimensions import DAY, HOURS, TABLE, Dimension
-from banledger.ledger.ids import is_ban_id
+from banledger.ledger.dimensions import DAY, HOURS, INDEXED, TABLE, Dimension
+from banledger.ledger.ids import DIGITS
+from banledger.ledger.months import bounds_of, is_month, months_of
 from banledger.ledger.tokens import token
 from banledger.stores import fields as read
 from banledger.stores.fields import Damaged
-from banledger.stores.selection import Cells, Column
+from banledger.stores.selection import Cells, Column, DerivedSet, Family, Is, Selection
 
 SCOPE = "scope"
 """The column of a ban's scope."""
@@ -48,18 +50,37 @@ COLUMNS = (*[_of_dimension(row) for row in TABLE.values() if "+" not in row.name
 _READS = tuple([(column.read, column.fields[0]) for column in COLUMNS])
 
 
+_INDEXED = tuple([(place, column.name) for place, column in enumerate(COLUMNS) if column.name in (*INDEXED, DAY)])
+_PAIRS = tuple([name for name in INDEXED if "+" in name])
+_PLACES = {column.name: place for place, column in enumerate(COLUMNS)}
+
+
 class BanProjection:
     """See `selection.Projection`: the rows of bans under one prefix."""
 
     columns = COLUMNS
 
     def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
         self._head = f"{prefix}:{{"
+        self._ban = re.compile(rf"{re.escape(prefix)}:\{{(\d{{4}})\}}:ban:(\1\d\d[{DIGITS}]{{14}})", re.ASCII)
+        self._tops = [(place, f"{prefix}:top:{name}") for place, name in _INDEXED]
+        self._pairs = [([_PLACES[part] for part in name.split("+")], f"{prefix}:top:{name}") for name in _PAIRS]
+        self.families = (*map(self._family, INDEXED), Family(self._head, f"{prefix}:top:{DAY}", self._days))
+
+    def _family(self, dimension: str) -> Family:
+        head = f"{self.prefix}:{dimension}:"
+        return Family(head, f"{self.prefix}:top:{dimension}", lambda tok: (head + tok,))
+
+    def _days(self, day: str) -> tuple[str, ...]:
+        if read.day_number(day) is None:
+            return ()
+        return tuple([f"{self._head}{month}}}:day:{day}" for month in months_of(day)])
 
     def id_of(self, key: str) -> str | None:
         """See Projection.id_of."""
-        slot, _, id_ = key.rpartition("}:ban:")
-        return id_ if slot == self._head + id_[:4] and is_ban_id(id_) else None
+        found = self._ban.fullmatch(key)
+        return found[2] if found else None
 
     def cells(self, fields: Mapping[str, str]) -> Cells | None:
         """See Projection.cells. Bans that are not counted yet have no row."""
@@ -70,3 +91,34 @@ class BanProjection:
             return tuple([read_(get(name)) for read_, name in _READS])
         except Damaged:
             return None
+
+    def ranked(self, cells: Cells) -> list[tuple[str, str]]:
+        """See Projection.ranked."""
+        found = [(top, tok) for place, top in self._tops for tok in cells[place].split(" ") if tok]
+        for places, top in self._pairs:
+            found.append((top, "|".join([cells[place] for place in places])))
+        return found
+
+    def set_of(self, key: str) -> DerivedSet | None:
+        """See Projection.set_of."""
+        if not key.startswith(self.prefix + ":"):
+            return None
+        word, _, rest = key[len(self.prefix) + 1 :].partition(":")
+        if word in INDEXED:
+            return self._set_of_token(word, rest)
+        return _set_of_day(word[1:-1], rest.removeprefix("day:")) if rest.startswith("day:") else None
+
+    def _set_of_token(self, dimension: str, tok: str) -> DerivedSet | None:
+        names = dimension.split("+")
+        parts = tok.split("|") if len(names) > 1 else [tok]
+        if len(parts) != len(names) or not all(parts):
+            return None
+        conditions = [(Is(name, frozenset([part])),) for name, part in zip(names, parts, strict=True)]
+        return DerivedSet(Selection(tuple(conditions)), (f"{self.prefix}:top:{dimension}", tok))
+
+
+def _set_of_day(month: str, day: str) -> DerivedSet | None:
+    if not is_month(month) or read.day_number(day) is None:
+        return None
+    since, until = bounds_of(month)
+    return DerivedSet(Selection(((Is(DAY, frozenset([day])),),), since, until))

@@ -27,6 +27,7 @@ from banledger.ledger.merge import with_whole_users
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.reader import read_bans
 from banledger.ledger.repair import Repairs
+from banledger.ledger.row_days import RowDays
 from banledger.ledger.swap import assign
 from banledger.ledger.tokens import source_token
 from banledger.stores.api import Engine, Hash, Repair
@@ -65,6 +66,7 @@ def rebuild(engine: Engine, keys: Keyspace, now: float, progress: Progress = sil
     work.months()
     for dimension in INDEXED:
         work.dimension(dimension)
+    work.rows.mend(engine)
     work.rankings()
     repairs.outboxes()
     return Rebuilt(work.bans, len(work.gaps), repairs.quarantined, work.users, repairs.repaired, repairs.removed)
@@ -79,6 +81,7 @@ class _Rebuild:
         self._now = now
         self._progress = progress
         self._sizes: Counter[str] = Counter()  # of sets outside, by key
+        self.rows = RowDays(engine, keys)
         self._sources: set[str] = set()
         self._days: Counter[str] = Counter()
         self.gaps: dict[str, float] = {}
@@ -106,9 +109,11 @@ class _Rebuild:
             self._sources |= {source_token(ban.server, ban.jail) for ban in page}
             self.bans += sum(ban.origin != PENDING for ban in page)
             self._join(slot, [self._keys.entries(ban) for ban in whole])
+            for ban in whole if self.rows.kept else ():
+                self.rows.add(ban.id, to_hash(ban))
         for id_, fields in scan.hashes(self._engine, there["gap"]):
             self.gaps[id_] = gap_from_hash(fields).seen
-        for key in slot.sets.keys() | set(there["day"]):
+        for key in () if self.rows.kept else slot.sets.keys() | set(there["day"]):
             self._set(key, slot.sets[key])
         for key in slot.tallies.keys() | set(there["count"]):
             wrong = _differences(key, slot.tallies[key], dict(scan.entries(self._engine, key)))
@@ -151,7 +156,7 @@ class _Rebuild:
         """Remove surplus ids from the sets of a dimension, and set its ranking to their sizes."""
         head, top = self._keys.members(dimension, ""), self._keys.top(dimension)
         ranked, done = self._engine.sizes([top])[0], 0
-        for page in pages(self._engine.keys(head + "*")):
+        for page in () if self.rows.kept else pages(self._engine.keys(head + "*")):
             self._progress(dimension, done, ranked)
             done += len(page)
             for key, card in zip(page, self._engine.sizes(page), strict=True):

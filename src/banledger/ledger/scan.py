@@ -7,9 +7,10 @@ from typing import TypeVar
 
 from banledger.ledger.key_table import kinds_of_keys
 from banledger.ledger.keys import Keyspace
+from banledger.ledger.months import is_month
 from banledger.stores.api import Hash, Reader, Scored
 from banledger.stores.pages import pages
-from banledger.stores.selection import Selected, Selection
+from banledger.stores.selection import Cells, Selected, Selection
 
 _AT_ONCE = 10_000
 
@@ -63,11 +64,6 @@ def indexes(keys: Keyspace) -> dict[str, Callable[[str], str]]:
     return {keys.networks: keys.network, keys.cells: keys.cell}
 
 
-def is_month(text: str) -> bool:
-    """Whether the text is a month (YYMM)."""
-    return len(text) == 4 and text.isascii() and text.isdecimal() and 1 <= int(text[2:]) <= 12
-
-
 class Without:
     """A reader that hides some keys. See `api.Reader`."""
 
@@ -92,6 +88,9 @@ class Without:
 
     def select(self, selection: Selection) -> Selected | None:
         return self._reader.select(selection)
+
+    def rows(self) -> Iterator[tuple[str, Cells]] | None:
+        return self._reader.rows()
 
     def members(self, key: str) -> Iterator[str]:
         return iter(()) if key in self._hidden else self._reader.members(key)

@@ -24,7 +24,7 @@ from typing import Protocol, TypeAlias
 from msgspec import Struct
 
 from banledger.stores.change import Change, Score
-from banledger.stores.selection import Selected, Selection
+from banledger.stores.selection import Cells, Selected, Selection
 
 Hash: TypeAlias = dict[str, str]
 Scored: TypeAlias = tuple[str, float]
@@ -62,12 +62,14 @@ class Repair(Struct, frozen=True):
     leaves   (key, member) of sets that must not exist; none of them is among `joins`
     tallies  wanted scores in the sorted sets that `apply` counts in (`Entries.tallies`); None: no entry
     scores   wanted scores in other sorted sets; None: no entry
+    rows     keys of hashes whose rows must follow from them, on engines that keep rows
     """
 
     joins: Sequence[tuple[str, str]] = ()
     leaves: Sequence[tuple[str, str]] = ()
     tallies: Sequence[Score] = ()
     scores: Sequence[Score] = ()
+    rows: Sequence[str] = ()
 
 
 class Advance(Struct, frozen=True):
@@ -103,6 +105,10 @@ class Reader(Protocol):
 
     def select(self, selection: Selection) -> Selected | None:
         """Return the rows of a selection; None: this engine keeps no rows beside its hashes."""
+        ...
+
+    def rows(self) -> Iterator[tuple[str, Cells]] | None:
+        """Return every row with its id, oldest first; None: this engine keeps none. Nothing may write meanwhile."""
         ...
 
     def members(self, key: str) -> Iterator[str]:
@@ -165,7 +171,9 @@ class Engine(Reader, Protocol):
         ...
 
     def mend(self, repair: Repair) -> None:
-        """Write the wanted state, unconditionally. Hashes are neither read nor checked.
+        """Write the wanted state, unconditionally. Hashes are neither checked nor changed.
+
+        Sets that an engine derives from its rows can't be mended: what the repair says of them is ignored.
 
         Repeating it is harmless. A failure may leave any part of it written.
         """

@@ -8,6 +8,8 @@ from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
+from banledger.stores.selection import Projection
+
 _Item = TypeVar("_Item")
 
 
@@ -118,6 +120,7 @@ class Layout(Protocol):
 
     months           the key of the set of slots
     standing_fields  fields of a hash that may change and that decide its entries outside its slot
+    projection       the rows that an engine may keep
     """
 
     @property
@@ -125,6 +128,9 @@ class Layout(Protocol):
 
     @property
     def standing_fields(self) -> tuple[str, ...]: ...
+
+    @property
+    def projection(self) -> Projection: ...
 
     def outbox(self, slot: str) -> str:
         """The key of a slot's outbox: the work still to be done outside the slot."""

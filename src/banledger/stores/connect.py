@@ -57,12 +57,12 @@ def _read_secret(path: Path) -> str:
         raise SettingsError(f"can't read password_file {path}: {error}", hint="check its path and mode") from error
 
 
-def reader(store: str, access: Access) -> Reader:
-    """Open a store to read. Raises SettingsError for an invalid name, StoreError."""
+def reader(store: str, layout: Layout, access: Access) -> Reader:
+    """Open a store to read keys of that layout. Raises SettingsError for an invalid name, StoreError."""
     if (path := _embedded(store)) is not None:
         from banledger.stores.sqlite.reader import open_reader
 
-        return open_reader(path)
+        return open_reader(path, layout.projection)
     from banledger.stores.redis.reader import RedisReader
 
     return RedisReader(_client(store, access), without_password(store))
@@ -73,7 +73,7 @@ def writer(store: str, layout: Layout, access: Access) -> Engine:
     if (path := _embedded(store)) is not None:
         from banledger.stores.sqlite.engine import open_writer
 
-        return open_writer(path)
+        return open_writer(path, layout.projection)
     from banledger.stores.redis.engine import RedisEngine
 
     return RedisEngine(_client(store, access, once=True), without_password(store), layout)

@@ -31,21 +31,6 @@ class Column(Struct, frozen=True):
     several: bool = False
 
 
-class Projection(Protocol):
-    """What an engine must know to keep rows: which hashes have one, and its cells."""
-
-    @property
-    def columns(self) -> tuple[Column, ...]: ...
-
-    def id_of(self, key: str) -> str | None:
-        """Return the id of the hash at `key` if hashes there have rows; None: they have none."""
-        ...
-
-    def cells(self, fields: Mapping[str, str]) -> Cells | None:
-        """Return the row of a hash; None: it has none, because it is absent, not counted yet, or damaged."""
-        ...
-
-
 class Is(Struct, frozen=True):
     """Passes rows that have any of these tokens in the column."""
 
@@ -106,6 +91,61 @@ class Ranks(Struct, frozen=True):
     total: int
     by: dict[str, Rank]
     distinct: dict[str, int] = {}
+
+
+class DerivedSet(Struct, frozen=True):
+    """A set that follows from rows: the ids of a selection.
+
+    ranked  (key, member) of the ranking whose score is its size; None: it must be counted
+    """
+
+    selection: Selection
+    ranked: tuple[str, str] | None = None
+
+
+class Family(Struct, frozen=True):
+    """The derived sets whose names follow from the members of a ranking.
+
+    head  the beginning of their names
+    keys  returns the names for a member
+    """
+
+    head: str
+    ranking: str
+    keys: Callable[[str], tuple[str, ...]]
+
+
+class Projection(Protocol):
+    """What an engine must know to keep rows: which hashes have one, its cells, and what follows from them.
+
+    prefix    the beginning of all keys
+    families  all derived sets
+    """
+
+    @property
+    def prefix(self) -> str: ...
+
+    @property
+    def columns(self) -> tuple[Column, ...]: ...
+
+    @property
+    def families(self) -> tuple[Family, ...]: ...
+
+    def id_of(self, key: str) -> str | None:
+        """Return the id of the hash at `key` if hashes there have rows; None: they have none."""
+        ...
+
+    def cells(self, fields: Mapping[str, str]) -> Cells | None:
+        """Return the row of a hash; None: it has none, because it is absent, not counted yet, or damaged."""
+        ...
+
+    def ranked(self, cells: Cells) -> list[tuple[str, str]]:
+        """Return (key, member) of all rankings that count a row."""
+        ...
+
+    def set_of(self, key: str) -> DerivedSet | None:
+        """Return what a key holds if it is a set that follows from rows; None: it is not."""
+        ...
 
 
 Told: TypeAlias = Callable[[int, int], None]

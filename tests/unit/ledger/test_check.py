@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from banledger.ledger.check import check
-from banledger.ledger.writer import Ledger, open_to_write
+from banledger.ledger.writer import Ledger
 from banledger.spool.events import Event
+from banledger.stores.sqlite.engine import open_writer
 from banledger.stores.sqlite.reader import open_reader
 from tests.contract.conftest import KEYS
 from tests.support.lines import T0, ban, gap, nowhere, unban
@@ -27,9 +28,9 @@ LINES: list[Event] = [
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A ledger with a bit of everything, closed."""
+    """A ledger with a bit of everything, closed. Its sets are stored: no rows are kept."""
     made = tmp_path / "ledger.db"
-    ledger = open_to_write(str(made), "bans", "UTC")
+    ledger = Ledger(open_writer(made), KEYS, "UTC")
     ledger.record(LINES, nowhere)
     ledger.close()
     return made

@@ -8,9 +8,11 @@ import pytest
 
 from banledger.ledger import day_check
 from banledger.ledger.day_check import DayCheck, day_faults
-from banledger.ledger.writer import Ledger, open_to_write
+from banledger.ledger.writer import Ledger
 from banledger.stores.api import Repair
 from banledger.stores.change import Score
+from banledger.stores.sqlite.engine import open_writer
+from tests.contract.conftest import KEYS
 from tests.support.lines import ban, nowhere
 
 DAY = ("2611", "2026-11-23")
@@ -18,7 +20,7 @@ DAY = ("2611", "2026-11-23")
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with closing(open_to_write(str(tmp_path / "ledger.db"), "bans", "UTC")) as made:
+    with closing(Ledger(open_writer(tmp_path / "ledger.db"), KEYS, "UTC")) as made:
         made.record([ban("192.0.2.1"), ban("192.0.2.2")], nowhere)
         yield made
 

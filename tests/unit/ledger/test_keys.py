@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from banledger.ledger.ban import FIELDS, Ban, to_hash
 from banledger.ledger.key_table import describe
-from banledger.ledger.keys import Keyspace, months_of
+from banledger.ledger.keys import Keyspace
 from banledger.ledger.merge import merge
+from banledger.ledger.months import months_of
 from banledger.ledger.tokens import text_of, token
 from banledger.stores.change import difference
 from tests.support.lines import T0, ban, prolong, unban

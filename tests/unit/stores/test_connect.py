@@ -3,6 +3,7 @@
 import pytest
 
 from banledger.errors import SettingsError
+from banledger.ledger.keys import Keyspace
 from banledger.stores.connect import Access, reader
 
 
@@ -22,5 +23,5 @@ from banledger.stores.connect import Access, reader
 )
 def test_an_invalid_store_is_refused_without_its_secret(store: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        reader(store, Access())
+        reader(store, Keyspace(), Access())
     assert not any(part in str(caught.value) for part in ("sec", "ret@", "pa[", "ss@"))

@@ -58,7 +58,7 @@ def written(path: Path, *lines: Event) -> Path:
 
 def contents(path: Path) -> dict[str, object]:
     """All that a ledger holds."""
-    reader = open_reader(path)
+    reader = open_reader(path, KEYS.projection)
     try:
         return dump(reader)
     finally:
@@ -272,11 +272,11 @@ def test_a_member_of_the_group_can_read_while_the_recorder_writes(open_folder: P
 @needs_root
 def test_a_user_without_read_access_gets_the_path_and_a_hint(open_folder: Path) -> None:
     path = open_folder / "ledger.db"
-    said = as_user(4300, lambda: open_reader(path))
+    said = as_user(4300, lambda: open_reader(path, KEYS.projection))
     assert said.startswith(f"StoreUnavailable 5: can't open {path}:")
     assert "group" in said
     open_folder.chmod(0o755)
-    said = as_user(4300, lambda: open_reader(path))
+    said = as_user(4300, lambda: open_reader(path, KEYS.projection))
     assert said.startswith(f"StoreUnavailable 5: can't open {path}:")
 
 
@@ -284,7 +284,7 @@ def test_a_user_without_read_access_gets_the_path_and_a_hint(open_folder: Path) 
 def test_a_user_without_write_access_gets_an_error(open_folder: Path) -> None:
     path = open_folder / "ledger.db"
     for group in (4242, 4300):
-        said = as_user(group, lambda: open_writer(path))
+        said = as_user(group, lambda: open_writer(path, KEYS.projection))
         assert said.startswith("StoreUnavailable 5: can't "), said
         assert str(path) in said
     assert bans_in(path) == 50
@@ -326,34 +326,34 @@ def test_the_lock_ends_with_the_process(path: Path) -> None:
     holder.stdout.readline()
     holder.kill()
     holder.communicate()
-    open_writer(path).close()
+    open_writer(path, KEYS.projection).close()
 
 
 def test_a_failed_opening_leaves_no_lock_behind(path: Path) -> None:
     path.write_text("nothing of ours")
     with pytest.raises(NotALedger):
-        open_writer(path)
+        open_writer(path, KEYS.projection)
     path.unlink()
-    open_writer(path).close()
+    open_writer(path, KEYS.projection).close()
 
 
 def test_a_ledger_is_never_closed_twice(path: Path) -> None:
-    engine = open_writer(path)
+    engine = open_writer(path, KEYS.projection)
     engine.close()
-    again = open_writer(path)
+    again = open_writer(path, KEYS.projection)
     engine.close()
     refuses(open_writer, path, LedgerLocked, 6)
     again.close()
 
 
 def test_a_reader_sees_what_was_committed_while_a_batch_is_being_written(path: Path) -> None:
-    engine = open_writer(written(path))
-    reader = open_reader(path)
+    engine = open_writer(written(path), KEYS.projection)
+    reader = open_reader(path, KEYS.projection)
     seen = []
     with engine._transaction():
         engine._name({"bans:test": "set"})
         engine._join([("bans:test", "x")])
-        later = open_reader(path)
+        later = open_reader(path, KEYS.projection)
         seen += [reader.kinds(["bans:test"])[0], later.kinds(["bans:test"])[0]]
     seen.append(reader.kinds(["bans:test"])[0])
     assert seen == ["none", "none", "set"]
@@ -363,9 +363,9 @@ def test_a_reader_sees_what_was_committed_while_a_batch_is_being_written(path: P
 
 
 def test_a_reader_in_a_set_does_not_block_the_writer(path: Path) -> None:
-    engine = open_writer(path)
+    engine = open_writer(path, KEYS.projection)
     engine.mend(Repair(joins=[("bans:s", f"{n:05d}") for n in range(3000)]))
-    reader = open_reader(path)
+    reader = open_reader(path, KEYS.projection)
     members = reader.members("bans:s")
     first = next(members)
     engine.mend(Repair(joins=[("bans:s", "late")]))
@@ -383,7 +383,7 @@ def test_a_reader_outlives_the_writer_and_sees_what_the_next_one_writes(path: Pa
 
 def test_the_wal_stays_after_the_last_close_in_any_order(path: Path) -> None:
     beside = [path.with_name(path.name + end) for end in ("-wal", "-shm")]
-    reader = open_reader(written(path))
+    reader = open_reader(written(path), KEYS.projection)
     assert all(file.exists() for file in beside)
     written(path, ban("198.51.100.1"))
     reader.close()
@@ -477,7 +477,7 @@ def _fill(path: Path) -> None:
 
 
 def _assert_whole(path: Path) -> None:
-    reader = open_reader(path)
+    reader = open_reader(path, KEYS.projection)
     assert list(check(reader, KEYS)) == []
     reader.close()
 
@@ -576,7 +576,7 @@ def _copy(path: Path, folder: Path) -> Path:
 
 def _dies_at(path: Path, changes: list[Change], left: int) -> bool:
     """Apply the changes, die before that statement; whether it came so far."""
-    engine = open_writer(path)
+    engine = open_writer(path, KEYS.projection)
     engine._db = _Dying(engine._db, left, _Died())  # type: ignore[assignment]
     try:
         assert engine.apply(changes) == [Applied()] * len(changes)
@@ -613,7 +613,7 @@ def test_a_recorder_killed_at_any_statement_completes_its_lines(path: Path, tmp_
     left, died = 0, True
     while died:
         copy = _copy(path, tmp_path / str(left))
-        engine = open_writer(copy)
+        engine = open_writer(copy, KEYS.projection)
         engine._db = _Dying(engine._db, left, _Died())  # type: ignore[assignment]
         died = False
         try:
@@ -636,7 +636,7 @@ def test_whois_resumes_after_a_kill_at_any_statement(path: Path, tmp_path: Path)
     while died:
         copy = tmp_path / f"{left}.db"
         clock = Clock(T0 + 100.0)
-        engine = open_writer(copy)
+        engine = open_writer(copy, KEYS.projection)
         engine._db = _Dying(engine._db, left, _Died())  # type: ignore[assignment]
         died = False
         try:
@@ -685,7 +685,7 @@ def _survives(path: Path, left: int, whole: dict[str, object]) -> bool:
 
 def test_the_lock_file_may_be_left_over(path: Path) -> None:
     path.with_name(path.name + ".lock").write_text("")
-    engine = open_writer(path)
+    engine = open_writer(path, KEYS.projection)
     with path.with_name(path.name + ".lock").open() as file, pytest.raises(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     engine.close()
@@ -706,9 +706,9 @@ def test_entries_that_are_not_text_do_not_hide_what_is_to_be_tidied(path: Path) 
 
 def test_a_size_that_is_no_number_stops_no_ban_of_a_day_in_two_months(path: Path) -> None:
     midnight = 1_796_083_200  # 2026-12-01 00:00 UTC, 01:00 in Berlin
-    with closing(open_to_write(str(path), "bans", "Europe/Berlin")) as ledger:
+    with closing(Ledger(open_writer(path), KEYS, "Europe/Berlin")) as ledger:
         ledger.record([ban("192.0.2.1", midnight - 60), ban("192.0.2.2", midnight + 60)], nowhere)
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         assert database.execute("UPDATE key SET card = 'many' WHERE name GLOB '*:day:*'").rowcount == 2
-    with closing(open_to_write(str(path), "bans", "Europe/Berlin")) as ledger:
+    with closing(Ledger(open_writer(path), KEYS, "Europe/Berlin")) as ledger:
         assert ledger.record([ban("192.0.2.3", midnight + 60)], nowhere).new == 1

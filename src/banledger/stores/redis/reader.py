@@ -18,7 +18,7 @@ from banledger.stores.pages import pages
 from banledger.stores.redis.entries import Command
 from banledger.stores.redis.errors import translate
 from banledger.stores.redis.outbox import slot_of
-from banledger.stores.selection import Selected, Selection
+from banledger.stores.selection import Cells, Selected, Selection
 
 if TYPE_CHECKING:
     from redis.connection import AbstractConnection
@@ -122,6 +122,10 @@ class RedisReader:
 
     def select(self, _selection: Selection) -> Selected | None:
         """See Reader.select. A server keeps no rows."""
+        return None
+
+    def rows(self) -> Iterator[tuple[str, Cells]] | None:
+        """See Reader.rows."""
         return None
 
     def members(self, key: str) -> Iterator[str]:

@@ -3,14 +3,16 @@
 from collections import defaultdict
 
 from banledger.stores.api import Hash
-from banledger.stores.change import Change, difference
+from banledger.stores.change import Change, Difference, difference
+from banledger.stores.selection import Cells, Projection
 from banledger.stores.sqlite.file import HASH, RANKING, SET, TALLY
+from banledger.stores.sqlite.ids import pack_id
 
 
 class Batch:
     """What several changes write, each row once."""
 
-    def __init__(self, accepted: list[tuple[Change, Hash]]) -> None:
+    def __init__(self, accepted: list[tuple[Change, Hash]], projection: Projection | None = None) -> None:
         self.hashes: list[tuple[str, Hash]] = []
         self.fresh: set[str] = set()
         self.removed: list[str] = []
@@ -19,31 +21,55 @@ class Batch:
         self.tallies: dict[tuple[str, str], int] = defaultdict(int)
         self.scores: dict[tuple[str, str], float | None] = {}
         self.rankings: dict[tuple[str, str], tuple[str, ...]] = {}
+        self.rows: dict[bytes, Cells | None] = {}
+        self.ranked: dict[tuple[str, str], int] = defaultdict(int)
         for change, have in accepted:
-            self._put(change, have)
-            self._follow(change)
+            fields = self._put(change, have)
+            derived = projection is not None and self._project(projection, change.key, have, fields)
+            self._follow(change, derived)
 
-    def _put(self, change: Change, have: Hash) -> None:
+    def _put(self, change: Change, have: Hash) -> Hash:
+        """Note the hash; return its fields."""
         if change.fields is None:
             self.removed.append(change.key)
-        elif have:
-            kept = {name: value for name, value in have.items() if name not in change.drop}
-            self.hashes.append((change.key, kept | change.fields))
+            return {}
+        if have:
+            fields = {name: value for name, value in have.items() if name not in change.drop} | change.fields
         else:
             self.fresh.add(change.key)
-            self.hashes.append((change.key, change.fields))
+            fields = change.fields
+        self.hashes.append((change.key, fields))
+        return fields
 
-    def _follow(self, change: Change) -> None:
+    def _project(self, projection: Projection, key: str, have: Hash, fields: Hash) -> bool:
+        """Note the row of the hash, and how often rankings count it. Return whether hashes at that key have rows."""
+        id_ = packed_id(projection, key)
+        if id_ is None:
+            return False
+        before, after = projection.cells(have), projection.cells(fields)
+        if before != after:
+            self.rows[id_] = after
+            for place in projection.ranked(after) if after else ():
+                self.ranked[place] += 1
+            for place in projection.ranked(before) if before else ():
+                self.ranked[place] -= 1
+        return True
+
+    def _follow(self, change: Change, derived: bool) -> None:
+        """Note what follows from the hash under other keys. `derived`: sets and their rankings follow from its row."""
         wanted = difference(change.before, change.after)
-        member = wanted.member
-        self.joins += [(key, member) for key in wanted.joins]
-        self.leaves += [(key, member) for key in wanted.leaves]
+        if not derived:
+            self._join(wanted)
         for score in wanted.scores:
             self.scores[score.key, score.member] = score.score
         for place in wanted.more:
             self.tallies[place] += 1
         for place in wanted.fewer:
             self.tallies[place] -= 1
+
+    def _join(self, wanted: Difference) -> None:
+        self.joins += [(key, wanted.member) for key in wanted.joins]
+        self.leaves += [(key, wanted.member) for key in wanted.leaves]
         for ranking in wanted.rankings:
             self.rankings[ranking.key, ranking.member] = ranking.sources
 
@@ -53,5 +79,14 @@ class Batch:
         kinds.update((key, HASH) for key, _ in self.hashes)
         kinds.update((key, SET) for key, _ in (*self.joins, *self.leaves))
         kinds.update((key, TALLY) for key, _ in self.tallies)
-        kinds.update((key, RANKING) for key, _ in (*self.scores, *self.rankings))
+        kinds.update((key, RANKING) for key, _ in (*self.scores, *self.rankings, *self.ranked))
         return kinds
+
+
+def packed_id(projection: Projection, key: str) -> bytes | None:
+    """Return the packed id of a hash that may have a row; None: it has none."""
+    id_ = projection.id_of(key)
+    try:
+        return pack_id(id_) if id_ else None
+    except ValueError:
+        return None

@@ -10,7 +10,8 @@ import msgspec
 from banledger.stores.api import Advance, Applied, Conflict, Hash, Repair, Result, Server
 from banledger.stores.change import Change
 from banledger.stores.pages import pages
-from banledger.stores.sqlite.batch import Batch
+from banledger.stores.selection import Projection
+from banledger.stores.sqlite.batch import Batch, packed_id
 from banledger.stores.sqlite.file import (
     HASH,
     RANKING,
@@ -22,7 +23,8 @@ from banledger.stores.sqlite.file import (
     open_for_writing,
     translated,
 )
-from banledger.stores.sqlite.lock import take
+from banledger.stores.sqlite.lock import WriterLock, take
+from banledger.stores.sqlite.rows import RowWriter
 from banledger.stores.sqlite.transactions import Transactions
 
 _NUMBERS_KEPT = 16_384
@@ -31,8 +33,8 @@ _NUMBERS = 1 << 62  # no writer gets that far; numbers above are somebody's rubb
 _encode = msgspec.json.encode
 
 
-def open_writer(path: Path) -> "SqliteEngine":
-    """The ledger at `path`, to write; made if it does not exist.
+def open_writer(path: Path, projection: Projection | None = None) -> "SqliteEngine":
+    """The ledger at `path`, to write; made if it does not exist. `projection`: the rows that it keeps.
 
     Raises LedgerLocked if another process writes to it, NotALedger, StoreUnavailable.
     """
@@ -44,7 +46,7 @@ def open_writer(path: Path) -> "SqliteEngine":
             opened.append(writer := open_for_writing(path, lock))
             opened.append(keeper := connect(path, "ro"))
             keeper.execute("SELECT count(*) FROM sqlite_master").fetchone()  # it has no lock before
-        return SqliteEngine(writer, keeper, path, lock)
+        return SqliteEngine(writer, keeper, path, lock, projection)
     except BaseException:
         for connection in opened:
             connection.close()
@@ -57,6 +59,19 @@ class SqliteEngine(Transactions):
 
     shared = False
     replay_s = 0.0
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        keeper: sqlite3.Connection,
+        path: Path,
+        lock: WriterLock,
+        projection: Projection | None = None,
+    ) -> None:
+        """See Transactions."""
+        super().__init__(connection, keeper, path, lock, projection)
+        self._projection = projection
+        self._rows = RowWriter(connection, projection) if projection else None
 
     def server(self) -> Server:
         """See Engine.server. There is none."""
@@ -101,16 +116,28 @@ class SqliteEngine(Transactions):
 
     def mend(self, repair: Repair) -> None:
         """See Engine.mend. One transaction; the sizes of its sets are counted, not trusted."""
-        kinds = {key: SET for key, _ in (*repair.joins, *repair.leaves)}
+        joins, leaves = self._stored(repair.joins), self._stored(repair.leaves)
+        kinds = {key: SET for key, _ in (*joins, *leaves)}
         kinds.update((score.key, TALLY) for score in repair.tallies)
         kinds.update((score.key, RANKING) for score in repair.scores)
         with self._transaction():
             self._name(kinds)
-            self._db.executemany("INSERT OR IGNORE INTO member VALUES (?, ?)", self._numbered(repair.joins))
-            self._db.executemany("DELETE FROM member WHERE key = ? AND member = ?", self._numbered(repair.leaves))
+            self._db.executemany("INSERT OR IGNORE INTO member VALUES (?, ?)", self._numbered(joins))
+            self._db.executemany("DELETE FROM member WHERE key = ? AND member = ?", self._numbered(leaves))
             self._recount(self._numbers[key][0] for key, kind in kinds.items() if kind == SET)
             self._score({(one.key, one.member): one.score for one in repair.tallies}, "tally")
             self._score({(one.key, one.member): one.score for one in repair.scores})
+            self._project(dict(zip(repair.rows, self.hashes(repair.rows), strict=True)))
+
+    def _stored(self, pairs: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
+        """Return the pairs of sets that are stored."""
+        return [pair for pair in pairs if not self._derived.find(pair[0])] if self._derived else pairs
+
+    def _project(self, hashes: Mapping[str, Hash]) -> None:
+        """Write the rows of these hashes."""
+        if self._rows and self._projection:
+            rows = {packed_id(self._projection, key): self._projection.cells(fields) for key, fields in hashes.items()}
+            self._rows.put({id_: cells for id_, cells in rows.items() if id_})
 
     def put(self, hashes: Mapping[str, Hash]) -> None:
         """See Engine.put."""
@@ -118,6 +145,7 @@ class SqliteEngine(Transactions):
             self._name(dict.fromkeys(hashes, HASH))
             self._put_hashes([(key, fields) for key, fields in hashes.items() if fields])
             self._drop_hashes([key for key, fields in hashes.items() if not fields])
+            self._project(hashes)
 
     def _put_advances(self, advances: Sequence[Advance]) -> None:
         for one in advances:
@@ -134,7 +162,7 @@ class SqliteEngine(Transactions):
 
     def _write(self, accepted: list[tuple[Change, Hash]]) -> None:
         """Everything that the changes hold, coalesced so that each row is written once."""
-        batch = Batch(accepted)
+        batch = Batch(accepted, self._projection)
         self._name(batch.kinds(), batch.fresh)
         self._put_hashes(batch.hashes)
         self._join(batch.joins)
@@ -142,7 +170,10 @@ class SqliteEngine(Transactions):
         self._count(batch.tallies)
         self._score(batch.scores)
         self._rank(batch.rankings)
+        self._count(batch.ranked, "ranking")
         self._drop_hashes(batch.removed)
+        if self._rows:
+            self._rows.put(batch.rows)
 
     def _name(self, kinds: dict[str, str], fresh: set[str] = frozenset()) -> None:  # type: ignore[assignment]
         """Give every key its number, and make it of that kind. `fresh` ones are known to have no number yet."""
@@ -212,13 +243,13 @@ class SqliteEngine(Transactions):
         recount = "UPDATE key SET card = (SELECT count(*) FROM member WHERE key = ?1) WHERE id = ?1"
         self._db.executemany(recount, [(number,) for number in numbers])
 
-    def _count(self, deltas: dict[tuple[str, str], int]) -> None:
+    def _count(self, deltas: Mapping[tuple[str, str], int], table: str = "tally") -> None:
         rows = sorted((self._numbers[key][0], member, delta) for (key, member), delta in deltas.items() if delta)
         self._db.executemany(
-            "INSERT INTO tally VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET score = score + excluded.score", rows
+            f"INSERT INTO {table} VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET score = score + excluded.score", rows
         )
         fewer = [(number, member) for number, member, delta in rows if delta < 0]
-        self._db.executemany("DELETE FROM tally WHERE key = ? AND member = ? AND score = 0", fewer)
+        self._db.executemany(f"DELETE FROM {table} WHERE key = ? AND member = ? AND score = 0", fewer)
 
     def _rank(self, rankings: dict[tuple[str, str], tuple[str, ...]]) -> None:
         """Give each ranked member the size of its sets, as they are now."""

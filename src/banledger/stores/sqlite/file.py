@@ -34,6 +34,11 @@ CREATE TABLE member (key INTEGER, member TEXT, PRIMARY KEY (key, member)) WITHOU
 CREATE TABLE tally (key INTEGER, member TEXT, score INTEGER NOT NULL, PRIMARY KEY (key, member)) WITHOUT ROWID;
 CREATE TABLE ranking (key INTEGER, member TEXT, score REAL NOT NULL, PRIMARY KEY (key, member)) WITHOUT ROWID;
 CREATE INDEX ranking_by_score ON ranking (key, score, member);
+CREATE TABLE recent (prefix TEXT, id BLOB, cells TEXT, PRIMARY KEY (prefix, id)) WITHOUT ROWID;
+CREATE TABLE pack (
+    number INTEGER PRIMARY KEY, prefix TEXT NOT NULL, rows INTEGER NOT NULL, low BLOB NOT NULL, high BLOB NOT NULL
+);
+CREATE TABLE part (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
 """
 
 HASH, SET, TALLY, RANKING = "hash", "set", "tally", "ranking"
@@ -71,7 +76,7 @@ def open_for_writing(path: Path, lock: WriterLock) -> sqlite3.Connection:
     """The ledger, made where it is not. For the holder of its lock. Raises NotALedger, StoreUnavailable."""
     signs = _signs_of_another(lock) if os.fstat(lock.database).st_size == 0 else []
     if not check_length(lock.path, lock.database):
-        raise _damaged(path, "a part of it is missing")
+        raise damaged(path, "a part of it is missing")
     connection = connect(path, "rw")
     try:
         check_header(connection, path, may_be_empty=True)
@@ -178,10 +183,23 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise _translate(error, path) from error
     except (UnicodeDecodeError, msgspec.DecodeError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
-def _damaged(path: Path, why: object) -> NotALedger:
+def is_complete(path: Path) -> bool:
+    """Whether a file that can be read has all its pages, there or in `-wal`."""
+    try:
+        database = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return True  # SQLite tells why
+    try:
+        return check_length(path.resolve(), database)
+    finally:
+        os.close(database)
+
+
+def damaged(path: Path, why: object) -> NotALedger:
+    """Return the error of a file that is no ledger, or not whole."""
     return NotALedger(
         f"{path} is not a ledger, or is damaged: {why}",
         hint="check the path; if it is a ledger, restore a copy; a new ledger starts with the bans in force",
@@ -191,7 +209,7 @@ def _damaged(path: Path, why: object) -> NotALedger:
 def beyond(last: _Place, now: _Place, path: Path) -> _Place:
     """Where the next page begins. In a damaged file the order may be lost, and pages would never end."""
     if now <= last:
-        raise _damaged(path, "its order is lost")
+        raise damaged(path, "its order is lost")
     return now
 
 
@@ -200,7 +218,7 @@ def _translate(error: sqlite3.Error, path: Path) -> StoreError:
     if code == sqlite3.SQLITE_FULL:
         return StoreUnavailable(f"the disk that holds {path} is full", hint="make room")
     if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-        return _damaged(path, error)
+        return damaged(path, error)
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY):
         return StoreUnavailable(f"can't open {path}: {error}", hint=_WHO_MAY)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL):

@@ -7,6 +7,7 @@ sorted sets that are only added up, `ranking` those that are read by rank and so
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import inf
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from banledger.errors import LedgerMissing
 from banledger.stores.api import Hash, Scored
 from banledger.stores.fields import UNREADABLE, count_of
 from banledger.stores.pages import pages
-from banledger.stores.selection import Selected, Selection
+from banledger.stores.selection import Cells, Projection, Selected, Selection
+from banledger.stores.sqlite.derived import DerivedSets
 from banledger.stores.sqlite.file import (
     HASH,
     RANKING,
@@ -26,9 +28,14 @@ from banledger.stores.sqlite.file import (
     beyond,
     check_header,
     connect,
+    damaged,
+    is_complete,
     is_there,
     translated,
 )
+from banledger.stores.sqlite.ids import unpack_id
+from banledger.stores.sqlite.kept import KeptRows
+from banledger.stores.sqlite.rows import RowReader
 
 # `card` is the size of a set, 1 for a hash; sorted sets are counted when somebody asks.
 _EXISTS = (
@@ -60,13 +67,15 @@ _REDIS_KIND = {HASH: "hash", SET: "set", TALLY: "zset", RANKING: "zset"}
 _hash_decoder = msgspec.json.Decoder(Hash)
 
 
-def open_reader(path: Path) -> "SqliteReader":
-    """The ledger at `path`, to read. Raises LedgerMissing, NotALedger, StoreUnavailable."""
+def open_reader(path: Path, projection: Projection | None = None) -> "SqliteReader":
+    """The ledger at `path`, to read. `projection`: its rows. Raises LedgerMissing, NotALedger, StoreUnavailable."""
     if not is_there(path):
         raise LedgerMissing(
             f"there is no ledger at {path}",
             hint="start the recorder (banledger record), or name another with --store or BANLEDGER_STORE",
         )
+    if not any(is_complete(path) for _ in range(2)):  # a checkpoint in between may mislead the first look
+        raise damaged(path, "a part of it is missing")
     with translated(path):
         connection = connect(path, "ro")
         try:
@@ -74,7 +83,7 @@ def open_reader(path: Path) -> "SqliteReader":
         except BaseException:
             connection.close()
             raise
-    return SqliteReader(connection, path)
+    return SqliteReader(connection, path, projection)
 
 
 class SqliteReader:
@@ -82,9 +91,11 @@ class SqliteReader:
 
     merge_limit = 200_000
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, projection: Projection | None = None) -> None:
         self._db = connection
         self.path = path
+        self._kept_rows = RowReader(connection, projection) if projection else None
+        self._derived = DerivedSets(self, projection) if projection else None
 
     def close(self) -> None:
         """See Reader.close."""
@@ -108,12 +119,34 @@ class SqliteReader:
         """See Reader.fields."""
         return [[fields.get(name) for name in names] for fields in self.hashes(keys)]
 
-    def select(self, _selection: Selection) -> Selected | None:
+    def select(self, selection: Selection) -> Selected | None:
         """See Reader.select."""
-        return None
+        return KeptRows(self._kept_rows, selection, self._snapshot) if self._kept_rows else None
+
+    def rows(self) -> Iterator[tuple[str, Cells]] | None:
+        """See Reader.rows."""
+        if self._kept_rows is None:
+            return None
+        return ((unpack_id(id_), cells) for id_, cells in self._kept_rows.all())
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """See one state of the rows."""
+        with translated(self.path):
+            if self._db.in_transaction:
+                yield
+                return
+            self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._db.execute("COMMIT")
 
     def members(self, key: str) -> Iterator[str]:
         """See Reader.members."""
+        if self._derived and (found := self._derived.find(key)):
+            yield from self._derived.members(found)
+            return
         last = ""
         with translated(self.path):
             while page := self._db.execute(
@@ -127,7 +160,11 @@ class SqliteReader:
     def sizes(self, keys: Sequence[str], least: float = -inf) -> list[int]:
         """See Reader.sizes."""
         with translated(self.path):
-            return self._sizes(keys) if least == -inf else [self._from(key, least) for key in keys]
+            if least > -inf:
+                return [self._from(key, least) for key in keys]
+            derived = self._derived.sizes(keys) if self._derived else {}
+            stored = iter(self._sizes([key for key in keys if key not in derived]))
+            return [derived[key] if key in derived else next(stored) for key in keys]
 
     def _sizes(self, keys: Sequence[str]) -> list[int]:
         found: dict[str, int] = {}
@@ -222,6 +259,9 @@ class SqliteReader:
                         (as_json(page),),
                     )
                 )
+        if self._derived:
+            missing = [key for key in keys if key not in found]
+            found.update((key, SET) for key, size in self._derived.sizes(missing).items() if size)
         return [_REDIS_KIND.get(str(found[key]), "unknown") if key in found else "none" for key in keys]
 
     def keys(self, pattern: str) -> Iterator[str]:
@@ -235,6 +275,12 @@ class SqliteReader:
             ).fetchall():
                 yield from (name for _, name in page)
                 last = beyond(last, page[-1][0], self.path)
+            for some in pages(self._derived.keys(pattern) if self._derived else ()):
+                yield from self._matching(some, pattern)
+
+    def _matching(self, names: Sequence[str], pattern: str) -> list[str]:
+        matching = "SELECT value FROM json_each(?) WHERE value GLOB ?"
+        return [name for (name,) in self._db.execute(matching, (as_json(names), pattern))]
 
 
 def _hash(fields: object) -> Hash:

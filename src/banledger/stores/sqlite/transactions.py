@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from banledger.stores.api import Hash
+from banledger.stores.selection import Projection
 from banledger.stores.sqlite.file import forget_index, set_wal_aside, translated
 from banledger.stores.sqlite.held import Disturbance, HeldFiles
 from banledger.stores.sqlite.lock import WriterLock
@@ -26,10 +27,15 @@ class Transactions(SqliteReader):
     """The only writer of its file."""
 
     def __init__(
-        self, connection: sqlite3.Connection, keeper: sqlite3.Connection, path: Path, lock: WriterLock
+        self,
+        connection: sqlite3.Connection,
+        keeper: sqlite3.Connection,
+        path: Path,
+        lock: WriterLock,
+        projection: Projection | None = None,
     ) -> None:
-        """`keeper` has read the ledger. All three are closed with this."""
-        super().__init__(connection, path)
+        """`keeper` has read the ledger. The connections and the lock are closed with this."""
+        super().__init__(connection, path, projection)
         self._keeper = keeper
         self._files = HeldFiles(path, lock.path, lock.database)
         self._lock = lock

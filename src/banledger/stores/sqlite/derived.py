@@ -1,0 +1,62 @@
+"""Sets that are not stored, because rows say what they hold. See `selection.DerivedSet`."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from banledger.stores.api import Scored
+from banledger.stores.fields import count_of
+from banledger.stores.selection import DerivedSet, Family, Projection, Selected, Selection
+
+_PAGE = 1000
+
+
+class Source(Protocol):
+    """What derived sets are read from. See `api.Reader`."""
+
+    def select(self, selection: Selection) -> Selected | None: ...
+    def scores(self, keys: Sequence[str], members: Sequence[str]) -> list[list[float | None]]: ...
+    def ranking(self, key: str, start: int, count: int) -> list[Scored]: ...
+
+
+class DerivedSets:
+    """The derived sets of a ledger."""
+
+    def __init__(self, source: Source, projection: Projection) -> None:
+        self._source = source
+        self._families = projection.families
+        self.find: Callable[[str], DerivedSet | None] = projection.set_of
+
+    def members(self, found: DerivedSet) -> Iterator[str]:
+        """Return the ids in a set, in no order."""
+        selected = self._source.select(found.selection)
+        return selected.newest() if selected else iter(())
+
+    def size(self, found: DerivedSet) -> int:
+        """Return the number of ids in a set."""
+        if found.ranked:
+            key, member = found.ranked
+            return max(0, count_of(self._source.scores([key], [member])[0][0] or 0))
+        selected = self._source.select(found.selection)
+        return selected.rank({}).total if selected else 0
+
+    def sizes(self, keys: Sequence[str]) -> dict[str, int]:
+        """Return the number of ids in each of the keys that is a derived set."""
+        return {key: self.size(found) for key in keys if (found := self.find(key))}
+
+    def keys(self, pattern: str) -> Iterator[str]:
+        """Return the names of all sets whose names may match a glob pattern."""
+        literal = pattern[: min([pattern.index(char) for char in "*?[" if char in pattern], default=len(pattern))]
+        for family in self._families:
+            if not (family.head.startswith(literal) or literal.startswith(family.head)):
+                continue
+            start = 0
+            while page := self._source.ranking(family.ranking, start, _PAGE):
+                for member, _ in page:
+                    yield from self._of_member(family, member, literal)
+                start += len(page)
+
+    def _of_member(self, family: Family, member: str, literal: str) -> list[str]:
+        """Return which of the sets of a ranked member exist: one does, and of several those that have members."""
+        keys = family.keys(member)
+        likely = [key for key in keys if key.startswith(literal)]
+        return [key for key in likely if len(keys) == 1 or ((found := self.find(key)) and self.size(found))]
