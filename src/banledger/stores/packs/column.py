@@ -1,0 +1,88 @@
+"""The cells of some rows in one column, and what is asked of them. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, compress, repeat
+from typing import NamedTuple, Protocol
+
+from banledger.stores.packs import ipv4
+from banledger.stores.packs.masks import Mask
+from banledger.stores.packs.passing import Test
+
+MOST_GROUPS = 8
+"""With more different cells, rows are not parted by masks."""
+
+
+class Counts(NamedTuple):
+    """How many rows have which cell. Rows with an empty cell are not counted.
+
+    addresses  IPv4 addresses as numbers, rising, each as often as it is counted
+    networks   IPv4 networks as numbers
+    texts      other cells
+    """
+
+    addresses: Iterable[int]
+    networks: Iterable[tuple[int, int]]
+    texts: Iterable[tuple[str, int]]
+
+
+class ColumnCells(Protocol):
+    """The cells of some rows in one column."""
+
+    def mask(self, test: Test) -> Mask:
+        """Return which rows pass."""
+        ...
+
+    def counts(self, mask: Mask) -> Counts:
+        """Count the cells of the rows that pass."""
+        ...
+
+    def groups(self, mask: Mask) -> list[tuple[str, Mask]] | None:
+        """Return the rows that pass by their cell; None: there are more than MOST_GROUPS different cells."""
+        ...
+
+    def cells(self) -> list[str]:
+        """Return the cell of each row."""
+        ...
+
+
+def counts_of(numbered: Mapping[int, int], texts: Mapping[str, int]) -> Counts:
+    """Return counts by cell: those of addresses and networks, see `ipv4`, and those of other cells."""
+    rising = sorted(numbered.items())
+    addresses = [(number, count) for number, count in rising if number < ipv4.NETWORKS]
+    return Counts(
+        chain.from_iterable([repeat(number, count) for number, count in addresses]),
+        rising[len(addresses) :],
+        [(text, count) for text, count in texts.items() if text and count],
+    )
+
+
+class LooseColumn:
+    """The cells of rows in memory. `several`: a cell may hold several tokens."""
+
+    def __init__(self, cells: Sequence[str], *, several: bool) -> None:
+        self._cells = cells
+        self._several = several
+
+    def mask(self, test: Test) -> Mask:
+        """See ColumnCells.mask."""
+        passing = set(filter(test.passes, set(self._cells)))
+        return bytes(map(passing.__contains__, self._cells))
+
+    def counts(self, mask: Mask) -> Counts:
+        """See ColumnCells.counts."""
+        found = Counter(compress(self._cells, mask))
+        numbers = {} if self._several else {cell: n for cell in found if (n := ipv4.number_of(cell)) is not None}
+        numbered = {number: found.pop(cell) for cell, number in numbers.items()}
+        return counts_of(numbered, found)
+
+    def groups(self, mask: Mask) -> list[tuple[str, Mask]] | None:
+        """See ColumnCells.groups."""
+        found = set(compress(self._cells, mask))
+        if len(found) > MOST_GROUPS:
+            return None
+        return [(cell, bytes([a == cell and b for a, b in zip(self._cells, mask, strict=True)])) for cell in found]
+
+    def cells(self) -> list[str]:
+        """See ColumnCells.cells."""
+        return list(self._cells)

@@ -1,0 +1,47 @@
+"""IPv4 addresses and networks as numbers: 32 - prefix length, then 32 bits of the address. Pure.
+
+So addresses are numbers below `NETWORKS`, and the networks inside a network are one range for each prefix length.
+"""
+
+from collections.abc import Iterator
+from socket import AF_INET, inet_ntoa, inet_pton
+
+from banledger.net.prefix import Block
+
+NETWORKS = 1 << 32
+"""The least number of a network. Smaller ones are addresses."""
+
+END = 33 << 32
+"""All numbers are smaller."""
+
+_LOW = NETWORKS - 1
+
+
+def number_of(text: str) -> int | None:
+    """Return the number of a canonical address or network; None: `text` is neither."""
+    if text.count(".") != 3:
+        return None
+    address, slash, prefix = text.partition("/")
+    try:
+        packed = inet_pton(AF_INET, address)
+    except (OSError, ValueError):
+        return None
+    number = int.from_bytes(packed, "big")
+    if slash:
+        host = 32 - int(prefix) if prefix.isascii() and prefix.isdecimal() and len(prefix) <= 2 else 0
+        if not 0 < host <= 32 or number & ((1 << host) - 1):
+            return None
+        number |= host << 32
+    return number if text_of(number) == text else None
+
+
+def text_of(number: int) -> str:
+    """Return the address or network."""
+    address = inet_ntoa((number & _LOW).to_bytes(4, "big"))
+    return f"{address}/{32 - (number >> 32)}" if number >> 32 else address
+
+
+def ranges(network: Block) -> Iterator[tuple[int, int]]:
+    """Return the ranges (first, last) of all numbers inside a network."""
+    for host in range(network.host_bits + 1):
+        yield host << 32 | network.first, host << 32 | network.last

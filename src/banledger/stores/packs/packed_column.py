@@ -1,0 +1,237 @@
+"""The cells of one column of a pack. Pure.
+
+The different cells stand once, sorted: canonical IPv4 addresses and networks as numbers, all others as texts. With up
+to 255 of them, each row has a code of one byte: the place of its cell, from 1. With more, the rows stand in the order
+of their cells: then a network is a range of rows, and rows with equal cells stand side by side.
+
+    stream 0  the numbers, as steps of five bytes; of rows in the order of their cells: one number for each row
+    stream 1  the texts, each after a line feed
+    stream 2  the codes; or nothing, if all cells are equal; or, of rows in the order of their cells, for each text the
+              number of its rows less one, and the rows (two bytes each)
+"""
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import accumulate, chain, compress, repeat
+from operator import add, itemgetter, sub
+
+from banledger.stores.packs import ipv4
+from banledger.stores.packs.column import MOST_GROUPS, ColumnCells, Counts, counts_of
+from banledger.stores.packs.masks import Mask, both, keep
+from banledger.stores.packs.part import DamagedPack, Part, join
+from banledger.stores.packs.passing import Test
+from banledger.stores.packs.planes import numbers, planes, rising, steps
+
+_STREAMS = 3
+_CODES = 255
+_ONE_BY_ONE = 24  # codes that are counted one by one; a Counter is faster with more
+_WIDTH = 5  # bytes of a number
+
+
+def encode_column(cells: Sequence[str], *, several: bool) -> bytes:
+    """Return the part of a column. `several`: a cell may hold several tokens.
+
+    Raises ValueError if a cell has a line feed, or if the cells are too long together.
+    """
+    where: dict[str, list[int]] = defaultdict(list)
+    for row, cell in enumerate(cells):
+        where[cell].append(row)
+    numbered = {} if several else {cell: n for cell in where if (n := ipv4.number_of(cell)) is not None}
+    texts = sorted(where.keys() - numbered.keys())
+    text = "".join([f"\n{cell}" for cell in texts]).encode("utf-8", "surrogatepass")
+    if text.count(b"\n") != len(texts):
+        raise ValueError("a cell has a line feed")
+    order = [*sorted(numbered, key=numbered.__getitem__), *texts]
+    rows = [where[cell] for cell in order]
+    if len(order) <= _CODES:
+        return join([steps(sorted(numbered.values()), _WIDTH), text, _codes(len(cells), rows)])
+    each = sorted([number for cell, number in numbered.items() for _ in where[cell]])
+    more = planes([len(where[cell]) - 1 for cell in texts], 2)
+    return join([steps(each, _WIDTH), text, more + planes(chain.from_iterable(rows), 2)])
+
+
+def _codes(count: int, rows: Sequence[Sequence[int]]) -> bytes:
+    """Return the code of each row; nothing if all cells are equal."""
+    if len(rows) == 1:
+        return b""
+    codes = bytearray(count)
+    for code, found in enumerate(rows, 1):
+        for row in found:
+            codes[row] = code
+    return bytes(codes)
+
+
+def decode_column(data: bytes, rows: int) -> ColumnCells:
+    """Return the cells of a part. Raises DamagedPack, as all methods of what it returns do."""
+    part = Part(data, _STREAMS)
+    return CodedColumn(part, rows) if part.length(2) in (0, rows) else OrderedColumn(part, rows)
+
+
+class _Different:
+    """The different cells of a part: numbers and texts."""
+
+    def __init__(self, part: Part) -> None:
+        planes_ = part.stream(0)
+        self.numbers = rising(planes_, _WIDTH)
+        if len(planes_) % _WIDTH or (self.numbers and self.numbers[-1] >= ipv4.END):
+            raise DamagedPack("a column has damaged numbers")
+        self._text = part.stream(1)
+        self.count = self._text.count(b"\n")
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """The cells that are texts."""
+        try:
+            first, *texts = self._text.decode("utf-8", "surrogatepass").split("\n")
+        except UnicodeDecodeError as error:
+            raise DamagedPack("a column has damaged texts") from error
+        if first:
+            raise DamagedPack("a column has damaged texts")
+        return texts
+
+    def places(self, test: Test) -> Sequence[int]:
+        """Return the places of the texts that pass."""
+        return list(test.places(self.texts)) if test.may(self._text) else []
+
+
+class CodedColumn:
+    """Rows with codes of one byte, or with one cell."""
+
+    def __init__(self, part: Part, rows: int) -> None:
+        self._part, self._rows = part, rows
+        self._different = _Different(part)
+        self._numbers = self._different.numbers
+        self._count = len(self._numbers) + self._different.count
+        if not 1 <= self._count <= _CODES or (self._count == 1) != (part.length(2) == 0):
+            raise DamagedPack("a column has an impossible number of cells")
+
+    @cached_property
+    def _codes(self) -> bytes:
+        """The code of each row."""
+        if self._count == 1:
+            return b"\1" * self._rows
+        codes = self._part.stream(2)
+        if codes.translate(None, bytes(range(1, self._count + 1))):
+            raise DamagedPack("a column has a code without a cell")
+        return codes
+
+    def mask(self, test: Test) -> Mask:
+        """See ColumnCells.mask."""
+        known = len(self._numbers)
+        table = bytearray(256)
+        for low, high in test.spans(self._numbers):
+            table[low + 1 : high + 1] = b"\1" * (high - low)
+        for place in self._different.places(test):
+            table[known + place + 1] = 1
+        return self._codes.translate(table) if 1 in table else bytes(self._rows)
+
+    def counts(self, mask: Mask) -> Counts:
+        """See ColumnCells.counts."""
+        totals = self._totals(mask)
+        known = len(self._numbers)
+        return counts_of(
+            {number: count for number, count in zip(self._numbers, totals, strict=False) if count},
+            dict(zip(self._different.texts, totals[known:], strict=True)),
+        )
+
+    def _totals(self, mask: Mask) -> list[int]:
+        """Return the number of rows that pass by code."""
+        if self._count == 1:
+            return [mask.count(1)]
+        if self._count <= _ONE_BY_ONE:
+            kept = keep(self._codes, mask)
+            return [kept.count(code) for code in range(1, self._count + 1)]
+        found = Counter(compress(self._codes, mask))
+        return [found[code] for code in range(1, self._count + 1)]
+
+    def groups(self, mask: Mask) -> list[tuple[str, Mask]] | None:
+        """See ColumnCells.groups."""
+        if self._count == 1:
+            return [(self._each[0], mask)]
+        kept = keep(self._codes, mask)
+        found = set(kept) - {0}
+        if len(found) > MOST_GROUPS:
+            return None
+        return [(self._each[code - 1], kept.translate(_only(code))) for code in found]
+
+    @property
+    def _each(self) -> list[str]:
+        """The different cells."""
+        return [*map(ipv4.text_of, self._numbers), *self._different.texts]
+
+    def cells(self) -> list[str]:
+        """See ColumnCells.cells."""
+        return list(map(["", *self._each].__getitem__, self._codes))
+
+
+def _only(code: int) -> bytes:
+    return bytes(code) + b"\1" + bytes(255 - code)
+
+
+class OrderedColumn:
+    """Rows in the order of their cells."""
+
+    def __init__(self, part: Part, rows: int) -> None:
+        self._part, self._rows = part, rows
+        self._different = _Different(part)
+        self._numbers = self._different.numbers
+        if part.length(2) != 2 * (rows + self._different.count) or len(self._numbers) > rows:
+            raise DamagedPack("a column has an impossible number of rows")
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        """Where the rows of the numbers end, and those of each text."""
+        counts = numbers(self._part.stream(2)[: 2 * self._different.count], 2)
+        ends = list(accumulate(map(add, counts, repeat(1)), initial=len(self._numbers)))
+        if ends[-1] != self._rows:
+            raise DamagedPack("a column has an impossible number of rows")
+        return ends
+
+    @cached_property
+    def _order(self) -> list[int]:
+        """The rows in the order of their cells."""
+        order = numbers(self._part.stream(2)[2 * self._different.count :], 2).tolist()
+        if max(order) >= self._rows:
+            raise DamagedPack("a column has a row too much")
+        return order
+
+    def mask(self, test: Test) -> Mask:
+        """See ColumnCells.mask."""
+        spans = list(test.spans(self._numbers))
+        spans += [(self._ends[place], self._ends[place + 1]) for place in self._different.places(test)]
+        mask = bytearray(self._rows)
+        for low, high in spans:
+            for row in self._order[low:high]:
+                mask[row] = 1
+        return bytes(mask)
+
+    def counts(self, mask: Mask) -> Counts:
+        """See ColumnCells.counts."""
+        passing = bytes(itemgetter(*self._order)(mask))
+        split = bisect_left(self._numbers, ipv4.NETWORKS)
+        known = len(self._numbers)
+        return Counts(
+            compress(self._numbers[:split], passing),
+            Counter(compress(self._numbers[split:], passing[split:known])).items(),
+            self._texts(passing) if known < self._rows else (),
+        )
+
+    def _texts(self, passing: bytes) -> list[tuple[str, int]]:
+        """Return the number of rows that pass by text. `passing`: the mask in the order of cells."""
+        upto = itemgetter(*self._ends, 0)(list(accumulate(passing, initial=0)))[:-1]
+        counts = map(sub, upto[1:], upto)
+        return [found for found in zip(self._different.texts, counts, strict=True) if found[1] and found[0]]
+
+    def groups(self, mask: Mask) -> None:
+        """See ColumnCells.groups: there are too many."""
+
+    def cells(self) -> list[str]:
+        """See ColumnCells.cells."""
+        ends = self._ends
+        texts = map(repeat, self._different.texts, map(sub, ends[1:], ends))
+        cells = [""] * self._rows
+        for row, cell in zip(self._order, chain(map(ipv4.text_of, self._numbers), *texts), strict=True):
+            cells[row] = cell
+        return cells

@@ -1,0 +1,69 @@
+"""Parts of a pack: a few streams of bytes, compressed each for itself, so that one can be read without the next. Pure.
+
+number of streams (1 byte), for each stream: its length, its compressed length (4 bytes each, big-endian)
+the compressed streams (zlib, RFC 1950: its checksum finds damage)
+"""
+
+import zlib
+from collections.abc import Sequence
+from struct import Struct as Layout
+
+MOST_BYTES = 64 << 20
+"""The greatest length of a stream before it is compressed."""
+
+_LEVEL = 6
+_RATIO = 1032  # deflate makes nothing smaller than this part of it
+_SIZES = Layout(">II")
+
+
+class DamagedPack(ValueError):
+    """A part of a pack holds something that no pack has."""
+
+
+def join(streams: Sequence[bytes]) -> bytes:
+    """Return a part of these streams. Raises ValueError if one of them exceeds MOST_BYTES."""
+    if max(map(len, streams)) > MOST_BYTES:
+        raise ValueError("the cells of a column are too long for one pack")
+    packed = [zlib.compress(stream, _LEVEL) if stream else b"" for stream in streams]
+    sizes = [_SIZES.pack(len(stream), len(data)) for stream, data in zip(streams, packed, strict=True)]
+    return b"".join([bytes([len(streams)]), *sizes, *packed])
+
+
+class Part:
+    """A part that is read stream by stream. Raises DamagedPack if it has not this number of streams."""
+
+    def __init__(self, data: bytes, streams: int) -> None:
+        start = 1 + streams * _SIZES.size
+        if not isinstance(data, bytes) or len(data) < start or data[0] != streams:
+            raise DamagedPack("a part has a damaged beginning")
+        self._data = data
+        self._places: list[tuple[int, int, int]] = []  # where it begins and ends, its length
+        for length, packed in _SIZES.iter_unpack(data[1:start]):
+            self._places.append((start, start + packed, length))
+            start += packed
+        if start != len(data):
+            raise DamagedPack("a part was cut")
+
+    def length(self, number: int) -> int:
+        """Return the length that a stream should have."""
+        return self._places[number][2]
+
+    def stream(self, number: int) -> bytes:
+        """Return a stream. Raises DamagedPack if it can't be read."""
+        start, end, whole = self._places[number]
+        if whole > min(MOST_BYTES, _RATIO * (end - start)):
+            raise DamagedPack("a part has an impossible length")
+        if not whole and start == end:
+            return b""
+        return _inflated(self._data[start:end], whole)
+
+
+def _inflated(data: bytes, length: int) -> bytes:
+    machine = zlib.decompressobj()
+    try:
+        found = machine.decompress(data, length + 1)
+    except zlib.error as error:
+        raise DamagedPack("a part can't be read") from error
+    if len(found) != length or not machine.eof or machine.unused_data:
+        raise DamagedPack("a part has another length than it says")
+    return found

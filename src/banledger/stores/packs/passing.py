@@ -1,0 +1,141 @@
+"""Conditions as tests of cells: of one cell, and of many sorted ones at once. Pure."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from banledger.net.address import canonical_address
+from banledger.net.prefix import Block, block
+from banledger.stores.packs import ipv4
+from banledger.stores.selection import Between, Condition, Is, Within
+
+
+class Test(Protocol):
+    """Which cells pass a condition."""
+
+    def passes(self, cell: str) -> bool:
+        """Whether a cell passes."""
+        ...
+
+    def spans(self, numbers: Sequence[int]) -> Iterable[tuple[int, int]]:
+        """Return from where to where (excluded) rising numbers of cells pass, see `ipv4`."""
+        ...
+
+    def may(self, texts: bytes) -> bool:
+        """Whether any of the cells in `texts` may pass: a quick look before they are told apart."""
+        ...
+
+    def places(self, texts: Sequence[str]) -> Iterable[int]:
+        """Return the places of the cells that pass; `texts` is sorted."""
+        ...
+
+
+def test_of(condition: Condition, *, several: bool) -> Test:
+    """Return the test of a condition. `several`: cells of its column may hold several tokens."""
+    if isinstance(condition, Is):
+        return _IsAny(condition.tokens - {""}) if several else _Is(condition.tokens - {""})
+    if isinstance(condition, Within):
+        test: Test = _Within(block(condition.cidr))
+    else:
+        test = _Between(condition)
+    return _AnyToken(test.passes) if several else test
+
+
+class _Is:
+    """Cells that are one of some tokens."""
+
+    def __init__(self, tokens: frozenset[str]) -> None:
+        self._tokens = tokens
+        self._numbers = [number for token in tokens if (number := ipv4.number_of(token)) is not None]
+        self._raw = [token.encode("utf-8", "surrogatepass") for token in tokens]
+        self.passes = tokens.__contains__
+
+    def spans(self, numbers: Sequence[int]) -> list[tuple[int, int]]:
+        found = [(bisect_left(numbers, number), bisect_right(numbers, number)) for number in self._numbers]
+        return [(low, high) for low, high in found if low < high]
+
+    def may(self, texts: bytes) -> bool:
+        return any([raw in texts for raw in self._raw])
+
+    def places(self, texts: Sequence[str]) -> list[int]:
+        found = [(bisect_left(texts, token), token) for token in self._tokens]
+        return [place for place, token in found if place < len(texts) and texts[place] == token]
+
+
+class _IsAny(_Is):
+    """Cells that hold one of some tokens, among others."""
+
+    def __init__(self, tokens: frozenset[str]) -> None:
+        super().__init__(tokens)
+        self.passes = lambda cell: not tokens.isdisjoint(cell.split())
+
+    def places(self, texts: Sequence[str]) -> list[int]:
+        if len(self._tokens) > 1:
+            return [place for place, cell in enumerate(texts) if not self._tokens.isdisjoint(cell.split())]
+        (token,) = self._tokens
+        return [place for place, cell in enumerate(texts) if token in cell and token in cell.split()]
+
+
+class _Each:
+    """Cells that pass one by one."""
+
+    def __init__(self, passes: Callable[[str], bool]) -> None:
+        self.passes = passes
+
+    def spans(self, numbers: Sequence[int]) -> Iterable[tuple[int, int]]:
+        return [(place, place + 1) for place, number in enumerate(numbers) if self.passes(ipv4.text_of(number))]
+
+    def may(self, texts: bytes) -> bool:
+        return bool(texts)
+
+    def places(self, texts: Sequence[str]) -> Iterable[int]:
+        return [place for place, cell in enumerate(texts) if self.passes(cell)]
+
+
+class _AnyToken(_Each):
+    """Cells of which any token passes."""
+
+    def __init__(self, passes: Callable[[str], bool]) -> None:
+        super().__init__(lambda cell: any(map(passes, cell.split())))
+
+
+class _Between(_Each):
+    """Cells between two texts."""
+
+    def __init__(self, bounds: Between) -> None:
+        low, high = bounds.low or "", bounds.high
+        super().__init__(lambda cell: cell != "" and low <= cell and (high is None or cell <= high))
+        self._low, self._high = low, high
+
+    def places(self, texts: Sequence[str]) -> Iterable[int]:
+        low = bisect_left(texts, self._low) if self._low else bisect_right(texts, "")
+        return range(low, len(texts) if self._high is None else bisect_right(texts, self._high))
+
+
+class _Within(_Each):
+    """Cells inside a network."""
+
+    def __init__(self, network: Block) -> None:
+        super().__init__(lambda cell: _covers(network, cell))
+        self._network = network
+        groups = [f"{network.first >> shift & 0xFFFF:x}:" for shift in (112, 96)]
+        known = 0 if network.version == 4 else network.prefix // 16
+        self._head = "".join(groups[:known]) if "0:" not in groups[:known] else ""
+
+    def spans(self, numbers: Sequence[int]) -> list[tuple[int, int]]:
+        if self._network.version != 4:
+            return []
+        found = [(bisect_left(numbers, low), bisect_right(numbers, high)) for low, high in ipv4.ranges(self._network)]
+        return [(low, high) for low, high in found if low < high]
+
+    def may(self, texts: bytes) -> bool:
+        return self._network.version == 6 and (self._head or ":").encode() in texts
+
+    def places(self, texts: Sequence[str]) -> list[int]:
+        head = self._head
+        return [place for place, cell in enumerate(texts) if cell.startswith(head) and self.passes(cell)]
+
+
+def _covers(network: Block, cell: str) -> bool:
+    """Whether a cell is a canonical address or network inside `network`."""
+    return ((":" in cell) == (network.version == 6)) and canonical_address(cell) == cell and network.covers(block(cell))
