@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from banledger.stores.packs import ipv4
 from banledger.stores.packs.masks import Mask
-from banledger.stores.packs.passing import Test
+from banledger.stores.packs.passing import CellTest
 
 MOST_GROUPS = 8
 """With more different cells, rows are not parted by masks."""
@@ -29,7 +29,7 @@ class Counts(NamedTuple):
 class ColumnCells(Protocol):
     """The cells of some rows in one column."""
 
-    def mask(self, test: Test) -> Mask:
+    def mask(self, test: CellTest) -> Mask:
         """Return which rows pass."""
         ...
 
@@ -43,6 +43,10 @@ class ColumnCells(Protocol):
 
     def cells(self) -> list[str]:
         """Return the cell of each row."""
+        ...
+
+    def each(self) -> list[int | str]:
+        """Return the cell of each row, canonical IPv4 addresses and networks as numbers, see `ipv4`."""
         ...
 
 
@@ -64,7 +68,7 @@ class LooseColumn:
         self._cells = cells
         self._several = several
 
-    def mask(self, test: Test) -> Mask:
+    def mask(self, test: CellTest) -> Mask:
         """See ColumnCells.mask."""
         passing = set(filter(test.passes, set(self._cells)))
         return bytes(map(passing.__contains__, self._cells))
@@ -86,3 +90,8 @@ class LooseColumn:
     def cells(self) -> list[str]:
         """See ColumnCells.cells."""
         return list(self._cells)
+
+    def each(self) -> list[int | str]:
+        """See ColumnCells.each."""
+        numbers = {} if self._several else {cell: ipv4.number_of(cell) for cell in set(self._cells)}
+        return [cell if (number := numbers.get(cell)) is None else number for cell in self._cells]

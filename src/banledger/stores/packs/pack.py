@@ -40,7 +40,7 @@ def encode(columns: Sequence[Column], rows: Sequence[Row]) -> list[bytes]:
 
 def _encode_keys(keys: Sequence[Key]) -> bytes:
     """Return part 0: the steps of the seconds, and the bytes of the ids in planes."""
-    if any([len(key) != _KEY_BYTES for key in keys]):
+    if any(len(key) != _KEY_BYTES for key in keys):
         raise ValueError(f"a key has {_KEY_BYTES} bytes")
     data = b"".join(keys)
     seconds = [int.from_bytes(key[:_SECOND_BYTES], "big") for key in keys]

@@ -12,17 +12,20 @@ of their cells: then a network is a range of rows, and rows with equal cells sta
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import accumulate, chain, compress, repeat
 from operator import add, itemgetter, sub
+from typing import TypeVar
 
 from banledger.stores.packs import ipv4
 from banledger.stores.packs.column import MOST_GROUPS, ColumnCells, Counts, counts_of
-from banledger.stores.packs.masks import Mask, both, keep
+from banledger.stores.packs.masks import Mask, keep
 from banledger.stores.packs.part import DamagedPack, Part, join
-from banledger.stores.packs.passing import Test
+from banledger.stores.packs.passing import CellTest
 from banledger.stores.packs.planes import numbers, planes, rising, steps
+
+_T = TypeVar("_T", int, str)
 
 _STREAMS = 3
 _CODES = 255
@@ -91,7 +94,11 @@ class _Different:
             raise DamagedPack("a column has damaged texts")
         return texts
 
-    def places(self, test: Test) -> Sequence[int]:
+    def cells(self) -> list[str]:
+        """Return all of them as texts."""
+        return [*map(ipv4.text_of, self.numbers), *self.texts]
+
+    def places(self, test: CellTest) -> Sequence[int]:
         """Return the places of the texts that pass."""
         return list(test.places(self.texts)) if test.may(self._text) else []
 
@@ -117,7 +124,7 @@ class CodedColumn:
             raise DamagedPack("a column has a code without a cell")
         return codes
 
-    def mask(self, test: Test) -> Mask:
+    def mask(self, test: CellTest) -> Mask:
         """See ColumnCells.mask."""
         known = len(self._numbers)
         table = bytearray(256)
@@ -148,22 +155,23 @@ class CodedColumn:
 
     def groups(self, mask: Mask) -> list[tuple[str, Mask]] | None:
         """See ColumnCells.groups."""
+        each = self._different.cells()
         if self._count == 1:
-            return [(self._each[0], mask)]
+            return [(each[0], mask)]
         kept = keep(self._codes, mask)
         found = set(kept) - {0}
         if len(found) > MOST_GROUPS:
             return None
-        return [(self._each[code - 1], kept.translate(_only(code))) for code in found]
-
-    @property
-    def _each(self) -> list[str]:
-        """The different cells."""
-        return [*map(ipv4.text_of, self._numbers), *self._different.texts]
+        return [(each[code - 1], kept.translate(_only(code))) for code in found]
 
     def cells(self) -> list[str]:
         """See ColumnCells.cells."""
-        return list(map(["", *self._each].__getitem__, self._codes))
+        return list(map(["", *self._different.cells()].__getitem__, self._codes))
+
+    def each(self) -> list[int | str]:
+        """See ColumnCells.each."""
+        each: list[int | str] = [0, *self._numbers, *self._different.texts]
+        return list(map(each.__getitem__, self._codes))
 
 
 def _only(code: int) -> bytes:
@@ -197,7 +205,7 @@ class OrderedColumn:
             raise DamagedPack("a column has a row too much")
         return order
 
-    def mask(self, test: Test) -> Mask:
+    def mask(self, test: CellTest) -> Mask:
         """See ColumnCells.mask."""
         spans = list(test.spans(self._numbers))
         spans += [(self._ends[place], self._ends[place + 1]) for place in self._different.places(test)]
@@ -229,9 +237,18 @@ class OrderedColumn:
 
     def cells(self) -> list[str]:
         """See ColumnCells.cells."""
+        return self._spread(map(ipv4.text_of, self._numbers))
+
+    def each(self) -> list[int | str]:
+        """See ColumnCells.each."""
+        return self._spread(self._numbers)
+
+    def _spread(self, numbered: Iterable[_T]) -> list[_T | str]:
+        """Return the cell of each row. `numbered`: the cells that have numbers, in their order."""
         ends = self._ends
         texts = map(repeat, self._different.texts, map(sub, ends[1:], ends))
-        cells = [""] * self._rows
-        for row, cell in zip(self._order, chain(map(ipv4.text_of, self._numbers), *texts), strict=True):
+        cells: list[_T | str] = [""] * self._rows
+        in_order: Iterable[_T | str] = chain(numbered, *texts)
+        for row, cell in zip(self._order, in_order, strict=True):
             cells[row] = cell
         return cells

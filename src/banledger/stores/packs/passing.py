@@ -10,7 +10,7 @@ from banledger.stores.packs import ipv4
 from banledger.stores.selection import Between, Condition, Is, Within
 
 
-class Test(Protocol):
+class CellTest(Protocol):
     """Which cells pass a condition."""
 
     def passes(self, cell: str) -> bool:
@@ -30,12 +30,12 @@ class Test(Protocol):
         ...
 
 
-def test_of(condition: Condition, *, several: bool) -> Test:
+def test_of(condition: Condition, *, several: bool) -> CellTest:
     """Return the test of a condition. `several`: cells of its column may hold several tokens."""
     if isinstance(condition, Is):
         return _IsAny(condition.tokens - {""}) if several else _Is(condition.tokens - {""})
     if isinstance(condition, Within):
-        test: Test = _Within(block(condition.cidr))
+        test: CellTest = _Within(block(condition.cidr))
     else:
         test = _Between(condition)
     return _AnyToken(test.passes) if several else test
@@ -48,14 +48,16 @@ class _Is:
         self._tokens = tokens
         self._numbers = [number for token in tokens if (number := ipv4.number_of(token)) is not None]
         self._raw = [token.encode("utf-8", "surrogatepass") for token in tokens]
-        self.passes = tokens.__contains__
+
+    def passes(self, cell: str) -> bool:
+        return cell in self._tokens
 
     def spans(self, numbers: Sequence[int]) -> list[tuple[int, int]]:
         found = [(bisect_left(numbers, number), bisect_right(numbers, number)) for number in self._numbers]
         return [(low, high) for low, high in found if low < high]
 
     def may(self, texts: bytes) -> bool:
-        return any([raw in texts for raw in self._raw])
+        return any(raw in texts for raw in self._raw)
 
     def places(self, texts: Sequence[str]) -> list[int]:
         found = [(bisect_left(texts, token), token) for token in self._tokens]
@@ -65,13 +67,12 @@ class _Is:
 class _IsAny(_Is):
     """Cells that hold one of some tokens, among others."""
 
-    def __init__(self, tokens: frozenset[str]) -> None:
-        super().__init__(tokens)
-        self.passes = lambda cell: not tokens.isdisjoint(cell.split())
+    def passes(self, cell: str) -> bool:
+        return not self._tokens.isdisjoint(cell.split())
 
     def places(self, texts: Sequence[str]) -> list[int]:
-        if len(self._tokens) > 1:
-            return [place for place, cell in enumerate(texts) if not self._tokens.isdisjoint(cell.split())]
+        if len(self._tokens) != 1:
+            return [place for place, cell in enumerate(texts) if self.passes(cell)]
         (token,) = self._tokens
         return [place for place, cell in enumerate(texts) if token in cell and token in cell.split()]
 
@@ -80,7 +81,10 @@ class _Each:
     """Cells that pass one by one."""
 
     def __init__(self, passes: Callable[[str], bool]) -> None:
-        self.passes = passes
+        self._passes = passes
+
+    def passes(self, cell: str) -> bool:
+        return self._passes(cell)
 
     def spans(self, numbers: Sequence[int]) -> Iterable[tuple[int, int]]:
         return [(place, place + 1) for place, number in enumerate(numbers) if self.passes(ipv4.text_of(number))]

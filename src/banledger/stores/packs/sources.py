@@ -1,0 +1,155 @@
+"""What rows are read from: recent rows and packs, and which of their rows pass a selection. Pure."""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence, Set
+from itertools import chain
+from math import ceil
+from typing import Protocol
+
+from msgspec import Struct
+
+from banledger.stores.packs.column import ColumnCells, LooseColumn
+from banledger.stores.packs.masks import Mask, between, both, either
+from banledger.stores.packs.pack import PACK_ROWS, Key, Pack, Row
+from banledger.stores.packs.passing import CellTest, test_of
+from banledger.stores.selection import Column, Condition, Selection
+
+_FIRST, _END = b"", b"\xff" * 13  # before and after all keys
+_LAST_SECOND = (1 << 32) - 1
+
+
+class Recent(Struct, frozen=True):
+    """Rows in memory, sorted by key."""
+
+    rows: Sequence[Row]
+
+
+class Packed(Struct, frozen=True):
+    """A pack, without the rows that are hidden.
+
+    low, high  its first and last key. Packs do not overlap. Only packs that may have a selected row are loaded
+    hidden     keys of rows that are removed, or out of date because a recent row has the same key
+    """
+
+    pack: Pack
+    low: Key
+    high: Key
+    hidden: Set[Key] = frozenset()
+
+
+class Rows(Protocol):
+    """Some rows, column by column."""
+
+    rows: int
+
+    def keys(self) -> list[Key]:
+        """Return the keys in their order."""
+        ...
+
+    def column(self, number: int) -> ColumnCells:
+        """Return the cells of a column by its place among the columns."""
+        ...
+
+
+class LooseRows:
+    """Rows in memory as columns."""
+
+    def __init__(self, columns: Sequence[Column], rows: Sequence[Row]) -> None:
+        self.rows = len(rows)
+        self._columns = columns
+        self._rows = rows
+
+    def keys(self) -> list[Key]:
+        """See Rows.keys."""
+        return [key for key, _ in self._rows]
+
+    def column(self, number: int) -> LooseColumn:
+        """See Rows.column."""
+        return LooseColumn([cells[number] for _, cells in self._rows], several=self._columns[number].several)
+
+
+class Source(Struct, frozen=True):
+    """Rows from a first to a last key, without those that are hidden."""
+
+    rows: Rows
+    low: Key
+    high: Key
+    hidden: Set[Key] = frozenset()
+
+
+class Passing:
+    """Those rows of a source that pass. Reads a column when it is first needed."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._columns: dict[int, ColumnCells] = {}
+        self.mask: Mask = b"\1" * rows.rows
+
+    def column(self, number: int) -> ColumnCells:
+        """Return the cells of a column."""
+        if number not in self._columns:
+            self._columns[number] = self._rows.column(number)
+        return self._columns[number]
+
+    def restrict(self, mask: Mask) -> bool:
+        """Let only rows pass that pass `mask` too. Returns whether any are left."""
+        self.mask = both([self.mask, mask])
+        return 1 in self.mask
+
+
+class Sieve:
+    """Finds the rows that pass a selection."""
+
+    def __init__(self, columns: Sequence[Column], selection: Selection) -> None:
+        self._columns = columns
+        self._places = {column.name: place for place, column in enumerate(columns)}
+        self._low = _FIRST if selection.since is None else _bound(selection.since)
+        self._high = _END if selection.until is None else _bound(selection.until)
+        groups = [[self._test(condition) for condition in group] for group in selection.all_of]
+        self._groups = sorted(groups, key=lambda tests: any(columns[place].several for place, _ in tests))
+
+    def _test(self, condition: Condition) -> tuple[int, CellTest]:
+        """Return the place of a condition's column, and its test."""
+        place = self._places[condition.column]
+        return place, test_of(condition, several=self._columns[place].several)
+
+    def sources(self, given: Iterable[Recent | Packed]) -> list[Source]:
+        """Return the sources inside the selection's time. Recent rows are parted, each part as large as a pack."""
+        found = chain.from_iterable(map(self._parted, given))
+        return [source for source in found if source.high >= self._low and source.low < self._high]
+
+    def _parted(self, given: Recent | Packed) -> Iterator[Source]:
+        if isinstance(given, Packed):
+            yield Source(given.pack, given.low, given.high, given.hidden)
+            return
+        for start in range(0, len(given.rows), PACK_ROWS):
+            rows = given.rows[start : start + PACK_ROWS]
+            yield Source(LooseRows(self._columns, rows), rows[0][0], rows[-1][0])
+
+    def passing(self, source: Source) -> Passing | None:
+        """Return the rows that pass; None: there are none."""
+        passing = Passing(source.rows)
+        for tests in self._groups:
+            if not tests or not passing.restrict(either([passing.column(place).mask(test) for place, test in tests])):
+                return None
+        within = source.low >= self._low and source.high < self._high
+        if (source.hidden or not within) and not passing.restrict(self._visible(source)):
+            return None
+        return passing
+
+    def _visible(self, source: Source) -> Mask:
+        """Return which rows are inside the selection's time and not hidden."""
+        keys = source.rows.keys()
+        mask = bytearray(between(bisect_left(keys, self._low), bisect_left(keys, self._high), len(keys)))
+        for key in source.hidden:
+            place = bisect_left(keys, key)
+            if place < len(keys) and keys[place] == key:
+                mask[place] = 0
+        return bytes(mask)
+
+
+def _bound(second: float) -> bytes:
+    """Return the beginning of the least key that is not before `second`."""
+    if second <= 0:
+        return _FIRST
+    return _END if second > _LAST_SECOND else ceil(second).to_bytes(4, "big")

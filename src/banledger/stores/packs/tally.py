@@ -1,0 +1,199 @@
+"""Count the tokens of many rows in bounded memory. Pure.
+
+What does not fit is left for another pass over the rows: a counter keeps the smaller tokens, counts them, and then
+asks for the rows again to count the others. So no answer is an estimate.
+"""
+
+from array import array
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from heapq import nlargest
+from itertools import chain
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
+
+from banledger.stores.packs import ipv4
+from banledger.stores.packs.column import Counts
+from banledger.stores.selection import Rank
+
+
+class Room(Struct, frozen=True):
+    """How much is kept in memory at once.
+
+    addresses  rows with an IPv4 address, 4 bytes each
+    tokens     other tokens of a column, some 150 bytes each
+    pairs      pairs of tokens, some 300 bytes each
+    """
+
+    addresses: int = 12_000_000
+    tokens: int = 200_000
+    pairs: int = 100_000
+
+
+_AT_ONCE = 131_072  # addresses that are counted at once
+_SAMPLE = 64
+
+_K = TypeVar("_K", bound=Hashable)
+
+
+class Best:
+    """The tokens with most rows. `most`: how many; None: all. Each token is added once."""
+
+    def __init__(self, most: int | None) -> None:
+        self._most = most
+        self._bar = 0
+        self._found: list[tuple[int, str]] = []
+        self._distinct = self._counted = 0
+
+    def add(self, counts: Mapping[_K, int], text: Callable[[_K], str]) -> None:
+        """Add tokens. `text` returns the token of a key of `counts`."""
+        self._distinct += len(counts)
+        self._counted += sum(counts.values())
+        most = len(counts) if self._most is None else self._most
+        if 0 < most < len(counts):
+            self._bar = max(self._bar, nlargest(most, counts.values())[-1])
+        if most:
+            self._found += [(count, text(key)) for key, count in counts.items() if count >= self._bar]
+        if self._most and len(self._found) > 2 * self._most + 1000:
+            self._cut()
+            self._bar = max(self._bar, self._found[-1][0])
+
+    def _cut(self) -> None:
+        self._found.sort(reverse=True)
+        if self._most is not None:
+            del self._found[self._most :]
+
+    def rank(self) -> Rank:
+        """Return what was found."""
+        self._cut()
+        return Rank(tuple([(token, count) for count, token in self._found]), self._distinct, self._counted)
+
+
+class TokenCounts(Generic[_K]):
+    """The number of rows by key, as many keys as fit. Keys can be compared with each other.
+
+    `complete`: after `take`, whether no keys are left for another pass. Then nothing more is added.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._low: Any = None
+        self._high: Any = None
+        self._counts: dict[_K, int] = defaultdict(int)
+        self.complete = False
+
+    def add(self, items: Iterable[tuple[_K, int]]) -> None:
+        """Add rows by key."""
+        counts = self._counts
+        if self.complete:
+            return
+        if self._low is not None or self._high is not None:
+            items = filter(self._fits, items)
+        for key, count in items:
+            counts[key] += count
+        if len(counts) > self._most:
+            keys = sorted(counts)  # type: ignore[type-var]
+            self._high = keys[len(keys) // 2]
+            for key in keys[len(keys) // 2 :]:
+                del counts[key]
+
+    def _fits(self, item: tuple[Any, int]) -> bool:
+        return (self._low is None or self._low <= item[0]) and (self._high is None or item[0] < self._high)
+
+    def take(self) -> dict[_K, int]:
+        """Return what was counted, and begin with the next keys."""
+        counts, self._counts = self._counts, defaultdict(int)
+        self._low, self._high = self._high, None
+        self.complete = self._low is None
+        return counts
+
+
+class AddressCounts:
+    """The number of rows by IPv4 address, as many rows as fit. `complete`: see TokenCounts."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._low, self._high = 0, ipv4.NETWORKS
+        self._held = 0
+        self._runs: list[array[int]] = []
+        self.complete = False
+
+    def add(self, rising: Iterable[int]) -> None:
+        """Add the address of each of some rows."""
+        run = self._fitting(array("I", () if self.complete else rising))
+        if not run:
+            return
+        self._runs.append(run)
+        self._held += len(run)
+        while self._held > self._most and self._high - self._low > 1:
+            middle = _sample(self._runs)
+            self._high = max(middle[len(middle) // 2], self._low + 1)
+            self._runs = list(filter(None, map(self._fitting, self._runs)))
+            self._held = sum(map(len, self._runs))
+
+    def _fitting(self, run: "array[int]") -> "array[int]":
+        if self._low == 0 and self._high == ipv4.NETWORKS:
+            return run[:]  # without room for more
+        return run[bisect_left(run, self._low) : bisect_left(run, self._high)]
+
+    def take(self) -> Iterator[dict[int, int]]:
+        """Return what was counted, in parts, and begin with the next addresses."""
+        runs, self._runs, self._held = self._runs, [], 0
+        self.complete = self._high == ipv4.NETWORKS
+        self._low, self._high = self._high, ipv4.NETWORKS
+        return map(Counter, in_parts(runs))
+
+
+def in_parts(runs: "Sequence[array[int]]") -> Iterator[Iterator[int]]:
+    """Return the numbers of runs of rising ones, in parts of a bounded size. Equal numbers are in the same part."""
+    ends = sorted(set(_sample(runs)[_AT_ONCE // _SAMPLE :: _AT_ONCE // _SAMPLE]))
+    at = [0] * len(runs)
+    for end in [*ends, ipv4.NETWORKS]:
+        upto = [bisect_left(run, end, place) for run, place in zip(runs, at, strict=True)]
+        yield chain.from_iterable([run[a:b] for run, a, b in zip(runs, at, upto, strict=True) if a < b])
+        at = upto
+
+
+def _sample(runs: "Sequence[array[int]]") -> list[int]:
+    return sorted(chain.from_iterable([run[_SAMPLE // 2 :: _SAMPLE] or run[:1] for run in runs]))
+
+
+class Tally:
+    """The rank of a column. `several`: a cell may hold several tokens."""
+
+    def __init__(self, most: int | None, room: Room, *, several: bool) -> None:
+        self._several = several
+        self._best = Best(most)
+        self._addresses = AddressCounts(room.addresses)
+        self._networks: TokenCounts[int] = TokenCounts(room.tokens)
+        self._texts: TokenCounts[str] = TokenCounts(room.tokens)
+
+    def add(self, counts: Counts) -> None:
+        """Add rows."""
+        self._addresses.add(counts.addresses)
+        self._networks.add(counts.networks)
+        self._texts.add(tokens(counts.texts) if self._several else counts.texts)
+
+    def end_pass(self) -> bool:
+        """Count what was added. Returns whether all tokens are counted; if not, all rows are to be added again."""
+        for part in self._addresses.take():
+            self._best.add(part, ipv4.text_of)
+        self._best.add(self._networks.take(), ipv4.text_of)
+        self._best.add(self._texts.take(), str)
+        return self._addresses.complete and self._networks.complete and self._texts.complete
+
+    def rank(self) -> Rank:
+        """Return the rank, when all tokens are counted."""
+        return self._best.rank()
+
+
+def tokens(cells: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
+    """Return the tokens of cells that may hold several, each with the rows of its cell."""
+    for cell, count in cells:
+        if " " in cell:
+            for token in set(cell.split()):
+                yield token, count
+        else:
+            yield cell, count
