@@ -32,8 +32,10 @@ from banledger.spool.events import Event
 from banledger.spool.reader import SpoolReader
 from banledger.stores.api import Advance, Applied, Repair, Result
 from banledger.stores.change import Change
+from banledger.stores.sqlite.compaction import LIMITS, Limits
 from banledger.stores.sqlite.engine import SqliteEngine, open_writer
 from banledger.stores.sqlite.reader import open_reader
+from banledger.stores.sqlite.rows import RowWriter
 from tests.contract.conftest import KEYS, dump
 from tests.support.lines import T0, ban, gap, nowhere, prolong, unban
 from tests.support.segments import NOW, Writer
@@ -538,6 +540,18 @@ class _Hiccup(_Dying):
             raise self.error
 
 
+def _through(engine: SqliteEngine, database: _Dying) -> None:
+    """Let all statements of the engine go through that."""
+    assert engine._rows and engine._kept_rows
+    engine._db = engine._rows._db = engine._kept_rows._db = database  # type: ignore[assignment]
+
+
+@pytest.fixture(params=[LIMITS, Limits(pack=2, recent=4, worth=1, most=8, look=1)], ids=["recent rows", "packs"])
+def _limits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows become packs late, and early."""
+    monkeypatch.setattr(RowWriter, "limits", request.param)
+
+
 def _die(engine: SqliteEngine) -> None:
     """Let go as a killed process does: nothing said, nothing committed."""
     assert isinstance(engine._db, _Dying)
@@ -577,7 +591,7 @@ def _copy(path: Path, folder: Path) -> Path:
 def _dies_at(path: Path, changes: list[Change], left: int) -> bool:
     """Apply the changes, die before that statement; whether it came so far."""
     engine = open_writer(path, KEYS.projection)
-    engine._db = _Dying(engine._db, left, _Died())  # type: ignore[assignment]
+    _through(engine, _Dying(engine._db, left, _Died()))
     try:
         assert engine.apply(changes) == [Applied()] * len(changes)
     except _Died:
@@ -587,6 +601,7 @@ def _dies_at(path: Path, changes: list[Change], left: int) -> bool:
     return False
 
 
+@pytest.mark.usefixtures("_limits")
 def test_a_batch_is_atomic_at_every_statement(path: Path, tmp_path: Path) -> None:
     written(path, *_BEFORE, ban("192.0.2.250", jail="web", time=T0 + 40 * 86_400))  # both months and jails are known
     whole = _copy(path, tmp_path / "whole")
@@ -607,6 +622,7 @@ def test_a_batch_is_atomic_at_every_statement(path: Path, tmp_path: Path) -> Non
     assert left >= 15
 
 
+@pytest.mark.usefixtures("_limits")
 def test_a_recorder_killed_at_any_statement_completes_its_lines(path: Path, tmp_path: Path) -> None:
     written(path, *_BEFORE)
     whole = contents(written(_copy(path, tmp_path / "whole"), *_THEN))
@@ -614,7 +630,7 @@ def test_a_recorder_killed_at_any_statement_completes_its_lines(path: Path, tmp_
     while died:
         copy = _copy(path, tmp_path / str(left))
         engine = open_writer(copy, KEYS.projection)
-        engine._db = _Dying(engine._db, left, _Died())  # type: ignore[assignment]
+        _through(engine, _Dying(engine._db, left, _Died()))
         died = False
         try:
             Ledger(engine, KEYS, "UTC").record(_THEN, nowhere)
@@ -630,6 +646,7 @@ def test_a_recorder_killed_at_any_statement_completes_its_lines(path: Path, tmp_
     assert left > 30
 
 
+@pytest.mark.usefixtures("_limits")
 def test_whois_resumes_after_a_kill_at_any_statement(path: Path, tmp_path: Path) -> None:
     lines = [ban(address, time=T0 + number) for number, address in enumerate(ADDRESSES)]
     left, died = 0, True
@@ -637,7 +654,7 @@ def test_whois_resumes_after_a_kill_at_any_statement(path: Path, tmp_path: Path)
         copy = tmp_path / f"{left}.db"
         clock = Clock(T0 + 100.0)
         engine = open_writer(copy, KEYS.projection)
-        engine._db = _Dying(engine._db, left, _Died())  # type: ignore[assignment]
+        _through(engine, _Dying(engine._db, left, _Died()))
         died = False
         try:
             live(Ledger(engine, KEYS, "UTC"), lines, clock)
@@ -653,6 +670,7 @@ def test_whois_resumes_after_a_kill_at_any_statement(path: Path, tmp_path: Path)
     assert left > 100
 
 
+@pytest.mark.usefixtures("_limits")
 def test_a_failed_statement_undoes_its_batch_and_the_engine_continues(path: Path, tmp_path: Path) -> None:
     written(path, *_BEFORE)
     whole = contents(written(_copy(path, tmp_path / "whole"), *_THEN))
@@ -669,7 +687,7 @@ def _survives(path: Path, left: int, whole: dict[str, object]) -> bool:
     assert isinstance(engine, SqliteEngine)
     trouble = sqlite3.OperationalError("disk I/O error")
     trouble.sqlite_errorcode = sqlite3.SQLITE_IOERR
-    engine._db = _Hiccup(engine._db, left, trouble)  # type: ignore[assignment]
+    _through(engine, _Hiccup(engine._db, left, trouble))
     failed = False
     try:
         ledger.record(_THEN, nowhere)

@@ -16,11 +16,25 @@ from msgspec import Struct
 
 from banledger.stores.packs.pack import PACK_ROWS
 
-RECENT_ROWS = 2 * PACK_ROWS
-"""Up to so many recent rows nothing is done."""
 
-_WORTHWHILE = 1024  # recent rows for which a pack is written again
-_MOST_RECENT = 16 * PACK_ROWS  # beyond, a pack is written again for fewer
+class Limits(Struct, frozen=True):
+    """Numbers of rows.
+
+    pack    of a pack at most
+    recent  up to so many recent ones nothing is done
+    worth   recent ones for which a pack is written again
+    most    recent ones beyond which it is written again for fewer
+    look    that are written before it is decided again
+    """
+
+    pack: int = PACK_ROWS
+    recent: int = 2 * PACK_ROWS
+    worth: int = 1024
+    most: int = 16 * PACK_ROWS
+    look: int = 2048
+
+
+LIMITS = Limits()
 
 
 class Fold(Struct, frozen=True):
@@ -43,29 +57,29 @@ class Merge(Struct, frozen=True):
 Step: TypeAlias = Fold | Merge
 
 
-def next_step(recent: Sequence[bytes], packs: Sequence[tuple[int, bytes]]) -> Step | None:
+def next_step(recent: Sequence[bytes], packs: Sequence[tuple[int, bytes]], limits: Limits = LIMITS) -> Step | None:
     """Return what to do next; None: nothing.
 
     recent  packed ids of the recent rows, sorted
     packs   number and last id of each pack, sorted by that
     """
-    if len(recent) <= RECENT_ROWS:
+    if len(recent) <= limits.recent:
         return None
     highs = [high for _, high in packs]
     after = bisect_right(recent, highs[-1]) if highs else 0
-    if len(recent) - after >= RECENT_ROWS:
-        return Fold(recent[after], recent[after + PACK_ROWS - 1], PACK_ROWS)
+    if len(recent) - after >= limits.recent:
+        return Fold(recent[after], recent[after + limits.pack - 1], limits.pack)
     if not after:
         return None
     ((pack, size),) = Counter(bisect_left(highs, id_) for id_ in recent[:after]).most_common(1)
-    if size < _WORTHWHILE and len(recent) <= _MOST_RECENT:
+    if size < limits.worth and len(recent) <= limits.most:
         return None
     first = bisect_right(recent, highs[pack - 1]) if pack else 0
     return Merge(packs[pack][0], recent[first], recent[first + size - 1], size)
 
 
-def in_packs(count: int) -> list[range]:
+def in_packs(count: int, limits: Limits = LIMITS) -> list[range]:
     """Divide so many rows into packs of about the same size."""
-    parts = -(-count // PACK_ROWS)
+    parts = max(1, -(-count // limits.pack))
     bounds = [count * part // parts for part in range(parts + 1)]
-    return [range(low, high) for low, high in pairwise(bounds)]
+    return [range(low, high) for low, high in pairwise(bounds) if low < high]

@@ -91,6 +91,7 @@ class SqliteEngine(Transactions):
         with self._transaction():
             gone = sum(self._db.execute(f"DELETE FROM {table} WHERE {row}").rowcount for table, row in rubbish.items())
             gone += self._db.execute("DELETE FROM key WHERE name >= x''").rowcount
+            gone += self._rows.sweep() if self._rows else 0
             self._numbers.clear()
         return gone
 

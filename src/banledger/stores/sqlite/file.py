@@ -24,10 +24,10 @@ from banledger.errors import (
     StoreError,
     StoreUnavailable,
 )
-from banledger.stores.sqlite.held import beside, check_length
+from banledger.stores.sqlite.held import are_in_wal, beside, check_length
 from banledger.stores.sqlite.lock import WriterLock
 
-_SCHEMA = """
+SCHEMA = """
 CREATE TABLE key (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, card INTEGER NOT NULL);
 CREATE TABLE hash (key INTEGER PRIMARY KEY, fields BLOB NOT NULL);
 CREATE TABLE member (key INTEGER, member TEXT, PRIMARY KEY (key, member)) WITHOUT ROWID;
@@ -40,12 +40,15 @@ CREATE TABLE pack (
 );
 CREATE TABLE part (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
 """
+"""The tables of a ledger. The last three hold rows: see `rows`."""
 
 HASH, SET, TALLY, RANKING = "hash", "set", "tally", "ranking"
 """What a key may hold: the values of `key.kind`."""
 
 _APPLICATION_ID = 0x62616E73  # "bans", in the header of the file (PRAGMA application_id)
-_FILE_LAYOUT = 1  # PRAGMA user_version
+_FILE_LAYOUT = 2  # PRAGMA user_version
+FILE_WITH_ROWS = 2
+"""The first layout of the file that has rows."""
 _CACHE_KIB = 8 * 1024
 _CHECKPOINT_PAGES = 4000
 
@@ -89,7 +92,7 @@ def open_for_writing(path: Path, lock: WriterLock) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_size_limit = 67108864")
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
             connection.executescript(
-                f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID};"
+                f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {_APPLICATION_ID};"
                 f" PRAGMA user_version = {_FILE_LAYOUT}; COMMIT;"
             )
             _say_created(path, signs)
@@ -164,6 +167,7 @@ def check_header(connection: sqlite3.Connection, path: Path, *, may_be_empty: bo
         connection.execute(question).fetchone()[0]
         for question in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
     )
+    whole = _is_whole(connection, path)
     connection.execute("COMMIT")
     if made_by == 0 and layout == 0 and tables == 0:
         if may_be_empty:
@@ -173,6 +177,15 @@ def check_header(connection: sqlite3.Connection, path: Path, *, may_be_empty: bo
         raise NotALedger(f"{path} is a database, but not banledger's", hint="choose another path for the ledger")
     if layout > _FILE_LAYOUT:
         raise LedgerNewer(f"{path} was made by a newer banledger (file layout {layout})", hint="upgrade banledger")
+    if not whole:
+        raise damaged(path, "a part of it is missing")
+
+
+def _is_whole(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether each page is there, or in `-wal`. The file isn't opened: closing it would drop SQLite's locks."""
+    pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    there = path.stat().st_size // size
+    return there >= pages or are_in_wal(path.resolve(), range(there + 1, pages + 1))
 
 
 @contextmanager
@@ -184,18 +197,6 @@ def translated(path: Path) -> Iterator[None]:
         raise _translate(error, path) from error
     except (UnicodeDecodeError, msgspec.DecodeError) as error:
         raise damaged(path, error) from error
-
-
-def is_complete(path: Path) -> bool:
-    """Whether a file that can be read has all its pages, there or in `-wal`."""
-    try:
-        database = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return True  # SQLite tells why
-    try:
-        return check_length(path.resolve(), database)
-    finally:
-        os.close(database)
 
 
 def damaged(path: Path, why: object) -> NotALedger:

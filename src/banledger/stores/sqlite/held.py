@@ -170,8 +170,11 @@ def check_length(path: Path, database: int) -> bool:
     page = int.from_bytes(header[16:18])
     there = size // (65_536 if page <= 1 else page)
     missing = range(there + 1, int.from_bytes(header[28:32]) + 1)
-    if not missing:
-        return True
+    return not missing or are_in_wal(path, missing)
+
+
+def are_in_wal(path: Path, missing: range) -> bool:
+    """Whether these pages of the database at `path` are in its `-wal`."""
     try:
         wal = os.open(beside(path, "-wal"), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:

@@ -1,12 +1,14 @@
 """The rows of a selection, as an embedded ledger keeps them."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import pairwise
 from math import inf
 
 from msgspec.structs import replace
 
+from banledger.errors import StoreError
+from banledger.stores.packs.pack import DamagedPack
 from banledger.stores.packs.selected import SelectedRows
 from banledger.stores.selection import Ranks, Selection, Told, untold
 from banledger.stores.sqlite.ids import unpack_id
@@ -37,7 +39,7 @@ class KeptRows:
         until = inf if self._selection.until is None else self._selection.until
         left = limit
         for done, (high, low) in enumerate(pairwise([until, *seconds, since])):
-            with self._snapshot():
+            with self._reading():
                 part = replace(self._selection, since=None if low == -inf else low, until=None if high == inf else high)
                 ids = list(self._selected(part).newest(left))
             yield from ids
@@ -50,8 +52,20 @@ class KeptRows:
         self, most: Mapping[str, int | None], distinct: tuple[str, str] | None = None, told: Told = untold
     ) -> Ranks:
         """See Selected.rank."""
-        with self._snapshot():
+        with self._reading():
             return self._selected(self._selection).rank(most, distinct, told)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """See one state. Raises StoreError for a damaged pack."""
+        try:
+            with self._snapshot():
+                yield
+        except DamagedPack as error:
+            raise StoreError(
+                f"a part of the ledger's index is damaged: {error}",
+                hint="stop the recorder, and make it again from the bans: banledger store rebuild",
+            ) from error
 
     def _selected(self, selection: Selection) -> SelectedRows:
         sources = self._rows.sources

@@ -20,6 +20,7 @@ from banledger.stores.pages import pages
 from banledger.stores.selection import Cells, Projection, Selected, Selection
 from banledger.stores.sqlite.derived import DerivedSets
 from banledger.stores.sqlite.file import (
+    FILE_WITH_ROWS,
     HASH,
     RANKING,
     SET,
@@ -28,8 +29,6 @@ from banledger.stores.sqlite.file import (
     beyond,
     check_header,
     connect,
-    damaged,
-    is_complete,
     is_there,
     translated,
 )
@@ -74,8 +73,6 @@ def open_reader(path: Path, projection: Projection | None = None) -> "SqliteRead
             f"there is no ledger at {path}",
             hint="start the recorder (banledger record), or name another with --store or BANLEDGER_STORE",
         )
-    if not any(is_complete(path) for _ in range(2)):  # a checkpoint in between may mislead the first look
-        raise damaged(path, "a part of it is missing")
     with translated(path):
         connection = connect(path, "ro")
         try:
@@ -83,7 +80,8 @@ def open_reader(path: Path, projection: Projection | None = None) -> "SqliteRead
         except BaseException:
             connection.close()
             raise
-    return SqliteReader(connection, path, projection)
+        layout = connection.execute("PRAGMA user_version").fetchone()[0]
+    return SqliteReader(connection, path, projection if layout >= FILE_WITH_ROWS else None)
 
 
 class SqliteReader:

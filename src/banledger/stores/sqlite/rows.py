@@ -6,21 +6,26 @@ time to time recent rows become part of packs (`compaction`). All of it happens 
 row always says what its hash says. All rows can be made again from the hashes.
 """
 
+import logging
 import sqlite3
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
 
-from banledger.stores.packs.pack import Pack, Row, encode
+from banledger.stores.packs.pack import PACK_ROWS, DamagedPack, Pack, Row, encode
 from banledger.stores.packs.selected import Packed, Recent
 from banledger.stores.selection import Cells, Projection, Selection
-from banledger.stores.sqlite.compaction import RECENT_ROWS, Fold, Merge, in_packs, next_step
-from banledger.stores.sqlite.ids import lowest_at
+from banledger.stores.sqlite.compaction import LIMITS, Fold, Merge, in_packs, next_step
+from banledger.stores.sqlite.ids import lowest_at, unpack_id
 
 _PARTS = 6  # bits of `part.number`: the pack's number << 6 | the part's
-_LOOK = 2048  # rows
+_IS_ID = "typeof(id) = 'blob' AND length(id) = 12"
+_IS_PACK = f"rows BETWEEN 1 AND {PACK_ROWS} AND typeof(low) = 'blob' AND typeof(high) = 'blob'"
+_IS_ROW = "typeof(cells) IN ('text', 'null')"
 FIRST, LAST = b"", b"\xff" * 13
 """Below and above every packed id."""
+
+_log = logging.getLogger("banledger")
 
 
 class RowReader:
@@ -32,10 +37,14 @@ class RowReader:
         self._prefix = projection.prefix
 
     def all(self) -> Iterator[tuple[bytes, Cells]]:
-        """Return every row with its packed id, oldest first. Nothing may write meanwhile."""
+        """Return every row with its packed id, oldest first; not those of damaged packs. Nothing may write meanwhile."""
         after = FIRST
         for number, rows, _low, high in self._packs():
-            yield from self._joined(self._pack(number, rows), self._recent(after, high))
+            recent = self._recent(after, high)
+            try:
+                yield from self._joined(self._pack(number, rows), recent)
+            except DamagedPack:
+                yield from [(id_, cells) for id_, cells in recent if cells]
             after = high
         yield from [(id_, cells) for id_, cells in self._recent(after, LAST) if cells]
 
@@ -60,16 +69,17 @@ class RowReader:
     def _packs(self) -> list[tuple[int, int, bytes, bytes]]:
         """Return number, rows, first and last id of each pack, oldest first."""
         return self._db.execute(
-            "SELECT number, rows, low, high FROM pack WHERE prefix = ? ORDER BY high", (self._prefix,)
+            f"SELECT number, rows, low, high FROM pack WHERE prefix = ? AND {_IS_PACK} ORDER BY high", (self._prefix,)
         ).fetchall()
 
     def _recent(self, after: bytes, last: bytes) -> list[tuple[bytes, Cells | None]]:
         """Return the recent rows after one id up to another, oldest first. None: there is no row any more."""
-        rows = self._db.execute(
-            "SELECT id, cells FROM recent WHERE prefix = ? AND id > ? AND id <= ? ORDER BY id",
+        found = self._db.execute(
+            f"SELECT id, cells FROM recent WHERE prefix = ? AND id > ? AND id <= ? AND {_IS_ID} AND {_IS_ROW} ORDER BY id",
             (self._prefix, after, last),
         )
-        return [(id_, tuple(cells.split("\n")) if cells else None) for id_, cells in rows]
+        rows = [(id_, tuple(cells.split("\n")) if cells else None) for id_, cells in found]
+        return [row for row in rows if row[1] is None or len(row[1]) == len(self.columns)]
 
     def _pack(self, number: int, rows: int) -> Pack:
         return Pack(self.columns, rows, lambda part: self._part(number, part))
@@ -88,36 +98,55 @@ class RowReader:
 class RowWriter(RowReader):
     """Writes the rows of one prefix. Every method is called in a transaction."""
 
+    limits = LIMITS
+
     def __init__(self, db: sqlite3.Connection, projection: Projection) -> None:
         super().__init__(db, projection)
         self._due = 0  # rows that may be written before a look at what is to do
 
     def put(self, rows: Mapping[bytes, Cells | None]) -> None:
         """Write rows; None: there is none. Then make packs of recent ones if it is time."""
+        if not rows:
+            return
         self._db.executemany(
             "INSERT OR REPLACE INTO recent VALUES (?, ?, ?)",
             [(self._prefix, id_, "\n".join(cells) if cells else None) for id_, cells in sorted(rows.items())],
         )
         self._due -= len(rows)
-        while self._due < 0:
-            recent = [id_ for (id_,) in self._db.execute(*self._ids()).fetchall()]
-            packs = self._packs()
-            step = next_step(recent, [(number, high) for number, _, _, high in packs])
-            self._due = max(_LOOK, RECENT_ROWS - len(recent) + (step.size if step else 0))
-            if isinstance(step, Fold):
-                self._fold(step)
-            elif isinstance(step, Merge):
-                self._merge(step, {number: rows for number, rows, _, _ in packs}[step.number])
+        if self._due < 0:
+            try:
+                self._compact()
+            except DamagedPack:
+                _log.warning("a part of the ledger's index is damaged: banledger store rebuild makes it again")
 
-    def clear(self) -> None:
-        """Remove all rows."""
-        numbers = [(number,) for number, *_ in self._packs()]
-        self._drop([number for (number,) in numbers])
-        self._db.execute("DELETE FROM recent WHERE prefix = ?", (self._prefix,))
-        self._due = 0
+    def sweep(self) -> int:
+        """Remove what no writer put there: invalid recent rows, packs that can't be read; return their number."""
+        breaks = "length(cells) - length(replace(cells, char(10), ''))"
+        invalid = f"prefix = ? AND (NOT ({_IS_ID} AND {_IS_ROW}) OR {breaks} <> ?)"
+        gone = self._db.execute(f"DELETE FROM recent WHERE {invalid}", (self._prefix, len(self.columns) - 1)).rowcount
+        gone += self._db.execute(f"DELETE FROM pack WHERE prefix = ? AND NOT ({_IS_PACK})", (self._prefix,)).rowcount
+        bad = [number for number, rows, low, high in self._packs() if not self._is_sound(number, rows, low, high)]
+        self._drop(bad)
+        self._db.execute(f"DELETE FROM part WHERE number >> {_PARTS} NOT IN (SELECT number FROM pack)")
+        return gone + len(bad)
 
-    def _ids(self) -> tuple[str, tuple[str]]:
-        return "SELECT id FROM recent WHERE prefix = ? ORDER BY id", (self._prefix,)
+    def _is_sound(self, number: int, rows: int, low: bytes, high: bytes) -> bool:
+        try:
+            ids = [id_ for id_, _ in self._pack(number, rows).all_rows()]
+            return (ids[0], ids[-1]) == (low, high) and all(map(unpack_id, ids))
+        except ValueError:
+            return False
+
+    def _compact(self) -> None:
+        """Do the next step, if there is one."""
+        recent = [id_ for id_, _ in self._recent(FIRST, LAST)]
+        packs = self._packs()
+        step = next_step(recent, [(number, high) for number, _, _, high in packs], self.limits)
+        self._due = max(self.limits.look, self.limits.recent - len(recent) + (step.size if step else 0))
+        if isinstance(step, Fold):
+            self._fold(step)
+        elif isinstance(step, Merge):
+            self._merge(step, {number: rows for number, rows, _, _ in packs}[step.number])
 
     def _fold(self, step: Fold) -> None:
         rows = self._recent(before(step.first), step.last)
@@ -135,7 +164,7 @@ class RowWriter(RowReader):
 
     def _store(self, rows: Sequence[Row]) -> None:
         (last,) = self._db.execute("SELECT coalesce(max(number), 0) FROM pack").fetchone()
-        for number, part in enumerate(in_packs(len(rows)), last + 1):
+        for number, part in enumerate(in_packs(len(rows), self.limits), last + 1):
             some = rows[part.start : part.stop]
             self._db.execute(
                 "INSERT INTO pack VALUES (?, ?, ?, ?, ?)", (number, self._prefix, len(some), some[0][0], some[-1][0])
