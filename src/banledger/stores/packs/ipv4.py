@@ -11,9 +11,6 @@ from banledger.net.prefix import Block
 NETWORKS = 1 << 32
 """The least number of a network. Smaller ones are addresses."""
 
-END = 33 << 32
-"""All numbers are smaller."""
-
 _LOW = NETWORKS - 1
 
 

@@ -4,13 +4,14 @@ The different cells stand once, sorted: canonical IPv4 addresses and networks as
 to 255 of them, each row has a code of one byte: the place of its cell, from 1. With more, the rows stand in the order
 of their cells: then a network is a range of rows, and rows with equal cells stand side by side.
 
-    stream 0  the numbers, as steps of five bytes; of rows in the order of their cells: one number for each row
-    stream 1  the texts, each after a line feed
-    stream 2  the codes; or nothing, if all cells are equal; or, of rows in the order of their cells, for each text the
+    stream 0  the three high bytes of the numbers; of rows in the order of their cells: one number for each row
+    stream 1  their two low bytes. Most packs without an address are known by stream 0
+    stream 2  the texts, each after a line feed
+    stream 3  the codes; or nothing, if all cells are equal; or, of rows in the order of their cells, for each text the
               number of its rows less one, and the rows (two bytes each)
 """
 
-from bisect import bisect_left
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -23,14 +24,17 @@ from banledger.stores.packs.column import MOST_GROUPS, ColumnCells, Counts, coun
 from banledger.stores.packs.masks import Mask, keep
 from banledger.stores.packs.part import DamagedPack, Part, join
 from banledger.stores.packs.passing import CellTest
-from banledger.stores.packs.planes import numbers, planes, rising, steps
+from banledger.stores.packs.planes import numbers, planes
 
 _T = TypeVar("_T", int, str)
 
-_STREAMS = 3
+_HIGH, _LOW, _TEXTS, _ROWS = range(4)
 _CODES = 255
 _ONE_BY_ONE = 24  # codes that are counted one by one; a Counter is faster with more
-_WIDTH = 5  # bytes of a number
+_LOW_BYTES, _HIGH_BYTES = 2, 3  # of a number
+_LOW_BITS = 8 * _LOW_BYTES
+_WIDTH = _LOW_BYTES + _HIGH_BYTES
+_HOST_BITS = bytes(range(33))  # what the highest byte of a number may be
 
 
 def encode_column(cells: Sequence[str], *, several: bool) -> bytes:
@@ -49,10 +53,17 @@ def encode_column(cells: Sequence[str], *, several: bool) -> bytes:
     order = [*sorted(numbered, key=numbered.__getitem__), *texts]
     rows = [where[cell] for cell in order]
     if len(order) <= _CODES:
-        return join([steps(sorted(numbered.values()), _WIDTH), text, _codes(len(cells), rows)])
+        return join([*_split(sorted(numbered.values())), text, _codes(len(cells), rows)])
     each = sorted([number for cell, number in numbered.items() for _ in where[cell]])
     more = planes([len(where[cell]) - 1 for cell in texts], 2)
-    return join([steps(each, _WIDTH), text, more + planes(chain.from_iterable(rows), 2)])
+    return join([*_split(each), text, more + planes(chain.from_iterable(rows), 2)])
+
+
+def _split(rising: Sequence[int]) -> tuple[bytes, bytes]:
+    """Return streams 0 and 1."""
+    data = planes(rising, _WIDTH)
+    low = _LOW_BYTES * len(rising)
+    return data[low:], data[:low]
 
 
 def _codes(count: int, rows: Sequence[Sequence[int]]) -> bytes:
@@ -68,20 +79,38 @@ def _codes(count: int, rows: Sequence[Sequence[int]]) -> bytes:
 
 def decode_column(data: bytes, rows: int) -> ColumnCells:
     """Return the cells of a part. Raises DamagedPack, as all methods of what it returns do."""
-    part = Part(data, _STREAMS)
-    return CodedColumn(part, rows) if part.length(2) in (0, rows) else OrderedColumn(part, rows)
+    part = Part(data, 4)
+    return CodedColumn(part, rows) if part.length(_ROWS) in (0, rows) else OrderedColumn(part, rows)
 
 
 class _Different:
     """The different cells of a part: numbers and texts."""
 
     def __init__(self, part: Part) -> None:
-        planes_ = part.stream(0)
-        self.numbers = rising(planes_, _WIDTH)
-        if len(planes_) % _WIDTH or (self.numbers and self.numbers[-1] >= ipv4.END):
+        self._part = part
+        self._high = part.stream(_HIGH)
+        self._text = part.stream(_TEXTS)
+        self.numbered, odd = divmod(len(self._high), _HIGH_BYTES)
+        self.texted = self._text.count(b"\n")
+        top = self._high[-self.numbered :] if self.numbered else b""
+        self.addresses = top.count(0)
+        """How many numbers are addresses. They stand before networks."""
+        if odd or top[: self.addresses].strip(b"\0") or top.translate(None, _HOST_BITS):
             raise DamagedPack("a column has damaged numbers")
-        self._text = part.stream(1)
-        self.count = self._text.count(b"\n")
+
+    @cached_property
+    def numbers(self) -> "array[int]":
+        """The cells that are numbers."""
+        low = self._part.stream(_LOW)
+        if len(low) != self.numbered * _LOW_BYTES:
+            raise DamagedPack("a column has damaged numbers")
+        return numbers(low + self._high, _WIDTH)
+
+    def spans(self, test: CellTest) -> Iterable[tuple[int, int]]:
+        """Return from where to where (excluded) the numbers pass."""
+        if not self.numbered or not test.spans(numbers(self._high, _HIGH_BYTES), _LOW_BITS):
+            return ()
+        return test.spans(self.numbers)
 
     @cached_property
     def texts(self) -> list[str]:
@@ -109,9 +138,8 @@ class CodedColumn:
     def __init__(self, part: Part, rows: int) -> None:
         self._part, self._rows = part, rows
         self._different = _Different(part)
-        self._numbers = self._different.numbers
-        self._count = len(self._numbers) + self._different.count
-        if not 1 <= self._count <= _CODES or (self._count == 1) != (part.length(2) == 0):
+        self._count = self._different.numbered + self._different.texted
+        if not 1 <= self._count <= _CODES or (self._count == 1) != (part.length(_ROWS) == 0):
             raise DamagedPack("a column has an impossible number of cells")
 
     @cached_property
@@ -119,16 +147,16 @@ class CodedColumn:
         """The code of each row."""
         if self._count == 1:
             return b"\1" * self._rows
-        codes = self._part.stream(2)
+        codes = self._part.stream(_ROWS)
         if codes.translate(None, bytes(range(1, self._count + 1))):
             raise DamagedPack("a column has a code without a cell")
         return codes
 
     def mask(self, test: CellTest) -> Mask:
         """See ColumnCells.mask."""
-        known = len(self._numbers)
+        known = self._different.numbered
         table = bytearray(256)
-        for low, high in test.spans(self._numbers):
+        for low, high in self._different.spans(test):
             table[low + 1 : high + 1] = b"\1" * (high - low)
         for place in self._different.places(test):
             table[known + place + 1] = 1
@@ -137,9 +165,9 @@ class CodedColumn:
     def counts(self, mask: Mask) -> Counts:
         """See ColumnCells.counts."""
         totals = self._totals(mask)
-        known = len(self._numbers)
+        known = self._different.numbered
         return counts_of(
-            {number: count for number, count in zip(self._numbers, totals, strict=False) if count},
+            {number: count for number, count in zip(self._different.numbers, totals, strict=False) if count},
             dict(zip(self._different.texts, totals[known:], strict=True)),
         )
 
@@ -170,7 +198,7 @@ class CodedColumn:
 
     def each(self) -> list[int | str]:
         """See ColumnCells.each."""
-        each: list[int | str] = [0, *self._numbers, *self._different.texts]
+        each: list[int | str] = [0, *self._different.numbers, *self._different.texts]
         return list(map(each.__getitem__, self._codes))
 
 
@@ -184,15 +212,14 @@ class OrderedColumn:
     def __init__(self, part: Part, rows: int) -> None:
         self._part, self._rows = part, rows
         self._different = _Different(part)
-        self._numbers = self._different.numbers
-        if part.length(2) != 2 * (rows + self._different.count) or len(self._numbers) > rows:
+        if part.length(_ROWS) != 2 * (rows + self._different.texted) or not self._different.numbered <= rows > _CODES:
             raise DamagedPack("a column has an impossible number of rows")
 
     @cached_property
     def _ends(self) -> list[int]:
         """Where the rows of the numbers end, and those of each text."""
-        counts = numbers(self._part.stream(2)[: 2 * self._different.count], 2)
-        ends = list(accumulate(map(add, counts, repeat(1)), initial=len(self._numbers)))
+        counts = numbers(self._part.stream(_ROWS)[: 2 * self._different.texted], 2)
+        ends = list(accumulate(map(add, counts, repeat(1)), initial=self._different.numbered))
         if ends[-1] != self._rows:
             raise DamagedPack("a column has an impossible number of rows")
         return ends
@@ -200,14 +227,16 @@ class OrderedColumn:
     @cached_property
     def _order(self) -> list[int]:
         """The rows in the order of their cells."""
-        order = numbers(self._part.stream(2)[2 * self._different.count :], 2).tolist()
-        if max(order) >= self._rows:
+        data = self._part.stream(_ROWS)[2 * self._different.texted :]
+        order = numbers(data, 2).tolist()
+        whole = bytes(range(self._rows >> 8))  # high bytes with which no low byte is too large
+        if data[self._rows :].translate(None, whole) and max(order) >= self._rows:
             raise DamagedPack("a column has a row too much")
         return order
 
     def mask(self, test: CellTest) -> Mask:
         """See ColumnCells.mask."""
-        spans = list(test.spans(self._numbers))
+        spans = list(self._different.spans(test))
         spans += [(self._ends[place], self._ends[place + 1]) for place in self._different.places(test)]
         mask = bytearray(self._rows)
         for low, high in spans:
@@ -218,11 +247,10 @@ class OrderedColumn:
     def counts(self, mask: Mask) -> Counts:
         """See ColumnCells.counts."""
         passing = bytes(itemgetter(*self._order)(mask))
-        split = bisect_left(self._numbers, ipv4.NETWORKS)
-        known = len(self._numbers)
+        split, known = self._different.addresses, self._different.numbered
         return Counts(
-            compress(self._numbers[:split], passing),
-            Counter(compress(self._numbers[split:], passing[split:known])).items(),
+            compress(self._different.numbers[:split], passing),
+            Counter(compress(self._different.numbers[split:], passing[split:known])).items(),
             self._texts(passing) if known < self._rows else (),
         )
 
@@ -237,11 +265,11 @@ class OrderedColumn:
 
     def cells(self) -> list[str]:
         """See ColumnCells.cells."""
-        return self._spread(map(ipv4.text_of, self._numbers))
+        return self._spread(map(ipv4.text_of, self._different.numbers))
 
     def each(self) -> list[int | str]:
         """See ColumnCells.each."""
-        return self._spread(self._numbers)
+        return self._spread(self._different.numbers)
 
     def _spread(self, numbered: Iterable[_T]) -> list[_T | str]:
         """Return the cell of each row. `numbered`: the cells that have numbers, in their order."""

@@ -17,8 +17,11 @@ class CellTest(Protocol):
         """Whether a cell passes."""
         ...
 
-    def spans(self, numbers: Sequence[int]) -> Iterable[tuple[int, int]]:
-        """Return from where to where (excluded) rising numbers of cells pass, see `ipv4`."""
+    def spans(self, numbers: Sequence[int], without: int = 0) -> Sequence[tuple[int, int]]:
+        """Return from where to where (excluded) rising numbers of cells pass, see `ipv4`.
+
+        `without`: the numbers lack as many low bits. Then those that may pass.
+        """
         ...
 
     def may(self, texts: bytes) -> bool:
@@ -52,9 +55,8 @@ class _Is:
     def passes(self, cell: str) -> bool:
         return cell in self._tokens
 
-    def spans(self, numbers: Sequence[int]) -> list[tuple[int, int]]:
-        found = [(bisect_left(numbers, number), bisect_right(numbers, number)) for number in self._numbers]
-        return [(low, high) for low, high in found if low < high]
+    def spans(self, numbers: Sequence[int], without: int = 0) -> list[tuple[int, int]]:
+        return _spans(numbers, [(number >> without, number >> without) for number in self._numbers])
 
     def may(self, texts: bytes) -> bool:
         return any(raw in texts for raw in self._raw)
@@ -86,7 +88,9 @@ class _Each:
     def passes(self, cell: str) -> bool:
         return self._passes(cell)
 
-    def spans(self, numbers: Sequence[int]) -> Iterable[tuple[int, int]]:
+    def spans(self, numbers: Sequence[int], without: int = 0) -> list[tuple[int, int]]:
+        if without:
+            return [(0, len(numbers))]
         return [(place, place + 1) for place, number in enumerate(numbers) if self.passes(ipv4.text_of(number))]
 
     def may(self, texts: bytes) -> bool:
@@ -126,11 +130,11 @@ class _Within(_Each):
         known = 0 if network.version == 4 else network.prefix // 16
         self._head = "".join(groups[:known]) if "0:" not in groups[:known] else ""
 
-    def spans(self, numbers: Sequence[int]) -> list[tuple[int, int]]:
+    def spans(self, numbers: Sequence[int], without: int = 0) -> list[tuple[int, int]]:
         if self._network.version != 4:
             return []
-        found = [(bisect_left(numbers, low), bisect_right(numbers, high)) for low, high in ipv4.ranges(self._network)]
-        return [(low, high) for low, high in found if low < high]
+        ranges = ipv4.ranges(self._network)
+        return _spans(numbers, [(low >> without, high >> without) for low, high in ranges])
 
     def may(self, texts: bytes) -> bool:
         return self._network.version == 6 and (self._head or ":").encode() in texts
@@ -143,3 +147,9 @@ class _Within(_Each):
 def _covers(network: Block, cell: str) -> bool:
     """Whether a cell is a canonical address or network inside `network`."""
     return ((":" in cell) == (network.version == 6)) and canonical_address(cell) == cell and network.covers(block(cell))
+
+
+def _spans(numbers: Sequence[int], ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return from where to where (excluded) rising numbers are in ranges, whose ends are included."""
+    found = [(bisect_left(numbers, low), bisect_right(numbers, high)) for low, high in ranges]
+    return [(low, high) for low, high in found if low < high]

@@ -84,6 +84,7 @@ class Passing:
         self._rows = rows
         self._columns: dict[int, ColumnCells] = {}
         self.mask: Mask = b"\1" * rows.rows
+        self._restricted = False
 
     def column(self, number: int) -> ColumnCells:
         """Return the cells of a column."""
@@ -93,7 +94,8 @@ class Passing:
 
     def restrict(self, mask: Mask) -> bool:
         """Let only rows pass that pass `mask` too. Returns whether any are left."""
-        self.mask = both([self.mask, mask])
+        self.mask = both([self.mask, mask]) if self._restricted else mask
+        self._restricted = True
         return 1 in self.mask
 
 

@@ -128,8 +128,11 @@ class AddressCounts:
         self._runs.append(run)
         self._held += len(run)
         while self._held > self._most and self._high - self._low > 1:
-            middle = _sample(self._runs)
-            self._high = max(middle[len(middle) // 2], self._low + 1)
+            sample = _sample(self._runs)
+            middle = sample[len(sample) // 2]
+            if middle >= self._high:  # damaged runs do not rise
+                middle = (self._low + self._high) // 2
+            self._high = max(middle, self._low + 1)
             self._runs = list(filter(None, map(self._fitting, self._runs)))
             self._held = sum(map(len, self._runs))
 
