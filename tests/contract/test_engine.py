@@ -219,3 +219,17 @@ def test_an_advance_is_written_with_applied_changes_or_alone(engine: Engine) -> 
     assert engine.hashes([KEY]) == [{"a": "1"}]
     engine.apply([], [Advance(KEY, {"a": "3"})])
     assert engine.hashes([KEY]) == [{"a": "3"}]
+
+
+def test_fields_are_read_in_the_order_of_keys_and_names(engine: Engine) -> None:
+    names = [f"h{n:04d}" for n in range(2600)]
+    engine.put({name: {"a": f"{name}\n", "é": "ü"} for name in names})
+    engine.mend(Repair(joins=[("s", "x")]))
+
+    assert list(engine.fields([*reversed(names), "no", "s"], ["é", "no", "a"])) == [
+        *[["ü", None, f"{name}\n"] for name in reversed(names)],
+        [None, None, None],
+        [None, None, None],
+    ]
+    assert list(engine.fields([], ["a"])) == []
+    assert engine.hashes(["h0000"]) == [{"a": "h0000\n", "é": "ü"}]

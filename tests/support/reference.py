@@ -188,8 +188,8 @@ class ReferenceEngine:
             for key, kind in zip(keys, kinds, strict=True)
         ]
 
-    def fields(self, keys: Sequence[str], names: Sequence[str]) -> list[list[str | None]]:
-        return [[fields.get(name) for name in names] for fields in self.hashes(keys)]
+    def fields(self, keys: Sequence[str], names: Sequence[str]) -> Iterator[list[str | None]]:
+        return ([fields.get(name) for name in names] for fields in self.hashes(keys))
 
     def select(self, _selection: Selection) -> Selected | None:
         return None

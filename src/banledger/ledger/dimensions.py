@@ -1,6 +1,6 @@
 """The table of dimensions: bans are indexed, counted and filtered by them. Keys, titles and flags follow. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -10,6 +10,7 @@ from banledger.ledger.tokens import token
 
 if TYPE_CHECKING:
     from banledger.ledger.ban import Ban
+    from banledger.stores.selection import Condition
 
 Get: TypeAlias = Callable[["Ban"], str | None]
 """Return a ban's token in a dimension; None: it has none."""
@@ -49,6 +50,15 @@ class Dimension(NamedTuple):
     def token_of(self, value: str) -> str:
         """Return a value as it is written in keys and tallies."""
         return token(value) if self.encoded else value
+
+    def conditions(self, values: Iterable[str]) -> "tuple[Condition, ...]":
+        """Return the conditions of which bans with any of these filter values pass at least one."""
+        from banledger.stores.selection import Is
+
+        beyond = {value: self.filter.beyond(value) if self.filter else None for value in values}
+        more = tuple([condition for condition in beyond.values() if condition])
+        tokens = frozenset([self.token_of(value) for value, condition in beyond.items() if not condition]) - {""}
+        return (Is(self.name, tokens), *more) if tokens or not more else more
 
 
 def _id(ban: "Ban") -> str | None:

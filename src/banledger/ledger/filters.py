@@ -1,19 +1,20 @@
 """Filters of bans by a dimension: the flag, and the meaning of its values. Used by `--help`: no slow imports."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 from banledger.errors import QuestionError
 
 if TYPE_CHECKING:
-    from banledger.ledger.ban import Ban
+    from banledger.stores.selection import Condition
 
 PRIVATE = "private"
 """Value of the country filter for private and other special addresses."""
 
-_LONGEST = 20  # digits: Python refuses to read a number of thousands
+SCOPE = "scope"
+"""The column of a ban's scope."""
 
-Test: TypeAlias = Callable[["Ban"], bool]
+_LONGEST = 20  # digits: Python refuses to read a number of thousands
 
 
 class Filter(NamedTuple):
@@ -22,13 +23,13 @@ class Filter(NamedTuple):
     metavar  the flag's argument in the help
     help     the flag's help
     spelled  return a typed value in canonical form; raises QuestionError
-    wide     return the test for a value that selects bans not only by its token; None for all other values
+    beyond   return the condition of a value that selects more bans than those with its token; None for all other values
     """
 
     metavar: str
     help: str
     spelled: Callable[[str], str] = str
-    wide: Callable[[str], Test | None] = lambda _: None
+    beyond: Callable[[str], "Condition | None"] = lambda _: None
 
 
 def country(value: str) -> str:
@@ -40,9 +41,11 @@ def country(value: str) -> str:
     return value.upper()
 
 
-def private(value: str) -> Test | None:
-    """Return the test for bans of special addresses if `value` is `private`."""
-    return (lambda ban: ban.scope == "private") if value == PRIVATE else None
+def private(value: str) -> "Condition | None":
+    """Return the condition for bans of special addresses if `value` is `private`."""
+    from banledger.stores.selection import Is
+
+    return Is(SCOPE, frozenset((PRIVATE,))) if value == PRIVATE else None
 
 
 def address(value: str) -> str:
@@ -57,14 +60,11 @@ def address(value: str) -> str:
     return found
 
 
-def inside(value: str) -> Test | None:
-    """Return the test for bans inside a network if `value` is one."""
-    if "/" not in value:
-        return None
-    from banledger.net.prefix import block
+def inside(value: str) -> "Condition | None":
+    """Return the condition for bans inside a network if `value` is one."""
+    from banledger.stores.selection import Within
 
-    network = block(value)
-    return lambda ban: ban.ip is not None and network.covers(block(ban.ip))
+    return Within("ip", value) if "/" in value else None
 
 
 def system(value: str) -> str:

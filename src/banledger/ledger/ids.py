@@ -10,6 +10,7 @@ characters and sorts by time:
 """
 
 import hashlib
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from time import gmtime, strftime
@@ -23,6 +24,7 @@ DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 """The digits of an id."""
 _PAIRS = tuple(a + b for a in DIGITS for b in DIGITS)
 _DAY_S = 86_400
+_CENTURY = "7"  # ids before it are of this century: fail2ban's clock starts in 1970
 
 
 class Subject(Struct, frozen=True, gc=False, cache_hash=True):
@@ -89,3 +91,22 @@ def second_of(id_: str) -> int | None:
 def is_ban_id(text: str) -> bool:
     """Whether `text` has the form of a ban's id."""
     return len(text) == ID_LENGTH and text[:6].isascii() and text[:6].isdecimal() and set(text[6:]) <= set(DIGITS)
+
+
+def age_order(id_: str) -> tuple[bool, str]:
+    """Sort key of an id, or of its beginning, by time: years have two digits, those from 1970 on come first."""
+    return id_ < _CENTURY, id_
+
+
+def newest_first(ids: Iterable[str]) -> list[str]:
+    """Return ids by (second, id) in reverse."""
+    ordered = sorted(ids, reverse=True)
+    if not ordered or ordered[0] < _CENTURY:
+        return ordered
+    return [id_ for id_ in ordered if id_ < _CENTURY] + [id_ for id_ in ordered if id_ >= _CENTURY]
+
+
+def beginning(second: int) -> str:
+    """Return the first ten characters of the ids of a UTC epoch second."""
+    day, of_day = divmod(second, _DAY_S)
+    return f"{_day_digits(day)}{_PAIRS[of_day >> 10]}{_PAIRS[of_day & 1023]}"

@@ -5,17 +5,15 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from banledger.ledger.ban import CODEC, PENDING
+from banledger.ledger.ban import CODEC, PENDING, RANK
 from banledger.ledger.dimensions import DAY, HOURS, INDEXED, TABLE, Dimension
+from banledger.ledger.filters import SCOPE
 from banledger.ledger.ids import DIGITS
 from banledger.ledger.months import bounds_of, is_month, months_of
 from banledger.ledger.tokens import token
 from banledger.stores import fields as read
 from banledger.stores.fields import Damaged
 from banledger.stores.selection import Cells, Column, DerivedSet, Family, Is, Selection
-
-SCOPE = "scope"
-"""The column of a ban's scope."""
 
 
 def _column(name: str, field: str, text: Callable[[Any], str], several: bool = False) -> Column:
@@ -46,6 +44,15 @@ def _of_dimension(row: Dimension) -> Column:
 
 COLUMNS = (*[_of_dimension(row) for row in TABLE.values() if "+" not in row.name], _column(SCOPE, SCOPE, str))
 """The columns of a ban. Those of dimensions have the dimension's name."""
+
+COLUMN = {column.name: column for column in COLUMNS}
+"""They by name."""
+
+
+def is_counted(origin: str | None) -> bool:
+    """Whether a ban of that origin has a row: not while only amendments are known. Raises `fields.Damaged`."""
+    return read.one_of({} if origin is None else {"origin": origin}, "origin", RANK) != PENDING
+
 
 _READS = tuple([(column.read, column.fields[0]) for column in COLUMNS])
 
@@ -84,11 +91,9 @@ class BanProjection:
 
     def cells(self, fields: Mapping[str, str]) -> Cells | None:
         """See Projection.cells. Bans that are not counted yet have no row."""
-        if fields.get("origin", PENDING) == PENDING:
-            return None
         get = fields.get
         try:
-            return tuple([read_(get(name)) for read_, name in _READS])
+            return tuple([read_(get(name)) for read_, name in _READS]) if is_counted(get("origin")) else None
         except Damaged:
             return None
 

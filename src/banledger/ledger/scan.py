@@ -83,8 +83,9 @@ class Without:
     def hashes(self, keys: Sequence[str]) -> list[Hash]:
         return self._each(keys, self._reader.hashes, {})
 
-    def fields(self, keys: Sequence[str], names: Sequence[str]) -> list[list[str | None]]:
-        return self._each(keys, lambda seen: self._reader.fields(seen, names), [None] * len(names))
+    def fields(self, keys: Sequence[str], names: Sequence[str]) -> Iterator[list[str | None]]:
+        none: list[str | None] = [None] * len(names)
+        return iter(self._each(keys, lambda seen: list(self._reader.fields(seen, names)), none))
 
     def select(self, selection: Selection) -> Selected | None:
         return self._reader.select(selection)

@@ -13,8 +13,9 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from banledger.errors import QuestionError
-from banledger.ledger.dimensions import FILTERS
+from banledger.ledger.dimensions import DAY, FILTERS, TABLE
 from banledger.report.formats.moment import local
+from banledger.stores.selection import Between, Condition, Selection
 
 FORMS = (
     "7d, 2w, 3m or 1y (days, weeks, months, years), 24h, 2026-11-01, 2026-11, 2026, '2026-11-01 14:00', "
@@ -26,6 +27,8 @@ _AGO = re.compile(r"(\d{1,5})\s*([hdwmy])")
 _CALENDAR = re.compile(r"\d{4}(-\d\d){0,2}")
 _EARLIEST = date(1970, 1, 2)
 _LATEST = date(9998, 12, 31)
+_DAY_S = 86_400
+_EPOCH = date(1970, 1, 1).toordinal()
 
 
 class Span(Struct, frozen=True):
@@ -53,13 +56,22 @@ class Span(Struct, frozen=True):
         """Whether part of that local day lies in it."""
         return (self.first is None or self.first <= day) and (self.last is None or day <= self.last)
 
-    def holds(self, day: str, time: float) -> bool:
-        """Whether a ban of that local day and UTC epoch second lies in it."""
-        return (
-            self.holds_day(day)
-            and (self.since is None or self.since <= time)
-            and (self.until is None or time < self.until)
-        )
+    def seconds(self) -> tuple[float | None, float | None]:
+        """UTC epoch seconds that no ban in it is before (included) or after (excluded); None: open.
+
+        The ends of whole days are a day further out: a local day overlaps its UTC neighbours.
+        """
+        since, until = self.since, self.until
+        if since is None and self.first is not None:
+            since = _midnight(self.first) - _DAY_S
+        if until is None and self.last is not None:
+            until = _midnight(self.last) + 2 * _DAY_S
+        return since, until
+
+
+def _midnight(day: str) -> float:
+    """The UTC epoch second at which a day begins in UTC."""
+    return float((date.fromisoformat(day).toordinal() - _EPOCH) * _DAY_S)
 
 
 ALL_TIME = Span()
@@ -74,9 +86,20 @@ class Query(Struct, frozen=True):
     span: Span = ALL_TIME
     filters: Mapping[str, tuple[str, ...]] = {}
 
-    def wide(self) -> bool:
-        """Whether any filter selects more than the bans with a value's token, such as a network."""
-        return any(FILTERS[name].wide(value) for name, values in self.filters.items() for value in values)
+    def conditions(self) -> dict[str, tuple[Condition, ...]]:
+        """For each filter, the conditions of which a ban passes at least one."""
+        return {name: TABLE[name].conditions(values) for name, values in self.filters.items()}
+
+    def selection(self) -> Selection:
+        """The rows of its bans."""
+        span = self.span
+        days = () if span.all_time else ((Between(DAY, span.first, span.last),),)
+        return Selection((*self.conditions().values(), *days), *span.seconds())
+
+
+def days_in(span: Span, everything: Mapping[str, int]) -> dict[str, int]:
+    """The days of `everything` in the span. A day with an exact end counts as whole."""
+    return {day: bans for day, bans in everything.items() if span.holds_day(day)}
 
 
 def question(span: Span = ALL_TIME, **typed: Iterable[str]) -> Query:

@@ -12,6 +12,7 @@ from heapq import nlargest
 from itertools import islice
 
 from banledger.ledger.reader import LedgerReader
+from banledger.stores.selection import best
 
 Row = tuple[str, int]
 """A value (token) and its bans."""
@@ -20,14 +21,6 @@ _SMALL = frozenset({"country", "jail", "server", "hour"})
 _MERGED_AT_MOST = 3_000_000
 _CHUNK = 500
 _SEEDED_DAYS = 31
-
-
-def best(table: Mapping[str, int], count: int) -> list[Row]:
-    """The `count` largest of `table`, largest first, ties in reverse order of names."""
-    if 0 < count < len(table):
-        bar = sorted(table.values())[-count]
-        return nlargest(count, [row for row in table.items() if row[1] >= bar], key=_order)
-    return sorted(table.items(), key=_order, reverse=True)[:count]
 
 
 def _order(row: Row) -> tuple[int, str]:

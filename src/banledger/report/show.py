@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from banledger.ledger.ban import PENDING, Ban
-from banledger.ledger.ids import is_ban_id
+from banledger.ledger.ids import is_ban_id, newest_first
 from banledger.ledger.network import Network
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.reader import LedgerReader
@@ -19,7 +19,6 @@ from banledger.net.address import canonical_address
 from banledger.net.prefix import Block, block
 from banledger.net.special import kind_of
 from banledger.report.answers import Shown
-from banledger.report.walk import newest_first
 from banledger.stores.pages import pages
 
 _PROBED = 4096  # addresses of a network that are looked up one by one

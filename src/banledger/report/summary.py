@@ -1,27 +1,25 @@
-"""Compute answers: from tallies and rankings if possible, else by a walk."""
+"""Compute answers: from tallies and rankings if possible, else from the rows of the selected bans."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
-from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from banledger.errors import QuestionError
-from banledger.ledger.ban import Ban
-from banledger.ledger.dimensions import DAY, HOURS, TABLE
+from banledger.ledger.dimensions import DAY, HOURS
 from banledger.ledger.gap import Gap
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.reader import LedgerReader
+from banledger.ledger.selected import select
 from banledger.ledger.tokens import text_of
 from banledger.report import columns, ranked, tallied
 from banledger.report.answers import Count, Day, Report, Top
 from banledger.report.formats.moment import local
 from banledger.report.natural import natural
 from banledger.report.nearest import nearest
-from banledger.report.query import Query, Span
-from banledger.report.walk import days_in, walk
+from banledger.report.query import Query, Span, days_in
+from banledger.stores.selection import Rank, Told, rank_of
 
 
 class _Facts(Struct, frozen=True):
@@ -39,7 +37,7 @@ def report(ledger: LedgerReader, query: Query, now: float, count: int = 10, prog
     """Summarise the query's span, with the top `count` values of each dimension."""
     everything = ledger.days()
     if query.filters or not query.span.whole:
-        facts = _walked(ledger, query, everything, count, progress)
+        facts = _selected(ledger, query, everything, count, progress)
     else:
         facts = _tallied(ledger, query, everything, count)
     return Report(
@@ -88,40 +86,23 @@ def _tallied(ledger: LedgerReader, query: Query, everything: dict[str, int], cou
     )
 
 
-def _walked(ledger: LedgerReader, query: Query, everything: dict[str, int], count: int, progress: Progress) -> _Facts:
+def _selected(ledger: LedgerReader, query: Query, everything: dict[str, int], count: int, progress: Progress) -> _Facts:
     names = columns.reported()
-    getters = {name: TABLE[name].tokens for name in (*names, DAY, "hour")}
-    total, counters = _count(ledger, query, getters | {"offender": _offender}, everything, progress)
-    offenders = Counter(day for day, _ in counters["offender"])
+    wanted: dict[str, int | None] = dict.fromkeys(names, count)
+    rows = select(ledger, query.selection(), everything)
+    found = rows.rank(wanted | {DAY: None, "hour": None}, (DAY, "ip"), _told(progress))
     return _Facts(
-        total=total,
-        offenders=len(counters["ip"]),
-        no_country=total - counters["country"].total(),
-        days={day: (bans, offenders[day]) for day, bans in counters[DAY].items()},
-        hours=counters["hour"],
-        tops={name: _top_of(counters[name], name, query, total, count) for name in names},
+        total=found.total,
+        offenders=found.by["ip"].distinct,
+        no_country=found.total - found.by["country"].counted,
+        days={day: (bans, found.distinct.get(day, 0)) for day, bans in found.by[DAY].rows},
+        hours=dict(found.by["hour"].rows),
+        tops={name: _top_of_rank(found.by[name], name, query, found.total) for name in names},
     )
 
 
-def _offender(ban: Ban) -> tuple[tuple[str, str], ...]:
-    return ((ban.day, ban.ip),) if ban.ip else ()
-
-
-def _count(
-    ledger: LedgerReader,
-    query: Query,
-    getters: Mapping[str, Callable[[Ban], Iterable[Any]]],
-    everything: Mapping[str, int],
-    progress: Progress,
-) -> tuple[int, dict[str, Counter[Any]]]:
-    """Walk over the bans of the query; count them, and the values that each getter finds."""
-    total = 0
-    counters: dict[str, Counter[Any]] = {name: Counter() for name in getters}
-    for ban in walk(ledger, query, None, progress, everything):
-        total += 1
-        for name, get in getters.items():
-            counters[name].update(get(ban))
-    return total, counters
+def _told(progress: Progress) -> Told:
+    return lambda done, total: progress("bans", done, total)
 
 
 def _owned(ledger: LedgerReader, answer: Top) -> Top:
@@ -145,10 +126,14 @@ def _top_of_days(
 
 
 def _top_of(table: Mapping[str, int], dimension: str, query: Query, total: int, count: int) -> Top:
-    return Top(dimension, query, total, len(table), _counts(ranked.best(table, count)))
+    return _top_of_rank(rank_of(table, count), dimension, query, total)
 
 
-def _counts(rows: list[tuple[str, int]]) -> tuple[Count, ...]:
+def _top_of_rank(rank: Rank, dimension: str, query: Query, total: int) -> Top:
+    return Top(dimension, query, total, rank.distinct, _counts(rank.rows))
+
+
+def _counts(rows: Iterable[tuple[str, int]]) -> tuple[Count, ...]:
     counted = [Count(text_of(tok), bans) for tok, bans in rows]
     return tuple(sorted(counted, key=lambda row: (-row.bans, natural(row.name))))
 
@@ -201,7 +186,7 @@ def _top(ledger: LedgerReader, dimension: str, query: Query, count: int, progres
         found = days, sum(days.values())
     elif query.span.whole:
         return _top_of_days(ledger, dimension, query, days, everything, count)
-    if found is None:
-        total, counters = _count(ledger, query, {dimension: TABLE[dimension].tokens}, everything, progress)
-        found = counters[dimension], total
-    return _top_of(found[0], dimension, query, found[1], count)
+    if found is not None:
+        return _top_of(found[0], dimension, query, found[1], count)
+    ranks = select(ledger, query.selection(), everything).rank({dimension: count}, None, _told(progress))
+    return _top_of_rank(ranks.by[dimension], dimension, query, ranks.total)

@@ -7,6 +7,7 @@ from itertools import product
 from banledger.ledger.dimensions import DAY, TABLE
 from banledger.ledger.reader import LedgerReader
 from banledger.report.query import Query
+from banledger.stores.selection import Is
 
 _SINGLE = frozenset(name for name, row in TABLE.items() if row.token)  # a ban has at most one value of each
 _PAIRS = {tuple(name.split("+")): name for name in TABLE if "+" in name}
@@ -19,9 +20,8 @@ def counts(
 
     None if no tally has the answer. `days`: the days of the query's span, which must be whole.
     """
-    if query.wide():
+    if (asked := _asked(query)) is None:
         return None
-    asked = {name: list(dict.fromkeys(map(TABLE[name].token_of, values))) for name, values in query.filters.items()}
     pair = next((pair for pair in _PAIRS if dimension in pair and asked.keys() <= set(pair)), None)
     if (members := _members(asked)) is None:
         return None
@@ -37,6 +37,16 @@ def counts(
     else:
         by_value = _of_pairs(ledger, pair or (), dimension, asked, days)
     return {value: bans for value, bans in by_value.items() if bans}, sum(map(sum, rows))
+
+
+def _asked(query: Query) -> dict[str, list[str]] | None:
+    """The tokens of each filter; None: tokens alone don't say what a filter selects."""
+    asked = {}
+    for name, (first, *others) in query.conditions().items():
+        if others or not isinstance(first, Is) or first.column != name:
+            return None
+        asked[name] = sorted(first.tokens)
+    return asked
 
 
 def _members(asked: Mapping[str, list[str]]) -> tuple[str, list[str]] | None:

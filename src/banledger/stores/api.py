@@ -99,8 +99,11 @@ class Reader(Protocol):
         """
         ...
 
-    def fields(self, keys: Sequence[str], names: Sequence[str]) -> list[list[str | None]]:
-        """Return the values of these fields of each hash, in the order of both. None: absent, or no hash to read."""
+    def fields(self, keys: Sequence[str], names: Sequence[str]) -> Iterator[list[str | None]]:
+        """Return the values of these fields of each hash, in the order of both. None: absent, or no hash to read.
+
+        Fetched in pages, ahead of the caller, who takes all of them before asking anything else.
+        """
         ...
 
     def select(self, selection: Selection) -> Selected | None:

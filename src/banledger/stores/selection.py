@@ -7,6 +7,7 @@ to an engine as a `Projection`. An engine that keeps rows beside its hashes answ
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from heapq import nlargest
 from typing import Protocol, TypeAlias
 
 from msgspec import Struct
@@ -186,3 +187,20 @@ def sound_cell(column: Column, fields: Mapping[str, str]) -> str | None:
         return cell_of(column, fields)
     except Damaged:
         return None
+
+
+def best(table: Mapping[str, int], most: int | None = None) -> list[tuple[str, int]]:
+    """Return the `most` largest of a table (None: all), largest first, equal ones by token in reverse."""
+    if most is not None and 0 < most < len(table):
+        bar = sorted(table.values())[-most]
+        return nlargest(most, [row for row in table.items() if row[1] >= bar], key=_size_order)
+    return sorted(table.items(), key=_size_order, reverse=True)[:most]
+
+
+def _size_order(row: tuple[str, int]) -> tuple[int, str]:
+    return row[1], row[0]
+
+
+def rank_of(table: Mapping[str, int], most: int | None) -> Rank:
+    """Return the rank of a column from the rows of each of its tokens."""
+    return Rank(tuple(best(table, most)), len(table), sum(table.values()))

@@ -113,9 +113,11 @@ class SqliteReader:
                 )
         return [_hash(found[key]) if key in found else {} for key in keys]
 
-    def fields(self, keys: Sequence[str], names: Sequence[str]) -> list[list[str | None]]:
+    def fields(self, keys: Sequence[str], names: Sequence[str]) -> Iterator[list[str | None]]:
         """See Reader.fields."""
-        return [[fields.get(name) for name in names] for fields in self.hashes(keys)]
+        for page in pages(keys, _PAGE):
+            for fields in self.hashes(page):
+                yield [fields.get(name) for name in names]
 
     def select(self, selection: Selection) -> Selected | None:
         """See Reader.select."""

@@ -37,7 +37,7 @@ class RowReader:
         self._prefix = projection.prefix
 
     def all(self) -> Iterator[tuple[bytes, Cells]]:
-        """Return every row with its packed id, oldest first; not those of damaged packs. Nothing may write meanwhile."""
+        """Return every row with its packed id, oldest first; damaged packs count as empty. Nothing may write meanwhile."""
         after = FIRST
         for number, rows, _low, high in self._packs():
             recent = self._recent(after, high)
@@ -75,7 +75,8 @@ class RowReader:
     def _recent(self, after: bytes, last: bytes) -> list[tuple[bytes, Cells | None]]:
         """Return the recent rows after one id up to another, oldest first. None: there is no row any more."""
         found = self._db.execute(
-            f"SELECT id, cells FROM recent WHERE prefix = ? AND id > ? AND id <= ? AND {_IS_ID} AND {_IS_ROW} ORDER BY id",
+            f"SELECT id, cells FROM recent WHERE prefix = ? AND id > ? AND id <= ? AND {_IS_ID} AND {_IS_ROW}"
+            " ORDER BY id",
             (self._prefix, after, last),
         )
         rows = [(id_, tuple(cells.split("\n")) if cells else None) for id_, cells in found]
