@@ -31,13 +31,17 @@ DAMAGE = [
     ("UPDATE ranking SET score = -9e999", "bans:top:"),
     (f"UPDATE ranking SET member = x'00ff' {_AT} 'bans:gaps')", "bans:gaps"),
     ("UPDATE key SET kind = 'odd' WHERE name = 'bans:top:jail'", "bans:top:jail"),
-    ("UPDATE key SET card = 'many' WHERE name GLOB 'bans:jail:*'", "bans:jail:"),
+    ("UPDATE key SET card = 'many' WHERE name = 'bans:sources'", "bans:sources"),
     ("UPDATE key SET kind = 'set' WHERE name GLOB '*:ban:*'", ":ban:"),
     # What no writer puts there, and readers can't tell from other data, or don't see.
-    (f"UPDATE member SET member = '' WHERE {_FIRST.format(table='member', name='bans:country:*')}", "bans:country:"),
+    (f"UPDATE member SET member = '' WHERE {_FIRST.format(table='member', name='bans:sources')}", "bans:sources"),
     (f"UPDATE tally SET member = 'a' || char(10) || 'b' WHERE {_FIRST.format(table='tally', name='*:hour')}", ":hour"),
     ("UPDATE key SET id = -1 WHERE name = 'bans:top:country'", "bans:top:country"),
-    (f"UPDATE key SET id = {2**63 - 1} WHERE name = 'bans:jail:nginx'", "bans:jail:nginx"),
+    (f"UPDATE key SET id = {2**63 - 1} WHERE name = 'bans:months'", "bans:months"),
+    ("DELETE FROM recent", ":ban:"),
+    ("UPDATE recent SET cells = replace(cells, 'sshd', 'web')", ":ban:"),
+    ("UPDATE recent SET cells = 7", ":ban:"),
+    ("UPDATE recent SET id = substr(id, 2)", ":ban:"),
 ]
 """A statement that damages a ledger's tables, and the key of a fault that `store check` then names, or a part of it."""
 

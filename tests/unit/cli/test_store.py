@@ -23,11 +23,11 @@ Break = Callable[[], None]
 
 @pytest.fixture
 def damage(store: Path) -> Break:
-    """Loses the set of an address."""
+    """Loses an address in the ranking."""
 
     def lose() -> None:
         with sqlite3.connect(store) as database:
-            database.execute("DELETE FROM member WHERE key = (SELECT id FROM key WHERE name = 'bans:ip:192.0.2.1')")
+            database.execute("DELETE FROM ranking WHERE member = '192.0.2.1'")
         database.close()
 
     return lose
@@ -48,11 +48,11 @@ def test_faults_are_named_and_the_exit_code_is_9(banledger: Run, damage: Break) 
     damage()
     code, out, err = banledger("store", "check")
     assert code == 9
-    assert "bans:ip:192.0.2.1 " in out
+    assert "bans:top:ip " in out
     assert "error: the ledger has " in err and "hint: " in err
     code, out, _ = banledger("store", "check", "--json")
     assert code == 9
-    assert "bans:ip:192.0.2.1" in {fault["key"] for fault in json.loads(out)["faults"]}
+    assert "bans:top:ip" in {fault["key"] for fault in json.loads(out)["faults"]}
 
 
 @pytest.mark.parametrize(

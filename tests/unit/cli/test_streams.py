@@ -126,7 +126,7 @@ def test_what_was_printed_comes_before_the_error(terminal: Terminal, store: Path
     import sqlite3
 
     with sqlite3.connect(store) as database:
-        database.execute("DELETE FROM member WHERE key = (SELECT id FROM key WHERE name = 'bans:ip:192.0.2.1')")
+        database.execute("DELETE FROM ranking WHERE member = '192.0.2.1'")
     database.close()
 
     code, out, _ = terminal.run("store check", "2>&1")
