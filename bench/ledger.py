@@ -11,6 +11,7 @@ stderr.
 
 import argparse
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -182,6 +183,7 @@ def main() -> None:
     options.add_argument("--duckdb", action="store_true", help="ask DuckDB too")
     options.add_argument("--ask", type=Path, metavar="LEDGER", help="only ask a ledger that is there")
     found = options.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the folder is removed
     with tempfile.TemporaryDirectory(prefix="banledger-bench-") as name:
         if found.ask:
             only_ask(found.ask.resolve(), Path(name), found.limit)

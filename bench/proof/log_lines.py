@@ -50,7 +50,7 @@ def made_up(rng: Random, jail: str, moment: float, ip: str, users: tuple[str, ..
 
 
 def of_log(path: Path) -> Matched:
-    """Return a function that takes the lines of a log (`.gz` too) in turn: those with an IPv4 address, if any has one."""
+    """Return a function that takes the lines of a log (`.gz` too) in turn: those with an IPv4 address, if any."""
     content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     every = content.decode(errors="replace").splitlines()
     turn: Iterator[str] = cycle([line for line in every if _ADDRESS.search(line)] or every)

@@ -50,7 +50,7 @@ MIXED_WANTED_S = {"top": (3.0, 0.3), "report": (10.0, 1.5), "bans": (0.3, 0.3)}
 
 
 class Question(NamedTuple):
-    """A command's words, and the span that it is asked for: a title and more words. Wanted at ten million bans: seconds."""
+    """A command's words, its span as a title and as more words, and the seconds wanted at ten million bans."""
 
     words: str
     span: str

@@ -31,22 +31,22 @@ def filling(columns: Sequence[tuple[str, Drained | None]]) -> Iterator[str]:
 
 
 def answers(asked: Sequence[Question], before: Sequence[Asked], now: Sequence[Asked], limit_s: float) -> Iterator[str]:
-    """Yield the table of what each question took. `before` may be empty."""
-    yield "| command | span | wanted, s | before: s, CPU s, MB | now: s, CPU s, MB | now / before | same answer |"
+    """Yield the table of what each question took. `before` may be empty. The ratio is of CPU: clocks are noisy."""
+    yield "| command | span | wanted, s | before: s, CPU s, MB | now: s, CPU s, MB | CPU, now / before | same answer |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     for number, question in enumerate(asked):
         old, new = before[number] if before else None, now[number]
         was = cells(old.used, limit_s) if old else "–"
         ratio = same = "–"
         if old and old.used and new.used:
-            ratio, same = _ratio(new.used.wall_s, old.used.wall_s), "yes" if old.answer == new.answer else "**no**"
+            ratio, same = _ratio(new.used.cpu_s, old.used.cpu_s), "yes" if old.answer == new.answer else "**no**"
         row = [f"`{question.words}`", question.span, str(question.wanted_s), was, cells(new.used, limit_s), ratio, same]
         yield f"| {' | '.join(row)} |"
 
 
 def cells(used: Used | None, limit_s: float) -> str:
     """Return what a command took as one cell."""
-    return f"{used.wall_s:.3f}, {used.cpu_s:.3f}, {used.peak_mb:.0f}" if used else f"over {limit_s:.0f} s"
+    return f"{used.wall_s:.3f}, {used.cpu_s:.3f}, {used.peak_mb:.0f}" if used else f"over {limit_s:g} s"
 
 
 def _number(value: float | None, digits: int) -> str:
