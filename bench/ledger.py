@@ -1,141 +1,34 @@
-"""The embedded ledger at a million bans: drain, size, memory, reports, delay. `python bench/ledger.py [bans]`.
+"""The embedded ledger beside the commit before and one relational table: filling, size, memory, questions, delay.
 
-`python bench/ledger.py --ask LEDGER` only asks one that is there.
+    PYTHONPATH=. python bench/ledger.py [BANS] [--before COMMIT] [--log FILE] [--duckdb]
+    PYTHONPATH=. python bench/ledger.py --ask LEDGER     only asks, of a ledger whose last ban was a day ago
 
-Side by side in one run: the same lines into one relational table with an index each on address, jail, country and
-day (what one would write first), the same questions asked of it by GROUP BY.
+One run: the same lines are given to a relational table with an index each on address, jail, country and day (what one
+would write first), to the commit before (its sources are unpacked beside), and to this checkout. Both ledgers are asked
+the same, by whole commands. All lies in a temporary directory (see TMPDIR), at most about 3 KB a ban. Progress goes to
+stderr.
 """
 
-import fcntl
-import os
-import random
-import resource
+import argparse
 import shutil
 import signal
-import sqlite3
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
-import iptocc
-import msgspec
+from bench.proof import questions, tables
+from bench.proof.before import FORMAT_1, unpack
+from bench.proof.drains import Drained, drain, drain_here, table_here
+from bench.proof.processes import Tree, run
 
-from banledger.ledger.ids import ban_id
-from banledger.ledger.merge import subject_of
-from banledger.ledger.opening import open_to_read
-from banledger.ledger.writer import open_to_write
-from banledger.service.recorder import BATCH, Recorder
-from banledger.spool.events import BanLine, decode
-from banledger.spool.reader import SpoolReader
-from banledger.whois.locate import offline_only
-
-YEAR_S = 365 * 86_400
-SEGMENT = 1 << 20
-WINDOW = 200_000
-
-JAILS = ["sshd", "postfix-sasl", "dovecot", "nginx-http-auth", "nginx-botsearch", "recidive", "proftpd", "apache-auth"]
-
-
-def lines(bans: int, now: float) -> Iterator[bytes]:
-    """As many bans over a year, of a third as many addresses, in the order they happened."""
-    rng = random.Random(4)
-    addresses = [f"{rng.randint(1, 223)}.{_octets(rng)}" for _ in range(bans * 35 // 100)]
-    names = ["root", "admin", "ubuntu", "test", "oracle", "postgres", *(f"user{n}" for n in range(3000))]
-    for number in range(bans):
-        moment = now - YEAR_S + YEAR_S * number / bans
-        address = rng.choice(addresses)
-        user = names[min(len(names) - 1, int(rng.paretovariate(0.5)) - 1)]
-        matches = tuple(
-            f"Nov 23 04:{n:02d}:26 web1 sshd[21516]: Failed password for {user} from {address} port 33558 ssh2"
-            for n in range(3)
-        )
-        yield msgspec.json.encode(
-            BanLine(
-                v=1, seen=moment + 0.5, seq=number + 1, server="web1", jail=JAILS[min(7, int(rng.expovariate(0.8)))],
-                fid=address, time=float(int(moment)), failures=5, bantime=600, bancount=1,
-                users=(user,), matches=matches,
-            )
-        ) + b"\n"  # fmt: skip
-
-
-def _octets(rng: random.Random) -> str:
-    return ".".join(str(rng.getrandbits(8)) for _ in range(3))
-
-
-def fill_spool(folder: Path, bans: int) -> None:
-    """Segments of closed writers."""
-    folder.mkdir()
-    segment, number = bytearray(), 0
-
-    def close() -> None:
-        nonlocal number
-        number += 1
-        (folder / f"{1_700_000_000_000 + number}-abcdef01-{number}.jsonl").write_bytes(segment)
-        segment.clear()
-
-    for line in lines(bans, time.time()):
-        segment += line
-        if len(segment) >= SEGMENT:
-            close()
-    close()
-
-
-def drain(spool: Path, store: Path) -> tuple[list[float], int]:
-    """Seconds of each batch, and the peak of resident memory in MB, in a process of its own."""
-    answer = subprocess.run(
-        [sys.executable, __file__, "--drain", str(spool), str(store)], check=True, capture_output=True, text=True
-    )
-    *seconds, peak = answer.stdout.split()
-    return [float(second) for second in seconds], int(peak)
-
-
-def drain_here(spool: Path, store: Path) -> None:
-    recorder = Recorder(SpoolReader(spool), lambda: open_to_write(str(store), "bans", "UTC"), offline_only)
-    while True:
-        start = time.perf_counter()
-        if not recorder.step(time.time()).lines:
-            break
-        print(time.perf_counter() - start)
-    recorder.close()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
-
-
-def drain_relational(spool: Path, store: Path) -> list[float]:
-    """The same lines into one table."""
-    db = sqlite3.connect(store, isolation_level=None)
-    db.executescript(
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-        "CREATE TABLE ban (id TEXT PRIMARY KEY, ip, jail, country, day, hour, user, time, fields) WITHOUT ROWID;"
-        "CREATE INDEX ip ON ban (ip); CREATE INDEX jail ON ban (jail); CREATE INDEX country ON ban (country);"
-        "CREATE INDEX day ON ban (day);"
-    )
-    batch, seconds, start = [], [], time.perf_counter()
-    texts = (line for path in sorted(spool.iterdir()) for line in path.read_bytes().split(b"\n")[:-1])
-    for line in texts:
-        event = decode(line)
-        assert isinstance(event, BanLine)
-        about = subject_of(event)
-        id_ = ban_id(about.server, about.jail, about.fid, about.time)
-        moment = datetime.fromtimestamp(about.time, UTC)
-        batch.append(
-            (id_, about.fid, about.jail, iptocc.country_code(about.fid), moment.strftime("%Y-%m-%d"), moment.hour,
-             event.users[0], about.time, line)
-        )  # fmt: skip
-        if len(batch) == BATCH:
-            db.execute("BEGIN")
-            db.executemany("INSERT OR IGNORE INTO ban VALUES (?,?,?,?,?,?,?,?,?)", batch)
-            db.execute("COMMIT")
-            batch.clear()
-            seconds.append(time.perf_counter() - start)
-            start = time.perf_counter()
-    db.close()
-    return seconds
-
+ROOT = Path(__file__).resolve().parents[1]
+BARE_MOST = 1_000_000
+"""At most so many bans are recorded without lines."""
+AGO_S = 86_400
+"""The last ban was a day ago: nothing is in force, so answers don't depend on the moment."""
 
 GROUPS = """
 import sqlite3, sys
@@ -146,139 +39,160 @@ for column in ("day", "country", "jail", "hour", "user", "ip"):
     print(db.execute(top, since).fetchall())
 print(db.execute("SELECT count(*), count(DISTINCT ip) FROM ban").fetchall())
 """
+"""What a report needs, asked of the table."""
 
 
-def timed(bytecode: Path, *command: str, times: int = 9) -> tuple[float, float]:
-    """Median milliseconds of a command, process start included: of the clock, and of CPU.
+class Comparison:
+    """One run, in a folder of its own."""
 
-    `bytecode` is a folder to keep it in: an installed package has it, a checkout perhaps not.
-    """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    environment["PYTHONPYCACHEPREFIX"] = str(bytecode)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
-    clock, cpu = [], []
-    for _ in range(times):
-        start = time.perf_counter()
-        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
-        _, status, used = os.wait4(child.pid, 0)
-        clock.append((time.perf_counter() - start) * 1e3)
-        cpu.append((used.ru_utime + used.ru_stime) * 1e3)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        assert child.returncode == 0, command
-    return statistics.median(clock), statistics.median(cpu)
+    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
+        self._bans: int = options.bans
+        self._bare = min(BARE_MOST, self._bans)
+        self._log = str(options.log.resolve()) if options.log else "made-up"
+        self._limit_s: float = options.limit
+        self._until = time.time() - AGO_S
+        self._folder = folder
+        self._spool = folder / "spool"
+        self._asked = questions.questions(self._until)
+        self._now = Tree("now", ROOT, folder / "bytecode")
+        self._before = None if options.before == "none" else unpack(ROOT, options.before, folder)
+        self._duckdb: bool = options.duckdb
 
+    def run(self) -> None:
+        """Do it all, and print tables."""
+        say(f"## {self._bans:,} bans over a year, three log lines each ({Path(self._log).name})\n")
+        columns: list[tuple[str, Drained | None]] = [("one table, 4 indexes", self._relational())]
+        bare: list[tuple[str, Drained | None]] = [("one table, 4 indexes", None)]
+        answers: dict[str, list[questions.Asked]] = {}
+        if self._duckdb:
+            self._yardstick()
+        for tree in filter(None, (self._before, self._now)):
+            store = self._folder / f"{tree.name}.db"
+            columns.append((tree.name, self._filled(tree, store, self._bans, self._log)))
+            answers[tree.name] = questions.ask(tree, store, self._asked, self._limit_s)
+            if tree is not self._now:
+                remove(store)
+            scratch = self._folder / "bare.db"
+            bare.append((tree.name, self._filled(tree, scratch, self._bare, "none")))
+            remove(scratch)
+        self._say("Filled:", *tables.filling(columns))
+        self._say(f"Filled with {self._bare:,} bans without lines:", *tables.filling(bare))
+        self._say("Asked:", *tables.answers(self._asked, answers.get("before", []), answers["now"], self._limit_s))
+        self._live()
 
-def ask(store: Path, bytecode: Path) -> None:
-    """Print how long commands take."""
-    program = str(Path(sys.executable).with_name("banledger"))
-    for words in ("report", "report --since all", "top ip", "top user"):
-        clock, cpu = timed(bytecode, program, *words.split(), "--store", str(store))
-        print(f"| `{words}`, process start included, ms: clock, CPU | {clock:.0f}, {cpu:.0f} | | |")
-    bare, _ = timed(bytecode, sys.executable, "-c", "pass", times=21)
-    version, _ = timed(bytecode, program, "--version", times=21)
-    print(f"| `--version` against `python -c pass`, ms | {version:.0f} | {bare:.0f} | {version / bare:.1f} |")
+    def _say(self, title: str, *rows: str) -> None:
+        say(f"\n{title}\n", *rows, sep="\n")
 
+    def _fill_spool(self, bans: int, lines: str) -> None:
+        """Make the spool in a child. `lines`: see `matched_by`."""
+        shutil.rmtree(self._spool, ignore_errors=True)
+        note(f"making {bans:,} bans, lines: {lines}")
+        words = self._now.bench("--fill", self._spool, bans, self._until, lines)
+        subprocess.run(words, check=True, env=self._now.environment())
 
-def cpu_seconds(pid: int) -> float:
-    """What a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def _filled(self, tree: Tree, store: Path, bans: int, lines: str) -> Drained:
+        self._fill_spool(bans, lines)
+        return drain(tree, "--drain", self._spool, store, bans)
 
+    def _relational(self) -> Drained:
+        """Fill the table, ask it what a report needs, and keep the spool."""
+        store = self._folder / "table.db"
+        self._fill_spool(self._bans, self._log)
+        done = drain(self._now, "--table", self._spool, store, self._bans)
+        used, _ = run(self._now, [sys.executable, "-c", GROUPS, str(store)])
+        say(f"What a report of 30 days needs, asked of the table: {tables.cells(used, self._limit_s)} (s, CPU s, MB)")
+        remove(store)
+        return done
 
-def resident_mb(pid: int) -> float:
-    """Resident memory of a process now."""
-    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")]
-    return int(line.split()[1]) / 1024
+    def _yardstick(self) -> None:
+        """Print what the mixes take in DuckDB, from the spool that is there."""
+        if find_spec("duckdb") is None:
+            note("no DuckDB here (dependency group `bench`): skipped")
+            return
+        store, program = self._folder / "duck.db", [sys.executable, "-m", "bench.proof.duck"]
+        used, _ = run(self._now, [*program, "load", str(self._spool), str(store)])
+        size = store.stat().st_size / self._bans
+        rows = [
+            f"| `{asked.words}` | {asked.span} | {tables.cells(took, self._limit_s)} |"
+            for asked in self._asked
+            if asked.words in questions.MIXES
+            for took, _ in [run(self._now, [*program, "ask", str(store), *asked.command])]
+        ]
+        title = f"DuckDB, no lines: {size:.1f} bytes a ban; loaded in {tables.cells(used, self._limit_s)}"
+        self._say(title, "| question | span | s, CPU s, MB |", "| --- | --- | --- |", *rows)
+        remove(store)
 
+    def _live(self) -> None:
+        """Print how soon the service makes a ban visible. Comes last: what it imports makes this process large."""
+        from bench.proof.live import serve
 
-def serve(folder: Path, store: Path, registries: str = "") -> tuple[list[float], float, float]:
-    """Delays from a ban's write until a report sees it; idle CPU in percent; resident MB of the running service.
-
-    `registries`: how those of whois behave, see `tests.support.whois_recorder`; empty: nobody is asked.
-    """
-    spool = folder / "live"
-    spool.mkdir()
-    program = ["tests.support.whois_recorder", registries] if registries else ["banledger"]
-    child = subprocess.Popen(
-        [sys.executable, "-m", *program, "record", "--spool", str(spool), "--store", str(store)],
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "BANLEDGER_WHOIS_ENABLED": "true" if registries else "false"},
-    )
-    time.sleep(2)
-    before = cpu_seconds(child.pid)
-    time.sleep(20)
-    idle = (cpu_seconds(child.pid) - before) / 20 * 100
-    reader = open_to_read(str(store), "bans")
-    segment = os.open(spool / "1700000000001-abcdef02-1.jsonl", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o640)
-    fcntl.flock(segment, fcntl.LOCK_EX)
-    rng, delays = random.Random(5), []
-    for number in range(300):
-        event = BanLine(
-            v=1, seen=time.time(), seq=number + 1, server="web1", jail="sshd", fid=f"5.0.{number}.1",
-            time=float(int(time.time()) + number), failures=3, bantime=600, bancount=1,
-        )  # fmt: skip
-        about = subject_of(event)
-        id_ = ban_id(about.server, about.jail, about.fid, about.time)
-        start = time.perf_counter()
-        os.write(segment, msgspec.json.encode(event) + b"\n")
-        while reader.bans([id_]) == [None]:
-            time.sleep(0.002)
-        delays.append(time.perf_counter() - start)
-        time.sleep(rng.uniform(0, 0.1))
-    memory = resident_mb(child.pid)
-    child.send_signal(signal.SIGTERM)
-    child.wait()
-    os.close(segment)
-    return delays, idle, memory
-
-
-def rate(seconds: list[float]) -> float:
-    """Bans a second."""
-    return BATCH * len(seconds) / sum(seconds)
-
-
-def main(bans: int) -> None:
-    folder = Path(tempfile.mkdtemp(prefix="banledger-bench-"))
-    try:
-        measure(folder, bans)
-    finally:
-        shutil.rmtree(folder)
+        delays, idle, memory = serve(self._folder, self._folder / "now.db")
+        p50, p99 = (sorted(delays)[int(len(delays) * part)] * 1e3 for part in (0.5, 0.99))
+        rows = [f"| ban to visible, ms: median, p99 | {p50:.0f}, {p99:.0f} |"]
+        rows += [f"| idle: CPU %, resident MB | {idle:.2f}, {memory:.0f} |"]
+        self._say("The service:", "| | now |", "| --- | --- |", *rows)
 
 
-def measure(folder: Path, bans: int) -> None:
-    fill_spool(folder / "spool", bans)
-    relational = drain_relational(folder / "spool", folder / "table.db")
-    seconds, peak = drain(folder / "spool", folder / "ledger.db")
-    window = max(1, min(WINDOW, bans) // BATCH)
-    say: Callable[[str], None] = print
-    say(f"## The embedded ledger: {bans:,} bans over a year, {bans * 35 // 100:,} addresses, 3 log lines each\n")
-    say("| | banledger | one table, 4 indexes | ratio |\n| --- | --- | --- | --- |")
-    for name, mine, theirs in (
-        (f"first {window * BATCH:,} bans drained, durable, bans/s", rate(seconds[:window]), rate(relational[:window])),
-        (f"last {window * BATCH:,}", rate(seconds[-window - 1 : -1]), rate(relational[-window:])),
-        ("bytes a ban on disk", size(folder / "ledger.db") / bans, size(folder / "table.db") / bans),
-    ):
-        say(f"| {name} | {mine:,.0f} | {theirs:,.0f} | {mine / theirs:.2f} |")
-    say(f"| peak resident memory while draining, MB | {peak} | | |")
-    groups, cpu = timed(folder / "bytecode", sys.executable, "-c", GROUPS, str(folder / "table.db"), times=5)
-    say(f"| what a report needs, asked of the table, 30 days, ms: clock, CPU | | {groups:.0f}, {cpu:.0f} | |")
-    ask(folder / "ledger.db", folder / "bytecode")
-    delays, idle, memory = serve(folder, folder / "ledger.db")
-    p50, p99 = (sorted(delays)[int(len(delays) * part)] * 1e3 for part in (0.5, 0.99))
-    say(f"| ban to visible, ms: median, p99 | {p50:.0f}, {p99:.0f} | | |")
-    say(f"| service at {bans:,} bans: idle CPU %, resident MB | {idle:.2f}, {memory:.0f} | | |")
+def say(*lines: str, sep: str = " ") -> None:
+    """Print a result at once."""
+    print(*lines, sep=sep, flush=True)
 
 
-def size(path: Path) -> int:
-    """Bytes of a closed database."""
-    return path.stat().st_size
+def note(text: str) -> None:
+    """Say how far it is."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def remove(store: Path) -> None:
+    """Remove a database and what lies beside it."""
+    for path in store.parent.glob(f"{store.name}*"):
+        path.unlink()
+
+
+def only_ask(store: Path, folder: Path, limit_s: float) -> None:
+    """Ask a ledger that is there, and print what each question takes."""
+    asked = questions.questions(time.time() - AGO_S)
+    found = questions.ask(Tree("now", ROOT, folder / "bytecode"), store, asked, limit_s)
+    say(*tables.answers(asked, [], found, limit_s), sep="\n")
+
+
+def fill_here(spool: Path, bans: int, until: float, lines: str) -> None:
+    """Make a spool. `lines`: `made-up`, `none`, or the path of a log."""
+    from bench.proof import log_lines
+    from bench.proof.bans import fill_spool
+
+    known = {"made-up": log_lines.made_up, "none": log_lines.none}
+    fill_spool(spool, bans, until, known.get(lines) or log_lines.of_log(Path(lines)))
+
+
+def child(kind: str, *words: str) -> None:
+    """Do one part, in a process of its own."""
+    if kind == "--fill":
+        fill_here(Path(words[0]), int(words[1]), float(words[2]), words[3])
+    else:
+        (drain_here if kind == "--drain" else table_here)(Path(words[0]), Path(words[1]))
+
+
+def main() -> None:
+    """Read the options, and run."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    options.add_argument("bans", nargs="?", type=int, default=1_000_000)
+    options.add_argument("--before", default=FORMAT_1, metavar="COMMIT", help="default: %(default)s; `none`: skip it")
+    options.add_argument("--log", type=Path, metavar="FILE", help="take matched lines from this log (`.gz` too)")
+    options.add_argument("--limit", type=float, default=questions.LIMIT_S, metavar="SECONDS", help="for one question")
+    options.add_argument("--duckdb", action="store_true", help="ask DuckDB too")
+    options.add_argument("--ask", type=Path, metavar="LEDGER", help="only ask a ledger that is there")
+    found = options.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the folder is removed
+    with tempfile.TemporaryDirectory(prefix="banledger-bench-") as name:
+        if found.ask:
+            only_ask(found.ask.resolve(), Path(name), found.limit)
+        else:
+            Comparison(found, Path(name)).run()
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--drain"]:
-        drain_here(Path(sys.argv[2]), Path(sys.argv[3]))
-    elif sys.argv[1:2] == ["--ask"]:
-        with tempfile.TemporaryDirectory(prefix="banledger-bench-") as bytecode:
-            ask(Path(sys.argv[2]), Path(bytecode))
+    if sys.argv[1:2] in (["--fill"], ["--drain"], ["--table"]):
+        child(*sys.argv[1:])
     else:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
+        main()

@@ -29,7 +29,8 @@ from banledger.net.prefix_table import Table
 from banledger.stores.pages import pages
 from banledger.whois.cache import Cache
 from banledger.whois.locate import Places, alike
-from bench.ledger import cpu_seconds, resident_mb, serve
+from bench.proof.live import serve
+from bench.proof.processes import cpu_seconds, resident_mb
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("libloc-database", "python3-location", "libloc1")
