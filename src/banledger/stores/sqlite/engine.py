@@ -4,6 +4,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -23,12 +24,14 @@ from banledger.stores.sqlite.file import (
     translated,
 )
 from banledger.stores.sqlite.lock import take
+from banledger.stores.sqlite.stored_id import OURS, Member, place_of, stored
 from banledger.stores.sqlite.transactions import Transactions
 
 _NUMBERS_KEPT = 16_384
 _NO_NUMBER = (0, "")
 _NUMBERS = 1 << 62  # no writer gets that far; numbers above are somebody's rubbish, and may have no successor
 _encode = msgspec.json.encode
+_Row = TypeVar("_Row", bound=tuple[Any, ...])
 
 
 def open_writer(path: Path) -> "SqliteEngine":
@@ -67,11 +70,14 @@ class SqliteEngine(Transactions):
         return 0
 
     def sweep(self) -> int:
-        """See Engine.sweep. Also the empty member of a set, which no reader shows."""
+        """See Engine.sweep. Also the empty member of a set, which no reader shows.
+
+        Not items that no key names: such a row may be all that is left of a ban.
+        """
         rubbish = {
-            "member": "member >= x'' OR member = ''",
+            "member": f"NOT {OURS} OR member = ''",
             "tally": "member >= x'' OR score >= ''",
-            "ranking": "member >= x'' OR score >= ''",
+            "ranking": f"NOT {OURS} OR score >= ''",
         }
         with self._transaction():
             gone = sum(self._db.execute(f"DELETE FROM {table} WHERE {row}").rowcount for table, row in rubbish.items())
@@ -115,7 +121,8 @@ class SqliteEngine(Transactions):
     def put(self, hashes: Mapping[str, Hash]) -> None:
         """See Engine.put."""
         with self._transaction():
-            self._name(dict.fromkeys(hashes, HASH))
+            self._name({key: HASH for key in hashes if not place_of(key)})
+            self._remove_names([key for key in hashes if place_of(key)])
             self._put_hashes([(key, fields) for key, fields in hashes.items() if fields])
             self._drop_hashes([key for key, fields in hashes.items() if not fields])
 
@@ -126,7 +133,7 @@ class SqliteEngine(Transactions):
             raised = {name: new for name, new in one.raised.items() if _number(new) > _number(have.get(name, ""))}
             if (fields := kept | raised) == have:
                 continue
-            self._name({one.key: HASH})
+            self._name({} if place_of(one.key) else {one.key: HASH})
             if fields:
                 self._put_hashes([(one.key, fields)])
             else:
@@ -149,6 +156,7 @@ class SqliteEngine(Transactions):
         if len(self._numbers) > _NUMBERS_KEPT:
             self._numbers.clear()
         unknown = self._unknown(kinds)
+        self._items.drop(self._db, unknown)
         for page in pages([key for key in unknown if key not in fresh], 5000):
             found = self._db.execute(
                 "SELECT name, key.id, kind FROM json_each(?) JOIN key ON name = value", (as_json(page),)
@@ -177,14 +185,28 @@ class SqliteEngine(Transactions):
             self._db.execute(f"DELETE FROM {table} WHERE key = ?", (number,))
         self._db.execute("UPDATE key SET kind = ?, card = ? WHERE id = ?", (kind, kind == HASH, number))
 
+    def _remove_names(self, keys: list[str]) -> None:
+        """Remove what is stored under the names of items."""
+        for some in pages(keys, 5000):
+            found = self._db.execute("SELECT key.id FROM json_each(?) JOIN key ON name = value", (as_json(some),))
+            for (number,) in found.fetchall():
+                self._turn_into(number, HASH)
+                self._db.execute("DELETE FROM key WHERE id = ?", (number,))
+
     def _put_hashes(self, hashes: list[tuple[str, Hash]]) -> None:
+        self._items.put(self._db, hashes)
+        named = [(key, fields) for key, fields in hashes if not place_of(key)]
+        for key, _ in hashes if len(named) < len(hashes) else ():
+            if place_of(key):
+                self._numbers.pop(key, None)  # if it becomes a set again, the item must go
         self._db.executemany(
             "INSERT OR REPLACE INTO hash (key, fields) VALUES (?, ?)",
-            [(self._numbers[key][0], _encode(fields)) for key, fields in hashes],
+            [(self._numbers[key][0], _encode(fields)) for key, fields in named],
         )
 
     def _drop_hashes(self, keys: list[str]) -> None:
-        numbers = [(self._numbers.pop(key)[0],) for key in keys]
+        self._items.drop(self._db, keys)
+        numbers = [(self._numbers.pop(key)[0],) for key in keys if not place_of(key)]
         self._db.executemany("DELETE FROM hash WHERE key = ?", numbers)
         self._db.executemany("DELETE FROM key WHERE id = ?", numbers)
 
@@ -205,8 +227,8 @@ class SqliteEngine(Transactions):
         else:  # some were there, or gone, before: count
             self._recount(sizes)
 
-    def _numbered(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[int, str]]:
-        return sorted({(self._numbers[key][0], member) for key, member in pairs})
+    def _numbered(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[int, Member]]:
+        return _in_order({(self._numbers[key][0], stored(member)) for key, member in pairs})
 
     def _recount(self, numbers: Iterable[int]) -> None:
         recount = "UPDATE key SET card = (SELECT count(*) FROM member WHERE key = ?1) WHERE id = ?1"
@@ -228,16 +250,26 @@ class SqliteEngine(Transactions):
 
     def _score(self, scores: dict[tuple[str, str], float | None], table: str = "ranking") -> None:
         """Give members of sorted sets their score; None removes them."""
-        rows = [(self._numbers[key][0], member, score) for (key, member), score in scores.items()]
+        member_of = stored if table == "ranking" else str
+        rows = [(self._numbers[key][0], member_of(member), score) for (key, member), score in scores.items()]
         self._db.executemany(
             f"INSERT INTO {table} VALUES (?, ?, ?)"
             " ON CONFLICT DO UPDATE SET score = excluded.score WHERE score <> excluded.score",
-            sorted((number, member, score) for number, member, score in rows if score is not None),
+            _in_order([row for row in rows if row[2] is not None]),
         )
         self._db.executemany(
             f"DELETE FROM {table} WHERE key = ? AND member = ?",
             [(number, member) for number, member, score in rows if score is None],
         )
+
+
+def _in_order(rows: Iterable[_Row]) -> list[_Row]:
+    """Return rows of (number, member, …) sorted, those of packed ids last: Python compares no text with bytes."""
+    texts: list[_Row] = []
+    ids: list[_Row] = []
+    for row in rows:
+        (ids if isinstance(row[1], bytes) else texts).append(row)
+    return sorted(texts) + sorted(ids)
 
 
 def _number(value: str) -> int:

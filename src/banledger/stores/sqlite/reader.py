@@ -1,7 +1,9 @@
 """The embedded engine, to read: one SQLite file, its tables shaped as the store's hashes, sets and sorted sets.
 
-`key` names every key once and knows the size of its set; the other tables refer to it by number. `tally` holds the
-sorted sets that are only added up, `ranking` those that are read by rank and so have an index by score.
+`item` holds hashes whose keys end in an id (see `items`). `key` names every other key once and knows the size of its
+set; the other tables refer to it by number. `tally` holds the sorted sets that are only added up, `ranking` those that
+are read by rank and so have an index by score. Ids are members packed (see `stored_id`), but not in `tally`, which has
+none. Files of format 1 have no items and no packed ids; all else is the same.
 """
 
 import sqlite3
@@ -29,6 +31,10 @@ from banledger.stores.sqlite.file import (
     is_there,
     translated,
 )
+from banledger.stores.sqlite.items import Items
+from banledger.stores.sqlite.packed_hash import MOST_BYTES, NO_HASH, TOO_LONG, unpack_hash
+from banledger.stores.sqlite.ranks import NUMBER, page
+from banledger.stores.sqlite.stored_id import NO_ID, OURS, PACKED_LENGTH, Member, shown, stored
 
 # `card` is the size of a set, 1 for a hash; sorted sets are counted when somebody asks.
 _EXISTS = (
@@ -41,17 +47,12 @@ _CARD = (
     " ELSE max(CAST(card AS INTEGER), 0) END"
 )
 
-# Numbers stand before text, and text before bytes, whatever a column's type: these hide what no writer put there.
-_TEXT = "member < x''"
-_NUMBER = "score < ''"
-
 _PAGE = 1000
-_MOST_HASH = 16 << 20  # bytes: more than any line of a spool
 
 # The fields of a hash; text: why they can't be read; NULL: there are none.
 _FIELDS = (
     f"CASE WHEN kind <> 'hash' THEN iif({_EXISTS}, 'holds no hash', NULL)"
-    f" WHEN length(fields) > {_MOST_HASH} THEN 'is too long to be read' ELSE CAST(fields AS BLOB) END"
+    f" WHEN length(fields) > {MOST_BYTES} THEN '{TOO_LONG}' ELSE CAST(fields AS BLOB) END"
 )
 
 _TABLE_OF = {SET: "member", TALLY: "tally", RANKING: "ranking"}
@@ -85,6 +86,9 @@ class SqliteReader:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._db = connection
         self.path = path
+        (format_,) = connection.execute("PRAGMA user_version").fetchone()
+        self._items = Items() if format_ > 1 else None
+        self._ours = OURS if self._items else NO_ID
 
     def close(self) -> None:
         """See Reader.close."""
@@ -92,17 +96,22 @@ class SqliteReader:
 
     def hashes(self, keys: Sequence[str]) -> list[Hash]:
         """See Reader.hashes."""
-        found: dict[str, object] = {}
         with translated(self.path):
-            for page in pages(keys, _PAGE):
-                found.update(
-                    self._db.execute(
-                        f"SELECT name, {_FIELDS} FROM json_each(?) JOIN key ON name = value"
-                        " LEFT JOIN hash ON hash.key = key.id",
-                        (as_json(page),),
-                    )
+            items = self._items.find(self._db, keys) if self._items else {}
+            named = self._named([key for key in keys if key not in items])
+        return [unpack_hash(items[key]) if key in items else _hash(named[key]) if key in named else {} for key in keys]
+
+    def _named(self, keys: Sequence[str]) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for some in pages(keys, _PAGE):
+            found.update(
+                self._db.execute(
+                    f"SELECT name, {_FIELDS} FROM json_each(?) JOIN key ON name = value"
+                    " LEFT JOIN hash ON hash.key = key.id",
+                    (as_json(some),),
                 )
-        return [_hash(found[key]) if key in found else {} for key in keys]
+            )
+        return found
 
     def fields(self, keys: Sequence[str], names: Sequence[str]) -> list[list[str | None]]:
         """See Reader.fields."""
@@ -114,15 +123,15 @@ class SqliteReader:
 
     def members(self, key: str) -> Iterator[str]:
         """See Reader.members."""
-        last = ""
+        last: tuple[bool, Member] = (False, "")
         with translated(self.path):
-            while page := self._db.execute(
+            while found := self._db.execute(
                 "SELECT member FROM member WHERE key = (SELECT id FROM key WHERE name = ?) AND member > ?"
-                f" AND {_TEXT} ORDER BY member LIMIT ?",
-                (key, last, _PAGE),
+                f" AND {self._ours} ORDER BY member LIMIT ?",
+                (key, last[1], _PAGE),
             ).fetchall():
-                yield from (member for (member,) in page)
-                last = beyond(last, page[-1][0], self.path)
+                yield from [shown(member) for (member,) in found]
+                last = beyond(last, (isinstance(found[-1][0], bytes), found[-1][0]), self.path)
 
     def sizes(self, keys: Sequence[str], least: float = -inf) -> list[int]:
         """See Reader.sizes."""
@@ -131,11 +140,11 @@ class SqliteReader:
 
     def _sizes(self, keys: Sequence[str]) -> list[int]:
         found: dict[str, int] = {}
-        for page in pages(keys, _PAGE):
+        for some in pages(keys, _PAGE):
             found.update(
                 self._db.execute(
                     f"SELECT name, {_CARD} FROM json_each(?) JOIN key ON name = value",
-                    (as_json(page),),
+                    (as_json(some),),
                 )
             )
         return [found.get(key, 0) for key in keys]
@@ -147,14 +156,14 @@ class SqliteReader:
         with translated(self.path):
             for (members,) in self._db.execute(
                 "SELECT (SELECT group_concat(member, '\n') FROM tally WHERE tally.key = key.id"
-                f" AND {_TEXT} AND {_NUMBER})"
+                f" AND {NO_ID} AND {NUMBER})"
                 " FROM json_each(?) JOIN key ON name = value",
                 listed,
             ):
                 total.update(members.split("\n") if members is not None else ())
             for member, score in self._db.execute(
                 "SELECT member, score FROM json_each(?) JOIN key ON name = value JOIN tally ON tally.key = key.id"
-                f" WHERE score <> 1 AND {_TEXT} AND {_NUMBER}",
+                f" WHERE score <> 1 AND {NO_ID} AND {NUMBER}",
                 listed,
             ):
                 total[member] += count_of(score) - 1
@@ -162,20 +171,18 @@ class SqliteReader:
 
     def scores(self, keys: Sequence[str], members: Sequence[str]) -> list[list[float | None]]:
         """See Reader.scores."""
-        wanted = as_json(members)
         with translated(self.path):
-            return [
-                [
-                    score
-                    for (score,) in self._db.execute(
-                        f"SELECT score FROM json_each(?) LEFT JOIN {table} ON {table}.key = ? AND member = value"
-                        f" AND {_NUMBER}"
-                        " ORDER BY json_each.key",
-                        (wanted, number),
-                    )
-                ]
-                for number, table in map(self._sorted_set, keys)
-            ]
+            return [self._scores(*self._sorted_set(key), members) for key in keys]
+
+    def _scores(self, number: int | None, table: str, members: Sequence[str]) -> list[float | None]:
+        wanted = [stored(member) for member in members] if self._items and table == "ranking" else members
+        texts, ids = _as_json(wanted)
+        rows = self._db.execute(
+            f"SELECT score FROM json_each(?) LEFT JOIN {table} ON {table}.key = ? AND {NUMBER}"
+            f" AND member = iif(type = 'integer', substr(?, value, {PACKED_LENGTH}), value) ORDER BY json_each.key",
+            (texts, number, ids),
+        )
+        return [score for (score,) in rows]
 
     def _sorted_set(self, key: str) -> tuple[int | None, str]:
         """The number of a sorted set (None, which equals no number: there is none), and its table."""
@@ -188,16 +195,12 @@ class SqliteReader:
         """See Reader.ranking."""
         with translated(self.path):
             number, table = self._sorted_set(key)
-            return self._db.execute(
-                f"SELECT member, score FROM {table} WHERE key = ? AND {_TEXT} AND {_NUMBER}"
-                " ORDER BY score DESC, member DESC LIMIT ? OFFSET ?",
-                (number, count, start),
-            ).fetchall()
+            return page(self._db, number, table, start, count, NO_ID if table == "tally" else self._ours)
 
     def _from(self, key: str, least: float) -> int:
         number, table = self._sorted_set(key)
         row = self._db.execute(
-            f"SELECT count(*) FROM {table} WHERE key = ? AND score >= ? AND {_NUMBER}", (number, least)
+            f"SELECT count(*) FROM {table} WHERE key = ? AND score >= ? AND {NUMBER}", (number, least)
         )
         return int(row.fetchone()[0])
 
@@ -206,35 +209,47 @@ class SqliteReader:
         with translated(self.path):
             number, table = self._sorted_set(key)
             rows = self._db.execute(
-                f"SELECT member FROM {table} WHERE key = ? AND score <= ? AND {_TEXT} ORDER BY score, member LIMIT ?",
+                f"SELECT member FROM {table} WHERE key = ? AND score <= ?"
+                f" AND {NO_ID if table == 'tally' else self._ours} ORDER BY score, member LIMIT ?",
                 (number, until, count),
             )
-            return [member for (member,) in rows]
+            return [shown(member) for (member,) in rows]
 
     def kinds(self, keys: Sequence[str]) -> list[str]:
         """See Reader.kinds."""
         found: dict[str, object] = {}
         with translated(self.path):
-            for page in pages(keys, _PAGE):
+            for some in pages(keys, _PAGE):
                 found.update(
                     self._db.execute(
                         f"SELECT name, kind FROM json_each(?) JOIN key ON name = value WHERE {_EXISTS}",
-                        (as_json(page),),
+                        (as_json(some),),
                     )
                 )
+            found.update(dict.fromkeys(self._items.find(self._db, keys) if self._items else (), HASH))
         return [_REDIS_KIND.get(str(found[key]), "unknown") if key in found else "none" for key in keys]
 
     def keys(self, pattern: str) -> Iterator[str]:
         """See Reader.keys."""
         last = -(1 << 63)
         with translated(self.path):
-            while page := self._db.execute(
+            while found := self._db.execute(
                 f"SELECT id, name FROM key WHERE name GLOB ? AND name < x'' AND id > ? AND {_EXISTS}"
                 " ORDER BY id LIMIT ?",
                 (pattern, last, _PAGE),
             ).fetchall():
-                yield from (name for _, name in page)
-                last = beyond(last, page[-1][0], self.path)
+                yield from (name for _, name in found)
+                last = beyond(last, found[-1][0], self.path)
+            if self._items:
+                yield from self._items.keys(self._db, self.path, pattern)
+
+
+def _as_json(members: Sequence[Member]) -> tuple[str, bytes]:
+    """Return members as JSON, and packed ids one after another: in JSON stands where each begins, from 1."""
+    ids = [member for member in members if isinstance(member, bytes)]
+    places = iter(range(1, PACKED_LENGTH * len(ids) + 1, PACKED_LENGTH))
+    texts = [next(places) if isinstance(member, bytes) else member for member in members]
+    return msgspec.json.encode(texts).decode(), b"".join(ids)
 
 
 def _hash(fields: object) -> Hash:
@@ -244,7 +259,7 @@ def _hash(fields: object) -> Hash:
     try:
         found = _hash_decoder.decode(fields) if isinstance(fields, bytes) else {UNREADABLE: str(fields)}
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return {UNREADABLE: "holds no hash"}
+        return {UNREADABLE: NO_HASH}
     if isinstance(fields, bytes):
         found.pop("", None)  # no ledger's, and the name is `UNREADABLE`
     return found

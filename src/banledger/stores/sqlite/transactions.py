@@ -14,6 +14,7 @@ from pathlib import Path
 from banledger.stores.api import Hash
 from banledger.stores.sqlite.file import forget_index, set_wal_aside, translated
 from banledger.stores.sqlite.held import Disturbance, HeldFiles
+from banledger.stores.sqlite.items import Items
 from banledger.stores.sqlite.lock import WriterLock
 from banledger.stores.sqlite.reader import SqliteReader
 
@@ -25,11 +26,14 @@ _log = logging.getLogger("banledger")
 class Transactions(SqliteReader):
     """The only writer of its file."""
 
+    _items: Items
+
     def __init__(
         self, connection: sqlite3.Connection, keeper: sqlite3.Connection, path: Path, lock: WriterLock
     ) -> None:
         """`keeper` has read the ledger. All three are closed with this."""
         super().__init__(connection, path)
+        self._items = Items()
         self._keeper = keeper
         self._files = HeldFiles(path, lock.path, lock.database)
         self._lock = lock
@@ -86,6 +90,7 @@ class Transactions(SqliteReader):
                 self._db.execute("COMMIT")
             except BaseException:
                 self._numbers.clear()
+                self._items.forget()
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 self._files.note()
