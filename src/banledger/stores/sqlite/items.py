@@ -39,16 +39,17 @@ class Items:
 
     def find(self, db: sqlite3.Connection, keys: Sequence[str]) -> dict[str, bytes | str]:
         """Return the rows (see `unpack_hash`) of those keys that have an item; as text: why one can't be read."""
-        ids: dict[str, dict[bytes, str]] = defaultdict(dict)
+        keys_of: dict[str, dict[bytes, str]] = defaultdict(dict)
         for key in keys:
             if place := place_of(key):
-                ids[place[0]][place[1]] = key
+                keys_of[place[0]][place[1]] = key
         found: dict[str, bytes | str] = {}
-        for around, named in ids.items():
+        for around, named in keys_of.items():
             if (head := self._number(db, around)) is not None:
                 for page in pages(named, _PAGE):
-                    rows = _rows(db, head, page)
-                    found.update((named[id_], fields) for id_, fields in rows if id_ in named)  # damage returns any
+                    for id_, fields in _rows(db, head, page):
+                        if id_ in named:  # a damaged file returns any
+                            found[named[id_]] = fields
         return found
 
     def keys(self, db: sqlite3.Connection, path: Path, pattern: str) -> Iterator[str]:
