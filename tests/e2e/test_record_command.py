@@ -160,7 +160,7 @@ def test_a_ledger_of_a_newer_banledger_is_refused_and_not_changed(
     writer.write("192.0.2.1")
     code, said = place.run(*place.options, *once)
     assert code == 4
-    assert error_of(said)[0].endswith("was made by a newer banledger (file layout 99)")
+    assert error_of(said)[0].endswith("was made by a newer banledger (file format 99)")
     assert error_of(said)[1] == "hint: upgrade banledger"
     assert writer.path.exists()
 

@@ -1,19 +1,20 @@
 """Invalid data in the tables of an embedded ledger, as the command line shows it."""
 
 import json
-import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.support.raw_ledger import open_raw
 from tests.support.segments import Writer
 from tests.unit.cli.conftest import Run
 
 Write = Callable[..., None]
 
 _KEY = "WHERE key"
+_BANS = "WHERE head = (SELECT id FROM head WHERE name GLOB '*:ban:*')"
 _AT = "WHERE key = (SELECT id FROM key WHERE name ="
 _FIRST = (
     "(key, member) IN (SELECT {table}.key, member FROM {table} JOIN key ON key.id = {table}.key"
@@ -21,9 +22,15 @@ _FIRST = (
 )
 
 DAMAGE = [
-    (f"UPDATE hash SET fields = x'ff00' {_KEY} IN (SELECT id FROM key WHERE name GLOB '*:ban:*')", ":ban:"),
-    (f"UPDATE hash SET fields = 7 {_KEY} IN (SELECT id FROM key WHERE name GLOB '*:gap:*')", ":gap:"),
-    (f"UPDATE hash SET fields = zeroblob(20000000) {_KEY} = (SELECT max(key) FROM hash)", "bans:"),
+    (f"UPDATE item SET fields = x'ff00' {_BANS}", ":ban:"),
+    (f"UPDATE item SET fields = x'' {_BANS}", ":ban:"),
+    (f"UPDATE item SET fields = x'01' {_BANS}", ":ban:"),
+    (f"UPDATE item SET fields = substr(fields, 1, length(fields) - 2) {_BANS}", ":ban:"),
+    (f"UPDATE item SET fields = CAST(fields || x'0000' AS BLOB) {_BANS}", ":ban:"),
+    (f"UPDATE item SET fields = 'text' {_BANS}", ":ban:"),
+    ("UPDATE item SET fields = 7 WHERE head = (SELECT id FROM head WHERE name GLOB '*:gap:*')", ":gap:"),
+    (f"UPDATE item SET fields = zeroblob(20000000) {_BANS} AND id = (SELECT max(id) FROM item {_BANS})", "bans:"),
+    (f"UPDATE item SET id = x'00' {_BANS} AND id = (SELECT max(id) FROM item {_BANS})", "bans:"),
     (f"UPDATE member SET member = x'1b5b' {_AT} 'bans:sources') AND member GLOB '*sshd'", "bans:sources"),
     ("UPDATE tally SET score = 'x'", ":count:"),
     ("UPDATE tally SET score = 9e999", ":count:"),
@@ -32,7 +39,10 @@ DAMAGE = [
     (f"UPDATE ranking SET member = x'00ff' {_AT} 'bans:gaps')", "bans:gaps"),
     ("UPDATE key SET kind = 'odd' WHERE name = 'bans:top:jail'", "bans:top:jail"),
     ("UPDATE key SET card = 'many' WHERE name = 'bans:sources'", "bans:sources"),
-    ("UPDATE key SET kind = 'set' WHERE name GLOB '*:ban:*'", ":ban:"),
+    (
+        "INSERT INTO key (name, kind, card) SELECT DISTINCT 'bans:{2611}:ban:2611230000aaaaaaaaaa', 'set', 1 FROM key",
+        ":ban:",
+    ),
     # What no writer puts there, and readers can't tell from other data, or don't see.
     (f"UPDATE member SET member = '' WHERE {_FIRST.format(table='member', name='bans:sources')}", "bans:sources"),
     (f"UPDATE tally SET member = 'a' || char(10) || 'b' WHERE {_FIRST.format(table='tally', name='*:hour')}", ":hour"),
@@ -57,7 +67,7 @@ def write(store: Path) -> Write:
     """Runs a statement on the ledger's file."""
 
     def run(statement: str, *values: object) -> None:
-        with closing(sqlite3.connect(store, isolation_level=None)) as database:
+        with closing(open_raw(store)) as database:
             assert database.execute(statement, values).rowcount > 0
 
     return run
@@ -96,7 +106,9 @@ def test_new_bans_are_recorded_into_damaged_tables(
 
 
 def test_a_command_warns_in_one_line_about_data_left_out(banledger: Run, write: Write) -> None:
-    write("UPDATE hash SET fields = '{\"x\":\"1\"}' WHERE key = (SELECT max(id) FROM key WHERE name GLOB '*:gap:*')")
+    write(
+        "UPDATE item SET fields = row_of('{\"x\":\"1\"}') WHERE head = (SELECT id FROM head WHERE name GLOB '*:gap:*')"
+    )
     code, _, err = banledger("report")
     assert code == 0
     (line,) = err.splitlines()
@@ -104,12 +116,12 @@ def test_a_command_warns_in_one_line_about_data_left_out(banledger: Run, write: 
 
 
 def test_a_huge_value_is_left_out_of_a_table_and_a_long_one_is_cut(banledger: Run, write: Write) -> None:
-    field = "CAST(replace(CAST(fields AS TEXT), '\"jail\"', ?) AS BLOB)"
-    write(f"UPDATE hash SET fields = {field} WHERE key IN (SELECT id FROM key WHERE name GLOB '*:ban:*')",
+    row = "row_of(replace(json_of(fields), '\"jail\"', ?))"
+    write(f"UPDATE item SET fields = {row} {_BANS}",
           f'"matches":{json.dumps(json.dumps(["x" * 1_000_000]))},"jail"')  # fmt: skip
     code, out, err = banledger("show", "192.0.2.1", "-n", "3")
     assert code == 0 and len(out) < 100_000 and "more characters" in out, out + err
-    write(f"UPDATE hash SET fields = {field} WHERE key IN (SELECT id FROM key WHERE name GLOB '*:ban:*')",
+    write(f"UPDATE item SET fields = {row} {_BANS}",
           f'"ended_because":"{"x" * 10_000_000}","jail"')  # fmt: skip
     code, out, err = banledger("show", "192.0.2.1")
     assert code == 0 and len(out) < 1000 and "warning: left out" in err

@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from banledger.ledger.keys import Keyspace
 from banledger.ledger.swap import assign
 from banledger.ledger.writer import open_to_write
 from banledger.stores.api import Repair
 from banledger.stores.change import Score
 from banledger.stores.sqlite.engine import open_writer
+from banledger.stores.sqlite.reader import open_reader
+from tests.contract.conftest import dump
+from tests.support.format_1 import write_format_1
 from tests.support.lines import ban, nowhere
 from tests.unit.cli.conftest import Run
 from tests.unit.report.conftest import write
@@ -130,6 +134,29 @@ def test_a_copy_is_verified_and_can_be_read(banledger: Run, store: Path, tmp_pat
     code, out, _ = banledger("store", "copy", str(store), target)
     assert (code, out) == (0, "copied: 32 new, 0 changed, 0 the same\nverified: the copy equals its source\n")
     assert banledger("report", "--json", "--store", target)[1] == banledger("report", "--json")[1]
+
+
+def test_a_ledger_of_file_format_1_is_read_and_copied_and_not_written(
+    banledger: Run, store: Path, tmp_path: Path
+) -> None:
+    with closing(open_reader(store, Keyspace("bans").projection)) as reader:
+        old, new = write_format_1(tmp_path / "old.db", reader), tmp_path / "new.db"
+    (tmp_path / "spool").mkdir()
+    assert banledger("store", "check", "--store", str(old))[:2] == (0, "the ledger is whole\n")
+    assert banledger("report", "--json", "--store", str(old))[1] == banledger("report", "--json")[1]
+    code, _, err = banledger("record", "--once", "--spool", str(tmp_path / "spool"), "--store", str(old))
+    assert code == 4
+    assert "made by an older banledger (file format 1)" in err and f"banledger store copy {old} NEW" in err
+    assert banledger("store", "copy", str(old), str(new))[:2] == (
+        0,
+        "copied: 32 new, 0 changed, 0 the same\nverified: the copy equals its source\n",
+    )
+    with closing(open_reader(old)) as one, closing(open_reader(new)) as other:
+        meta = "bans:meta"
+        assert dump(one).keys() == dump(other).keys()
+        assert {**dump(one), meta: None} == {**dump(other), meta: None}
+    banledger("store", "check", "--store", str(new))
+    assert banledger("record", "--once", "--spool", str(tmp_path / "spool"), "--store", str(new))[0] == 0
 
 
 def test_copying_again_copies_new_bans(banledger: Run, store: Path, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The check of a whole ledger finds every kind of damage, done here behind the engine's back."""
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from banledger.stores.sqlite.engine import open_writer
 from banledger.stores.sqlite.reader import open_reader
 from tests.contract.conftest import KEYS
 from tests.support.lines import T0, ban, gap, nowhere, unban
+from tests.support.raw_ledger import open_raw
 from tests.support.reference import ReferenceEngine, Store
 
 MONTH = "bans:{2611}:"
@@ -41,8 +41,8 @@ Damage = Callable[..., None]
 
 @pytest.fixture
 def damage(path: Path) -> Iterator[Damage]:
-    """Runs a statement on the file; `:key` is the number of the key with the name given."""
-    database = sqlite3.connect(path, isolation_level=None)
+    """Runs a statement on the file; `:key` is the number of the key with the name given. See `open_raw`."""
+    database = open_raw(path)
 
     def run(statement: str, key: str = "", **values: object) -> None:
         row = database.execute("SELECT id FROM key WHERE name = ?", (key,)).fetchone()
@@ -83,18 +83,18 @@ def test_a_member_missing_from_a_set_is_found(path: Path, damage: Damage, key: s
 
 
 def test_an_extra_member_of_a_set_is_found(path: Path, damage: Damage) -> None:
-    damage("INSERT INTO member VALUES (:key, :id)", "bans:jail:web", id=id_of(path, "bans:user:root"))
+    damage("INSERT INTO member VALUES (:key, packed(:id))", "bans:jail:web", id=id_of(path, "bans:user:root"))
     assert "bans:jail:web" in faults(path)
 
 
 def test_a_set_of_the_right_size_with_another_member_is_found(path: Path, damage: Damage) -> None:
-    damage("UPDATE member SET member = :id WHERE key = :key", "bans:user:root", id=id_of(path, "bans:id:alice"))
+    damage("UPDATE member SET member = packed(:id) WHERE key = :key", "bans:user:root", id=id_of(path, "bans:id:alice"))
     assert "bans:user:root" in faults(path)
 
 
 def test_an_id_without_a_hash_is_found(path: Path, damage: Damage) -> None:
-    damage("INSERT INTO member VALUES (:key, '2611230000aaaaaaaaaa')", "bans:jail:web")
-    damage("INSERT INTO member VALUES (:key, '2611230000aaaaaaaaaa')", MONTH + "day:2026-11-23")
+    damage("INSERT INTO member VALUES (:key, packed('2611230000aaaaaaaaaa'))", "bans:jail:web")
+    damage("INSERT INTO member VALUES (:key, packed('2611230000aaaaaaaaaa'))", MONTH + "day:2026-11-23")
     found = faults(path)
     assert found[MONTH + "day:2026-11-23"] == "should not have '2611230000aaaaaaaaaa'"
     assert "bans:jail:web" in found
@@ -102,7 +102,7 @@ def test_an_id_without_a_hash_is_found(path: Path, damage: Damage) -> None:
 
 def test_a_set_without_bans_is_found(path: Path, damage: Damage) -> None:
     damage("INSERT INTO key VALUES (9999, 'bans:country:FR', 'set', 1)")
-    damage("INSERT INTO member VALUES (9999, '2611230000aaaaaaaaaa')")
+    damage("INSERT INTO member VALUES (9999, packed('2611230000aaaaaaaaaa'))")
     assert "bans:country:FR" in faults(path)
 
 
@@ -117,7 +117,7 @@ def test_a_month_that_is_not_listed_is_found(path: Path, damage: Damage) -> None
 
 
 def test_a_missing_hash_is_found_in_every_set_with_its_id(path: Path, damage: Damage) -> None:
-    damage("DELETE FROM key WHERE id = :key", MONTH + "ban:" + id_of(path, "bans:user:root"))
+    damage("DELETE FROM item WHERE id = packed(:id)", id=id_of(path, "bans:user:root"))
     assert faults(path).keys() >= {
         MONTH + "day:2026-11-23",
         MONTH + "count:2026-11-23:ip",
@@ -129,9 +129,11 @@ def test_a_missing_hash_is_found_in_every_set_with_its_id(path: Path, damage: Da
 
 
 def test_a_hash_that_was_changed_by_hand_is_found(path: Path, damage: Damage) -> None:
-    key = MONTH + "ban:" + id_of(path, "bans:id:alice")
-    damage("UPDATE hash SET fields = replace(fields, '\"web\"', '\"ftp\"') WHERE key = :key", key)
-    assert faults(path).keys() >= {key, "bans:jail:web", MONTH + "count:2026-11-23:jail"}
+    id_ = id_of(path, "bans:id:alice")
+    damage(
+        "UPDATE item SET fields = row_of(replace(json_of(fields), '\"web\"', '\"ftp\"')) WHERE id = packed(:id)", id=id_
+    )
+    assert faults(path).keys() >= {f"{MONTH}ban:{id_}", "bans:jail:web", MONTH + "count:2026-11-23:jail"}
 
 
 @pytest.mark.parametrize(
@@ -146,12 +148,13 @@ def test_a_hash_that_was_changed_by_hand_is_found(path: Path, damage: Damage) ->
     ],
 )
 def test_an_invalid_hash_is_found_and_the_check_continues(path: Path, damage: Damage, old: str, new: str) -> None:
-    key = MONTH + "ban:" + id_of(path, "bans:user:root")
-    fields = "CAST(replace(CAST(fields AS TEXT), :old, :new) AS BLOB)"
-    damage(f"UPDATE hash SET fields = {fields} WHERE key = :key AND instr(fields, :old)", key, old=old, new=new)
+    id_ = id_of(path, "bans:user:root")
+    row = "row_of(replace(json_of(fields), :old, :new))"
+    where = "id = packed(:id) AND instr(json_of(fields), :old)"
+    damage(f"UPDATE item SET fields = {row} WHERE {where}", id=id_, old=old, new=new)
     damage("UPDATE tally SET score = 7 WHERE key = :key AND member = 'web'", MONTH + "count:2026-11-23:jail")
     found = faults(path)
-    assert found[key].startswith("is damaged: ")
+    assert found[f"{MONTH}ban:{id_}"].startswith("is damaged: ")
     assert "'web'" in found[MONTH + "count:2026-11-23:jail"]
 
 
@@ -188,7 +191,7 @@ def test_a_missing_or_extra_value_of_a_ranking_is_found(path: Path, damage: Dama
 
 
 def test_a_lifted_ban_among_the_active_ones_or_a_wrong_end_is_found(path: Path, damage: Damage) -> None:
-    damage("INSERT INTO ranking VALUES (:key, '2611230000aaaaaaaaaa', 5)", "bans:active:web1|sshd")
+    damage("INSERT INTO ranking VALUES (:key, packed('2611230000aaaaaaaaaa'), 5)", "bans:active:web1|sshd")
     damage("UPDATE ranking SET score = 7 WHERE key = :key AND score = 9e999", "bans:active:web1|web")
     assert faults(path).keys() == {"bans:active:web1|sshd", "bans:active:web1|web"}
 
@@ -204,7 +207,9 @@ def test_a_gap_that_is_not_listed_is_found(path: Path, damage: Damage) -> None:
 
 
 def test_an_unlisted_amendment_and_an_invalid_listed_one_are_found(path: Path, damage: Damage) -> None:
-    damage("UPDATE ranking SET member = :id WHERE key = :key", MONTH + "pending", id=id_of(path, "bans:id:alice"))
+    damage(
+        "UPDATE ranking SET member = packed(:id) WHERE key = :key", MONTH + "pending", id=id_of(path, "bans:id:alice")
+    )
     assert MONTH + "pending" in faults(path)
 
 
@@ -212,7 +217,7 @@ def test_an_amendment_that_stands_in_a_set_is_found(path: Path, damage: Damage) 
     reader = open_reader(path)
     ((pending, _),) = reader.ranking(MONTH + "pending", 0, 9)
     reader.close()
-    damage("INSERT INTO member VALUES (:key, :id)", "bans:jail:sshd", id=pending)
+    damage("INSERT INTO member VALUES (:key, packed(:id))", "bans:jail:sshd", id=pending)
     assert "bans:jail:sshd" in faults(path)
 
 

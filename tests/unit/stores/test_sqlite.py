@@ -129,9 +129,9 @@ def test_another_database_is_not_a_ledger_and_is_not_changed(open_: Callable[[Pa
 @both
 def test_a_file_of_a_newer_banledger_asks_for_an_upgrade(open_: Callable[[Path], object], path: Path) -> None:
     with sqlite3.connect(written(path)) as newer:
-        newer.execute("PRAGMA user_version = 2")
+        newer.execute("PRAGMA user_version = 3")
     newer.close()
-    refuses(open_, path, LedgerNewer, 4, "newer", "2")
+    refuses(open_, path, LedgerNewer, 4, "newer", "3")
 
 
 def test_without_a_file_there_is_no_ledger_to_read(path: Path) -> None:

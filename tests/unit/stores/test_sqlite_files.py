@@ -251,7 +251,8 @@ def test_a_ledger_that_is_moved_away_keeps_all_its_bans(path: Path, tmp_path: Pa
 
 def test_a_backup_copied_into_the_ledger_is_not_mixed_with_the_wal_of_the_other(path: Path, backup: Path) -> None:
     with closing(opened(path)) as ledger:
-        ledger.record(LATER[:10], nowhere)
+        ledger.record([ban(f"192.0.2.{n}") for n in range(100, 250)], nowhere)
+    assert path.stat().st_size > backup.stat().st_size
     before = contents(backup)
     with recording(path) as ledger:
         _overwrite(path, backup.read_bytes())

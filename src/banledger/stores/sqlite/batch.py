@@ -6,7 +6,7 @@ from banledger.stores.api import Hash
 from banledger.stores.change import Change, Difference, difference
 from banledger.stores.selection import Cells, Projection
 from banledger.stores.sqlite.file import HASH, RANKING, SET, TALLY
-from banledger.stores.sqlite.ids import pack_id
+from banledger.stores.sqlite.stored_id import packed_id, place_of
 
 
 class Batch:
@@ -43,10 +43,10 @@ class Batch:
 
     def _project(self, projection: Projection, key: str, have: Hash, fields: Hash) -> bool:
         """Note the row of the hash, and how often rankings count it. Return whether hashes at that key have rows."""
-        id_ = packed_id(projection, key)
+        id_ = row_id(projection, key)
         if id_ is None:
             return False
-        before, after = projection.cells(have), projection.cells(fields)
+        before, after = (have and projection.cells(have)) or None, (fields and projection.cells(fields)) or None
         if before != after:
             self.rows[id_] = after
             for place in projection.ranked(after) if after else ():
@@ -74,19 +74,16 @@ class Batch:
             self.rankings[ranking.key, ranking.member] = ranking.sources
 
     def kinds(self) -> dict[str, str]:
-        """Every key that the batch touches and what it holds."""
-        kinds = dict.fromkeys(self.removed, HASH)
-        kinds.update((key, HASH) for key, _ in self.hashes)
+        """Every key that the batch touches, except those of items, and what it holds."""
+        hashes = (*self.removed, *[key for key, _ in self.hashes])
+        kinds = dict.fromkeys([key for key in hashes if not place_of(key)], HASH)
         kinds.update((key, SET) for key, _ in (*self.joins, *self.leaves))
         kinds.update((key, TALLY) for key, _ in self.tallies)
         kinds.update((key, RANKING) for key, _ in (*self.scores, *self.rankings, *self.ranked))
         return kinds
 
 
-def packed_id(projection: Projection, key: str) -> bytes | None:
+def row_id(projection: Projection, key: str) -> bytes | None:
     """Return the packed id of a hash that may have a row; None: it has none."""
     id_ = projection.id_of(key)
-    try:
-        return pack_id(id_) if id_ else None
-    except ValueError:
-        return None
+    return packed_id(id_) if id_ else None

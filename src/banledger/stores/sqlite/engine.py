@@ -4,33 +4,31 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
 from banledger.stores.api import Advance, Applied, Conflict, Hash, Repair, Result, Server
 from banledger.stores.change import Change
-from banledger.stores.pages import pages
 from banledger.stores.selection import Projection
-from banledger.stores.sqlite.batch import Batch, packed_id
+from banledger.stores.sqlite.batch import Batch, row_id
 from banledger.stores.sqlite.file import (
     HASH,
     RANKING,
     SET,
     TALLY,
-    as_json,
     connect,
     is_there,
     open_for_writing,
     translated,
 )
 from banledger.stores.sqlite.lock import WriterLock, take
+from banledger.stores.sqlite.named_keys import NamedKeys
 from banledger.stores.sqlite.rows import RowWriter
-from banledger.stores.sqlite.transactions import Transactions
+from banledger.stores.sqlite.stored_id import OURS, Member, place_of, stored
 
-_NUMBERS_KEPT = 16_384
-_NO_NUMBER = (0, "")
-_NUMBERS = 1 << 62  # no writer gets that far; numbers above are somebody's rubbish, and may have no successor
 _encode = msgspec.json.encode
+_Row = TypeVar("_Row", bound=tuple[Any, ...])
 
 
 def open_writer(path: Path, projection: Projection | None = None) -> "SqliteEngine":
@@ -54,7 +52,7 @@ def open_writer(path: Path, projection: Projection | None = None) -> "SqliteEngi
         raise
 
 
-class SqliteEngine(Transactions):
+class SqliteEngine(NamedKeys):
     """See `api.Engine`. The only writer of its file."""
 
     shared = False
@@ -82,11 +80,14 @@ class SqliteEngine(Transactions):
         return 0
 
     def sweep(self) -> int:
-        """See Engine.sweep. Also the empty member of a set, which no reader shows."""
+        """See Engine.sweep. Also the empty member of a set, which no reader shows.
+
+        Not items that no key names: such a row may be all that is left of a ban.
+        """
         rubbish = {
-            "member": "member >= x'' OR member = ''",
+            "member": f"NOT {OURS} OR member = ''",
             "tally": "member >= x'' OR score >= ''",
-            "ranking": "member >= x'' OR score >= ''",
+            "ranking": f"NOT {OURS} OR score >= ''",
         }
         with self._transaction():
             gone = sum(self._db.execute(f"DELETE FROM {table} WHERE {row}").rowcount for table, row in rubbish.items())
@@ -137,13 +138,14 @@ class SqliteEngine(Transactions):
     def _project(self, hashes: Mapping[str, Hash]) -> None:
         """Write the rows of these hashes."""
         if self._rows and self._projection:
-            rows = {packed_id(self._projection, key): self._projection.cells(fields) for key, fields in hashes.items()}
+            rows = {row_id(self._projection, key): self._projection.cells(fields) for key, fields in hashes.items()}
             self._rows.put({id_: cells for id_, cells in rows.items() if id_})
 
     def put(self, hashes: Mapping[str, Hash]) -> None:
         """See Engine.put."""
         with self._transaction():
-            self._name(dict.fromkeys(hashes, HASH))
+            self._name({key: HASH for key in hashes if not place_of(key)})
+            self._remove_names([key for key in hashes if place_of(key)])
             self._put_hashes([(key, fields) for key, fields in hashes.items() if fields])
             self._drop_hashes([key for key, fields in hashes.items() if not fields])
             self._project(hashes)
@@ -155,7 +157,7 @@ class SqliteEngine(Transactions):
             raised = {name: new for name, new in one.raised.items() if _number(new) > _number(have.get(name, ""))}
             if (fields := kept | raised) == have:
                 continue
-            self._name({one.key: HASH})
+            self._name({} if place_of(one.key) else {one.key: HASH})
             if fields:
                 self._put_hashes([(one.key, fields)])
             else:
@@ -176,47 +178,20 @@ class SqliteEngine(Transactions):
         if self._rows:
             self._rows.put(batch.rows)
 
-    def _name(self, kinds: dict[str, str], fresh: set[str] = frozenset()) -> None:  # type: ignore[assignment]
-        """Give every key its number, and make it of that kind. `fresh` ones are known to have no number yet."""
-        if len(self._numbers) > _NUMBERS_KEPT:
-            self._numbers.clear()
-        unknown = self._unknown(kinds)
-        for page in pages([key for key in unknown if key not in fresh], 5000):
-            found = self._db.execute(
-                "SELECT name, key.id, kind FROM json_each(?) JOIN key ON name = value", (as_json(page),)
-            )
-            for name, number, kind in found.fetchall():
-                self._numbers[name] = number, kinds[name]
-                if kind != kinds[name]:
-                    self._turn_into(number, kinds[name])
-        if unknown := self._unknown({key: kinds[key] for key in unknown}):
-            (last,) = self._db.execute(f"SELECT coalesce(max(id), 0) FROM key WHERE id < {_NUMBERS}").fetchone()
-            self._numbers.update((key, (number, kinds[key])) for number, key in enumerate(unknown, last + 1))
-            self._db.executemany(
-                "INSERT INTO key VALUES (?, ?, ?, ?) ON CONFLICT (name)"
-                " DO UPDATE SET id = excluded.id, kind = excluded.kind, card = excluded.card",  # somebody's rubbish
-                [(self._numbers[key][0], key, kinds[key], kinds[key] == HASH) for key in unknown],
-            )
-
-    def _unknown(self, kinds: dict[str, str]) -> list[str]:
-        """The keys whose number is not known, or that were of another kind when it was."""
-        known = self._numbers.get
-        return [key for key, kind in kinds.items() if known(key, _NO_NUMBER)[1] != kind]
-
-    def _turn_into(self, number: int, kind: str) -> None:
-        """A key that somebody made something else: what it held is of no use."""
-        for table in ("hash", "member", "tally", "ranking"):
-            self._db.execute(f"DELETE FROM {table} WHERE key = ?", (number,))
-        self._db.execute("UPDATE key SET kind = ?, card = ? WHERE id = ?", (kind, kind == HASH, number))
-
     def _put_hashes(self, hashes: list[tuple[str, Hash]]) -> None:
+        self._items.put(self._db, hashes)
+        named = [(key, fields) for key, fields in hashes if not place_of(key)]
+        for key, _ in hashes if len(named) < len(hashes) else ():
+            if place_of(key):
+                self._numbers.pop(key, None)  # if it becomes a set again, the item must go
         self._db.executemany(
             "INSERT OR REPLACE INTO hash (key, fields) VALUES (?, ?)",
-            [(self._numbers[key][0], _encode(fields)) for key, fields in hashes],
+            [(self._numbers[key][0], _encode(fields)) for key, fields in named],
         )
 
     def _drop_hashes(self, keys: list[str]) -> None:
-        numbers = [(self._numbers.pop(key)[0],) for key in keys]
+        self._items.drop(self._db, keys)
+        numbers = [(self._numbers.pop(key)[0],) for key in keys if not place_of(key)]
         self._db.executemany("DELETE FROM hash WHERE key = ?", numbers)
         self._db.executemany("DELETE FROM key WHERE id = ?", numbers)
 
@@ -237,8 +212,8 @@ class SqliteEngine(Transactions):
         else:  # some were there, or gone, before: count
             self._recount(sizes)
 
-    def _numbered(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[int, str]]:
-        return sorted({(self._numbers[key][0], member) for key, member in pairs})
+    def _numbered(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[int, Member]]:
+        return _in_order({(self._numbers[key][0], stored(member)) for key, member in pairs})
 
     def _recount(self, numbers: Iterable[int]) -> None:
         recount = "UPDATE key SET card = (SELECT count(*) FROM member WHERE key = ?1) WHERE id = ?1"
@@ -260,16 +235,26 @@ class SqliteEngine(Transactions):
 
     def _score(self, scores: dict[tuple[str, str], float | None], table: str = "ranking") -> None:
         """Give members of sorted sets their score; None removes them."""
-        rows = [(self._numbers[key][0], member, score) for (key, member), score in scores.items()]
+        member_of = stored if table == "ranking" else str
+        rows = [(self._numbers[key][0], member_of(member), score) for (key, member), score in scores.items()]
         self._db.executemany(
             f"INSERT INTO {table} VALUES (?, ?, ?)"
             " ON CONFLICT DO UPDATE SET score = excluded.score WHERE score <> excluded.score",
-            sorted((number, member, score) for number, member, score in rows if score is not None),
+            _in_order([row for row in rows if row[2] is not None]),
         )
         self._db.executemany(
             f"DELETE FROM {table} WHERE key = ? AND member = ?",
             [(number, member) for number, member, score in rows if score is None],
         )
+
+
+def _in_order(rows: Iterable[_Row]) -> list[_Row]:
+    """Return rows of (number, member, …) sorted, those of packed ids last: Python compares no text with bytes."""
+    texts: list[_Row] = []
+    ids: list[_Row] = []
+    for row in rows:
+        (ids if isinstance(row[1], bytes) else texts).append(row)
+    return sorted(texts) + sorted(ids)
 
 
 def _number(value: str) -> int:

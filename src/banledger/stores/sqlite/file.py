@@ -7,6 +7,7 @@ under a lock (`sqlite_lock`); readers open `mode=ro`, which is refused a checkpo
 import fcntl
 import logging
 import os
+import shlex
 import sqlite3
 import stat
 from collections.abc import Iterable, Iterator
@@ -20,15 +21,19 @@ import msgspec
 from banledger.errors import (
     LedgerMissing,
     LedgerNewer,
+    LedgerOlder,
     NotALedger,
     StoreError,
     StoreUnavailable,
 )
 from banledger.stores.sqlite.held import are_in_wal, beside, check_length
 from banledger.stores.sqlite.lock import WriterLock
+from banledger.stores.sqlite.stored_id import Member, is_id
 
 SCHEMA = """
 CREATE TABLE key (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, card INTEGER NOT NULL);
+CREATE TABLE head (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE item (head INTEGER, id BLOB, fields BLOB NOT NULL, PRIMARY KEY (head, id)) WITHOUT ROWID;
 CREATE TABLE hash (key INTEGER PRIMARY KEY, fields BLOB NOT NULL);
 CREATE TABLE member (key INTEGER, member TEXT, PRIMARY KEY (key, member)) WITHOUT ROWID;
 CREATE TABLE tally (key INTEGER, member TEXT, score INTEGER NOT NULL, PRIMARY KEY (key, member)) WITHOUT ROWID;
@@ -46,9 +51,9 @@ HASH, SET, TALLY, RANKING = "hash", "set", "tally", "ranking"
 """What a key may hold: the values of `key.kind`."""
 
 _APPLICATION_ID = 0x62616E73  # "bans", in the header of the file (PRAGMA application_id)
-_FILE_LAYOUT = 2  # PRAGMA user_version
-FILE_WITH_ROWS = 2
-"""The first layout of the file that has rows."""
+FORMAT = 2
+"""The format of files that are written (PRAGMA user_version). Format 1 has no items and no packed ids; it is read."""
+
 _CACHE_KIB = 8 * 1024
 _CHECKPOINT_PAGES = 4000
 
@@ -59,7 +64,7 @@ _INDEX_WRITE_LOCK = 120
 
 _log = logging.getLogger("banledger")
 
-_Place = TypeVar("_Place", int, str)
+_Place = TypeVar("_Place", int, str, bytes, tuple[bool, Member])
 
 
 def is_there(path: Path) -> bool:
@@ -82,7 +87,7 @@ def open_for_writing(path: Path, lock: WriterLock) -> sqlite3.Connection:
         raise damaged(path, "a part of it is missing")
     connection = connect(path, "rw")
     try:
-        check_header(connection, path, may_be_empty=True)
+        check_header(connection, path, to_write=True)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -93,7 +98,7 @@ def open_for_writing(path: Path, lock: WriterLock) -> sqlite3.Connection:
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
             connection.executescript(
                 f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {_APPLICATION_ID};"
-                f" PRAGMA user_version = {_FILE_LAYOUT}; COMMIT;"
+                f" PRAGMA user_version = {FORMAT}; COMMIT;"
             )
             _say_created(path, signs)
     except BaseException:
@@ -152,7 +157,9 @@ def forget_index(path: Path) -> None:
 def connect(path: Path, mode: str) -> sqlite3.Connection:
     """A connection that begins transactions only where it is told to. `mode`: `ro` or `rw`; neither creates a file."""
     uri = f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}"
-    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5, cached_statements=64)
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5, cached_statements=64)
+    connection.create_function("is_id", 1, is_id, deterministic=True)
+    return connection
 
 
 def as_json(texts: Iterable[str]) -> str:
@@ -160,23 +167,28 @@ def as_json(texts: Iterable[str]) -> str:
     return msgspec.json.encode(list(texts)).decode()
 
 
-def check_header(connection: sqlite3.Connection, path: Path, *, may_be_empty: bool = False) -> None:
-    """Raises NotALedger, LedgerNewer; LedgerMissing where nothing was ever written."""
+def check_header(connection: sqlite3.Connection, path: Path, *, to_write: bool = False) -> None:
+    """Raises NotALedger, LedgerNewer; to read, LedgerMissing where nothing was ever written; to write, LedgerOlder."""
     connection.execute("BEGIN")
-    made_by, layout, tables = (
+    made_by, format_, tables = (
         connection.execute(question).fetchone()[0]
         for question in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
     )
     whole = _is_whole(connection, path)
     connection.execute("COMMIT")
-    if made_by == 0 and layout == 0 and tables == 0:
-        if may_be_empty:
+    if made_by == 0 and format_ == 0 and tables == 0:
+        if to_write:
             return
         raise LedgerMissing(f"the ledger at {path} is empty", hint="start the recorder: banledger record")
     if made_by != _APPLICATION_ID:
         raise NotALedger(f"{path} is a database, but not banledger's", hint="choose another path for the ledger")
-    if layout > _FILE_LAYOUT:
-        raise LedgerNewer(f"{path} was made by a newer banledger (file layout {layout})", hint="upgrade banledger")
+    if format_ > FORMAT:
+        raise LedgerNewer(f"{path} was made by a newer banledger (file format {format_})", hint="upgrade banledger")
+    if format_ < FORMAT and to_write:
+        raise LedgerOlder(
+            f"{path} was made by an older banledger (file format {format_}), and can only be read",
+            hint=f"make a new one of it, and use that: banledger store copy {shlex.quote(str(path))} NEW",
+        )
     if not whole:
         raise damaged(path, "a part of it is missing")
 
@@ -209,7 +221,7 @@ def damaged(path: Path, why: object) -> NotALedger:
 
 def beyond(last: _Place, now: _Place, path: Path) -> _Place:
     """Where the next page begins. In a damaged file the order may be lost, and pages would never end."""
-    if now <= last:
+    if now <= last:  # the first of a tuple is whether the second is bytes
         raise damaged(path, "its order is lost")
     return now
 

@@ -1,11 +1,12 @@
 """The embedded engine, to read: one SQLite file, its tables shaped as the store's hashes, sets and sorted sets.
 
-`key` names every key once and knows the size of its set; the other tables refer to it by number. `tally` holds the
-sorted sets that are only added up, `ranking` those that are read by rank and so have an index by score.
+`item` holds hashes whose keys end in an id (see `items`). `key` names every other key once and knows the size of its
+set; the other tables refer to it by number. `tally` holds the sorted sets that are only added up, `ranking` those that
+are read by rank and so have an index by score. Ids are members packed (see `stored_id`), but not in `tally`, which has
+none. Files of format 1 have no items and no packed ids; all else is the same.
 """
 
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import inf
@@ -14,13 +15,12 @@ from pathlib import Path
 import msgspec
 
 from banledger.errors import LedgerMissing
-from banledger.stores.api import Hash, Scored
-from banledger.stores.fields import UNREADABLE, count_of
+from banledger.stores.api import Hash
+from banledger.stores.fields import UNREADABLE
 from banledger.stores.pages import pages
 from banledger.stores.selection import Cells, Projection, Selected, Selection
 from banledger.stores.sqlite.derived import DerivedSets
 from banledger.stores.sqlite.file import (
-    FILE_WITH_ROWS,
     HASH,
     RANKING,
     SET,
@@ -33,8 +33,12 @@ from banledger.stores.sqlite.file import (
     translated,
 )
 from banledger.stores.sqlite.ids import unpack_id
+from banledger.stores.sqlite.items import Items
 from banledger.stores.sqlite.kept import KeptRows
+from banledger.stores.sqlite.packed_hash import MOST_BYTES, NO_HASH, TOO_LONG, unpack_hash
 from banledger.stores.sqlite.rows import RowReader
+from banledger.stores.sqlite.sorted_sets import SortedSets
+from banledger.stores.sqlite.stored_id import Member, shown
 
 # `card` is the size of a set, 1 for a hash; sorted sets are counted when somebody asks.
 _EXISTS = (
@@ -47,20 +51,14 @@ _CARD = (
     " ELSE max(CAST(card AS INTEGER), 0) END"
 )
 
-# Numbers stand before text, and text before bytes, whatever a column's type: these hide what no writer put there.
-_TEXT = "member < x''"
-_NUMBER = "score < ''"
-
 _PAGE = 1000
-_MOST_HASH = 16 << 20  # bytes: more than any line of a spool
 
 # The fields of a hash; text: why they can't be read; NULL: there are none.
 _FIELDS = (
     f"CASE WHEN kind <> 'hash' THEN iif({_EXISTS}, 'holds no hash', NULL)"
-    f" WHEN length(fields) > {_MOST_HASH} THEN 'is too long to be read' ELSE CAST(fields AS BLOB) END"
+    f" WHEN length(fields) > {MOST_BYTES} THEN '{TOO_LONG}' ELSE CAST(fields AS BLOB) END"
 )
 
-_TABLE_OF = {SET: "member", TALLY: "tally", RANKING: "ranking"}
 _REDIS_KIND = {HASH: "hash", SET: "set", TALLY: "zset", RANKING: "zset"}
 
 _hash_decoder = msgspec.json.Decoder(Hash)
@@ -80,20 +78,20 @@ def open_reader(path: Path, projection: Projection | None = None) -> "SqliteRead
         except BaseException:
             connection.close()
             raise
-        layout = connection.execute("PRAGMA user_version").fetchone()[0]
-    return SqliteReader(connection, path, projection if layout >= FILE_WITH_ROWS else None)
+    return SqliteReader(connection, path, projection)
 
 
-class SqliteReader:
+class SqliteReader(SortedSets):
     """See `api.Reader`."""
 
     merge_limit = 200_000
 
     def __init__(self, connection: sqlite3.Connection, path: Path, projection: Projection | None = None) -> None:
-        self._db = connection
-        self.path = path
-        self._kept_rows = RowReader(connection, projection) if projection else None
-        self._derived = DerivedSets(self, projection) if projection else None
+        (format_,) = connection.execute("PRAGMA user_version").fetchone()
+        super().__init__(connection, path, packed=format_ > 1)
+        self._items = Items() if format_ > 1 else None
+        self._kept_rows = RowReader(connection, projection) if projection and format_ > 1 else None
+        self._derived = DerivedSets(self, projection) if projection and format_ > 1 else None
 
     def close(self) -> None:
         """See Reader.close."""
@@ -101,22 +99,27 @@ class SqliteReader:
 
     def hashes(self, keys: Sequence[str]) -> list[Hash]:
         """See Reader.hashes."""
-        found: dict[str, object] = {}
         with translated(self.path):
-            for page in pages(keys, _PAGE):
-                found.update(
-                    self._db.execute(
-                        f"SELECT name, {_FIELDS} FROM json_each(?) JOIN key ON name = value"
-                        " LEFT JOIN hash ON hash.key = key.id",
-                        (as_json(page),),
-                    )
+            items = self._items.find(self._db, keys) if self._items else {}
+            named = self._named([key for key in keys if key not in items])
+        return [unpack_hash(items[key]) if key in items else _hash(named[key]) if key in named else {} for key in keys]
+
+    def _named(self, keys: Sequence[str]) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for some in pages(keys, _PAGE):
+            found.update(
+                self._db.execute(
+                    f"SELECT name, {_FIELDS} FROM json_each(?) JOIN key ON name = value"
+                    " LEFT JOIN hash ON hash.key = key.id",
+                    (as_json(some),),
                 )
-        return [_hash(found[key]) if key in found else {} for key in keys]
+            )
+        return found
 
     def fields(self, keys: Sequence[str], names: Sequence[str]) -> Iterator[list[str | None]]:
         """See Reader.fields."""
-        for page in pages(keys, _PAGE):
-            for fields in self.hashes(page):
+        for some in pages(keys, _PAGE):
+            for fields in self.hashes(some):
                 yield [fields.get(name) for name in names]
 
     def select(self, selection: Selection) -> Selected | None:
@@ -144,18 +147,18 @@ class SqliteReader:
 
     def members(self, key: str) -> Iterator[str]:
         """See Reader.members."""
-        if self._derived and (found := self._derived.find(key)):
-            yield from self._derived.members(found)
+        if self._derived and (derived := self._derived.find(key)):
+            yield from self._derived.members(derived)
             return
-        last = ""
+        last: tuple[bool, Member] = (False, "")
         with translated(self.path):
-            while page := self._db.execute(
+            while found := self._db.execute(
                 "SELECT member FROM member WHERE key = (SELECT id FROM key WHERE name = ?) AND member > ?"
-                f" AND {_TEXT} ORDER BY member LIMIT ?",
-                (key, last, _PAGE),
+                f" AND {self._ours} ORDER BY member LIMIT ?",
+                (key, last[1], _PAGE),
             ).fetchall():
-                yield from (member for (member,) in page)
-                last = beyond(last, page[-1][0], self.path)
+                yield from [shown(member) for (member,) in found]
+                last = beyond(last, (isinstance(found[-1][0], bytes), found[-1][0]), self.path)
 
     def sizes(self, keys: Sequence[str], least: float = -inf) -> list[int]:
         """See Reader.sizes."""
@@ -168,97 +171,27 @@ class SqliteReader:
 
     def _sizes(self, keys: Sequence[str]) -> list[int]:
         found: dict[str, int] = {}
-        for page in pages(keys, _PAGE):
+        for some in pages(keys, _PAGE):
             found.update(
                 self._db.execute(
                     f"SELECT name, {_CARD} FROM json_each(?) JOIN key ON name = value",
-                    (as_json(page),),
+                    (as_json(some),),
                 )
             )
         return [found.get(key, 0) for key in keys]
-
-    def tally(self, keys: Sequence[str]) -> dict[str, int]:
-        """See Reader.tally. Members come as one text a key, and most count 1: those get no row and no look each."""
-        total: Counter[str] = Counter()
-        listed = (as_json(keys),)
-        with translated(self.path):
-            for (members,) in self._db.execute(
-                "SELECT (SELECT group_concat(member, '\n') FROM tally WHERE tally.key = key.id"
-                f" AND {_TEXT} AND {_NUMBER})"
-                " FROM json_each(?) JOIN key ON name = value",
-                listed,
-            ):
-                total.update(members.split("\n") if members is not None else ())
-            for member, score in self._db.execute(
-                "SELECT member, score FROM json_each(?) JOIN key ON name = value JOIN tally ON tally.key = key.id"
-                f" WHERE score <> 1 AND {_TEXT} AND {_NUMBER}",
-                listed,
-            ):
-                total[member] += count_of(score) - 1
-        return total
-
-    def scores(self, keys: Sequence[str], members: Sequence[str]) -> list[list[float | None]]:
-        """See Reader.scores."""
-        wanted = as_json(members)
-        with translated(self.path):
-            return [
-                [
-                    score
-                    for (score,) in self._db.execute(
-                        f"SELECT score FROM json_each(?) LEFT JOIN {table} ON {table}.key = ? AND member = value"
-                        f" AND {_NUMBER}"
-                        " ORDER BY json_each.key",
-                        (wanted, number),
-                    )
-                ]
-                for number, table in map(self._sorted_set, keys)
-            ]
-
-    def _sorted_set(self, key: str) -> tuple[int | None, str]:
-        """The number of a sorted set (None, which equals no number: there is none), and its table."""
-        row = self._db.execute("SELECT id, kind FROM key WHERE name = ?", (key,)).fetchone()
-        if row is None or row[1] not in (TALLY, RANKING):
-            return None, "ranking"
-        return row[0], _TABLE_OF[row[1]]
-
-    def ranking(self, key: str, start: int, count: int) -> list[Scored]:
-        """See Reader.ranking."""
-        with translated(self.path):
-            number, table = self._sorted_set(key)
-            return self._db.execute(
-                f"SELECT member, score FROM {table} WHERE key = ? AND {_TEXT} AND {_NUMBER}"
-                " ORDER BY score DESC, member DESC LIMIT ? OFFSET ?",
-                (number, count, start),
-            ).fetchall()
-
-    def _from(self, key: str, least: float) -> int:
-        number, table = self._sorted_set(key)
-        row = self._db.execute(
-            f"SELECT count(*) FROM {table} WHERE key = ? AND score >= ? AND {_NUMBER}", (number, least)
-        )
-        return int(row.fetchone()[0])
-
-    def lowest(self, key: str, until: float, count: int) -> list[str]:
-        """See Reader.lowest."""
-        with translated(self.path):
-            number, table = self._sorted_set(key)
-            rows = self._db.execute(
-                f"SELECT member FROM {table} WHERE key = ? AND score <= ? AND {_TEXT} ORDER BY score, member LIMIT ?",
-                (number, until, count),
-            )
-            return [member for (member,) in rows]
 
     def kinds(self, keys: Sequence[str]) -> list[str]:
         """See Reader.kinds."""
         found: dict[str, object] = {}
         with translated(self.path):
-            for page in pages(keys, _PAGE):
+            for some in pages(keys, _PAGE):
                 found.update(
                     self._db.execute(
                         f"SELECT name, kind FROM json_each(?) JOIN key ON name = value WHERE {_EXISTS}",
-                        (as_json(page),),
+                        (as_json(some),),
                     )
                 )
+            found.update(dict.fromkeys(self._items.find(self._db, keys) if self._items else (), HASH))
         if self._derived:
             missing = [key for key in keys if key not in found]
             found.update((key, SET) for key, size in self._derived.sizes(missing).items() if size)
@@ -268,13 +201,15 @@ class SqliteReader:
         """See Reader.keys."""
         last = -(1 << 63)
         with translated(self.path):
-            while page := self._db.execute(
+            while found := self._db.execute(
                 f"SELECT id, name FROM key WHERE name GLOB ? AND name < x'' AND id > ? AND {_EXISTS}"
                 " ORDER BY id LIMIT ?",
                 (pattern, last, _PAGE),
             ).fetchall():
-                yield from (name for _, name in page)
-                last = beyond(last, page[-1][0], self.path)
+                yield from (name for _, name in found)
+                last = beyond(last, found[-1][0], self.path)
+            if self._items:
+                yield from self._items.keys(self._db, self.path, pattern)
             for some in pages(self._derived.keys(pattern) if self._derived else ()):
                 yield from self._matching(some, pattern)
 
@@ -290,7 +225,7 @@ def _hash(fields: object) -> Hash:
     try:
         found = _hash_decoder.decode(fields) if isinstance(fields, bytes) else {UNREADABLE: str(fields)}
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return {UNREADABLE: "holds no hash"}
+        return {UNREADABLE: NO_HASH}
     if isinstance(fields, bytes):
         found.pop("", None)  # no ledger's, and the name is `UNREADABLE`
     return found

@@ -37,7 +37,7 @@ class RowReader:
         self._prefix = projection.prefix
 
     def all(self) -> Iterator[tuple[bytes, Cells]]:
-        """Return every row with its packed id, oldest first; damaged packs count as empty. Nothing may write meanwhile."""
+        """Return every row with its packed id, oldest first; damaged packs count as empty. Nothing may write then."""
         after = FIRST
         for number, rows, _low, high in self._packs():
             recent = self._recent(after, high)

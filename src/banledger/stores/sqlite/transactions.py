@@ -15,6 +15,7 @@ from banledger.stores.api import Hash
 from banledger.stores.selection import Projection
 from banledger.stores.sqlite.file import forget_index, set_wal_aside, translated
 from banledger.stores.sqlite.held import Disturbance, HeldFiles
+from banledger.stores.sqlite.items import Items
 from banledger.stores.sqlite.lock import WriterLock
 from banledger.stores.sqlite.reader import SqliteReader
 
@@ -26,6 +27,8 @@ _log = logging.getLogger("banledger")
 class Transactions(SqliteReader):
     """The only writer of its file."""
 
+    _items: Items
+
     def __init__(
         self,
         connection: sqlite3.Connection,
@@ -36,6 +39,7 @@ class Transactions(SqliteReader):
     ) -> None:
         """`keeper` has read the ledger. The connections and the lock are closed with this."""
         super().__init__(connection, path, projection)
+        self._items = Items()
         self._keeper = keeper
         self._files = HeldFiles(path, lock.path, lock.database)
         self._lock = lock
@@ -92,6 +96,7 @@ class Transactions(SqliteReader):
                 self._db.execute("COMMIT")
             except BaseException:
                 self._numbers.clear()
+                self._items.forget()
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 self._files.note()

@@ -1,0 +1,95 @@
+"""Ids inside keys and members, as an embedded ledger stores them: 12 bytes each. Pure.
+
+A text of an id's form is stored packed wherever it is a member of a set or of a ranking, and at the end of a hash's
+key. No writer stores such a text as it is, so what is not packed, and bytes that are no packed id, are somebody else's.
+"""
+
+import re
+from functools import lru_cache
+from typing import TypeAlias
+
+from banledger.stores.sqlite.ids import pack_id, unpack_id
+
+ID_LENGTH = 20
+PACKED_LENGTH = 12
+
+Member: TypeAlias = str | bytes
+"""A member as its row has it."""
+
+ItemPlace: TypeAlias = tuple[str, bytes]
+"""Where a hash is stored whose key ends in an id: what stands around the id, and the packed id."""
+
+_DAY = re.compile("[0-9]{6}")
+_REST = 14  # characters of an id after its day
+_is_rest = re.compile(f"[0-9a-hjkmnp-tv-z]{{{_REST}}}").fullmatch
+_NO_MONTH = "{}"
+
+NO_ID = "member < x''"
+"""Whether a member is text, in SQL. Numbers stand before text, and text before bytes, whatever a column's type."""
+
+_END = "x'ba37e000'"  # 2069-01-01 UTC: texts of ids have two digits of the year, and 69 is 1969
+TEXT_BEFORE = b"\x38\x6d\x43\x80"
+"""2000-01-01 UTC: packed ids below it stand first, their texts last."""
+
+PACKED = (
+    f"length({{column}}) = {PACKED_LENGTH} AND typeof({{column}}) = 'blob'"
+    f" AND {{column}} < {_END} AND substr({{column}}, 5, 2) < x'0004'"
+)
+"""Whether a column holds a packed id, in SQL."""
+
+_IS_ID = PACKED.format(column="member")
+OURS = f"(+member < x'' AND NOT (length(member) = {ID_LENGTH} AND is_id(member)) OR {_IS_ID})"
+"""Whether a member is what a writer stores, in SQL. Needs `is_id` as a function of the connection."""
+
+
+@lru_cache(maxsize=8192)
+def packed_id(text: str) -> bytes | None:
+    """Return an id packed; None: the text is no id, or one that can't be packed (1969)."""
+    if len(text) != ID_LENGTH or not _DAY.fullmatch(text[:-_REST]) or not _is_rest(text[-_REST:]):
+        return None
+    try:
+        return pack_id(text)
+    except ValueError:
+        return None
+
+
+def is_id(member: object) -> bool:
+    """Whether a member is an id that a writer would have packed."""
+    return isinstance(member, str) and packed_id(member) is not None
+
+
+def stored(member: str) -> Member:
+    """Return a member as its row has it."""
+    return (packed_id(member) or member) if len(member) == ID_LENGTH else member
+
+
+def shown(member: Member) -> str:
+    """Return the member that a row has."""
+    return unpack_id(member) if isinstance(member, bytes) else member
+
+
+@lru_cache(maxsize=8192)
+def place_of(key: str) -> ItemPlace | None:
+    """Return the place of a hash; None: it is stored under its key's name."""
+    day, rest = _day_of(key[:-_REST]), key[-_REST:]
+    if day is None or not _is_rest(rest):
+        return None
+    try:
+        return day[0], pack_id(day[1] + rest)
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=1024)
+def _day_of(text: str) -> tuple[str, str] | None:
+    """Return the head and the day of keys that begin with a text, up to the day of their ids. None: they are none."""
+    around, day = text[: -len("YYMMDD")], text[-len("YYMMDD") :]
+    if not _DAY.fullmatch(day) or _NO_MONTH in around:
+        return None
+    return around.replace(f"{{{day[:4]}}}", _NO_MONTH), day
+
+
+def key_at(around: str, packed: bytes) -> str:
+    """Return the key of a place."""
+    id_ = unpack_id(packed)
+    return around.replace(_NO_MONTH, f"{{{id_[:4]}}}") + id_
