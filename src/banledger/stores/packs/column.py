@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from banledger.stores.packs import ipv4
 from banledger.stores.packs.masks import Mask
-from banledger.stores.packs.passing import CellTest
+from banledger.stores.packs.passing import ColumnTest
 
 MOST_GROUPS = 8
 """With more different cells, rows are not parted by masks."""
@@ -32,7 +32,7 @@ class Counts(NamedTuple):
 class ColumnCells(Protocol):
     """The cells of some rows in one column."""
 
-    def mask(self, test: CellTest) -> Mask:
+    def mask(self, test: ColumnTest) -> Mask:
         """Return which rows pass."""
         ...
 
@@ -60,7 +60,7 @@ class LooseColumn:
         self._cells = cells
         self._several = several
 
-    def mask(self, test: CellTest) -> Mask:
+    def mask(self, test: ColumnTest) -> Mask:
         """See ColumnCells.mask."""
         passing = set(filter(test.passes, set(self._cells)))
         return bytes(map(passing.__contains__, self._cells))

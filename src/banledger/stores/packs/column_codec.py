@@ -19,8 +19,8 @@ from functools import cached_property
 from itertools import chain
 
 from banledger.stores.packs import ipv4
-from banledger.stores.packs.part import DamagedPack, Part, join
-from banledger.stores.packs.passing import CellTest
+from banledger.stores.packs.part import DamagedPack, PackPart, join
+from banledger.stores.packs.passing import ColumnTest
 from banledger.stores.packs.planes import numbers, planes
 
 CODED, ORDERED = 4, 5
@@ -79,7 +79,7 @@ def _codes(count: int, rows: Sequence[Sequence[int]]) -> bytes:
 class DifferentCells:
     """The different cells of a part: numbers and texts."""
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: PackPart) -> None:
         self._part = part
         self._high = part.stream(_HIGH)
         self._text = part.stream(_TEXTS)
@@ -110,12 +110,12 @@ class DifferentCells:
             raise DamagedPack("a column has damaged texts")
         return texts
 
-    def spans(self, test: CellTest) -> Iterable[tuple[int, int]]:
+    def spans(self, test: ColumnTest) -> Iterable[tuple[int, int]]:
         """Return from where to where (excluded) the numbers pass."""
         if not self.numbered or not test.spans(numbers(self._high, _HIGH_BYTES), 8 * _LOW_BYTES):
             return ()
         return test.spans(self.numbers)
 
-    def places(self, test: CellTest) -> Sequence[int]:
+    def places(self, test: ColumnTest) -> Sequence[int]:
         """Return the places of the texts that pass."""
         return list(test.places(self.texts)) if test.may(self._text) else []

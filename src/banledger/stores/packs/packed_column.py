@@ -12,8 +12,8 @@ from banledger.stores.packs import ipv4
 from banledger.stores.packs.column import MOST_GROUPS, ColumnCells, Counts
 from banledger.stores.packs.column_codec import CODED, COUNTS, NARROW, ORDERED, ROWS, DifferentCells
 from banledger.stores.packs.masks import Mask, keep
-from banledger.stores.packs.part import DamagedPack, Part
-from banledger.stores.packs.passing import CellTest
+from banledger.stores.packs.part import DamagedPack, PackPart
+from banledger.stores.packs.passing import ColumnTest
 from banledger.stores.packs.planes import numbers
 
 _T = TypeVar("_T", int, str)
@@ -23,7 +23,7 @@ _ONE_BY_ONE = 24  # codes that are counted one by one; a Counter is faster with 
 
 def decode_column(data: bytes, rows: int) -> ColumnCells:
     """Return the cells of a part. Raises DamagedPack, as all methods of what it returns do."""
-    part = Part(data, (CODED, ORDERED))
+    part = PackPart(data, (CODED, ORDERED))
     different = DifferentCells(part)
     if part.streams == ORDERED:
         return OrderedColumn(part, different, rows)
@@ -37,7 +37,7 @@ class _CodedColumn:
 
     _codes_possible = 1 << 8
 
-    def __init__(self, part: Part, different: DifferentCells, rows: int) -> None:
+    def __init__(self, part: PackPart, different: DifferentCells, rows: int) -> None:
         self._part, self._different, self._rows = part, different, rows
         self._count = different.numbered + different.texted
         if not 1 <= self._count <= rows:
@@ -48,7 +48,7 @@ class _CodedColumn:
         """The code of each row."""
         raise NotImplementedError
 
-    def _table(self, test: CellTest) -> bytearray:
+    def _table(self, test: ColumnTest) -> bytearray:
         """Return for each code whether its cell passes."""
         table = bytearray(self._codes_possible)
         for low, high in self._different.spans(test):
@@ -102,7 +102,7 @@ class NarrowColumn(_CodedColumn):
             raise DamagedPack("a column has damaged codes")
         return codes
 
-    def mask(self, test: CellTest) -> Mask:
+    def mask(self, test: ColumnTest) -> Mask:
         """See ColumnCells.mask."""
         table = self._table(test)
         return self._codes.translate(table) if 1 in table else bytes(self._rows)
@@ -144,7 +144,7 @@ class WideColumn(_CodedColumn):
             raise DamagedPack("a column has damaged codes")
         return numbers(data, 2).tolist()
 
-    def mask(self, test: CellTest) -> Mask:
+    def mask(self, test: ColumnTest) -> Mask:
         """See ColumnCells.mask."""
         table = self._table(test)
         return bytes(itemgetter(*self._codes)(table)) if 1 in table else bytes(self._rows)
@@ -168,7 +168,7 @@ class WideColumn(_CodedColumn):
 class OrderedColumn:
     """Rows in the order of their cells."""
 
-    def __init__(self, part: Part, different: DifferentCells, rows: int) -> None:
+    def __init__(self, part: PackPart, different: DifferentCells, rows: int) -> None:
         self._part, self._different, self._rows = part, different, rows
         if not different.numbered <= rows > NARROW:
             raise DamagedPack("a column has an impossible number of rows")
@@ -194,7 +194,7 @@ class OrderedColumn:
             raise DamagedPack("a column has a row too much")
         return order
 
-    def mask(self, test: CellTest) -> Mask:
+    def mask(self, test: ColumnTest) -> Mask:
         """See ColumnCells.mask."""
         spans = list(self._different.spans(test))
         spans += [(self._ends[place], self._ends[place + 1]) for place in self._different.places(test)]

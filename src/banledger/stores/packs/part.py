@@ -29,7 +29,7 @@ def join(streams: Sequence[bytes]) -> bytes:
     return b"".join([bytes([len(streams)]), *sizes, *packed])
 
 
-class Part:
+class PackPart:
     """A part that is read stream by stream. `streams`: how many it may have. Raises DamagedPack for another number."""
 
     def __init__(self, data: bytes, streams: Sequence[int]) -> None:
