@@ -1,35 +1,38 @@
 """The cells of some rows in one column, and what is asked of them. Pure."""
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, compress, repeat
+from collections.abc import Iterable, Sequence
+from itertools import compress
 from typing import NamedTuple, Protocol
 
 from banledger.stores.packs import ipv4
 from banledger.stores.packs.masks import Mask
-from banledger.stores.packs.passing import CellTest
+from banledger.stores.packs.passing import ColumnTest
 
 MOST_GROUPS = 8
 """With more different cells, rows are not parted by masks."""
 
 
 class Counts(NamedTuple):
-    """How many rows have which cell. Rows with an empty cell are not counted.
+    """How many rows have which cell, in the form that is at hand. Rows with an empty cell are not counted.
 
-    addresses  IPv4 addresses as numbers, rising, each as often as it is counted
-    networks   IPv4 networks as numbers
-    texts      other cells
+    addresses  IPv4 addresses as numbers, rising, one for each row
+    networks   IPv4 networks as numbers, one for each row
+    texts      other cells, one for each row
+    counted    further cells that are texts, with their number of rows
     """
 
     addresses: Iterable[int]
-    networks: Iterable[tuple[int, int]]
-    texts: Iterable[tuple[str, int]]
+    networks: Iterable[int]
+    texts: Iterable[str]
+    counted: Iterable[tuple[str, int]]
 
 
 class ColumnCells(Protocol):
     """The cells of some rows in one column."""
 
-    def mask(self, test: CellTest) -> Mask:
+    def mask(self, test: ColumnTest) -> Mask:
         """Return which rows pass."""
         ...
 
@@ -50,17 +53,6 @@ class ColumnCells(Protocol):
         ...
 
 
-def counts_of(numbered: Mapping[int, int], texts: Mapping[str, int]) -> Counts:
-    """Return counts by cell: those of addresses and networks, see `ipv4`, and those of other cells."""
-    rising = sorted(numbered.items())
-    addresses = [(number, count) for number, count in rising if number < ipv4.NETWORKS]
-    return Counts(
-        chain.from_iterable([repeat(number, count) for number, count in addresses]),
-        rising[len(addresses) :],
-        [(text, count) for text, count in texts.items() if text and count],
-    )
-
-
 class LooseColumn:
     """The cells of rows in memory. `several`: a cell may hold several tokens."""
 
@@ -68,7 +60,7 @@ class LooseColumn:
         self._cells = cells
         self._several = several
 
-    def mask(self, test: CellTest) -> Mask:
+    def mask(self, test: ColumnTest) -> Mask:
         """See ColumnCells.mask."""
         passing = set(filter(test.passes, set(self._cells)))
         return bytes(map(passing.__contains__, self._cells))
@@ -77,8 +69,9 @@ class LooseColumn:
         """See ColumnCells.counts."""
         found = Counter(compress(self._cells, mask))
         numbers = {} if self._several else {cell: n for cell in found if (n := ipv4.number_of(cell)) is not None}
-        numbered = {number: found.pop(cell) for cell, number in numbers.items()}
-        return counts_of(numbered, found)
+        each = sorted([number for cell, number in numbers.items() for _ in range(found.pop(cell))])
+        split = bisect_left(each, ipv4.NETWORKS)
+        return Counts(each[:split], each[split:], (), [(text, count) for text, count in found.items() if text])
 
     def groups(self, mask: Mask) -> list[tuple[str, Mask]] | None:
         """See ColumnCells.groups."""

@@ -84,8 +84,8 @@ class Distinct:
 
     def _add_group(self, group: str, counts: Counts) -> None:
         self._addresses.add(group, counts.addresses)
-        self._networks.add([((group, number), 1) for number, _ in counts.networks])
-        self._texts.add([((group, text), 1) for text, _ in counts.texts])
+        self._networks.add([((group, number), 1) for number in set(counts.networks)])
+        self._texts.add([((group, text), 1) for text in {*counts.texts, *dict(counts.counted)}])
 
     def _add_each(self, column: list[str], other: list[int | str], mask: Mask) -> None:
         """Add rows of many groups."""

@@ -5,8 +5,9 @@ from struct import iter_unpack
 from typing import TypeAlias
 
 from banledger.stores.packs.column import ColumnCells
-from banledger.stores.packs.packed_column import decode_column, encode_column
-from banledger.stores.packs.part import DamagedPack, Part, join
+from banledger.stores.packs.column_codec import encode_column
+from banledger.stores.packs.packed_column import decode_column
+from banledger.stores.packs.part import DamagedPack, PackPart, join
 from banledger.stores.packs.planes import planes, rising, steps
 from banledger.stores.selection import Cells, Column
 
@@ -50,7 +51,7 @@ def _encode_keys(keys: Sequence[Key]) -> bytes:
 
 def _decode_keys(data: bytes, rows: int) -> list[Key]:
     """Return the keys of part 0. Raises DamagedPack."""
-    body = Part(data, 1).stream(0)
+    body = PackPart(data, (1,)).stream(0)
     if len(body) != rows * _KEY_BYTES:
         raise DamagedPack("a pack has another number of keys than rows")
     seconds = rising(body[: _SECOND_BYTES * rows], _SECOND_BYTES)

@@ -29,13 +29,16 @@ def join(streams: Sequence[bytes]) -> bytes:
     return b"".join([bytes([len(streams)]), *sizes, *packed])
 
 
-class Part:
-    """A part that is read stream by stream. Raises DamagedPack if it has not this number of streams."""
+class PackPart:
+    """A part that is read stream by stream. `streams`: how many it may have. Raises DamagedPack for another number."""
 
-    def __init__(self, data: bytes, streams: int) -> None:
-        start = 1 + streams * _SIZES.size
-        if not isinstance(data, bytes) or len(data) < start or data[0] != streams:
+    def __init__(self, data: bytes, streams: Sequence[int]) -> None:
+        if not isinstance(data, bytes) or not data or data[0] not in streams:
             raise DamagedPack("a part has a damaged beginning")
+        self.streams = data[0]
+        start = 1 + self.streams * _SIZES.size
+        if len(data) < start:
+            raise DamagedPack("a part was cut")
         self._data = data
         self._places: list[tuple[int, int, int]] = []  # where it begins and ends, its length
         for length, packed in _SIZES.iter_unpack(data[1:start]):

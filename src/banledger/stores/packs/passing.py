@@ -10,7 +10,7 @@ from banledger.stores.packs import ipv4
 from banledger.stores.selection import Between, Condition, Is, Within
 
 
-class CellTest(Protocol):
+class ColumnTest(Protocol):
     """Which cells pass a condition."""
 
     def passes(self, cell: str) -> bool:
@@ -33,12 +33,12 @@ class CellTest(Protocol):
         ...
 
 
-def test_of(condition: Condition, *, several: bool) -> CellTest:
+def test_of(condition: Condition, *, several: bool) -> ColumnTest:
     """Return the test of a condition. `several`: cells of its column may hold several tokens."""
     if isinstance(condition, Is):
         return _IsAny(condition.tokens - {""}) if several else _Is(condition.tokens - {""})
     if isinstance(condition, Within):
-        test: CellTest = _Within(block(condition.cidr))
+        test: ColumnTest = _Within(block(condition.cidr))
     else:
         test = _Between(condition)
     return _AnyToken(test.passes) if several else test

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from banledger.stores.packs.distinct import Distinct
 from banledger.stores.packs.pack import Key
-from banledger.stores.packs.sources import LooseRows, Packed, Passing, Recent, Sieve, Source
+from banledger.stores.packs.sources import LooseRows, Packed, Passing, Recent, RowSieve, RowSource
 from banledger.stores.packs.tally import Room, Tally
 from banledger.stores.selection import Column, Ranks, Selection, Told, untold
 
@@ -50,7 +50,7 @@ class SelectedRows:
     ) -> None:
         self._columns = columns
         self._places = {column.name: place for place, column in enumerate(columns)}
-        self._sieve = Sieve(columns, selection)
+        self._sieve = RowSieve(columns, selection)
         self._sources = sources
         self._id_of = id_of
         self._room = room
@@ -65,7 +65,7 @@ class SelectedRows:
         keys = merge(self._keys(packs, done), *[self._keys([source], done) for source in recent], reverse=True)
         return map(self._id_of, islice(keys, limit))
 
-    def _keys(self, sources: Iterable[Source], done: "_Progress") -> Iterator[Key]:
+    def _keys(self, sources: Iterable[RowSource], done: "_Progress") -> Iterator[Key]:
         """Return the keys of rows that pass in reverse, from sources of which each is older than the one before."""
         for source in sources:
             passing = self._sieve.passing(source)
@@ -90,7 +90,7 @@ class SelectedRows:
         found = {name: question.tally.rank() for name, question in ranked.items()}
         return Ranks(total, found, pairs[0].distinct.found() if pairs else {})
 
-    def _count(self, sources: Sequence[Source], questions: Sequence[_Question], done: "_Progress") -> int:
+    def _count(self, sources: Sequence[RowSource], questions: Sequence[_Question], done: "_Progress") -> int:
         """Answer questions in as many passes as they need. Returns the number of rows that pass."""
         total = 0
         for source in sources:
@@ -136,12 +136,12 @@ class _Parted:
 class _Progress:
     """Tells how many rows of some sources are done. Passes beyond `passes` are not told."""
 
-    def __init__(self, sources: Iterable[Source], told: Told, passes: int = 1) -> None:
+    def __init__(self, sources: Iterable[RowSource], told: Told, passes: int = 1) -> None:
         self._told = told
         self._total = sum([source.rows.rows for source in sources]) * passes
         self._done = 0
 
-    def add(self, source: Source) -> None:
+    def add(self, source: RowSource) -> None:
         """One more source is done."""
         self._done = min(self._done + source.rows.rows, self._total)
         self._told(self._done, self._total)

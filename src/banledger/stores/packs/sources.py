@@ -11,7 +11,7 @@ from msgspec import Struct
 from banledger.stores.packs.column import ColumnCells, LooseColumn
 from banledger.stores.packs.masks import Mask, between, both, either
 from banledger.stores.packs.pack import PACK_ROWS, Key, Pack, Row
-from banledger.stores.packs.passing import CellTest, test_of
+from banledger.stores.packs.passing import ColumnTest, test_of
 from banledger.stores.selection import Column, Condition, Selection
 
 _FIRST, _END = b"", b"\xff" * 13  # before and after all keys
@@ -68,7 +68,7 @@ class LooseRows:
         return LooseColumn([cells[number] for _, cells in self._rows], several=self._columns[number].several)
 
 
-class Source(Struct, frozen=True):
+class RowSource(Struct, frozen=True):
     """Rows from a first to a last key, without those that are hidden."""
 
     rows: Rows
@@ -99,7 +99,7 @@ class Passing:
         return 1 in self.mask
 
 
-class Sieve:
+class RowSieve:
     """Finds the rows that pass a selection."""
 
     def __init__(self, columns: Sequence[Column], selection: Selection) -> None:
@@ -110,25 +110,25 @@ class Sieve:
         groups = [[self._test(condition) for condition in group] for group in selection.all_of]
         self._groups = sorted(groups, key=lambda tests: any(columns[place].several for place, _ in tests))
 
-    def _test(self, condition: Condition) -> tuple[int, CellTest]:
+    def _test(self, condition: Condition) -> tuple[int, ColumnTest]:
         """Return the place of a condition's column, and its test."""
         place = self._places[condition.column]
         return place, test_of(condition, several=self._columns[place].several)
 
-    def sources(self, given: Iterable[Recent | Packed]) -> list[Source]:
+    def sources(self, given: Iterable[Recent | Packed]) -> list[RowSource]:
         """Return the sources inside the selection's time. Recent rows are parted, each part as large as a pack."""
         found = chain.from_iterable(map(self._parted, given))
         return [source for source in found if source.high >= self._low and source.low < self._high]
 
-    def _parted(self, given: Recent | Packed) -> Iterator[Source]:
+    def _parted(self, given: Recent | Packed) -> Iterator[RowSource]:
         if isinstance(given, Packed):
-            yield Source(given.pack, given.low, given.high, given.hidden)
+            yield RowSource(given.pack, given.low, given.high, given.hidden)
             return
         for start in range(0, len(given.rows), PACK_ROWS):
             rows = given.rows[start : start + PACK_ROWS]
-            yield Source(LooseRows(self._columns, rows), rows[0][0], rows[-1][0])
+            yield RowSource(LooseRows(self._columns, rows), rows[0][0], rows[-1][0])
 
-    def passing(self, source: Source) -> Passing | None:
+    def passing(self, source: RowSource) -> Passing | None:
         """Return the rows that pass; None: there are none."""
         passing = Passing(source.rows)
         for tests in self._groups:
@@ -139,7 +139,7 @@ class Sieve:
             return None
         return passing
 
-    def _visible(self, source: Source) -> Mask:
+    def _visible(self, source: RowSource) -> Mask:
         """Return which rows are inside the selection's time and not hidden."""
         keys = source.rows.keys()
         mask = bytearray(between(bisect_left(keys, self._low), bisect_left(keys, self._high), len(keys)))

@@ -6,7 +6,7 @@ asks for the rows again to count the others. So no answer is an estimate.
 
 from array import array
 from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from heapq import nlargest
 from itertools import chain
@@ -81,30 +81,42 @@ class TokenCounts(Generic[_K]):
         self._most = most
         self._low: Any = None
         self._high: Any = None
-        self._counts: dict[_K, int] = defaultdict(int)
+        self._counts: Counter[_K] = Counter()
         self.complete = False
 
     def add(self, items: Iterable[tuple[_K, int]]) -> None:
         """Add rows by key."""
-        counts = self._counts
+        counts, get = self._counts, self._counts.get
         if self.complete:
             return
         if self._low is not None or self._high is not None:
             items = filter(self._fits, items)
         for key, count in items:
-            counts[key] += count
-        if len(counts) > self._most:
-            keys = sorted(counts)  # type: ignore[type-var]
+            counts[key] = get(key, 0) + count
+        self._narrow()
+
+    def add_each(self, keys: Iterable[_K]) -> None:
+        """Add rows, one for each time that a key is given."""
+        if self.complete or self._low is not None or self._high is not None:
+            self.add(Counter(keys).items())
+            return
+        self._counts.update(keys)
+        self._narrow()
+
+    def _narrow(self) -> None:
+        """Leave the greater half of the keys for another pass if there are too many."""
+        if len(self._counts) > self._most:
+            keys = sorted(self._counts)  # type: ignore[type-var]
             self._high = keys[len(keys) // 2]
             for key in keys[len(keys) // 2 :]:
-                del counts[key]
+                del self._counts[key]
 
     def _fits(self, item: tuple[Any, int]) -> bool:
         return (self._low is None or self._low <= item[0]) and (self._high is None or item[0] < self._high)
 
     def take(self) -> dict[_K, int]:
         """Return what was counted, and begin with the next keys."""
-        counts, self._counts = self._counts, defaultdict(int)
+        counts, self._counts = self._counts, Counter()
         self._low, self._high = self._high, None
         self.complete = self._low is None
         return counts
@@ -176,8 +188,12 @@ class Tally:
     def add(self, counts: Counts) -> None:
         """Add rows."""
         self._addresses.add(counts.addresses)
-        self._networks.add(counts.networks)
-        self._texts.add(tokens(counts.texts) if self._several else counts.texts)
+        self._networks.add_each(counts.networks)
+        if self._several:
+            self._texts.add(tokens(chain(Counter(counts.texts).items(), counts.counted)))
+        else:
+            self._texts.add_each(counts.texts)
+            self._texts.add(counts.counted)
 
     def end_pass(self) -> bool:
         """Count what was added. Returns whether all tokens are counted; if not, all rows are to be added again."""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banledger.stores.packs.pack import PACK_ROWS, DamagedPack, Key, Pack, Row, encode
-from banledger.stores.packs.part import MOST_BYTES, Part, join
+from banledger.stores.packs.part import MOST_BYTES, PackPart, join
 from banledger.stores.packs.selected import Packed, SelectedRows
 from banledger.stores.selection import Between, Cells, Column, Is, Selection, Within
 
@@ -128,7 +128,7 @@ def test_streams_with_any_bytes_raise_one_error(data: st.DataObject, rows: list[
     parts = encode(COLUMNS, rows)
     number = data.draw(st.integers(0, len(COLUMNS)))
     count = parts[number][0]
-    streams = [bytearray(Part(parts[number], count).stream(place)) for place in range(count)]
+    streams = [bytearray(PackPart(parts[number], (count,)).stream(place)) for place in range(count)]
     stream = streams[data.draw(st.integers(0, count - 1))]
     if stream and data.draw(st.booleans()):
         for place in data.draw(st.lists(st.integers(0, len(stream) - 1), max_size=9)):
@@ -155,7 +155,7 @@ def test_a_stream_that_grows_without_end_is_not_inflated(length: int) -> None:
     part = b"\1" + layout(">II", length, len(bomb)) + bomb
 
     with pytest.raises(DamagedPack):
-        Part(part, 1).stream(0)
+        PackPart(part, (1,)).stream(0)
 
 
 @pytest.mark.parametrize("rows", [0, -1, PACK_ROWS + 1])

@@ -1,0 +1,121 @@
+"""How the cells of one column of a pack are stored. Pure.
+
+The different cells stand once, sorted: canonical IPv4 addresses and networks as numbers (`ipv4`), all others as texts.
+Each row has a code: the place of its cell, from 1; of one byte if 255 are enough, else of two. If most cells are
+addresses, and there are more than 255, the rows stand in the order of their cells instead: then the addresses of any
+rows are read in their order.
+
+    stream 0  the three high bytes of the numbers; of rows in the order of their cells: one number for each row
+    stream 1  their two low bytes. Stream 0 tells of most packs that they have no row with an address
+    stream 2  the texts, each after a line feed
+    stream 3  the codes, or nothing if all cells are equal; or the rows in the order of their cells
+    stream 4  only with rows in the order of their cells: for each text, the number of its rows less one
+"""
+
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from itertools import chain
+
+from banledger.stores.packs import ipv4
+from banledger.stores.packs.part import DamagedPack, PackPart, join
+from banledger.stores.packs.passing import ColumnTest
+from banledger.stores.packs.planes import numbers, planes
+
+CODED, ORDERED = 4, 5
+"""The number of streams with codes, and with rows in the order of their cells."""
+
+NARROW = 255
+"""The most codes of one byte."""
+
+_HIGH, _LOW, _TEXTS = range(3)
+ROWS, COUNTS = 3, 4
+_LOW_BYTES, _HIGH_BYTES = 2, 3
+_HOST_BITS = bytes(range(33))  # what the highest byte of a number may be
+
+
+def encode_column(cells: Sequence[str], *, several: bool) -> bytes:
+    """Return the part of a column. `several`: a cell may hold several tokens.
+
+    Raises ValueError if a cell has a line feed, or if the cells are too long together.
+    """
+    where: dict[str, list[int]] = defaultdict(list)
+    for row, cell in enumerate(cells):
+        where[cell].append(row)
+    numbered = {} if several else {cell: n for cell in where if (n := ipv4.number_of(cell)) is not None}
+    texts = sorted(where.keys() - numbered.keys())
+    text = "".join([f"\n{cell}" for cell in texts]).encode("utf-8", "surrogatepass")
+    if text.count(b"\n") != len(texts):
+        raise ValueError("a cell has a line feed")
+    rising = sorted(numbered.values())
+    rows = [where[cell] for cell in chain(sorted(numbered, key=numbered.__getitem__), texts)]
+    addresses = sum([number < ipv4.NETWORKS for number in rising])
+    if len(rows) <= NARROW or 2 * addresses < len(rows):
+        return join([*_split(rising), text, _codes(len(cells), rows)])
+    each = [number for number, found in zip(rising, rows, strict=False) for _ in found]
+    counts = planes([len(found) - 1 for found in rows[len(rising) :]], 2)
+    return join([*_split(each), text, planes(chain.from_iterable(rows), 2), counts])
+
+
+def _split(rising: Sequence[int]) -> tuple[bytes, bytes]:
+    """Return streams 0 and 1."""
+    data = planes(rising, _LOW_BYTES + _HIGH_BYTES)
+    low = _LOW_BYTES * len(rising)
+    return data[low:], data[:low]
+
+
+def _codes(count: int, rows: Sequence[Sequence[int]]) -> bytes:
+    """Return the code of each row; nothing if all cells are equal."""
+    if len(rows) == 1:
+        return b""
+    codes = array("H", bytes(2 * count))
+    for code, found in enumerate(rows, 1):
+        for row in found:
+            codes[row] = code
+    return planes(codes, 1 if len(rows) <= NARROW else 2)
+
+
+class DifferentCells:
+    """The different cells of a part: numbers and texts."""
+
+    def __init__(self, part: PackPart) -> None:
+        self._part = part
+        self._high = part.stream(_HIGH)
+        self._text = part.stream(_TEXTS)
+        self.numbered, odd = divmod(len(self._high), _HIGH_BYTES)
+        self.texted = self._text.count(b"\n")
+        top = self._high[2 * self.numbered :]
+        self.addresses = top.count(0)
+        """How many numbers are addresses. They stand before networks."""
+        if odd or top[: self.addresses].strip(b"\0") or top.translate(None, _HOST_BITS):
+            raise DamagedPack("a column has damaged numbers")
+
+    @cached_property
+    def numbers(self) -> "array[int]":
+        """The cells that are numbers."""
+        low = self._part.stream(_LOW)
+        if len(low) != self.numbered * _LOW_BYTES:
+            raise DamagedPack("a column has damaged numbers")
+        return numbers(low + self._high, _LOW_BYTES + _HIGH_BYTES)
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """The cells that are texts."""
+        try:
+            first, *texts = self._text.decode("utf-8", "surrogatepass").split("\n")
+        except UnicodeDecodeError as error:
+            raise DamagedPack("a column has damaged texts") from error
+        if first:
+            raise DamagedPack("a column has damaged texts")
+        return texts
+
+    def spans(self, test: ColumnTest) -> Iterable[tuple[int, int]]:
+        """Return from where to where (excluded) the numbers pass."""
+        if not self.numbered or not test.spans(numbers(self._high, _HIGH_BYTES), 8 * _LOW_BYTES):
+            return ()
+        return test.spans(self.numbers)
+
+    def places(self, test: ColumnTest) -> Sequence[int]:
+        """Return the places of the texts that pass."""
+        return list(test.places(self.texts)) if test.may(self._text) else []
