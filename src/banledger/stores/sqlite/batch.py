@@ -5,21 +5,21 @@ from collections import defaultdict
 from banledger.stores.api import Hash
 from banledger.stores.change import Change, difference
 from banledger.stores.sqlite.file import HASH, RANKING, SET, TALLY
-from banledger.stores.sqlite.stored_id import place_of
+from banledger.stores.sqlite.stored_id import Member, place_of, stored
 
 
 class Batch:
-    """What several changes write, each row once."""
+    """What several changes write, each row once. Members of sets and rankings are as they are stored."""
 
     def __init__(self, accepted: list[tuple[Change, Hash]]) -> None:
         self.hashes: list[tuple[str, Hash]] = []
         self.fresh: set[str] = set()
         self.removed: list[str] = []
-        self.joins: list[tuple[str, str]] = []
-        self.leaves: list[tuple[str, str]] = []
+        self.joins: list[tuple[str, Member]] = []
+        self.leaves: list[tuple[str, Member]] = []
         self.tallies: dict[tuple[str, str], int] = defaultdict(int)
-        self.scores: dict[tuple[str, str], float | None] = {}
-        self.rankings: dict[tuple[str, str], tuple[str, ...]] = {}
+        self.scores: dict[tuple[str, Member], float | None] = {}
+        self.rankings: dict[tuple[str, Member], tuple[str, ...]] = {}
         for change, have in accepted:
             self._put(change, have)
             self._follow(change)
@@ -36,17 +36,17 @@ class Batch:
 
     def _follow(self, change: Change) -> None:
         wanted = difference(change.before, change.after)
-        member = wanted.member
+        member = stored(wanted.member)
         self.joins += [(key, member) for key in wanted.joins]
         self.leaves += [(key, member) for key in wanted.leaves]
         for score in wanted.scores:
-            self.scores[score.key, score.member] = score.score
+            self.scores[score.key, stored(score.member)] = score.score
         for place in wanted.more:
             self.tallies[place] += 1
         for place in wanted.fewer:
             self.tallies[place] -= 1
         for ranking in wanted.rankings:
-            self.rankings[ranking.key, ranking.member] = ranking.sources
+            self.rankings[ranking.key, stored(ranking.member)] = ranking.sources
 
     def kinds(self) -> dict[str, str]:
         """Every key that the batch touches, except those of items, and what it holds."""

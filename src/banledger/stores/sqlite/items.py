@@ -61,10 +61,16 @@ class Items:
                 names = [name for name in (key_at(around, id_) for id_ in page) if name.startswith(literal)]
                 yield from matching(names) if matching else names
 
-    def put(self, db: sqlite3.Connection, hashes: Iterable[tuple[str, Hash]]) -> None:
-        """Write hashes whose keys have a place."""
-        rows = [(self._numbered(db, around), id_, pack_hash(fields)) for (around, id_), fields in _placed(hashes)]
+    def put(self, db: sqlite3.Connection, hashes: Iterable[tuple[str, Hash]]) -> list[tuple[str, Hash]]:
+        """Write the hashes that are items; return the others."""
+        rows, others = [], []
+        for key, fields in hashes:
+            if place := place_of(key):
+                rows.append((self._numbered(db, place[0]), place[1], pack_hash(fields)))
+            else:
+                others.append((key, fields))
         db.executemany("INSERT OR REPLACE INTO item VALUES (?, ?, ?)", sorted(rows))
+        return others
 
     def drop(self, db: sqlite3.Connection, keys: Iterable[str]) -> None:
         """Remove the items of those keys that have one."""
@@ -90,10 +96,6 @@ class Items:
             (number,) = db.execute("INSERT INTO head (name) VALUES (?) RETURNING id", (around,)).fetchone()
             self._numbers[around] = number
         return number
-
-
-def _placed(hashes: Iterable[tuple[str, Hash]]) -> Iterator[tuple[tuple[str, bytes], Hash]]:
-    return ((place, fields) for key, fields in hashes if (place := place_of(key)))
 
 
 def _rows(db: sqlite3.Connection, head: int, ids: Sequence[bytes]) -> sqlite3.Cursor:
