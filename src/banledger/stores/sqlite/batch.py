@@ -5,7 +5,7 @@ from collections import defaultdict
 from banledger.stores.api import Hash
 from banledger.stores.change import Change, difference
 from banledger.stores.sqlite.file import HASH, RANKING, SET, TALLY
-from banledger.stores.sqlite.stored_id import Member, place_of, stored
+from banledger.stores.sqlite.stored_id import Member, item_key, stored
 
 
 class Batch:
@@ -51,7 +51,7 @@ class Batch:
     def kinds(self) -> dict[str, str]:
         """Every key that the batch touches, except those of items, and what it holds."""
         hashes = (*self.removed, *[key for key, _ in self.hashes])
-        kinds = dict.fromkeys([key for key in hashes if not place_of(key)], HASH)
+        kinds = dict.fromkeys([key for key in hashes if not item_key(key)], HASH)
         kinds.update((key, SET) for key, _ in (*self.joins, *self.leaves))
         kinds.update((key, TALLY) for key, _ in self.tallies)
         kinds.update((key, RANKING) for key, _ in (*self.scores, *self.rankings))

@@ -24,7 +24,7 @@ from banledger.stores.sqlite.file import (
     translated,
 )
 from banledger.stores.sqlite.lock import take
-from banledger.stores.sqlite.stored_id import OURS, Member, place_of, stored
+from banledger.stores.sqlite.stored_id import OURS, Member, item_key, stored
 from banledger.stores.sqlite.transactions import Transactions
 
 _NUMBERS_KEPT = 16_384
@@ -122,8 +122,8 @@ class SqliteEngine(Transactions):
     def put(self, hashes: Mapping[str, Hash]) -> None:
         """See Engine.put."""
         with self._transaction():
-            self._name({key: HASH for key in hashes if not place_of(key)})
-            self._remove_names([key for key in hashes if place_of(key)])
+            self._name({key: HASH for key in hashes if not item_key(key)})
+            self._remove_names([key for key in hashes if item_key(key)])
             self._put_hashes([(key, fields) for key, fields in hashes.items() if fields])
             self._drop_hashes([key for key, fields in hashes.items() if not fields])
 
@@ -134,7 +134,7 @@ class SqliteEngine(Transactions):
             raised = {name: new for name, new in one.raised.items() if _number(new) > _number(have.get(name, ""))}
             if (fields := kept | raised) == have:
                 continue
-            self._name({} if place_of(one.key) else {one.key: HASH})
+            self._name({} if item_key(one.key) else {one.key: HASH})
             if fields:
                 self._put_hashes([(one.key, fields)])
             else:
@@ -197,7 +197,7 @@ class SqliteEngine(Transactions):
     def _put_hashes(self, hashes: list[tuple[str, Hash]]) -> None:
         named = self._items.put(self._db, hashes)
         for key, _ in hashes:
-            if key in self._numbers and place_of(key):
+            if key in self._numbers and item_key(key):
                 del self._numbers[key]  # if it becomes a set again, its item must go
         self._db.executemany(
             "INSERT OR REPLACE INTO hash (key, fields) VALUES (?, ?)",
@@ -206,7 +206,7 @@ class SqliteEngine(Transactions):
 
     def _drop_hashes(self, keys: list[str]) -> None:
         self._items.drop(self._db, keys)
-        numbers = [(self._numbers.pop(key)[0],) for key in keys if not place_of(key)]
+        numbers = [(self._numbers.pop(key)[0],) for key in keys if not item_key(key)]
         self._db.executemany("DELETE FROM hash WHERE key = ?", numbers)
         self._db.executemany("DELETE FROM key WHERE id = ?", numbers)
 

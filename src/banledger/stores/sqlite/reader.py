@@ -34,7 +34,7 @@ from banledger.stores.sqlite.file import (
 from banledger.stores.sqlite.items import Items
 from banledger.stores.sqlite.packed_hash import MOST_BYTES, NO_HASH, TOO_LONG, unpack_hash
 from banledger.stores.sqlite.ranks import NUMBER, page
-from banledger.stores.sqlite.stored_id import ID_LENGTH, NO_ID, OURS, PACKED_LENGTH, Member, place_of, shown, stored
+from banledger.stores.sqlite.stored_id import ID_LENGTH, NO_ID, OURS, PACKED_LENGTH, Member, item_key, shown, stored
 
 # `card` is the size of a set, 1 for a hash; sorted sets are counted when somebody asks.
 _EXISTS = (
@@ -103,7 +103,7 @@ class SqliteReader:
 
     def _maybe_named(self, keys: list[str]) -> list[str]:
         """Return the keys without those of absent items, if no name begins as they do and goes on with a digit."""
-        heads = {key: key[:-ID_LENGTH] for key in keys if self._items and place_of(key)}
+        heads = {key: key[:-ID_LENGTH] for key in keys if self._items and item_key(key)}
         exists = "SELECT EXISTS (SELECT 1 FROM key WHERE name >= ?1 || '0' AND name < ?1 || ':')"
         named = {head for head in {*heads.values()} if self._db.execute(exists, (head,)).fetchone()[0]}
         return [key for key in keys if key not in heads or heads[key] in named]

@@ -16,8 +16,8 @@ PACKED_LENGTH = 12
 Member: TypeAlias = str | bytes
 """A member as its row has it."""
 
-ItemPlace: TypeAlias = tuple[str, bytes]
-"""Where a hash is stored whose key ends in an id: what stands around the id, and the packed id."""
+ItemKey: TypeAlias = tuple[str, bytes]
+"""The key of an item: its head, which is what stands before the id, without the month; and the packed id."""
 
 _is_form = re.compile("[0-9]{6}[0-9a-hjkmnp-tv-z]{14}").fullmatch
 _NO_MONTH = "{}"
@@ -65,22 +65,22 @@ def shown(member: Member) -> str:
 
 
 @lru_cache(maxsize=8192)
-def place_of(key: str) -> ItemPlace | None:
-    """Return the place of a hash; None: it is stored under its key's name."""
+def item_key(key: str) -> ItemKey | None:
+    """Return the key of an item; None: this key is stored by its name."""
     id_ = key[-ID_LENGTH:]
     if not _is_form(id_) or (packed := packed_id(id_)) is None:
         return None
-    around = _around(key[:-ID_LENGTH], id_[:4])
-    return (around, packed) if around is not None else None
+    head = _head(key[:-ID_LENGTH], id_[:4])
+    return (head, packed) if head is not None else None
 
 
 @lru_cache(maxsize=1024)
-def _around(text: str, month: str) -> str | None:
+def _head(text: str, month: str) -> str | None:
     """Return what stands before an id without its month; None: what it was could not be told any more."""
     return None if _NO_MONTH in text else text.replace(f"{{{month}}}", _NO_MONTH)
 
 
-def key_at(around: str, packed: bytes) -> str:
-    """Return the key of a place."""
+def key_of_item(head: str, packed: bytes) -> str:
+    """Return the key whose item has this head and id."""
     id_ = unpack_id(packed)
-    return around.replace(_NO_MONTH, f"{{{id_[:4]}}}") + id_
+    return head.replace(_NO_MONTH, f"{{{id_[:4]}}}") + id_
