@@ -92,6 +92,13 @@ def test_a_key_is_never_a_hash_and_a_set_at_once(engine: SqliteEngine, path: Pat
     assert (engine.kinds([KEY]), list(engine.members(KEY)), list(engine.keys("*"))) == (["hash"], [], [KEY])
 
 
+def test_a_name_that_only_begins_as_an_item_is_a_key_of_its_own(engine: SqliteEngine) -> None:
+    odd = "bans:{2611}:ban:" + "x" * 19
+    for tail in ("!", "i", "0"):
+        engine.put({odd + tail: {"a": tail}})
+    assert engine.hashes([odd + "!", KEY, odd + "i", odd + "0"]) == [{"a": "!"}, {}, {"a": "i"}, {"a": "0"}]
+
+
 def test_a_rolled_back_head_is_forgotten(engine: SqliteEngine) -> None:
     with pytest.raises(ZeroDivisionError), engine._transaction():
         engine._put_hashes([(KEY, {"a": "b"})])

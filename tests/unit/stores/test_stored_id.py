@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banledger.ledger.ids import ban_id, is_ban_id, second_of
-from banledger.stores.sqlite.stored_id import is_id, key_at, packed_id, place_of, shown, stored
+from banledger.stores.sqlite.stored_id import is_id, item_key, key_of_item, packed_id, shown, stored
 
 IDS = st.builds(
     ban_id, st.just("web1"), st.just("sshd"), st.text(max_size=4), st.integers(0, 3_124_223_999)
@@ -37,8 +37,8 @@ def test_every_member_comes_back_and_only_ids_are_packed(member: str) -> None:
 @given(st.text(st.sampled_from("{}2611:a")), IDS, st.text(st.sampled_from("{}2611:a")))
 def test_a_place_leads_back_to_its_key(before: str, id_: str, after: str) -> None:
     for key in (f"{before}{{{id_[:4]}}}{after}{id_}", before + id_):
-        if place := place_of(key):
-            assert key_at(*place) == key
+        if place := item_key(key):
+            assert key_of_item(*place) == key
         else:
             assert "{}" in key[:-20]
 
@@ -49,4 +49,4 @@ def test_a_place_leads_back_to_its_key(before: str, id_: str, after: str) -> Non
 def test_what_has_no_moment_of_an_id_is_stored_as_it_is(text: str) -> None:
     assert packed_id(text) is None
     assert stored(text) == text
-    assert place_of(f"bans:{{2611}}:ban:{text}") is None
+    assert item_key(f"bans:{{2611}}:ban:{text}") is None

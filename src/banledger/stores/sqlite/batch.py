@@ -6,21 +6,21 @@ from banledger.stores.api import Hash
 from banledger.stores.change import Change, Difference, difference
 from banledger.stores.selection import Cells, Projection
 from banledger.stores.sqlite.file import HASH, RANKING, SET, TALLY
-from banledger.stores.sqlite.stored_id import packed_id, place_of
+from banledger.stores.sqlite.stored_id import Member, item_key, packed_id, stored
 
 
 class Batch:
-    """What several changes write, each row once."""
+    """What several changes write, each row once. Members of sets and rankings are as they are stored."""
 
     def __init__(self, accepted: list[tuple[Change, Hash]], projection: Projection | None = None) -> None:
         self.hashes: list[tuple[str, Hash]] = []
         self.fresh: set[str] = set()
         self.removed: list[str] = []
-        self.joins: list[tuple[str, str]] = []
-        self.leaves: list[tuple[str, str]] = []
+        self.joins: list[tuple[str, Member]] = []
+        self.leaves: list[tuple[str, Member]] = []
         self.tallies: dict[tuple[str, str], int] = defaultdict(int)
-        self.scores: dict[tuple[str, str], float | None] = {}
-        self.rankings: dict[tuple[str, str], tuple[str, ...]] = {}
+        self.scores: dict[tuple[str, Member], float | None] = {}
+        self.rankings: dict[tuple[str, Member], tuple[str, ...]] = {}
         self.rows: dict[bytes, Cells | None] = {}
         self.ranked: dict[tuple[str, str], int] = defaultdict(int)
         for change, have in accepted:
@@ -61,22 +61,23 @@ class Batch:
         if not derived:
             self._join(wanted)
         for score in wanted.scores:
-            self.scores[score.key, score.member] = score.score
+            self.scores[score.key, stored(score.member)] = score.score
         for place in wanted.more:
             self.tallies[place] += 1
         for place in wanted.fewer:
             self.tallies[place] -= 1
 
     def _join(self, wanted: Difference) -> None:
-        self.joins += [(key, wanted.member) for key in wanted.joins]
-        self.leaves += [(key, wanted.member) for key in wanted.leaves]
+        member = stored(wanted.member)
+        self.joins += [(key, member) for key in wanted.joins]
+        self.leaves += [(key, member) for key in wanted.leaves]
         for ranking in wanted.rankings:
-            self.rankings[ranking.key, ranking.member] = ranking.sources
+            self.rankings[ranking.key, stored(ranking.member)] = ranking.sources
 
     def kinds(self) -> dict[str, str]:
         """Every key that the batch touches, except those of items, and what it holds."""
         hashes = (*self.removed, *[key for key, _ in self.hashes])
-        kinds = dict.fromkeys([key for key in hashes if not place_of(key)], HASH)
+        kinds = dict.fromkeys([key for key in hashes if not item_key(key)], HASH)
         kinds.update((key, SET) for key, _ in (*self.joins, *self.leaves))
         kinds.update((key, TALLY) for key, _ in self.tallies)
         kinds.update((key, RANKING) for key, _ in (*self.scores, *self.rankings, *self.ranked))

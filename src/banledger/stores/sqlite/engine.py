@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +25,7 @@ from banledger.stores.sqlite.file import (
 from banledger.stores.sqlite.lock import WriterLock, take
 from banledger.stores.sqlite.named_keys import NamedKeys
 from banledger.stores.sqlite.rows import RowWriter
-from banledger.stores.sqlite.stored_id import OURS, Member, place_of, stored
+from banledger.stores.sqlite.stored_id import OURS, Member, item_key, stored
 
 _encode = msgspec.json.encode
 _Row = TypeVar("_Row", bound=tuple[Any, ...])
@@ -128,12 +128,13 @@ class SqliteEngine(NamedKeys):
             self._db.executemany("DELETE FROM member WHERE key = ? AND member = ?", self._numbered(leaves))
             self._recount(self._numbers[key][0] for key, kind in kinds.items() if kind == SET)
             self._score({(one.key, one.member): one.score for one in repair.tallies}, "tally")
-            self._score({(one.key, one.member): one.score for one in repair.scores})
+            self._score({(one.key, stored(one.member)): one.score for one in repair.scores})
             self._project(dict(zip(repair.rows, self.hashes(repair.rows), strict=True)))
 
-    def _stored(self, pairs: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
-        """Return the pairs of sets that are stored."""
-        return [pair for pair in pairs if not self._derived.find(pair[0])] if self._derived else pairs
+    def _stored(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, Member]]:
+        """Return the pairs of sets that are stored, as they are."""
+        derived = self._derived.find if self._derived else lambda _: None
+        return [(key, stored(member)) for key, member in pairs if not derived(key)]
 
     def _project(self, hashes: Mapping[str, Hash]) -> None:
         """Write the rows of these hashes."""
@@ -144,8 +145,8 @@ class SqliteEngine(NamedKeys):
     def put(self, hashes: Mapping[str, Hash]) -> None:
         """See Engine.put."""
         with self._transaction():
-            self._name({key: HASH for key in hashes if not place_of(key)})
-            self._remove_names([key for key in hashes if place_of(key)])
+            self._name({key: HASH for key in hashes if not item_key(key)})
+            self._remove_names([key for key in hashes if item_key(key)])
             self._put_hashes([(key, fields) for key, fields in hashes.items() if fields])
             self._drop_hashes([key for key, fields in hashes.items() if not fields])
             self._project(hashes)
@@ -157,7 +158,7 @@ class SqliteEngine(NamedKeys):
             raised = {name: new for name, new in one.raised.items() if _number(new) > _number(have.get(name, ""))}
             if (fields := kept | raised) == have:
                 continue
-            self._name({} if place_of(one.key) else {one.key: HASH})
+            self._name({} if item_key(one.key) else {one.key: HASH})
             if fields:
                 self._put_hashes([(one.key, fields)])
             else:
@@ -179,11 +180,10 @@ class SqliteEngine(NamedKeys):
             self._rows.put(batch.rows)
 
     def _put_hashes(self, hashes: list[tuple[str, Hash]]) -> None:
-        self._items.put(self._db, hashes)
-        named = [(key, fields) for key, fields in hashes if not place_of(key)]
-        for key, _ in hashes if len(named) < len(hashes) else ():
-            if place_of(key):
-                self._numbers.pop(key, None)  # if it becomes a set again, the item must go
+        named = self._items.put(self._db, hashes)
+        for key, _ in hashes:
+            if key in self._numbers and item_key(key):
+                del self._numbers[key]  # if it becomes a set again, its item must go
         self._db.executemany(
             "INSERT OR REPLACE INTO hash (key, fields) VALUES (?, ?)",
             [(self._numbers[key][0], _encode(fields)) for key, fields in named],
@@ -191,17 +191,17 @@ class SqliteEngine(NamedKeys):
 
     def _drop_hashes(self, keys: list[str]) -> None:
         self._items.drop(self._db, keys)
-        numbers = [(self._numbers.pop(key)[0],) for key in keys if not place_of(key)]
+        numbers = [(self._numbers.pop(key)[0],) for key in keys if not item_key(key)]
         self._db.executemany("DELETE FROM hash WHERE key = ?", numbers)
         self._db.executemany("DELETE FROM key WHERE id = ?", numbers)
 
-    def _join(self, pairs: list[tuple[str, str]]) -> None:
+    def _join(self, pairs: list[tuple[str, Member]]) -> None:
         self._resize("INSERT OR IGNORE INTO member VALUES (?, ?)", pairs, 1)
 
-    def _leave(self, pairs: list[tuple[str, str]]) -> None:
+    def _leave(self, pairs: list[tuple[str, Member]]) -> None:
         self._resize("DELETE FROM member WHERE key = ? AND member = ?", pairs, -1)
 
-    def _resize(self, statement: str, pairs: list[tuple[str, str]], step: int) -> None:
+    def _resize(self, statement: str, pairs: list[tuple[str, Member]], step: int) -> None:
         """Run the statement for every (key, member), and keep the size of each set."""
         rows = self._numbered(pairs)
         done = self._db.executemany(statement, rows).rowcount if rows else 0
@@ -212,8 +212,8 @@ class SqliteEngine(NamedKeys):
         else:  # some were there, or gone, before: count
             self._recount(sizes)
 
-    def _numbered(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[int, Member]]:
-        return _in_order({(self._numbers[key][0], stored(member)) for key, member in pairs})
+    def _numbered(self, pairs: Sequence[tuple[str, Member]]) -> list[tuple[int, Member]]:
+        return _in_order({(self._numbers[key][0], member) for key, member in pairs})
 
     def _recount(self, numbers: Iterable[int]) -> None:
         recount = "UPDATE key SET card = (SELECT count(*) FROM member WHERE key = ?1) WHERE id = ?1"
@@ -227,16 +227,15 @@ class SqliteEngine(NamedKeys):
         fewer = [(number, member) for number, member, delta in rows if delta < 0]
         self._db.executemany(f"DELETE FROM {table} WHERE key = ? AND member = ? AND score = 0", fewer)
 
-    def _rank(self, rankings: dict[tuple[str, str], tuple[str, ...]]) -> None:
+    def _rank(self, rankings: dict[tuple[str, Member], tuple[str, ...]]) -> None:
         """Give each ranked member the size of its sets, as they are now."""
         sources = list({source for several in rankings.values() for source in several})
         cards = dict(zip(sources, self._sizes(sources), strict=True))
         self._score({place: float(sum(cards[key] for key in several)) or None for place, several in rankings.items()})
 
-    def _score(self, scores: dict[tuple[str, str], float | None], table: str = "ranking") -> None:
+    def _score(self, scores: Mapping[tuple[str, Member], float | None], table: str = "ranking") -> None:
         """Give members of sorted sets their score; None removes them."""
-        member_of = stored if table == "ranking" else str
-        rows = [(self._numbers[key][0], member_of(member), score) for (key, member), score in scores.items()]
+        rows = [(self._numbers[key][0], member, score) for (key, member), score in scores.items()]
         self._db.executemany(
             f"INSERT INTO {table} VALUES (?, ?, ?)"
             " ON CONFLICT DO UPDATE SET score = excluded.score WHERE score <> excluded.score",
@@ -248,13 +247,12 @@ class SqliteEngine(NamedKeys):
         )
 
 
-def _in_order(rows: Iterable[_Row]) -> list[_Row]:
-    """Return rows of (number, member, …) sorted, those of packed ids last: Python compares no text with bytes."""
-    texts: list[_Row] = []
-    ids: list[_Row] = []
-    for row in rows:
-        (ids if isinstance(row[1], bytes) else texts).append(row)
-    return sorted(texts) + sorted(ids)
+def _in_order(rows: Collection[_Row]) -> list[_Row]:
+    """Return rows of (number, member, …) sorted; if a key has packed ids and texts, packed ids last."""
+    try:
+        return sorted(rows)
+    except TypeError:  # bytes and text can't be compared
+        return sorted(rows, key=lambda row: (row[0], isinstance(row[1], bytes), *row[1:]))
 
 
 def _number(value: str) -> int:

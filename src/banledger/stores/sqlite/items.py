@@ -1,6 +1,6 @@
 """Hashes whose keys end in an id, such as bans: one compressed row each, and no row in `key`.
 
-    head   what stands around the id, without the month (`bans:{}:ban:`): numbered, because few are many rows' own
+    head   numbers of heads: what stands before the ids, without the month (`bans:{}:ban:`)
     item   number of the head, the packed id, the packed hash
 
 A row of an item holds a hash and nothing else. If somebody made such a key a set, it has a row in `key` by its name;
@@ -19,14 +19,14 @@ from banledger.stores.api import Hash
 from banledger.stores.pages import pages
 from banledger.stores.sqlite.file import as_json, beyond
 from banledger.stores.sqlite.packed_hash import MOST_BYTES, TOO_LONG, pack_hash
-from banledger.stores.sqlite.stored_id import PACKED, PACKED_LENGTH, key_at, packed_id, place_of
+from banledger.stores.sqlite.stored_id import PACKED, PACKED_LENGTH, item_key, key_of_item, packed_id
 
 _PAGE = 1000
 
 # Ids come in one blob, because JSON has none. Rows longer than any that is read are not fetched.
 _FIND = (
     f"SELECT item.id, iif(length(fields) > {MOST_BYTES}, '{TOO_LONG}', CAST(fields AS BLOB))"
-    " FROM json_each(?) AS place CROSS JOIN item ON head = ? AND item.id = substr(?, place.value, ?)"
+    " FROM json_each(?) AS offset CROSS JOIN item ON head = ? AND item.id = substr(?, offset.value, ?)"
 )
 _GLOB = "*?["
 
@@ -41,13 +41,13 @@ class Items:
         """Return the rows (see `unpack_hash`) of those keys that have an item; as text: why one can't be read."""
         keys_of: dict[str, dict[bytes, str]] = defaultdict(dict)
         for key in keys:
-            if place := place_of(key):
-                keys_of[place[0]][place[1]] = key
+            if item := item_key(key):
+                keys_of[item[0]][item[1]] = key
         found: dict[str, bytes | str] = {}
-        for around, named in keys_of.items():
-            if (head := self._number(db, around)) is not None:
+        for head, named in keys_of.items():
+            if (number := self._number(db, head)) is not None:
                 for page in pages(named, _PAGE):
-                    for id_, fields in _rows(db, head, page):
+                    for id_, fields in _rows(db, number, page):
                         if id_ in named:  # a damaged file returns any
                             found[named[id_]] = fields
         return found
@@ -56,20 +56,26 @@ class Items:
         """Return the keys of items that match a pattern, see Reader.keys."""
         literal = pattern[: min((pattern.find(sign) for sign in _GLOB if sign in pattern), default=len(pattern))]
         matching = _glob(db, pattern) if pattern != literal + "*" else None
-        for head, around in db.execute("SELECT id, name FROM head WHERE name < x''").fetchall():
-            for page in _ids(db, path, head, _span(around, literal)):
-                names = [name for name in (key_at(around, id_) for id_ in page) if name.startswith(literal)]
+        for number, head in db.execute("SELECT id, name FROM head WHERE name < x''").fetchall():
+            for page in _ids(db, path, number, _span(head, literal)):
+                names = [name for name in (key_of_item(head, id_) for id_ in page) if name.startswith(literal)]
                 yield from matching(names) if matching else names
 
-    def put(self, db: sqlite3.Connection, hashes: Iterable[tuple[str, Hash]]) -> None:
-        """Write hashes whose keys have a place."""
-        rows = [(self._numbered(db, around), id_, pack_hash(fields)) for (around, id_), fields in _placed(hashes)]
+    def put(self, db: sqlite3.Connection, hashes: Iterable[tuple[str, Hash]]) -> list[tuple[str, Hash]]:
+        """Write the hashes that are items; return the others."""
+        rows, others = [], []
+        for key, fields in hashes:
+            if item := item_key(key):
+                rows.append((self._numbered(db, item[0]), item[1], pack_hash(fields)))
+            else:
+                others.append((key, fields))
         db.executemany("INSERT OR REPLACE INTO item VALUES (?, ?, ?)", sorted(rows))
+        return others
 
     def drop(self, db: sqlite3.Connection, keys: Iterable[str]) -> None:
         """Remove the items of those keys that have one."""
-        places = [place for key in keys if (place := place_of(key))]
-        rows = [(head, id_) for around, id_ in places if (head := self._number(db, around)) is not None]
+        items = [item for key in keys if (item := item_key(key))]
+        rows = [(number, id_) for head, id_ in items if (number := self._number(db, head)) is not None]
         if rows:
             db.executemany("DELETE FROM item WHERE head = ? AND id = ?", rows)
 
@@ -77,27 +83,23 @@ class Items:
         """Numbers of heads may not be as they were seen: a transaction was rolled back."""
         self._numbers.clear()
 
-    def _number(self, db: sqlite3.Connection, around: str) -> int | None:
-        if around not in self._numbers:
-            if (row := db.execute("SELECT id FROM head WHERE name = ?", (around,)).fetchone()) is None:
+    def _number(self, db: sqlite3.Connection, head: str) -> int | None:
+        if head not in self._numbers:
+            if (row := db.execute("SELECT id FROM head WHERE name = ?", (head,)).fetchone()) is None:
                 return None
-            self._numbers[around] = row[0]
-        return self._numbers[around]
+            self._numbers[head] = row[0]
+        return self._numbers[head]
 
-    def _numbered(self, db: sqlite3.Connection, around: str) -> int:
+    def _numbered(self, db: sqlite3.Connection, head: str) -> int:
         """Return the number of a head, which is given one if it has none."""
-        if (number := self._number(db, around)) is None:
-            (number,) = db.execute("INSERT INTO head (name) VALUES (?) RETURNING id", (around,)).fetchone()
-            self._numbers[around] = number
+        if (number := self._number(db, head)) is None:
+            (number,) = db.execute("INSERT INTO head (name) VALUES (?) RETURNING id", (head,)).fetchone()
+            self._numbers[head] = number
         return number
 
 
-def _placed(hashes: Iterable[tuple[str, Hash]]) -> Iterator[tuple[tuple[str, bytes], Hash]]:
-    return ((place, fields) for key, fields in hashes if (place := place_of(key)))
-
-
-def _rows(db: sqlite3.Connection, head: int, ids: Sequence[bytes]) -> sqlite3.Cursor:
-    return db.execute(_FIND, (_offsets(len(ids)), head, b"".join(ids), PACKED_LENGTH))
+def _rows(db: sqlite3.Connection, number: int, ids: Sequence[bytes]) -> sqlite3.Cursor:
+    return db.execute(_FIND, (_offsets(len(ids)), number, b"".join(ids), PACKED_LENGTH))
 
 
 @lru_cache(maxsize=64)
@@ -105,21 +107,21 @@ def _offsets(count: int) -> str:
     return msgspec.json.encode(list(range(1, PACKED_LENGTH * count, PACKED_LENGTH))).decode()
 
 
-def _ids(db: sqlite3.Connection, path: Path, head: int, span: tuple[bytes, bytes] | None) -> Iterator[list[bytes]]:
+def _ids(db: sqlite3.Connection, path: Path, number: int, span: tuple[bytes, bytes] | None) -> Iterator[list[bytes]]:
     """Return the ids of a head above one and below another, in pages."""
     last, end = span or (b"", b"")
     while page := db.execute(
         f"SELECT id FROM item WHERE head = ? AND id > ? AND id < ? AND {PACKED.format(column='id')}"
         f" ORDER BY id LIMIT {_PAGE}",
-        (head, last, end),
+        (number, last, end),
     ).fetchall():
         yield [id_ for (id_,) in page]
         last = beyond(last, page[-1][0], path)
 
 
-def _span(around: str, literal: str) -> tuple[bytes, bytes] | None:
+def _span(head: str, literal: str) -> tuple[bytes, bytes] | None:
     """Return ids between which all keys of a head lie that begin with a text; None: there are none."""
-    before, no_month, _ = around.partition("{}")
+    before, no_month, _ = head.partition("{}")
     if no_month and literal.startswith(before + "{"):
         month = literal[len(before) + 1 :][:4]
         first = packed_id(f"{month}01{'0' * 14}")

@@ -26,7 +26,6 @@ TOO_LONG = "is too long to be read"
 
 _WINDOW = -12  # raw deflate, 4 KiB: a small compressor is copied faster, and the dictionary fits in
 _HEX = 128
-_ENCODING = ("utf-8", "surrogatepass")
 
 
 def pack_hash(fields: Hash) -> bytes:
@@ -38,7 +37,7 @@ def pack_hash(fields: Hash) -> bytes:
         version |= _HEX
         text = "\0".join(("\n".join(map(_hex, fields)), *map(_hex, fields.values())))
     packer = _compressor().copy()
-    return bytes((version,)) + packer.compress(text.encode(*_ENCODING)) + packer.flush()
+    return bytes((version,)) + packer.compress(text.encode("utf-8", "surrogatepass")) + packer.flush()
 
 
 def unpack_hash(row: bytes | str) -> Hash:
@@ -49,17 +48,17 @@ def unpack_hash(row: bytes | str) -> Hash:
     if isinstance(row, str):
         return {UNREADABLE: row}
     try:
-        version = row[0]
-        unpacker = zlib.decompressobj(_WINDOW, _dictionary(version & ~_HEX))
+        version, in_hex = row[0] & ~_HEX, row[0] & _HEX
+        unpacker = zlib.decompressobj(_WINDOW, _dictionary(version))
         text = unpacker.decompress(row[1:], MOST_BYTES)
         if not unpacker.eof or unpacker.unused_data:
             return {UNREADABLE: TOO_LONG if len(text) == MOST_BYTES else NO_HASH}
-        values = text.decode(*_ENCODING).split("\0")
-        fields = _named(values[0], bool(version & _HEX)).copy()
+        values = text.decode("utf-8", "surrogatepass").split("\0")
+        fields = _named(values[0], in_hex).copy()
         del values[0]
         if len(values) != len(fields):
             return {UNREADABLE: NO_HASH}
-        fields.update(zip(fields, map(_unhex, values) if version & _HEX else values, strict=True))
+        fields.update(zip(fields, map(_unhex, values) if in_hex else values))  # noqa: B905  # faster
     except (IndexError, OSError, ValueError, zlib.error):
         return {UNREADABLE: NO_HASH}
     if "" in fields:
@@ -84,15 +83,15 @@ def _joined(names: tuple[str, ...]) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _named(joined: str, in_hex: bool) -> Hash:
+def _named(joined: str, in_hex: int) -> Hash:
     """Return a hash with these names, to be copied and filled: faster than to make one of names and values."""
     names = joined.split("\n")
     return dict.fromkeys(map(_unhex, names) if in_hex else names, "")
 
 
 def _hex(text: str) -> str:
-    return text.encode(*_ENCODING).hex()
+    return text.encode("utf-8", "surrogatepass").hex()
 
 
 def _unhex(text: str) -> str:
-    return bytes.fromhex(text).decode(*_ENCODING)
+    return bytes.fromhex(text).decode("utf-8", "surrogatepass")

@@ -38,7 +38,7 @@ from banledger.stores.sqlite.kept import KeptRows
 from banledger.stores.sqlite.packed_hash import MOST_BYTES, NO_HASH, TOO_LONG, unpack_hash
 from banledger.stores.sqlite.rows import RowReader
 from banledger.stores.sqlite.sorted_sets import SortedSets
-from banledger.stores.sqlite.stored_id import Member, shown
+from banledger.stores.sqlite.stored_id import ID_LENGTH, Member, item_key, shown
 
 # `card` is the size of a set, 1 for a hash; sorted sets are counted when somebody asks.
 _EXISTS = (
@@ -101,8 +101,15 @@ class SqliteReader(SortedSets):
         """See Reader.hashes."""
         with translated(self.path):
             items = self._items.find(self._db, keys) if self._items else {}
-            named = self._named([key for key in keys if key not in items])
+            named = self._named(self._maybe_named([key for key in keys if key not in items]))
         return [unpack_hash(items[key]) if key in items else _hash(named[key]) if key in named else {} for key in keys]
+
+    def _maybe_named(self, keys: list[str]) -> list[str]:
+        """Return the keys without those of absent items, if no name begins as they do and goes on with a digit."""
+        heads = {key: key[:-ID_LENGTH] for key in keys if self._items and item_key(key)}
+        exists = "SELECT EXISTS (SELECT 1 FROM key WHERE name >= ?1 || '0' AND name < ?1 || ':')"
+        named = {head for head in {*heads.values()} if self._db.execute(exists, (head,)).fetchone()[0]}
+        return [key for key in keys if key not in heads or heads[key] in named]
 
     def _named(self, keys: Sequence[str]) -> dict[str, object]:
         found: dict[str, object] = {}

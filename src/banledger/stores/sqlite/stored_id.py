@@ -16,12 +16,10 @@ PACKED_LENGTH = 12
 Member: TypeAlias = str | bytes
 """A member as its row has it."""
 
-ItemPlace: TypeAlias = tuple[str, bytes]
-"""Where a hash is stored whose key ends in an id: what stands around the id, and the packed id."""
+ItemKey: TypeAlias = tuple[str, bytes]
+"""The key of an item: its head, which is what stands before the id, without the month; and the packed id."""
 
-_DAY = re.compile("[0-9]{6}")
-_REST = 14  # characters of an id after its day
-_is_rest = re.compile(f"[0-9a-hjkmnp-tv-z]{{{_REST}}}").fullmatch
+_is_form = re.compile("[0-9]{6}[0-9a-hjkmnp-tv-z]{14}").fullmatch
 _NO_MONTH = "{}"
 
 NO_ID = "member < x''"
@@ -45,10 +43,8 @@ OURS = f"(+member < x'' AND NOT (length(member) = {ID_LENGTH} AND is_id(member))
 @lru_cache(maxsize=8192)
 def packed_id(text: str) -> bytes | None:
     """Return an id packed; None: the text is no id, or one that can't be packed (1969)."""
-    if len(text) != ID_LENGTH or not _DAY.fullmatch(text[:-_REST]) or not _is_rest(text[-_REST:]):
-        return None
     try:
-        return pack_id(text)
+        return pack_id(text) if _is_form(text) else None
     except ValueError:
         return None
 
@@ -69,27 +65,22 @@ def shown(member: Member) -> str:
 
 
 @lru_cache(maxsize=8192)
-def place_of(key: str) -> ItemPlace | None:
-    """Return the place of a hash; None: it is stored under its key's name."""
-    day, rest = _day_of(key[:-_REST]), key[-_REST:]
-    if day is None or not _is_rest(rest):
+def item_key(key: str) -> ItemKey | None:
+    """Return the key of an item; None: this key is stored by its name."""
+    id_ = key[-ID_LENGTH:]
+    if not _is_form(id_) or (packed := packed_id(id_)) is None:
         return None
-    try:
-        return day[0], pack_id(day[1] + rest)
-    except ValueError:
-        return None
+    head = _head(key[:-ID_LENGTH], id_[:4])
+    return (head, packed) if head is not None else None
 
 
 @lru_cache(maxsize=1024)
-def _day_of(text: str) -> tuple[str, str] | None:
-    """Return the head and the day of keys that begin with a text, up to the day of their ids. None: they are none."""
-    around, day = text[: -len("YYMMDD")], text[-len("YYMMDD") :]
-    if not _DAY.fullmatch(day) or _NO_MONTH in around:
-        return None
-    return around.replace(f"{{{day[:4]}}}", _NO_MONTH), day
+def _head(text: str, month: str) -> str | None:
+    """Return what stands before an id without its month; None: what it was could not be told any more."""
+    return None if _NO_MONTH in text else text.replace(f"{{{month}}}", _NO_MONTH)
 
 
-def key_at(around: str, packed: bytes) -> str:
-    """Return the key of a place."""
+def key_of_item(head: str, packed: bytes) -> str:
+    """Return the key whose item has this head and id."""
     id_ = unpack_id(packed)
-    return around.replace(_NO_MONTH, f"{{{id_[:4]}}}") + id_
+    return head.replace(_NO_MONTH, f"{{{id_[:4]}}}") + id_
