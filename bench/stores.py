@@ -3,6 +3,7 @@
     speed          bans/s one at a time and in batches; what the naive layout does, in turns with it
     memory=BANS    bytes a ban, and how long reports ask the engine then (200,000 bans where none are given)
     ranking=BANS   top 20 addresses of a rolling 30 days, over tallies and rankings of so many bans (10,000,000)
+    scan=BANS      reports of mixes of filters that no tally answers, in turns with a look at whole hashes (200,000)
 
 The naive layout is what the idea began with: one HSET and four SADDs a ban, a round trip each, by plain calls of the
 same client. It holds the same hash without matched lines, and its ids and hashes are made beforehand. Everything here
@@ -13,11 +14,12 @@ import os
 import random
 import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -31,19 +33,21 @@ from tests.support.servers import Flavour, StoreServer, flavours
 from banledger.cli.record import collect_rarely
 from banledger.ledger.ban import Ban, to_hash
 from banledger.ledger.ban_writer import _id
-from banledger.ledger.dimensions import DAY
+from banledger.ledger.dimensions import DAY, TABLE
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.merge import subject_of
 from banledger.ledger.opening import open_to_read
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.writer import Ledger, open_to_write
-from banledger.report import ranked
-from banledger.report.query import Query, span
-from banledger.report.summary import report
+from banledger.net.prefix import block
+from banledger.report import columns, ranked
+from banledger.report.query import Query, Span, question, span
+from banledger.report.summary import report, top
 from banledger.service.recorder import BATCH
 from banledger.spool.events import BanLine, decode
 from banledger.stores.api import Repair
 from banledger.stores.change import Score
+from banledger.stores.pages import pages
 from banledger.whois.locate import offline_only
 from bench.proof.bans import lines
 from bench.proof.log_lines import made_up, none
@@ -53,6 +57,8 @@ ROUNDS = 15
 NAIVE = 1_000  # bans in a round
 BATCHES = 2
 SINGLE = 200
+SCANS = 5
+WHOLE = 50_000  # bans whose whole hashes are read in a turn
 
 
 def events(bans: int, *, matches: bool) -> Iterator[BanLine]:
@@ -117,8 +123,8 @@ class Turn(msgspec.Struct):
     server: float
 
 
-def timed(server: StoreServer, bans: int, write: Callable[[], None]) -> Turn:
-    """Write that many bans."""
+def timed(server: StoreServer, bans: int, write: Callable[[], object]) -> Turn:
+    """Write or read that many bans."""
     before = _own_cpu(), _cpu_of(server.pid)
     start = time.perf_counter()
     write()
@@ -173,8 +179,9 @@ def _record(ledger: Ledger, batches: list[list[BanLine]]) -> None:
 
 
 def say_turns(flavour: Flavour, turns: dict[str, list[Turn]]) -> None:
-    """Medians of the turns; each is compared with the naive one that it came after, and with the one that followed."""
-    plain = [turn.clock / turn.bans for turn in turns["naive"]]
+    """Medians of the turns; each is compared with the first way's turns before and after it."""
+    first = next(iter(turns))
+    plain = [turn.clock / turn.bans for turn in turns[first]]
     beside = [statistics.mean(plain[at : at + 2]) for at in range(len(plain))]
     for name, several in turns.items():
         rate = statistics.median(turn.bans / turn.clock for turn in several)
@@ -183,7 +190,7 @@ def say_turns(flavour: Flavour, turns: dict[str, list[Turn]]) -> None:
             sum(getattr(turn, who) for turn in several) / sum(turn.bans for turn in several) * 1e6
             for who in ("client", "server")
         )
-        ratio = "1" if name == "naive" else f"**{statistics.median(ratios):.1f}** ({ratios[0]:.1f} – {ratios[-1]:.1f})"
+        ratio = "1" if name == first else f"**{statistics.median(ratios):.1f}** ({ratios[0]:.1f} – {ratios[-1]:.1f})"
         print(f"| {flavour.name} | {name} | {rate:,.0f} | {ratio} | {client:.0f} + {server:.0f} |")
 
 
@@ -298,6 +305,69 @@ def _ip(number: int) -> str:
     return ".".join(str(byte) for byte in (number * 2_654_435_761 % 2**32).to_bytes(4, "big"))
 
 
+# Any mix of filters
+
+
+def scan(flavour: Flavour, folder: Path, bans: int) -> None:
+    """Reports that look at every ban, with its log lines, beside one that reads whole hashes of the newest bans."""
+    with StoreServer(flavour, folder / f"{flavour.name}-scan", appendonly=False) as server:
+        ledger = open_to_write(server.url, "bans", "UTC")
+        several = events(bans, matches=True)
+        while batch := list(islice(several, BATCH)):
+            ledger.record(batch, offline_only)
+        ledger.close()
+        reader = open_to_read(server.url, "bans")
+        days = reader.days()
+        half, every = question(ip=("0.0.0.0/1",)), Query(Span(min(days), max(days), since=1.0))
+        newest = newest_days(days, WHOLE)
+        ways: dict[str, tuple[int, Callable[[], object]]] = {
+            "whole hashes": (sum(map(days.__getitem__, newest)), partial(whole_hashes, reader, half, newest)),
+            "`report --ip 0.0.0.0/1`: half pass": (bans, partial(report, reader, half, time.time())),
+            "`report --since TIME`: all pass": (bans, partial(report, reader, every, time.time())),
+            "`top user --ip 0.0.0.0/1`": (bans, partial(top, reader, "user", half)),
+        }
+        turns: dict[str, list[Turn]] = {}
+        for _ in range(SCANS + 1):
+            for name, (seen, ask) in ways.items():
+                turns.setdefault(name, []).append(timed(server, seen, ask))
+        reader.close()
+        say_turns(flavour, {f"{name}, {bans:,}": each[1:] for name, each in turns.items()})
+        print(f"| {flavour.name} | peak resident memory of the first report, {bans:,} | {peak_mb(server.url)} MB | | |")
+
+
+def newest_days(days: Mapping[str, int], least: int) -> list[str]:
+    """The newest days that together have at least so many bans, newest first."""
+    found: list[str] = []
+    for day in sorted(days, reverse=True):
+        found.append(day)
+        if sum(map(days.__getitem__, found)) >= least:
+            break
+    return found
+
+
+def whole_hashes(reader: LedgerReader, query: Query, days: list[str]) -> None:
+    """What a report of a mix would do with every ban as a value."""
+    network = block(query.filters["ip"][0])
+    tables = {name: (TABLE[name].tokens, Counter[str]()) for name in (*columns.reported(), DAY, "hour")}
+    offenders: Counter[tuple[str, str]] = Counter()
+    for day in days:
+        for page in pages(reader.ids_of_day(day)):
+            for ban in reader.bans(page):
+                if ban is not None and ban.ip is not None and network.covers(block(ban.ip)):
+                    offenders[ban.day, ban.ip] += 1
+                    for tokens, counter in tables.values():
+                        counter.update(tokens(ban))
+
+
+def peak_mb(url: str) -> int:
+    """Peak resident memory of a report in a process of its own."""
+    command = [sys.executable, "-m", "banledger", "report", "--since", "all", "--ip", "0.0.0.0/1", "--store", url]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(child.pid, 0)
+    assert status == 0
+    return used.ru_maxrss // 1024
+
+
 def main(sections: list[str]) -> None:
     """The sections, as tables."""
     wanted = {
@@ -316,6 +386,13 @@ def main(sections: list[str]) -> None:
             for bans in wanted["memory"] or [200_000]:
                 for flavour in flavours():
                     memory(flavour, Path(name), bans)
+        if "scan" in wanted:
+            print(f"\n## Any mix of filters: medians of {SCANS} turns\n")
+            print("| | | bans/s | against whole hashes (least – most) | CPU µs a ban, client + server |")
+            print("| --- | --- | --- | --- | --- |")
+            for bans in wanted["scan"] or [200_000]:
+                for flavour in flavours():
+                    scan(flavour, Path(name), bans)
         if "ranking" in wanted:
             print("\n## Top 20 addresses of a rolling 30 days\n\n| | | | | |\n| --- | --- | --- | --- | --- |")
             for bans in wanted["ranking"] or [10_000_000]:
@@ -324,4 +401,4 @@ def main(sections: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["speed", "memory", "ranking"])
+    main(sys.argv[1:] or ["speed", "memory", "scan", "ranking"])

@@ -17,7 +17,7 @@ from banledger.ledger.sieve import Passed, Sieve
 from banledger.stores.pages import pages
 from banledger.stores.selection import Rank, Ranks, Selected, Selection, Told, rank_of, untold
 
-_PAGE = 1000
+_PAGE = 500  # rows: they fit into a processor's cache
 _FIRST_BLOCK = 500  # ids; a caller may need the newest only
 _LAST_BLOCK = 8000
 _OPEN_DAYS = 4  # local days are in the order of time, but for an hour when clocks are set back over midnight

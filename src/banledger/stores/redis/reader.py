@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from redis.connection import AbstractConnection
 
 _PAGE = 1000
-_WHOLE_SET = 10_000  # members of a set that is read at once: a millisecond of the server
 _TALLIES = 8  # fetched at once: each may have a name for every address of a day
 _REFUSED = -1  # in place of a size: the key is of another kind
 _IN_FLIGHT = 10  # pages of commands whose replies nobody has read
@@ -148,7 +147,7 @@ class RedisReader:
 
     def members(self, key: str) -> Iterator[str]:
         """See Reader.members."""
-        if self.call("SCARD", key) <= _WHOLE_SET:
+        if self.call("SCARD", key) <= _PAGE:
             yield from self.call("SMEMBERS", key)
             return
         yield from self._scan("SSCAN", key)
