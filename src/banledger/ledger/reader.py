@@ -148,7 +148,7 @@ class LedgerReader:
         return self._reader.sizes([self.keys.top(dimension)])[0]
 
     def tally(self, dimension: str, days: Iterable[str]) -> dict[str, int]:
-        """Return bans by value (token) of a dimension, also `hour` and `jail+country`, on these local days together."""
+        """Return bans by value (token) of a dimension, also `hour` and pairs, on these local days together."""
         return self._reader.tally([key for day in days for key in self.keys.counts(day, dimension)])
 
     def tally_of(self, dimension: str, toks: Sequence[str], days: Sequence[str]) -> list[list[int]]:

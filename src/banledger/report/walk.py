@@ -7,9 +7,10 @@ so a caller that needs only the newest stops early.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
+from itertools import product
 
 from banledger.ledger.ban import Ban
-from banledger.ledger.dimensions import FILTERS, TABLE
+from banledger.ledger.dimensions import FILTERS, PAIRS, TABLE
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.reader import LedgerReader
 from banledger.report.query import Query, Span
@@ -84,12 +85,15 @@ def _pages(
 
 
 def _smallest_set(ledger: LedgerReader, query: Query) -> tuple[int, str, list[str]] | None:
-    """The indexed filter with the fewest ids: their number, its dimension, its tokens."""
-    found = []
-    for dimension, values in query.filters.items():
-        if TABLE[dimension].indexed and not any(map(FILTERS[dimension].wide, values)):
-            toks = list(dict.fromkeys(map(TABLE[dimension].token_of, values)))
-            found.append((sum(ledger.sizes(dimension, toks)), dimension, toks))
+    """The indexed filter, or pair of filters, with the fewest ids: their number, its dimension, its tokens."""
+    asked = {
+        name: list(dict.fromkeys(map(TABLE[name].token_of, values)))
+        for name, values in query.filters.items()
+        if not any(map(FILTERS[name].wide, values))
+    }
+    both = {name: pair for pair, name in PAIRS.items() if asked.keys() >= set(pair)}
+    asked |= {name: ["|".join(toks) for toks in product(*map(asked.__getitem__, both[name]))] for name in both}
+    found = [(sum(ledger.sizes(name, toks)), name, toks) for name, toks in asked.items() if TABLE[name].indexed]
     return min(found, default=None)
 
 
