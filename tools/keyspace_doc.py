@@ -78,6 +78,9 @@ lie elsewhere in the network.
   when the recorder starts again.
 - A ranking's score is the size of its set. A tally's score is the number of ids with that value in the day's set.
 - Records with `origin` `pending` are in no set and are not counted.
+- Every change of a ban moves its id to the end of `bans:feed`: `ZRANGEBYSCORE bans:feed (<number> +inf LIMIT 0 500
+  WITHSCORES` lists what changed after the number seen last. If that number is above the highest one, or more than
+  10,000 below it, changes were missed. An id may come again without a change, and its ban may be gone.
 - Damaged data is left out of every answer, named by `banledger store check` and repaired by `banledger store
   rebuild`. A hash whose ban or gap is unknown is moved to `bans:quarantine:…`, where nothing reads it.
 - New fields and new kinds of keys may come with any version; a change of meaning changes the layout's number, and an

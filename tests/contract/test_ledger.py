@@ -316,4 +316,6 @@ def _steps_of(ledger: Ledger, store: Store, lines: list[Ticket]):  # type: ignor
 
 def _contents(store: Store) -> tuple[object, ...]:
     assert not store.outbox
-    return ({key: stable(key, fields) for key, fields in store.hashes.items()}, store.sets, store.sorted)
+    hashes = {key: stable(key, fields) for key, fields in store.hashes.items()}
+    scores = {key: held.keys() if key == KEYS.feed else held for key, held in store.sorted.items()}
+    return hashes, store.sets, scores

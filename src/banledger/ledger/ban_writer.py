@@ -174,8 +174,11 @@ class BanWriter(LedgerReader):
         return False
 
     def _overdue(self, key: str, before: float, excess: int) -> list[str]:
-        old = self._engine.lowest(key, before, _AT_ONCE)
-        return old if old or excess <= 0 else self._engine.lowest(key, inf, min(excess, _AT_ONCE))
+        old = self._lowest(key, before)
+        return old if old or excess <= 0 else self._lowest(key, inf, min(excess, _AT_ONCE))
+
+    def _lowest(self, key: str, until: float, count: int = _AT_ONCE) -> list[str]:
+        return [id_ for id_, _ in self._engine.lowest(key, until, count)]
 
     def _apply(self, changes: Iterable[Change], months: set[str] | None = None) -> list[Result]:
         """Apply changes. `months`: the slots that they may have; None: take them from the changes."""
@@ -206,7 +209,7 @@ class BanWriter(LedgerReader):
         """Remove amendments whose ban never came; return their number. `now`: UTC epoch, by a settled clock."""
         gone = 0
         for month in list(self._reader.members(self.keys.months)):
-            while ids := self._engine.lowest(self.keys.pending(month), now, _AT_ONCE):
+            while ids := self._lowest(self.keys.pending(month), now):
                 waiting = [ban for ban in self.bans(ids) if ban is not None and ban.origin == PENDING]
                 if not waiting:
                     break

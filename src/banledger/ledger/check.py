@@ -15,6 +15,7 @@ from banledger.ledger.aside import line_of
 from banledger.ledger.ban import PENDING, Ban, from_hash, is_own
 from banledger.ledger.dimensions import DAY, INDEXED
 from banledger.ledger.faults import Differences, Fault, Sketch, StaleHash, compare
+from banledger.ledger.feed import feed_faults
 from banledger.ledger.implied import Implied
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.merge import with_whole_users
@@ -111,6 +112,7 @@ def check(reader: Reader, keys: Keyspace, now: float = inf, progress: Progress =
         moments = {name: score for name, score in listed_there.items() if 0 <= score < YEAR_3000}
         yield from compare(index, {name: moments.get(name, 0.0) for name in hashed}, listed_there)
     yield from _check_sizes(reader, keys)
+    yield from feed_faults(reader, keys)
     if strange := sum(line_of(member) is None for member in reader.members(keys.aside)):
         yield Fault(keys.aside, f"has {strange:,} invalid members")
 
@@ -135,7 +137,7 @@ def _check_sizes(reader: Reader, keys: Keyspace) -> Iterator[Fault]:
     """Check the stored sizes of sorted sets outside months."""
     tops = [keys.top(dimension) for dimension in (*INDEXED, DAY)]
     active = [keys.active_of(tok) for tok in scan.sources(reader, keys)]
-    named = [*tops, *active, keys.gaps, keys.networks, keys.cells]
+    named = [*tops, *active, keys.gaps, keys.feed, keys.networks, keys.cells]
     for key, card in zip(named, reader.sizes(named), strict=True):
         yield from _compare_size(key, card, sum(1 for _ in scan.entries(reader, key)))
 

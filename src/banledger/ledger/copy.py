@@ -1,9 +1,10 @@
 """Copy a ledger to another store or prefix, on any engines.
 
 Theory of operation. Only hashes are copied (`_WHAT`); entries are derived from them as in recording, so a copy has no
-faults even if its source has some. Hashes that the copy lacks are written, and hashes that differ are replaced, not
-merged: both sides are results of merging already. Amendments that the source has removed are removed. A *ban* that only
-the copy has is removed only on request (`prune`), because it would be lost.
+faults even if its source has some. The change feed is not copied, and nothing is added to it: nobody follows a copy.
+Hashes that the copy lacks are written, and hashes that differ are replaced, not merged: both sides are results of
+merging already. Amendments that the source has removed are removed. A *ban* that only the copy has is removed only on
+request (`prune`), because it would be lost.
 
 No other process may write to the copy. Its `meta` lacks `made_by` until a recorder opens it; after that it is a ledger
 of its own, and refused as a target. To continue an interrupted copy, copy again: equal hashes are skipped.
@@ -63,10 +64,13 @@ def _ban_change(keys: Keyspace, id_: str, old: Hash, new: Hash) -> Change | None
     have = from_hash(id_, old) if old else None
     if not new:
         return keys.removal(have) if have else None
+    change = keys.change(have, from_hash(id_, new))
     return replace(
-        keys.change(have, from_hash(id_, new)),
+        change,
         fields={name: value for name, value in new.items() if old.get(name) != value},
         drop=tuple(name for name in old if name not in new),
+        before=replace(change.before, feed=""),
+        after=replace(change.after, feed=""),
     )
 
 

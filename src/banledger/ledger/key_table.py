@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from banledger.ledger import dimensions
 from banledger.ledger.dimensions import DAY
+from banledger.stores.change import FEED_KEPT
 
 _Row: TypeAlias = tuple[str, str, str]
 
@@ -101,6 +102,11 @@ def _of_sources(prefix: str) -> list[_Row]:
             "ids of a source's bans that were not lifted; score: when they run out (`inf`: never)",
         ),
         (f"{prefix}:gaps", "sorted set", "ids of gaps; score: when they ended"),
+        (
+            f"{prefix}:feed",
+            "sorted set",
+            f"ids of the bans that changed last; score: the number of the change (the last {FEED_KEPT:,} are kept)",
+        ),
     ]
 
 

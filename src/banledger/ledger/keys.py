@@ -51,6 +51,7 @@ class Keyspace:
         self.months = f"{prefix}:months"
         self.sources = f"{prefix}:sources"
         self.gaps = f"{prefix}:gaps"
+        self.feed = f"{prefix}:feed"
         self.networks = f"{prefix}:whois"
         self.cells = f"{prefix}:cells"
         self.lookups = f"{prefix}:lookups"
@@ -171,6 +172,7 @@ class Keyspace:
             self._scores(ban),
             tuple([(keys[name], tok) for name, tok in indexed] + [(keys[name], tok) for name, tok in counted]),
             (*rankings, self._day_ranking(ban.day)),
+            self.feed,
         )
 
     def _scores(self, ban: Ban) -> tuple[Score, ...]:
@@ -198,7 +200,7 @@ class Keyspace:
         had, tokens = to_hash(have), _tokens(have)
         before = self._entries(have, tokens)
         if (now := _tokens(ban)) == tokens:  # most changes move nothing
-            after = Entries(ban.id, before.sets, self._scores(ban), before.tallies, before.rankings)
+            after = Entries(ban.id, before.sets, self._scores(ban), before.tallies, before.rankings, before.feed)
         else:
             after = self._entries(ban, now)
         return Change(

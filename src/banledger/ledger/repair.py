@@ -14,6 +14,7 @@ from banledger.ledger import scan
 from banledger.ledger.aside import line_of
 from banledger.ledger.ban_repair import Local, repaired
 from banledger.ledger.calendar import calendar
+from banledger.ledger.feed import feed_faults
 from banledger.ledger.ids import second_of
 from banledger.ledger.key_table import kinds_of_keys
 from banledger.ledger.keys import Keyspace
@@ -68,6 +69,8 @@ class Repairs:
             fields = self._engine.hashes([key])[0]
             if fields and damage(word, "", fields):
                 self._remove([key])
+        if any(feed_faults(self._engine, self._keys)):  # followers notice, and begin anew
+            self._remove([self._keys.feed])
         strange = [member for member in self._engine.members(self._keys.aside) if line_of(member) is None]
         self._engine.mend(Repair(leaves=[(self._keys.aside, member) for member in strange]))
         self.removed += len(strange)

@@ -108,8 +108,8 @@ class Without:
     def ranking(self, key: str, start: int, count: int) -> list[Scored]:
         return [] if key in self._hidden else self._reader.ranking(key, start, count)
 
-    def lowest(self, key: str, until: float, count: int) -> list[str]:
-        return [] if key in self._hidden else self._reader.lowest(key, until, count)
+    def lowest(self, key: str, until: float, count: int, above: float = -inf) -> list[Scored]:
+        return [] if key in self._hidden else self._reader.lowest(key, until, count, above)
 
     def kinds(self, keys: Sequence[str]) -> list[str]:
         return self._each(keys, self._reader.kinds, "none")

@@ -125,8 +125,11 @@ class Reader(Protocol):
         """Return a page of a sorted set: highest score first, equal scores by member in reverse (as ZREVRANGE)."""
         ...
 
-    def lowest(self, key: str, until: float, count: int) -> list[str]:
-        """Return up to `count` members of a sorted set with a score of at most `until`, lowest first."""
+    def lowest(self, key: str, until: float, count: int, above: float = -inf) -> list[Scored]:
+        """Return up to `count` members of a sorted set with a score of at most `until`, lowest first.
+
+        `above`: only scores higher than that.
+        """
         ...
 
     def kinds(self, keys: Sequence[str]) -> list[str]:

@@ -109,6 +109,7 @@ def work_again(layout: Layout, about: Unfinished, fields: Hash) -> Work:
         tuple({key for one in once for key in one.sets} - set(now.sets)),
         tuple({score for one in once for score in one.scores} - set(now.scores)),
         rankings=tuple({ranking for one in once for ranking in one.rankings} - set(now.rankings)),
+        feed=next((one.feed for one in once if one.feed), ""),
     )
     return Work(about, state_of(layout, fields) if fields else None, difference(stale, now))
 
@@ -137,8 +138,8 @@ def tag_of(slot: str) -> str:
 
 
 def _moves_outside(wanted: Difference, tag: str) -> bool:
-    """Whether the difference changes keys of other slots. Rankings are always outside, tallies never."""
-    if wanted.rankings:  # most changes: a new ban
+    """Whether the difference changes keys of other slots. Rankings and feeds are always outside, tallies never."""
+    if wanted.rankings or wanted.feed:  # most changes: a new ban
         return True
     keys = (*wanted.joins, *wanted.leaves, *[score.key for score in wanted.scores])
     return any(tag not in key for key in keys)

@@ -19,6 +19,7 @@ class Batch:
         self.tallies: dict[tuple[str, str], int] = defaultdict(int)
         self.scores: dict[tuple[str, str], float | None] = {}
         self.rankings: dict[tuple[str, str], tuple[str, ...]] = {}
+        self.fed: dict[str, list[str]] = defaultdict(list)
         for change, have in accepted:
             self._put(change, have)
             self._follow(change)
@@ -46,6 +47,8 @@ class Batch:
             self.tallies[place] -= 1
         for ranking in wanted.rankings:
             self.rankings[ranking.key, ranking.member] = ranking.sources
+        if wanted.feed:
+            self.fed[wanted.feed].append(member)
 
     def kinds(self) -> dict[str, str]:
         """Every key that the batch touches and what it holds."""
@@ -54,4 +57,5 @@ class Batch:
         kinds.update((key, SET) for key, _ in (*self.joins, *self.leaves))
         kinds.update((key, TALLY) for key, _ in self.tallies)
         kinds.update((key, RANKING) for key, _ in (*self.scores, *self.rankings))
+        kinds.update(dict.fromkeys(self.fed, RANKING))
         return kinds

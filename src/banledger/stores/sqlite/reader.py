@@ -201,15 +201,16 @@ class SqliteReader:
         )
         return int(row.fetchone()[0])
 
-    def lowest(self, key: str, until: float, count: int) -> list[str]:
+    def lowest(self, key: str, until: float, count: int, above: float = -inf) -> list[Scored]:
         """See Reader.lowest."""
+        least = "" if above == -inf else "AND score > :above"
         with translated(self.path):
             number, table = self._sorted_set(key)
-            rows = self._db.execute(
-                f"SELECT member FROM {table} WHERE key = ? AND score <= ? AND {_TEXT} ORDER BY score, member LIMIT ?",
-                (number, until, count),
-            )
-            return [member for (member,) in rows]
+            return self._db.execute(
+                f"SELECT member, score FROM {table} WHERE key = :number AND score <= :until {least} AND {_TEXT}"
+                " ORDER BY score, member LIMIT :count",
+                {"number": number, "until": until, "above": above, "count": count},
+            ).fetchall()
 
     def kinds(self, keys: Sequence[str]) -> list[str]:
         """See Reader.kinds."""
