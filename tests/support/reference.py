@@ -44,12 +44,16 @@ class ReferenceEngine:
         for change in changes:
             yield
             (have,) = self.hashes([change.key])
-            if not _holds(change.guard, have):
+            if not _holds(change.guard, have) or (not change.keeps and self._is_busy(change.key)):
                 outcomes.append(Conflict(dict(have)))
                 continue
             if token := self._inside(change, have):
                 yield from self._follow(token)
             outcomes.append(Applied())
+
+    def _is_busy(self, key: str) -> bool:
+        """Whether there is unfinished work about the hash: what must follow could not be told without its fields."""
+        return any(about == key for about, _ in self.store.outbox.values())
 
     def _inside(self, change: Change, have: Hash) -> str:
         """One script in one slot. The field of the outbox that it leaves; none where nothing lies outside."""
@@ -57,7 +61,8 @@ class ReferenceEngine:
         if change.fields is None:
             del store.hashes[change.key]
         else:
-            store.hashes[change.key] = {k: v for k, v in have.items() if k not in change.drop} | change.fields
+            kept = {k: v for k, v in have.items() if k not in change.drop} if change.keeps else {}
+            store.hashes[change.key] = kept | change.fields
         wanted = difference(change.before, change.after)
         head = change.key.partition("}")[0] + "}"
         for key in wanted.joins:

@@ -15,13 +15,14 @@ from banledger.ledger.aside import line_of
 from banledger.ledger.ban import PENDING, Ban, from_hash, is_own
 from banledger.ledger.dimensions import DAY, INDEXED
 from banledger.ledger.faults import Differences, Fault, Sketch, StaleHash, compare
-from banledger.ledger.feed import feed_faults
 from banledger.ledger.implied import Implied
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.merge import with_whole_users
 from banledger.ledger.parsers import damage, heads, singles
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.tokens import is_source_token, source_token
+from banledger.ledger.tombstone import is_tombstone
+from banledger.ledger.underived import base_faults, feed_faults
 from banledger.stores.api import Reader
 from banledger.stores.change import Entries, Score
 from banledger.stores.fields import YEAR_3000, Damaged
@@ -178,6 +179,8 @@ def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) 
         if error := damage("ban", id_, fields):
             yield from _damaged(keys.ban(id_), error)
             continue
+        if is_tombstone(fields):
+            continue
         ban = from_hash(id_, fields)
         entries = keys.entries(ban)
         outside.add(entries, slot.add(entries))
@@ -198,6 +201,8 @@ def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) 
         yield from _compare_scores(reader, key, dict(slot.tallies[key].items()))
     for key in (keys.pending(month), keys.waiting(month)):
         yield from _compare_scores(reader, key, slot.scores[key])
+    for key in there["base"]:
+        yield from base_faults(reader, key)
     for key in there["outbox"]:
         wrong = damage("outbox", "", reader.hashes([key])[0])
         left = "holds work left by a crash; the recorder completes it when it starts"
@@ -271,4 +276,4 @@ def _bans(reader: Reader, listed: list[str]) -> Iterator[Ban]:
             if is_own(ban):
                 yield ban
         except Damaged:
-            continue  # reported before
+            continue  # a tombstone, or reported before

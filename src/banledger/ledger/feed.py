@@ -8,13 +8,10 @@ ban changes again, or when a recorder repeated a step after a crash. The feed do
 Ids sort by the time of the ban, the feed by the time of the record: a ban that comes late is at the end.
 """
 
-from collections.abc import Iterator
 from math import inf
 
 from msgspec import Struct
 
-from banledger.ledger.faults import Fault
-from banledger.ledger.ids import is_ban_id
 from banledger.ledger.keys import Keyspace
 from banledger.stores.api import Reader
 from banledger.stores.change import FEED_KEPT
@@ -48,12 +45,3 @@ def changes(reader: Reader, keys: Keyspace, seen: int, most: int = 500) -> Chang
     if not last - FEED_KEPT <= seen <= last:
         return Changes((), last, missed=True)
     return Changes(tuple([id_ for id_, _ in rows]), count_of(rows[-1][1]) if rows else seen)
-
-
-def feed_faults(reader: Reader, keys: Keyspace) -> Iterator[Fault]:
-    """Return the faults of the feed. It follows from no hash, so only its form is checked."""
-    rows = reader.ranking(keys.feed, 0, FEED_KEPT + 1)
-    if len(rows) > FEED_KEPT:
-        yield Fault(keys.feed, f"has more than {FEED_KEPT:,} members")
-    if strange := sum(not (is_ban_id(id_) and 1 <= score == count_of(score)) for id_, score in rows):
-        yield Fault(keys.feed, f"has {strange:,} entries that are no change of a ban")

@@ -65,12 +65,13 @@ def describe(prefix: str = "bans") -> list[_Row]:
 
 def _of_month(month: str) -> list[_Row]:
     return [
-        (f"{month}:ban:<id>", "hash", "one ban"),
+        (f"{month}:ban:<id>", "hash", "one ban; or only `forgotten`: when it was forgotten, UTC epoch second"),
         (f"{month}:day:<YYYY-MM-DD>", "set", "ids of the local day's bans in that UTC month"),
         *(
             (f"{month}:count:<YYYY-MM-DD>:{name}", "sorted set", f"bans of the local day by {what}")
             for name, what in (_INDEXED | _TALLIED).items()
         ),
+        (f"{month}:base", "sorted set", "number of that month's forgotten bans by server and jail: `server|jail`"),
         (f"{month}:pending", "sorted set", "ids of amendments that wait for their ban; score: when they are removed"),
         (f"{month}:waiting", "sorted set", "ids of bans that wait for whois; score: their time"),
         (f"{month}:outbox", "hash", "work still to be done outside the month; empty, except briefly or after a crash"),

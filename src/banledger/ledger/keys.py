@@ -19,6 +19,7 @@ from banledger.ledger.gap import Gap
 from banledger.ledger.gap import to_hash as to_gap_hash
 from banledger.ledger.ids import ban_id
 from banledger.ledger.tokens import source_token, token
+from banledger.ledger.tombstone import is_tombstone, tombstone_hash
 from banledger.spool.events import GapLine
 from banledger.stores import fields as read
 from banledger.stores.change import Change, Entries, Ranking, Score
@@ -99,6 +100,10 @@ class Keyspace:
     def pending(self, month: str) -> str:
         """Amendments of that month that wait for their ban, scored by the time they are removed."""
         return f"{self.prefix}:{{{month}}}:pending"
+
+    def base(self, month: str) -> str:
+        """The tally of that month's forgotten bans by source, so that totals of all time never fall."""
+        return f"{self.prefix}:{{{month}}}:base"
 
     def waiting(self, month: str) -> str:
         """Bans of that month that wait for whois, scored by their time."""
@@ -185,7 +190,7 @@ class Keyspace:
     def entries_of(self, key: str, fields: Mapping[str, str]) -> Entries:
         """Return all entries of the hash at `key`, given its `fields`; empty if it is gone. Raises `fields.Damaged`."""
         id_ = key.rpartition(":")[2]
-        if not fields:
+        if not fields or is_tombstone(fields):
             return Entries(id_)
         return self._gap_entries(id_, fields) if key == self.gap(id_) else self.entries(from_hash(id_, fields))
 
@@ -215,9 +220,20 @@ class Keyspace:
 
     def removal(self, ban: Ban) -> Change:
         """Return the change that removes a ban."""
-        had = to_hash(ban)
-        guard = _guard(had) | {name: value for name, value in had.items() if name not in _UNGUARDED}
-        return Change(self.ban(ban.id), guard, None, before=self.entries(ban), after=Entries(ban.id))
+        return Change(self.ban(ban.id), whole_guard(ban), None, before=self.entries(ban), after=Entries(ban.id))
+
+    def forgetting(self, ban: Ban, now: float) -> Change:
+        """Return the change that leaves a tombstone of a ban, and counts it as forgotten (UTC epoch `now`)."""
+        base = (self.base(ban.id[:4]), source_token(ban.server, ban.jail))
+        after = Entries(ban.id, tallies=() if ban.origin == PENDING else (base,))
+        return Change(
+            self.ban(ban.id),
+            whole_guard(ban),
+            tombstone_hash(now),
+            before=self.entries(ban),
+            after=after,
+            whole=True,
+        )
 
     def assertion(self, ban: Ban) -> Change:
         """Return a change that leaves the ban as it is, and writes its entries again, except tallies."""
@@ -244,6 +260,12 @@ def _tokens(ban: Ban) -> _Tokens:
     indexed = [(name, tok) for name, get in _INDEXES if (tok := get(ban))]
     indexed += [(row.name, tok) for row in _SEVERAL for tok in row.tokens(ban)]
     return indexed, [(name, tok) for name, get in _MORE if (tok := get(ban))]
+
+
+def whole_guard(ban: Ban) -> dict[str, str | None]:
+    """Return the values of all fields that decide the ban's entries."""
+    had = to_hash(ban)
+    return _guard(had) | {name: value for name, value in had.items() if name not in _UNGUARDED}
 
 
 def _guard(had: Mapping[str, str]) -> dict[str, str | None]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from typing import TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from banledger.errors import LedgerMissing, LedgerNewer, LedgerOlder, NotALedger, SettingsError
@@ -14,6 +15,7 @@ from banledger.ledger.keys import LAYOUT, Keyspace
 from banledger.ledger.networks import NetworksReader
 from banledger.ledger.source import STOPPED, Source
 from banledger.ledger.source import parsed as parsed_source
+from banledger.ledger.tombstone import Tombstone, is_tombstone, tombstone_of
 from banledger.stores import fields as read
 from banledger.stores.api import Reader
 from banledger.stores.fields import Damaged
@@ -21,6 +23,9 @@ from banledger.stores.fields import Damaged
 _AT_ONCE = 500
 _IDENTITY = re.compile("[0-9a-f]{16}")
 _NOTED = 100  # damaged keys
+
+Found: TypeAlias = Ban | Tombstone | Damaged | None
+"""What the ledger has of a ban: the ban; that it was forgotten; a damaged hash; nothing."""
 
 
 def zone_of(name: str) -> ZoneInfo:
@@ -105,11 +110,11 @@ class LedgerReader:
         return self._reader.merge_limit
 
     def bans(self, ids: Sequence[str]) -> list[Ban | None]:
-        """Return the ban of each id; None: absent, or its hash is damaged (see `damaged_keys`)."""
+        """Return the ban of each id; None: absent, forgotten, or its hash is damaged (see `damaged_keys`)."""
         return [ban if isinstance(ban, Ban) else None for ban in self.bans_or_damage(ids)]
 
-    def bans_or_damage(self, ids: Sequence[str]) -> list[Ban | Damaged | None]:
-        """Return the ban of each id; None: absent; `Damaged`: its hash is damaged."""
+    def bans_or_damage(self, ids: Sequence[str]) -> list[Found]:
+        """Return what is recorded of each id. See `Found`."""
         found = read_bans(self._reader, self.keys, ids)
         for id_, ban in zip(ids, found, strict=True):
             if isinstance(ban, Damaged):
@@ -150,6 +155,12 @@ class LedgerReader:
     def tally(self, dimension: str, days: Iterable[str]) -> dict[str, int]:
         """Return bans by value (token) of a dimension, also `hour` and pairs, on these local days together."""
         return self._reader.tally([key for day in days for key in self.keys.counts(day, dimension)])
+
+    def ever_by_source(self) -> dict[str, int]:
+        """Return how many bans each source (`server|jail`) ever had, forgotten ones too: numbers that never fall."""
+        months = list(self._reader.members(self.keys.months))
+        tallies = [key for day in self.days() for key in self.keys.counts(day, "server+jail")]
+        return self._reader.tally([*tallies, *map(self.keys.base, months)])
 
     def tally_of(self, dimension: str, toks: Sequence[str], days: Sequence[str]) -> list[list[int]]:
         """Return, for each day, the number of bans of each of these values."""
@@ -244,18 +255,18 @@ def _added(rows: Sequence[Sequence[float | None]]) -> list[int]:
     return [sum(read.count_of(score or 0) for score in column) for column in zip(*rows, strict=True)]
 
 
-def read_bans(reader: Reader, keys: Keyspace, ids: Sequence[str]) -> list[Ban | Damaged | None]:
-    """Return the ban of each id; None: absent; `Damaged`: its hash is damaged."""
+def read_bans(reader: Reader, keys: Keyspace, ids: Sequence[str]) -> list[Found]:
+    """Return what is recorded of each id."""
     hashes = reader.hashes([keys.ban(id_) for id_ in ids])
     return [read_ban(id_, fields) for id_, fields in zip(ids, hashes, strict=True)]
 
 
-def read_ban(id_: str, fields: dict[str, str]) -> Ban | Damaged | None:
-    """Return the ban of a hash; None: absent; `Damaged`: the hash is damaged."""
+def read_ban(id_: str, fields: dict[str, str]) -> Found:
+    """Return what a hash records."""
     if not fields:
         return None
     try:
-        return from_hash(id_, fields)
+        return tombstone_of(id_, fields) if is_tombstone(fields) else from_hash(id_, fields)
     except Damaged as error:
         return error
 

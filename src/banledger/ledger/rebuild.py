@@ -25,13 +25,14 @@ from banledger.ledger.implied import Implied
 from banledger.ledger.keys import LAYOUT, Keyspace
 from banledger.ledger.merge import with_whole_users
 from banledger.ledger.progress import Progress, silent
-from banledger.ledger.reader import read_bans
+from banledger.ledger.reader import Found, read_bans
 from banledger.ledger.repair import Repairs
 from banledger.ledger.swap import assign
 from banledger.ledger.tokens import source_token
+from banledger.ledger.tombstone import is_tombstone
 from banledger.stores.api import Engine, Hash, Repair
 from banledger.stores.change import Entries, Score
-from banledger.stores.fields import YEAR_3000, Damaged
+from banledger.stores.fields import YEAR_3000
 from banledger.stores.pages import pages
 
 _AT_ONCE = 10_000
@@ -119,7 +120,8 @@ class _Rebuild:
 
     def _bans(self, listed: list[str]) -> Iterator[Ban]:
         for id_, fields in scan.hashes(self._engine, listed):
-            yield from_hash(id_, fields)
+            if not is_tombstone(fields):
+                yield from_hash(id_, fields)
 
     def _with_whole_users(self, bans: list[Ban]) -> list[Ban]:
         """Return the bans with their user names repaired, in their hashes too."""
@@ -222,11 +224,11 @@ def _differences(key: str, wanted: Mapping[str, float], actual: Mapping[str, flo
     return wrong + [Score(key, name, None) for name in actual if name not in wanted]
 
 
-def _belongs(keys: Keyspace, key: str, ban: Ban | Damaged | None) -> bool:
+def _belongs(keys: Keyspace, key: str, ban: Found) -> bool:
     return isinstance(ban, Ban) and key in keys.entries(ban).sets
 
 
-def _active_score(keys: Keyspace, key: str, ban: Ban | Damaged | None) -> float | None:
+def _active_score(keys: Keyspace, key: str, ban: Found) -> float | None:
     """Return the score of an entry of a list of active bans; None: it does not belong there."""
     if not isinstance(ban, Ban):
         return None

@@ -23,7 +23,7 @@ def months(reader: Reader, keys: Keyspace) -> list[str]:
 
 
 def of_month(reader: Reader, keys: Keyspace, month: str) -> dict[str, list[str]]:
-    """Return the keys of a month by kind: `ban`, `gap`, `day`, `count`, `pending`, `waiting`, `outbox`."""
+    """Return the keys of a month by kind: `ban`, `gap`, `day`, `count`, `base`, `pending` …"""
     found: dict[str, list[str]] = defaultdict(list)
     head = keys.slot(month)
     for key in reader.keys(head + "*"):

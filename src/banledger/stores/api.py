@@ -159,7 +159,9 @@ class Engine(Reader, Protocol):
         """Apply each change, and return the outcomes in the same order. No two changes have the same key.
 
         `changes` may be a generator, which must not use the engine: the first changes may be applied before the last
-        are made. `advances` are applied with or after the changes, and only if no change conflicts.
+        are made. A change that does not keep the hash's fields also conflicts while another engine has unfinished work
+        about the hash: `current` is as guarded then. Try it again, after `settle` if that lasts.
+        `advances` are applied with or after the changes, and only if no change conflicts.
         """
         ...
 

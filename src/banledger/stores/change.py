@@ -57,9 +57,10 @@ class Change(Struct, frozen=True, gc=False):
     """A change of one hash, and its entries before and after.
 
     guard    values that the fields must still have (value None: the field must be absent; empty: no condition);
-             None: there must be no hash. To remove a hash, the guard has all fields that decide its entries
+             None: there must be no hash. To remove or to replace a hash, it has all fields that decide the entries
     fields   fields to set; None: remove the hash
     drop     fields to remove
+    whole    replace the hash: remove all fields that are not in `fields`
     """
 
     key: str
@@ -68,6 +69,12 @@ class Change(Struct, frozen=True, gc=False):
     drop: tuple[str, ...] = ()
     before: Entries = NOTHING
     after: Entries = NOTHING
+    whole: bool = False
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the fields that the change does not name stay."""
+        return self.fields is not None and not self.whole
 
 
 class Difference(Struct, frozen=True, gc=False):

@@ -26,7 +26,7 @@ import redis
 from redis import exceptions
 
 from banledger.stores.api import Advance, Hash
-from banledger.stores.change import FEED_KEPT, Layout, Ranking
+from banledger.stores.change import FEED_KEPT, Difference, Layout, Ranking
 from banledger.stores.fields import Damaged
 from banledger.stores.pages import pages
 from banledger.stores.redis.entries import EntriesByKey, ranking_commands
@@ -118,9 +118,10 @@ class Following(RedisReader):
         """Derive tasks again from the hashes as they are now. Work on a damaged hash stays in the outbox."""
         tasks = []
         for left in several:
-            pairs = zip(left.hashes, self.hashes([one.key for one in left.hashes]), strict=True)
+            hashes = self.hashes([one.key for one in left.hashes])
+            written = left.written or [Difference()] * len(hashes)
             try:
-                work = [work_again(self._layout, one, fields) for one, fields in pairs]
+                work = [work_again(self._layout, *one) for one in zip(left.hashes, hashes, written, strict=True)]
             except Damaged as error:
                 outbox = self._layout.outbox(left.slot)
                 self._left[outbox] = f"field {left.token[:64]!r} is about a damaged hash: {error}"

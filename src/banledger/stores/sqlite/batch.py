@@ -28,7 +28,7 @@ class Batch:
         if change.fields is None:
             self.removed.append(change.key)
         elif have:
-            kept = {name: value for name, value in have.items() if name not in change.drop}
+            kept = {name: value for name, value in have.items() if change.keeps and name not in change.drop}
             self.hashes.append((change.key, kept | change.fields))
         else:
             self.fresh.add(change.key)
