@@ -192,7 +192,7 @@ def _forget(engine: Engine, keys: Keyspace) -> None:
 def _confuse(engine: Engine, keys: Keyspace, random: Random) -> None:
     """Put wrong members and scores everywhere."""
     names = ["2611230f4k7q2m5x9ctz", "CN", "x", *[key.rpartition(":")[2] for key in engine.keys("*:ban:*")]]
-    for key in list(engine.keys(f"{keys.prefix}:*")):
+    for key in sorted(set(engine.keys(f"{keys.prefix}:*")) - {keys.feed}):
         if engine.kinds([key])[0] == "set" and key != keys.months:
             engine.mend(Repair([(key, random.choice(names))]))
         elif engine.kinds([key])[0] == "zset":

@@ -26,8 +26,11 @@ from banledger.stores.change import Change, Entries, Ranking, Score
 
 _Tokens: TypeAlias = tuple[list[tuple[str, str]], list[tuple[str, str]]]
 
-LAYOUT = 2
+LAYOUT = 3
 """The version of this layout, in the ledger's `meta` hash."""
+
+OLDEST = 1
+"""The oldest layout that can be copied: what a copy reads has been the same since."""
 
 PENDING_KEPT_S = 7 * 86_400
 """How long an amendment waits for its ban, seconds."""

@@ -47,13 +47,15 @@ def remains(engine: Reader, keys: Keyspace) -> bool:
 class LedgerReader:
     """Answers questions about a ledger. Raises LedgerMissing, LedgerOlder, LedgerNewer or NotALedger when created.
 
+    `oldest`: the oldest layout that is accepted. Older ones than this version's can only be copied.
+
     zone          its time zone; UTC if this machine does not know it
     damaged_keys  damaged hashes that were left out of answers, with the reason
     unknown_zone  the name of its time zone if this machine does not know it; otherwise empty. The days of recorded bans
                   are in the ledger and stay right; dates and times computed from `zone` are UTC
     """
 
-    def __init__(self, engine: Reader, keyspace: Keyspace) -> None:
+    def __init__(self, engine: Reader, keyspace: Keyspace, oldest: int = LAYOUT) -> None:
         self._reader = engine
         self.keys = keyspace
         self.damaged_keys: dict[str, str] = {}
@@ -69,7 +71,7 @@ class LedgerReader:
                 f"there is no ledger with the prefix {keyspace.prefix} yet",
                 hint="start the recorder: banledger record",
             )
-        self._check(meta)
+        self._check(meta, oldest)
         self.unknown_zone = ""
         try:
             self.zone = zone_of(meta["timezone"])
@@ -81,15 +83,15 @@ class LedgerReader:
         """The networks and cells."""
         return NetworksReader(self._reader, self.keys)
 
-    def _check(self, meta: dict[str, str]) -> None:
+    def _check(self, meta: dict[str, str], oldest: int = LAYOUT) -> None:
         try:
             layout, _ = read.whole(meta, "layout"), read.required(meta, "timezone")
         except read.Damaged as error:
             raise NotALedger(f"{self.keys.meta} is not banledger's: {error}", hint="choose another prefix") from error
-        if layout < LAYOUT:
+        if layout < oldest:
             raise LedgerOlder(
                 f"the ledger has layout {layout}, this banledger works with {LAYOUT}",
-                hint="stop the recorder, and upgrade the ledger: banledger store rebuild",
+                hint="stop the recorder, copy the ledger (banledger store copy FROM TO), and go on with the copy",
             )
         if layout > LAYOUT:
             raise LedgerNewer(

@@ -22,12 +22,11 @@ from banledger.ledger.ban import PENDING, Ban, from_hash, to_hash
 from banledger.ledger.dimensions import DAY, INDEXED
 from banledger.ledger.gap import from_hash as gap_from_hash
 from banledger.ledger.implied import Implied
-from banledger.ledger.keys import LAYOUT, Keyspace
+from banledger.ledger.keys import Keyspace
 from banledger.ledger.merge import with_whole_users
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.reader import Found, read_bans
 from banledger.ledger.repair import Repairs
-from banledger.ledger.swap import assign
 from banledger.ledger.tokens import source_token
 from banledger.ledger.tombstone import is_tombstone
 from banledger.stores.api import Engine, Hash, Repair
@@ -185,10 +184,8 @@ class _Rebuild:
         found = scan.sources(self._engine, self._keys)
         for tok in found:
             self._active(self._keys.active_of(tok))
-        self._active(f"{self._keys.prefix}:active")  # of layout 1
         hashed = {tok for tok in found if self._engine.hashes([self._keys.source(tok)])[0]}
         self._set(self._keys.sources, self._sources | hashed)
-        assign(self._engine, self._keys.meta, {"layout": str(LAYOUT)})
 
     def _active(self, key: str) -> None:
         """Remove bans from a list of active bans that are not active, or belong to another source."""
