@@ -76,8 +76,14 @@ lie elsewhere in the network.
 
 - A hash, its day's set and its tallies change together or not at all; sets elsewhere follow at once, or after a crash
   when the recorder starts again.
-- A ranking's score is the size of its set. A tally's score is the number of ids with that value in the day's set.
+- A ranking's score is the size of its set. A day's tally has the number of ids with that value in the day's set.
+- A forgotten ban leaves a hash with the single field `forgotten`, and 1 more in `base` of its month, in one step. So
+  what is read again about it changes nothing. Nothing else has its id, except `bans:feed` for a while. The bans that a
+  source ever had are those in its days' tallies and in `base`.
 - Records with `origin` `pending` are in no set and are not counted.
+- Every change of a ban moves its id to the end of `bans:feed`: `ZRANGEBYSCORE bans:feed (<number> +inf LIMIT 0 500
+  WITHSCORES` lists what changed after the number seen last. If that number is above the highest one, or more than
+  10,000 below it, changes were missed. An id may come again without a change, and its ban may be gone.
 - Damaged data is left out of every answer, named by `banledger store check` and repaired by `banledger store
   rebuild`. A hash whose ban or gap is unknown is moved to `bans:quarantine:…`, where nothing reads it.
 - New fields and new kinds of keys may come with any version; a change of meaning changes the layout's number, and an

@@ -107,11 +107,19 @@ def stable(key: str, fields: Hash) -> Hash:
     return {name: value for name, value in fields.items() if name != "ledger" and not name.startswith("server:")}
 
 
+def derived(reader: Reader) -> dict[str, object]:
+    """All that a store holds but its change feed, which follows from no hash."""
+    return {key: held for key, held in dump(reader).items() if not key.endswith(":feed")}
+
+
 def dump(reader: Reader) -> dict[str, object]:
-    """All that a store holds."""
+    """All that a store holds. Of the change feed its members: a step that is repeated moves some to its end again."""
     contents: dict[str, object] = {}
     for key in reader.keys("*"):
         kind = reader.kinds([key])[0]
+        if key.endswith(":feed"):
+            contents[key] = {id_ for id_, _ in reader.ranking(key, 0, 1_000_000)}
+            continue
         if kind == "hash":
             contents[key] = stable(key, reader.hashes([key])[0])
         elif kind == "set":

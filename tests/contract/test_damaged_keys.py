@@ -108,6 +108,7 @@ def sample(engine: Engine) -> None:
         ban("3.3.3.3", writer="0a"),
         unban("3.3.3.3", seen=T0 + 70.0, writer="0a"),
         ban("alice", writer="0a"),
+        ban("7.7.7.7", writer="0a"),
         unban("203.0.113.9", seen=T0 + 60.0, writer="0a"),
         gap(),
         start(T0 + 100.0, writer="0b"),
@@ -116,6 +117,9 @@ def sample(engine: Engine) -> None:
     ledger.record(
         lines, place, NOW, [Position("web1", "0a", "sshd", 1, 9, T0), Position("web1", "0b", "sshd", 1, 2, T0)]
     )
+    (forgotten,) = ledger.bans(list(ledger.ids("ip", "7.7.7.7")))
+    assert forgotten is not None
+    engine.apply([KEYS.forgetting(forgotten, NOW)])
     LabelTable(engine, KEYS, ledger.identity, "a-machine").adopt("web1", "here", "a recorder")
     signs = Signs(engine, KEYS)
     signs.lease(Held("one", "0"), Held())
@@ -161,7 +165,8 @@ def put(engine: Engine, key: str, there: object) -> None:
         engine.mend(Repair(joins=[(key, member) for member in there]))
     elif isinstance(there, tuple):
         marks = [Score(key, member, score) for member, score in there]
-        engine.mend(Repair(tallies=marks) if ":count:" in key else Repair(scores=marks))
+        counted = ":count:" in key or key.endswith(":base")
+        engine.mend(Repair(tallies=marks) if counted else Repair(scores=marks))
 
 
 @st.composite

@@ -1,6 +1,7 @@
 """What every engine owes (see `stores/api.py`)."""
 
 from collections.abc import Callable
+from math import inf
 
 import pytest
 
@@ -111,7 +112,7 @@ def test_removing_a_hash_removes_all_its_entries(engine: Engine) -> None:
 
 def test_scores_are_put_and_removed_in_sorted_sets_of_the_slot(engine: Engine) -> None:
     engine.apply([change(fields=FIRST | {"pending": "5"})])
-    assert engine.lowest(SLOT + "pending", 5.0, 9) == ["a"]
+    assert engine.lowest(SLOT + "pending", 5.0, 9) == [("a", 5.0)]
     engine.apply([change(FIRST | {"pending": "5"}, FIRST)])
     assert engine.kinds([SLOT + "pending"])[0] == "none"
 
@@ -134,11 +135,15 @@ def test_rankings_are_highest_first_and_equal_ones_backwards_by_bytes(engine: En
     assert engine.scores([SLOT + "pending", "no"], ["z", "no", "b"]) == [[1.0, None, 2.0], [None, None, None]]
 
 
-def test_lowest_lists_members_up_to_a_score_lowest_first(engine: Engine) -> None:
+def test_lowest_lists_members_between_two_scores_lowest_first(engine: Engine) -> None:
     engine.apply([change(key=f"{SLOT}ban:{n}", fields={"pending": str(n)}) for n in range(5)])
-    assert engine.lowest(SLOT + "pending", 2.0, 2) == ["0", "1"]
-    assert engine.lowest(SLOT + "pending", 2.0, 9) == ["0", "1", "2"]
-    assert engine.lowest(SLOT + "pending", 9.0, 9) == ["0", "1", "2", "3", "4"]
+    rows = [(str(n), float(n)) for n in range(5)]
+    assert engine.lowest(SLOT + "pending", 2.0, 2) == rows[:2]
+    assert engine.lowest(SLOT + "pending", 2.0, 9) == rows[:3]
+    assert engine.lowest(SLOT + "pending", 9.0, 9) == rows
+    assert engine.lowest(SLOT + "pending", inf, 2, above=1.0) == rows[2:4]
+    assert engine.lowest(SLOT + "pending", 3.0, 9, above=0.5) == rows[1:4]
+    assert engine.lowest(SLOT + "pending", inf, 9, above=4.0) == engine.lowest("no", inf, 9, above=0.0) == []
 
 
 def test_joining_is_idempotent(engine: Engine) -> None:

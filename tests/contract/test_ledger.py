@@ -49,6 +49,7 @@ def test_a_ban_is_one_hash_and_its_id_is_in_sets(ledger: Ledger) -> None:
         "bans:ip:192.0.2.1",
         "bans:jail:sshd",
         "bans:server:web1",
+        "bans:server+jail:web1|sshd",
         "bans:user:root",
         "bans:{2611}:day:2026-11-23",
     ):
@@ -58,6 +59,7 @@ def test_a_ban_is_one_hash_and_its_id_is_in_sets(ledger: Ledger) -> None:
     assert fields["time"] == str(T0)
     assert store.ranking("bans:top:country", 0, 9) == [("DE", 1.0)]
     assert store.tally(["bans:{2611}:count:2026-11-23:jail+country"]) == {"sshd|DE": 1}
+    assert store.tally(["bans:{2611}:count:2026-11-23:server+jail"]) == {"web1|sshd": 1}
     assert store.ranking("bans:active:web1|sshd", 0, 9) == [(id_, float(T0 + 600))]
     assert faults(ledger) == []
 
@@ -314,4 +316,6 @@ def _steps_of(ledger: Ledger, store: Store, lines: list[Ticket]):  # type: ignor
 
 def _contents(store: Store) -> tuple[object, ...]:
     assert not store.outbox
-    return ({key: stable(key, fields) for key, fields in store.hashes.items()}, store.sets, store.sorted)
+    hashes = {key: stable(key, fields) for key, fields in store.hashes.items()}
+    scores = {key: held.keys() if key == KEYS.feed else held for key, held in store.sorted.items()}
+    return hashes, store.sets, scores

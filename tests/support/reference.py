@@ -10,8 +10,8 @@ from itertools import count
 from math import inf
 
 from banledger.stores.api import Advance, Applied, Conflict, Hash, Repair, Result, Scored, Server
-from banledger.stores.change import Change, Entries, Ranking, difference
-from banledger.stores.fields import UNREADABLE, count_of
+from banledger.stores.change import FEED_KEPT, Change, Entries, Ranking, difference
+from banledger.stores.fields import MOST_NUMBER, UNREADABLE, count_of
 from banledger.stores.selection import Cells, Selected, Selection
 
 
@@ -44,12 +44,16 @@ class ReferenceEngine:
         for change in changes:
             yield
             (have,) = self.hashes([change.key])
-            if not _holds(change.guard, have):
+            if not _holds(change.guard, have) or (not change.keeps and self._is_busy(change.key)):
                 outcomes.append(Conflict(dict(have)))
                 continue
             if token := self._inside(change, have):
                 yield from self._follow(token)
             outcomes.append(Applied())
+
+    def _is_busy(self, key: str) -> bool:
+        """Whether there is unfinished work about the hash: what must follow could not be told without its fields."""
+        return any(about == key for about, _ in self.store.outbox.values())
 
     def _inside(self, change: Change, have: Hash) -> str:
         """One script in one slot. The field of the outbox that it leaves; none where nothing lies outside."""
@@ -57,7 +61,8 @@ class ReferenceEngine:
         if change.fields is None:
             del store.hashes[change.key]
         else:
-            store.hashes[change.key] = {k: v for k, v in have.items() if k not in change.drop} | change.fields
+            kept = {k: v for k, v in have.items() if k not in change.drop} if change.keeps else {}
+            store.hashes[change.key] = kept | change.fields
         wanted = difference(change.before, change.after)
         head = change.key.partition("}")[0] + "}"
         for key in wanted.joins:
@@ -73,7 +78,7 @@ class ReferenceEngine:
             assert key.startswith(head)
             self._score(key, name, (store.sorted.get(key, {}).get(name, 0.0) + delta) or None)
         touched = [*wanted.joins, *wanted.leaves, *[score.key for score in wanted.scores]]
-        touched += [ranking.key for ranking in wanted.rankings]
+        touched += [ranking.key for ranking in wanted.rankings] + [wanted.feed] * bool(wanted.feed)
         if all(key.startswith(head) for key in touched):
             return ""
         token = str(next(store.tokens))
@@ -83,6 +88,7 @@ class ReferenceEngine:
     def _follow(self, token: str) -> Iterator[None]:
         """Make what stands outside true for the hash as it is now, until it did not change meanwhile."""
         key, once = self.store.outbox[token]
+        feeds = {entries.feed for entries in once if entries.feed}
         head = key.partition("}")[0] + "}"
         while True:
             yield
@@ -101,6 +107,9 @@ class ReferenceEngine:
                 yield
                 self._score(*place, scores.get(place))
             yield
+            for feed in feeds:
+                self._feed(feed, now.member)
+            yield
             if fields == self.store.hashes.get(key, {}):
                 break
         yield
@@ -115,6 +124,14 @@ class ReferenceEngine:
             yield
             if size == sum(self.sizes(ranking.sources)):
                 return
+
+    def _feed(self, key: str, member: str) -> None:
+        """One script: move the member to the end, and remove what is too old."""
+        feed = self.store.sorted.setdefault(key, {})
+        last = max(feed.values(), default=0.0)
+        feed[member] = last + 1 if 0 <= last < MOST_NUMBER else 1.0
+        oldest = feed[member] - FEED_KEPT
+        self.store.sorted[key] = {name: score for name, score in feed.items() if oldest < score <= feed[member]}
 
     def _put(self, key: str, member: str, present: bool) -> None:
         members = self.store.sets.setdefault(key, set())
@@ -176,9 +193,11 @@ class ReferenceEngine:
             if not fields:
                 del self.store.hashes[key]
 
-    def lowest(self, key: str, until: float, count: int) -> list[str]:
-        scores = self.store.sorted.get(key, {})
-        return [member for score, member in sorted((s, m) for m, s in scores.items()) if score <= until][:count]
+    def lowest(self, key: str, until: float, count: int, above: float = -inf) -> list[Scored]:
+        scores = sorted((score, member) for member, score in self.store.sorted.get(key, {}).items())
+        return [(member, score) for score, member in scores if (above == -inf or score > above) and score <= until][
+            :count
+        ]
 
     def hashes(self, keys: Sequence[str]) -> list[Hash]:
         odd = {UNREADABLE: "holds no hash"}

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -12,7 +12,7 @@ from banledger.cli import session
 from banledger.cli.options import store_options
 from banledger.cli.progress import ProgressBars
 from banledger.cli.usage import Group
-from banledger.errors import LedgerFaulty, LedgerMissing, LedgerOlder
+from banledger.errors import LedgerFaulty, LedgerMissing
 from banledger.report.formats.escape import many, visible
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ def copy(
 ) -> None:
     """Copy the ledger FROM to TO, on any two stores (paths or URLs), and verify the copy.
 
+    FROM may have an older layout than this banledger works with: a copy is the way to upgrade a ledger.
+
     TO must be empty, or an earlier copy of the same ledger that no recorder has written to. Copying again copies the
     changes since; what FROM no longer has stays in TO unless --prune is given. It may be interrupted and run again.
     Exit code 9 if TO differs from FROM in the end.
@@ -103,13 +105,14 @@ def copy(
       banledger store copy redis://localhost/0 /backup/ledger.db
     """
     from banledger.ledger import copy as copying
+    from banledger.ledger.keys import OLDEST
 
     common = {"prefix": prefix, "config": config}
     if source == target and (to_prefix or prefix) == prefix:
         raise click.UsageError("FROM and TO are the same", click.get_current_context())
     with (
         _existing(_NAME_FROM),
-        _source(_settings({**common, "store": source})) as one,
+        _source(_settings({**common, "store": source}), OLDEST) as one,
         _target(_settings({**common, "store": target, "prefix": to_prefix or prefix}, to_password_file)) as other,
         ProgressBars() as progress,
     ):
@@ -148,8 +151,8 @@ def rebuild(**flags: str | None) -> None:
       systemctl start banledger
     """
     settings = _settings(flags)
-    with suppress(LedgerOlder), _existing(_NAME_IT), _source(settings):
-        pass  # raises if there is no ledger
+    with _existing(_NAME_IT), _source(settings):
+        pass  # raises if there is no ledger, or one of another layout
     with _target(settings) as ledger, ProgressBars() as progress:
         from banledger.ledger.check import check as faults
         from banledger.ledger.rebuild import rebuild as rebuilding
@@ -183,12 +186,14 @@ def _existing(hint: str) -> "Iterator[None]":
 
 
 @contextmanager
-def _source(settings: "Settings") -> "Iterator[CopyEnd]":
+def _source(settings: "Settings", oldest: int | None = None) -> "Iterator[CopyEnd]":
+    """A ledger to read; of layout `oldest` or newer, None: of this version's."""
     from banledger.ledger.copy import CopyEnd
+    from banledger.ledger.keys import LAYOUT
     from banledger.ledger.opening import open_to_read
     from banledger.stores.connect import access
 
-    with closing(open_to_read(settings.store, settings.prefix, access(settings))) as reader:
+    with closing(open_to_read(settings.store, settings.prefix, access(settings), oldest or LAYOUT)) as reader:
         yield CopyEnd(reader.store(), reader.keys)
 
 

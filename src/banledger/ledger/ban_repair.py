@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from banledger.ledger.ban import FIELDS, FOR_EVER, LIVE, LONGEST_BANTIME, PUBLIC, from_hash, is_own, to_hash
 from banledger.ledger.ids import second_of
+from banledger.ledger.tombstone import FORGOTTEN, is_tombstone, repaired_tombstone
 from banledger.net.prefix import block
 from banledger.net.special import kind_of
 from banledger.stores import fields as read
@@ -18,9 +19,11 @@ Local: TypeAlias = Callable[[int], tuple[str, int]]
 def repaired(ban_id: str, fields: dict[str, str], local: Local) -> dict[str, str] | None:
     """Return the hash with damaged fields dropped, or derived from the others; None: the ban's identity is unknown.
 
-    Fields unknown to this version are kept.
+    Fields unknown to this version are kept. A hash that is a ban's and a tombstone's at once stays a ban's.
     """
-    left = dict(fields)
+    if is_tombstone(fields) and "server" not in fields:
+        return repaired_tombstone(ban_id, fields)
+    left = {name: value for name, value in fields.items() if name != FORGOTTEN}
     for _ in range(len(FIELDS) + 1):
         try:
             ban = from_hash(ban_id, left)

@@ -15,7 +15,8 @@ from banledger.ledger.calendar import calendar
 from banledger.ledger.ids import Subject, ban_id
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.merge import address_of, begin, merge, place_at, subject_of
-from banledger.ledger.reader import LedgerReader, read_ban
+from banledger.ledger.reader import Found, LedgerReader, read_ban, read_bans
+from banledger.ledger.tombstone import Tombstone
 from banledger.spool.events import BanLine, TicketLine
 from banledger.stores.api import Advance, Applied, Conflict, Engine, Repair, Result
 from banledger.stores.change import Change
@@ -31,7 +32,7 @@ class Recorded(Struct, frozen=True):
     lines     lines read
     new       bans recorded
     amended   bans changed
-    known     bans that were recorded before, and did not change
+    known     bans that were recorded before, and did not change; some may be forgotten
     gaps      gaps recorded
     networks  networks recorded
     aside     lines set aside because the hash of their ban is damaged
@@ -73,15 +74,17 @@ class BanWriter(LedgerReader):
             about.setdefault(subject_of(line), []).append(line)
         new = amended = known = aside = 0
         salts = dict.fromkeys(about, 0)
-        have: dict[Subject, Ban | Damaged | None] = {
-            subject: None for subject, lines in about.items() if _is_news(lines)
-        }
+        have: dict[Subject, Found] = {subject: None for subject, lines in about.items() if _is_news(lines)}
         for _ in range(_ROUNDS):
             ids = self._look_up(salts, have)
             for subject, id_ in list(ids.items()):
-                if isinstance(error := have[subject], Damaged):
-                    aside += self._aside.put(self.keys.ban(id_), error, about[subject])
-                    del salts[subject], ids[subject]
+                if isinstance(there := have[subject], Damaged):
+                    aside += self._aside.put(self.keys.ban(id_), there, about[subject])
+                elif isinstance(there, Tombstone):
+                    known += 1
+                else:
+                    continue
+                del salts[subject], ids[subject]
             changes: dict[Subject, Change] = {}
             outcomes = self._apply(self._merged(ids, have, about, locate, changes), {id_[:4] for id_ in ids.values()})
             for subject in ids.keys() - changes.keys():
@@ -102,7 +105,7 @@ class BanWriter(LedgerReader):
     def _merged(
         self,
         ids: dict[Subject, str],
-        have: Mapping[Subject, Ban | Damaged | None],
+        have: Mapping[Subject, Found],
         about: dict[Subject, list[TicketLine]],
         locate: Locate,
         changes: dict[Subject, Change],
@@ -120,7 +123,7 @@ class BanWriter(LedgerReader):
             if self.reassert:
                 self.touched.add((ban.id[:4], ban.day))
 
-    def _look_up(self, salts: dict[Subject, int], have: dict[Subject, Ban | Damaged | None]) -> dict[Subject, str]:
+    def _look_up(self, salts: dict[Subject, int], have: dict[Subject, Found]) -> dict[Subject, str]:
         """Return the id of each subject: the first that no other ban has. Adds the ledger's records to `have`."""
         ids: dict[Subject, str] = {}
         owners: dict[str, Subject] = {}
@@ -174,8 +177,11 @@ class BanWriter(LedgerReader):
         return False
 
     def _overdue(self, key: str, before: float, excess: int) -> list[str]:
-        old = self._engine.lowest(key, before, _AT_ONCE)
-        return old if old or excess <= 0 else self._engine.lowest(key, inf, min(excess, _AT_ONCE))
+        old = self._lowest(key, before)
+        return old if old or excess <= 0 else self._lowest(key, inf, min(excess, _AT_ONCE))
+
+    def _lowest(self, key: str, until: float, count: int = _AT_ONCE) -> list[str]:
+        return [id_ for id_, _ in self._engine.lowest(key, until, count)]
 
     def _apply(self, changes: Iterable[Change], months: set[str] | None = None) -> list[Result]:
         """Apply changes. `months`: the slots that they may have; None: take them from the changes."""
@@ -194,9 +200,9 @@ class BanWriter(LedgerReader):
         """Record the lines set aside whose ban can be read again; return their number."""
         done = 0
         for lines in waiting(self._engine, self.keys):
-            about = {text: self.keys.ban(_id(subject_of(line), 0)) for text, line in lines.items()}
-            hashes = dict(zip(about.values(), self._engine.hashes(list(about.values())), strict=True))
-            sound = [text for text, key in about.items() if not isinstance(read_ban(key, hashes[key]), Damaged)]
+            about = {text: _id(subject_of(line), 0) for text, line in lines.items()}
+            found = dict(zip(about.values(), read_bans(self._engine, self.keys, list(about.values())), strict=True))
+            sound = [text for text, id_ in about.items() if not isinstance(found[id_], Damaged)]
             if sound and not self._record_bans([lines[text] for text in sound], locate).aside:
                 self._aside.drop(sound)  # otherwise one of them has a damaged hash under a salted id
                 done += len(sound)
@@ -206,7 +212,7 @@ class BanWriter(LedgerReader):
         """Remove amendments whose ban never came; return their number. `now`: UTC epoch, by a settled clock."""
         gone = 0
         for month in list(self._reader.members(self.keys.months)):
-            while ids := self._engine.lowest(self.keys.pending(month), now, _AT_ONCE):
+            while ids := self._lowest(self.keys.pending(month), now):
                 waiting = [ban for ban in self.bans(ids) if ban is not None and ban.origin == PENDING]
                 if not waiting:
                     break
@@ -219,12 +225,12 @@ def _is_news(lines: list[TicketLine]) -> bool:
     return any(isinstance(line, BanLine) and not line.restored for line in lines)
 
 
-def _owner(subject: Subject, have: Mapping[Subject, Ban | Damaged | None]) -> Subject:
+def _owner(subject: Subject, have: Mapping[Subject, Found]) -> Subject:
     """Return the ban that owns the subject's id: the recorded one, or the first that asks."""
     return _subject(have[subject]) or subject
 
 
-def _subject(there: Ban | Damaged | None) -> Subject | None:
+def _subject(there: Found) -> Subject | None:
     return there.subject if isinstance(there, Ban) else None
 
 

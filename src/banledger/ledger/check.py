@@ -23,6 +23,8 @@ from banledger.ledger.parsers import damage, heads, singles
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.row_days import RowDays
 from banledger.ledger.tokens import is_source_token, source_token
+from banledger.ledger.tombstone import is_tombstone
+from banledger.ledger.underived import base_faults, feed_faults
 from banledger.stores.api import Reader
 from banledger.stores.change import Entries, Ranking, Score
 from banledger.stores.fields import YEAR_3000, Damaged, count_of
@@ -114,6 +116,7 @@ def check(reader: Reader, keys: Keyspace, now: float = inf, progress: Progress =
         moments = {name: score for name, score in listed_there.items() if 0 <= score < YEAR_3000}
         yield from compare(index, {name: moments.get(name, 0.0) for name in hashed}, listed_there)
     yield from _check_sizes(reader, keys)
+    yield from feed_faults(reader, keys)
     if strange := sum(line_of(member) is None for member in reader.members(keys.aside)):
         yield Fault(keys.aside, f"has {strange:,} invalid members")
 
@@ -138,7 +141,7 @@ def _check_sizes(reader: Reader, keys: Keyspace) -> Iterator[Fault]:
     """Check the stored sizes of sorted sets outside months."""
     tops = [keys.top(dimension) for dimension in (*INDEXED, DAY)]
     active = [keys.active_of(tok) for tok in scan.sources(reader, keys)]
-    named = [*tops, *active, keys.gaps, keys.networks, keys.cells]
+    named = [*tops, *active, keys.gaps, keys.feed, keys.networks, keys.cells]
     for key, card in zip(named, reader.sizes(named), strict=True):
         yield from _compare_size(key, card, sum(1 for _ in scan.entries(reader, key)))
 
@@ -179,6 +182,8 @@ def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) 
         if error := damage("ban", id_, fields):
             yield from _damaged(keys.ban(id_), error)
             continue
+        if is_tombstone(fields):
+            continue
         ban = from_hash(id_, fields)
         entries = keys.entries(ban)
         outside.add(entries, slot.add(entries))
@@ -200,6 +205,8 @@ def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) 
         yield from _compare_scores(reader, key, dict(slot.tallies[key].items()))
     for key in (keys.pending(month), keys.waiting(month)):
         yield from _compare_scores(reader, key, slot.scores[key])
+    for key in there["base"]:
+        yield from base_faults(reader, key)
     for key in there["outbox"]:
         wrong = damage("outbox", "", reader.hashes([key])[0])
         left = "holds work left by a crash; the recorder completes it when it starts"
@@ -306,4 +313,4 @@ def _bans(reader: Reader, listed: list[str]) -> Iterator[Ban]:
             if is_own(ban):
                 yield ban
         except Damaged:
-            continue  # reported before
+            continue  # a tombstone, or reported before

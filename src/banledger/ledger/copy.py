@@ -1,9 +1,13 @@
 """Copy a ledger to another store or prefix, on any engines.
 
 Theory of operation. Only hashes are copied (`_WHAT`); entries are derived from them as in recording, so a copy has no
-faults even if its source has some. Hashes that the copy lacks are written, and hashes that differ are replaced, not
-merged: both sides are results of merging already. Amendments that the source has removed are removed. A *ban* that only
-the copy has is removed only on request (`prune`), because it would be lost.
+faults even if its source has some. The change feed is not copied, and nothing is added to it: nobody follows a copy.
+Hashes that the copy lacks are written, and hashes that differ are replaced, not merged: both sides are results of
+merging already. Amendments that the source has removed are removed. A *ban* that only the copy has is removed only on
+request (`prune`), because it would be lost.
+
+The source may have an older layout: the hashes that are copied have been the same since `OLDEST`. The copy has this
+version's layout.
 
 No other process may write to the copy. Its `meta` lacks `made_by` until a recorder opens it; after that it is a ledger
 of its own, and refused as a target. To continue an interrupted copy, copy again: equal hashes are skipped.
@@ -17,15 +21,17 @@ from msgspec.structs import replace
 
 from banledger.errors import StoreError, StoreUnavailable
 from banledger.ledger import scan
-from banledger.ledger.ban import PENDING, from_hash
+from banledger.ledger.ban import PENDING, Ban
 from banledger.ledger.check import check
 from banledger.ledger.dimensions import INDEXED
 from banledger.ledger.faults import Sketch, StaleHash
-from banledger.ledger.keys import Keyspace
+from banledger.ledger.keys import LAYOUT, Keyspace, whole_guard
 from banledger.ledger.progress import Progress, silent
+from banledger.ledger.reader import read_ban
 from banledger.ledger.swap import assign
 from banledger.stores.api import Applied, Engine, Hash, Reader, Repair
 from banledger.stores.change import Change, Score
+from banledger.stores.fields import Damaged
 from banledger.stores.pages import pages
 
 _ROUNDS = 5
@@ -59,15 +65,28 @@ class Target(Struct, frozen=True):
 
 
 def _ban_change(keys: Keyspace, id_: str, old: Hash, new: Hash) -> Change | None:
-    """Return the change from hash `old` to `new`, with fields unknown here; empty `new`: remove the ban."""
-    have = from_hash(id_, old) if old else None
-    if not new:
-        return keys.removal(have) if have else None
-    return replace(
-        keys.change(have, from_hash(id_, new)),
-        fields={name: value for name, value in new.items() if old.get(name) != value},
-        drop=tuple(name for name in old if name not in new),
-    )
+    """Return the change from hash `old` to `new`, with fields unknown here; empty `new`: remove it."""
+    have, ban = _ban_of(id_, old), _ban_of(id_, new)
+    if have and ban:
+        change = replace(
+            keys.change(have, ban),
+            fields={name: value for name, value in new.items() if old.get(name) != value},
+            drop=tuple(name for name in old if name not in new),
+        )
+    else:  # one of them is absent, or a tombstone
+        key = keys.ban(id_)
+        guard: dict[str, str | None] | None = whole_guard(have) if have else {**old} if old else None
+        before, after = keys.entries_of(key, old), keys.entries_of(key, new)
+        change = Change(key, guard, new or None, before=before, after=after, whole=bool(old and new))
+    return replace(change, before=replace(change.before, feed=""), after=replace(change.after, feed=""))
+
+
+def _ban_of(id_: str, fields: Hash) -> Ban | None:
+    """Return the ban of a hash; None: absent, or a tombstone. Raises `fields.Damaged`."""
+    found = read_ban(id_, fields)
+    if isinstance(found, Damaged):
+        raise found
+    return found if isinstance(found, Ban) else None
 
 
 def _gap_change(keys: Keyspace, id_: str, old: Hash, new: Hash) -> Change | None:
@@ -104,7 +123,7 @@ def copy(source: CopyEnd, target: Target, *, prune: bool = False, progress: Prog
 
 
 def _claim(source: CopyEnd, target: Target) -> None:
-    meta = source.engine.hashes([source.keys.meta])[0]
+    meta = source.engine.hashes([source.keys.meta])[0] | {"layout": str(LAYOUT)}
     have = target.engine.hashes([target.keys.meta])[0]
     if _OWN in have:
         raise StoreError(
@@ -124,6 +143,15 @@ def _copy_month(source: CopyEnd, target: Target, month: str, counts: Counter[str
     for what in _WHAT:
         for page in pages(scan.hashes(source.engine, listed[what]), _AT_ONCE):
             _write(target, what, dict(page), counts)
+    _copy_base(source, target, month)
+
+
+def _copy_base(source: CopyEnd, target: Target, month: str) -> None:
+    """Copy the numbers of forgotten bans. Not counted. Tombstones were copied as hashes, which counts nothing."""
+    key = target.keys.base(month)
+    wanted, there = source.engine.tally([source.keys.base(month)]), target.engine.tally([key])
+    scores = [Score(key, tok, float(bans)) for tok, bans in wanted.items() if bans != there.get(tok)]
+    target.engine.mend(Repair(tallies=scores + [Score(key, tok, None) for tok in there if tok not in wanted]))
 
 
 def _copy_networks(source: CopyEnd, target: Target) -> None:
@@ -139,8 +167,9 @@ def _copy_networks(source: CopyEnd, target: Target) -> None:
 
 
 def _copy_sources(source: CopyEnd, target: Target) -> None:
-    """Copy sources. Not counted."""
+    """Copy sources, also those of bans that no hash of a source tells. Not counted."""
     listed = set(source.engine.members(source.keys.sources))
+    listed |= {tok for tok, _ in scan.entries(target.engine, target.keys.top("server+jail"))}
     for page in pages(sorted(listed | scan.sources(source.engine, source.keys))):
         hashes = source.engine.hashes([source.keys.source(tok) for tok in page])
         target.engine.mend(Repair(joins=[(target.keys.sources, tok) for tok in page]))
@@ -217,10 +246,13 @@ def verify(source: CopyEnd, target: Target, progress: Progress = silent) -> Iter
                 yield f"{month}: {one.size:,} {what}s in the source, {other.size:,} in the copy"
             elif one != other:
                 yield f"{month}: a {what} of the copy differs from the source"
+        if source.engine.tally([source.keys.base(month)]) != target.engine.tally([target.keys.base(month)]):
+            yield f"{month}: the copy has other numbers of forgotten bans"
+    older = source.engine.hashes([source.keys.meta])[0].get("layout") != str(LAYOUT)
     for dimension in INDEXED:
         one_size = source.engine.sizes([source.keys.top(dimension)])[0]
         other_size = target.engine.sizes([target.keys.top(dimension)])[0]
-        if one_size != other_size:
+        if one_size != other_size and (one_size or not older):  # which may lack a dimension
             yield f"{dimension}: {one_size:,} values in the source, {other_size:,} in the copy"
     for fault in check(target.engine, target.keys, progress=progress):
         if not isinstance(fault, StaleHash):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from banledger.ledger import filters
 from banledger.ledger.filters import Filter
-from banledger.ledger.tokens import token
+from banledger.ledger.tokens import source_token, token
 
 if TYPE_CHECKING:
     from banledger.ledger.ban import Ban
@@ -131,12 +131,16 @@ TABLE = {
             encoded=True,
             field="users",
         ),
+        Dimension("server+jail", "server and jail: `server|jail`", lambda ban: source_token(ban.server, ban.jail)),
         Dimension("hour", "hour of the local day", lambda ban: HOURS[ban.hour], indexed=False),
         Dimension("jail+country", "`jail|country`", _pair, indexed=False),
         Dimension(DAY, "local day", attrgetter("day"), indexed=False, tallied=False),
     )
 }
 """All dimensions by name. A new index is one row."""
+
+PAIRS = {tuple(name.split("+")): name for name in TABLE if "+" in name}
+"""The dimensions whose values are pairs, by the two dimensions that they combine."""
 
 INDEXED = tuple([name for name, row in TABLE.items() if row.indexed])
 """The dimensions with sets, an all-time ranking and a tally for each day."""

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from banledger.ledger import dimensions
 from banledger.ledger.dimensions import DAY
+from banledger.stores.change import FEED_KEPT
 
 _Row: TypeAlias = tuple[str, str, str]
 
@@ -64,12 +65,13 @@ def describe(prefix: str = "bans") -> list[_Row]:
 
 def _of_month(month: str) -> list[_Row]:
     return [
-        (f"{month}:ban:<id>", "hash", "one ban"),
+        (f"{month}:ban:<id>", "hash", "one ban; or only `forgotten`: when it was forgotten, UTC epoch second"),
         (f"{month}:day:<YYYY-MM-DD>", "set", "ids of the local day's bans in that UTC month"),
         *(
             (f"{month}:count:<YYYY-MM-DD>:{name}", "sorted set", f"bans of the local day by {what}")
             for name, what in (_INDEXED | _TALLIED).items()
         ),
+        (f"{month}:base", "sorted set", "number of that month's forgotten bans by server and jail: `server|jail`"),
         (f"{month}:pending", "sorted set", "ids of amendments that wait for their ban; score: when they are removed"),
         (f"{month}:waiting", "sorted set", "ids of bans that wait for whois; score: their time"),
         (f"{month}:outbox", "hash", "work still to be done outside the month; empty, except briefly or after a crash"),
@@ -101,6 +103,11 @@ def _of_sources(prefix: str) -> list[_Row]:
             "ids of a source's bans that were not lifted; score: when they run out (`inf`: never)",
         ),
         (f"{prefix}:gaps", "sorted set", "ids of gaps; score: when they ended"),
+        (
+            f"{prefix}:feed",
+            "sorted set",
+            f"ids of the bans that changed last; score: the number of the change (the last {FEED_KEPT:,} are kept)",
+        ),
     ]
 
 

@@ -21,14 +21,18 @@ from banledger.ledger.ids import ban_id
 from banledger.ledger.months import months_of
 from banledger.ledger.projection import BanProjection
 from banledger.ledger.tokens import source_token, token
+from banledger.ledger.tombstone import is_tombstone, tombstone_hash
 from banledger.spool.events import GapLine
 from banledger.stores import fields as read
 from banledger.stores.change import Change, Entries, Ranking, Score
 
 _Tokens: TypeAlias = tuple[list[tuple[str, str]], list[tuple[str, str]]]
 
-LAYOUT = 2
+LAYOUT = 3
 """The version of this layout, in the ledger's `meta` hash."""
+
+OLDEST = 1
+"""The oldest layout that can be copied: what a copy reads has been the same since."""
 
 PENDING_KEPT_S = 7 * 86_400
 """How long an amendment waits for its ban, seconds."""
@@ -54,6 +58,7 @@ class Keyspace:
         self.months = f"{prefix}:months"
         self.sources = f"{prefix}:sources"
         self.gaps = f"{prefix}:gaps"
+        self.feed = f"{prefix}:feed"
         self.networks = f"{prefix}:whois"
         self.cells = f"{prefix}:cells"
         self.lookups = f"{prefix}:lookups"
@@ -101,6 +106,10 @@ class Keyspace:
     def pending(self, month: str) -> str:
         """Amendments of that month that wait for their ban, scored by the time they are removed."""
         return f"{self.prefix}:{{{month}}}:pending"
+
+    def base(self, month: str) -> str:
+        """The tally of that month's forgotten bans by source, so that totals of all time never fall."""
+        return f"{self.prefix}:{{{month}}}:base"
 
     def waiting(self, month: str) -> str:
         """Bans of that month that wait for whois, scored by their time."""
@@ -174,6 +183,7 @@ class Keyspace:
             self._scores(ban),
             tuple([(keys[name], tok) for name, tok in indexed] + [(keys[name], tok) for name, tok in counted]),
             (*rankings, self._day_ranking(ban.day)),
+            self.feed,
         )
 
     def _scores(self, ban: Ban) -> tuple[Score, ...]:
@@ -186,7 +196,7 @@ class Keyspace:
     def entries_of(self, key: str, fields: Mapping[str, str]) -> Entries:
         """Return all entries of the hash at `key`, given its `fields`; empty if it is gone. Raises `fields.Damaged`."""
         id_ = key.rpartition(":")[2]
-        if not fields:
+        if not fields or is_tombstone(fields):
             return Entries(id_)
         return self._gap_entries(id_, fields) if key == self.gap(id_) else self.entries(from_hash(id_, fields))
 
@@ -201,7 +211,7 @@ class Keyspace:
         had, tokens = to_hash(have), _tokens(have)
         before = self._entries(have, tokens)
         if (now := _tokens(ban)) == tokens:  # most changes move nothing
-            after = Entries(ban.id, before.sets, self._scores(ban), before.tallies, before.rankings)
+            after = Entries(ban.id, before.sets, self._scores(ban), before.tallies, before.rankings, before.feed)
         else:
             after = self._entries(ban, now)
         return Change(
@@ -216,9 +226,20 @@ class Keyspace:
 
     def removal(self, ban: Ban) -> Change:
         """Return the change that removes a ban."""
-        had = to_hash(ban)
-        guard = _guard(had) | {name: value for name, value in had.items() if name not in _UNGUARDED}
-        return Change(self.ban(ban.id), guard, None, before=self.entries(ban), after=Entries(ban.id))
+        return Change(self.ban(ban.id), whole_guard(ban), None, before=self.entries(ban), after=Entries(ban.id))
+
+    def forgetting(self, ban: Ban, now: float) -> Change:
+        """Return the change that leaves a tombstone of a ban, and counts it as forgotten (UTC epoch `now`)."""
+        base = (self.base(ban.id[:4]), source_token(ban.server, ban.jail))
+        after = Entries(ban.id, tallies=() if ban.origin == PENDING else (base,))
+        return Change(
+            self.ban(ban.id),
+            whole_guard(ban),
+            tombstone_hash(now),
+            before=self.entries(ban),
+            after=after,
+            whole=True,
+        )
 
     def assertion(self, ban: Ban) -> Change:
         """Return a change that leaves the ban as it is, and writes its entries again, except tallies."""
@@ -245,6 +266,12 @@ def _tokens(ban: Ban) -> _Tokens:
     indexed = [(name, tok) for name, get in _INDEXES if (tok := get(ban))]
     indexed += [(row.name, tok) for row in _SEVERAL for tok in row.tokens(ban)]
     return indexed, [(name, tok) for name, get in _MORE if (tok := get(ban))]
+
+
+def whole_guard(ban: Ban) -> dict[str, str | None]:
+    """Return the values of all fields that decide the ban's entries."""
+    had = to_hash(ban)
+    return _guard(had) | {name: value for name, value in had.items() if name not in _UNGUARDED}
 
 
 def _guard(had: Mapping[str, str]) -> dict[str, str | None]:

@@ -10,6 +10,7 @@ from banledger.ledger.networks import parsed_cell, parsed_lookups, parsed_networ
 from banledger.ledger.reader import parsed_meta
 from banledger.ledger.source import parsed as parsed_source
 from banledger.ledger.tokens import source_token
+from banledger.ledger.tombstone import is_tombstone, tombstone_of
 from banledger.spool.position import UNKNOWN, WRITER, from_text
 from banledger.stores import fields as read
 from banledger.stores.api import Hash
@@ -21,7 +22,9 @@ _NONCE_MAX = 512
 
 
 def _ban(id_: str, fields: Hash) -> None:
-    if not is_own(from_hash(id_, fields)):
+    if is_tombstone(fields):
+        tombstone_of(id_, fields)
+    elif not is_own(from_hash(id_, fields)):
         raise Damaged("", "the id belongs to another ban: server, jail, ip, fid or time is wrong")
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from typing import TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from banledger.errors import LedgerMissing, LedgerNewer, LedgerOlder, NotALedger, SettingsError
@@ -14,6 +15,7 @@ from banledger.ledger.keys import LAYOUT, Keyspace
 from banledger.ledger.networks import NetworksReader
 from banledger.ledger.source import STOPPED, Source
 from banledger.ledger.source import parsed as parsed_source
+from banledger.ledger.tombstone import Tombstone, is_tombstone, tombstone_of
 from banledger.stores import fields as read
 from banledger.stores.api import Reader
 from banledger.stores.fields import Damaged
@@ -21,6 +23,9 @@ from banledger.stores.fields import Damaged
 _AT_ONCE = 500
 _IDENTITY = re.compile("[0-9a-f]{16}")
 _NOTED = 100  # damaged keys
+
+Found: TypeAlias = Ban | Tombstone | Damaged | None
+"""What the ledger has of a ban: the ban; that it was forgotten; a damaged hash; nothing."""
 
 
 def zone_of(name: str) -> ZoneInfo:
@@ -42,13 +47,15 @@ def remains(engine: Reader, keys: Keyspace) -> bool:
 class LedgerReader:
     """Answers questions about a ledger. Raises LedgerMissing, LedgerOlder, LedgerNewer or NotALedger when created.
 
+    `oldest`: the oldest layout that is accepted. Older ones than this version's can only be copied.
+
     zone          its time zone; UTC if this machine does not know it
     damaged_keys  damaged hashes that were left out of answers, with the reason
     unknown_zone  the name of its time zone if this machine does not know it; otherwise empty. The days of recorded bans
                   are in the ledger and stay right; dates and times computed from `zone` are UTC
     """
 
-    def __init__(self, engine: Reader, keyspace: Keyspace) -> None:
+    def __init__(self, engine: Reader, keyspace: Keyspace, oldest: int = LAYOUT) -> None:
         self._reader = engine
         self.keys = keyspace
         self.damaged_keys: dict[str, str] = {}
@@ -64,7 +71,7 @@ class LedgerReader:
                 f"there is no ledger with the prefix {keyspace.prefix} yet",
                 hint="start the recorder: banledger record",
             )
-        self._check(meta)
+        self._check(meta, oldest)
         self.unknown_zone = ""
         try:
             self.zone = zone_of(meta["timezone"])
@@ -76,15 +83,15 @@ class LedgerReader:
         """The networks and cells."""
         return NetworksReader(self._reader, self.keys)
 
-    def _check(self, meta: dict[str, str]) -> None:
+    def _check(self, meta: dict[str, str], oldest: int = LAYOUT) -> None:
         try:
             layout, _ = read.whole(meta, "layout"), read.required(meta, "timezone")
         except read.Damaged as error:
             raise NotALedger(f"{self.keys.meta} is not banledger's: {error}", hint="choose another prefix") from error
-        if layout < LAYOUT:
+        if layout < oldest:
             raise LedgerOlder(
                 f"the ledger has layout {layout}, this banledger works with {LAYOUT}",
-                hint="stop the recorder, and upgrade the ledger: banledger store rebuild",
+                hint="stop the recorder, copy the ledger (banledger store copy FROM TO), and go on with the copy",
             )
         if layout > LAYOUT:
             raise LedgerNewer(
@@ -105,11 +112,11 @@ class LedgerReader:
         return self._reader.merge_limit
 
     def bans(self, ids: Sequence[str]) -> list[Ban | None]:
-        """Return the ban of each id; None: absent, or its hash is damaged (see `damaged_keys`)."""
+        """Return the ban of each id; None: absent, forgotten, or its hash is damaged (see `damaged_keys`)."""
         return [ban if isinstance(ban, Ban) else None for ban in self.bans_or_damage(ids)]
 
-    def bans_or_damage(self, ids: Sequence[str]) -> list[Ban | Damaged | None]:
-        """Return the ban of each id; None: absent; `Damaged`: its hash is damaged."""
+    def bans_or_damage(self, ids: Sequence[str]) -> list[Found]:
+        """Return what is recorded of each id. See `Found`."""
         found = read_bans(self._reader, self.keys, ids)
         for id_, ban in zip(ids, found, strict=True):
             if isinstance(ban, Damaged):
@@ -148,8 +155,14 @@ class LedgerReader:
         return self._reader.sizes([self.keys.top(dimension)])[0]
 
     def tally(self, dimension: str, days: Iterable[str]) -> dict[str, int]:
-        """Return bans by value (token) of a dimension, also `hour` and `jail+country`, on these local days together."""
+        """Return bans by value (token) of a dimension, also `hour` and pairs, on these local days together."""
         return self._reader.tally([key for day in days for key in self.keys.counts(day, dimension)])
+
+    def ever_by_source(self) -> dict[str, int]:
+        """Return how many bans each source (`server|jail`) ever had, forgotten ones too: numbers that never fall."""
+        months = list(self._reader.members(self.keys.months))
+        tallies = [key for day in self.days() for key in self.keys.counts(day, "server+jail")]
+        return self._reader.tally([*tallies, *map(self.keys.base, months)])
 
     def tally_of(self, dimension: str, toks: Sequence[str], days: Sequence[str]) -> list[list[int]]:
         """Return, for each day, the number of bans of each of these values."""
@@ -244,18 +257,18 @@ def _added(rows: Sequence[Sequence[float | None]]) -> list[int]:
     return [sum(read.count_of(score or 0) for score in column) for column in zip(*rows, strict=True)]
 
 
-def read_bans(reader: Reader, keys: Keyspace, ids: Sequence[str]) -> list[Ban | Damaged | None]:
-    """Return the ban of each id; None: absent; `Damaged`: its hash is damaged."""
+def read_bans(reader: Reader, keys: Keyspace, ids: Sequence[str]) -> list[Found]:
+    """Return what is recorded of each id."""
     hashes = reader.hashes([keys.ban(id_) for id_ in ids])
     return [read_ban(id_, fields) for id_, fields in zip(ids, hashes, strict=True)]
 
 
-def read_ban(id_: str, fields: dict[str, str]) -> Ban | Damaged | None:
-    """Return the ban of a hash; None: absent; `Damaged`: the hash is damaged."""
+def read_ban(id_: str, fields: dict[str, str]) -> Found:
+    """Return what a hash records."""
     if not fields:
         return None
     try:
-        return from_hash(id_, fields)
+        return tombstone_of(id_, fields) if is_tombstone(fields) else from_hash(id_, fields)
     except Damaged as error:
         return error
 

@@ -22,17 +22,17 @@ from banledger.ledger.ban import PENDING, Ban, from_hash, to_hash
 from banledger.ledger.dimensions import DAY, INDEXED
 from banledger.ledger.gap import from_hash as gap_from_hash
 from banledger.ledger.implied import Implied
-from banledger.ledger.keys import LAYOUT, Keyspace
+from banledger.ledger.keys import Keyspace
 from banledger.ledger.merge import with_whole_users
 from banledger.ledger.progress import Progress, silent
-from banledger.ledger.reader import read_bans
+from banledger.ledger.reader import Found, read_bans
 from banledger.ledger.repair import Repairs
 from banledger.ledger.row_days import RowDays
-from banledger.ledger.swap import assign
 from banledger.ledger.tokens import source_token
+from banledger.ledger.tombstone import is_tombstone
 from banledger.stores.api import Engine, Hash, Repair
 from banledger.stores.change import Entries, Score
-from banledger.stores.fields import YEAR_3000, Damaged
+from banledger.stores.fields import YEAR_3000
 from banledger.stores.pages import pages
 
 _AT_ONCE = 10_000
@@ -124,7 +124,8 @@ class _Rebuild:
 
     def _bans(self, listed: list[str]) -> Iterator[Ban]:
         for id_, fields in scan.hashes(self._engine, listed):
-            yield from_hash(id_, fields)
+            if not is_tombstone(fields):
+                yield from_hash(id_, fields)
 
     def _with_whole_users(self, bans: list[Ban]) -> list[Ban]:
         """Return the bans with their user names repaired, in their hashes too."""
@@ -188,10 +189,8 @@ class _Rebuild:
         found = scan.sources(self._engine, self._keys)
         for tok in found:
             self._active(self._keys.active_of(tok))
-        self._active(f"{self._keys.prefix}:active")  # of layout 1
         hashed = {tok for tok in found if self._engine.hashes([self._keys.source(tok)])[0]}
         self._set(self._keys.sources, self._sources | hashed)
-        assign(self._engine, self._keys.meta, {"layout": str(LAYOUT)})
 
     def _active(self, key: str) -> None:
         """Remove bans from a list of active bans that are not active, or belong to another source."""
@@ -227,11 +226,11 @@ def _differences(key: str, wanted: Mapping[str, float], actual: Mapping[str, flo
     return wrong + [Score(key, name, None) for name in actual if name not in wanted]
 
 
-def _belongs(keys: Keyspace, key: str, ban: Ban | Damaged | None) -> bool:
+def _belongs(keys: Keyspace, key: str, ban: Found) -> bool:
     return isinstance(ban, Ban) and key in keys.entries(ban).sets
 
 
-def _active_score(keys: Keyspace, key: str, ban: Ban | Damaged | None) -> float | None:
+def _active_score(keys: Keyspace, key: str, ban: Found) -> float | None:
     """Return the score of an entry of a list of active bans; None: it does not belong there."""
     if not isinstance(ban, Ban):
         return None

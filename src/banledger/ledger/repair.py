@@ -20,8 +20,10 @@ from banledger.ledger.keys import Keyspace
 from banledger.ledger.parsers import damage, heads, singles
 from banledger.ledger.reader import zone_of
 from banledger.ledger.swap import assign
+from banledger.ledger.underived import feed_faults, invalid_counts
 from banledger.spool.position import UNKNOWN, WRITER
 from banledger.stores.api import Engine, Hash, Repair
+from banledger.stores.change import Score
 
 _KEPT = frozenset(("ban", "gap"))
 
@@ -58,6 +60,8 @@ class Repairs:
                 self._ban(key, fields, local)
             for key, fields in scan.hashes_by_key(self._engine, there["gap"]):
                 self._gap(key, fields)
+            for key in there["base"]:
+                self._base(key)
         for word, head in heads(self._keys).items():
             for key, fields in scan.hashes_by_key(self._engine, list(self._engine.keys(head + "*"))):
                 if word == "position":
@@ -68,8 +72,15 @@ class Repairs:
             fields = self._engine.hashes([key])[0]
             if fields and damage(word, "", fields):
                 self._remove([key])
+        if any(feed_faults(self._engine, self._keys)):  # followers notice, and begin anew
+            self._remove([self._keys.feed])
         strange = [member for member in self._engine.members(self._keys.aside) if line_of(member) is None]
         self._engine.mend(Repair(leaves=[(self._keys.aside, member) for member in strange]))
+        self.removed += len(strange)
+
+    def _base(self, key: str) -> None:
+        strange = invalid_counts(self._engine, key)
+        self._engine.mend(Repair(tallies=[Score(key, tok, None) for tok in strange]))
         self.removed += len(strange)
 
     def _position(self, key: str, fields: Hash) -> None:

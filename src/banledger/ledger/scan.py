@@ -24,7 +24,7 @@ def months(reader: Reader, keys: Keyspace) -> list[str]:
 
 
 def of_month(reader: Reader, keys: Keyspace, month: str) -> dict[str, list[str]]:
-    """Return the keys of a month by kind: `ban`, `gap`, `day`, `count`, `pending`, `waiting`, `outbox`."""
+    """Return the keys of a month by kind: `ban`, `gap`, `day`, `count`, `base`, `pending` …"""
     found: dict[str, list[str]] = defaultdict(list)
     head = keys.slot(month)
     for key in reader.keys(head + "*"):
@@ -108,8 +108,8 @@ class Without:
     def ranking(self, key: str, start: int, count: int) -> list[Scored]:
         return [] if key in self._hidden else self._reader.ranking(key, start, count)
 
-    def lowest(self, key: str, until: float, count: int) -> list[str]:
-        return [] if key in self._hidden else self._reader.lowest(key, until, count)
+    def lowest(self, key: str, until: float, count: int, above: float = -inf) -> list[Scored]:
+        return [] if key in self._hidden else self._reader.lowest(key, until, count, above)
 
     def kinds(self, keys: Sequence[str]) -> list[str]:
         return self._each(keys, self._reader.kinds, "none")

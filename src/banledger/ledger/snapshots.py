@@ -15,8 +15,9 @@ from banledger.ledger.ban import PENDING, RESTORED, Ban
 from banledger.ledger.ids import ban_id
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.merge import EndedTicket, HeldTicket, bounded
-from banledger.ledger.reader import read_bans
+from banledger.ledger.reader import Found, read_bans
 from banledger.ledger.tokens import source_token
+from banledger.ledger.tombstone import Tombstone
 from banledger.net.address import canonical_address
 from banledger.spool.events import VERSION, BanLine, HeldLine, ProlongLine, TicketLine
 from banledger.stores.api import Engine, Repair
@@ -74,7 +75,7 @@ class SnapshotJudge:
         for page in pages(doubtful.items(), _AT_ONCE):
             lost = []
             for (id_, held), ban in zip(page, self._bans([id_ for id_, _ in page]), strict=True):
-                if isinstance(ban, Damaged):  # every snapshot would make the same line again
+                if isinstance(ban, Damaged | Tombstone):  # every snapshot would make the same line again
                     continue
                 if ban is None or ban.origin == PENDING or (ban.fid, ban.time) != (held.fid, held.time):
                     yield view.restored(held)
@@ -91,7 +92,7 @@ class SnapshotJudge:
     def _paged(self, ids: Sequence[str]) -> Iterator[Ban]:
         return (ban for page in pages(ids, _AT_ONCE) for ban in self._bans(page) if isinstance(ban, Ban))
 
-    def _bans(self, ids: Sequence[str]) -> list[Ban | Damaged | None]:
+    def _bans(self, ids: Sequence[str]) -> list[Found]:
         return read_bans(self._engine, self._keys, ids)
 
 

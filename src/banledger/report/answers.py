@@ -82,6 +82,7 @@ class Shown(Struct, frozen=True):
     values    addresses, networks or texts with their number of bans
     bans      newest first
     networks  records of the networks around it, smallest first; none where `whois` would need a look-up
+    forgotten when that ban was forgotten, UTC epoch seconds; None: it was not
     """
 
     asked: str
@@ -89,3 +90,4 @@ class Shown(Struct, frozen=True):
     values: tuple[tuple[str, int], ...]
     bans: tuple[Ban, ...]
     networks: tuple[Network, ...] = ()
+    forgotten: int | None = None

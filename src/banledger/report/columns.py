@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import isinf
 
 from banledger.ledger.ban import CODEC, FIELDS, Ban
-from banledger.ledger.dimensions import INDEXED, TABLE
+from banledger.ledger.dimensions import INDEXED, PAIRS, TABLE
 from banledger.report.formats.base import Presentation
 from banledger.report.formats.escape import plural
 from banledger.report.formats.moment import iso
@@ -38,8 +38,9 @@ _UNREPORTED = ("asn", "org", "hour", "day", "id")
 
 
 def reported() -> list[str]:
-    """The dimensions of a report in order. Other indexes of the ledger come last."""
-    return list(dict.fromkeys((*_REPORTED, *(name for name in INDEXED if name not in _UNREPORTED))))
+    """The dimensions of a report in order. Other indexes of the ledger come last, except those of pairs."""
+    hidden = {*_UNREPORTED, *PAIRS.values()}
+    return list(dict.fromkeys((*_REPORTED, *(name for name in INDEXED if name not in hidden))))
 
 
 def dimensions() -> list[str]:

@@ -15,6 +15,7 @@ from banledger.ledger.network import Network
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.tokens import token
+from banledger.ledger.tombstone import Tombstone
 from banledger.net.address import canonical_address
 from banledger.net.prefix import Block, block
 from banledger.net.special import kind_of
@@ -77,8 +78,11 @@ def show(ledger: LedgerReader, asked: str, now: float, progress: Progress = sile
         values = _with_bans(ledger, "ip", _related(ledger, block(address), progress))
         shown = _shown(ledger, address, kind, "ip", values)
         return replace(shown, networks=_networks(ledger, address, now))
-    if is_ban_id(asked) and (ban := ledger.bans([asked])[0]) is not None and ban.origin != PENDING:
-        return Shown(asked, "ban", ((asked, 1),), (ban,))
+    found = ledger.bans_or_damage([asked])[0] if is_ban_id(asked) else None
+    if isinstance(found, Ban) and found.origin != PENDING:
+        return Shown(asked, "ban", ((asked, 1),), (found,))
+    if isinstance(found, Tombstone):
+        return Shown(asked, "ban", (), (), forgotten=found.at)
     return _shown(ledger, asked, "id", "id", _with_bans(ledger, "id", [token(asked)]))
 
 

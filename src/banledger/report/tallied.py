@@ -4,13 +4,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import product
 
-from banledger.ledger.dimensions import DAY, TABLE
+from banledger.ledger.dimensions import DAY, PAIRS, TABLE
 from banledger.ledger.reader import LedgerReader
 from banledger.report.query import Query
 from banledger.stores.selection import Is
 
 _SINGLE = frozenset(name for name, row in TABLE.items() if row.token)  # a ban has at most one value of each
-_PAIRS = {tuple(name.split("+")): name for name in TABLE if "+" in name}
 
 
 def counts(
@@ -22,7 +21,7 @@ def counts(
     """
     if (asked := _asked(query)) is None:
         return None
-    pair = next((pair for pair in _PAIRS if dimension in pair and asked.keys() <= set(pair)), None)
+    pair = next((pair for pair in PAIRS if dimension in pair and asked.keys() <= set(pair)), None)
     if (members := _members(asked)) is None:
         return None
     tally, toks = members
@@ -51,9 +50,9 @@ def _asked(query: Query) -> dict[str, list[str]] | None:
 
 def _members(asked: Mapping[str, list[str]]) -> tuple[str, list[str]] | None:
     """The tally and its members that together count exactly the bans that pass the filters."""
-    for pair in _PAIRS:
+    for pair in PAIRS:
         if asked.keys() == set(pair):
-            return _PAIRS[pair], ["|".join(toks) for toks in product(*(asked[name] for name in pair))]
+            return PAIRS[pair], ["|".join(toks) for toks in product(*(asked[name] for name in pair))]
     if len(asked) != 1:
         return None
     ((name, toks),) = asked.items()
@@ -64,7 +63,7 @@ def _of_pairs(
     ledger: LedgerReader, pair: tuple[str, ...], dimension: str, asked: Mapping[str, list[str]], days: Sequence[str]
 ) -> dict[str, int]:
     by_value: Counter[str] = Counter()
-    for member, bans in ledger.tally(_PAIRS[pair], days).items():
+    for member, bans in ledger.tally(PAIRS[pair], days).items():
         toks = dict(zip(pair, member.split("|"), strict=False))
         if len(toks) == len(pair) and all(toks[name] in values for name, values in asked.items()):
             by_value[toks[dimension]] += bans

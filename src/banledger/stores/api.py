@@ -134,8 +134,11 @@ class Reader(Protocol):
         """Return a page of a sorted set: highest score first, equal scores by member in reverse (as ZREVRANGE)."""
         ...
 
-    def lowest(self, key: str, until: float, count: int) -> list[str]:
-        """Return up to `count` members of a sorted set with a score of at most `until`, lowest first."""
+    def lowest(self, key: str, until: float, count: int, above: float = -inf) -> list[Scored]:
+        """Return up to `count` members of a sorted set with a score of at most `until`, lowest first.
+
+        `above`: only scores higher than that.
+        """
         ...
 
     def kinds(self, keys: Sequence[str]) -> list[str]:
@@ -165,7 +168,9 @@ class Engine(Reader, Protocol):
         """Apply each change, and return the outcomes in the same order. No two changes have the same key.
 
         `changes` may be a generator, which must not use the engine: the first changes may be applied before the last
-        are made. `advances` are applied with or after the changes, and only if no change conflicts.
+        are made. A change that does not keep the hash's fields also conflicts while another engine has unfinished work
+        about the hash: `current` is as guarded then. Try it again, after `settle` if that lasts.
+        `advances` are applied with or after the changes, and only if no change conflicts.
         """
         ...
 

@@ -12,6 +12,9 @@ from banledger.stores.selection import Projection
 
 _Item = TypeVar("_Item")
 
+FEED_KEPT = 10_000
+"""A feed has the members of its last so many moves. See `Entries.feed`."""
+
 
 class Score(Struct, frozen=True, gc=False):
     """The wanted score of `member` in the sorted set `key`; None: no entry."""
@@ -36,6 +39,8 @@ class Entries(Struct, frozen=True, gc=False):
     scores    entries of sorted sets
     tallies   (key, member) of sorted sets in which the hash counts 1; they lie in the slot of the hash
     rankings  entries whose score is the size of those sets
+    feed      the sorted set in which every change of the hash moves `member` to the end; empty: none. Its scores are
+              numbers that only grow, from 1; a repeated step may move a member again
     """
 
     member: str = ""
@@ -43,6 +48,7 @@ class Entries(Struct, frozen=True, gc=False):
     scores: tuple[Score, ...] = ()
     tallies: tuple[tuple[str, str], ...] = ()
     rankings: tuple[Ranking, ...] = ()
+    feed: str = ""
 
 
 NOTHING = Entries()
@@ -53,9 +59,10 @@ class Change(Struct, frozen=True, gc=False):
     """A change of one hash, and its entries before and after.
 
     guard    values that the fields must still have (value None: the field must be absent; empty: no condition);
-             None: there must be no hash. To remove a hash, the guard has all fields that decide its entries
+             None: there must be no hash. To remove or to replace a hash, it has all fields that decide the entries
     fields   fields to set; None: remove the hash
     drop     fields to remove
+    whole    replace the hash: remove all fields that are not in `fields`
     """
 
     key: str
@@ -64,6 +71,12 @@ class Change(Struct, frozen=True, gc=False):
     drop: tuple[str, ...] = ()
     before: Entries = NOTHING
     after: Entries = NOTHING
+    whole: bool = False
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the fields that the change does not name stay."""
+        return self.fields is not None and not self.whole
 
 
 class Difference(Struct, frozen=True, gc=False):
@@ -73,6 +86,7 @@ class Difference(Struct, frozen=True, gc=False):
     scores         entries of sorted sets to write or to remove
     more, fewer    (key, member) of tallies to increment, and to decrement
     rankings       entries of rankings whose sets change
+    feed           the feed in which `member` moves to the end; empty: none
     """
 
     member: str = ""
@@ -82,12 +96,13 @@ class Difference(Struct, frozen=True, gc=False):
     more: tuple[tuple[str, str], ...] = ()
     fewer: tuple[tuple[str, str], ...] = ()
     rankings: tuple[Ranking, ...] = ()
+    feed: str = ""
 
 
 def difference(before: Entries, after: Entries) -> Difference:
     """Return the difference of two states of one hash. Both have the same member, unless one of them has none."""
-    if not (before.sets or before.scores or before.tallies):  # most changes: a new ban
-        return Difference(after.member, after.sets, (), after.scores, after.tallies, (), after.rankings)
+    if not (before.sets or before.scores or before.tallies or before.feed):  # most changes: a new ban
+        return Difference(after.member, after.sets, (), after.scores, after.tallies, (), after.rankings, after.feed)
     left, joined = _apart(before.sets, after.sets)
     fewer, more = _apart(before.tallies, after.tallies)
     unranked, ranked = _apart(before.rankings, after.rankings)
@@ -99,6 +114,7 @@ def difference(before: Entries, after: Entries) -> Difference:
         more,
         fewer,
         unranked + ranked,
+        after.feed or before.feed,
     )
 
 

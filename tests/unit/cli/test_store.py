@@ -82,23 +82,39 @@ def test_a_rebuild_repairs_faults(banledger: Run, damage: Break) -> None:
     assert banledger("store", "check")[0] == 0
 
 
-def test_a_ledger_of_an_older_layout_is_refused_and_a_rebuild_brings_it_up_to_date(banledger: Run, store: Path) -> None:
+def make_older(store: Path, layout: int) -> None:
+    """Give a ledger an older layout, without the keys that it did not have."""
     with closing(open_writer(store)) as engine:
-        before = {key: sorted(engine.ranking(key, 0, 99)) for key in engine.keys("bans:active:*")}
-        listed = [entry for entries in before.values() for entry in entries]
-        gone = [Score(key, id_, None) for key, entries in before.items() for id_, _ in entries]
-        old = [Score("bans:active", id_, score) for id_, score in listed]
-        engine.mend(Repair(scores=[*gone, *old]))
-        engine.mend(Repair(leaves=[("bans:sources", tok) for tok in list(engine.members("bans:sources"))]))
-        assign(engine, "bans:meta", {"layout": "1"})
-    code, _, err = banledger("report")
-    assert code == 4 and "has layout 1" in err and "banledger store rebuild" in err
-    assert banledger("store", "rebuild")[0] == 0
-    assert banledger("store", "check")[0] == 0
-    with closing(open_writer(store)) as engine:
-        now = {key: sorted(engine.ranking(key, 0, 99)) for key in engine.keys("bans:active*")}
-    assert set(now) <= set(before)  # those that ran out are not put back
-    assert banledger("report")[0] == 0
+        newer = [key for key in engine.keys("bans:*") if "server+jail" in key or key.endswith((":feed", ":base"))]
+        engine.put({key: {} for key in newer})
+        if layout == 1:  # one list of active bans, no set of sources
+            active = list(engine.keys("bans:active:*"))
+            listed = [entry for key in active for entry in engine.ranking(key, 0, 99)]
+            engine.mend(Repair(scores=[Score("bans:active", id_, score) for id_, score in listed]))
+            engine.put({key: {} for key in [*active, "bans:sources"]})
+        assign(engine, "bans:meta", {"layout": str(layout)})
+
+
+@pytest.mark.parametrize("layout", [1, 2])
+def test_a_ledger_of_an_older_layout_is_refused_and_copied_whole(
+    banledger: Run, store: Path, tmp_path: Path, layout: int
+) -> None:
+    before = banledger("report", "--since", "all", "--json")[1]
+    make_older(store, layout)
+    for words in (("report",), ("record", "--once"), ("store", "check"), ("store", "rebuild")):
+        code, _, err = banledger(*words)
+        assert code == 4 and f"has layout {layout}" in err and "banledger store copy" in err, words
+    copy = str(tmp_path / "copy.db")
+    for said in ("32 new, 0 changed, 0 the same", "0 new, 0 changed, 32 the same"):
+        code, out, _ = banledger("store", "copy", str(store), copy)
+        assert (code, out) == (0, f"copied: {said}\nverified: the copy equals its source\n")
+    assert banledger("store", "check", "--store", copy)[:2] == (0, "the ledger is whole\n")
+    after = banledger("report", "--since", "all", "--json", "--store", copy)[1]
+    assert json.loads(after)["total"] == json.loads(before)["total"] == 31
+    with closing(open_to_write(copy, "bans")) as ledger:
+        ledger.record([ban("192.0.2.99")], nowhere)
+    code, _, err = banledger("store", "copy", copy, str(store))
+    assert code == 4 and "the target is not a copy" in err
 
 
 def test_a_rebuild_counts_bans_with_mended_user_names(banledger: Run, store: Path) -> None:

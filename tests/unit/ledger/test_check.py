@@ -158,7 +158,9 @@ def test_an_invalid_hash_is_found_and_the_check_continues(path: Path, damage: Da
     assert "'web'" in found[MONTH + "count:2026-11-23:jail"]
 
 
-@pytest.mark.parametrize("dimension", ["ip", "id", "jail", "country", "server", "user", "hour", "jail+country"])
+@pytest.mark.parametrize(
+    "dimension", ["ip", "id", "jail", "country", "server", "user", "hour", "jail+country", "server+jail"]
+)
 @pytest.mark.parametrize("off", [1, -1])
 def test_a_tally_off_by_one_is_found(path: Path, damage: Damage, dimension: str, off: int) -> None:
     key = f"{MONTH}count:2026-11-23:{dimension}"
@@ -177,7 +179,7 @@ def test_a_tally_without_ban_is_found(path: Path, damage: Damage) -> None:
     }
 
 
-@pytest.mark.parametrize("dimension", ["ip", "id", "jail", "country", "server", "user", "day"])
+@pytest.mark.parametrize("dimension", ["ip", "id", "jail", "country", "server", "server+jail", "user", "day"])
 def test_a_wrong_ranking_is_found(path: Path, damage: Damage, dimension: str) -> None:
     key = f"bans:top:{dimension}"
     damage("UPDATE ranking SET score = score + 1 WHERE key = :key", key)

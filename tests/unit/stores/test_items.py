@@ -117,7 +117,7 @@ def test_equal_scores_are_ranked_by_text_whatever_is_packed(engine: SqliteEngine
         wanted[start : start + 2] for start in range(0, 9, 2)
     ]
     assert engine.scores(["bans:r"], [OLD_IDS[0], "x", "root", OLD_IDS[3]]) == [[5.0, None, 5.0, 5.0]]
-    assert set(engine.lowest("bans:r", 5.0, 99)) == set(members)
+    assert {member for member, _ in engine.lowest("bans:r", 5.0, 99)} == set(members)
 
 
 def test_ids_as_text_and_bytes_that_are_no_id_are_hidden_and_swept(engine: SqliteEngine, path: Path) -> None:
@@ -129,7 +129,7 @@ def test_ids_as_text_and_bytes_that_are_no_id_are_hidden_and_swept(engine: Sqlit
             engine._db.execute("INSERT INTO ranking VALUES (?, ?, 1)", (keys["bans:r"], rubbish))
     assert sorted(engine.members("bans:s")) == [ID, "x"]
     assert engine.ranking("bans:r", 0, 9) == [(ID, 1.0)]
-    assert engine.lowest("bans:r", 1.0, 9) == [ID]
+    assert engine.lowest("bans:r", 1.0, 9) == [(ID, 1.0)]
     assert engine.sweep() == 10
     assert (rows(path, "member"), rows(path, "ranking")) == (2, 1)
 

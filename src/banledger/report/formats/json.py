@@ -80,6 +80,7 @@ def _shown(answer: Shown, view: Presentation) -> dict[str, Any]:
         "asked": answer.asked,
         "kind": answer.kind,
         "total": len(answer.bans),
+        "forgotten": answer.forgotten,
         "values": [{"name": name, "bans": count} for name, count in answer.values],
         "networks": [network_object(network) for network in answer.networks],
         "bans": [ban_values(ban, ban_columns(), view) for ban in answer.bans],

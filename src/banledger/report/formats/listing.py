@@ -147,6 +147,10 @@ def state_text(state: State, zone: ZoneInfo) -> str:
 
 def show(answer: Shown, view: Presentation, screen: Screen) -> None:
     """Print what the ledger has about an address, network, id or text; its newest bans."""
+    if answer.forgotten is not None:
+        when = short(answer.forgotten, view.zone)
+        screen.print(Text(f"The ban {visible(answer.asked)} was forgotten {when}: the ledger has only its id."))
+        return
     if not answer.bans:
         kind = _kind(answer.asked) if answer.kind in ("address", "network") else ""
         screen.print(Text(f"The ledger has no bans of {visible(answer.asked)}{f' ({kind})' if kind else ''}."))

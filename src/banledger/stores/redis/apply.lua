@@ -4,7 +4,7 @@
 -- ARGV[1]  MessagePack: {{change, …}, entry, what they do together, what each key holds ("" for the hashes of changes)}
 --          a change: { number of the hash's key,
 --                      guard: false (there must be no hash) or {field = value, or false for a field it must not have},
---                      {field, value, …} to set,  {field, …} to drop,  whether the hash goes }
+--                      {field, value, …} to set,  {field, …} to drop,  whether all other fields go }
 --          entry:    { number of the slot's outbox, its field ("writer:number"), value }: the work to do in other
 --                      slots, kept until it is done. Empty value: no work. No entry: only hashes change
 --          together: { {set = {members that join}},  {set = {members that leave}},
@@ -12,9 +12,10 @@
 --                      {tally = {member = how many more or fewer}} }     (keys by their number)
 --
 -- An entry of another writer in the outbox may concern a hash that changes here, so it is marked by a field `…:doubt`.
+-- Of a hash whose fields go, what must follow from that entry could not be told any more: such a change waits for it.
 --
--- Returns the changes whose hash was not as guarded, as {number from 1, {field, value, …} of the hash}; then nothing
--- was written. Empty: all changes were applied. Everything that could fail is tried before the first write, because a
+-- Returns the changes whose hash was not as guarded, or that must wait, as {number from 1, {field, value, …} of the
+-- hash, 1 if it must wait, otherwise 0}; then nothing was written. Empty: all changes were applied. Everything that could fail is tried before the first write, because a
 -- script that fails halfway is not undone.
 
 local call = redis.call
@@ -49,13 +50,30 @@ local function hash_at(key)
   return there.err and { 'holds no hash' } or there
 end
 
-local function doubt_others()
-  local own, there = token:match('^[^:]*:'), call('HGETALL', outbox)
+-- The entries of other writers in the outbox: field = value. Read once.
+local known
+local function others()
+  if known then
+    return known
+  end
+  known = {}
+  local own, there = outbox and token:match('^[^:]*:'), outbox and call('HGETALL', outbox) or {}
   for at = 1, #there, 2 do
     if there[at]:sub(1, #own) ~= own and there[at + 1] ~= '' then
-      call('HSET', outbox, there[at] .. ':doubt', '')
+      known[there[at]] = there[at + 1]
     end
   end
+  return known
+end
+
+-- Whether an entry of another writer is about that hash.
+local function is_busy(key)
+  for _, value in pairs(others()) do
+    if value:find('["' .. key .. '"', 1, true) then
+      return true
+    end
+  end
+  return false
 end
 
 -- Whether all write commands are allowed. They are tried on the outbox: it is a hash by then, so they change nothing.
@@ -73,7 +91,9 @@ for number, change in ipairs(changes) do
   local key = KEYS[change[1]]
   guarded = guarded or change[2]
   if not holds(key, change[2]) then
-    conflicts[#conflicts + 1] = { number, hash_at(key) }
+    conflicts[#conflicts + 1] = { number, hash_at(key), 0 }
+  elseif change[5] and is_busy(key) then
+    conflicts[#conflicts + 1] = { number, hash_at(key), 1 }
   end
 end
 if conflicts[1] then
@@ -97,7 +117,8 @@ for _, change in ipairs(changes) do
   local key, set, drop = KEYS[change[1]], change[3], change[4]
   if change[5] then
     call('DEL', key)
-  elseif set[1] then
+  end
+  if set[1] then
     call('HSET', key, unpack(set))
   end
   if drop[1] then
@@ -106,7 +127,9 @@ for _, change in ipairs(changes) do
 end
 
 if guarded and outbox and work ~= '' then
-  doubt_others()
+  for field in pairs(others()) do
+    call('HSET', outbox, field .. ':doubt', '')
+  end
 end
 local joins, leaves, scores, unscored, tallies = unpack(together)
 for key, members in pairs(joins) do

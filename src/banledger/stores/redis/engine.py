@@ -111,8 +111,13 @@ class RedisEngine(Following):
         """What must follow elsewhere; where some changes conflict, the others are tried again without them."""
         text: set[str] = set()
         while reply:
-            current = [(page.changes[number - 1], _hash_of(fields)) for number, fields in reply]
-            odd = [change for change, have in current if change.key not in text and _seems_to_hold(change.guard, have)]
+            current = [(page.changes[number - 1], _hash_of(fields)) for number, fields, _ in reply]
+            busy = {page.changes[number - 1].key for number, _, is_busy in reply if is_busy}
+            odd = [
+                change
+                for change, have in current
+                if change.key not in text | busy and _seems_to_hold(change.guard, have)
+            ]
             self._make_text({change.key: _without_absent(change.guard) for change in odd})
             text |= {change.key for change in odd}
             conflicts = {change.key: Conflict(have) for change, have in current if change not in odd}

@@ -9,12 +9,14 @@
 
 Theory of operation. A task is everything that follows from the hashes of one entry of the outbox, as pipelines of
 single-key commands: ids are added to sets or removed, and rankings get the sizes of their sets, which are read again
-until they stay the same. At the end the entry is removed from the outbox (`finish.lua`), but only if the hashes are
-unchanged since the task was derived from them; otherwise the task is derived again and repeated. The hashes are
-compared only in case of doubt: if another recorder changed hashes of that slot meanwhile, or if the task is repeated.
-So after any crash, and in any order of several recorders, the last one to finish leaves what the hashes imply.
+until they stay the same. Then the ids move to the end of their feed (`feed.lua`, one call for all). At the end the
+entry is removed from the outbox (`finish.lua`), but only if the hashes are unchanged since the task was derived from
+them; otherwise the task is derived again and repeated. The hashes are compared only in case of doubt: if another
+recorder changed hashes of that slot meanwhile, or if the task is repeated. So after any crash, and in any order of
+several recorders, the last one to finish leaves what the hashes imply.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
@@ -24,8 +26,9 @@ import redis
 from redis import exceptions
 
 from banledger.stores.api import Advance, Hash
-from banledger.stores.change import Layout, Ranking
+from banledger.stores.change import FEED_KEPT, Difference, Layout, Ranking
 from banledger.stores.fields import Damaged
+from banledger.stores.pages import pages
 from banledger.stores.redis.entries import EntriesByKey, ranking_commands
 from banledger.stores.redis.errors import translate
 from banledger.stores.redis.outbox import (
@@ -52,15 +55,19 @@ class Consequence:
     changes   commands for sets and scores
     rankings  entries of rankings that change
     sources   commands that ask for the sizes of their sets
+    fed       members that move to the end of a feed, by its key
     """
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         entries, rankings = EntriesByKey(), dict[Ranking, None]()
+        self.fed: dict[str, list[str]] = defaultdict(list)
         for task in tasks:
             tag = tag_of(task.slot)
             for work in task.work:
                 entries.follow(work.wanted, tag, inside=False)
                 rankings |= dict.fromkeys(work.wanted.rankings)
+                if work.wanted.feed:
+                    self.fed[work.wanted.feed].append(work.wanted.member)
         self.changes = list(in_parts(entries.commands()))
         self.rankings = list(rankings)
         self.sources = _sources(self.rankings)
@@ -74,6 +81,7 @@ class Following(RedisReader):
         self._layout = layout
         self._finished = Script("finish.lua")
         self._advance = Script("advance.lua")
+        self._feed = Script("feed.lua")
         self._left: dict[str, str] = {}  # invalid entries of outboxes, by key
 
     def settle(self) -> int:
@@ -110,9 +118,10 @@ class Following(RedisReader):
         """Derive tasks again from the hashes as they are now. Work on a damaged hash stays in the outbox."""
         tasks = []
         for left in several:
-            pairs = zip(left.hashes, self.hashes([one.key for one in left.hashes]), strict=True)
+            hashes = self.hashes([one.key for one in left.hashes])
+            written = left.written or [Difference()] * len(hashes)
             try:
-                work = [work_again(self._layout, one, fields) for one, fields in pairs]
+                work = [work_again(self._layout, *one) for one in zip(left.hashes, hashes, written, strict=True)]
             except Damaged as error:
                 outbox = self._layout.outbox(left.slot)
                 self._left[outbox] = f"field {left.token[:64]!r} is about a damaged hash: {error}"
@@ -130,7 +139,7 @@ class Following(RedisReader):
             expected, advances, doubt = Consequence(tasks), (), True
 
     def _make_true(self, wanted: Consequence) -> None:
-        """Update sets and scores, and give each ranked member the size of its sets.
+        """Update sets and scores, give each ranked member the size of its sets, and move members in their feeds.
 
         The sizes are read again afterwards, until none changed between reading and writing.
         """
@@ -143,6 +152,11 @@ class Following(RedisReader):
             moved = [at for at, size in enumerate(again) if size != sizes[at]]
             rankings, sizes = [rankings[at] for at in moved], [again[at] for at in moved]
             sources = _sources(rankings)
+        self._run([
+            self._feed.call([feed], _pack((page, FEED_KEPT)))
+            for feed, members in wanted.fed.items()
+            for page in pages(members, _PAGE)
+        ])  # fmt: skip
 
     def _finish(self, tasks: list[Task], advances: Sequence[Advance], *, doubt: bool) -> list[Left]:
         """Remove finished tasks from the outbox, and apply the advances. Return the work that must be repeated.

@@ -20,9 +20,11 @@ from banledger.stores.fields import Damaged
 from banledger.stores.redis.entries import EntriesByKey
 
 HashState: TypeAlias = tuple[str | None, ...] | Hash
-"""The values of `Layout.standing_fields` in their order; all fields if the hash is removed."""
+"""The values of `Layout.standing_fields` in their order; all fields if the hash is removed or replaced."""
 
 _Item = TypeVar("_Item")
+
+_NONE = Difference()
 
 _pack = msgspec.msgpack.encode
 _to_json = msgspec.json.encode
@@ -41,11 +43,12 @@ class Unfinished(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Left(Struct, frozen=True):
-    """A field of a slot's outbox: unfinished work."""
+    """A field of a slot's outbox: unfinished work. `written`: what was just written for each hash; empty: unknown."""
 
     slot: str
     token: str
     hashes: Sequence[Unfinished]
+    written: Sequence[Difference] = ()
 
 
 class Work(Struct, frozen=True, gc=False):
@@ -72,7 +75,7 @@ class Task(Struct, frozen=True):
         several = [self.work[number - 1] for number in numbers]
         made = [(one.about, (one.state,) if one.state else ()) for one in several]
         hashes = [Unfinished(about.key, (*about.states, *states)) for about, states in made]
-        return Left(self.slot, self.token, hashes)
+        return Left(self.slot, self.token, hashes, [one.wanted for one in several])
 
 
 _unfinished = msgspec.json.Decoder(tuple[Unfinished, ...])
@@ -93,22 +96,27 @@ def work_of(layout: Layout, change: Change, wanted: Difference) -> Work:
         state = state_of(layout, fields or {})
         return Work(Unfinished(change.key, (state,)), state, wanted)
     had = {name: value for name, value in change.guard.items() if value is not None}
-    if fields is None:
-        return Work(Unfinished(change.key, (had,)), None, wanted)
+    if not change.keeps:
+        return Work(Unfinished(change.key, (had,)), None if fields is None else state_of(layout, fields), wanted)
+    fields = fields or {}
     has = {name: value for name, value in had.items() if name not in change.drop} | fields
     state = state_of(layout, has)
     return Work(Unfinished(change.key, (state_of(layout, had), state)), state, wanted)
 
 
-def work_again(layout: Layout, about: Unfinished, fields: Hash) -> Work:
-    """Return the work that follows from a hash as it is now, after any of its states. Raises `fields.Damaged`."""
+def work_again(layout: Layout, about: Unfinished, fields: Hash, written: Difference = _NONE) -> Work:
+    """Return the work that follows from a hash as it is now, after any of its states, and after what was `written`.
+
+    Raises `fields.Damaged`.
+    """
     now = layout.entries_of(about.key, fields)
     once = [layout.entries_of(about.key, _then(layout, fields, state)) for state in about.states]
     stale = Entries(  # without the entries of now, so that all of them are written again
         now.member,
-        tuple({key for one in once for key in one.sets} - set(now.sets)),
-        tuple({score for one in once for score in one.scores} - set(now.scores)),
-        rankings=tuple({ranking for one in once for ranking in one.rankings} - set(now.rankings)),
+        tuple({key for one in once for key in one.sets}.union(written.joins) - set(now.sets)),
+        tuple({score for one in once for score in one.scores}.union(written.scores) - set(now.scores)),
+        rankings=tuple({place for one in once for place in one.rankings}.union(written.rankings) - set(now.rankings)),
+        feed=next((one.feed for one in once if one.feed), ""),
     )
     return Work(about, state_of(layout, fields) if fields else None, difference(stale, now))
 
@@ -137,8 +145,8 @@ def tag_of(slot: str) -> str:
 
 
 def _moves_outside(wanted: Difference, tag: str) -> bool:
-    """Whether the difference changes keys of other slots. Rankings are always outside, tallies never."""
-    if wanted.rankings:  # most changes: a new ban
+    """Whether the difference changes keys of other slots. Rankings and feeds are always outside, tallies never."""
+    if wanted.rankings or wanted.feed:  # most changes: a new ban
         return True
     keys = (*wanted.joins, *wanted.leaves, *[score.key for score in wanted.scores])
     return any(tag not in key for key in keys)
@@ -171,7 +179,7 @@ class Inside:
             change.guard is not None and {name: _or_false(value) for name, value in change.guard.items()},
             tuple(chain.from_iterable((change.fields or {}).items())),
             change.drop,
-            change.fields is None,
+            not change.keeps,
         )
 
     def _count(self, wanted: Difference) -> None:

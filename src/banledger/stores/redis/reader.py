@@ -220,9 +220,11 @@ class RedisReader:
         reply = self.call("ZRANGE", key, start, start + count - 1, "REV", "WITHSCORES")
         return [(member, float(score)) for member, score in reply]
 
-    def lowest(self, key: str, until: float, count: int) -> list[str]:
+    def lowest(self, key: str, until: float, count: int, above: float = -inf) -> list[Scored]:
         """See Reader.lowest."""
-        return list(self.call("ZRANGE", key, "-inf", until, "BYSCORE", "LIMIT", 0, count))
+        least = "-inf" if above == -inf else f"({above!r}"
+        reply = self.call("ZRANGE", key, least, until, "BYSCORE", "LIMIT", 0, count, "WITHSCORES")
+        return [(member, float(score)) for member, score in reply]
 
     def kinds(self, keys: Sequence[str]) -> list[str]:
         """See Reader.kinds."""

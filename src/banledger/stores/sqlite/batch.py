@@ -23,6 +23,7 @@ class Batch:
         self.rankings: dict[tuple[str, Member], tuple[str, ...]] = {}
         self.rows: dict[bytes, Cells | None] = {}
         self.ranked: dict[tuple[str, str], int] = defaultdict(int)
+        self.fed: dict[str, list[Member]] = defaultdict(list)
         for change, have in accepted:
             fields = self._put(change, have)
             derived = projection is not None and self._project(projection, change.key, have, fields)
@@ -34,7 +35,8 @@ class Batch:
             self.removed.append(change.key)
             return {}
         if have:
-            fields = {name: value for name, value in have.items() if name not in change.drop} | change.fields
+            kept = {name: value for name, value in have.items() if change.keeps and name not in change.drop}
+            fields = kept | change.fields
         else:
             self.fresh.add(change.key)
             fields = change.fields
@@ -66,6 +68,8 @@ class Batch:
             self.tallies[place] += 1
         for place in wanted.fewer:
             self.tallies[place] -= 1
+        if wanted.feed:
+            self.fed[wanted.feed].append(stored(wanted.member))
 
     def _join(self, wanted: Difference) -> None:
         member = stored(wanted.member)
@@ -81,6 +85,7 @@ class Batch:
         kinds.update((key, SET) for key, _ in (*self.joins, *self.leaves))
         kinds.update((key, TALLY) for key, _ in self.tallies)
         kinds.update((key, RANKING) for key, _ in (*self.scores, *self.rankings, *self.ranked))
+        kinds.update(dict.fromkeys(self.fed, RANKING))
         return kinds
 
 

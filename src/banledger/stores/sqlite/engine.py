@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from banledger.stores.api import Advance, Applied, Conflict, Hash, Repair, Result, Server
-from banledger.stores.change import Change
+from banledger.stores.change import FEED_KEPT, Change
+from banledger.stores.fields import MOST_NUMBER
 from banledger.stores.selection import Projection
 from banledger.stores.sqlite.batch import Batch, row_id
 from banledger.stores.sqlite.file import (
@@ -175,6 +176,7 @@ class SqliteEngine(NamedKeys):
         self._score(batch.scores)
         self._rank(batch.rankings)
         self._count(batch.ranked, "ranking")
+        self._feed(batch.fed)
         self._drop_hashes(batch.removed)
         if self._rows:
             self._rows.put(batch.rows)
@@ -232,6 +234,20 @@ class SqliteEngine(NamedKeys):
         sources = list({source for several in rankings.values() for source in several})
         cards = dict(zip(sources, self._sizes(sources), strict=True))
         self._score({place: float(sum(cards[key] for key in several)) or None for place, several in rankings.items()})
+
+    def _feed(self, fed: Mapping[str, Sequence[Member]]) -> None:
+        """Move members to the end of feeds. A feed with scores that no engine writes begins again."""
+        for key, members in fed.items():
+            number = self._numbers[key][0]
+            highest = "SELECT coalesce(max(score), 0) FROM ranking WHERE key = ? AND score < ''"
+            (last,) = self._db.execute(highest, (number,)).fetchone()
+            if not 0 <= last < MOST_NUMBER:
+                self._db.execute("DELETE FROM ranking WHERE key = ?", (number,))
+                last = 0
+            self._score({(key, member): float(score) for score, member in enumerate(members, int(last) + 1)})
+            self._db.execute(
+                "DELETE FROM ranking WHERE key = ? AND score <= ?", (number, int(last) + len(members) - FEED_KEPT)
+            )
 
     def _score(self, scores: Mapping[tuple[str, Member], float | None], table: str = "ranking") -> None:
         """Give members of sorted sets their score; None removes them."""

@@ -3,6 +3,7 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 
 import msgspec
@@ -80,16 +81,17 @@ class SortedSets:
         )
         return int(row.fetchone()[0])
 
-    def lowest(self, key: str, until: float, count: int) -> list[str]:
+    def lowest(self, key: str, until: float, count: int, above: float = -inf) -> list[Scored]:
         """See Reader.lowest."""
+        least = "" if above == -inf else "AND score > :above"
         with translated(self.path):
             number, table = self._sorted_set(key)
             rows = self._db.execute(
-                f"SELECT member FROM {table} WHERE key = ? AND score <= ?"
-                f" AND {NO_ID if table == 'tally' else self._ours} ORDER BY score, member LIMIT ?",
-                (number, until, count),
+                f"SELECT member, score FROM {table} WHERE key = :number AND score <= :until {least}"
+                f" AND {NO_ID if table == 'tally' else self._ours} ORDER BY score, member LIMIT :count",
+                {"number": number, "until": until, "above": above, "count": count},
             )
-            return [shown(member) for (member,) in rows]
+            return [(shown(member), score) for member, score in rows]
 
 
 def _as_json(members: Sequence[Member]) -> tuple[str, bytes]:

@@ -1,0 +1,36 @@
+"""Entries that follow from no hash: the change feed, and counts of forgotten bans. Only their form can be checked."""
+
+from collections.abc import Iterator
+
+from banledger.ledger import scan
+from banledger.ledger.faults import Fault
+from banledger.ledger.ids import is_ban_id
+from banledger.ledger.keys import Keyspace
+from banledger.ledger.tokens import is_source_token
+from banledger.stores.api import Reader
+from banledger.stores.change import FEED_KEPT
+from banledger.stores.fields import count_of
+
+
+def feed_faults(reader: Reader, keys: Keyspace) -> Iterator[Fault]:
+    """Return the faults of the change feed."""
+    rows = reader.ranking(keys.feed, 0, FEED_KEPT + 1)
+    if len(rows) > FEED_KEPT:
+        yield Fault(keys.feed, f"has more than {FEED_KEPT:,} members")
+    if strange := sum(not (is_ban_id(id_) and _is_number(score)) for id_, score in rows):
+        yield Fault(keys.feed, f"has entries that are no change of a ban: {strange:,}")
+
+
+def base_faults(reader: Reader, key: str) -> Iterator[Fault]:
+    """Return the faults of a month's counts of forgotten bans."""
+    if strange := invalid_counts(reader, key):
+        yield Fault(key, f"has entries that are no number of a source's bans: {len(strange):,}")
+
+
+def invalid_counts(reader: Reader, key: str) -> list[str]:
+    """Return the members of counts of forgotten bans that no ledger writes."""
+    return [tok for tok, score in scan.entries(reader, key) if not (is_source_token(tok) and _is_number(score))]
+
+
+def _is_number(score: float) -> bool:
+    return 1 <= score == count_of(score)
