@@ -12,6 +12,7 @@ NETWORKS = 1 << 32
 """The least number of a network. Smaller ones are addresses."""
 
 _LOW = NETWORKS - 1
+_HOST_BITS = {str(prefix): 32 - prefix for prefix in range(32)}
 
 
 def number_of(text: str) -> int | None:
@@ -23,13 +24,13 @@ def number_of(text: str) -> int | None:
         packed = inet_pton(AF_INET, address)
     except (OSError, ValueError):
         return None
+    if inet_ntoa(packed) != address:
+        return None
     number = int.from_bytes(packed, "big")
-    if slash:
-        host = 32 - int(prefix) if prefix.isascii() and prefix.isdecimal() and len(prefix) <= 2 else 0
-        if not 0 < host <= 32 or number & ((1 << host) - 1):
-            return None
-        number |= host << 32
-    return number if text_of(number) == text else None
+    if not slash:
+        return number
+    host = _HOST_BITS.get(prefix)
+    return None if host is None or number & ((1 << host) - 1) else host << 32 | number
 
 
 def text_of(number: int) -> str:
