@@ -1,6 +1,7 @@
-"""IPv4 addresses and networks as numbers: 32 - prefix length, then 32 bits of the address. Pure.
+"""IPv4 addresses and networks as numbers: the number of host bits, then (32 bits) the address without them. Pure.
 
-So addresses are numbers below `NETWORKS`, and the networks inside a network are one range for each prefix length.
+So addresses are numbers below `NETWORKS`, and the networks inside a network are one range for each prefix length. Low
+bits differ, as a hash table wants it: an integer is its own hash.
 """
 
 from collections.abc import Iterator
@@ -30,16 +31,17 @@ def number_of(text: str) -> int | None:
     if not slash:
         return number
     host = _HOST_BITS.get(prefix)
-    return None if host is None or number & ((1 << host) - 1) else host << 32 | number
+    return None if host is None or number & ((1 << host) - 1) else host << 32 | number >> host
 
 
 def text_of(number: int) -> str:
     """Return the address or network."""
-    address = inet_ntoa((number & _LOW).to_bytes(4, "big"))
-    return f"{address}/{32 - (number >> 32)}" if number >> 32 else address
+    host = number >> 32
+    address = inet_ntoa((number << host & _LOW).to_bytes(4, "big"))
+    return f"{address}/{32 - host}" if host else address
 
 
 def ranges(network: Block) -> Iterator[tuple[int, int]]:
     """Return the ranges (first, last) of all numbers inside a network."""
     for host in range(network.host_bits + 1):
-        yield host << 32 | network.first, host << 32 | network.last
+        yield host << 32 | network.first >> host, host << 32 | network.last >> host
