@@ -33,7 +33,7 @@ NARROW = 255
 _HIGH, _LOW, _TEXTS = range(3)
 ROWS, COUNTS = 3, 4
 _LOW_BYTES, _HIGH_BYTES = 2, 3
-_HOST_BITS = bytes(range(33))  # what the highest byte of a number may be
+_HIGHEST = b"\0\1"  # what the highest byte of a number may be
 
 
 def encode_column(cells: Sequence[str], *, several: bool) -> bytes:
@@ -84,7 +84,7 @@ class DifferentCells:
         top = self._high[2 * self.numbered :]
         self.addresses = top.count(0)
         """How many numbers are addresses. They stand before networks."""
-        if odd or top[: self.addresses].strip(b"\0") or top.translate(None, _HOST_BITS):
+        if odd or top[: self.addresses].strip(b"\0") or top.translate(None, _HIGHEST):
             raise DamagedPack("a column has damaged numbers")
 
     @cached_property
@@ -94,6 +94,14 @@ class DifferentCells:
         if len(low) != self.numbered * _LOW_BYTES:
             raise DamagedPack("a column has damaged numbers")
         return numbers(low + self._high, _LOW_BYTES + _HIGH_BYTES)
+
+    @cached_property
+    def lows(self) -> "array[int]":
+        """The 32 low bits of the cells that are numbers."""
+        low = self._part.stream(_LOW)
+        if len(low) != self.numbered * _LOW_BYTES:
+            raise DamagedPack("a column has damaged numbers")
+        return numbers(low + self._high[: 2 * self.numbered], _LOW_BYTES + 2)
 
     @cached_property
     def texts(self) -> list[str]:

@@ -1,7 +1,7 @@
-"""IPv4 addresses and networks as numbers: the number of host bits, then (32 bits) the address without them. Pure.
+"""IPv4 addresses and networks as numbers. Pure.
 
-So addresses are numbers below `NETWORKS`, and the networks inside a network are one range for each prefix length. Low
-bits differ, as a hash table wants it: an integer is its own hash.
+An address is its 32 bits. A network is `NETWORKS` and, in 32 bits too, 1 and the bits of its prefix: so all networks of
+one prefix length stand side by side, in the order of their addresses, and those inside a network are a range of them.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,9 @@ from banledger.net.prefix import Block
 NETWORKS = 1 << 32
 """The least number of a network. Smaller ones are addresses."""
 
-_LOW = NETWORKS - 1
+END = 2 * NETWORKS
+"""All numbers are smaller."""
+
 _HOST_BITS = {str(prefix): 32 - prefix for prefix in range(32)}
 
 
@@ -31,17 +33,27 @@ def number_of(text: str) -> int | None:
     if not slash:
         return number
     host = _HOST_BITS.get(prefix)
-    return None if host is None or number & ((1 << host) - 1) else host << 32 | number >> host
+    return None if host is None or number & ((1 << host) - 1) else NETWORKS + (1 << (32 - host)) + (number >> host)
 
 
 def text_of(number: int) -> str:
-    """Return the address or network."""
-    host = number >> 32
-    address = inet_ntoa((number << host & _LOW).to_bytes(4, "big"))
-    return f"{address}/{32 - host}" if host else address
+    """Return the address or network. `number`: smaller than END."""
+    if number < NETWORKS:
+        return inet_ntoa(number.to_bytes(4, "big"))
+    number -= NETWORKS
+    prefix = max(number.bit_length() - 1, 0)
+    first = (number << (32 - prefix)) - (1 << 32)
+    return f"{inet_ntoa(max(first, 0).to_bytes(4, 'big'))}/{prefix}"
+
+
+def network_text(low: int) -> str:
+    """Return the network whose number has these 32 low bits."""
+    return text_of(NETWORKS + low)
 
 
 def ranges(network: Block) -> Iterator[tuple[int, int]]:
     """Return the ranges (first, last) of all numbers inside a network."""
-    for host in range(network.host_bits + 1):
-        yield host << 32 | network.first >> host, host << 32 | network.last >> host
+    yield network.first, network.last
+    for host in range(1, network.host_bits + 1):
+        start = NETWORKS + (1 << (32 - host))
+        yield start + (network.first >> host), start + (network.last >> host)
