@@ -18,7 +18,7 @@ class Counts(NamedTuple):
     """How many rows have which cell, in the form that is at hand. Rows with an empty cell are not counted.
 
     addresses  IPv4 addresses as numbers, rising, one for each row
-    networks   IPv4 networks as numbers, one for each row
+    networks   the 32 low bits of the numbers of IPv4 networks, rising, one for each row
     texts      other cells, one for each row
     counted    further cells that are texts, with their number of rows
     """
@@ -71,7 +71,8 @@ class LooseColumn:
         numbers = {} if self._several else {cell: n for cell in found if (n := ipv4.number_of(cell)) is not None}
         each = sorted([number for cell, number in numbers.items() for _ in range(found.pop(cell))])
         split = bisect_left(each, ipv4.NETWORKS)
-        return Counts(each[:split], each[split:], (), [(text, count) for text, count in found.items() if text])
+        networks = [number - ipv4.NETWORKS for number in each[split:]]
+        return Counts(each[:split], networks, (), [(text, count) for text, count in found.items() if text])
 
     def groups(self, mask: Mask) -> list[tuple[str, Mask]] | None:
         """See ColumnCells.groups."""

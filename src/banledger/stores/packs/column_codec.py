@@ -13,10 +13,11 @@ rows are read in their order.
 """
 
 from array import array
-from collections import defaultdict
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from itertools import chain
+from itertools import chain, repeat
 
 from banledger.stores.packs import ipv4
 from banledger.stores.packs.part import DamagedPack, PackPart, join
@@ -32,7 +33,7 @@ NARROW = 255
 _HIGH, _LOW, _TEXTS = range(3)
 ROWS, COUNTS = 3, 4
 _LOW_BYTES, _HIGH_BYTES = 2, 3
-_HOST_BITS = bytes(range(33))  # what the highest byte of a number may be
+_HIGHEST = b"\0\1"  # what the highest byte of a number may be
 
 
 def encode_column(cells: Sequence[str], *, several: bool) -> bytes:
@@ -40,22 +41,28 @@ def encode_column(cells: Sequence[str], *, several: bool) -> bytes:
 
     Raises ValueError if a cell has a line feed, or if the cells are too long together.
     """
-    where: dict[str, list[int]] = defaultdict(list)
-    for row, cell in enumerate(cells):
-        where[cell].append(row)
-    numbered = {} if several else {cell: n for cell in where if (n := ipv4.number_of(cell)) is not None}
-    texts = sorted(where.keys() - numbered.keys())
+    different = set(cells)
+    numbered = {} if several else {cell: n for cell in different if (n := ipv4.number_of(cell)) is not None}
+    texts = sorted(different - numbered.keys())
     text = "".join([f"\n{cell}" for cell in texts]).encode("utf-8", "surrogatepass")
     if text.count(b"\n") != len(texts):
         raise ValueError("a cell has a line feed")
+    code_of = {cell: code for code, cell in enumerate([*sorted(numbered, key=numbered.__getitem__), *texts], 1)}
+    codes = array("H", map(code_of.__getitem__, cells))
     rising = sorted(numbered.values())
-    rows = [where[cell] for cell in chain(sorted(numbered, key=numbered.__getitem__), texts)]
-    addresses = sum([number < ipv4.NETWORKS for number in rising])
-    if len(rows) <= NARROW or 2 * addresses < len(rows):
-        return join([*_split(rising), text, _codes(len(cells), rows)])
-    each = [number for number, found in zip(rising, rows, strict=False) for _ in found]
-    counts = planes([len(found) - 1 for found in rows[len(rising) :]], 2)
-    return join([*_split(each), text, planes(chain.from_iterable(rows), 2), counts])
+    if len(different) > NARROW and 2 * bisect_left(rising, ipv4.NETWORKS) >= len(different):
+        return _in_order(codes, rising, text, len(texts))
+    width = 0 if len(different) == 1 else 1 if len(different) <= NARROW else 2
+    return join([*_split(rising), text, planes(codes, width)])
+
+
+def _in_order(codes: Sequence[int], rising: Sequence[int], text: bytes, texts: int) -> bytes:
+    """Return the part of rows in the order of their cells. `texts`: how many different ones there are."""
+    rows = sorted(range(len(codes)), key=codes.__getitem__)
+    counts = Counter(codes)
+    each = chain.from_iterable([repeat(number, counts[code]) for code, number in enumerate(rising, 1)])
+    less_one = [counts[len(rising) + 1 + place] - 1 for place in range(texts)]
+    return join([*_split(list(each)), text, planes(rows, 2), planes(less_one, 2)])
 
 
 def _split(rising: Sequence[int]) -> tuple[bytes, bytes]:
@@ -63,17 +70,6 @@ def _split(rising: Sequence[int]) -> tuple[bytes, bytes]:
     data = planes(rising, _LOW_BYTES + _HIGH_BYTES)
     low = _LOW_BYTES * len(rising)
     return data[low:], data[:low]
-
-
-def _codes(count: int, rows: Sequence[Sequence[int]]) -> bytes:
-    """Return the code of each row; nothing if all cells are equal."""
-    if len(rows) == 1:
-        return b""
-    codes = array("H", bytes(2 * count))
-    for code, found in enumerate(rows, 1):
-        for row in found:
-            codes[row] = code
-    return planes(codes, 1 if len(rows) <= NARROW else 2)
 
 
 class DifferentCells:
@@ -88,7 +84,7 @@ class DifferentCells:
         top = self._high[2 * self.numbered :]
         self.addresses = top.count(0)
         """How many numbers are addresses. They stand before networks."""
-        if odd or top[: self.addresses].strip(b"\0") or top.translate(None, _HOST_BITS):
+        if odd or top[: self.addresses].strip(b"\0") or top.translate(None, _HIGHEST):
             raise DamagedPack("a column has damaged numbers")
 
     @cached_property
@@ -98,6 +94,14 @@ class DifferentCells:
         if len(low) != self.numbered * _LOW_BYTES:
             raise DamagedPack("a column has damaged numbers")
         return numbers(low + self._high, _LOW_BYTES + _HIGH_BYTES)
+
+    @cached_property
+    def lows(self) -> "array[int]":
+        """The 32 low bits of the cells that are numbers."""
+        low = self._part.stream(_LOW)
+        if len(low) != self.numbered * _LOW_BYTES:
+            raise DamagedPack("a column has damaged numbers")
+        return numbers(low + self._high[: 2 * self.numbered], _LOW_BYTES + 2)
 
     @cached_property
     def texts(self) -> list[str]:

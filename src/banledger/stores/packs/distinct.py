@@ -99,7 +99,7 @@ class Distinct:
             elif cell < ipv4.NETWORKS:
                 addresses[group].append(cell)
             else:
-                networks.append(((group, cell), 1))
+                networks.append(((group, cell - ipv4.NETWORKS), 1))
         for group, numbers in addresses.items():
             self._addresses.add(group, numbers)
         self._networks.add(networks)

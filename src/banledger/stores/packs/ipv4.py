@@ -1,6 +1,7 @@
-"""IPv4 addresses and networks as numbers: 32 - prefix length, then 32 bits of the address. Pure.
+"""IPv4 addresses and networks as numbers. Pure.
 
-So addresses are numbers below `NETWORKS`, and the networks inside a network are one range for each prefix length.
+An address is its 32 bits. A network is `NETWORKS` and, in 32 bits too, 1 and the bits of its prefix: so all networks of
+one prefix length stand side by side, in the order of their addresses, and those inside a network are a range of them.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,10 @@ from banledger.net.prefix import Block
 NETWORKS = 1 << 32
 """The least number of a network. Smaller ones are addresses."""
 
-_LOW = NETWORKS - 1
+END = 2 * NETWORKS
+"""All numbers are smaller."""
+
+_HOST_BITS = {str(prefix): 32 - prefix for prefix in range(32)}
 
 
 def number_of(text: str) -> int | None:
@@ -23,22 +27,33 @@ def number_of(text: str) -> int | None:
         packed = inet_pton(AF_INET, address)
     except (OSError, ValueError):
         return None
+    if inet_ntoa(packed) != address:
+        return None
     number = int.from_bytes(packed, "big")
-    if slash:
-        host = 32 - int(prefix) if prefix.isascii() and prefix.isdecimal() and len(prefix) <= 2 else 0
-        if not 0 < host <= 32 or number & ((1 << host) - 1):
-            return None
-        number |= host << 32
-    return number if text_of(number) == text else None
+    if not slash:
+        return number
+    host = _HOST_BITS.get(prefix)
+    return None if host is None or number & ((1 << host) - 1) else NETWORKS + (1 << (32 - host)) + (number >> host)
 
 
 def text_of(number: int) -> str:
-    """Return the address or network."""
-    address = inet_ntoa((number & _LOW).to_bytes(4, "big"))
-    return f"{address}/{32 - (number >> 32)}" if number >> 32 else address
+    """Return the address or network. `number`: smaller than END."""
+    if number < NETWORKS:
+        return inet_ntoa(number.to_bytes(4, "big"))
+    number -= NETWORKS
+    prefix = max(number.bit_length() - 1, 0)
+    first = (number << (32 - prefix)) - (1 << 32)
+    return f"{inet_ntoa(max(first, 0).to_bytes(4, 'big'))}/{prefix}"
+
+
+def network_text(low: int) -> str:
+    """Return the network whose number has these 32 low bits."""
+    return text_of(NETWORKS + low)
 
 
 def ranges(network: Block) -> Iterator[tuple[int, int]]:
     """Return the ranges (first, last) of all numbers inside a network."""
-    for host in range(network.host_bits + 1):
-        yield host << 32 | network.first, host << 32 | network.last
+    yield network.first, network.last
+    for host in range(1, network.host_bits + 1):
+        start = NETWORKS + (1 << (32 - host))
+        yield start + (network.first >> host), start + (network.last >> host)

@@ -61,7 +61,7 @@ class _CodedColumn:
         """Return the numbers of rows by cell. `found`: those by code."""
         addresses, known = self._different.addresses, self._different.numbered
         self._check(found)
-        each = [0, *(self._different.numbers if known else ())]
+        each = [0, *(self._different.lows if known else ())]
         rising = sorted([code for code in found if code <= known]) if known else []
         split = bisect_right(rising, addresses)
         texts = ["", *self._different.texts] if known < self._count else [""]
@@ -157,7 +157,7 @@ class WideColumn(_CodedColumn):
         codes = list(compress(self._codes, mask))
         self._check(codes)
         if different.numbered:
-            return Counts((), map([0, *different.numbers].__getitem__, codes), (), ())
+            return Counts((), map([0, *different.lows].__getitem__, sorted(codes)), (), ())
         each = map(["", *different.texts].__getitem__, codes)
         return Counts((), (), filter(None, each), ())
 
@@ -209,8 +209,8 @@ class OrderedColumn:
         passing = bytes(itemgetter(*self._order)(mask))
         split, known = self._different.addresses, self._different.numbered
         return Counts(
-            compress(self._different.numbers[:split], passing),
-            compress(self._different.numbers[split:], passing[split:known]),
+            compress(self._different.lows[:split], passing),
+            compress(self._different.lows[split:], passing[split:known]),
             (),
             self._texts(passing) if known < self._rows else (),
         )

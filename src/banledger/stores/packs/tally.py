@@ -23,17 +23,20 @@ class Room(Struct, frozen=True):
     """How much is kept in memory at once.
 
     addresses  rows with an IPv4 address, 4 bytes each
+    networks   rows with an IPv4 network, 4 bytes each
     tokens     other tokens of a column, some 150 bytes each
     pairs      pairs of tokens, some 300 bytes each
     """
 
     addresses: int = 12_000_000
+    networks: int = 6_000_000
     tokens: int = 200_000
     pairs: int = 100_000
 
 
 _AT_ONCE = 131_072  # addresses that are counted at once
 _SAMPLE = 64
+_END = 1 << 32
 
 _K = TypeVar("_K", bound=Hashable)
 
@@ -122,18 +125,18 @@ class TokenCounts(Generic[_K]):
         return counts
 
 
-class AddressCounts:
-    """The number of rows by IPv4 address, as many rows as fit. `complete`: see TokenCounts."""
+class NumberCounts:
+    """The number of rows by a number of 32 bits, as many rows as fit. `complete`: see TokenCounts."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._low, self._high = 0, ipv4.NETWORKS
+        self._low, self._high = 0, _END
         self._held = 0
         self._runs: list[array[int]] = []
         self.complete = False
 
     def add(self, rising: Iterable[int]) -> None:
-        """Add the address of each of some rows."""
+        """Add the number of each of some rows."""
         run = self._fitting(array("I", () if self.complete else rising))
         if not run:
             return
@@ -149,15 +152,15 @@ class AddressCounts:
             self._held = sum(map(len, self._runs))
 
     def _fitting(self, run: "array[int]") -> "array[int]":
-        if self._low == 0 and self._high == ipv4.NETWORKS:
+        if self._low == 0 and self._high == _END:
             return run[:]  # without room for more
         return run[bisect_left(run, self._low) : bisect_left(run, self._high)]
 
     def take(self) -> Iterator[dict[int, int]]:
-        """Return what was counted, in parts, and begin with the next addresses."""
+        """Return what was counted, in parts, and begin with the next numbers."""
         runs, self._runs, self._held = self._runs, [], 0
-        self.complete = self._high == ipv4.NETWORKS
-        self._low, self._high = self._high, ipv4.NETWORKS
+        self.complete = self._high == _END
+        self._low, self._high = self._high, _END
         return map(Counter, in_parts(runs))
 
 
@@ -165,7 +168,7 @@ def in_parts(runs: "Sequence[array[int]]") -> Iterator[Iterator[int]]:
     """Return the numbers of runs of rising ones, in parts of a bounded size. Equal numbers are in the same part."""
     ends = sorted(set(_sample(runs)[_AT_ONCE // _SAMPLE :: _AT_ONCE // _SAMPLE]))
     at = [0] * len(runs)
-    for end in [*ends, ipv4.NETWORKS]:
+    for end in [*ends, _END]:
         upto = [bisect_left(run, end, place) for run, place in zip(runs, at, strict=True)]
         yield chain.from_iterable([run[a:b] for run, a, b in zip(runs, at, upto, strict=True) if a < b])
         at = upto
@@ -181,14 +184,14 @@ class Tally:
     def __init__(self, most: int | None, room: Room, *, several: bool) -> None:
         self._several = several
         self._best = Best(most)
-        self._addresses = AddressCounts(room.addresses)
-        self._networks: TokenCounts[int] = TokenCounts(room.tokens)
+        self._addresses = NumberCounts(room.addresses)
+        self._networks = NumberCounts(room.networks)
         self._texts: TokenCounts[str] = TokenCounts(room.tokens)
 
     def add(self, counts: Counts) -> None:
         """Add rows."""
         self._addresses.add(counts.addresses)
-        self._networks.add_each(counts.networks)
+        self._networks.add(counts.networks)
         if self._several:
             self._texts.add(tokens(chain(Counter(counts.texts).items(), counts.counted)))
         else:
@@ -199,7 +202,8 @@ class Tally:
         """Count what was added. Returns whether all tokens are counted; if not, all rows are to be added again."""
         for part in self._addresses.take():
             self._best.add(part, ipv4.text_of)
-        self._best.add(self._networks.take(), ipv4.text_of)
+        for part in self._networks.take():
+            self._best.add(part, ipv4.network_text)
         self._best.add(self._texts.take(), str)
         return self._addresses.complete and self._networks.complete and self._texts.complete
 

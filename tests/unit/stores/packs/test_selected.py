@@ -180,7 +180,7 @@ QUESTIONS = [
 PAIRS_ASKED = (None, ("day", "ip"), ("ip", "network"), ("network", "jail"))
 
 
-@pytest.mark.parametrize("room", [Room(), Room(50, 50, 50), Room(700, 300, 500)])
+@pytest.mark.parametrize("room", [Room(), Room(50, 50, 50, 50), Room(700, 600, 300, 500)])
 @pytest.mark.parametrize("number", range(len(QUESTIONS)))
 def test_answers_of_many_tokens_equal_those_of_a_loop(
     crowd: tuple[list[Packed | Recent], list[Row]], number: int, room: Room
