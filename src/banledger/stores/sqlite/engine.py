@@ -244,10 +244,13 @@ class SqliteEngine(NamedKeys):
             if not 0 <= last < MOST_NUMBER:
                 self._db.execute("DELETE FROM ranking WHERE key = ?", (number,))
                 last = 0
-            self._score({(key, member): float(score) for score, member in enumerate(members, int(last) + 1)})
-            self._db.execute(
-                "DELETE FROM ranking WHERE key = ? AND score <= ?", (number, int(last) + len(members) - FEED_KEPT)
+            first = int(last) + 1
+            self._db.executemany(
+                "INSERT INTO ranking VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET score = excluded.score",
+                [(number, member, score) for score, member in enumerate(members, first)],
             )
+            oldest = first + len(members) - FEED_KEPT
+            self._db.execute("DELETE FROM ranking WHERE key = ? AND score < ?", (number, oldest))
 
     def _score(self, scores: Mapping[tuple[str, Member], float | None], table: str = "ranking") -> None:
         """Give members of sorted sets their score; None removes them."""
