@@ -16,7 +16,7 @@ from banledger.stores.conditions import cell_test
 from banledger.stores.fields import Damaged
 from banledger.stores.selection import Column, Condition
 
-_KNOWN = 65_536  # values of a field in memory
+_KNOWN = 250_000  # values of a field in memory
 
 _Columns: TypeAlias = list[Sequence[Any]]
 
