@@ -57,7 +57,7 @@ ROUNDS = 15
 NAIVE = 1_000  # bans in a round
 BATCHES = 2
 SINGLE = 200
-SCANS = 5
+SCANS = 3
 WHOLE = 50_000  # bans whose whole hashes are read in a turn
 
 

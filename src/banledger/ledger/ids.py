@@ -49,10 +49,8 @@ def ban_id(server: str, jail: str, fid: str, second: int, salt: int = 0) -> str:
     end = _part(str(second)) + (_part(str(salt)) if salt else _NO_SALT)
     digest = hashlib.sha256(_head(server, jail) + _part(fid) + end).digest()
     bits = int.from_bytes(digest[:7], "big") >> 6
-    day, of_day = divmod(second, _DAY_S)
     return (
-        f"{_day_digits(day)}{_PAIRS[of_day >> 10]}{_PAIRS[of_day & 1023]}"
-        f"{_PAIRS[bits >> 40]}{_PAIRS[bits >> 30 & 1023]}{_PAIRS[bits >> 20 & 1023]}"
+        f"{beginning(second)}{_PAIRS[bits >> 40]}{_PAIRS[bits >> 30 & 1023]}{_PAIRS[bits >> 20 & 1023]}"
         f"{_PAIRS[bits >> 10 & 1023]}{_PAIRS[bits & 1023]}"
     )
 

@@ -6,6 +6,7 @@ before the next condition is looked at.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from inspect import unwrap
 from itertools import compress
 from typing import Any, TypeAlias
 
@@ -16,7 +17,8 @@ from banledger.stores.conditions import cell_test
 from banledger.stores.fields import Damaged
 from banledger.stores.selection import Column, Condition
 
-_KNOWN = 65_536  # values of a field in memory
+_KNOWN = 250_000  # values of a field in memory
+_LONGEST = 512  # characters of one of them: longer ones are read each time
 
 _Columns: TypeAlias = list[Sequence[Any]]
 
@@ -37,19 +39,20 @@ class Passed(Struct, frozen=True):
 class _Read(dict[Any, Any]):
     """What each raw value says; None: it is damaged. `field`: its place among the fields. `damaged`: any was so far."""
 
-    def __init__(self, field: int, read: Callable[[str | None], object]) -> None:
+    def __init__(self, field: int, read: Callable[[str | None], Any]) -> None:
         self.field = field
         self.damaged = False
         self._read = read
 
-    def __missing__(self, raw: str | None) -> object:
+    def __missing__(self, raw: str | None) -> Any:
         if len(self) >= _KNOWN:
             self.clear()
         try:
             found = self._read(raw)
         except Damaged:
             found, self.damaged = None, True
-        self[raw] = found
+        if raw is None or len(raw) <= _LONGEST:
+            self[raw] = found
         return found
 
     def of(self, columns: _Columns) -> list[Any]:
@@ -63,7 +66,7 @@ class Sieve:
         self.fields = ["origin"]
         self._groups = [[_Read(0, is_counted)]]
         self._groups += [[self._test(one) for one in group] for group in all_of]
-        self._cells = [_Read(self._place(COLUMN[name]), COLUMN[name].read) for name in columns]
+        self._cells = [_Read(self._place(COLUMN[name]), _uncached(COLUMN[name])) for name in columns]
 
     def _place(self, column: Column) -> int:
         (field,) = column.fields
@@ -73,7 +76,7 @@ class Sieve:
 
     def _test(self, condition: Condition) -> _Read:
         column = COLUMN[condition.column]
-        passes, read = cell_test(condition, column.several), column.read
+        passes, read = cell_test(condition, column.several), _uncached(column)
         return _Read(self._place(column), lambda raw: passes(read(raw)))
 
     def passed(self, ids: Sequence[str], rows: Iterable[Sequence[str | None]]) -> Passed:
@@ -91,6 +94,12 @@ class Sieve:
             unsound += _damaged(self._cells, ids, verdicts)
             ids, cells = _kept(ids, cells, verdicts)
         return Passed(ids, cells, unsound)
+
+
+def _uncached(column: Column) -> Callable[[str | None], str]:
+    """How a cell is read, without the cache of the column: a second one would only cost."""
+    read: Callable[[str | None], str] = unwrap(column.read)
+    return read
 
 
 def _verdicts(group: Sequence[list[bool | None]]) -> list[bool | None]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banledger.ledger.ids import ID_LENGTH, ban_id, is_ban_id, whole_second
+from banledger.ledger.ids import ID_LENGTH, age_order, ban_id, beginning, is_ban_id, newest_first, whole_second
 from banledger.net.address import canonical_address
 
 seconds = st.integers(946_684_800, 4_102_444_799)  # 2000 to 2099: two digits of year
@@ -73,3 +73,12 @@ def test_canonical_addresses(text: str, canonical: str | None) -> None:
 @pytest.mark.parametrize(("time", "second"), [(10.4, 10), (10.5, 10), (11.5, 12), (10.6, 11)])
 def test_seconds_are_rounded_as_fail2bans_database_rounds(time: float, second: int) -> None:
     assert whole_second(time) == second
+
+
+@given(st.lists(st.integers(0, 3_124_223_999)))
+def test_ids_sort_by_their_seconds_from_1970_to_2068(times: list[int]) -> None:
+    made = {ban_id("web1", "sshd", "192.0.2.1", second): second for second in times}
+
+    assert [made[id_] for id_ in newest_first(made)] == sorted(set(times), reverse=True)
+    assert newest_first(made) == sorted(made, key=age_order, reverse=True)
+    assert all(id_.startswith(beginning(second)) for id_, second in made.items())

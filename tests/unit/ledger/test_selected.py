@@ -1,5 +1,6 @@
 """Rows of a selection are those that a look at every whole ban finds."""
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -188,3 +189,14 @@ def test_an_engine_that_keeps_rows_answers_itself(ledger: Ledger, monkeypatch: p
     monkeypatch.setattr(ledger.store(), "select", lambda _: rows)
 
     assert select(ledger, Selection(since=5.0)) is rows
+
+
+def test_long_values_are_not_kept_in_memory() -> None:
+    table = sieve.Sieve([], ["user"])
+    long = json.dumps(["x" * 300, "y" * 300])
+
+    passed = table.passed(["a", "b", "c"], [["live", long], ["live", "[]"], ["live", long]])
+
+    (cells,) = passed.cells
+    assert [len(cell.split()) for cell in cells] == [2, 0, 2]
+    assert [list(read) for read in table._cells] == [["[]"]]

@@ -5,6 +5,7 @@ import pytest
 
 from banledger.errors import QuestionError
 from banledger.report.query import ALL_TIME, Query, Span, question, span
+from banledger.stores.selection import Between, Is, Selection, Within
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 23, 0, 30, tzinfo=BERLIN).timestamp()  # still the 22nd in UTC
@@ -107,3 +108,38 @@ def test_a_number_of_thousands_of_digits_is_no_autonomous_system() -> None:
 
 def test_only_filters_that_are_set_are_in_a_query() -> None:
     assert question(jail=(), user=("root",)) == Query(filters={"user": ("root",)})
+
+
+def test_a_query_selects_by_one_group_of_conditions_a_filter() -> None:
+    query = question(
+        Span("2026-11-22", "2026-11-23"),
+        country=("cn", "private"),
+        ip=("192.0.2.1", "192.0.2.9/24"),
+        user=("a b", "root"),
+    )
+
+    assert query.selection() == Selection(
+        (
+            (Is("country", frozenset({"CN"})), Is("scope", frozenset({"private"}))),
+            (Is("ip", frozenset({"192.0.2.1"})), Within("ip", "192.0.2.0/24")),
+            (Is("user", frozenset({"a%20b", "root"})),),
+            (Between("day", "2026-11-22", "2026-11-23"),),
+        ),
+        since=at_utc("2026-11-21"),
+        until=at_utc("2026-11-25"),
+    )
+
+
+def test_exact_times_of_a_query_are_exact_in_its_selection() -> None:
+    assert Query(Span("2026-11-22", None, since=NOW)).selection() == Selection(
+        ((Between("day", "2026-11-22", None),),), since=NOW
+    )
+    assert Query().selection() == Selection()
+
+
+def test_an_empty_value_selects_nothing() -> None:
+    assert question(jail=("",)).selection() == Selection(((Is("jail", frozenset()),),))
+
+
+def at_utc(day: str) -> float:
+    return datetime.fromisoformat(f"{day}T00:00Z").timestamp()
