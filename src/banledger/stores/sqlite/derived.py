@@ -10,7 +10,7 @@ from banledger.stores.selection import DerivedSet, Family, Projection, Selected,
 _PAGE = 1000
 
 
-class Source(Protocol):
+class DerivedFrom(Protocol):
     """What derived sets are read from. See `api.Reader`."""
 
     def select(self, selection: Selection) -> Selected | None: ...
@@ -21,7 +21,7 @@ class Source(Protocol):
 class DerivedSets:
     """The derived sets of a ledger."""
 
-    def __init__(self, source: Source, projection: Projection) -> None:
+    def __init__(self, source: DerivedFrom, projection: Projection) -> None:
         self._source = source
         self._families = projection.families
         self.find: Callable[[str], DerivedSet | None] = projection.set_of
