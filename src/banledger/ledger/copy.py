@@ -139,7 +139,8 @@ def _copy_networks(source: CopyEnd, target: Target) -> None:
 
 
 def _copy_sources(source: CopyEnd, target: Target) -> None:
-    """Copy sources. Not counted."""
+    """Copy sources, and what was imported of them. Not counted."""
+    target.engine.put({target.keys.imported: source.engine.hashes([source.keys.imported])[0]})
     listed = set(source.engine.members(source.keys.sources))
     for page in pages(sorted(listed | scan.sources(source.engine, source.keys))):
         hashes = source.engine.hashes([source.keys.source(tok) for tok in page])
