@@ -21,7 +21,9 @@ _URL_VARIABLE = "BANLEDGER_IMPORT_URL"
 @click.command(name="import")
 @click.argument("sources", metavar="PATH|URL...", nargs=-1)
 @click.option("--server", metavar="LABEL", help="Server label for the bans.")
-@click.option("--timezone", "zone", metavar="ZONE", help="Time zone of the logs (IANA name) if it is not this machine's.")
+@click.option(
+    "--timezone", "zone", metavar="ZONE", help="Time zone of the logs (IANA name) if it is not this machine's."
+)
 @click.option("--dry-run", is_flag=True, help="Only count; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, for logs and databases.")
 @options.spool_option
@@ -55,10 +57,13 @@ def import_(
     """
     urls, paths = _sorted_out(sources)
     _label(server, needed=bool(urls) or not dry_run)
-    if paths:
-        _import_files(paths, zone, dry_run=dry_run, as_json=as_json)
-    for url in urls:
-        _import_predecessor(url, server or "", dry_run=dry_run, spool=spool, config=config)
+    with ExitStack() as stack:
+        progress = stack.enter_context(ProgressBars())
+        write = None if dry_run else _writer(stack, spool, config, progress)
+        if paths:
+            _import_files(paths, zone, write, server or "", progress, as_json=as_json)
+        for url in urls:
+            _import_predecessor(url, write, server or "", progress)
 
 
 def _sorted_out(sources: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -86,43 +91,55 @@ def _label(server: str | None, *, needed: bool) -> None:
 # Logs and databases.
 
 
-def _import_files(paths: Sequence[str], timezone: str | None, *, dry_run: bool, as_json: bool) -> None:
+def _import_files(
+    paths: Sequence[str],
+    zone: str | None,
+    write: Callable[[dict[str, Any]], None] | None,
+    server: str,
+    progress: ProgressBars,
+    *,
+    as_json: bool,
+) -> None:
+    """Read logs and databases, and write their bans; `write` None: only count them."""
     from banledger.cli import import_summary
     from banledger.errors import BanledgerError
-    from banledger.importer.survey import survey
+    from banledger.importer.past_lines import line_of_ban
+    from banledger.importer.survey import Taken, survey
     from banledger.ledger.reader import zone_of
     from banledger.settings import machine_zone
 
-    if not dry_run:
-        raise click.UsageError("logs and databases can only be read with --dry-run yet", click.get_current_context())
-    zone = zone_of(timezone or machine_zone() or "UTC")
-    with ProgressBars() as progress:
-        try:
-            found = survey(paths, zone, time.time(), lambda _: None, progress)
-        except OSError as error:
-            hint = "sorting needs temporary room: TMPDIR names another directory"
-            raise BanledgerError(f"can't sort what was read: {error.strerror}", hint=hint) from error
+    def take(ban: Taken) -> None:
+        if write is not None:
+            write(line_of_ban(ban, server))
+
+    local = zone_of(zone or machine_zone() or "UTC")
+    try:
+        found = survey(paths, local, time.time(), take, progress)
+    except OSError as error:
+        hint = "sorting needs temporary room: TMPDIR names another directory"
+        raise BanledgerError(f"can't sort what was read: {error.strerror}", hint=hint) from error
     if as_json:
         click.echo(import_summary.as_json(found))
         return
-    for line in import_summary.lines(found, zone):
+    for line in import_summary.lines(found, local):
         click.echo(line)
+    if write is not None:
+        click.echo("written to the spool; the recorder counts the new ones")
 
 
 # The predecessor's Redis.
 
 
-def _import_predecessor(url: str, server: str, *, dry_run: bool, spool: str | None, config: str | None) -> None:
+def _import_predecessor(
+    url: str, write: Callable[[dict[str, Any]], None] | None, server: str, progress: ProgressBars
+) -> None:
     from banledger.importer import predecessor
 
     summary, now = predecessor.Summary(), time.time()
-    with ExitStack() as stack:
-        source = stack.enter_context(predecessor.connect(url))
-        progress = stack.enter_context(ProgressBars())
-        write = (lambda _: None) if dry_run else _writer(stack, spool, config, progress)
-        predecessor.import_bans(source, server, write, summary, progress, now)
-        predecessor.import_networks(source, server, write, summary, progress, now)
-    _say(summary, dry_run=dry_run)
+    with predecessor.connect(url) as source:
+        predecessor.import_bans(source, server, write or (lambda _: None), summary, progress, now)
+        predecessor.import_networks(source, server, write or (lambda _: None), summary, progress, now)
+    _say(summary, dry_run=write is None)
 
 
 def _writer(

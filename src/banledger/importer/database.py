@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
+from banledger.importer.messages import text_of_bytes
 from banledger.importer.refusal import SourceRefused
 
 _AHEAD_S = 366 * 86_400
@@ -123,7 +124,7 @@ def _name(raw: object, what: str) -> str:
         raise ValueError(f"its {what} is missing")
     if len(raw) > _LONGEST_NAME:
         raise ValueError(f"its {what} is too long")
-    return raw.decode("utf-8", "backslashreplace")
+    return text_of_bytes(raw)
 
 
 def _data(raw: object) -> Mapping[str, Any]:

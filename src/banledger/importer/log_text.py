@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from re import Match
 
 from banledger.importer.log_event import Kind, LogEvent
-from banledger.importer.messages import INFINITE, Message, other_message, ticket_message
+from banledger.importer.messages import INFINITE, Message, other_message, text_of_bytes, ticket_message
 from banledger.importer.prefixes import NO_PREFIX, Prefix, prefixes_of
 from banledger.importer.stamps import Stamps
 
@@ -138,5 +138,5 @@ class LogText:
         if known is None:
             if len(self._names) >= _MOST_NAMES:
                 self._names.clear()
-            known = self._names[raw] = raw.decode("utf-8", "backslashreplace")
+            known = self._names[raw] = text_of_bytes(raw)
         return known

@@ -57,6 +57,11 @@ INFINITE = b"infinite"
 """The end of a ban without end."""
 
 
+def text_of_bytes(raw: bytes) -> str:
+    """Return a name as text; bytes that are not UTF-8 as a ledger has them."""
+    return raw.decode("utf-8", "surrogateescape").encode("utf-8", "backslashreplace").decode()
+
+
 class Message(NamedTuple):
     """A parsed message: `text` what was banned or the version, `date` local (see LogEvent), empty: none."""
 
