@@ -1,25 +1,32 @@
-"""How fast logs of the past are read: lines a second, alone and with everything that follows from them.
+"""How fast logs of the past are read and recorded: lines a second, alone and with everything that follows from them.
 
-    python bench/past.py [--lines 1000000] [--rotations 10]
+    python bench/past.py [--lines 1000000] [--rotations 10] [--bans 20000]
 
 A log is made up: offenders fail five times, are banned and unbanned, and fail again. It is written in fail2ban's own
 form, in syslog's and in a custom one, and cut into rotations. `parsed` is text to events; `sorted and paired` is the
-whole survey: reading the files, parsing, sorting, and which bans follow. CPU time: a busy machine disturbs it less.
+whole survey: reading the files, parsing, sorting, and which bans follow. Then as many bans are recorded in an embedded
+ledger, as live ones and as a log tells them, of new offenders and of some that come again. CPU time: a busy machine
+disturbs it less.
 """
 
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
+
+from tests.support.lines import T0, ban, nowhere, told
 
 from banledger.importer.content import Blocks
 from banledger.importer.log_text import LogText
 from banledger.importer.stamps import Stamps
 from banledger.importer.survey import survey
 from banledger.ledger.progress import silent
+from banledger.ledger.writer import open_to_write
+from banledger.spool.events import BanLine
 
 START = 1_700_000_000
 FORMS = {
@@ -69,11 +76,31 @@ def surveyed(directory: Path) -> tuple[float, int]:
     return time.process_time() - begun, found.bans
 
 
+def recorded(lines: Sequence[BanLine]) -> float:
+    """Lines a second into a new embedded ledger, in batches as the recorder makes them."""
+    with tempfile.TemporaryDirectory() as name, closing(open_to_write(f"{name}/ledger.db", "bans", "UTC")) as ledger:
+        begun = time.process_time()
+        for start in range(0, len(lines), 2000):
+            ledger.record(lines[start : start + 2000], nowhere, now=T0 + 1e7)
+        return len(lines) / (time.process_time() - begun)
+
+
+def compare(bans: int, offenders: int) -> str:
+    """Live bans beside the same bans from a log."""
+    names = [f"10.{n % offenders >> 16 & 255}.{n % offenders >> 8 & 255}.{n % offenders & 255}" for n in range(bans)]
+    live = recorded([ban(name, T0 + n) for n, name in enumerate(names)])
+    log = recorded([told(name, T0 + n + 0.5, T0 + n) for n, name in enumerate(names)])
+    return f"{live:,.0f} live bans/s, {log:,.0f} from a log ({log / live:.0%})"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--rotations", type=int, default=10)
+    parser.add_argument("--bans", type=int, default=20_000)
     options = parser.parse_args()
+    print(f"recorded, each of another offender: {compare(options.bans, options.bans)}")
+    print(f"recorded, ten of each offender: {compare(options.bans, options.bans // 10)}")
     for form in FORMS:
         lines = log(form, options.lines)
         alone = parsed("".join(lines).encode())

@@ -12,7 +12,7 @@ from banledger.ledger.ban import Ban
 from banledger.ledger.ban_writer import Recorded
 from banledger.ledger.check import check
 from banledger.ledger.writer import Ledger
-from banledger.stores.api import Advance, Engine, Result
+from banledger.stores.api import Advance, Engine, Repair, Result
 from banledger.stores.change import Change
 from tests.contract.conftest import KEYS, Open, dump
 from tests.contract.test_ledger import Ticket, faults, fresh
@@ -134,6 +134,17 @@ def test_a_copy_knows_what_was_imported(ledger: Ledger) -> None:
     copied = Ledger(engine, KEYS, "Europe/Berlin")
     record(copied, ban(time=T0 + 1))
     assert len(bans(copied)) == 1
+
+
+def test_a_replay_writes_the_entries_of_bans_of_the_past_again(ledger: Ledger, engine: Engine) -> None:
+    line = told(logged=T0 + 1.5, found=T0)
+    record(ledger, line)
+    (one,) = bans(ledger)
+    engine.mend(Repair(leaves=[("bans:ip:192.0.2.1", one.id), ("bans:jail:sshd", one.id)]))
+    ledger.reassert = True
+    record(ledger, line)
+    assert faults(ledger) == []
+    assert ledger.touched == {("2611", "2026-11-23")}
 
 
 # Any order.

@@ -69,7 +69,8 @@ def address_of(line: TicketLine) -> str | None:
 def begin(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, line: TicketLine) -> Ban:
     """Make the record of a ban from its first line. `local`: its day and hour (see Ban)."""
     day, hour = local
-    shown = _shown(parts_of_line(line))
+    facts = (fact_of(line),) if isinstance(line, BanLine) and line.logged else ()
+    shown = _shown(parts_of_line(line), facts) | {"logged": facts}
     return _with_country(Ban(id=id_, day=day, hour=hour, ip=ip, **asdict(subject), **asdict(place), **shown), line)
 
 
@@ -82,6 +83,8 @@ def merge(ban: Ban, line: TicketLine) -> Ban:
 
 def with_facts(ban: Ban, facts: Facts) -> Ban:
     """Set what logs say of a ban. If only logs tell of it, all follows from them. Returns `ban` if nothing changes."""
+    if facts == ban.logged:
+        return ban
     base, term, end = parts_of(ban)
     if base.exact != EXACT and base.origin == IMPORTED:
         base = base_of(facts)

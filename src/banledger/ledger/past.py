@@ -22,15 +22,17 @@ SAME_S = 2.0
 """Facts of one event are no further apart, seconds."""
 LATE_S = 60.0
 """A Ban line is no later after its ticket's time, unless a failure's line says so."""
-REACH_S = 3600
-"""How far, in seconds, a fact or an exact ban may have an influence; by far enough."""
+REACH_S = 600
+"""How far, in seconds, bans are looked at around a fact or an exact ban: ten times further than one may reach."""
 
 Decision: TypeAlias = dict[int, Facts]
 """The facts of each ban, by its ticket's second; exact bans without facts too."""
 
 
-def decide(facts: Iterable[LogFact], exact: Iterable[int]) -> Decision:
+def decide(facts: Sequence[LogFact], exact: Sequence[int]) -> Decision:
     """Return the bans of one jail and offender and the facts of each. `exact`: seconds of the bans known exactly."""
+    if len(facts) == 1 and not exact:
+        return {facts[0].second: (facts[0],)}
     decided: dict[int, list[LogFact]] = {second: [] for second in exact}
     free = set(decided)
     left: list[Facts] = []

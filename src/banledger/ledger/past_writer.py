@@ -67,7 +67,9 @@ class _Plan(Struct):
 
     written: list[Change] = field(default_factory=list)
     removed: list[Change] = field(default_factory=list)
-    recorded: Recorded = Recorded()
+    new: int = 0
+    amended: int = 0
+    known: int = 0
 
     def touches(self, keys: set[str]) -> bool:
         """Whether any of these keys is changed."""
@@ -127,7 +129,7 @@ class PastWriter(BanWriter):
     # What follows.
 
     def _decide(self, near: dict[Offender, _Near], locate: Locate) -> Recorded:
-        done = Recorded()
+        done: list[_Plan] = []
         for again in range(_ROUNDS):
             plans = self._plans(near, locate, again=bool(again))
             conflicts = self._conflicts([change for plan in plans.values() for change in plan.written])
@@ -135,10 +137,11 @@ class PastWriter(BanWriter):
             conflicts |= self._conflicts([change for plan in ready for change in plan.removed])
             for offender, plan in plans.items():
                 if not plan.touches(conflicts):
-                    done += plan.recorded
+                    done.append(plan)
                     del near[offender]
             if not near:
-                return done
+                new, amended = sum(plan.new for plan in done), sum(plan.amended for plan in done)
+                return Recorded(new=new, amended=amended, known=sum(plan.known for plan in done))
         raise StoreUnavailable("the ledger keeps changing under the recorder", hint="it is tried again")
 
     def _conflicts(self, changes: Sequence[Change]) -> set[str]:
@@ -192,7 +195,10 @@ class PastWriter(BanWriter):
     def _begun(
         self, missing: Mapping[Subject, Facts], near: Mapping[Offender, _Near], locate: Locate, *, again: bool
     ) -> dict[Subject, tuple[Ban | None, Ban]]:
-        """Return the new bans, each with what is at its place: nothing, or amendments that came before it."""
+        """Return the new bans, each with what is at its place: nothing, or what no index leads to.
+
+        That is amendments that came before it, or a ban whose entries the store lost.
+        """
         have: dict[Subject, Ban | Damaged | None] = {} if again else dict.fromkeys(missing)
         begun: dict[Subject, tuple[Ban | None, Ban]] = {}
         for subject, id_ in self._look_up(dict.fromkeys(missing, 0), have).items():
@@ -202,7 +208,7 @@ class PastWriter(BanWriter):
             elif old is None:
                 begun[subject] = None, with_facts(self._begin(subject, id_, [line], locate), missing[subject])
             else:
-                begun[subject] = old, with_facts(merge(old, line), missing[subject])
+                begun[subject] = old, with_facts(merge(old, line), joined((*missing[subject], *old.logged)))
         return begun
 
     def _plan(
@@ -211,9 +217,12 @@ class PastWriter(BanWriter):
         """Return the changes from the recorded bans to those that follow. `begun`: the new ones."""
         plan, new = _Plan(), {fact.logged for fact in near.facts}
         for old, ban in filter(None, begun):
-            plan.written.append(self.keys.change(old, ban))
+            if old is not ban:
+                plan.written.append(self.keys.change(old, ban))
+            elif self.reassert:
+                self._assert(plan, ban, changed=False)
         added, gone = len(plan.written), sum(ban.time not in wanted for ban in there)
-        plan.recorded += Recorded(new=added - gone, amended=min(added, gone))
+        plan.new, plan.amended = added - gone, min(added, gone)
         for ban in there:
             facts = wanted.get(ban.time)
             if facts is None:
@@ -224,7 +233,7 @@ class PastWriter(BanWriter):
             if after is not ban:
                 self._amend_facts(plan, ban, after)
             elif not new.isdisjoint(fact.logged for fact in facts):
-                plan.recorded += Recorded(known=1)
+                plan.known += 1
             if self.reassert:
                 self._assert(plan, after, changed=after is not ban)
         return plan
@@ -236,7 +245,7 @@ class PastWriter(BanWriter):
             plan.written.append(self.keys.change(ban, both))
         if after != both:
             plan.removed.append(self.keys.change(both, after))
-        plan.recorded += Recorded(amended=1)
+        plan.amended += 1
 
     def _assert(self, plan: _Plan, ban: Ban, *, changed: bool) -> None:
         """Write an unchanged ban's entries again too. See `BanWriter`."""
@@ -279,4 +288,9 @@ def _line(subject: Subject, fact: LogFact) -> BanLine:
         time=subject.time,
         origin=IMPORTED,
         logged=fact.logged,
+        found=fact.found,
+        unbanned=fact.unbanned,
+        bantime=fact.bantime,
+        bancount=fact.bancount,
+        failures=fact.failures,
     )
