@@ -28,6 +28,17 @@ def ban(fid: str = "192.0.2.1", time: float = T0, seen: float | None = None, **m
     return BanLine(**_ticket(fid, time, seen, {"failures": 5, "bantime": 600, "bancount": 1, **more}))  # type: ignore[arg-type]
 
 
+def told(fid: str = "192.0.2.1", logged: float = T0, found: int = 0, **more: object) -> BanLine:
+    """What a log says of a ban."""
+    fields = {"origin": "import", "logged": logged, "found": found, **more}
+    return BanLine(**_ticket(fid, found or int(logged), logged, fields))  # type: ignore[arg-type]
+
+
+def row(fid: str = "192.0.2.1", time: int = T0, **more: object) -> BanLine:
+    """A ban of a database that was imported."""
+    return BanLine(**_ticket(fid, time, float(time), {"origin": "import", "bantime": 600, "failures": 5, **more}))  # type: ignore[arg-type]
+
+
 def prolong(fid: str = "192.0.2.1", time: float = T0, seen: float | None = None, **more: object) -> ProlongLine:
     """A prolong likewise."""
     return ProlongLine(**_ticket(fid, time, seen, {"bantime": 1200, "bancount": 2, **more}))  # type: ignore[arg-type]

@@ -1,7 +1,8 @@
 """`banledger import`."""
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -14,54 +15,131 @@ from banledger.report.formats.escape import many, visible
 if TYPE_CHECKING:
     from banledger.importer.predecessor import Summary
 
+_URL_VARIABLE = "BANLEDGER_IMPORT_URL"
+
 
 @click.command(name="import")
-@click.argument("url", metavar="URL", envvar="BANLEDGER_IMPORT_URL")
-@click.option("--server", required=True, metavar="LABEL", help="Server label for the bans.")
+@click.argument("sources", metavar="PATH|URL...", nargs=-1)
+@click.option("--server", metavar="LABEL", help="Server label for the bans.")
+@click.option(
+    "--timezone", "zone", metavar="ZONE", help="Time zone of the logs (IANA name) if it is not this machine's."
+)
 @click.option("--dry-run", is_flag=True, help="Only count; write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="JSON, for logs and databases.")
 @options.spool_option
 @click.option("--config", metavar="FILE", help="Settings file instead of /etc/banledger/banledger.toml.")
-def import_(url: str, server: str, dry_run: bool, spool: str | None, config: str | None) -> None:
-    """Import the bans that a predecessor of this program kept in Redis (keys f2b:*), and its whois data (cidr:*).
+def import_(
+    sources: tuple[str, ...],
+    server: str | None,
+    zone: str | None,
+    dry_run: bool,
+    as_json: bool,
+    spool: str | None,
+    config: str | None,
+) -> None:
+    """Import the past: logs and databases of fail2ban, the journal, or a predecessor's Redis.
 
-    The bans go to the spool like new ones, and the recorder records them. The source is not changed. Bans keep their
-    time; importing them twice, or again after an interruption, records them once. The source does not say which server
-    made the bans: --server does. Run this as the user that fail2ban runs as (root). A URL with a password may come from
-    BANLEDGER_IMPORT_URL instead.
+    Files may be given in any order and mixture, also directories and - for standard input. What they are is told by
+    their content: logs of fail2ban 0.8 to 1.1 with their rotations (also .gz .bz2 .xz .zst), syslog, the output of
+    journalctl -u fail2ban -o export (or json, short-iso), fail2ban.sqlite3. Other files are refused by name.
+
+    A redis:// URL names the store of a predecessor of this program (keys f2b:*), and its whois data (cidr:*). A URL
+    with a password may come from BANLEDGER_IMPORT_URL instead.
+
+    Bans keep their time; importing them twice, or again after an interruption, records them once. Sources are not
+    changed, and don't say which server made the bans: --server does. Run this as the user that fail2ban runs as (root).
 
     \b
     Example:
-      banledger import redis://localhost/0 --server web1 --dry-run
+      banledger import /var/log/fail2ban.log* /var/lib/fail2ban/fail2ban.sqlite3 --dry-run
+      banledger import old-logs/ --server web1 --timezone Europe/Berlin --dry-run
       banledger import redis://localhost/0 --server web1
     """
-    from banledger.importer import predecessor
-
-    _label(server)
-    _keep_secret(url)
-    summary, now = predecessor.Summary(), time.time()
+    urls, paths = _sorted_out(sources)
+    _label(server, needed=bool(urls) or not dry_run)
     with ExitStack() as stack:
-        source = stack.enter_context(predecessor.connect(url))
         progress = stack.enter_context(ProgressBars())
-        write = (lambda _: None) if dry_run else _writer(stack, spool, config, progress)
-        predecessor.import_bans(source, server, write, summary, progress, now)
-        predecessor.import_networks(source, server, write, summary, progress, now)
-    _say(summary, dry_run=dry_run)
+        write = None if dry_run else _writer(stack, spool, config, progress)
+        if paths:
+            _import_files(paths, zone, write, server or "", progress, as_json=as_json)
+        for url in urls:
+            _import_predecessor(url, write, server or "", progress)
 
 
-def _keep_secret(url: str) -> None:
-    """Refuse a password in an argument: everybody can read it."""
-    from click.core import ParameterSource
-
+def _sorted_out(sources: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The URLs and the paths among the sources. Refuses a password in an argument: everybody can read it."""
     from banledger.settings import without_password
 
-    given = click.get_current_context().get_parameter_source("url")
-    if given is ParameterSource.COMMANDLINE and without_password(url) != url:
-        raise click.BadParameter("a password here can be read by everybody: use BANLEDGER_IMPORT_URL")
+    urls = [source for source in sources if "://" in source]
+    if any(without_password(url) != url for url in urls):
+        raise click.BadParameter(f"a password here can be read by everybody: use {_URL_VARIABLE}")
+    if not sources and (secret := os.environ.get(_URL_VARIABLE)):
+        return [secret], []
+    if not sources:
+        raise click.UsageError("missing argument 'PATH|URL...'", click.get_current_context())
+    return urls, [source for source in sources if "://" not in source]
 
 
-def _label(server: str) -> None:
-    if not server.strip() or len(server) > 255 or not server.isprintable():
+def _label(server: str | None, *, needed: bool) -> None:
+    if server is None:
+        if needed:
+            raise click.UsageError("missing option '--server'", click.get_current_context())
+    elif not server.strip() or len(server) > 255 or not server.isprintable():
         raise click.BadParameter("up to 255 printable characters", param_hint="'--server'")
+
+
+# Logs and databases.
+
+
+def _import_files(
+    paths: Sequence[str],
+    zone: str | None,
+    write: Callable[[dict[str, Any]], None] | None,
+    server: str,
+    progress: ProgressBars,
+    *,
+    as_json: bool,
+) -> None:
+    """Read logs and databases, and write their bans; `write` None: only count them."""
+    from banledger.cli import import_summary
+    from banledger.errors import BanledgerError
+    from banledger.importer.past_lines import line_of_ban
+    from banledger.importer.survey import Taken, survey
+    from banledger.ledger.reader import zone_of
+    from banledger.settings import machine_zone
+
+    def take(ban: Taken) -> None:
+        if write is not None:
+            write(line_of_ban(ban, server))
+
+    local = zone_of(zone or machine_zone() or "UTC")
+    try:
+        found = survey(paths, local, time.time(), take, progress)
+    except OSError as error:
+        hint = "sorting needs temporary room: TMPDIR names another directory"
+        raise BanledgerError(f"can't sort what was read: {error.strerror}", hint=hint) from error
+    if as_json:
+        click.echo(import_summary.as_json(found))
+        return
+    for line in import_summary.lines(found, local):
+        click.echo(line)
+    if write is not None:
+        click.echo("written to the spool; the recorder counts the new ones")
+
+
+# The predecessor's Redis.
+
+
+def _import_predecessor(
+    url: str, write: Callable[[dict[str, Any]], None] | None, server: str, progress: ProgressBars
+) -> None:
+    from banledger.importer import predecessor
+
+    summary, now = predecessor.Summary(), time.time()
+    with predecessor.connect(url) as source:
+        predecessor.import_bans(source, server, write or (lambda _: None), summary, progress, now)
+        predecessor.import_networks(source, server, write or (lambda _: None), summary, progress, now)
+    _say(summary, dry_run=write is None)
 
 
 def _writer(

@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Struct
 
 from banledger.ledger import ids
+from banledger.ledger.ban_forms import BANTIME, DAY, FID, HOUR, TIME
 from banledger.ledger.hash_codec import (
     CIDR,
     COUNTRY,
@@ -24,9 +25,12 @@ from banledger.ledger.hash_codec import (
     optional,
 )
 from banledger.ledger.ids import Subject
+from banledger.ledger.log_fact import Facts, read_facts
 from banledger.ledger.moment import Moment
 from banledger.stores import fields as read
 
+LINE, FOUND, EXACT = 0, 1, 2
+"""How a ban's second is known: by its Ban line in a log, by the last failure in a log, or by its ticket."""
 LIVE = "live"
 IMPORTED = "import"
 RESTORED = "restored"
@@ -44,34 +48,12 @@ _WHOIS = WAITS | {PROVEN, NONE}
 FOR_EVER = "never"
 """The value of `expires` for a ban without end."""
 
-LONGEST_BANTIME = 2**37
-"""Seconds: 4,000 years."""
 _SALTS = 4  # ids that a ban may have; no collision has been seen yet
 
 _MOMENTS = frozenset(("seen", "prolonged", "reopened", "held", "unbanned", "unbanned_before", "ended"))
 
 SCOPES = frozenset(("public", "private", "none"))
 """The values of `scope`."""
-
-
-def _read_fid(fields: Mapping[str, str], name: str) -> str:
-    return read.text(fields, name) or read.address(fields, "ip") or read.required(fields, name)
-
-
-def _read_time(fields: Mapping[str, str], name: str) -> int:
-    return read.whole(fields, name, most=read.YEAR_3000)
-
-
-def _read_day(fields: Mapping[str, str], name: str) -> str:
-    return read.day(fields, name, int(fields["time"]))  # which was read before
-
-
-def _read_bantime(fields: Mapping[str, str], name: str) -> int:
-    return read.whole(fields, name, -read.MOST_NUMBER, LONGEST_BANTIME)
-
-
-_HOUR = Form(partial(read.whole, most=23), str)
-_BANTIME = Form(_read_bantime, str)
 
 
 class Ban(Struct, frozen=True, gc=False):
@@ -86,13 +68,13 @@ class Ban(Struct, frozen=True, gc=False):
     fid: Annotated[
         str,
         Field(
-            Form(_read_fid),
+            FID,
             "the banned value: a canonical address or network, or any other text; absent if equal to `ip`",
         ),
     ]
-    time: Annotated[int, Field(Form(_read_time, str), "the ticket's time (its last failure), UTC epoch seconds")]
-    day: Annotated[str, Field(Form(_read_day), "local day of `time` in the ledger's time zone, YYYY-MM-DD")]
-    hour: Annotated[int, Field(_HOUR, "local hour of `time`, 0 to 23", exported=False)]
+    time: Annotated[int, Field(TIME, "the ticket's time (its last failure), UTC epoch seconds")]
+    day: Annotated[str, Field(DAY, "local day of `time` in the ledger's time zone, YYYY-MM-DD")]
+    hour: Annotated[int, Field(HOUR, "local hour of `time`, 0 to 23", exported=False)]
     ip: Annotated[
         str | None,
         Field(
@@ -170,7 +152,7 @@ class Ban(Struct, frozen=True, gc=False):
         float, Field(MOMENT, "when the action saw the ban, UTC epoch seconds with microseconds", part="base")
     ] = 0.0
     failures: Annotated[int, Field(WHOLE, "failures that led to it", part="base")] = 0
-    bantime: Annotated[int, Field(_BANTIME, "seconds, negative: for ever", part="term", standing=True)] = 0
+    bantime: Annotated[int, Field(BANTIME, "seconds, negative: for ever", part="term", standing=True)] = 0
     bancount: Annotated[int, Field(WHOLE, "number of bans of this offender, by fail2ban", part="term")] = 0
     users: Annotated[
         tuple[str, ...], Field(TEXTS, "user names that were tried, JSON array", part="base", standing=True)
@@ -215,6 +197,24 @@ class Ban(Struct, frozen=True, gc=False):
             optional(SHORT),
             "reason: `not restored` (fail2ban started again without it), `not held` (it ended without an event)",
             part="end",
+        ),
+    ] = None
+    logged: Annotated[
+        Facts,
+        Field(
+            optional(Form(read_facts, json_text), ()),
+            "what imported logs say of it, JSON array: for each Ban line its time, and (0: unknown) the last failure's"
+            " second, the unban's time, bantime, bancount, failures",
+            part="past",
+            exported=False,
+        ),
+    ] = ()
+    exact: Annotated[
+        int | None,
+        Field(
+            optional(Form(partial(read.whole, most=FOUND), str)),
+            "only if `time` does not come from the ticket: 1 it is the last failure's in a log, 0 the Ban line's",
+            part="base",
         ),
     ] = None
     order: Annotated[

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
-from banledger.ledger.ban import FIELDS, FOR_EVER, LIVE, LONGEST_BANTIME, PUBLIC, from_hash, is_own, to_hash
+from banledger.ledger.ban import FIELDS, FOR_EVER, LIVE, PUBLIC, from_hash, is_own, to_hash
+from banledger.ledger.ban_forms import LONGEST_BANTIME
 from banledger.ledger.ids import second_of
 from banledger.ledger.tombstone import FORGOTTEN, is_tombstone, repaired_tombstone
 from banledger.net.prefix import block

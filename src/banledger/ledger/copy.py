@@ -167,7 +167,8 @@ def _copy_networks(source: CopyEnd, target: Target) -> None:
 
 
 def _copy_sources(source: CopyEnd, target: Target) -> None:
-    """Copy sources, also those of bans that no hash of a source tells. Not counted."""
+    """Copy sources, also those of bans that no hash of a source tells, and what was imported of them. Not counted."""
+    target.engine.put({target.keys.imported: source.engine.hashes([source.keys.imported])[0]})
     listed = set(source.engine.members(source.keys.sources))
     listed |= {tok for tok, _ in scan.entries(target.engine, target.keys.top("server+jail"))}
     for page in pages(sorted(listed | scan.sources(source.engine, source.keys))):

@@ -74,7 +74,7 @@ class Field(Struct, frozen=True):
 
     form: Form
     doc: str
-    part: Literal["", "base", "term", "end", "place"] = ""
+    part: Literal["", "base", "term", "end", "place", "past"] = ""
     guarded: bool = True
     standing: bool = False
     exported: bool = True

@@ -75,15 +75,20 @@ def _day_digits(day: int) -> str:
 
 def second_of(id_: str) -> int | None:
     """Return the UTC epoch second that an id begins with, from 1969 to 2068; None: not an id."""
-    if not is_ban_id(id_):
-        return None
-    try:
-        day = datetime.strptime(id_[:6], "%y%m%d").replace(tzinfo=UTC)
-    except ValueError:
+    if not is_ban_id(id_) or (start := _start_of(id_[:6])) is None:
         return None
     second = DIGITS.index(id_[6]) * 32**3 + DIGITS.index(id_[7]) * 32**2
     second += DIGITS.index(id_[8]) * 32 + DIGITS.index(id_[9])
-    return int(day.timestamp()) + second if second < _DAY_S else None
+    return start + second if second < _DAY_S else None
+
+
+@lru_cache(maxsize=4096)
+def _start_of(day: str) -> int | None:
+    """Return the UTC epoch second at which a day (YYMMDD) begins; None: not a day."""
+    try:
+        return int(datetime.strptime(day, "%y%m%d").replace(tzinfo=UTC).timestamp())
+    except ValueError:
+        return None
 
 
 def is_ban_id(text: str) -> bool:

@@ -148,6 +148,11 @@ def _others(prefix: str) -> list[_Row]:
             "hash",
             "on Redis or Valkey: heartbeats of the running recorders, and the rebuild that each waits for",
         ),
+        (
+            f"{prefix}:imported",
+            "hash",
+            "sources of which logs were imported (`server|jail`), and the time of each one's last imported Ban line",
+        ),
         (f"{prefix}:months", "set", "the months (YYMM) that have keys"),
         (f"{prefix}:meta", "hash", "properties of the ledger: layout, time zone …"),
     ]

@@ -63,6 +63,7 @@ class Keyspace:
         self.cells = f"{prefix}:cells"
         self.lookups = f"{prefix}:lookups"
         self.aside = f"{prefix}:aside"
+        self.imported = f"{prefix}:imported"
         self.rebuild = f"{prefix}:rebuild"
         self.recorders = f"{prefix}:recorders"
         self._top = {name: f"{prefix}:top:{name}" for name in (*INDEXED, DAY)}

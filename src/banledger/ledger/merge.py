@@ -17,26 +17,30 @@ the event that overtook it is kept.
 The country has a fourth join: an imported country takes precedence over a registry's; of several, the alphabetically
 first. The other fields of a place come from whois (`place_at`).
 
+What logs say of a ban (`logged`) is no part of this join: `past` decides it. Of a ban that only logs tell of, base and
+unban follow from that.
+
 A restored line never changes a record of a live line (fail2ban's bancount is then one too high); an imported line
 changes only its country. An amendment that comes before its ban makes a `pending` record, which is not counted until
 the ban comes. Equal moments are decided by content, so that the order of arrival never matters.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from banledger.geo.countries import is_country
 from banledger.geo.place import Place
-from banledger.ledger.ban import IMPORTED, LIVE, LONGEST_BANTIME, PENDING, PUBLIC, RANK, RESTORED, Ban
+from banledger.ledger.ban import EXACT, FOUND, IMPORTED, LINE, LIVE, PENDING, PUBLIC, RESTORED, Ban
+from banledger.ledger.ban_forms import LONGEST_BANTIME
 from banledger.ledger.ids import Subject, whole_second
+from banledger.ledger.log_fact import Facts, fact_of
 from banledger.ledger.moment import Moment
+from banledger.ledger.parts import NEVER, NO_END, NO_TERM, Base, End, Ending, Parts, Term
 from banledger.ledger.users import tried, whole
 from banledger.net.address import canonical_address
 from banledger.spool.events import BanLine, ProlongLine, TicketLine, UnbanLine
 
-_NEVER = Moment(float("-inf"), float("-inf"))
 _WITHOUT_MOMENTS = dict.fromkeys(
     ("prolonged", "reopened", "unbanned", "unbanned_before", "held", "ended", "ended_because")
 )
@@ -52,90 +56,6 @@ class EndedTicket(TicketLine, frozen=True, tag="ended ticket"):
     reason: str = ""
 
 
-class Base(Struct, frozen=True, gc=False):
-    """How a ban began. `bantime`, `bancount`: its term, unless the origin is live: then `Term` has it."""
-
-    origin: str
-    seen: Moment
-    failures: int = 0
-    users: tuple[str, ...] = ()
-    matches: tuple[str, ...] = ()
-    bantime: int = 0
-    bancount: int = 0
-
-    def join(self, other: "Base") -> "Base":
-        """Return the base of the better origin; of the same origin the earlier one."""
-        return min(self, other, key=_preference)
-
-
-def _preference(base: Base) -> tuple[object, ...]:
-    return RANK[base.origin], base.seen, base.failures, base.users, base.matches, -base.bantime, -base.bancount
-
-
-class Term(Struct, frozen=True, gc=False, order=True):
-    """How long a ban lasts, from a live ban line or a prolong (`prolonged`) at that moment."""
-
-    at: Moment = _NEVER
-    prolonged: bool = False
-    bantime: int = 0
-    bancount: int = 0
-
-    def join(self, other: "Term") -> "Term":
-        """Return the later one; of the same moment a prolong rather than a ban line."""
-        return max(self, other)
-
-
-class Ending(NamedTuple):
-    """When a snapshot no longer had the ban, and why."""
-
-    at: Moment
-    because: str
-
-
-class End(Struct, frozen=True, gc=False):
-    """The last time that a ban began live, was held by a snapshot, was unbanned, and was missing in a snapshot."""
-
-    begun: Moment = _NEVER
-    held: Moment = _NEVER
-    unbanned: Moment = _NEVER
-    ended: Ending = Ending(_NEVER, "")  # immutable
-
-    def join(self, other: "End") -> "End":
-        """Return the latest of each."""
-        return End(
-            max(self.begun, other.begun),
-            max(self.held, other.held),
-            max(self.unbanned, other.unbanned),
-            max(self.ended, other.ended),
-        )
-
-    @property
-    def open_again(self) -> bool:
-        """Whether the ban began or was held after it was unbanned."""
-        return self.begun > self.unbanned or self.held >= self.unbanned
-
-    @property
-    def overtaken(self) -> bool:
-        """Whether the ban began, was held or was unbanned after it ended."""
-        ended = self.ended.at
-        return self.begun > ended or self.held >= ended or self.unbanned > ended
-
-
-_NO_TERM, _NO_END = Term(), End()
-
-
-class Parts(NamedTuple):
-    """All that is known about a ban, except its place."""
-
-    base: Base
-    term: Term = _NO_TERM
-    end: End = _NO_END
-
-    def join(self, other: "Parts") -> "Parts":
-        """Join each part."""
-        return Parts(self.base.join(other.base), self.term.join(other.term), self.end.join(other.end))
-
-
 def subject_of(line: TicketLine) -> Subject:
     """Return the identity of a line's ban: canonical address, time in whole seconds as fail2ban stores it."""
     return Subject(line.server, line.jail, canonical_address(line.fid) or line.fid, whole_second(line.time))
@@ -149,7 +69,8 @@ def address_of(line: TicketLine) -> str | None:
 def begin(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, line: TicketLine) -> Ban:
     """Make the record of a ban from its first line. `local`: its day and hour (see Ban)."""
     day, hour = local
-    shown = _shown(parts_of_line(line))
+    facts = (fact_of(line),) if isinstance(line, BanLine) and line.logged else ()
+    shown = _shown(parts_of_line(line), facts) | {"logged": facts}
     return _with_country(Ban(id=id_, day=day, hour=hour, ip=ip, **asdict(subject), **asdict(place), **shown), line)
 
 
@@ -157,7 +78,37 @@ def merge(ban: Ban, line: TicketLine) -> Ban:
     """Merge a line into a record. Returns `ban` itself if nothing changes."""
     known = parts_of(ban)
     joined = known.join(parts_of_line(line))
-    return _with_country(ban if joined == known else _changed(ban, _WITHOUT_MOMENTS | _shown(joined)), line)
+    return _with_country(ban if joined == known else _changed(ban, _WITHOUT_MOMENTS | _shown(joined, ban.logged)), line)
+
+
+def with_facts(ban: Ban, facts: Facts) -> Ban:
+    """Set what logs say of a ban. If only logs tell of it, all follows from them. Returns `ban` if nothing changes."""
+    if facts == ban.logged:
+        return ban
+    base, term, end = parts_of(ban)
+    if base.exact != EXACT and base.origin == IMPORTED:
+        base = base_of(facts)
+    return _changed(ban, _WITHOUT_MOMENTS | _shown(Parts(base, term, end), facts) | {"logged": facts})
+
+
+def without_facts(ban: Ban) -> Ban | None:
+    """Return what is left of a ban if its facts mean another one: amendments that wait for their ban; None: nothing."""
+    _, term, end = parts_of(ban)
+    moments = [term.at, end.held, end.unbanned, end.ended.at]
+    known = [moment for moment in moments if moment != NEVER]
+    if not known:
+        return None
+    pending = Parts(Base(PENDING, min(known)), term, end)
+    return _changed(ban, _WITHOUT_MOMENTS | _shown(pending) | {"logged": ()})
+
+
+def base_of(facts: Facts) -> Base:
+    """Return how a ban began that only logs tell of: its best values in their facts."""
+    bancount, bantime = max((fact.bancount, fact.bantime) for fact in facts)
+    logged = Moment(facts[0].logged, facts[0].logged)
+    exact = FOUND if any(fact.found for fact in facts) else LINE
+    failures = max(fact.failures for fact in facts)
+    return Base(IMPORTED, logged, failures, bantime=bounded(bantime), bancount=bancount, exact=exact)
 
 
 def parts_of_line(line: TicketLine) -> Parts:
@@ -180,6 +131,8 @@ def _parts_of_ban_line(line: BanLine, seen: Moment) -> Parts:
     users, bantime = tried(line.users, restored=bool(line.restored)), bounded(line.bantime)
     # fail2ban counts a restore as one more ban.
     bancount = line.bancount - 1 if line.restored and line.bancount else line.bancount
+    if line.logged and origin == IMPORTED:
+        return Parts(base_of((fact_of(line),)))
     if origin != LIVE:
         return Parts(Base(origin, seen, line.failures, users, line.matches, bantime, bancount))
     return Parts(
@@ -189,32 +142,43 @@ def _parts_of_ban_line(line: BanLine, seen: Moment) -> Parts:
 
 def parts_of(ban: Ban) -> Parts:
     """Return the parts that a record holds."""
-    begun = ban.begun if ban.origin == LIVE else _NEVER
+    begun = ban.begun if ban.origin == LIVE else NEVER
     prolonged = ban.moment("prolonged")
     end = End(
         begun,
-        ban.moment("held") or _NEVER,
-        ban.moment("unbanned") or ban.moment("unbanned_before") or _NEVER,
-        Ending(ban.moment("ended") or _NEVER, ban.ended_because or ""),
+        ban.moment("held") or NEVER,
+        ban.moment("unbanned") or ban.moment("unbanned_before") or NEVER,
+        Ending(ban.moment("ended") or NEVER, ban.ended_because or ""),
     )
-    base = Base(ban.origin, ban.moment("seen") or _NEVER, ban.failures, ban.users, ban.matches)
+    if end.unbanned is not NEVER and end == End(unbanned=_unbanned_by(ban.origin, ban.logged)):
+        end = NO_END
+    exact = EXACT if ban.exact is None else ban.exact
+    base = Base(ban.origin, ban.moment("seen") or NEVER, ban.failures, ban.users, ban.matches, exact=exact)
     if prolonged is None and ban.origin != LIVE:
         return Parts(replace(base, bantime=ban.bantime, bancount=ban.bancount), end=end)
     return Parts(base, Term(prolonged or begun, prolonged is not None, ban.bantime, ban.bancount), end)
 
 
-def _shown(parts: Parts) -> dict[str, Any]:
+def _unbanned_by(origin: str, facts: Facts) -> Moment:
+    """Return when a ban was lifted by what logs say: they are asked only about bans that no action saw."""
+    known = [fact.unbanned for fact in facts if fact.unbanned] if origin == IMPORTED else []
+    return Moment(min(known), min(known)) if known else NEVER
+
+
+def _shown(parts: Parts, facts: Facts = ()) -> dict[str, Any]:
     """Return the fields of a record with these parts. Absent moments are left out."""
     base, term, end = parts
-    timed = base if term is _NO_TERM else term
+    if end == NO_END:
+        end = End(unbanned=_unbanned_by(base.origin, facts))
+    timed = base if term is NO_TERM else term
     moments = {"seen": base.seen}
     if term.prolonged:
         moments["prolonged"] = term.at
     if end.begun > base.seen:
         moments["reopened"] = end.begun
-    if end.unbanned is not _NEVER:
+    if end.unbanned is not NEVER:
         moments["unbanned_before" if end.open_again else "unbanned"] = end.unbanned
-    if end.held is not _NEVER:
+    if end.held is not NEVER:
         moments["held"] = end.held
     shown = {
         "origin": base.origin,
@@ -223,6 +187,7 @@ def _shown(parts: Parts) -> dict[str, Any]:
         "matches": base.matches,
         "bantime": timed.bantime,
         "bancount": timed.bancount,
+        "exact": None if base.exact == EXACT else base.exact,
     }
     if not end.overtaken:
         moments["ended"], shown["ended_because"] = end.ended

@@ -9,7 +9,7 @@ from banledger.ledger.keys import Keyspace
 from banledger.ledger.networks import parsed_cell, parsed_lookups, parsed_network
 from banledger.ledger.reader import parsed_meta
 from banledger.ledger.source import parsed as parsed_source
-from banledger.ledger.tokens import source_token
+from banledger.ledger.tokens import is_source_token, source_token
 from banledger.ledger.tombstone import is_tombstone, tombstone_of
 from banledger.spool.position import UNKNOWN, WRITER, from_text
 from banledger.stores import fields as read
@@ -65,6 +65,13 @@ def _recorders(_: str, fields: Hash) -> None:
         raise Damaged("", "has a field that is not a heartbeat")
 
 
+def _imported(_: str, fields: Hash) -> None:
+    for source in fields:
+        if not is_source_token(source):
+            raise Damaged("", "has a field that is not a source")
+        read.whole(fields, source, most=read.YEAR_3000)
+
+
 PARSERS: Mapping[str, Callable[[str, Hash], object]] = {
     "ban": _ban,
     "gap": _gap,
@@ -76,6 +83,7 @@ PARSERS: Mapping[str, Callable[[str, Hash], object]] = {
     "meta": lambda _, fields: parsed_meta(fields),
     "position": _position,
     "label": _label,
+    "imported": _imported,
     "rebuild": lambda _, fields: parsed_lookups(fields),
     "recorders": _recorders,
 }
@@ -104,4 +112,4 @@ def heads(keys: Keyspace) -> dict[str, str]:
 
 def singles(keys: Keyspace) -> dict[str, str]:
     """Return the keys of the kinds of hashes with one key each, by kind; without the ledger's own (`meta`)."""
-    return {"lookups": keys.lookups, "rebuild": keys.rebuild, "recorders": keys.recorders}
+    return {"lookups": keys.lookups, "imported": keys.imported, "rebuild": keys.rebuild, "recorders": keys.recorders}

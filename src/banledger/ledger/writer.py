@@ -10,13 +10,14 @@ from typing import TypeVar
 from banledger import __version__
 from banledger.errors import StoreError
 from banledger.geo.place import Locate
-from banledger.ledger.ban_writer import BanWriter, Recorded
+from banledger.ledger.ban_writer import Recorded
 from banledger.ledger.calendar import new_zone
 from banledger.ledger.keys import LAYOUT, Keyspace
 from banledger.ledger.labels import NAMELESS, OWNER, LabelTable
 from banledger.ledger.network_line import of_line
 from banledger.ledger.networks import Networks
 from banledger.ledger.opening import opened
+from banledger.ledger.past_writer import PastWriter, is_told
 from banledger.ledger.positions import StoredPositions
 from banledger.ledger.reader import remains
 from banledger.ledger.rebuild_lease import Signs
@@ -46,7 +47,7 @@ def open_to_write(
     return opened(connect.writer(store, keys, access), lambda engine: Ledger(engine, keys, timezone, machine))
 
 
-class Ledger(BanWriter):
+class Ledger(PastWriter):
     """Writes a ledger. The caller is the only writer of its engine; `record` may be repeated after any failure.
 
     shared    whether other machines may write to it too
@@ -151,14 +152,16 @@ class Ledger(BanWriter):
         learned = self._record_networks(_those(NetworkLine, placed), now)
         gaps = self._record_gaps(_those(GapLine, placed))
         advances = self._positions.advances(positions, forgotten)
-        self._carried = [] if held else advances
-        done = self._record_bans(_those(TicketLine, placed), locate)
+        tickets = _those(TicketLine, placed)
+        later = bool(held) or any(map(is_told, tickets))  # positions go after the last change
+        self._carried = [] if later else advances
+        done = self._record_tickets(tickets, locate, now)
         done += Recorded(lines=len(taken), gaps=gaps, networks=learned)
         for snapshot in self._sources.snapshots(held):
             begun = self._sources.since((snapshot[0].server, snapshot[0].jail))
-            done += self._record_bans(self._snapshots.judge(snapshot, begun), locate)
+            done += self._record_tickets(self._snapshots.judge(snapshot, begun), locate, now)
         self._sources.save()
-        if advances and (held or self._carried):
+        if advances and (later or self._carried):
             self._engine.apply([], advances)
         self._carried = []
         self._positions.written(positions)

@@ -15,6 +15,8 @@ VERSION = 1
 
 Timestamp: TypeAlias = Annotated[float, Meta(ge=1, lt=32_503_680_000)]
 """UTC epoch seconds, before the year 3000."""
+Moment0: TypeAlias = Annotated[float, Meta(ge=0, lt=32_503_680_000)]
+"""The same; 0: unknown."""
 Whole: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
 Seconds: TypeAlias = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 Label: TypeAlias = Annotated[str, Meta(min_length=1)]
@@ -35,7 +37,7 @@ class Line(Struct, frozen=True, gc=False, kw_only=True):
     seq: Whole
     server: Label
     jail: Label
-    at: Annotated[float, Meta(ge=0, lt=32_503_680_000)] = 0.0
+    at: Moment0 = 0.0
     writer: str = ""
 
     @property
@@ -64,13 +66,17 @@ class BanLine(TicketLine, frozen=True, tag="ban"):
     """fail2ban banned, or (`restored`) banned again what its database held when it started.
 
     `origin` is empty for bans that the action saw itself, `import` for bans of another record of the past;
-    `country` is the country in that record.
+    `country` is the country in that record. `logged` is set if that record is a log, which names no ticket: when its
+    Ban line was logged; then `found` is the last failure's second, `unbanned` when it was lifted (0: unknown).
     """
 
     users: tuple[str, ...] = ()
     matches: tuple[str, ...] = ()
     origin: str = ""
     country: str = ""
+    logged: Moment0 = 0.0
+    found: Annotated[int, Meta(ge=0, lt=32_503_680_000)] = 0
+    unbanned: Moment0 = 0.0
 
 
 class ProlongLine(TicketLine, frozen=True, tag="prolong"):

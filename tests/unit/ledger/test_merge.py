@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from banledger.geo.place import Place
 from banledger.ledger.ban import PENDING, RESTORED, Ban, to_hash
 from banledger.ledger.merge import (
-    Parts,
     address_of,
     begin,
     merge,
@@ -20,6 +19,7 @@ from banledger.ledger.merge import (
     subject_of,
     with_whole_users,
 )
+from banledger.ledger.parts import Parts
 from banledger.spool.events import TicketLine
 from tests.support.lines import T0, amendments, ban, ended_ticket, held_ticket, prolong, unban
 

@@ -1,0 +1,105 @@
+"""What an import found in logs and databases, as text or JSON."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from banledger.importer.history import AT_STOP, BANS, EARLIER, INEXACT, REPEATED, RESTORED, UNBANS
+from banledger.importer.past_source import SourceCount
+from banledger.importer.stamps import shown
+from banledger.importer.survey import Survey
+from banledger.report.formats.escape import many, visible
+
+_MOST_JAILS = 12
+_MOST_REASONS = 20
+
+
+def lines(survey: Survey, zone: ZoneInfo) -> Iterator[str]:
+    """A survey as text; dates in `zone`."""
+    for source, outcomes in zip(survey.sources, survey.outcomes, strict=True):
+        yield f"{visible(source.path)}: {visible(source.kind)}"
+        yield from (f"  {line}" for line in _of_source(source, outcomes, zone))
+    for file in survey.refused:
+        yield f"refused: {visible(file.path)}: {visible(file.reason)}"
+    inexact = sum(outcomes[INEXACT] for outcomes in survey.outcomes)
+    exact = survey.bans - inexact
+    yield f"{many(survey.bans, 'ban')} found: {exact:,} with their ticket's second, {inexact:,} dated by their own line"
+
+
+def _of_source(source: SourceCount, outcomes: Counter[int], zone: ZoneInfo) -> Iterator[str]:
+    span = f"{shown(source.first, zone)} to {shown(source.last, zone)}, " if source.first else ""
+    if source.kind.startswith("database"):
+        yield f"{span}{many(source.rows, 'row')} of bans"
+    else:
+        bans, inexact = outcomes[BANS], outcomes[INEXACT]
+        dated = f": {bans - inexact:,} dated by their last failure, {inexact:,} by their own line" if bans else ""
+        yield f"{span}{many(source.lines, 'line')}, {many(bans, 'ban')}{dated}"
+        if more := [phrase for outcome, noun in _MORE if (phrase := _counted(outcomes[outcome], noun))]:
+            yield ", ".join(more)
+    if source.jails:
+        yield ", ".join(f"{visible(jail)} {count:,}" for jail, count in _most(source.jails))
+    for reason, count in source.refused.most_common(_MOST_REASONS):
+        yield f"{many(count, 'line')} left out: {visible(reason)}"
+    if source.unclear:
+        yield f"{many(source.unclear, 'line')} in an hour that a clock change repeats: its first pass is assumed"
+    if source.skipped:
+        yield f"{many(source.skipped, 'time')} that a clock change skips: is --timezone right?"
+    if source.trouble:
+        yield f"read only up to there: {visible(source.trouble)}"
+
+
+_MORE = (
+    (UNBANS, "unban"),
+    (RESTORED, "restored ban"),
+    (AT_STOP, "unban of a stop"),
+    (EARLIER, "line about a ban before all sources"),
+    (REPEATED, "line that another source has too"),
+)
+
+
+def _counted(count: int, noun: str) -> str:
+    first, space, rest = noun.partition(" ")
+    if not count:
+        return ""
+    if first in ("unban", "line"):
+        return many(count, first) + space + rest
+    return many(count, noun)
+
+
+def _most(jails: Counter[str]) -> list[tuple[str, int]]:
+    ordered = sorted(jails.items(), key=lambda item: (-item[1], item[0]))
+    left = sum(count for _, count in ordered[_MOST_JAILS:])
+    return [*ordered[:_MOST_JAILS], *([("others", left)] if left else [])]
+
+
+def as_json(survey: Survey) -> str:
+    """A survey as one JSON object. Times are UTC epoch seconds; what is unknown is null."""
+    sources = [_object(source, outcomes) for source, outcomes in zip(survey.sources, survey.outcomes, strict=True)]
+    refused = [{"path": file.path, "reason": file.reason} for file in survey.refused]
+    return json.dumps({"bans": survey.bans, "sources": sources, "refused": refused}, indent=2)
+
+
+def _object(source: SourceCount, outcomes: Mapping[int, int]) -> dict[str, Any]:
+    return {
+        "path": source.path,
+        "kind": source.kind,
+        "lines": source.lines,
+        "first": source.first or None,
+        "last": source.last or None,
+        "rows": source.rows,
+        "bans": outcomes[BANS],
+        "exact": outcomes[BANS] - outcomes[INEXACT],
+        "inexact": outcomes[INEXACT],
+        "unbans": outcomes[UNBANS],
+        "unbans_at_stops": outcomes[AT_STOP],
+        "restored": outcomes[RESTORED],
+        "repeated": outcomes[REPEATED],
+        "earlier": outcomes[EARLIER],
+        "jails": dict(source.jails),
+        "left_out": dict(source.refused),
+        "unclear_times": source.unclear,
+        "skipped_times": source.skipped,
+        "trouble": source.trouble or None,
+    }

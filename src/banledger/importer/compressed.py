@@ -1,0 +1,154 @@
+"""Expand compressed content piece by piece, in bounded memory.
+
+gzip, bzip2 and xz by the standard library; zstd by that of Python 3.14, or by the package `zstandard`.
+"""
+
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from typing import Any, Protocol
+
+from banledger.importer.refusal import SourceRefused
+
+_MAGICS = (
+    (b"\x1f\x8b", "gzip"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\0", "xz"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+)
+_PIECE = 1 << 18
+_MEMORY = 256 << 20
+_WINDOW_LOG = 27  # 128 MiB: what zstd itself accepts
+_FREE = 64 << 20
+_RATIO = 400
+
+NO_ZSTD = "it is compressed by zstd: pip install 'banledger[zstd]', or unpack it first"
+"""The reason to refuse a content without a decompressor."""
+
+
+class Decompressor(Protocol):
+    """One stream of compressed data, as `bz2.BZ2Decompressor` has it."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+
+
+class _Gzip:
+    """See Decompressor."""
+
+    def __init__(self) -> None:
+        self._object = zlib.decompressobj(wbits=31)
+        self._left = b""
+
+    @property
+    def eof(self) -> bool:
+        return self._object.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._left and not self.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._object.unused_data
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        out = self._object.decompress(self._left + data, max_length)
+        self._left = self._object.unconsumed_tail
+        return out
+
+
+def compression_of(head: bytes) -> str:
+    """The compression of a content by its first bytes; empty: none that is known."""
+    return next((name for magic, name in _MAGICS if head.startswith(magic)), "")
+
+
+def expanded(name: str, pieces: Iterator[bytes], stored: Callable[[], int]) -> Iterator[bytes]:
+    """The expanded content. `stored`: bytes taken from `pieces` so far.
+
+    Raises SourceRefused if it is damaged, cut, or expands to far more than a log can.
+    """
+    total = 0
+    try:
+        for piece in _streams_of(name, pieces):
+            total += len(piece)
+            if total > _FREE and total > _RATIO * stored():
+                raise SourceRefused(f"it expands to more than {_RATIO} times its size")
+            yield piece
+    except (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:
+        raise SourceRefused(f"its {name} data is damaged or cut") from error
+
+
+def _streams_of(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    if name == "gzip":
+        return _expanded_by(_Gzip, pieces)
+    if name == "bzip2":
+        return _expanded_by(bz2.BZ2Decompressor, pieces)
+    if name == "xz":
+        return _expanded_by(lambda: lzma.LZMADecompressor(memlimit=_MEMORY), pieces)
+    return _zstd(pieces)
+
+
+def _expanded_by(new: Callable[[], Decompressor], pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Expand one stream after the other. Raises EOFError if the last one is cut."""
+    stream, data = new(), b""
+    while True:
+        if not data and stream.needs_input and not (data := next(pieces, b"")):
+            raise EOFError
+        out = stream.decompress(data, _PIECE)
+        data = b""
+        if out:
+            yield out
+        if stream.eof:
+            data = stream.unused_data.lstrip(b"\0") or next(pieces, b"").lstrip(b"\0")
+            if not data:
+                return
+            stream = new()
+
+
+def _zstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Expand zstd. Raises SourceRefused if this Python can't, ValueError for damaged data."""
+    try:
+        zstd: Any = import_module("compression.zstd")
+    except ImportError:
+        yield from _zstd_by_package(pieces)
+        return
+    options = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG}
+    try:
+        yield from _expanded_by(lambda: zstd.ZstdDecompressor(options=options), pieces)
+    except zstd.ZstdError as error:
+        raise ValueError(str(error)) from error
+
+
+def _zstd_by_package(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    try:
+        zstandard: Any = import_module("zstandard")
+    except ImportError:
+        raise SourceRefused(NO_ZSTD) from None
+    stream = zstandard.ZstdDecompressor(max_window_size=1 << _WINDOW_LOG)
+    try:
+        with stream.stream_reader(_Readable(pieces), read_across_frames=True) as reader:
+            while out := reader.read(_PIECE):
+                yield out
+    except zstandard.ZstdError as error:
+        raise ValueError(str(error)) from error
+
+
+class _Readable:
+    """Pieces as an object to read from."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._left = b""
+
+    def read(self, size: int) -> bytes:
+        data = self._left or next(self._pieces, b"")
+        self._left = data[size:]
+        return data[:size]

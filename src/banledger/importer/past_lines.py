@@ -1,0 +1,44 @@
+"""Bans of the past as lines of the spool. Pure."""
+
+from typing import Any
+
+from banledger.importer.database import DatabaseRow
+from banledger.importer.past_ban import PastBan
+from banledger.ledger.users import whole
+from banledger.spool.events import VERSION
+
+ORIGIN = "import"
+
+
+def line_of_ban(ban: PastBan | DatabaseRow, server: str) -> dict[str, Any]:
+    """Return the line of a ban of `server`, without what is unknown."""
+    made = _of_row(ban) if isinstance(ban, DatabaseRow) else _of_log(ban)
+    common = {"v": VERSION, "kind": "ban", "server": server, "jail": ban.jail, "fid": ban.fid, "origin": ORIGIN}
+    return common | {name: value for name, value in made.items() if value}
+
+
+def _of_row(row: DatabaseRow) -> dict[str, Any]:
+    """A row has the ticket's own second, so its line is like any other."""
+    return {
+        "seen": row.time,
+        "time": row.time,
+        "failures": row.failures,
+        "bantime": row.bantime,
+        "bancount": row.bancount,
+        "users": whole(row.users),
+        "matches": row.matches,
+    }
+
+
+def _of_log(ban: PastBan) -> dict[str, Any]:
+    """What a log says: the ledger decides which ban it means."""
+    return {
+        "seen": round(ban.logged, 6),
+        "time": ban.found or int(ban.logged),
+        "logged": round(ban.logged, 6),
+        "found": ban.found,
+        "unbanned": round(ban.unbanned, 6),
+        "failures": ban.failures,
+        "bantime": ban.bantime,
+        "bancount": ban.bancount,
+    }

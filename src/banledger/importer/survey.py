@@ -1,0 +1,126 @@
+"""Read all sources of the past, and say what bans follow from them together.
+
+The order of the paths has no influence: sources are read in the order of their names, their events are sorted by time.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct, field
+
+from banledger.importer.content import STDIN, Content
+from banledger.importer.database import DatabaseRow
+from banledger.importer.history import BANS, History
+from banledger.importer.past_ban import PastBan
+from banledger.importer.past_source import PastSource, SourceCount
+from banledger.importer.paths import Named, named
+from banledger.importer.refusal import SourceRefused
+from banledger.importer.sorted_events import SortedEvents
+from banledger.ledger.progress import Progress
+
+_EVERY = 5_000
+
+Taken: TypeAlias = PastBan | DatabaseRow
+
+
+class Survey(Struct):
+    """What sources hold.
+
+    outcomes  what became of the lines of each source, by its number in `sources` (see `history`)
+    refused   files that are no sources, each with its reason
+    """
+
+    sources: list[SourceCount] = field(default_factory=list)
+    outcomes: list[Counter[int]] = field(default_factory=list)
+    refused: list[Named] = field(default_factory=list)
+
+    @property
+    def bans(self) -> int:
+        """Bans of logs, and rows of databases."""
+        return sum(counts[BANS] for counts in self.outcomes) + sum(source.rows for source in self.sources)
+
+
+def survey(
+    paths: Sequence[str], zone: ZoneInfo, now: float, take: Callable[[Taken], None], progress: Progress
+) -> Survey:
+    """Read the sources at `paths`; pass every ban to `take`.
+
+    `zone`: in which their logs were written. `now`: UTC epoch. Raises OSError if there is no temporary room.
+    """
+    found = Survey()
+    files = named(paths)
+    with SortedEvents() as events:
+        reading = _Reading(found, events, zone, now, take, progress, _total(files))
+        for file in files:
+            reading.read(file)
+        history = History()
+        for event in events:
+            for ban in history.take(event):
+                take(ban)
+        for ban in history.end():
+            take(ban)
+    found.outcomes = [history.outcomes[number] for number in range(len(found.sources))]
+    return found
+
+
+def _total(files: Sequence[Named]) -> int:
+    total = 0
+    for file in files:
+        if not file.reason and file.path != STDIN:
+            try:
+                total += Path(file.path).stat().st_size
+            except OSError:
+                continue
+    return total
+
+
+class _Reading:
+    """Reads one file after the other into a survey."""
+
+    def __init__(
+        self,
+        found: Survey,
+        events: SortedEvents,
+        zone: ZoneInfo,
+        now: float,
+        take: Callable[[Taken], None],
+        progress: Progress,
+        total: int,
+    ) -> None:
+        self._found = found
+        self._events = events
+        self._zone = zone
+        self._now = now
+        self._take = take
+        self._progress = progress
+        self._total = total
+        self._before = self._seen = 0
+
+    def read(self, file: Named) -> None:
+        reason = file.reason
+        if not reason:
+            try:
+                with Content(file.path) as content:
+                    self._found.sources.append(self._count(content, file.path))
+                    self._before += content.done
+            except SourceRefused as error:
+                reason = str(error)
+            except OSError as error:
+                reason = f"it can't be read: {error.strerror}"
+        if reason:
+            self._found.refused.append(Named(file.path, reason))
+
+    def _count(self, content: Content, path: str) -> SourceCount:
+        add = self._events.add
+
+        def event(one: object) -> None:
+            add(one)  # type: ignore[arg-type]
+            self._seen += 1
+            if self._seen % _EVERY == 0:
+                self._progress("KiB read", (self._before + content.done) >> 10, self._total >> 10)
+
+        source = PastSource(content, path, len(self._found.sources), self._zone, self._now)
+        return source.read(event, self._take)

@@ -1,0 +1,315 @@
+"""Record what logs of the past say, over any engine: `past` decides, this reads and writes.
+
+Theory of operation. The facts of a jail and an offender are in the records of their bans (`logged`). When new facts
+come, or an exact ban where there may be facts, the bans near them are read, `decide` says what follows, and the records
+that differ are changed: facts move to another record, inexact bans come or go. Nothing else is remembered, so it may be
+repeated after a crash between any two changes. A fact is written to its new record before it leaves the old one.
+
+So that live bans cost nothing, the ledger knows the last imported Ban line of each source (`Keyspace.imported`): only
+exact bans that are not later can meet facts.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias, TypeGuard
+
+from msgspec import Struct, field
+
+from banledger.errors import StoreUnavailable
+from banledger.geo.place import Locate
+from banledger.ledger.ban import IMPORTED, Ban
+from banledger.ledger.ban_writer import BanWriter, Recorded
+from banledger.ledger.ids import Subject, second_of
+from banledger.ledger.keys import Keyspace
+from banledger.ledger.log_fact import Facts, LogFact, fact_of, joined
+from banledger.ledger.merge import merge, subject_of, with_facts, without_facts
+from banledger.ledger.past import Decision, decide, spans, within
+from banledger.ledger.reader import Found
+from banledger.ledger.tokens import source_token, token
+from banledger.ledger.tombstone import Tombstone
+from banledger.net.address import canonical_address
+from banledger.spool.events import VERSION, BanLine, TicketLine
+from banledger.stores.api import Advance, Conflict, Engine
+from banledger.stores.change import Change
+from banledger.stores.fields import Damaged
+from banledger.stores.selection import Is, Selection
+
+_ROUNDS = 20
+_AFTER_S = 120  # an exact ban this long after the last imported line meets no fact
+_REFRESH_S = 20.0
+_BY_OFFENDER = ("ip", "id")  # dimensions
+
+_Spans: TypeAlias = list[tuple[float, float]]
+
+
+class Offender(NamedTuple):
+    """Whose bans are decided together. `fid` canonical."""
+
+    server: str
+    jail: str
+    fid: str
+
+    def at(self, second: int) -> Subject:
+        """Return the identity of their ban at a second."""
+        return Subject(self.server, self.jail, self.fid, second)
+
+
+class _Near(Struct):
+    """What is decided about an offender: the lines of new facts, and seconds of exact bans that may be new."""
+
+    told: list[BanLine] = field(default_factory=list)
+    seconds: list[int] = field(default_factory=list)
+
+    @property
+    def facts(self) -> list[LogFact]:
+        return list(map(fact_of, self.told))
+
+    @property
+    def spans(self) -> list[tuple[float, float]]:
+        return spans([*(line.logged for line in self.told), *map(float, self.seconds)])
+
+
+class _Plan(Struct):
+    """The changes for one offender: first those that add facts, then those that remove some; and how they count."""
+
+    written: list[Change] = field(default_factory=list)
+    removed: list[Change] = field(default_factory=list)
+    new: int = 0
+    amended: int = 0
+    known: int = 0
+
+    def touches(self, keys: set[str]) -> bool:
+        """Whether any of these keys is changed."""
+        return not keys.isdisjoint(change.key for change in (*self.written, *self.removed))
+
+
+class PastWriter(BanWriter):
+    """Writes bans, live ones and those of the past. See `writer.Ledger`."""
+
+    def __init__(self, engine: Engine, keyspace: Keyspace) -> None:
+        super().__init__(engine, keyspace)
+        self._imported: dict[str, int] = {}
+        self._imported_read = float("-inf")
+
+    def _record_tickets(self, lines: list[TicketLine], locate: Locate, now: float) -> Recorded:
+        """Record exact lines as they are, then decide what logs say beside them."""
+        told = [line for line in lines if is_told(line)]
+        exact = [line for line in lines if not is_told(line)] if told else lines
+        done = self._record_bans(exact, locate) if exact else Recorded()
+        self._learn_imported(told, now)
+        if near := self._near(told, exact):
+            done += self._decide(near, locate)
+        return done
+
+    # What was imported.
+
+    def _learn_imported(self, told: Sequence[BanLine], now: float) -> None:
+        """Read what was imported, if another recorder may have done that, and add what comes now."""
+        if self._imported_read == float("-inf") or (
+            self._engine.shared and abs(now - self._imported_read) > _REFRESH_S
+        ):
+            self._imported_read = now
+            fields = self._engine.hashes([self.keys.imported])[0]
+            self._imported |= {source: int(last) for source, last in fields.items() if last.isdecimal()}
+        latest: dict[str, int] = {}
+        for line in told:
+            source = source_token(line.server, line.jail)
+            latest[source] = max(latest.get(source, 0), int(line.logged))
+        raised = {source: last for source, last in latest.items() if last > self._imported.get(source, 0)}
+        if raised:
+            self._imported |= raised
+            self._engine.apply([], [Advance(self.keys.imported, {name: str(last) for name, last in raised.items()})])
+
+    def _near(self, told: Iterable[BanLine], exact: Iterable[TicketLine]) -> dict[Offender, _Near]:
+        """Return what is to be decided."""
+        found: dict[Offender, _Near] = {}
+        for line in told:
+            found.setdefault(_offender(line), _Near()).told.append(line)
+        if not self._imported:
+            return found
+        for other in exact:
+            last = self._imported.get(source_token(other.server, other.jail), -_AFTER_S)
+            if isinstance(other, BanLine) and other.time <= last + _AFTER_S:
+                found.setdefault(_offender(other), _Near()).seconds.append(subject_of(other).time)
+        return found
+
+    # What follows.
+
+    def _decide(self, near: dict[Offender, _Near], locate: Locate) -> Recorded:
+        done: list[_Plan] = []
+        for again in range(_ROUNDS):
+            plans = self._plans(near, locate, again=bool(again))
+            conflicts = self._conflicts([change for plan in plans.values() for change in plan.written])
+            ready = [plan for plan in plans.values() if not plan.touches(conflicts)]
+            conflicts |= self._conflicts([change for plan in ready for change in plan.removed])
+            for offender, plan in plans.items():
+                if not plan.touches(conflicts):
+                    done.append(plan)
+                    del near[offender]
+            if not near:
+                new, amended = sum(plan.new for plan in done), sum(plan.amended for plan in done)
+                return Recorded(new=new, amended=amended, known=sum(plan.known for plan in done))
+        raise StoreUnavailable("the ledger keeps changing under the recorder", hint="it is tried again")
+
+    def _conflicts(self, changes: Sequence[Change]) -> set[str]:
+        """Apply changes; return the keys of those that were in conflict."""
+        outcomes = zip(changes, self._apply(changes), strict=True) if changes else ()
+        return {change.key for change, outcome in outcomes if isinstance(outcome, Conflict)}
+
+    def _plans(self, near: Mapping[Offender, _Near], locate: Locate, *, again: bool) -> dict[Offender, _Plan]:
+        """Return the changes for each offender. `again`: there was a conflict, so look where new bans will be."""
+        there = self._there(near)
+        wanted: dict[Offender, Decision] = {}
+        for offender, one in near.items():
+            facts = [*one.facts, *(fact for ban in there[offender] for fact in ban.logged)]
+            wanted[offender] = decide(facts, [ban.time for ban in there[offender] if not _is_inexact(ban)])
+        missing = {
+            offender.at(second): facts
+            for offender, decision in wanted.items()
+            for second, facts in decision.items()
+            if all(ban.time != second for ban in there[offender])
+        }
+        begun = self._begun(missing, near, locate, again=again)
+        return {
+            offender: self._plan(
+                near[offender], there[offender], decision, [begun.get(offender.at(s)) for s in decision]
+            )
+            for offender, decision in wanted.items()
+        }
+
+    def _there(self, near: Mapping[Offender, _Near]) -> dict[Offender, list[Ban]]:
+        """Return the recorded bans of each offender that matter."""
+        times = {offender: one.spans for offender, one in near.items()}
+        found: dict[Offender, list[Ban]] = {offender: [] for offender in near}
+        for ban in filter(None, self.bans(sorted(self._ids(near, times)))):
+            offender = _of(ban)
+            if offender in found and within(ban.time, times[offender]):
+                found[offender].append(ban)
+        return found
+
+    def _ids(self, near: Iterable[Offender], times: Mapping[Offender, _Spans]) -> set[str]:
+        """Return the ids of bans of these offenders at these times, and perhaps of others."""
+        indexes = {offender: _indexes(offender) for offender in near}
+        ends = [end for several in times.values() for span in several for end in span]
+        tokens = [place for places in indexes.values() for place in places]
+        either = tuple([Is(name, frozenset([tok for one, tok in tokens if one == name])) for name in _BY_OFFENDER])
+        selected = self._engine.select(Selection((either,), min(ends), max(ends) + 1))
+        if selected is not None:
+            return set(selected.newest())
+        keys = [(offender, self.keys.members(*place)) for offender, places in indexes.items() for place in places]
+        ids: set[str] = set()
+        for (offender, key), size in zip(keys, self._engine.sizes([key for _, key in keys]), strict=True):
+            listed = [(id_, second_of(id_)) for id_ in self._engine.members(key)] if size else []
+            ids |= {id_ for id_, second in listed if second is not None and within(second, times[offender])}
+        return ids
+
+    def _begun(
+        self, missing: Mapping[Subject, Facts], near: Mapping[Offender, _Near], locate: Locate, *, again: bool
+    ) -> dict[Subject, tuple[Ban | None, Ban]]:
+        """Return the new bans, each with what is at its place: nothing, or what no index leads to.
+
+        That is amendments that came before it, or a ban whose entries the store lost.
+        """
+        have: dict[Subject, Found] = {} if again else dict.fromkeys(missing)
+        begun: dict[Subject, tuple[Ban | None, Ban]] = {}
+        for subject, id_ in self._look_up(dict.fromkeys(missing, 0), have).items():
+            old, line = have[subject], _line(subject, missing[subject][0])
+            if isinstance(old, Tombstone):
+                continue
+            if isinstance(old, Damaged):
+                self._aside.put(self.keys.ban(id_), old, near[Offender(*_identity(subject))].told)
+            elif old is None:
+                begun[subject] = None, with_facts(self._begin(subject, id_, [line], locate), missing[subject])
+            else:
+                begun[subject] = old, with_facts(merge(old, line), joined((*missing[subject], *old.logged)))
+        return begun
+
+    def _plan(
+        self, near: _Near, there: Sequence[Ban], wanted: Decision, begun: Sequence[tuple[Ban | None, Ban] | None]
+    ) -> _Plan:
+        """Return the changes from the recorded bans to those that follow. `begun`: the new ones."""
+        plan, new = _Plan(), {fact.logged for fact in near.facts}
+        for old, ban in filter(None, begun):
+            if old is not ban:
+                plan.written.append(self.keys.change(old, ban))
+            elif self.reassert:
+                self._assert(plan, ban, changed=False)
+        added, gone = len(plan.written), sum(ban.time not in wanted for ban in there)
+        plan.new, plan.amended = added - gone, min(added, gone)
+        for ban in there:
+            facts = wanted.get(ban.time)
+            if facts is None:
+                left = without_facts(ban)
+                plan.removed.append(self.keys.change(ban, left) if left else self.keys.removal(ban))
+                continue
+            after = with_facts(ban, facts)
+            if after is not ban:
+                self._amend_facts(plan, ban, after)
+            elif not new.isdisjoint(fact.logged for fact in facts):
+                plan.known += 1
+            if self.reassert:
+                self._assert(plan, after, changed=after is not ban)
+        return plan
+
+    def _amend_facts(self, plan: _Plan, ban: Ban, after: Ban) -> None:
+        """Add facts at once, drop others only when they are written elsewhere."""
+        both = with_facts(ban, joined((*ban.logged, *after.logged)))
+        if both is not ban:
+            plan.written.append(self.keys.change(ban, both))
+        if after != both:
+            plan.removed.append(self.keys.change(both, after))
+        plan.amended += 1
+
+    def _assert(self, plan: _Plan, ban: Ban, *, changed: bool) -> None:
+        """Write an unchanged ban's entries again too. See `BanWriter`."""
+        if not changed:
+            plan.written.append(self.keys.assertion(ban))
+        self.touched.add((ban.id[:4], ban.day))
+
+
+def is_told(line: TicketLine) -> TypeGuard[BanLine]:
+    """Whether a line says what a log of the past says."""
+    return isinstance(line, BanLine) and bool(line.origin and line.logged)
+
+
+def _is_inexact(ban: Ban) -> bool:
+    """Whether only logs tell of a ban. (Without its facts, which damage may cost, it stays as it is.)"""
+    return ban.exact is not None and ban.origin == IMPORTED and bool(ban.logged)
+
+
+def _identity(subject: Subject) -> tuple[str, str, str]:
+    return subject.server, subject.jail, subject.fid
+
+
+def _indexes(offender: Offender) -> list[tuple[str, str]]:
+    """Return the dimensions and tokens by which the bans of an offender are indexed."""
+    address = canonical_address(offender.fid)
+    by_address = [("ip", address)] if address else []
+    return [*by_address, ("id", token(offender.fid))]
+
+
+def _offender(line: TicketLine) -> Offender:
+    return Offender(*_identity(subject_of(line)))
+
+
+def _of(ban: Ban) -> Offender:
+    return Offender(ban.server, ban.jail, ban.fid)
+
+
+def _line(subject: Subject, fact: LogFact) -> BanLine:
+    """Return the line that begins a ban that only logs tell of."""
+    return BanLine(
+        v=VERSION,
+        seen=fact.logged,
+        seq=0,
+        server=subject.server,
+        jail=subject.jail,
+        fid=subject.fid,
+        time=subject.time,
+        origin=IMPORTED,
+        logged=fact.logged,
+        found=fact.found,
+        unbanned=fact.unbanned,
+        bantime=fact.bantime,
+        bancount=fact.bancount,
+        failures=fact.failures,
+    )

@@ -1,0 +1,127 @@
+"""All sources of a server's past together."""
+
+import gzip
+import json
+from itertools import permutations
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from banledger.importer.database import DatabaseRow
+from banledger.importer.past_ban import PastBan
+from banledger.importer.survey import Survey, survey
+from banledger.ledger.progress import silent
+from tests.support.lines import T0
+from tests.unit.importer.test_database import FOUR, database
+from tests.unit.importer.test_journal import FIELDS, exported
+
+UTC = ZoneInfo("UTC")
+LOG = """\
+2026-11-23 02:00:00,000 fail2ban.server         [4]: INFO    Starting Fail2ban v1.0.2
+2026-11-23 02:13:20,100 fail2ban.filter         [4]: INFO    [sshd] Found 192.0.2.1 - 2026-11-23 02:13:19
+2026-11-23 02:13:20,123 fail2ban.actions        [4]: NOTICE  [sshd] Ban 192.0.2.1
+2026-11-23 02:13:21,123 fail2ban.actions        [4]: NOTICE  [web] Ban 192.0.2.1
+2026-11-23 02:23:20,123 fail2ban.actions        [4]: NOTICE  [sshd] Unban 192.0.2.1
+"""
+
+
+def surveyed(*paths: Path | str) -> tuple[Survey, list[PastBan | DatabaseRow]]:
+    taken: list[PastBan | DatabaseRow] = []
+    found = survey([str(path) for path in paths], UTC, T0 + 86_400.0, taken.append, silent)
+    return found, taken
+
+
+@pytest.fixture
+def mixture(tmp_path: Path) -> list[Path]:
+    """A log cut in two, its second half compressed and repeated; a database; the journal; something else."""
+    lines = LOG.splitlines(keepends=True)
+    (tmp_path / "z").write_text("".join(lines[:2]))
+    (tmp_path / "a").write_bytes(gzip.compress("".join(lines[2:]).encode()))
+    (tmp_path / "b").write_text("".join(lines[3:]))
+    database(tmp_path / "d", FOUR, ("sshd", "192.0.2.1", T0 - 1, 600, 2, None))
+    (tmp_path / "j").write_bytes(exported(FIELDS) + exported(FIELDS | {"MESSAGE": "[web] Ban 192.0.2.3"}))
+    (tmp_path / "x").write_text("something else\n")
+    return sorted(tmp_path.iterdir())
+
+
+def test_sources_of_all_kinds_tell_one_history(mixture: list[Path]) -> None:
+    found, taken = surveyed(*mixture)
+
+    assert sorted(one for one in taken if isinstance(one, PastBan)) == [
+        PastBan(T0 + 0.123, "sshd", "192.0.2.1", T0 - 1, T0 + 600.123, failures=1, source=0),
+        PastBan(T0 + 0.25, "web", "192.0.2.3", source=3),
+        PastBan(T0 + 1.123, "web", "192.0.2.1", source=0),
+    ]
+    assert [one for one in taken if isinstance(one, DatabaseRow)] == [DatabaseRow(T0 - 1, "sshd", "192.0.2.1", 600, 2)]
+    assert [source.kind for source in found.sources] == [
+        "log of fail2ban",
+        "log of fail2ban",
+        "database of fail2ban, schema 4",
+        "journal export of fail2ban",
+        "log of fail2ban 1.0.2",
+    ]
+    assert [source.lines for source in found.sources] == [3, 2, 1, 2, 2]
+    assert [(file.path, file.reason) for file in found.refused] == [
+        (str(mixture[4]), "it is no log or database of fail2ban")
+    ]
+    assert found.bans == 4
+
+
+def test_the_order_of_paths_has_no_influence(mixture: list[Path]) -> None:
+    first = surveyed(*mixture)
+    for paths in [*permutations(mixture)][::97]:
+        assert surveyed(*paths) == first
+
+
+@given(st.permutations(LOG.splitlines(keepends=True)))
+def test_the_order_of_lines_in_a_file_has_no_influence(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str]
+) -> None:
+    path = tmp_path_factory.mktemp("x") / "log"
+    path.write_text("".join(lines))
+    bans = surveyed(path)[1]
+    path.write_text(LOG)
+    assert bans == surveyed(path)[1]
+
+
+def test_syslog_without_fail2ban_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "syslog"
+    path.write_text("Nov 23 02:13:20 web1 CRON[7]: (root) CMD\n" * 20_000)
+    assert surveyed(path)[0].refused[0].reason == "it has no line of fail2ban"
+    with path.open("a") as file:
+        file.write("Nov 23 02:13:20 web1 fail2ban.actions[504]: NOTICE [sshd] Ban 192.0.2.1\n")
+    found, taken = surveyed(path)
+    assert found.refused == [] and len(taken) == 1
+
+
+def test_a_log_without_bans_is_a_source(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text(LOG.splitlines()[0].replace("Starting Fail2ban v1.0.2", "rollover performed") + "\n")
+    found, taken = surveyed(path)
+    assert (found.refused, found.sources[0].lines, taken) == ([], 1, [])
+
+
+def test_a_cut_file_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    path = tmp_path / "log.gz"
+    path.write_bytes(gzip.compress((LOG * 20_000).encode())[:-9])
+    found, taken = surveyed(path)
+    assert found.sources[0].trouble == "its gzip data is damaged or cut"
+    assert len(taken) == 2
+
+
+def test_json_of_the_journal_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    path.write_text(json.dumps(FIELDS) + "\n" + json.dumps(FIELDS | {"SYSLOG_IDENTIFIER": "x", "_SYSTEMD_UNIT": "y"}))
+    found, taken = surveyed(path)
+    assert taken == [PastBan(T0 + 0.25, "sshd", "192.0.2.1")]
+    assert found.sources[0].lines == 2
+
+
+def test_lines_that_are_too_long_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text(LOG + "x" * 3_000_000 + "\n" + LOG)
+    found, _ = surveyed(path)
+    assert found.sources[0].refused == {"it is too long": 1}
