@@ -167,11 +167,14 @@ def _kinds(fid: str, second: int) -> st.SearchStrategy[list[Ticket]]:
     late, found, end = (
         st.sampled_from([0.25, 1.5, 1.75, 30.5]),
         st.sampled_from([-1, 0, 0, 1]),
-        st.sampled_from([0.0, 600.5]),
+        st.sampled_from([0.0, 0.5, 600.5]),
     )
     log = st.builds(
         lambda after, n, lifted, known: told(
-            fid, second + after, second + n if known and after >= n else 0, unbanned=second + lifted if lifted else 0.0
+            fid,
+            second + after,
+            second + n if known and after >= n else 0,
+            unbanned=second + after + lifted if lifted else 0.0,
         ),
         late,
         found,
