@@ -62,6 +62,15 @@ def test_a_log_and_an_exact_ban_are_one(ledger: Ledger, exact: Ticket, line: Tic
     assert faults(ledger) == []
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_ban_for_old_failures_is_found_at_their_time(ledger: Ledger, turned: bool) -> None:
+    lines = [told(logged=T0 + 86_400.5, found=T0), ban(time=T0 + 1)]
+    for each in reversed(lines) if turned else lines:
+        record(ledger, each)
+    (one,) = bans(ledger)
+    assert (one.time, one.exact) == (T0 + 1, None)
+
+
 def test_the_move_of_a_ban_is_counted(ledger: Ledger) -> None:
     record(ledger, told(logged=T0 + 1.5, found=T0))
     assert record(ledger, row(time=T0 + 1)) == Recorded(lines=1, new=0, amended=1)
