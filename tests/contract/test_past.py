@@ -67,6 +67,15 @@ def test_a_log_and_an_exact_ban_are_one(ledger: Ledger, exact: Ticket, line: Tic
     assert faults(ledger) == []
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_ban_for_old_failures_is_found_at_their_time(ledger: Ledger, turned: bool) -> None:
+    lines = [told(logged=T0 + 86_400.5, found=T0), ban(time=T0 + 1)]
+    for each in reversed(lines) if turned else lines:
+        record(ledger, each)
+    (one,) = bans(ledger)
+    assert (one.time, one.exact) == (T0 + 1, None)
+
+
 def test_the_move_of_a_ban_is_counted(ledger: Ledger) -> None:
     record(ledger, told(logged=T0 + 1.5, found=T0))
     assert record(ledger, row(time=T0 + 1)) == Recorded(lines=1, new=0, amended=1)
@@ -172,11 +181,14 @@ def _kinds(fid: str, second: int) -> st.SearchStrategy[list[Ticket]]:
     late, found, end = (
         st.sampled_from([0.25, 1.5, 1.75, 30.5]),
         st.sampled_from([-1, 0, 0, 1]),
-        st.sampled_from([0.0, 600.5]),
+        st.sampled_from([0.0, 0.5, 600.5]),
     )
     log = st.builds(
         lambda after, n, lifted, known: told(
-            fid, second + after, second + n if known and after >= n else 0, unbanned=second + lifted if lifted else 0.0
+            fid,
+            second + after,
+            second + n if known and after >= n else 0,
+            unbanned=second + after + lifted if lifted else 0.0,
         ),
         late,
         found,

@@ -46,12 +46,13 @@ def import_(
     A redis:// URL names the store of a predecessor of this program (keys f2b:*), and its whois data (cidr:*). A URL
     with a password may come from BANLEDGER_IMPORT_URL instead.
 
-    Bans keep their time; importing them twice, or again after an interruption, records them once. Sources are not
-    changed, and don't say which server made the bans: --server does. Run this as the user that fail2ban runs as (root).
+    Bans keep their time and go to the spool like new ones. Importing them twice, in parts, again after an interruption,
+    or beside what the action recorded, records them once. Sources are not changed, and don't say which server made the
+    bans: --server does. Run this as the user that fail2ban runs as (root).
 
     \b
     Example:
-      banledger import /var/log/fail2ban.log* /var/lib/fail2ban/fail2ban.sqlite3 --dry-run
+      banledger import /var/log/fail2ban.log* /var/lib/fail2ban/fail2ban.sqlite3 --server web1
       banledger import old-logs/ --server web1 --timezone Europe/Berlin --dry-run
       banledger import redis://localhost/0 --server web1
     """

@@ -41,7 +41,6 @@ class Content:
 
     kind     LOG, EXPORT, JSON or DATABASE
     packed   by which compression; empty: none
-    size     bytes as stored, 0: unknown
     written  when it was last written, UTC epoch seconds; 0: unknown
     done     bytes read so far, as stored
 
@@ -51,11 +50,10 @@ class Content:
     def __init__(self, path: str) -> None:
         self._file = sys.stdin.buffer if path == STDIN else _open_regular(path)
         self._path = path
-        self.size, self.written, self.done = 0, 0.0, 0
+        self.written, self.done = 0.0, 0
         try:
             if path != STDIN:
-                status = os.fstat(self._file.fileno())
-                self.size, self.written = status.st_size, status.st_mtime
+                self.written = os.fstat(self._file.fileno()).st_mtime
             self._begin()
         except BaseException:
             self.close()

@@ -53,13 +53,18 @@ Facts = tuple[LogFact, ...]
 _facts = msgspec.json.Decoder(Facts)
 
 
+def by_line(facts: Iterable[LogFact]) -> list[LogFact]:
+    """Return one fact for each line, in their order."""
+    found: dict[float, LogFact] = {}
+    for fact in facts:
+        known = found.get(fact.logged)
+        found[fact.logged] = fact if known is None else known.join(fact)
+    return sorted(found.values())
+
+
 def joined(facts: Iterable[LogFact]) -> Facts:
     """Return the facts as a record keeps them."""
-    by_line: dict[float, LogFact] = {}
-    for fact in facts:
-        known = by_line.get(fact.logged)
-        by_line[fact.logged] = fact if known is None else known.join(fact)
-    return tuple(sorted(by_line.values())[:MOST_FACTS])
+    return tuple(by_line(facts)[:MOST_FACTS])
 
 
 def fact_of(line: BanLine) -> LogFact:

@@ -6,17 +6,19 @@ one if there is one that it can mean, otherwise to a ban of its own, an *inexact
 all exact bans, and looks at nothing else, in particular not at what was decided before. A ledger only ever gains facts
 and exact bans; so the order in which they come, and how often, has no influence.
 
-1. Facts within two seconds of each other are one event: the same ban in several logs.
-2. An event whose last failure is known means the exact ban of that second, or of the second beside it: logs cut
-   fractions off, fail2ban's database rounds them.
-3. An event that is left means the last exact ban before it, up to a minute, if no other event means that.
-4. Every other event is an inexact ban at the second that its facts suggest.
+1. Facts within two seconds of each other, without an unban between them, are one event: the same ban in several logs.
+2. An event whose last failure is known means the exact ban of that second.
+3. One that is left means the exact ban of the second beside it: logs cut fractions off, the database rounds them.
+4. One that is left means the last exact ban before it, up to a minute.
+5. Every other event is an inexact ban at the second that its facts suggest.
+
+An exact ban is meant by one event; the earlier rule, and then the earlier event, comes first.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
-from banledger.ledger.log_fact import Facts, LogFact, joined
+from banledger.ledger.log_fact import Facts, LogFact, by_line, joined
 
 SAME_S = 2.0
 """Facts of one event are no further apart, seconds."""
@@ -35,30 +37,36 @@ def decide(facts: Sequence[LogFact], exact: Sequence[int]) -> Decision:
         return {facts[0].second: (facts[0],)}
     decided: dict[int, list[LogFact]] = {second: [] for second in exact}
     free = set(decided)
-    left: list[Facts] = []
-    for event in events(facts):
-        second = _beside(event, free)
-        if second is None:
-            left.append(event)
-        else:
-            decided[second] += event
-            free.remove(second)
+    left = events(facts)
+    for rule in (_same, _beside, _before):
+        unmatched = []
+        for event in left:
+            second = rule(event, free)
+            if second is None:
+                unmatched.append(event)
+            else:
+                decided[second] += event
+                free.remove(second)
+        left = unmatched
     for event in left:
-        second = _before(event, free)
-        free.discard(second)
-        decided.setdefault(second, []).extend(event)
+        decided.setdefault(second_of_facts(event), []).extend(event)
     return {second: joined(given) for second, given in decided.items()}
 
 
 def events(facts: Iterable[LogFact]) -> list[Facts]:
     """Return the facts grouped by event, in their order."""
     found: list[list[LogFact]] = []
-    for fact in sorted(facts):
-        if found and fact.logged - found[-1][0].logged <= SAME_S:
+    for fact in by_line(facts):
+        if found and fact.logged - found[-1][0].logged <= SAME_S and not _lifted(found[-1], fact.logged):
             found[-1].append(fact)
         else:
             found.append([fact])
     return [tuple(event) for event in found]
+
+
+def _lifted(event: Sequence[LogFact], moment: float) -> bool:
+    """Whether the ban of an event was lifted by then."""
+    return any(fact.logged < fact.unbanned <= moment for fact in event)
 
 
 def second_of_facts(facts: Sequence[LogFact]) -> int:
@@ -66,17 +74,22 @@ def second_of_facts(facts: Sequence[LogFact]) -> int:
     return max(fact.found for fact in facts) or int(facts[0].logged)
 
 
-def _beside(event: Facts, free: set[int]) -> int | None:
-    """Return the exact ban that the event's last failure led to; None: there is none."""
+def _same(event: Facts, free: set[int]) -> int | None:
+    """Return the exact ban at the second of the event's last failure; None: there is none."""
     found = max(fact.found for fact in event)
-    return next((second for second in (found, found + 1, found - 1) if second in free), None) if found else None
+    return found if found in free else None
 
 
-def _before(event: Facts, free: set[int]) -> int:
-    """Return the last exact ban before the event, or the second for an inexact one."""
+def _beside(event: Facts, free: set[int]) -> int | None:
+    """Return the exact ban a second after or before the event's last failure."""
+    found = max(fact.found for fact in event)
+    return next((second for second in (found + 1, found - 1) if found and second in free), None)
+
+
+def _before(event: Facts, free: set[int]) -> int | None:
+    """Return the last exact ban up to a minute before the event."""
     logged = event[0].logged
-    near = [second for second in free if logged - LATE_S <= second <= logged + 1]
-    return max(near, default=second_of_facts(event))
+    return max((second for second in free if logged - LATE_S <= second <= logged + 1), default=None)
 
 
 def spans(seconds: Iterable[float]) -> list[tuple[float, float]]:

@@ -65,7 +65,9 @@ class _Near(Struct):
 
     @property
     def spans(self) -> list[tuple[float, float]]:
-        return spans([*(line.logged for line in self.told), *map(float, self.seconds)])
+        """Where bans matter: around the lines, the failures before them (which may be old), and the exact bans."""
+        said = (moment for line in self.told for moment in (line.logged, line.time))
+        return spans([*said, *map(float, self.seconds)])
 
 
 class _Plan(Struct):

@@ -9,7 +9,9 @@ import pytest
 from banledger.cli.import_ import import_
 from banledger.cli.main import commands
 from banledger.cli.progress import ProgressBars
+from tests.support.lines import T0
 from tests.unit.cli.conftest import Run
+from tests.unit.importer.test_database import FOUR, database
 from tests.unit.importer.test_survey import LOG
 
 
@@ -105,3 +107,33 @@ def test_times_that_a_zone_skips_or_repeats_are_said(banledger: Run, tmp_path: P
 def test_an_import_without_a_source_is_an_error(banledger: Run) -> None:
     code, _, err = banledger("import", "--server", "web1")
     assert code == 2 and err.startswith("error: missing argument 'PATH|URL...'")
+
+
+def test_an_import_writes_the_bans_of_logs_and_databases_to_the_spool(
+    banledger: Run, log: Path, tmp_path: Path
+) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir(mode=0o700)
+    rows = database(tmp_path / "db", FOUR, ("sshd", "192.0.2.1", T0 - 1, 600, 2, None))
+    code, out, err = banledger(
+        "import", str(rows), str(log), "--server", "web1", "--timezone", "UTC", "--spool", str(spool)
+    )
+
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-2:] == [
+        "3 bans found: 2 with their ticket's second, 1 dated by their own line",
+        "written to the spool; the recorder counts the new ones",
+    ]
+    lines = [json.loads(line) for path in spool.glob("*.jsonl") for line in path.read_text().splitlines()]
+    assert sorted((line["jail"], line["time"], line.get("logged")) for line in lines if "logged" in line) == [
+        ("sshd", T0 - 1, T0 + 0.123),
+        ("web", T0 + 1, T0 + 1.123),
+    ]
+    (row,) = [line for line in lines if "logged" not in line]
+    assert (row["time"], row["bantime"], row["bancount"], row["origin"]) == (T0 - 1, 600, 2, "import")
+    assert {line["server"] for line in lines} == {"web1"}
+
+
+def test_an_import_of_files_needs_a_label(banledger: Run, log: Path) -> None:
+    code, out, err = banledger("import", str(log))
+    assert (code, out) == (2, "") and err.startswith("error: missing option '--server'")

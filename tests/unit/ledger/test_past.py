@@ -14,7 +14,7 @@ facts = st.builds(
     LogFact,
     st.integers(1000, 1200).map(lambda tenths: tenths / 8),
     st.sampled_from([0, 0, 125, 130, 140]),
-    st.sampled_from([0.0, 200.5, 300.5]),
+    st.sampled_from([0.0, 140.5, 300.5]),
     st.sampled_from([0, -1, 600]),
     st.integers(0, 2),
     st.integers(0, 3),
@@ -43,6 +43,9 @@ def fact(logged: float, found: int = 0) -> LogFact:
         ([fact(100.5), fact(103.0)], [], {100: 1, 103: 1}),
         ([fact(100.5, 99), fact(131.0)], [99], {99: 1, 131: 1}),
         ([fact(131.0)], [99], {99: 1}),
+        ([fact(100.5, 99), fact(103.0, 100)], [100], {99: 1, 100: 1}),  # the first one's row was deleted
+        ([fact(100.5, 99), fact(103.0, 100)], [101], {99: 1, 101: 1}),
+        ([fact(100.5, 99), fact(103.0, 100)], [100, 101], {100: 1, 101: 1}),
         ([fact(100.5, 99), fact(131.0, 99)], [99], {99: 2}),  # one identity
     ],
 )
@@ -69,6 +72,10 @@ def test_every_fact_is_in_exactly_one_ban_and_no_exact_ban_is_lost(told: list[Lo
 def test_deciding_again_changes_nothing(told: list[LogFact], exact: set[int]) -> None:
     decided = decide(told, [*exact])
     assert decide([one for some in decided.values() for one in some], [*exact]) == decided
+
+
+def test_an_unban_between_two_facts_makes_them_two_bans() -> None:
+    assert [len(event) for event in events([LogFact(1.0, unbanned=1.5), fact(2.0), fact(1.25)])] == [2, 1]
 
 
 def test_events_are_at_most_two_seconds_long() -> None:
