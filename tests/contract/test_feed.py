@@ -153,7 +153,7 @@ def test_a_damaged_feed_is_found_and_a_rebuild_removes_it(engine: Engine, ledger
     ledger.record([ban()], nowhere)
     assert list(check(engine, KEYS)) == []
     engine.mend(Repair(scores=[Score(FEED, "x", 2.0)]))
-    assert [fault.what for fault in check(engine, KEYS)] == ["has 1 entries that are no change of a ban"]
+    assert [fault.what for fault in check(engine, KEYS)] == ["has entries that are no change of a ban: 1"]
     rebuild(engine, KEYS, 0.0)
     assert list(check(engine, KEYS)) == []
     assert newest(engine, KEYS) == 0
