@@ -36,7 +36,20 @@ DAMAGE = [
     ("UPDATE tally SET score = 9e999", ":count:"),
     (f"UPDATE ranking SET score = 'x' {_AT} 'bans:top:day')", "bans:top:day"),
     ("UPDATE ranking SET score = -9e999", "bans:top:"),
-    (f"UPDATE ranking SET member = x'00ff' {_AT} 'bans:gaps')", "bans:gaps"),
+    (f"UPDATE ranking SET member = CAST(member AS BLOB) {_AT} 'bans:top:day')", "bans:top:day"),
+    (f"UPDATE mark SET id = x'00ff' {_AT} 'bans:gaps')", "bans:gaps"),
+    (f"UPDATE mark SET id = 7 {_AT} 'bans:gaps')", "bans:gaps"),
+    (f"UPDATE mark SET id = '2611230dnf7gxphpka6m' {_AT} 'bans:gaps')", "bans:gaps"),
+    (f"UPDATE mark SET score = 'x' {_AT} 'bans:gaps')", "bans:gaps"),
+    (f"UPDATE mark SET score = x'00' {_AT} 'bans:feed')", "bans:feed"),
+    ("UPDATE mark SET score = -9e999", "bans:"),
+    ("DELETE FROM mark", "bans:"),
+    *[
+        (f"INSERT INTO mark SELECT key, {score}, id FROM mark {_AT} '{name}')", name)
+        for name in ("bans:gaps", "bans:feed")
+        for score in ("score - 1", "score + 1", "9e999", "'x'")
+    ],
+    ("INSERT INTO mark SELECT key, 0.5, id FROM mark", "bans:"),
     ("UPDATE key SET kind = 'odd' WHERE name = 'bans:top:jail'", "bans:top:jail"),
     ("UPDATE key SET card = 'many' WHERE name = 'bans:sources'", "bans:sources"),
     (

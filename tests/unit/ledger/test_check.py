@@ -193,8 +193,8 @@ def test_a_missing_or_extra_value_of_a_ranking_is_found(path: Path, damage: Dama
 
 
 def test_a_lifted_ban_among_the_active_ones_or_a_wrong_end_is_found(path: Path, damage: Damage) -> None:
-    damage("INSERT INTO ranking VALUES (:key, packed('2611230000aaaaaaaaaa'), 5)", "bans:active:web1|sshd")
-    damage("UPDATE ranking SET score = 7 WHERE key = :key AND score = 9e999", "bans:active:web1|web")
+    damage("INSERT INTO mark VALUES (:key, 5, packed('2611230000aaaaaaaaaa'))", "bans:active:web1|sshd")
+    damage("UPDATE mark SET score = 7 WHERE key = :key AND score = 9e999", "bans:active:web1|web")
     assert faults(path).keys() == {"bans:active:web1|sshd", "bans:active:web1|web"}
 
 
@@ -204,14 +204,12 @@ def test_a_source_that_is_not_listed_is_found(path: Path, damage: Damage) -> Non
 
 
 def test_a_gap_that_is_not_listed_is_found(path: Path, damage: Damage) -> None:
-    damage("DELETE FROM ranking WHERE key = :key", "bans:gaps")
+    damage("DELETE FROM mark WHERE key = :key", "bans:gaps")
     assert "lacks" in faults(path)["bans:gaps"]
 
 
 def test_an_unlisted_amendment_and_an_invalid_listed_one_are_found(path: Path, damage: Damage) -> None:
-    damage(
-        "UPDATE ranking SET member = packed(:id) WHERE key = :key", MONTH + "pending", id=id_of(path, "bans:id:alice")
-    )
+    damage("UPDATE mark SET id = packed(:id) WHERE key = :key", MONTH + "pending", id=id_of(path, "bans:id:alice"))
     assert MONTH + "pending" in faults(path)
 
 

@@ -127,11 +127,13 @@ def test_ids_as_text_and_bytes_that_are_no_id_are_hidden_and_swept(engine: Sqlit
         for rubbish in (ID, b"x", b"\xff" * 12, b"\0" * 4 + b"\xff" * 8, b"\xba\x37\xe0\0" + b"\0" * 8):
             engine._db.execute("INSERT INTO member VALUES (?, ?)", (keys["bans:s"], rubbish))
             engine._db.execute("INSERT INTO ranking VALUES (?, ?, 1)", (keys["bans:r"], rubbish))
+            engine._db.execute("INSERT INTO mark VALUES (?, 1, ?)", (keys["bans:r"], rubbish))
     assert sorted(engine.members("bans:s")) == [ID, "x"]
     assert engine.ranking("bans:r", 0, 9) == [(ID, 1.0)]
     assert engine.lowest("bans:r", 1.0, 9) == [(ID, 1.0)]
-    assert engine.sweep() == 10
-    assert (rows(path, "member"), rows(path, "ranking")) == (2, 1)
+    assert engine.scores(["bans:r"], [ID, "x"]) == [[1.0, None]]
+    assert engine.sweep() == 15
+    assert (rows(path, "member"), rows(path, "ranking"), rows(path, "mark")) == (2, 0, 1)
 
 
 @pytest.mark.parametrize(

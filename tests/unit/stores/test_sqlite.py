@@ -716,8 +716,9 @@ def test_entries_that_are_not_text_do_not_hide_what_is_to_be_tidied(path: Path) 
     written(path, prolong())
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         for number in range(2000):
-            key = "SELECT id, CAST(? AS BLOB), 1 FROM key WHERE name GLOB '*:pending'"
-            database.execute(f"INSERT INTO ranking {key}", (str(number),))
+            key = "FROM key WHERE name GLOB '*:pending'"
+            database.execute(f"INSERT INTO ranking SELECT id, CAST(? AS BLOB), 1 {key}", (str(number),))
+            database.execute(f"INSERT INTO mark SELECT id, 1, CAST(? AS BLOB) {key}", (str(number),))
     with closing(open_to_write(str(path), "bans", "UTC")) as ledger:
         assert ledger.tidy(NOW) == 1
 

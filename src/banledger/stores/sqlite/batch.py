@@ -6,7 +6,7 @@ from banledger.stores.api import Hash
 from banledger.stores.change import Change, Difference, difference
 from banledger.stores.selection import Cells, Projection
 from banledger.stores.sqlite.file import HASH, RANKING, SET, TALLY
-from banledger.stores.sqlite.stored_id import Member, item_key, packed_id, stored
+from banledger.stores.sqlite.stored_id import Member, item_key, packed_id, ranked, stored
 
 
 class Batch:
@@ -20,6 +20,7 @@ class Batch:
         self.leaves: list[tuple[str, Member]] = []
         self.tallies: dict[tuple[str, str], int] = defaultdict(int)
         self.scores: dict[tuple[str, Member], float | None] = {}
+        self.ended: list[tuple[str, float | None, Member]] = []
         self.rankings: dict[tuple[str, Member], tuple[str, ...]] = {}
         self.rows: dict[bytes, Cells | None] = {}
         self.ranked: dict[tuple[str, str], int] = defaultdict(int)
@@ -63,20 +64,23 @@ class Batch:
         if not derived:
             self._join(wanted)
         for score in wanted.scores:
-            self.scores[score.key, stored(score.member)] = score.score
+            self.scores[score.key, ranked(score.member)] = score.score
+        for score in change.before.scores:
+            if score not in change.after.scores:
+                self.ended.append((score.key, score.score, ranked(score.member)))
         for place in wanted.more:
             self.tallies[place] += 1
         for place in wanted.fewer:
             self.tallies[place] -= 1
         if wanted.feed:
-            self.fed[wanted.feed].append(stored(wanted.member))
+            self.fed[wanted.feed].append(ranked(wanted.member))
 
     def _join(self, wanted: Difference) -> None:
         member = stored(wanted.member)
         self.joins += [(key, member) for key in wanted.joins]
         self.leaves += [(key, member) for key in wanted.leaves]
         for ranking in wanted.rankings:
-            self.rankings[ranking.key, stored(ranking.member)] = ranking.sources
+            self.rankings[ranking.key, ranked(ranking.member)] = ranking.sources
 
     def kinds(self) -> dict[str, str]:
         """Every key that the batch touches, except those of items, and what it holds."""

@@ -2,15 +2,14 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from banledger.stores.api import Advance, Applied, Conflict, Hash, Repair, Result, Server
-from banledger.stores.change import FEED_KEPT, Change
-from banledger.stores.fields import MOST_NUMBER
+from banledger.stores.change import Change
 from banledger.stores.selection import Projection
 from banledger.stores.sqlite.batch import Batch, row_id
 from banledger.stores.sqlite.file import (
@@ -24,9 +23,10 @@ from banledger.stores.sqlite.file import (
     translated,
 )
 from banledger.stores.sqlite.lock import WriterLock, take
-from banledger.stores.sqlite.named_keys import NamedKeys
+from banledger.stores.sqlite.marks import TWICE
 from banledger.stores.sqlite.rows import RowWriter
-from banledger.stores.sqlite.stored_id import OURS, Member, item_key, stored
+from banledger.stores.sqlite.scoring import ScoreWriter, in_order
+from banledger.stores.sqlite.stored_id import MARKED, OURS, RANKED, Member, item_key, ranked, stored
 
 _encode = msgspec.json.encode
 _Row = TypeVar("_Row", bound=tuple[Any, ...])
@@ -53,7 +53,7 @@ def open_writer(path: Path, projection: Projection | None = None) -> "SqliteEngi
         raise
 
 
-class SqliteEngine(NamedKeys):
+class SqliteEngine(ScoreWriter):
     """See `api.Engine`. The only writer of its file."""
 
     shared = False
@@ -88,7 +88,8 @@ class SqliteEngine(NamedKeys):
         rubbish = {
             "member": f"NOT {OURS} OR member = ''",
             "tally": "member >= x'' OR score >= ''",
-            "ranking": f"NOT {OURS} OR score >= ''",
+            "ranking": f"NOT ({RANKED}) OR score >= ''",
+            "mark": f"NOT ({MARKED}) OR score >= '' OR {TWICE}",
         }
         with self._transaction():
             gone = sum(self._db.execute(f"DELETE FROM {table} WHERE {row}").rowcount for table, row in rubbish.items())
@@ -129,7 +130,7 @@ class SqliteEngine(NamedKeys):
             self._db.executemany("DELETE FROM member WHERE key = ? AND member = ?", self._numbered(leaves))
             self._recount(self._numbers[key][0] for key, kind in kinds.items() if kind == SET)
             self._score({(one.key, one.member): one.score for one in repair.tallies}, "tally")
-            self._score({(one.key, stored(one.member)): one.score for one in repair.scores})
+            self._mend({(one.key, ranked(one.member)): one.score for one in repair.scores})
             self._project(dict(zip(repair.rows, self.hashes(repair.rows), strict=True)))
 
     def _stored(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, Member]]:
@@ -172,11 +173,7 @@ class SqliteEngine(NamedKeys):
         self._put_hashes(batch.hashes)
         self._join(batch.joins)
         self._leave(batch.leaves)
-        self._count(batch.tallies)
-        self._score(batch.scores)
-        self._rank(batch.rankings)
-        self._count(batch.ranked, "ranking")
-        self._feed(batch.fed)
+        self._put_scores(batch)
         self._drop_hashes(batch.removed)
         if self._rows:
             self._rows.put(batch.rows)
@@ -215,63 +212,11 @@ class SqliteEngine(NamedKeys):
             self._recount(sizes)
 
     def _numbered(self, pairs: Sequence[tuple[str, Member]]) -> list[tuple[int, Member]]:
-        return _in_order({(self._numbers[key][0], member) for key, member in pairs})
+        return in_order({(self._numbers[key][0], member) for key, member in pairs})
 
     def _recount(self, numbers: Iterable[int]) -> None:
         recount = "UPDATE key SET card = (SELECT count(*) FROM member WHERE key = ?1) WHERE id = ?1"
         self._db.executemany(recount, [(number,) for number in numbers])
-
-    def _count(self, deltas: Mapping[tuple[str, str], int], table: str = "tally") -> None:
-        rows = sorted((self._numbers[key][0], member, delta) for (key, member), delta in deltas.items() if delta)
-        self._db.executemany(
-            f"INSERT INTO {table} VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET score = score + excluded.score", rows
-        )
-        fewer = [(number, member) for number, member, delta in rows if delta < 0]
-        self._db.executemany(f"DELETE FROM {table} WHERE key = ? AND member = ? AND score = 0", fewer)
-
-    def _rank(self, rankings: dict[tuple[str, Member], tuple[str, ...]]) -> None:
-        """Give each ranked member the size of its sets, as they are now."""
-        sources = list({source for several in rankings.values() for source in several})
-        cards = dict(zip(sources, self._sizes(sources), strict=True))
-        self._score({place: float(sum(cards[key] for key in several)) or None for place, several in rankings.items()})
-
-    def _feed(self, fed: Mapping[str, Sequence[Member]]) -> None:
-        """Move members to the end of feeds. A feed with scores that no engine writes begins again."""
-        for key, members in fed.items():
-            number = self._numbers[key][0]
-            highest = "SELECT coalesce(max(score), 0) FROM ranking WHERE key = ? AND score < ''"
-            (last,) = self._db.execute(highest, (number,)).fetchone()
-            if not 0 <= last < MOST_NUMBER:
-                self._db.execute("DELETE FROM ranking WHERE key = ?", (number,))
-                last = 0
-            first = int(last) + 1
-            self._db.executemany(
-                "INSERT INTO ranking VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET score = excluded.score",
-                [(number, member, score) for score, member in enumerate(members, first)],
-            )
-            oldest = first + len(members) - FEED_KEPT
-            self._db.execute("DELETE FROM ranking WHERE key = ? AND score < ?", (number, oldest))
-
-    def _score(self, scores: Mapping[tuple[str, Member], float | None], table: str = "ranking") -> None:
-        """Give members of sorted sets their score; None removes them."""
-        rows = [(self._numbers[key][0], member, score) for (key, member), score in scores.items()]
-        self._db.executemany(
-            f"INSERT INTO {table} VALUES (?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET score = excluded.score WHERE score <> excluded.score",
-            _in_order([row for row in rows if row[2] is not None]),
-        )
-        self._db.executemany(
-            f"DELETE FROM {table} WHERE key = ? AND member = ?",
-            [(number, member) for number, member, score in rows if score is None],
-        )
-
-
-def _in_order(rows: Collection[_Row]) -> list[_Row]:
-    """Return rows of (number, member, …) sorted; if a key has packed ids and texts, packed ids last."""
-    try:
-        return sorted(rows)
-    except TypeError:  # bytes and text can't be compared
-        return sorted(rows, key=lambda row: (row[0], isinstance(row[1], bytes), *row[1:]))
 
 
 def _number(value: str) -> int:

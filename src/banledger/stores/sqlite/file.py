@@ -39,6 +39,7 @@ CREATE TABLE member (key INTEGER, member TEXT, PRIMARY KEY (key, member)) WITHOU
 CREATE TABLE tally (key INTEGER, member TEXT, score INTEGER NOT NULL, PRIMARY KEY (key, member)) WITHOUT ROWID;
 CREATE TABLE ranking (key INTEGER, member TEXT, score REAL NOT NULL, PRIMARY KEY (key, member)) WITHOUT ROWID;
 CREATE INDEX ranking_by_score ON ranking (key, score, member);
+CREATE TABLE mark (key INTEGER, score REAL, id BLOB, PRIMARY KEY (key, score, id)) WITHOUT ROWID;
 CREATE TABLE recent (prefix TEXT, id BLOB, cells TEXT, PRIMARY KEY (prefix, id)) WITHOUT ROWID;
 CREATE TABLE pack (
     number INTEGER PRIMARY KEY, prefix TEXT NOT NULL, rows INTEGER NOT NULL, low BLOB NOT NULL, high BLOB NOT NULL

@@ -10,16 +10,13 @@ the engine sees to it that a key is never in both.
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
-
-import msgspec
 
 from banledger.stores.api import Hash
 from banledger.stores.pages import pages
 from banledger.stores.sqlite.file import as_json, beyond
 from banledger.stores.sqlite.packed_hash import MOST_BYTES, TOO_LONG, pack_hash
-from banledger.stores.sqlite.stored_id import PACKED, PACKED_LENGTH, item_key, key_of_item, packed_id
+from banledger.stores.sqlite.stored_id import PACKED, PACKED_LENGTH, item_key, key_of_item, packed_id, places
 
 _PAGE = 1000
 
@@ -99,12 +96,7 @@ class Items:
 
 
 def _rows(db: sqlite3.Connection, number: int, ids: Sequence[bytes]) -> sqlite3.Cursor:
-    return db.execute(_FIND, (_offsets(len(ids)), number, b"".join(ids), PACKED_LENGTH))
-
-
-@lru_cache(maxsize=64)
-def _offsets(count: int) -> str:
-    return msgspec.json.encode(list(range(1, PACKED_LENGTH * count, PACKED_LENGTH))).decode()
+    return db.execute(_FIND, (places(len(ids)), number, b"".join(ids), PACKED_LENGTH))
 
 
 def _ids(db: sqlite3.Connection, path: Path, number: int, span: tuple[bytes, bytes] | None) -> Iterator[list[bytes]]:

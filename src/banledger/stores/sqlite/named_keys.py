@@ -42,7 +42,7 @@ class NamedKeys(Transactions):
 
     def _turn_into(self, number: int, kind: str) -> None:
         """A key that somebody made something else: what it held is of no use."""
-        for table in ("hash", "member", "tally", "ranking"):
+        for table in ("hash", "member", "tally", "ranking", "mark"):
             self._db.execute(f"DELETE FROM {table} WHERE key = ?", (number,))
         self._db.execute("UPDATE key SET kind = ?, card = ? WHERE id = ?", (kind, kind == HASH, number))
 

@@ -1,38 +1,98 @@
-"""Pages of sorted sets in the order of the contract: by score, and equal ones by the member's text."""
+"""Where the members of a sorted set are, and how each table is read in the order of the contract.
+
+The order is by score, and equal ones by the member's text. Packed ids in `mark` sort as their texts.
+"""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from math import inf
+
+from msgspec import Struct
 
 from banledger.stores.api import Scored
-from banledger.stores.sqlite.stored_id import OURS, TEXT_BEFORE, Member, shown
+from banledger.stores.sqlite.file import as_json
+from banledger.stores.sqlite.stored_id import LISTED, MARKED, NO_ID, RANKED, Member, places, ranked, shown
 
 NUMBER = "score < ''"
 """Whether a score is a number, in SQL: numbers stand before text, and text before bytes."""
 
-# Parts of a ranking whose order is that of the members' texts. Between them it is not.
-_PARTS = (
-    "+member < x''",
-    f"member >= x'' AND member < x'{TEXT_BEFORE.hex()}'",
-    f"member >= x'{TEXT_BEFORE.hex()}'",
-)
-_HAS = "EXISTS (SELECT 1 FROM ranking WHERE key = ?1 AND {})"
-_HAS_PARTS = f"SELECT {', '.join(_HAS.format(part.removeprefix('+')) for part in _PARTS)}"
+
+class Part(Struct, frozen=True):
+    """A table with members of sorted sets.
+
+    member  the column of the member
+    ours    which members a writer stores, in SQL
+    """
+
+    table: str
+    member: str
+    ours: str
+
+    def highest(self, db: sqlite3.Connection, number: int, start: int, count: int) -> list[Scored]:
+        """Return a page of a sorted set, see Reader.ranking."""
+        rows = db.execute(
+            f"SELECT {self.member}, score FROM {self.table} WHERE key = ? AND {self.ours} AND {NUMBER}"
+            f" ORDER BY score DESC, {self.member} DESC LIMIT ? OFFSET ?",
+            (number, count, start),
+        )
+        return _once(rows)
+
+    def lowest(self, db: sqlite3.Connection, number: int, until: float, count: int, above: float) -> list[Scored]:
+        """Return the first members, see Reader.lowest."""
+        least = "" if above == -inf else "AND score > :above"
+        rows = db.execute(
+            f"SELECT {self.member}, score FROM {self.table} WHERE key = :number AND score <= :until {least}"
+            f" AND {self.ours} ORDER BY score, {self.member} LIMIT :count",
+            {"number": number, "until": until, "above": above, "count": count},
+        )
+        return _once(rows)
+
+    def at_least(self, db: sqlite3.Connection, number: int, least: float) -> int:
+        """Return the number of members with that score or a higher one."""
+        row = db.execute(
+            f"SELECT count(*) FROM {self.table} WHERE key = ? AND score >= ? AND {NUMBER}", (number, least)
+        ).fetchone()
+        return int(row[0])
+
+    def scores(self, db: sqlite3.Connection, number: int, members: Sequence[str]) -> list[float | None]:
+        """Return the scores of members in their order; None: it has none."""
+        rows = db.execute(
+            f"SELECT score FROM json_each(?) LEFT JOIN {self.table} ON {self.table}.key = ? AND {NUMBER}"
+            f" AND {self.member} = value AND {self.ours} ORDER BY json_each.key",
+            (as_json(members), number),
+        )
+        return [score for (score,) in rows]
 
 
-def page(db: sqlite3.Connection, number: int | None, table: str, start: int, count: int, ours: str) -> list[Scored]:
-    """Return a page of the sorted set with that number, see Reader.ranking. `ours`: which members a writer stores."""
-    if ours == OURS:
-        parts = [part for part, has in zip(_PARTS, db.execute(_HAS_PARTS, (number,)).fetchone(), strict=True) if has]
-        if len(parts) > 1:
-            found = [one for part in parts for one in _page(db, number, table, 0, start + count, f"{ours} AND {part}")]
-            return sorted(found, key=lambda one: (one[1], one[0]), reverse=True)[start : start + count]
-    return _page(db, number, table, start, count, ours)
+class _Marks(Part, frozen=True):
+    """Ids. Has no index by id: all marks of a key are looked through for scores."""
+
+    def scores(self, db: sqlite3.Connection, number: int, members: Sequence[str]) -> list[float | None]:
+        ids = [id_ for member in members if isinstance(id_ := ranked(member), bytes)]
+        rows = db.execute(
+            f"SELECT id, max(score) FROM mark WHERE key = ? AND {NUMBER} AND id IN ({LISTED}) GROUP BY id",
+            (number, b"".join(ids), places(len(ids))),
+        )
+        found = {shown(id_): score for id_, score in rows.fetchall()} if ids else {}
+        return [found.get(member) for member in members]
 
 
-def _page(db: sqlite3.Connection, number: int | None, table: str, start: int, count: int, where: str) -> list[Scored]:
-    rows: Sequence[tuple[Member, float]] = db.execute(
-        f"SELECT member, score FROM {table} WHERE key = ? AND {where} AND {NUMBER}"
-        " ORDER BY score DESC, member DESC LIMIT ? OFFSET ?",
-        (number, count, start),
-    ).fetchall()
-    return [(shown(member), score) for member, score in rows]
+TALLIED = Part("tally", "member", NO_ID)
+"""The members of tallies."""
+
+OLD = Part("ranking", "member", NO_ID)
+"""The members of all other sorted sets in files of format 1."""
+
+TEXTS = Part("ranking", "member", RANKED)
+"""Their members that are no ids."""
+
+MARKS = _Marks("mark", "id", MARKED)
+"""Their members that are ids."""
+
+
+def _once(rows: Iterable[tuple[Member, float]]) -> list[Scored]:
+    """Return each member once: another program may have given a second score to an id."""
+    found: dict[Member, float] = {}
+    for member, score in rows:
+        found.setdefault(member, score)
+    return [(shown(member), score) for member, score in found.items()]

@@ -2,8 +2,9 @@
 
 `item` holds hashes whose keys end in an id (see `items`). `key` names every other key once and knows the size of its
 set; the other tables refer to it by number. `tally` holds the sorted sets that are only added up, `ranking` those that
-are read by rank and so have an index by score. Ids are members packed (see `stored_id`), but not in `tally`, which has
-none. Files of format 1 have no items and no packed ids; all else is the same.
+are read by rank and so have an index by score, but for their members that are ids: those are *marks*, a row each, which
+is in order by score itself. Ids are members packed (see `stored_id`), but not in `tally`, which has none. Files of
+format 1 have no items, no marks and no packed ids; all else is the same.
 """
 
 import sqlite3
@@ -43,11 +44,13 @@ from banledger.stores.sqlite.stored_id import ID_LENGTH, Member, item_key, shown
 # `card` is the size of a set, 1 for a hash; sorted sets are counted when somebody asks.
 _EXISTS = (
     "CASE kind WHEN 'tally' THEN EXISTS (SELECT 1 FROM tally WHERE tally.key = key.id)"
-    " WHEN 'ranking' THEN EXISTS (SELECT 1 FROM ranking WHERE ranking.key = key.id) ELSE card <> 0 END"
+    " WHEN 'ranking' THEN EXISTS (SELECT 1 FROM ranking WHERE ranking.key = key.id)"
+    " OR EXISTS (SELECT 1 FROM mark WHERE mark.key = key.id) ELSE card <> 0 END"
 )
 _CARD = (
     "CASE kind WHEN 'tally' THEN (SELECT count(*) FROM tally WHERE tally.key = key.id)"
     " WHEN 'ranking' THEN (SELECT count(*) FROM ranking WHERE ranking.key = key.id)"
+    " + (SELECT count(*) FROM mark WHERE mark.key = key.id)"
     " ELSE max(CAST(card AS INTEGER), 0) END"
 )
 
@@ -88,6 +91,8 @@ class SqliteReader(SortedSets):
 
     def __init__(self, connection: sqlite3.Connection, path: Path, projection: Projection | None = None) -> None:
         (format_,) = connection.execute("PRAGMA user_version").fetchone()
+        if format_ == 1:
+            connection.execute("CREATE TEMP TABLE mark (key, score, id)")  # empty, and in memory
         super().__init__(connection, path, packed=format_ > 1)
         self._items = Items() if format_ > 1 else None
         self._kept_rows = RowReader(connection, projection) if projection and format_ > 1 else None

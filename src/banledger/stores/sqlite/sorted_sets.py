@@ -1,4 +1,4 @@
-"""The sorted sets of an embedded ledger: tallies, which are only added up; rankings, which have an index by score."""
+"""The sorted sets of an embedded ledger: tallies, which are only added up; others, which are read by score."""
 
 import sqlite3
 from collections import Counter
@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from math import inf
 from pathlib import Path
 
-import msgspec
-
 from banledger.stores.api import Scored
 from banledger.stores.fields import count_of
 from banledger.stores.sqlite.file import RANKING, TALLY, as_json, translated
-from banledger.stores.sqlite.ranks import NUMBER, page
-from banledger.stores.sqlite.stored_id import NO_ID, OURS, PACKED_LENGTH, Member, shown, stored
+from banledger.stores.sqlite.ranks import MARKS, NUMBER, OLD, TALLIED, TEXTS, Part
+from banledger.stores.sqlite.stored_id import NO_ID, OURS
 
-_TABLE_OF = {TALLY: "tally", RANKING: "ranking"}
+_HAS = "SELECT EXISTS (SELECT 1 FROM ranking WHERE key = ?1), EXISTS (SELECT 1 FROM mark WHERE key = ?1)"
 
 
 class SortedSets:
@@ -49,54 +47,45 @@ class SortedSets:
     def scores(self, keys: Sequence[str], members: Sequence[str]) -> list[list[float | None]]:
         """See Reader.scores."""
         with translated(self.path):
-            return [self._scores(*self._sorted_set(key), members) for key in keys]
+            return [self._scores(key, members) for key in keys]
 
-    def _scores(self, number: int | None, table: str, members: Sequence[str]) -> list[float | None]:
-        wanted = [stored(member) for member in members] if self._packed and table == "ranking" else members
-        texts, ids = _as_json(wanted)
-        rows = self._db.execute(
-            f"SELECT score FROM json_each(?) LEFT JOIN {table} ON {table}.key = ? AND {NUMBER}"
-            f" AND member = iif(type = 'integer', substr(?, value, {PACKED_LENGTH}), value) ORDER BY json_each.key",
-            (texts, number, ids),
-        )
-        return [score for (score,) in rows]
+    def _scores(self, key: str, members: Sequence[str]) -> list[float | None]:
+        number, parts = self._parts(key)
+        found = [part.scores(self._db, number, members) for part in parts]
+        if len(found) < 2:
+            return found[0] if found else [None] * len(members)
+        return [one if other is None else other for one, other in zip(*found, strict=True)]
 
-    def _sorted_set(self, key: str) -> tuple[int | None, str]:
-        """The number of a sorted set (None, which equals no number: there is none), and its table."""
-        row = self._db.execute("SELECT id, kind FROM key WHERE name = ?", (key,)).fetchone()
-        if row is None or row[1] not in (TALLY, RANKING):
-            return None, "ranking"
-        return row[0], _TABLE_OF[row[1]]
+    def _parts(self, key: str) -> tuple[int, list[Part]]:
+        """Return the number of a sorted set, and where it has members."""
+        number, kind = self._db.execute("SELECT id, kind FROM key WHERE name = ?", (key,)).fetchone() or (0, "")
+        if kind == TALLY:
+            return number, [TALLIED]
+        if kind != RANKING:
+            return 0, []
+        has = zip((TEXTS if self._packed else OLD, MARKS), self._db.execute(_HAS, (number,)).fetchone(), strict=True)
+        return number, [part for part, there in has if there]
 
     def ranking(self, key: str, start: int, count: int) -> list[Scored]:
         """See Reader.ranking."""
         with translated(self.path):
-            number, table = self._sorted_set(key)
-            return page(self._db, number, table, start, count, NO_ID if table == "tally" else self._ours)
+            number, parts = self._parts(key)
+            if len(parts) == 1:
+                return parts[0].highest(self._db, number, start, count)
+            found = [one for part in parts for one in part.highest(self._db, number, 0, start + count)]
+            return sorted(found, key=_by_score, reverse=True)[start : start + count]
 
     def _from(self, key: str, least: float) -> int:
-        number, table = self._sorted_set(key)
-        row = self._db.execute(
-            f"SELECT count(*) FROM {table} WHERE key = ? AND score >= ? AND {NUMBER}", (number, least)
-        )
-        return int(row.fetchone()[0])
+        number, parts = self._parts(key)
+        return sum(part.at_least(self._db, number, least) for part in parts)
 
     def lowest(self, key: str, until: float, count: int, above: float = -inf) -> list[Scored]:
         """See Reader.lowest."""
-        least = "" if above == -inf else "AND score > :above"
         with translated(self.path):
-            number, table = self._sorted_set(key)
-            rows = self._db.execute(
-                f"SELECT member, score FROM {table} WHERE key = :number AND score <= :until {least}"
-                f" AND {NO_ID if table == 'tally' else self._ours} ORDER BY score, member LIMIT :count",
-                {"number": number, "until": until, "above": above, "count": count},
-            )
-            return [(shown(member), score) for member, score in rows]
+            number, parts = self._parts(key)
+            found = [one for part in parts for one in part.lowest(self._db, number, until, count, above)]
+            return sorted(found, key=_by_score)[:count] if len(parts) > 1 else found
 
 
-def _as_json(members: Sequence[Member]) -> tuple[str, bytes]:
-    """Return members as JSON, and packed ids one after another: in JSON stands where each begins, from 1."""
-    ids = [member for member in members if isinstance(member, bytes)]
-    places = iter(range(1, PACKED_LENGTH * len(ids) + 1, PACKED_LENGTH))
-    texts = [next(places) if isinstance(member, bytes) else member for member in members]
-    return msgspec.json.encode(texts).decode(), b"".join(ids)
+def _by_score(one: Scored) -> tuple[float, str]:
+    return one[1], one[0]

@@ -1,12 +1,15 @@
 """Ids inside keys and members, as an embedded ledger stores them: 12 bytes each. Pure.
 
 A text of an id's form is stored packed wherever it is a member of a set or of a ranking, and at the end of a hash's
-key. No writer stores such a text as it is, so what is not packed, and bytes that are no packed id, are somebody else's.
+key; except ids before 2000 in rankings. No writer stores another such text as it is, so what is not packed, and bytes
+that are no packed id, are somebody else's.
 """
 
 import re
 from functools import lru_cache
 from typing import TypeAlias
+
+import msgspec
 
 from banledger.stores.sqlite.ids import pack_id, unpack_id
 
@@ -26,8 +29,8 @@ NO_ID = "member < x''"
 """Whether a member is text, in SQL. Numbers stand before text, and text before bytes, whatever a column's type."""
 
 _END = "x'ba37e000'"  # 2069-01-01 UTC: texts of ids have two digits of the year, and 69 is 1969
-TEXT_BEFORE = b"\x38\x6d\x43\x80"
-"""2000-01-01 UTC: packed ids below it stand first, their texts last."""
+_BEGIN = "x'386d4380'"  # 2000-01-01 UTC: packed ids below it stand first, their texts, from 70 on, last
+_BEFORE = "7"
 
 PACKED = (
     f"length({{column}}) = {PACKED_LENGTH} AND typeof({{column}}) = 'blob'"
@@ -37,7 +40,16 @@ PACKED = (
 
 _IS_ID = PACKED.format(column="member")
 OURS = f"(+member < x'' AND NOT (length(member) = {ID_LENGTH} AND is_id(member)) OR {_IS_ID})"
-"""Whether a member is what a writer stores, in SQL. Needs `is_id` as a function of the connection."""
+"""Whether a member of a set is what a writer stores, in SQL. Needs `is_id` as a function of the connection."""
+
+RANKED = f"+member < x'' AND NOT (length(member) = {ID_LENGTH} AND member < '{_BEFORE}' AND is_id(member))"
+"""Whether a member is what a writer stores in `ranking`, in SQL. Needs `is_id`."""
+
+MARKED = f"{PACKED.format(column='id')} AND id >= {_BEGIN}"
+"""Whether an id is what a writer stores in `mark`, in SQL. Such ids sort as their texts."""
+
+LISTED = f"SELECT substr(?, value, {PACKED_LENGTH}) FROM json_each(?)"
+"""The ids of a blob and its `places`, in SQL: ids come in one blob, because JSON has none."""
 
 
 @lru_cache(maxsize=8192)
@@ -57,6 +69,17 @@ def is_id(member: object) -> bool:
 def stored(member: str) -> Member:
     """Return a member as its row has it."""
     return (packed_id(member) or member) if len(member) == ID_LENGTH else member
+
+
+def ranked(member: str) -> Member:
+    """Return a member of a sorted set that has a ranking: an id as `mark` has it, or text as `ranking` has it."""
+    return stored(member) if member < _BEFORE else member
+
+
+@lru_cache(maxsize=64)
+def places(count: int) -> str:
+    """Return where each of so many ids in one blob begins, from 1, as JSON."""
+    return msgspec.json.encode(list(range(1, PACKED_LENGTH * count, PACKED_LENGTH))).decode()
 
 
 def shown(member: Member) -> str:

@@ -1,0 +1,112 @@
+"""Writes the sorted sets of an embedded ledger. See `sorted_sets`."""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+from banledger.stores.change import FEED_KEPT
+from banledger.stores.fields import MOST_NUMBER
+from banledger.stores.sqlite.batch import Batch
+from banledger.stores.sqlite.marks import drop_marks, mend_marks, put_marks, set_marks
+from banledger.stores.sqlite.named_keys import NamedKeys
+from banledger.stores.sqlite.stored_id import Member, ranked
+
+_Scores: TypeAlias = Mapping[tuple[str, Member], float | None]
+_Row = TypeVar("_Row", bound=tuple[Any, ...])
+
+_TABLES = ("ranking", "mark")
+
+
+class ScoreWriter(NamedKeys):
+    """Writes scores. Every method is called in a transaction, and every key has its number."""
+
+    def _put_scores(self, batch: Batch) -> None:
+        """Write all that a batch scores."""
+        self._count(batch.tallies)
+        self._move(batch)
+        self._rank(batch.rankings)
+        self._rerank(batch.ranked)
+        self._feed(batch.fed)
+
+    def _move(self, batch: Batch) -> None:
+        """Write scores of which the old ones are known."""
+        ended = [(key, score, id_) for key, score, id_ in batch.ended if isinstance(id_, bytes) and score is not None]
+        drop_marks(self._db, [(self._numbers[key][0], score, id_) for key, score, id_ in ended])
+        self._score({(key, one): score for (key, one), score in batch.scores.items() if isinstance(one, str)})
+        come = [(key, score, id_) for (key, id_), score in batch.scores.items() if isinstance(id_, bytes)]
+        put_marks(self._db, [(self._numbers[key][0], score, id_) for key, score, id_ in come if score is not None])
+
+    def _set(self, scores: _Scores, write: Callable[..., None] = set_marks) -> None:
+        """Write scores, whatever the old ones are; None removes the member. `write`: see `marks`."""
+        self._score({(key, one): score for (key, one), score in scores.items() if isinstance(one, str)})
+        marks: dict[str, dict[bytes, float | None]] = defaultdict(dict)
+        for (key, one), score in scores.items():
+            if isinstance(one, bytes):
+                marks[key][one] = score
+        for key, some in marks.items():
+            write(self._db, self._numbers[key][0], some)
+
+    def _mend(self, scores: _Scores) -> None:
+        """Write scores, most of which may be right."""
+        self._set(scores, mend_marks)
+
+    def _rerank(self, deltas: Mapping[tuple[str, str], int]) -> None:
+        """Add to scores. A ranked value may look like an id, for instance the name of a user."""
+        ids = {place: delta for place, delta in deltas.items() if isinstance(ranked(place[1]), bytes)}
+        self._count({place: delta for place, delta in deltas.items() if place not in ids} if ids else deltas, "ranking")
+        for (key, member), delta in ids.items():
+            have = self.scores([key], [member])[0][0] or 0.0
+            self._set({(key, ranked(member)): (have + delta) or None})
+
+    def _rank(self, rankings: Mapping[tuple[str, Member], tuple[str, ...]]) -> None:
+        """Give each ranked member the size of its sets, as they are now."""
+        sources = list({source for several in rankings.values() for source in several})
+        cards = dict(zip(sources, self._sizes(sources), strict=True))
+        self._set({place: float(sum(cards[key] for key in several)) or None for place, several in rankings.items()})
+
+    def _feed(self, fed: Mapping[str, Sequence[Member]]) -> None:
+        """Move members to the end of feeds. A feed with scores that no engine writes begins again."""
+        for key, members in fed.items():
+            number = self._numbers[key][0]
+            last = max(self._highest(table, number) for table in _TABLES)
+            if not 0 <= last < MOST_NUMBER:
+                last = 0
+                for table in _TABLES:
+                    self._db.execute(f"DELETE FROM {table} WHERE key = ?", (number,))
+            self._set({(key, member): float(score) for score, member in enumerate(members, int(last) + 1)})
+            old = int(last) + len(members) - FEED_KEPT
+            for table in _TABLES:
+                self._db.execute(f"DELETE FROM {table} WHERE key = ? AND score <= ?", (number, old))
+
+    def _highest(self, table: str, number: int) -> float:
+        highest = f"SELECT coalesce(max(score), 0) FROM {table} WHERE key = ? AND score < ''"
+        return float(self._db.execute(highest, (number,)).fetchone()[0])
+
+    def _count(self, deltas: Mapping[tuple[str, str], int], table: str = "tally") -> None:
+        rows = sorted((self._numbers[key][0], member, delta) for (key, member), delta in deltas.items() if delta)
+        self._db.executemany(
+            f"INSERT INTO {table} VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET score = score + excluded.score", rows
+        )
+        fewer = [(number, member) for number, member, delta in rows if delta < 0]
+        self._db.executemany(f"DELETE FROM {table} WHERE key = ? AND member = ? AND score = 0", fewer)
+
+    def _score(self, scores: Mapping[tuple[str, str], float | None], table: str = "ranking") -> None:
+        """Give members that have no mark their score; None removes them."""
+        rows = [(self._numbers[key][0], member, score) for (key, member), score in scores.items()]
+        self._db.executemany(
+            f"INSERT INTO {table} VALUES (?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET score = excluded.score WHERE score <> excluded.score",
+            in_order([row for row in rows if row[2] is not None]),
+        )
+        self._db.executemany(
+            f"DELETE FROM {table} WHERE key = ? AND member = ?",
+            [(number, member) for number, member, score in rows if score is None],
+        )
+
+
+def in_order(rows: Collection[_Row]) -> list[_Row]:
+    """Return rows of (number, member, …) sorted; if a key has packed ids and texts, packed ids last."""
+    try:
+        return sorted(rows)
+    except TypeError:  # bytes and text can't be compared
+        return sorted(rows, key=lambda row: (row[0], isinstance(row[1], bytes), *row[1:]))
