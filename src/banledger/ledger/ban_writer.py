@@ -141,9 +141,12 @@ class BanWriter(LedgerReader):
 
     def _begin(self, subject: Subject, id_: str, lines: list[TicketLine], locate: Locate) -> Ban:
         """Make a new record from the lines."""
-        ip = min([address for line in lines if (address := address_of(line))], default=None)
+        if len(lines) == 1:
+            ip = address_of(lines[0])
+        else:
+            ip = min([address for line in lines if (address := address_of(line))], default=None)
         ban = begin(id_, subject, self._calendar(subject.time), ip, locate(ip, subject.time), lines[0])
-        return reduce(merge, lines[1:], ban)
+        return reduce(merge, lines[1:], ban) if len(lines) > 1 else ban
 
     def amend(self, ids: Iterable[str], locate: Locate) -> int:
         """Give recorded bans the place that `locate` returns now; return how many changed."""

@@ -25,7 +25,7 @@ the ban comes. Equal moments are decided by content, so that the order of arriva
 from typing import Any, NamedTuple
 
 from msgspec import Struct
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict, astuple, replace
 
 from banledger.geo.countries import is_country
 from banledger.geo.place import Place
@@ -148,6 +148,35 @@ def address_of(line: TicketLine) -> str | None:
 
 def begin(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, line: TicketLine) -> Ban:
     """Make the record of a ban from its first line. `local`: its day and hour (see Ban)."""
+    if type(line) is BanLine and not (line.origin or line.restored):
+        return _begin_live(id_, subject, local, ip, place, line)
+    return begin_from_parts(id_, subject, local, ip, place, line)
+
+
+def _begin_live(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, line: BanLine) -> Ban:
+    """What `begin_from_parts` returns for a live ban line, which most lines are, in a tenth of the time."""
+    seen, order = round(line.seen, 6), round(line.order, 6)
+    return Ban(
+        id_,
+        *astuple(subject),
+        *local,
+        ip,
+        *astuple(place),
+        LIVE,
+        seen,
+        line.failures,
+        bounded(line.bantime),
+        line.bancount,
+        tried(line.users, restored=False),
+        line.matches,
+        order=() if order == seen else (("seen", order),),
+    )
+
+
+def begin_from_parts(
+    id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, line: TicketLine
+) -> Ban:
+    """See `begin`. Takes any line, and shows its parts as `merge` does."""
     day, hour = local
     shown = _shown(parts_of_line(line))
     return _with_country(Ban(id=id_, day=day, hour=hour, ip=ip, **asdict(subject), **asdict(place), **shown), line)

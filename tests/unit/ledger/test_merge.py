@@ -14,6 +14,7 @@ from banledger.ledger.merge import (
     Parts,
     address_of,
     begin,
+    begin_from_parts,
     merge,
     parts_of,
     parts_of_line,
@@ -71,6 +72,25 @@ def test_each_part_of_a_record_has_its_own_join(part: int, one: Parts, two: Part
 def test_any_line_may_begin_the_record(orders: tuple[list[TicketLine], list[TicketLine]]) -> None:
     one, other = orders
     assert begun_with(*one) == begun_with(*other)
+
+
+@given(
+    st.sampled_from([0, 1]),
+    st.sampled_from(["", "import"]),
+    st.floats(1, 2e9),
+    st.just(0.0) | st.floats(1, 2e9),
+    st.lists(st.sampled_from(["", "root", "pi", "invalid user pi", "invalid user ", "x" * 300]), max_size=12),
+    st.integers(-(2**53), 2**53),
+    st.sampled_from([0, 1, 7]),
+    st.sampled_from([Place("none"), Place("public", "DE", "whois", "192.0.2.0/24", 7, "org", "proven", "FR", "mine")]),
+)
+def test_a_live_ban_begins_as_its_parts_say(
+    restored: int, origin: str, seen: float, at: float, users: list[str], bantime: int, bancount: int, place: Place
+) -> None:
+    more = {"restored": restored, "origin": origin, "at": at, "country": "NL", "matches": ("a", "b")}
+    line = ban(seen=seen, users=tuple(users), bantime=bantime, bancount=bancount, **more)
+    about = ("x" * 20, subject_of(line), ("2026-11-23", 2), "192.0.2.1", place, line)
+    assert begin(*about) == begin_from_parts(*about)
 
 
 def test_a_known_line_returns_the_same_record_object() -> None:
