@@ -1,7 +1,7 @@
 """Record bans over any engine: merge lines, apply the changes, and repeat after conflicts."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import reduce
+from functools import partial, reduce
 from math import inf
 
 from msgspec import Struct
@@ -60,6 +60,7 @@ class BanWriter(LedgerReader):
     def __init__(self, engine: Engine, keyspace: Keyspace) -> None:
         super().__init__(engine, keyspace)
         self._engine = engine
+        self._change = partial(keyspace.change, derives=engine.derives)
         self._months: set[str] = set()
         self._aside = Aside(engine, keyspace)
         self._calendar = calendar(self.zone)
@@ -115,7 +116,7 @@ class BanWriter(LedgerReader):
             old, lines = have[subject], about[subject]
             ban = reduce(merge, lines, old) if isinstance(old, Ban) else self._begin(subject, id_, lines, locate)
             if ban is not old:
-                change = changes[subject] = self.keys.change(old if isinstance(old, Ban) else None, ban)
+                change = changes[subject] = self._change(old if isinstance(old, Ban) else None, ban)
                 yield change
             elif self.reassert:
                 change = changes[subject] = self.keys.assertion(ban)
@@ -157,7 +158,7 @@ class BanWriter(LedgerReader):
                 if ban is not None and ban.origin != PENDING:
                     new = place_at(ban, locate(ban.ip, ban.time))
                     if new is not ban:
-                        changes[id_] = self.keys.change(ban, new)
+                        changes[id_] = self._change(ban, new)
             outcomes = self._apply(list(changes.values()))
             left = [id_ for id_, outcome in zip(changes, outcomes, strict=True) if isinstance(outcome, Conflict)]
             done += len(changes) - len(left)
@@ -174,7 +175,7 @@ class BanWriter(LedgerReader):
         for month in sorted(self._reader.members(self.keys.months)):
             if ids := self._overdue(self.keys.waiting(month), before, excess):
                 bans = [ban for ban in self.bans(ids) if ban is not None and ban.waits]
-                self._apply([self.keys.change(ban, _given_up(ban, locate)) for ban in bans])
+                self._apply([self._change(ban, _given_up(ban, locate)) for ban in bans])
                 if bans:
                     return True
         return False

@@ -25,7 +25,7 @@ the ban comes. Equal moments are decided by content, so that the order of arriva
 from typing import Any, NamedTuple
 
 from msgspec import Struct
-from msgspec.structs import asdict, astuple, replace
+from msgspec.structs import asdict, replace
 
 from banledger.geo.countries import is_country
 from banledger.geo.place import Place
@@ -158,10 +158,21 @@ def _begin_live(id_: str, subject: Subject, local: tuple[str, int], ip: str | No
     seen, order = round(line.seen, 6), round(line.order, 6)
     return Ban(
         id_,
-        *astuple(subject),
+        subject.server,
+        subject.jail,
+        subject.fid,
+        subject.time,
         *local,
         ip,
-        *astuple(place),
+        place.scope,
+        place.country,
+        place.country_from,
+        place.network,
+        place.asn,
+        place.org,
+        place.whois,
+        place.located,
+        place.located_from,
         LIVE,
         seen,
         line.failures,

@@ -6,9 +6,9 @@ to an engine as a `Projection`. An engine that keeps rows beside its hashes answ
 (`Reader.select`); for all others the hashes are read, as few fields of them as the question needs (`Reader.fields`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from heapq import nlargest
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -116,6 +116,13 @@ class Family(Struct, frozen=True):
     keys: Callable[[str], tuple[str, ...]]
 
 
+class RowCounts(NamedTuple):
+    """How many of some rows each ranking and each tally counts: by key, by member."""
+
+    rankings: Mapping[str, Mapping[str, int]]
+    tallies: Mapping[str, Mapping[str, int]]
+
+
 class Projection(Protocol):
     """What an engine must know to keep rows: which hashes have one, its cells, and what follows from them.
 
@@ -140,8 +147,12 @@ class Projection(Protocol):
         """Return the row of a hash; None: it has none, because it is absent, not counted yet, or damaged."""
         ...
 
-    def ranked(self, cells: Cells) -> list[tuple[str, str]]:
-        """Return (key, member) of all rankings that count a row."""
+    def counts(self, rows: Sequence[tuple[str, Cells]]) -> RowCounts:
+        """Count some rows, each with the id of its hash. Together, because it is faster column by column."""
+        ...
+
+    def is_counted(self, key: str) -> bool:
+        """Whether the key is that of a tally that counts rows."""
         ...
 
     def set_of(self, key: str) -> DerivedSet | None:

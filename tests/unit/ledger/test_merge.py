@@ -87,7 +87,7 @@ def test_any_line_may_begin_the_record(orders: tuple[list[TicketLine], list[Tick
 def test_a_live_ban_begins_as_its_parts_say(
     restored: int, origin: str, seen: float, at: float, users: list[str], bantime: int, bancount: int, place: Place
 ) -> None:
-    more = {"restored": restored, "origin": origin, "at": at, "country": "NL", "matches": ("a", "b")}
+    more: dict[str, Any] = {"restored": restored, "origin": origin, "at": at, "country": "NL", "matches": ("a", "b")}
     line = ban(seen=seen, users=tuple(users), bantime=bantime, bancount=bancount, **more)
     about = ("x" * 20, subject_of(line), ("2026-11-23", 2), "192.0.2.1", place, line)
     assert begin(*about) == begin_from_parts(*about)

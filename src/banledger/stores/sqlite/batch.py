@@ -1,6 +1,6 @@
 """What a batch of changes becomes in the embedded ledger's tables. Pure: no database."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from banledger.stores.api import Hash
 from banledger.stores.change import Change, Difference, difference
@@ -18,16 +18,20 @@ class Batch:
         self.removed: list[str] = []
         self.joins: list[tuple[str, Member]] = []
         self.leaves: list[tuple[str, Member]] = []
-        self.tallies: dict[tuple[str, str], int] = defaultdict(int)
+        self.tallies: dict[str, Counter[str]] = defaultdict(Counter)
         self.scores: dict[tuple[str, Member], float | None] = {}
         self.rankings: dict[tuple[str, Member], tuple[str, ...]] = {}
         self.rows: dict[bytes, Cells | None] = {}
-        self.ranked: dict[tuple[str, str], int] = defaultdict(int)
+        self.ranked: dict[str, Counter[str]] = defaultdict(Counter)
         self.fed: dict[str, list[Member]] = defaultdict(list)
+        self._gone: list[tuple[str, Cells]] = []
+        self._come: list[tuple[str, Cells]] = []
         for change, have in accepted:
             fields = self._put(change, have)
             derived = projection is not None and self._project(projection, change.key, have, fields)
-            self._follow(change, derived)
+            self._follow(change, projection if derived else None)
+        if projection:
+            self._count(projection)
 
     def _put(self, change: Change, have: Hash) -> Hash:
         """Note the hash; return its fields."""
@@ -44,30 +48,41 @@ class Batch:
         return fields
 
     def _project(self, projection: Projection, key: str, have: Hash, fields: Hash) -> bool:
-        """Note the row of the hash, and how often rankings count it. Return whether hashes at that key have rows."""
-        id_ = row_id(projection, key)
-        if id_ is None:
+        """Note the row of the hash as it was and as it is. Return whether hashes at that key have rows."""
+        id_ = projection.id_of(key)
+        if id_ is None or (packed := packed_id(id_)) is None:
             return False
         before, after = (have and projection.cells(have)) or None, (fields and projection.cells(fields)) or None
         if before != after:
-            self.rows[id_] = after
-            for place in projection.ranked(after) if after else ():
-                self.ranked[place] += 1
-            for place in projection.ranked(before) if before else ():
-                self.ranked[place] -= 1
+            self.rows[packed] = after
+            if after:
+                self._come.append((id_, after))
+            if before:
+                self._gone.append((id_, before))
         return True
 
-    def _follow(self, change: Change, derived: bool) -> None:
-        """Note what follows from the hash under other keys. `derived`: sets and their rankings follow from its row."""
+    def _count(self, projection: Projection) -> None:
+        """Note what rankings and tallies count of rows."""
+        for rows, add in ((self._come, Counter.update), (self._gone, Counter.subtract)):
+            counts = projection.counts(rows)
+            for kept, found in ((self.ranked, counts.rankings), (self.tallies, counts.tallies)):
+                for key, numbers in found.items():
+                    add(kept[key], numbers)
+
+    def _follow(self, change: Change, rows: Projection | None) -> None:
+        """Note what follows from the hash under other keys.
+
+        rows  None: the hash has no row. Otherwise sets, their rankings and tallies follow from it
+        """
         wanted = difference(change.before, change.after)
-        if not derived:
+        if rows is None:
             self._join(wanted)
         for score in wanted.scores:
             self.scores[score.key, stored(score.member)] = score.score
-        for place in wanted.more:
-            self.tallies[place] += 1
-        for place in wanted.fewer:
-            self.tallies[place] -= 1
+        for places, step in ((wanted.more, 1), (wanted.fewer, -1)):
+            for key, member in places:
+                if rows is None or not rows.is_counted(key):
+                    self.tallies[key][member] += step
         if wanted.feed:
             self.fed[wanted.feed].append(stored(wanted.member))
 
@@ -83,9 +98,9 @@ class Batch:
         hashes = (*self.removed, *[key for key, _ in self.hashes])
         kinds = dict.fromkeys([key for key in hashes if not item_key(key)], HASH)
         kinds.update((key, SET) for key, _ in (*self.joins, *self.leaves))
-        kinds.update((key, TALLY) for key, _ in self.tallies)
-        kinds.update((key, RANKING) for key, _ in (*self.scores, *self.rankings, *self.ranked))
-        kinds.update(dict.fromkeys(self.fed, RANKING))
+        kinds.update(dict.fromkeys(self.tallies, TALLY))
+        kinds.update(dict.fromkeys([key for key, _ in (*self.scores, *self.rankings)], RANKING))
+        kinds.update(dict.fromkeys((*self.ranked, *self.fed), RANKING))
         return kinds
 
 

@@ -117,6 +117,10 @@ class SqliteEngine(NamedKeys):
                 self._put_advances(advances)
         return outcomes
 
+    def derives(self, key: str) -> bool:
+        """See Engine.derives."""
+        return self._projection is not None and row_id(self._projection, key) is not None
+
     def mend(self, repair: Repair) -> None:
         """See Engine.mend. One transaction; the sizes of its sets are counted, not trusted."""
         joins, leaves = self._stored(repair.joins), self._stored(repair.leaves)
@@ -221,8 +225,13 @@ class SqliteEngine(NamedKeys):
         recount = "UPDATE key SET card = (SELECT count(*) FROM member WHERE key = ?1) WHERE id = ?1"
         self._db.executemany(recount, [(number,) for number in numbers])
 
-    def _count(self, deltas: Mapping[tuple[str, str], int], table: str = "tally") -> None:
-        rows = sorted((self._numbers[key][0], member, delta) for (key, member), delta in deltas.items() if delta)
+    def _count(self, deltas: Mapping[str, Mapping[str, int]], table: str = "tally") -> None:
+        """Add to scores of sorted sets: by key, by member."""
+        rows: list[tuple[int, str, int]] = []
+        for key, found in deltas.items():
+            number = self._numbers[key][0]
+            rows += [(number, member, delta) for member, delta in found.items() if delta]
+        rows.sort()
         self._db.executemany(
             f"INSERT INTO {table} VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET score = score + excluded.score", rows
         )
