@@ -155,7 +155,8 @@ def begin(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, pl
 
 def _begin_live(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, line: BanLine) -> Ban:
     """What `begin_from_parts` returns for a live ban line, which most lines are, in a tenth of the time."""
-    seen, order = round(line.seen, 6), round(line.order, 6)
+    seen, bantime = round(line.seen, 6), line.bantime
+    order = round(line.at, 6) if line.at else seen
     return Ban(
         id_,
         subject.server,
@@ -176,7 +177,7 @@ def _begin_live(id_: str, subject: Subject, local: tuple[str, int], ip: str | No
         LIVE,
         seen,
         line.failures,
-        bounded(line.bantime),
+        bantime if 0 <= bantime <= LONGEST_BANTIME else bounded(bantime),
         line.bancount,
         tried(line.users, restored=False),
         line.matches,

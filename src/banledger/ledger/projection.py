@@ -21,12 +21,12 @@ def _column(name: str, field: str, text: Callable[[Any], str], several: bool = F
     """Return a column that one field of a ban decides, read as the ban reads it. `text`: the cell of its value."""
     strict = _day if name == DAY else CODEC.fields[field].form.read
 
-    @lru_cache(maxsize=8192)
     def cell(value: str | None) -> str:
         found = None if value is None else strict({field: value}, field)
         return "" if found is None else text(found)
 
-    return Column(name, (field,), cell, several)
+    # most addresses are new, and what reads them has a cache
+    return Column(name, (field,), cell if field == "ip" else lru_cache(maxsize=8192)(cell), several)
 
 
 def _day(fields: Mapping[str, str], name: str) -> str:
@@ -50,12 +50,14 @@ COLUMN = {column.name: column for column in COLUMNS}
 """They by name."""
 
 
+@lru_cache(maxsize=16)
 def is_counted(origin: str | None) -> bool:
     """Whether a ban of that origin has a row: not while only amendments are known. Raises `fields.Damaged`."""
     return read.one_of({} if origin is None else {"origin": origin}, "origin", RANK) != PENDING
 
 
-_READS = tuple([(column.read, column.fields[0]) for column in COLUMNS])
+_READS = tuple([column.read for column in COLUMNS])
+_FIELDS = tuple([column.fields[0] for column in COLUMNS])
 _PLACES = {column.name: place for place, column in enumerate(COLUMNS)}
 _DAY = _PLACES[DAY]
 
@@ -119,7 +121,9 @@ class BanProjection:
         """See Projection.cells. Bans that are not counted yet have no row."""
         get = fields.get
         try:
-            return tuple([read_(get(name)) for read_, name in _READS]) if is_counted(get("origin")) else None
+            if not is_counted(get("origin")):
+                return None
+            return tuple([read_(value) for read_, value in zip(_READS, map(get, _FIELDS))])  # noqa: B905  # faster
         except Damaged:
             return None
 

@@ -35,8 +35,6 @@ def _kept(names: Iterable[str]) -> tuple[str, ...]:
     """Sort and limit the names; sshd's filter passes `invalid user root` instead of `root`."""
     kept = {name.removeprefix(_INVALID_USER)[:_LONGEST] for name in names}
     kept.discard("")
-    if len(kept) < 2:
-        return (*kept,)
     return tuple(sorted(kept)[:_MOST])
 
 

@@ -28,8 +28,13 @@ class Batch:
         self._come: list[tuple[str, Cells]] = []
         for change, have in accepted:
             fields = self._put(change, have)
-            derived = projection is not None and self._project(projection, change.key, have, fields)
-            self._follow(change, projection if derived else None)
+            id_ = projection.id_of(change.key) if projection else None
+            packed = packed_id(id_) if id_ else None
+            if projection and id_ and packed:
+                self._project(projection, id_, packed, have, fields)
+                self._follow(change, packed, projection)
+            else:
+                self._follow(change, stored(change.after.member or change.before.member))
         if projection:
             self._count(projection)
 
@@ -47,19 +52,16 @@ class Batch:
         self.hashes.append((change.key, fields))
         return fields
 
-    def _project(self, projection: Projection, key: str, have: Hash, fields: Hash) -> bool:
-        """Note the row of the hash as it was and as it is. Return whether hashes at that key have rows."""
-        id_ = projection.id_of(key)
-        if id_ is None or (packed := packed_id(id_)) is None:
-            return False
-        before, after = (have and projection.cells(have)) or None, (fields and projection.cells(fields)) or None
+    def _project(self, projection: Projection, id_: str, packed: bytes, have: Hash, fields: Hash) -> None:
+        """Note the row of the hash, as it was and as it is."""
+        before = projection.cells(have) if have else None
+        after = projection.cells(fields) if fields else None
         if before != after:
             self.rows[packed] = after
             if after:
                 self._come.append((id_, after))
             if before:
                 self._gone.append((id_, before))
-        return True
 
     def _count(self, projection: Projection) -> None:
         """Note what rankings and tallies count of rows."""
@@ -69,8 +71,8 @@ class Batch:
                 for key, numbers in found.items():
                     add(kept[key], numbers)
 
-    def _follow(self, change: Change, rows: Projection | None) -> None:
-        """Note what follows from the hash under other keys.
+    def _follow(self, change: Change, member: Member, rows: Projection | None = None) -> None:
+        """Note what follows from the hash under other keys. `member`: the change's, as it is stored.
 
         rows  None: the hash has no row. Otherwise sets, their rankings and tallies follow from it
         """
@@ -78,13 +80,17 @@ class Batch:
         if rows is None:
             self._join(wanted)
         for score in wanted.scores:
-            self.scores[score.key, stored(score.member)] = score.score
+            self.scores[score.key, member if score.member == wanted.member else stored(score.member)] = score.score
+        if wanted.more or wanted.fewer:
+            self._tally(wanted, rows)
+        if wanted.feed:
+            self.fed[wanted.feed].append(member)
+
+    def _tally(self, wanted: Difference, rows: Projection | None) -> None:
         for places, step in ((wanted.more, 1), (wanted.fewer, -1)):
             for key, member in places:
                 if rows is None or not rows.is_counted(key):
                     self.tallies[key][member] += step
-        if wanted.feed:
-            self.fed[wanted.feed].append(stored(wanted.member))
 
     def _join(self, wanted: Difference) -> None:
         member = stored(wanted.member)

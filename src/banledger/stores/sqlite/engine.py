@@ -3,6 +3,7 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,7 @@ from banledger.stores.sqlite.named_keys import NamedKeys
 from banledger.stores.sqlite.rows import RowWriter
 from banledger.stores.sqlite.stored_id import OURS, Member, item_key, stored
 
+_APPLIED = Applied()
 _encode = msgspec.json.encode
 _Row = TypeVar("_Row", bound=tuple[Any, ...])
 
@@ -103,14 +105,11 @@ class SqliteEngine(NamedKeys):
             return []
         with self._transaction():
             current = self.hashes([change.key for change in changes])
-            outcomes: list[Result] = []
-            accepted: list[tuple[Change, Hash]] = []
-            for change, have in zip(changes, current, strict=True):
-                if _holds(change.guard, have):
-                    accepted.append((change, have))
-                    outcomes.append(Applied())
-                else:
-                    outcomes.append(Conflict(have))
+            pairs = list(zip(changes, current, strict=True))
+            accepted = [pair for pair in pairs if _holds(pair[0].guard, pair[1])]
+            outcomes: list[Result] = [_APPLIED] * len(pairs)
+            if len(accepted) < len(pairs):
+                outcomes = [_APPLIED if _holds(change.guard, have) else Conflict(have) for change, have in pairs]
             if accepted:
                 self._write(accepted)
             if len(accepted) == len(changes):
@@ -228,10 +227,10 @@ class SqliteEngine(NamedKeys):
     def _count(self, deltas: Mapping[str, Mapping[str, int]], table: str = "tally") -> None:
         """Add to scores of sorted sets: by key, by member."""
         rows: list[tuple[int, str, int]] = []
-        for key, found in deltas.items():
-            number = self._numbers[key][0]
-            rows += [(number, member, delta) for member, delta in found.items() if delta]
-        rows.sort()
+        for number, found in sorted(
+            [(self._numbers[key][0], found) for key, found in deltas.items()], key=itemgetter(0)
+        ):
+            rows += [(number, member, found[member]) for member in sorted(found) if found[member]]
         self._db.executemany(
             f"INSERT INTO {table} VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET score = score + excluded.score", rows
         )
