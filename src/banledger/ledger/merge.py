@@ -31,7 +31,7 @@ from banledger.geo.countries import is_country
 from banledger.geo.place import Place
 from banledger.ledger.ban import IMPORTED, LIVE, LONGEST_BANTIME, PENDING, PUBLIC, RANK, RESTORED, Ban
 from banledger.ledger.ids import Subject, whole_second
-from banledger.ledger.moment import Moment
+from banledger.ledger.moment import Moment, in_microseconds
 from banledger.ledger.users import tried, whole
 from banledger.net.address import canonical_address
 from banledger.spool.events import BanLine, ProlongLine, TicketLine, UnbanLine
@@ -155,15 +155,16 @@ def begin(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, pl
 
 def _begin_live(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, line: BanLine) -> Ban:
     """What `begin_from_parts` returns for a live ban line, which most lines are, in a tenth of the time."""
-    seen, bantime = round(line.seen, 6), line.bantime
-    order = round(line.at, 6) if line.at else seen
+    seen, bantime, (day, hour) = in_microseconds(line.seen), line.bantime, local
+    order = in_microseconds(line.at) if line.at else seen
     return Ban(
         id_,
         subject.server,
         subject.jail,
         subject.fid,
         subject.time,
-        *local,
+        day,
+        hour,
         ip,
         place.scope,
         place.country,
@@ -203,7 +204,7 @@ def merge(ban: Ban, line: TicketLine) -> Ban:
 
 def parts_of_line(line: TicketLine) -> Parts:
     """Return the parts that a line holds."""
-    seen = Moment(round(line.order, 6), round(line.seen, 6))  # hashes keep microseconds
+    seen = Moment(in_microseconds(line.order), in_microseconds(line.seen))
     if isinstance(line, BanLine):
         return _parts_of_ban_line(line, seen)
     base = Base(PENDING, seen)

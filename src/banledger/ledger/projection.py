@@ -1,6 +1,5 @@
 """The rows that engines may keep of bans: a column for each dimension, and one for the scope of the address. Pure."""
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -9,7 +8,6 @@ from typing import Any
 from banledger.ledger.ban import CODEC, PENDING, RANK
 from banledger.ledger.dimensions import DAY, HOURS, INDEXED, TABLE, Dimension
 from banledger.ledger.filters import SCOPE
-from banledger.ledger.ids import DIGITS
 from banledger.ledger.months import bounds_of, is_month, months_of
 from banledger.ledger.tokens import token
 from banledger.stores import fields as read
@@ -97,15 +95,7 @@ class BanProjection:
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self._head = f"{prefix}:{{"
-        ban = re.compile(rf"{re.escape(prefix)}:\{{(\d{{4}})\}}:ban:(\1\d\d[{DIGITS}]{{14}})", re.ASCII)
-
-        @lru_cache(maxsize=8192)
-        def id_of(key: str) -> str | None:
-            """See Projection.id_of."""
-            found = ban.fullmatch(key)
-            return found[2] if found else None
-
-        self.id_of: Callable[[str], str | None] = id_of
+        self.head = f"{prefix}:{{}}:ban:"
         self.families = (*map(self._family, INDEXED), Family(self._head, f"{prefix}:top:{DAY}", self._days))
 
     def _family(self, dimension: str) -> Family:

@@ -127,6 +127,7 @@ class Projection(Protocol):
     """What an engine must know to keep rows: which hashes have one, its cells, and what follows from them.
 
     prefix    the beginning of all keys
+    head      the key of a hash with a row, without its id, and without the month in its hash tag
     families  all derived sets
     """
 
@@ -134,14 +135,13 @@ class Projection(Protocol):
     def prefix(self) -> str: ...
 
     @property
+    def head(self) -> str: ...
+
+    @property
     def columns(self) -> tuple[Column, ...]: ...
 
     @property
     def families(self) -> tuple[Family, ...]: ...
-
-    def id_of(self, key: str) -> str | None:
-        """Return the id of the hash at `key` if hashes there have rows; None: they have none."""
-        ...
 
     def cells(self, fields: Mapping[str, str]) -> Cells | None:
         """Return the row of a hash; None: it has none, because it is absent, not counted yet, or damaged."""

@@ -21,6 +21,7 @@ from banledger.ledger.merge import (
     subject_of,
     with_whole_users,
 )
+from banledger.ledger.moment import in_microseconds
 from banledger.spool.events import TicketLine
 from tests.support.lines import T0, amendments, ban, ended_ticket, held_ticket, prolong, unban
 
@@ -218,3 +219,8 @@ def test_a_jail_with_its_own_id_may_still_know_the_address() -> None:
 def test_a_bantime_beyond_any_date_is_cut() -> None:
     assert merged(ban(bantime=2**50)).bantime == merged(prolong(bantime=2**53)).bantime == 2**37
     assert merged(ban(bantime=-(2**40))).bantime == -1
+
+
+@given(st.floats(-1e10, 4e10) | st.integers(0, 4 * 10**15).map(lambda number: number / 1e6))
+def test_moments_are_rounded_to_microseconds(seconds: float) -> None:
+    assert in_microseconds(seconds) == round(seconds, 6)

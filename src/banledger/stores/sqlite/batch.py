@@ -6,7 +6,7 @@ from banledger.stores.api import Hash
 from banledger.stores.change import Change, Difference, difference
 from banledger.stores.selection import Cells, Projection
 from banledger.stores.sqlite.file import HASH, RANKING, SET, TALLY
-from banledger.stores.sqlite.stored_id import Member, item_key, packed_id, stored
+from banledger.stores.sqlite.stored_id import ID_LENGTH, Member, item_key, stored
 
 
 class Batch:
@@ -28,10 +28,8 @@ class Batch:
         self._come: list[tuple[str, Cells]] = []
         for change, have in accepted:
             fields = self._put(change, have)
-            id_ = projection.id_of(change.key) if projection else None
-            packed = packed_id(id_) if id_ else None
-            if projection and id_ and packed:
-                self._project(projection, id_, packed, have, fields)
+            if projection and (packed := row_id(projection, change.key)):
+                self._project(projection, change.key[-ID_LENGTH:], packed, have, fields)
                 self._follow(change, packed, projection)
             else:
                 self._follow(change, stored(change.after.member or change.before.member))
@@ -112,5 +110,5 @@ class Batch:
 
 def row_id(projection: Projection, key: str) -> bytes | None:
     """Return the packed id of a hash that may have a row; None: it has none."""
-    id_ = projection.id_of(key)
-    return packed_id(id_) if id_ else None
+    item = item_key(key)
+    return item[1] if item and item[0] == projection.head else None
