@@ -167,6 +167,9 @@ class ReferenceEngine:
         if left := {name: value for name, value in have.items() if name not in one.gone}:
             self.store.hashes[one.key] = left
 
+    def derives(self, _key: str) -> bool:
+        return False
+
     def server(self) -> Server:
         return Server()
 

@@ -30,6 +30,6 @@ def calendar(zone: ZoneInfo) -> Callable[[int], tuple[str, int]]:
     @lru_cache(maxsize=4096)
     def quarter(number: int) -> tuple[str, int]:
         local = datetime.fromtimestamp(900 * number, zone)
-        return local.isoformat()[:10], local.hour
+        return local.date().isoformat(), local.hour
 
     return lambda second: quarter(second // 900)

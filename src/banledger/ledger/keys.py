@@ -8,7 +8,7 @@ never incremented. `entries` returns all entries of a ban, in its slot and outsi
 percent-encoded, bounded, and reversible unless it was cut.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -24,7 +24,7 @@ from banledger.ledger.tokens import source_token, token
 from banledger.ledger.tombstone import is_tombstone, tombstone_hash
 from banledger.spool.events import GapLine
 from banledger.stores import fields as read
-from banledger.stores.change import Change, Entries, Ranking, Score
+from banledger.stores.change import NOTHING, Change, Entries, Ranking, Score
 
 _Tokens: TypeAlias = tuple[list[tuple[str, str]], list[tuple[str, str]]]
 
@@ -187,6 +187,10 @@ class Keyspace:
             self.feed,
         )
 
+    def _beside_row(self, ban: Ban) -> Entries:
+        """Return those entries of the ban that do not follow from its row."""
+        return Entries(ban.id, (), self._scores(ban), (), (), "" if ban.origin == PENDING else self.feed)
+
     def _scores(self, ban: Ban) -> tuple[Score, ...]:
         """Return the entries of the lists of pending, active and waiting bans."""
         if ban.origin == PENDING:
@@ -204,19 +208,19 @@ class Keyspace:
     def _gap_entries(self, id_: str, fields: Mapping[str, str]) -> Entries:
         return Entries(id_, scores=(Score(self.gaps, id_, read.moment(fields, "seen")),))
 
-    def change(self, have: Ban | None, ban: Ban) -> Change:
-        """Return the change from the store's record (None: absent) to `ban`."""
-        fields = to_hash(ban)
+    def change(self, have: Ban | None, ban: Ban, derives: Callable[[str], bool] | None = None) -> Change:
+        """Return the change from the store's record (None: absent) to `ban`.
+
+        `derives`: the method of the engine; the change names only what it needs. None: everything.
+        """
+        key, fields = self.ban(ban.id), to_hash(ban)
+        derived = derives is not None and derives(key)
         if have is None:
-            return Change(self.ban(ban.id), None, fields, after=self.entries(ban))
-        had, tokens = to_hash(have), _tokens(have)
-        before = self._entries(have, tokens)
-        if (now := _tokens(ban)) == tokens:  # most changes move nothing
-            after = Entries(ban.id, before.sets, self._scores(ban), before.tallies, before.rankings, before.feed)
-        else:
-            after = self._entries(ban, now)
+            return Change(key, None, fields, (), NOTHING, self._beside_row(ban) if derived else self.entries(ban))
+        had = to_hash(have)
+        before, after = (self._beside_row(have), self._beside_row(ban)) if derived else self._both(have, ban)
         return Change(
-            self.ban(ban.id),
+            key,
             _guard(had),
             # `expires` is always written: a hash that was repaired may lack it
             {name: value for name, value in fields.items() if had.get(name) != value or name == "expires"},
@@ -224,6 +228,15 @@ class Keyspace:
             before,
             after,
         )
+
+    def _both(self, have: Ban, ban: Ban) -> tuple[Entries, Entries]:
+        """Return the entries of two states of a ban."""
+        tokens, now = _tokens(have), _tokens(ban)
+        before = self._entries(have, tokens)
+        if now != tokens:
+            return before, self._entries(ban, now)
+        # most changes move nothing
+        return before, Entries(ban.id, before.sets, self._scores(ban), before.tallies, before.rankings, before.feed)
 
     def removal(self, ban: Ban) -> Change:
         """Return the change that removes a ban."""

@@ -35,7 +35,7 @@ from banledger.ledger.ban import EXACT, FOUND, IMPORTED, LINE, LIVE, PENDING, PU
 from banledger.ledger.ban_forms import LONGEST_BANTIME
 from banledger.ledger.ids import Subject, whole_second
 from banledger.ledger.log_fact import Facts, fact_of
-from banledger.ledger.moment import Moment
+from banledger.ledger.moment import Moment, in_microseconds
 from banledger.ledger.parts import NEVER, NO_END, NO_TERM, Base, End, Ending, Parts, Term
 from banledger.ledger.users import tried, whole
 from banledger.net.address import canonical_address
@@ -68,6 +68,48 @@ def address_of(line: TicketLine) -> str | None:
 
 def begin(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, line: TicketLine) -> Ban:
     """Make the record of a ban from its first line. `local`: its day and hour (see Ban)."""
+    if type(line) is BanLine and not (line.origin or line.restored):
+        return _begin_live(id_, subject, local, ip, place, line)
+    return begin_from_parts(id_, subject, local, ip, place, line)
+
+
+def _begin_live(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, line: BanLine) -> Ban:
+    """What `begin_from_parts` returns for a live ban line, which most lines are, in a tenth of the time."""
+    seen, bantime, (day, hour) = in_microseconds(line.seen), line.bantime, local
+    order = in_microseconds(line.at) if line.at else seen
+    return Ban(
+        id_,
+        subject.server,
+        subject.jail,
+        subject.fid,
+        subject.time,
+        day,
+        hour,
+        ip,
+        place.scope,
+        place.country,
+        place.country_from,
+        place.network,
+        place.asn,
+        place.org,
+        place.whois,
+        place.located,
+        place.located_from,
+        LIVE,
+        seen,
+        line.failures,
+        bantime if 0 <= bantime <= LONGEST_BANTIME else bounded(bantime),
+        line.bancount,
+        tried(line.users, restored=False),
+        line.matches,
+        order=() if order == seen else (("seen", order),),
+    )
+
+
+def begin_from_parts(
+    id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, line: TicketLine
+) -> Ban:
+    """See `begin`. Takes any line, and shows its parts as `merge` does."""
     day, hour = local
     facts = (fact_of(line),) if isinstance(line, BanLine) and line.logged else ()
     shown = _shown(parts_of_line(line), facts) | {"logged": facts}
@@ -113,7 +155,7 @@ def base_of(facts: Facts) -> Base:
 
 def parts_of_line(line: TicketLine) -> Parts:
     """Return the parts that a line holds."""
-    seen = Moment(round(line.order, 6), round(line.seen, 6))  # hashes keep microseconds
+    seen = Moment(in_microseconds(line.order), in_microseconds(line.seen))
     if isinstance(line, BanLine):
         return _parts_of_ban_line(line, seen)
     base = Base(PENDING, seen)

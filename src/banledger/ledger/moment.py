@@ -1,6 +1,8 @@
-"""A moment on a timeline and by the wall clock."""
+"""A moment on a timeline and by the wall clock. Hashes keep microseconds."""
 
 from typing import NamedTuple
+
+_EXACT = 2**51  # microseconds: a product of that size is right to an eighth
 
 
 class Moment(NamedTuple):
@@ -11,3 +13,11 @@ class Moment(NamedTuple):
 
     order: float
     wall: float
+
+
+def in_microseconds(seconds: float) -> float:
+    """Return `round(seconds, 6)`, in a sixth of the time if that is near, as it is for times that the action wrote."""
+    scaled = seconds * 1e6
+    whole = round(scaled)
+    near = -0.25 < scaled - whole < 0.25 and -_EXACT < whole < _EXACT
+    return whole / 1e6 if near and isinstance(seconds, float) else round(seconds, 6)

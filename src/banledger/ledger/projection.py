@@ -1,31 +1,30 @@
 """The rows that engines may keep of bans: a column for each dimension, and one for the scope of the address. Pure."""
 
-import re
-from collections.abc import Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from banledger.ledger.ban import CODEC, PENDING, RANK
 from banledger.ledger.dimensions import DAY, HOURS, INDEXED, TABLE, Dimension
 from banledger.ledger.filters import SCOPE
-from banledger.ledger.ids import DIGITS
 from banledger.ledger.months import bounds_of, is_month, months_of
 from banledger.ledger.tokens import token
 from banledger.stores import fields as read
 from banledger.stores.fields import Damaged
-from banledger.stores.selection import Cells, Column, DerivedSet, Family, Is, Selection
+from banledger.stores.selection import Cells, Column, DerivedSet, Family, Is, RowCounts, Selection
 
 
 def _column(name: str, field: str, text: Callable[[Any], str], several: bool = False) -> Column:
     """Return a column that one field of a ban decides, read as the ban reads it. `text`: the cell of its value."""
     strict = _day if name == DAY else CODEC.fields[field].form.read
 
-    @lru_cache(maxsize=8192)
     def cell(value: str | None) -> str:
         found = None if value is None else strict({field: value}, field)
         return "" if found is None else text(found)
 
-    return Column(name, (field,), cell, several)
+    # most addresses are new, and what reads them has a cache
+    return Column(name, (field,), cell if field == "ip" else lru_cache(maxsize=8192)(cell), several)
 
 
 def _day(fields: Mapping[str, str], name: str) -> str:
@@ -49,17 +48,43 @@ COLUMN = {column.name: column for column in COLUMNS}
 """They by name."""
 
 
+@lru_cache(maxsize=16)
 def is_counted(origin: str | None) -> bool:
     """Whether a ban of that origin has a row: not while only amendments are known. Raises `fields.Damaged`."""
     return read.one_of({} if origin is None else {"origin": origin}, "origin", RANK) != PENDING
 
 
-_READS = tuple([(column.read, column.fields[0]) for column in COLUMNS])
-
-
-_INDEXED = tuple([(place, column.name) for place, column in enumerate(COLUMNS) if column.name in (*INDEXED, DAY)])
-_PAIRS = tuple([name for name in INDEXED if "+" in name])
+_READS = tuple([column.read for column in COLUMNS])
+_FIELDS = tuple([column.fields[0] for column in COLUMNS])
 _PLACES = {column.name: place for place, column in enumerate(COLUMNS)}
+_DAY = _PLACES[DAY]
+
+
+def _places(names: Iterable[str]) -> list[tuple[str, list[int]]]:
+    """Return dimensions with the places of the columns that they are made of: of a pair two."""
+    return [(name, [_PLACES[part] for part in name.split("+")]) for name in names]
+
+
+_RANKED = _places((*INDEXED, DAY))
+_TALLIED = _places([name for name, row in TABLE.items() if row.tallied])
+
+
+def _counted(rows: Sequence[Cells], names: list[tuple[str, list[int]]]) -> Iterator[tuple[str, Counter[str]]]:
+    """Count the tokens of rows in some dimensions."""
+    columns = list(zip(*rows, strict=True))
+    for name, (place, *other) in names if rows else ():
+        if other:
+            yield name, _pairs(columns[place], columns[other[0]])
+            continue
+        count = Counter(" ".join(columns[place]).split(" ") if COLUMNS[place].several else columns[place])
+        del count[""]
+        yield name, count
+
+
+def _pairs(first: Sequence[str], second: Sequence[str]) -> Counter[str]:
+    """Count pairs of tokens. A row without a second one has none."""
+    count = Counter(zip(first, second, strict=True))
+    return Counter({f"{one}|{two}": number for (one, two), number in count.items() if two})
 
 
 class BanProjection:
@@ -70,9 +95,7 @@ class BanProjection:
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self._head = f"{prefix}:{{"
-        self._ban = re.compile(rf"{re.escape(prefix)}:\{{(\d{{4}})\}}:ban:(\1\d\d[{DIGITS}]{{14}})", re.ASCII)
-        self._tops = [(place, f"{prefix}:top:{name}") for place, name in _INDEXED]
-        self._pairs = [([_PLACES[part] for part in name.split("+")], f"{prefix}:top:{name}") for name in _PAIRS]
+        self.head = f"{prefix}:{{}}:ban:"
         self.families = (*map(self._family, INDEXED), Family(self._head, f"{prefix}:top:{DAY}", self._days))
 
     def _family(self, dimension: str) -> Family:
@@ -84,25 +107,31 @@ class BanProjection:
             return ()
         return tuple([f"{self._head}{month}}}:day:{day}" for month in months_of(day)])
 
-    def id_of(self, key: str) -> str | None:
-        """See Projection.id_of."""
-        found = self._ban.fullmatch(key)
-        return found[2] if found else None
-
     def cells(self, fields: Mapping[str, str]) -> Cells | None:
         """See Projection.cells. Bans that are not counted yet have no row."""
         get = fields.get
         try:
-            return tuple([read_(get(name)) for read_, name in _READS]) if is_counted(get("origin")) else None
+            if not is_counted(get("origin")):
+                return None
+            return tuple([read_(value) for read_, value in zip(_READS, map(get, _FIELDS))])  # noqa: B905  # faster
         except Damaged:
             return None
 
-    def ranked(self, cells: Cells) -> list[tuple[str, str]]:
-        """See Projection.ranked."""
-        found = [(top, tok) for place, top in self._tops for tok in cells[place].split(" ") if tok]
-        for places, top in self._pairs:
-            found.append((top, "|".join([cells[place] for place in places])))
-        return found
+    def counts(self, rows: Sequence[tuple[str, Cells]]) -> RowCounts:
+        """See Projection.counts."""
+        tallies: dict[str, Mapping[str, int]] = {}
+        days: dict[tuple[str, str], list[Cells]] = defaultdict(list)
+        for id_, cells in rows:
+            days[id_[:4], cells[_DAY]].append(cells)
+        for (month, day), some in days.items():
+            head = f"{self._head}{month}}}:count:{day}:"
+            tallies |= {head + name: count for name, count in _counted(some, _TALLIED)}
+        tops = {f"{self.prefix}:top:{name}": count for name, count in _counted([cells for _, cells in rows], _RANKED)}
+        return RowCounts(tops, tallies)
+
+    def is_counted(self, key: str) -> bool:
+        """See Projection.is_counted."""
+        return key.startswith(self._head) and key[len(self._head) + 4 :].startswith("}:count:")
 
     def set_of(self, key: str) -> DerivedSet | None:
         """See Projection.set_of."""

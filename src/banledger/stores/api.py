@@ -174,6 +174,13 @@ class Engine(Reader, Protocol):
         """
         ...
 
+    def derives(self, key: str) -> bool:
+        """Whether the engine derives sets, rankings and tallies from the row of the hash at `key`. Reads no store.
+
+        What a change of that hash says of those is ignored, so it may leave them out.
+        """
+        ...
+
     def put(self, hashes: Mapping[str, Hash]) -> None:
         """Replace each key by its hash, unconditionally. An empty hash removes the key."""
         ...

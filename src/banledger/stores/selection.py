@@ -6,9 +6,9 @@ to an engine as a `Projection`. An engine that keeps rows beside its hashes answ
 (`Reader.select`); for all others the hashes are read, as few fields of them as the question needs (`Reader.fields`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from heapq import nlargest
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -116,10 +116,18 @@ class Family(Struct, frozen=True):
     keys: Callable[[str], tuple[str, ...]]
 
 
+class RowCounts(NamedTuple):
+    """How many of some rows each ranking and each tally counts: by key, by member."""
+
+    rankings: Mapping[str, Mapping[str, int]]
+    tallies: Mapping[str, Mapping[str, int]]
+
+
 class Projection(Protocol):
     """What an engine must know to keep rows: which hashes have one, its cells, and what follows from them.
 
     prefix    the beginning of all keys
+    head      the key of a hash with a row, without its id, and without the month in its hash tag
     families  all derived sets
     """
 
@@ -127,21 +135,24 @@ class Projection(Protocol):
     def prefix(self) -> str: ...
 
     @property
+    def head(self) -> str: ...
+
+    @property
     def columns(self) -> tuple[Column, ...]: ...
 
     @property
     def families(self) -> tuple[Family, ...]: ...
 
-    def id_of(self, key: str) -> str | None:
-        """Return the id of the hash at `key` if hashes there have rows; None: they have none."""
-        ...
-
     def cells(self, fields: Mapping[str, str]) -> Cells | None:
         """Return the row of a hash; None: it has none, because it is absent, not counted yet, or damaged."""
         ...
 
-    def ranked(self, cells: Cells) -> list[tuple[str, str]]:
-        """Return (key, member) of all rankings that count a row."""
+    def counts(self, rows: Sequence[tuple[str, Cells]]) -> RowCounts:
+        """Count some rows, each with the id of its hash. Together, because it is faster column by column."""
+        ...
+
+    def is_counted(self, key: str) -> bool:
+        """Whether the key is that of a tally that counts rows."""
         ...
 
     def set_of(self, key: str) -> DerivedSet | None:

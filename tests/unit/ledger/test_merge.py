@@ -13,12 +13,14 @@ from banledger.ledger.ban import PENDING, RESTORED, Ban, to_hash
 from banledger.ledger.merge import (
     address_of,
     begin,
+    begin_from_parts,
     merge,
     parts_of,
     parts_of_line,
     subject_of,
     with_whole_users,
 )
+from banledger.ledger.moment import in_microseconds
 from banledger.ledger.parts import Parts
 from banledger.spool.events import TicketLine
 from tests.support.lines import T0, amendments, ban, ended_ticket, held_ticket, prolong, unban
@@ -71,6 +73,25 @@ def test_each_part_of_a_record_has_its_own_join(part: int, one: Parts, two: Part
 def test_any_line_may_begin_the_record(orders: tuple[list[TicketLine], list[TicketLine]]) -> None:
     one, other = orders
     assert begun_with(*one) == begun_with(*other)
+
+
+@given(
+    st.sampled_from([0, 1]),
+    st.sampled_from(["", "import"]),
+    st.floats(1, 2e9),
+    st.just(0.0) | st.floats(1, 2e9),
+    st.lists(st.sampled_from(["", "root", "pi", "invalid user pi", "invalid user ", "x" * 300]), max_size=12),
+    st.integers(-(2**53), 2**53),
+    st.sampled_from([0, 1, 7]),
+    st.sampled_from([Place("none"), Place("public", "DE", "whois", "192.0.2.0/24", 7, "org", "proven", "FR", "mine")]),
+)
+def test_a_live_ban_begins_as_its_parts_say(
+    restored: int, origin: str, seen: float, at: float, users: list[str], bantime: int, bancount: int, place: Place
+) -> None:
+    more: dict[str, Any] = {"restored": restored, "origin": origin, "at": at, "country": "NL", "matches": ("a", "b")}
+    line = ban(seen=seen, users=tuple(users), bantime=bantime, bancount=bancount, **more)
+    about = ("x" * 20, subject_of(line), ("2026-11-23", 2), "192.0.2.1", place, line)
+    assert begin(*about) == begin_from_parts(*about)
 
 
 def test_a_known_line_returns_the_same_record_object() -> None:
@@ -198,3 +219,8 @@ def test_a_jail_with_its_own_id_may_still_know_the_address() -> None:
 def test_a_bantime_beyond_any_date_is_cut() -> None:
     assert merged(ban(bantime=2**50)).bantime == merged(prolong(bantime=2**53)).bantime == 2**37
     assert merged(ban(bantime=-(2**40))).bantime == -1
+
+
+@given(st.floats(-1e10, 4e10) | st.integers(0, 4 * 10**15).map(lambda number: number / 1e6))
+def test_moments_are_rounded_to_microseconds(seconds: float) -> None:
+    assert in_microseconds(seconds) == round(seconds, 6)

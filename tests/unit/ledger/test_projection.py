@@ -1,10 +1,15 @@
 """The row of a ban says the same as the keys under which the ban stands."""
 
+from collections import Counter
+from collections.abc import Mapping
+
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from banledger.ledger.ban import PENDING, Ban, to_hash
 from banledger.ledger.dimensions import TABLE
+from banledger.ledger.keys import Keyspace
 from banledger.ledger.projection import COLUMNS, BanProjection
 
 ROWS = BanProjection("bans")
@@ -43,3 +48,19 @@ def test_cells_hold_the_tokens_of_each_dimension(ban: Ban) -> None:
         name: row.tokens(ban) for name, row in TABLE.items() if "+" not in name
     }
     assert named["scope"] == ban.scope
+
+
+@given(st.lists(st.tuples(BANS, st.sampled_from(["2025-11-23", "2025-11-24"])), max_size=6))
+def test_rows_are_counted_where_the_entries_of_their_bans_say(some: list[tuple[Ban, str]]) -> None:
+    bans = [replace(ban, day=day) for ban, day in some if ban.origin != PENDING]
+    rows = [(ban.id, cells) for ban in bans if (cells := ROWS.cells(to_hash(ban)))]
+    entries = [Keyspace("bans").entries(ban) for ban in bans]
+    counts = ROWS.counts(rows)
+    assert _flat(counts.rankings) == Counter((top.key, top.member) for one in entries for top in one.rankings)
+    assert _flat(counts.tallies) == Counter(place for one in entries for place in one.tallies)
+    assert all(map(ROWS.is_counted, counts.tallies))
+    assert not any(map(ROWS.is_counted, ("bans:{2511}:base", "bans:feed", "bans:{2511}:day:2025-11-23")))
+
+
+def _flat(counts: Mapping[str, Mapping[str, int]]) -> dict[tuple[str, str], int]:
+    return {(key, member): count for key, found in counts.items() for member, count in found.items()}

@@ -129,6 +129,10 @@ class RedisEngine(Following):
             (reply,) = self._run([page.script])
         return [page.task] if page.task.work else []
 
+    def derives(self, _key: str) -> bool:
+        """See Engine.derives. Nothing is derived here."""
+        return False
+
     def put(self, hashes: Mapping[str, Hash]) -> None:
         """See Engine.put."""
         for page in pages(list(hashes.items()), _PAGE):

@@ -1,12 +1,12 @@
 """What a batch of changes becomes in the embedded ledger's tables. Pure: no database."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from banledger.stores.api import Hash
 from banledger.stores.change import Change, Difference, difference
 from banledger.stores.selection import Cells, Projection
 from banledger.stores.sqlite.file import HASH, RANKING, SET, TALLY
-from banledger.stores.sqlite.stored_id import Member, item_key, packed_id, ranked, stored
+from banledger.stores.sqlite.stored_id import ID_LENGTH, Member, item_key, ranked, stored
 
 
 class Batch:
@@ -18,17 +18,24 @@ class Batch:
         self.removed: list[str] = []
         self.joins: list[tuple[str, Member]] = []
         self.leaves: list[tuple[str, Member]] = []
-        self.tallies: dict[tuple[str, str], int] = defaultdict(int)
+        self.tallies: dict[str, Counter[str]] = defaultdict(Counter)
         self.scores: dict[tuple[str, Member], float | None] = {}
         self.ended: list[tuple[str, float | None, Member]] = []
         self.rankings: dict[tuple[str, Member], tuple[str, ...]] = {}
         self.rows: dict[bytes, Cells | None] = {}
-        self.ranked: dict[tuple[str, str], int] = defaultdict(int)
+        self.ranked: dict[str, Counter[str]] = defaultdict(Counter)
         self.fed: dict[str, list[Member]] = defaultdict(list)
+        self._gone: list[tuple[str, Cells]] = []
+        self._come: list[tuple[str, Cells]] = []
         for change, have in accepted:
             fields = self._put(change, have)
-            derived = projection is not None and self._project(projection, change.key, have, fields)
-            self._follow(change, derived)
+            if projection and (packed := row_id(projection, change.key)):
+                self._project(projection, change.key[-ID_LENGTH:], packed, have, fields)
+                self._follow(change, packed, projection)
+            else:
+                self._follow(change, stored(change.after.member or change.before.member))
+        if projection:
+            self._count(projection)
 
     def _put(self, change: Change, have: Hash) -> Hash:
         """Note the hash; return its fields."""
@@ -44,36 +51,48 @@ class Batch:
         self.hashes.append((change.key, fields))
         return fields
 
-    def _project(self, projection: Projection, key: str, have: Hash, fields: Hash) -> bool:
-        """Note the row of the hash, and how often rankings count it. Return whether hashes at that key have rows."""
-        id_ = row_id(projection, key)
-        if id_ is None:
-            return False
-        before, after = (have and projection.cells(have)) or None, (fields and projection.cells(fields)) or None
+    def _project(self, projection: Projection, id_: str, packed: bytes, have: Hash, fields: Hash) -> None:
+        """Note the row of the hash, as it was and as it is."""
+        before = projection.cells(have) if have else None
+        after = projection.cells(fields) if fields else None
         if before != after:
-            self.rows[id_] = after
-            for place in projection.ranked(after) if after else ():
-                self.ranked[place] += 1
-            for place in projection.ranked(before) if before else ():
-                self.ranked[place] -= 1
-        return True
+            self.rows[packed] = after
+            if after:
+                self._come.append((id_, after))
+            if before:
+                self._gone.append((id_, before))
 
-    def _follow(self, change: Change, derived: bool) -> None:
-        """Note what follows from the hash under other keys. `derived`: sets and their rankings follow from its row."""
+    def _count(self, projection: Projection) -> None:
+        """Note what rankings and tallies count of rows."""
+        for rows, add in ((self._come, Counter.update), (self._gone, Counter.subtract)):
+            counts = projection.counts(rows)
+            for kept, found in ((self.ranked, counts.rankings), (self.tallies, counts.tallies)):
+                for key, numbers in found.items():
+                    add(kept[key], numbers)
+
+    def _follow(self, change: Change, member: Member, rows: Projection | None = None) -> None:
+        """Note what follows from the hash under other keys. `member`: the change's, as it is stored.
+
+        rows  None: the hash has no row. Otherwise sets, their rankings and tallies follow from it
+        """
         wanted = difference(change.before, change.after)
-        if not derived:
+        if rows is None:
             self._join(wanted)
         for score in wanted.scores:
             self.scores[score.key, ranked(score.member)] = score.score
         for score in change.before.scores:
             if score not in change.after.scores:
                 self.ended.append((score.key, score.score, ranked(score.member)))
-        for place in wanted.more:
-            self.tallies[place] += 1
-        for place in wanted.fewer:
-            self.tallies[place] -= 1
+        if wanted.more or wanted.fewer:
+            self._tally(wanted, rows)
         if wanted.feed:
             self.fed[wanted.feed].append(ranked(wanted.member))
+
+    def _tally(self, wanted: Difference, rows: Projection | None) -> None:
+        for places, step in ((wanted.more, 1), (wanted.fewer, -1)):
+            for key, member in places:
+                if rows is None or not rows.is_counted(key):
+                    self.tallies[key][member] += step
 
     def _join(self, wanted: Difference) -> None:
         member = stored(wanted.member)
@@ -87,13 +106,13 @@ class Batch:
         hashes = (*self.removed, *[key for key, _ in self.hashes])
         kinds = dict.fromkeys([key for key in hashes if not item_key(key)], HASH)
         kinds.update((key, SET) for key, _ in (*self.joins, *self.leaves))
-        kinds.update((key, TALLY) for key, _ in self.tallies)
-        kinds.update((key, RANKING) for key, _ in (*self.scores, *self.rankings, *self.ranked))
-        kinds.update(dict.fromkeys(self.fed, RANKING))
+        kinds.update(dict.fromkeys(self.tallies, TALLY))
+        kinds.update(dict.fromkeys([key for key, _ in (*self.scores, *self.rankings)], RANKING))
+        kinds.update(dict.fromkeys((*self.ranked, *self.fed), RANKING))
         return kinds
 
 
 def row_id(projection: Projection, key: str) -> bytes | None:
     """Return the packed id of a hash that may have a row; None: it has none."""
-    id_ = projection.id_of(key)
-    return packed_id(id_) if id_ else None
+    item = item_key(key)
+    return item[1] if item and item[0] == projection.head else None

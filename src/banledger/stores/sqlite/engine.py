@@ -28,6 +28,7 @@ from banledger.stores.sqlite.rows import RowWriter
 from banledger.stores.sqlite.scoring import ScoreWriter, in_order
 from banledger.stores.sqlite.stored_id import MARKED, OURS, RANKED, Member, item_key, ranked, stored
 
+_APPLIED = Applied()
 _encode = msgspec.json.encode
 _Row = TypeVar("_Row", bound=tuple[Any, ...])
 
@@ -104,19 +105,20 @@ class SqliteEngine(ScoreWriter):
             return []
         with self._transaction():
             current = self.hashes([change.key for change in changes])
-            outcomes: list[Result] = []
-            accepted: list[tuple[Change, Hash]] = []
-            for change, have in zip(changes, current, strict=True):
-                if _holds(change.guard, have):
-                    accepted.append((change, have))
-                    outcomes.append(Applied())
-                else:
-                    outcomes.append(Conflict(have))
+            pairs = list(zip(changes, current, strict=True))
+            accepted = [pair for pair in pairs if _holds(pair[0].guard, pair[1])]
+            outcomes: list[Result] = [_APPLIED] * len(pairs)
+            if len(accepted) < len(pairs):
+                outcomes = [_APPLIED if _holds(change.guard, have) else Conflict(have) for change, have in pairs]
             if accepted:
                 self._write(accepted)
             if len(accepted) == len(changes):
                 self._put_advances(advances)
         return outcomes
+
+    def derives(self, key: str) -> bool:
+        """See Engine.derives."""
+        return self._projection is not None and row_id(self._projection, key) is not None
 
     def mend(self, repair: Repair) -> None:
         """See Engine.mend. One transaction; the sizes of its sets are counted, not trusted."""

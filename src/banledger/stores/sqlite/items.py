@@ -60,10 +60,10 @@ class Items:
 
     def put(self, db: sqlite3.Connection, hashes: Iterable[tuple[str, Hash]]) -> list[tuple[str, Hash]]:
         """Write the hashes that are items; return the others."""
-        rows, others = [], []
+        rows, others, known = [], [], self._numbers
         for key, fields in hashes:
             if item := item_key(key):
-                rows.append((self._numbered(db, item[0]), item[1], pack_hash(fields)))
+                rows.append((known.get(item[0]) or self._numbered(db, item[0]), item[1], pack_hash(fields)))
             else:
                 others.append((key, fields))
         db.executemany("INSERT OR REPLACE INTO item VALUES (?, ?, ?)", sorted(rows))

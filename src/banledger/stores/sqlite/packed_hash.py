@@ -26,18 +26,18 @@ TOO_LONG = "is too long to be read"
 
 _WINDOW = -12  # raw deflate, 4 KiB: a small compressor is copied faster, and the dictionary fits in
 _HEX = 128
+_PLAIN, _IN_HEX = bytes([VERSION]), bytes([VERSION | _HEX])
 
 
 def pack_hash(fields: Hash) -> bytes:
     """Return the row of a hash with any text in names and values."""
-    version = VERSION
-    names = _joined(tuple(fields))
-    text = "\0".join((names, *fields.values()))
-    if text.count("\0") != len(fields) or names.count("\n") + 1 != len(fields):
-        version |= _HEX
+    head = _PLAIN
+    text = "\0".join((_joined(tuple(fields)), *fields.values()))
+    if text.count("\0") != len(fields):
+        head = _IN_HEX
         text = "\0".join(("\n".join(map(_hex, fields)), *map(_hex, fields.values())))
     packer = _compressor().copy()
-    return bytes((version,)) + packer.compress(text.encode("utf-8", "surrogatepass")) + packer.flush()
+    return head + packer.compress(text.encode("utf-8", "surrogatepass")) + packer.flush()
 
 
 def unpack_hash(row: bytes | str) -> Hash:
@@ -79,7 +79,9 @@ def _dictionary(version: int) -> bytes:
 
 @lru_cache(maxsize=1024)
 def _joined(names: tuple[str, ...]) -> str:
-    return "\n".join(names)
+    """Return the names with \\n between them. If one of them has a \\n, also a NUL, which the text must not have."""
+    joined = "\n".join(names)
+    return joined if joined.count("\n") + 1 == len(names) else joined + "\0"
 
 
 @lru_cache(maxsize=1024)

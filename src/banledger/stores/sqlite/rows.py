@@ -82,6 +82,13 @@ class RowReader:
         rows = [(id_, tuple(cells.split("\n")) if cells else None) for id_, cells in found]
         return [row for row in rows if row[1] is None or len(row[1]) == len(self.columns)]
 
+    def _recent_ids(self) -> list[bytes]:
+        """Return the ids of all recent rows, sorted, also of those whose cells are damaged."""
+        found = self._db.execute(
+            f"SELECT id FROM recent WHERE prefix = ? AND {_IS_ID} AND {_IS_ROW} ORDER BY id", (self._prefix,)
+        )
+        return [id_ for (id_,) in found]
+
     def _pack(self, number: int, rows: int) -> Pack:
         return Pack(self.columns, rows, lambda part: self._part(number, part))
 
@@ -140,7 +147,7 @@ class RowWriter(RowReader):
 
     def _compact(self) -> None:
         """Do the next step, if there is one."""
-        recent = [id_ for id_, _ in self._recent(FIRST, LAST)]
+        recent = self._recent_ids()
         packs = self._packs()
         step = next_step(recent, [(number, high) for number, _, _, high in packs], self.limits)
         self._due = max(self.limits.look, self.limits.recent - len(recent) + (step.size if step else 0))

@@ -1,7 +1,7 @@
 """Writes the sorted sets of an embedded ledger. See `sorted_sets`."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from typing import Any, TypeAlias, TypeVar
 
 from banledger.stores.change import FEED_KEPT
@@ -11,6 +11,7 @@ from banledger.stores.sqlite.marks import drop_marks, mend_marks, put_marks, set
 from banledger.stores.sqlite.named_keys import NamedKeys
 from banledger.stores.sqlite.stored_id import Member, ranked
 
+_Counts: TypeAlias = Mapping[str, Mapping[str, int]]
 _Scores: TypeAlias = Mapping[tuple[str, Member], float | None]
 _Row = TypeVar("_Row", bound=tuple[Any, ...])
 
@@ -50,13 +51,13 @@ class ScoreWriter(NamedKeys):
         """Write scores, most of which may be right."""
         self._set(scores, mend_marks)
 
-    def _rerank(self, deltas: Mapping[tuple[str, str], int]) -> None:
+    def _rerank(self, deltas: _Counts) -> None:
         """Add to scores. A ranked value may look like an id, for instance the name of a user."""
-        ids = {place: delta for place, delta in deltas.items() if isinstance(ranked(place[1]), bytes)}
-        self._count({place: delta for place, delta in deltas.items() if place not in ids} if ids else deltas, "ranking")
-        for (key, member), delta in ids.items():
+        ids = [(key, one) for key, found in deltas.items() for one in found if isinstance(ranked(one), bytes)]
+        for key, member in ids:
             have = self.scores([key], [member])[0][0] or 0.0
-            self._set({(key, ranked(member)): (have + delta) or None})
+            self._set({(key, ranked(member)): (have + deltas[key][member]) or None})
+        self._count(deltas, "ranking", frozenset(ids))
 
     def _rank(self, rankings: Mapping[tuple[str, Member], tuple[str, ...]]) -> None:
         """Give each ranked member the size of its sets, as they are now."""
@@ -82,8 +83,12 @@ class ScoreWriter(NamedKeys):
         highest = f"SELECT coalesce(max(score), 0) FROM {table} WHERE key = ? AND score < ''"
         return float(self._db.execute(highest, (number,)).fetchone()[0])
 
-    def _count(self, deltas: Mapping[tuple[str, str], int], table: str = "tally") -> None:
-        rows = sorted((self._numbers[key][0], member, delta) for (key, member), delta in deltas.items() if delta)
+    def _count(self, deltas: _Counts, table: str = "tally", without: Set[tuple[str, str]] = frozenset()) -> None:
+        """Add to scores of sorted sets, by key and member. `without`: not of these members."""
+        rows: list[tuple[int, str, int]] = []
+        for number, key in sorted([(self._numbers[key][0], key) for key in deltas]):
+            found = deltas[key]
+            rows += [(number, one, found[one]) for one in sorted(found) if found[one] and (key, one) not in without]
         self._db.executemany(
             f"INSERT INTO {table} VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET score = score + excluded.score", rows
         )

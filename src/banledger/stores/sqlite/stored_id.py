@@ -91,10 +91,12 @@ def shown(member: Member) -> str:
 def item_key(key: str) -> ItemKey | None:
     """Return the key of an item; None: this key is stored by its name."""
     id_ = key[-ID_LENGTH:]
-    if not _is_form(id_) or (packed := packed_id(id_)) is None:
+    try:
+        packed = pack_id(id_) if _is_form(id_) else None
+    except ValueError:
         return None
-    head = _head(key[:-ID_LENGTH], id_[:4])
-    return (head, packed) if head is not None else None
+    head = _head(key[:-ID_LENGTH], id_[:4]) if packed else None
+    return (head, packed) if head is not None and packed else None
 
 
 @lru_cache(maxsize=1024)
