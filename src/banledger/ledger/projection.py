@@ -46,7 +46,7 @@ COLUMNS = (*[_of_dimension(row) for row in TABLE.values() if "+" not in row.name
 """The columns of a ban. Those of dimensions have the dimension's name."""
 
 COLUMN = {column.name: column for column in COLUMNS}
-"""They by name."""
+"""The columns by name."""
 
 
 def is_counted(origin: str | None) -> bool:
@@ -55,8 +55,6 @@ def is_counted(origin: str | None) -> bool:
 
 
 _READS = tuple([(column.read, column.fields[0]) for column in COLUMNS])
-
-
 _INDEXED = tuple([(place, column.name) for place, column in enumerate(COLUMNS) if column.name in (*INDEXED, DAY)])
 _PAIRS = tuple([name for name in INDEXED if "+" in name])
 _PLACES = {column.name: place for place, column in enumerate(COLUMNS)}
