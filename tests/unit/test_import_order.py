@@ -40,7 +40,7 @@ class Import(NamedTuple):
 
 
 def module_name(path: Path, root: Path) -> str:
-    """`stores/api.py` is `store.engine`, `store/__init__.py` is `store`."""
+    """`stores/api.py` is `stores.api`, `stores/__init__.py` is `stores`."""
     parts = list(path.relative_to(root).with_suffix("").parts)
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 

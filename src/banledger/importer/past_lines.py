@@ -4,16 +4,15 @@ from typing import Any
 
 from banledger.importer.database import DatabaseRow
 from banledger.importer.past_ban import PastBan
+from banledger.ledger.ban import IMPORTED
 from banledger.ledger.users import whole
 from banledger.spool.events import VERSION
-
-ORIGIN = "import"
 
 
 def line_of_ban(ban: PastBan | DatabaseRow, server: str) -> dict[str, Any]:
     """Return the line of a ban of `server`, without what is unknown."""
     made = _of_row(ban) if isinstance(ban, DatabaseRow) else _of_log(ban)
-    common = {"v": VERSION, "kind": "ban", "server": server, "jail": ban.jail, "fid": ban.fid, "origin": ORIGIN}
+    common = {"v": VERSION, "kind": "ban", "server": server, "jail": ban.jail, "fid": ban.fid, "origin": IMPORTED}
     return common | {name: value for name, value in made.items() if value}
 
 

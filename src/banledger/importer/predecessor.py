@@ -19,6 +19,7 @@ from banledger.errors import SettingsError, StoreUnavailable
 from banledger.geo.countries import is_country
 from banledger.importer import plain_pickle
 from banledger.importer.networks import network_of
+from banledger.ledger.ban import IMPORTED
 from banledger.ledger.network_line import line_of
 from banledger.ledger.progress import Progress
 from banledger.net.address import canonical_address
@@ -120,7 +121,7 @@ def ban_line(fields: OldHash, server: str, now: float) -> dict[str, Any]:
     moment = _moment(_text(fields, b"timestamp"), now)
     line = {"v": VERSION, "kind": "ban", "seen": moment, "server": server, "jail": jail, "fid": address}
     country = (fields.get(b"country") or b"").decode("ascii", "replace").strip().upper()
-    return line | {"time": moment, "origin": "import"} | ({"country": country} if is_country(country) else {})
+    return line | {"time": moment, "origin": IMPORTED} | ({"country": country} if is_country(country) else {})
 
 
 def _text(fields: OldHash, name: bytes) -> str:

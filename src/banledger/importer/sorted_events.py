@@ -48,7 +48,6 @@ class SortedEvents:
         self._runs: list[_Run] = []
         self._file: IO[bytes] | None = None
         self._end = 0
-        self._add = self._kept.append
 
     def __enter__(self) -> "SortedEvents":
         return self

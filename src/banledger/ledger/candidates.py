@@ -57,7 +57,7 @@ def candidates(
 def _tests_of_days(selection: Selection) -> list[CellTest]:
     """The tests that the local day of every ban must pass."""
     alone = [group[0] for group in selection.all_of if len(group) == 1]
-    return [cell_test(one, False) for one in alone if one.column == DAY]
+    return [cell_test(one, several=False) for one in alone if one.column == DAY]
 
 
 def _smallest(ledger: LedgerReader, selection: Selection) -> tuple[int, list[Is]] | None:

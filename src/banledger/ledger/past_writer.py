@@ -4,13 +4,11 @@ Theory of operation. The facts of a jail and an offender are in the records of t
 come, or an exact ban where there may be facts, the bans near them are read, `decide` says what follows, and the records
 that differ are changed: facts move to another record, inexact bans come or go. Nothing else is remembered, so it may be
 repeated after a crash between any two changes. A fact is written to its new record before it leaves the old one.
-
-So that live bans cost nothing, the ledger knows the last imported Ban line of each source (`Keyspace.imported`): only
-exact bans that are not later can meet facts.
+`imported` says which exact bans may have facts near them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias, TypeGuard
+from typing import TypeAlias, TypeGuard
 
 from msgspec import Struct, field
 
@@ -19,38 +17,23 @@ from banledger.geo.place import Locate
 from banledger.ledger.ban import IMPORTED, Ban
 from banledger.ledger.ban_writer import BanWriter, Recorded
 from banledger.ledger.ids import Subject, second_of
+from banledger.ledger.imported import Imported
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.log_fact import Facts, LogFact, fact_of, joined
 from banledger.ledger.merge import merge, subject_of, with_facts, without_facts
+from banledger.ledger.offender import INDEXES, Offender, offender_of_ban, offender_of_line, offender_of_subject
 from banledger.ledger.past import Decision, decide, spans, within
 from banledger.ledger.reader import Found
-from banledger.ledger.tokens import source_token, token
 from banledger.ledger.tombstone import Tombstone
-from banledger.net.address import canonical_address
 from banledger.spool.events import VERSION, BanLine, TicketLine
-from banledger.stores.api import Advance, Conflict, Engine
+from banledger.stores.api import Conflict, Engine
 from banledger.stores.change import Change
 from banledger.stores.fields import Damaged
 from banledger.stores.selection import Is, Selection
 
 _ROUNDS = 20
-_AFTER_S = 120  # an exact ban this long after the last imported line meets no fact
-_REFRESH_S = 20.0
-_BY_OFFENDER = ("ip", "id")  # dimensions
 
 _Spans: TypeAlias = list[tuple[float, float]]
-
-
-class Offender(NamedTuple):
-    """Whose bans are decided together. `fid` canonical."""
-
-    server: str
-    jail: str
-    fid: str
-
-    def at(self, second: int) -> Subject:
-        """Return the identity of their ban at a second."""
-        return Subject(self.server, self.jail, self.fid, second)
 
 
 class _Near(Struct):
@@ -89,49 +72,25 @@ class PastWriter(BanWriter):
 
     def __init__(self, engine: Engine, keyspace: Keyspace) -> None:
         super().__init__(engine, keyspace)
-        self._imported: dict[str, int] = {}
-        self._imported_read = float("-inf")
+        self._imported = Imported(engine, keyspace.imported)
 
     def _record_tickets(self, lines: list[TicketLine], locate: Locate, now: float) -> Recorded:
         """Record exact lines as they are, then decide what logs say beside them."""
-        told = [line for line in lines if is_told(line)]
-        exact = [line for line in lines if not is_told(line)] if told else lines
+        told = [line for line in lines if is_of_log(line)]
+        exact = [line for line in lines if not is_of_log(line)] if told else lines
         done = self._record_bans(exact, locate) if exact else Recorded()
-        self._learn_imported(told, now)
+        self._imported.learn(told, now)
         if near := self._near(told, exact):
             done += self._decide(near, locate)
         return done
-
-    # What was imported.
-
-    def _learn_imported(self, told: Sequence[BanLine], now: float) -> None:
-        """Read what was imported, if another recorder may have done that, and add what comes now."""
-        if self._imported_read == float("-inf") or (
-            self._engine.shared and abs(now - self._imported_read) > _REFRESH_S
-        ):
-            self._imported_read = now
-            fields = self._engine.hashes([self.keys.imported])[0]
-            self._imported |= {source: int(last) for source, last in fields.items() if last.isdecimal()}
-        latest: dict[str, int] = {}
-        for line in told:
-            source = source_token(line.server, line.jail)
-            latest[source] = max(latest.get(source, 0), int(line.logged))
-        raised = {source: last for source, last in latest.items() if last > self._imported.get(source, 0)}
-        if raised:
-            self._imported |= raised
-            self._engine.apply([], [Advance(self.keys.imported, {name: str(last) for name, last in raised.items()})])
 
     def _near(self, told: Iterable[BanLine], exact: Iterable[TicketLine]) -> dict[Offender, _Near]:
         """Return what is to be decided."""
         found: dict[Offender, _Near] = {}
         for line in told:
-            found.setdefault(_offender(line), _Near()).told.append(line)
-        if not self._imported:
-            return found
-        for other in exact:
-            last = self._imported.get(source_token(other.server, other.jail), -_AFTER_S)
-            if isinstance(other, BanLine) and other.time <= last + _AFTER_S:
-                found.setdefault(_offender(other), _Near()).seconds.append(subject_of(other).time)
+            found.setdefault(offender_of_line(line), _Near()).told.append(line)
+        for line in self._imported.may_meet_facts(exact):
+            found.setdefault(offender_of_line(line), _Near()).seconds.append(subject_of(line).time)
         return found
 
     # What follows.
@@ -183,17 +142,17 @@ class PastWriter(BanWriter):
         times = {offender: one.spans for offender, one in near.items()}
         found: dict[Offender, list[Ban]] = {offender: [] for offender in near}
         for ban in filter(None, self.bans(sorted(self._ids(near, times)))):
-            offender = _of(ban)
+            offender = offender_of_ban(ban)
             if offender in found and within(ban.time, times[offender]):
                 found[offender].append(ban)
         return found
 
     def _ids(self, near: Iterable[Offender], times: Mapping[Offender, _Spans]) -> set[str]:
         """Return the ids of bans of these offenders at these times, and perhaps of others."""
-        indexes = {offender: _indexes(offender) for offender in near}
+        indexes = {offender: offender.indexes() for offender in near}
         ends = [end for several in times.values() for span in several for end in span]
         tokens = [place for places in indexes.values() for place in places]
-        either = tuple([Is(name, frozenset([tok for one, tok in tokens if one == name])) for name in _BY_OFFENDER])
+        either = tuple([Is(name, frozenset([tok for one, tok in tokens if one == name])) for name in INDEXES])
         selected = self._engine.select(Selection((either,), min(ends), max(ends) + 1))
         if selected is not None:
             return set(selected.newest())
@@ -218,7 +177,7 @@ class PastWriter(BanWriter):
             if isinstance(old, Tombstone):
                 continue
             if isinstance(old, Damaged):
-                self._aside.put(self.keys.ban(id_), old, near[Offender(*_identity(subject))].told)
+                self._aside.put(self.keys.ban(id_), old, near[offender_of_subject(subject)].told)
             elif old is None:
                 begun[subject] = None, with_facts(self._begin(subject, id_, [line], locate), missing[subject])
             else:
@@ -268,33 +227,14 @@ class PastWriter(BanWriter):
         self.touched.add((ban.id[:4], ban.day))
 
 
-def is_told(line: TicketLine) -> TypeGuard[BanLine]:
-    """Whether a line says what a log of the past says."""
+def is_of_log(line: TicketLine) -> TypeGuard[BanLine]:
+    """Whether a line was made of a log by an import."""
     return isinstance(line, BanLine) and bool(line.origin and line.logged)
 
 
 def _is_inexact(ban: Ban) -> bool:
     """Whether only logs tell of a ban. (Without its facts, which damage may cost, it stays as it is.)"""
     return ban.exact is not None and ban.origin == IMPORTED and bool(ban.logged)
-
-
-def _identity(subject: Subject) -> tuple[str, str, str]:
-    return subject.server, subject.jail, subject.fid
-
-
-def _indexes(offender: Offender) -> list[tuple[str, str]]:
-    """Return the dimensions and tokens by which the bans of an offender are indexed."""
-    address = canonical_address(offender.fid)
-    by_address = [("ip", address)] if address else []
-    return [*by_address, ("id", token(offender.fid))]
-
-
-def _offender(line: TicketLine) -> Offender:
-    return Offender(*_identity(subject_of(line)))
-
-
-def _of(ban: Ban) -> Offender:
-    return Offender(ban.server, ban.jail, ban.fid)
 
 
 def _line(subject: Subject, fact: LogFact) -> BanLine:

@@ -45,7 +45,7 @@ COLUMNS = (*[_of_dimension(row) for row in TABLE.values() if "+" not in row.name
 """The columns of a ban. Those of dimensions have the dimension's name."""
 
 COLUMN = {column.name: column for column in COLUMNS}
-"""They by name."""
+"""The columns by name."""
 
 
 @lru_cache(maxsize=16)

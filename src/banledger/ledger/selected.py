@@ -14,8 +14,9 @@ from banledger.ledger.dimensions import DAY
 from banledger.ledger.projection import COLUMN
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.sieve import Passed, Sieve
+from banledger.stores.best import rank_of
 from banledger.stores.pages import pages
-from banledger.stores.selection import Rank, Ranks, Selected, Selection, Told, rank_of, untold
+from banledger.stores.selection import Rank, Ranks, RowsDone, Selected, Selection, no_progress
 
 _PAGE = 500  # rows: they fit into a processor's cache
 _FIRST_BLOCK = 500  # ids; a caller may need the newest only
@@ -42,10 +43,10 @@ class SelectedHashes:
         self._selection = selection
         self._everything = everything
 
-    def newest(self, limit: int | None = None, told: Told = untold) -> Iterator[str]:
+    def newest(self, limit: int | None = None, progress: RowsDone = no_progress) -> Iterator[str]:
         """See Selected.newest."""
         left = limit
-        for block in self._blocks((), limit, told):
+        for block in self._blocks((), limit, progress):
             ids = [id_ for page in block for id_ in page.ids][:left]
             yield from ids
             left = None if left is None else left - len(ids)
@@ -53,13 +54,13 @@ class SelectedHashes:
                 return
 
     def rank(
-        self, most: Mapping[str, int | None], distinct: tuple[str, str] | None = None, told: Told = untold
+        self, most: Mapping[str, int | None], distinct: tuple[str, str] | None = None, progress: RowsDone = no_progress
     ) -> Ranks:
         """See Selected.rank."""
         total, columns = 0, list(dict.fromkeys((*most, *(distinct or ()))))
         counts = {name: _Counts(name) for name in columns}
         pairs = _Pairs()
-        for block in self._blocks(columns, None, told):
+        for block in self._blocks(columns, None, progress):
             for page in block:
                 total += len(page.ids)
                 cells = dict(zip(columns, page.cells, strict=True))
@@ -69,7 +70,7 @@ class SelectedHashes:
                     pairs.add(cells[distinct[0]], cells[distinct[1]], distinct[0] == DAY)
         return Ranks(total, {name: counts[name].rank(limit) for name, limit in most.items()}, pairs.counts())
 
-    def _blocks(self, columns: Iterable[str], limit: int | None, told: Told) -> Iterator[Iterator[Passed]]:
+    def _blocks(self, columns: Iterable[str], limit: int | None, progress: RowsDone) -> Iterator[Iterator[Passed]]:
         """Yield the pages of each block of candidates. Take all pages of a block before the next block."""
         sieve = Sieve(self._selection.all_of, columns)
         found = candidates(self._ledger, self._selection, limit, self._everything)
@@ -80,7 +81,7 @@ class SelectedHashes:
             if unsound:
                 self._ledger.bans(unsound)  # notes why
             size, done = min(2 * size, _LAST_BLOCK), done + len(block)
-            told(min(done, found.total), found.total)
+            progress(min(done, found.total), found.total)
 
     def _pages(self, ids: Sequence[str], sieve: Sieve, unsound: list[str]) -> Iterator[Passed]:
         keys = list(map(self._ledger.keys.ban, ids))

@@ -76,7 +76,7 @@ class Sieve:
 
     def _test(self, condition: Condition) -> _Read:
         column = COLUMN[condition.column]
-        passes, read = cell_test(condition, column.several), _uncached(column)
+        passes, read = cell_test(condition, several=column.several), _uncached(column)
         return _Read(self._place(column), lambda raw: passes(read(raw)))
 
     def passed(self, ids: Sequence[str], rows: Iterable[Sequence[str | None]]) -> Passed:

@@ -17,7 +17,7 @@ from banledger.ledger.labels import NAMELESS, OWNER, LabelTable
 from banledger.ledger.network_line import of_line
 from banledger.ledger.networks import Networks
 from banledger.ledger.opening import opened
-from banledger.ledger.past_writer import PastWriter, is_told
+from banledger.ledger.past_writer import PastWriter, is_of_log
 from banledger.ledger.positions import StoredPositions
 from banledger.ledger.reader import remains
 from banledger.ledger.rebuild_lease import Signs
@@ -153,7 +153,7 @@ class Ledger(PastWriter):
         gaps = self._record_gaps(_those(GapLine, placed))
         advances = self._positions.advances(positions, forgotten)
         tickets = _those(TicketLine, placed)
-        later = bool(held) or any(map(is_told, tickets))  # positions go after the last change
+        later = bool(held) or any(map(is_of_log, tickets))  # positions go after the last change
         self._carried = [] if later else advances
         done = self._record_tickets(tickets, locate, now)
         done += Recorded(lines=len(taken), gaps=gaps, networks=learned)

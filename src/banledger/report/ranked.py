@@ -12,7 +12,7 @@ from heapq import nlargest
 from itertools import islice
 
 from banledger.ledger.reader import LedgerReader
-from banledger.stores.selection import best
+from banledger.stores.best import rank_of
 
 Row = tuple[str, int]
 """A value (token) and its bans."""
@@ -43,7 +43,7 @@ def top(
     """
     if dimension in _SMALL:
         table = counts(ledger, dimension, days, everything)
-        return best(table, count), len(table)
+        return list(rank_of(table, count).rows), len(table)
     if len(days) == len(everything):
         rows = [(tok, int(bans)) for tok, bans in islice(ledger.ranked(dimension), count)]
         return rows, ledger.distinct(dimension)
@@ -62,7 +62,7 @@ def top(
 
 def _merge(ledger: LedgerReader, dimension: str, days: Sequence[str], count: int) -> tuple[list[Row], int]:
     table = ledger.tally(dimension, days)
-    return best(table, count), len(table)
+    return list(rank_of(table, count).rows), len(table)
 
 
 class Descent:

@@ -19,7 +19,8 @@ from banledger.report.formats.moment import local
 from banledger.report.natural import natural
 from banledger.report.nearest import nearest
 from banledger.report.query import Query, Span, days_in
-from banledger.stores.selection import Rank, Told, rank_of
+from banledger.stores.best import rank_of
+from banledger.stores.selection import Rank, RowsDone
 
 
 class _Facts(Struct, frozen=True):
@@ -90,7 +91,7 @@ def _selected(ledger: LedgerReader, query: Query, everything: dict[str, int], co
     names = columns.reported()
     wanted: dict[str, int | None] = dict.fromkeys(names, count)
     rows = select(ledger, query.selection(), everything)
-    found = rows.rank(wanted | {DAY: None, "hour": None}, (DAY, "ip"), _told(progress))
+    found = rows.rank(wanted | {DAY: None, "hour": None}, (DAY, "ip"), _rows_done(progress))
     return _Facts(
         total=found.total,
         offenders=found.by["ip"].distinct,
@@ -101,7 +102,7 @@ def _selected(ledger: LedgerReader, query: Query, everything: dict[str, int], co
     )
 
 
-def _told(progress: Progress) -> Told:
+def _rows_done(progress: Progress) -> RowsDone:
     return lambda done, total: progress("bans", done, total)
 
 
@@ -188,5 +189,5 @@ def _top(ledger: LedgerReader, dimension: str, query: Query, count: int, progres
         return _top_of_days(ledger, dimension, query, days, everything, count)
     if found is not None:
         return _top_of(found[0], dimension, query, found[1], count)
-    ranks = select(ledger, query.selection(), everything).rank({dimension: count}, None, _told(progress))
+    ranks = select(ledger, query.selection(), everything).rank({dimension: count}, None, _rows_done(progress))
     return _top_of_rank(ranks.by[dimension], dimension, query, ranks.total)

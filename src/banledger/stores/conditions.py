@@ -3,19 +3,19 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
+from banledger.net.address import canonical_address
 from banledger.net.prefix import block
 from banledger.stores.selection import Between, Condition, Is, Within
 
 CellTest: TypeAlias = Callable[[str], bool]
 
 
-def cell_test(condition: Condition, several: bool) -> CellTest:
-    """Return the test of a cell for a condition on its column. `several`: see Column."""
+def cell_test(condition: Condition, *, several: bool) -> CellTest:
+    """Return the test of a cell for a condition on its column. `several`: see Column; any token may pass."""
     if isinstance(condition, Is):
         return _is(condition, several)
-    if isinstance(condition, Between):
-        return _between(condition)
-    return _within(condition)
+    passes = _between(condition) if isinstance(condition, Between) else _within(condition)
+    return (lambda cell: any(map(passes, cell.split()))) if several else passes
 
 
 def _is(condition: Is, several: bool) -> CellTest:
@@ -30,4 +30,5 @@ def _between(condition: Between) -> CellTest:
 
 def _within(condition: Within) -> CellTest:
     network = block(condition.cidr)
-    return lambda cell: cell != "" and network.covers(block(cell))
+    is_v6 = network.version == 6
+    return lambda cell: (":" in cell) == is_v6 and canonical_address(cell) == cell and network.covers(block(cell))

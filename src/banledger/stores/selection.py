@@ -1,18 +1,15 @@
 """Questions about many hashes: which pass any mix of tests, and what they have in common. Pure: values and a protocol.
 
 A *row* is one hash as its *cells*: one text for each *column*. A cell holds *tokens*, separated by blanks: none, one,
-or several (the user names of a ban). Tokens contain neither blanks nor control characters. What the columns are is told
-to an engine as a `Projection`. An engine that keeps rows beside its hashes answers a `Selection` from them
+or several (the user names of a ban). Tokens contain neither blanks nor control characters. An engine learns
+the columns from a `Projection`. An engine that keeps rows beside its hashes answers a `Selection` from them
 (`Reader.select`); for all others the hashes are read, as few fields of them as the question needs (`Reader.fields`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from heapq import nlargest
 from typing import NamedTuple, Protocol, TypeAlias
 
 from msgspec import Struct
-
-from banledger.stores.fields import Damaged
 
 Cells: TypeAlias = tuple[str, ...]
 """The cells of a row, in the order of the projection's columns."""
@@ -160,23 +157,23 @@ class Projection(Protocol):
         ...
 
 
-Told: TypeAlias = Callable[[int, int], None]
+RowsDone: TypeAlias = Callable[[int, int], None]
 """Called with the number of rows done, and their total."""
 
 
-def untold(_done: int, _total: int) -> None:
+def no_progress(_done: int, _total: int) -> None:
     """Ignore progress."""
 
 
 class Selected(Protocol):
     """The rows of a selection. Each method may be called once or several times, and reads the store then."""
 
-    def newest(self, limit: int | None = None, told: Told = untold) -> Iterator[str]:
+    def newest(self, limit: int | None = None, progress: RowsDone = no_progress) -> Iterator[str]:
         """Return the ids of the rows, by (second, id) in reverse; at most `limit`."""
         ...
 
     def rank(
-        self, most: Mapping[str, int | None], distinct: tuple[str, str] | None = None, told: Told = untold
+        self, most: Mapping[str, int | None], distinct: tuple[str, str] | None = None, progress: RowsDone = no_progress
     ) -> Ranks:
         """Count the tokens of several columns.
 
@@ -185,33 +182,3 @@ class Selected(Protocol):
                   one token a row
         """
         ...
-
-
-def cell_of(column: Column, fields: Mapping[str, str]) -> str:
-    """Return the cell of a hash in a column. Raises `fields.Damaged`."""
-    return column.read(*[fields.get(name) for name in column.fields])
-
-
-def sound_cell(column: Column, fields: Mapping[str, str]) -> str | None:
-    """Return the cell of a hash in a column; None: one of its fields is damaged."""
-    try:
-        return cell_of(column, fields)
-    except Damaged:
-        return None
-
-
-def best(table: Mapping[str, int], most: int | None = None) -> list[tuple[str, int]]:
-    """Return the `most` largest of a table (None: all), largest first, equal ones by token in reverse."""
-    if most is not None and 0 < most < len(table):
-        bar = sorted(table.values())[-most]
-        return nlargest(most, [row for row in table.items() if row[1] >= bar], key=_size_order)
-    return sorted(table.items(), key=_size_order, reverse=True)[:most]
-
-
-def _size_order(row: tuple[str, int]) -> tuple[int, str]:
-    return row[1], row[0]
-
-
-def rank_of(table: Mapping[str, int], most: int | None) -> Rank:
-    """Return the rank of a column from the rows of each of its tokens."""
-    return Rank(tuple(best(table, most)), len(table), sum(table.values()))

@@ -122,4 +122,4 @@ class DifferentCells:
 
     def places(self, test: ColumnTest) -> Sequence[int]:
         """Return the places of the texts that pass."""
-        return list(test.places(self.texts)) if test.may(self._text) else []
+        return list(test.places(self.texts)) if test.may_pass(self._text) else []

@@ -1,11 +1,11 @@
 """Conditions as tests of cells: of one cell, and of many sorted ones at once. Pure."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from banledger.net.address import canonical_address
 from banledger.net.prefix import Block, block
+from banledger.stores.conditions import CellTest, cell_test
 from banledger.stores.packs import ipv4
 from banledger.stores.selection import Between, Condition, Is, Within
 
@@ -13,8 +13,9 @@ from banledger.stores.selection import Between, Condition, Is, Within
 class ColumnTest(Protocol):
     """Which cells pass a condition."""
 
-    def passes(self, cell: str) -> bool:
-        """Whether a cell passes."""
+    @property
+    def passes(self) -> CellTest:
+        """The test of one cell."""
         ...
 
     def spans(self, numbers: Sequence[int], without: int = 0) -> Sequence[tuple[int, int]]:
@@ -24,8 +25,8 @@ class ColumnTest(Protocol):
         """
         ...
 
-    def may(self, texts: bytes) -> bool:
-        """Whether any of the cells in `texts` may pass: a quick look before they are told apart."""
+    def may_pass(self, texts: bytes) -> bool:
+        """Whether any of the cells in `texts` may pass: a quick look before they are split."""
         ...
 
     def places(self, texts: Sequence[str]) -> Iterable[int]:
@@ -35,33 +36,50 @@ class ColumnTest(Protocol):
 
 def test_of(condition: Condition, *, several: bool) -> ColumnTest:
     """Return the test of a condition. `several`: cells of its column may hold several tokens."""
+    passes = cell_test(condition, several=several)
     if isinstance(condition, Is):
-        return _IsAny(condition.tokens - {""}) if several else _Is(condition.tokens - {""})
+        return (_IsAny if several else _Is)(passes, condition.tokens - {""})
+    if several:
+        return _Each(passes)
     if isinstance(condition, Within):
-        test: ColumnTest = _Within(block(condition.cidr))
-    else:
-        test = _Between(condition)
-    return _AnyToken(test.passes) if several else test
+        return _Within(passes, block(condition.cidr))
+    return _Between(passes, condition)
 
 
-class _Is:
+class _Each:
+    """Cells that pass one by one."""
+
+    def __init__(self, passes: CellTest) -> None:
+        self.passes = passes
+
+    def spans(self, numbers: Sequence[int], without: int = 0) -> Sequence[tuple[int, int]]:
+        if without:
+            return [(0, len(numbers))]
+        return [(place, place + 1) for place, number in enumerate(numbers) if self.passes(ipv4.text_of(number))]
+
+    def may_pass(self, texts: bytes) -> bool:
+        return bool(texts)
+
+    def places(self, texts: Sequence[str]) -> Iterable[int]:
+        return [place for place, cell in enumerate(texts) if self.passes(cell)]
+
+
+class _Is(_Each):
     """Cells that are one of some tokens."""
 
-    def __init__(self, tokens: frozenset[str]) -> None:
+    def __init__(self, passes: CellTest, tokens: frozenset[str]) -> None:
+        super().__init__(passes)
         self._tokens = tokens
         self._numbers = [number for token in tokens if (number := ipv4.number_of(token)) is not None]
         self._raw = [token.encode("utf-8", "surrogatepass") for token in tokens]
 
-    def passes(self, cell: str) -> bool:
-        return cell in self._tokens
-
     def spans(self, numbers: Sequence[int], without: int = 0) -> list[tuple[int, int]]:
         return _spans(numbers, [(number >> without, number >> without) for number in self._numbers])
 
-    def may(self, texts: bytes) -> bool:
+    def may_pass(self, texts: bytes) -> bool:
         return any(raw in texts for raw in self._raw)
 
-    def places(self, texts: Sequence[str]) -> list[int]:
+    def places(self, texts: Sequence[str]) -> Iterable[int]:
         found = [(bisect_left(texts, token), token) for token in self._tokens]
         return [place for place, token in found if place < len(texts) and texts[place] == token]
 
@@ -69,51 +87,19 @@ class _Is:
 class _IsAny(_Is):
     """Cells that hold one of some tokens, among others."""
 
-    def passes(self, cell: str) -> bool:
-        return not self._tokens.isdisjoint(cell.split())
-
-    def places(self, texts: Sequence[str]) -> list[int]:
+    def places(self, texts: Sequence[str]) -> Iterable[int]:
         if len(self._tokens) != 1:
             return [place for place, cell in enumerate(texts) if self.passes(cell)]
         (token,) = self._tokens
         return [place for place, cell in enumerate(texts) if token in cell and token in cell.split()]
 
 
-class _Each:
-    """Cells that pass one by one."""
-
-    def __init__(self, passes: Callable[[str], bool]) -> None:
-        self._passes = passes
-
-    def passes(self, cell: str) -> bool:
-        return self._passes(cell)
-
-    def spans(self, numbers: Sequence[int], without: int = 0) -> list[tuple[int, int]]:
-        if without:
-            return [(0, len(numbers))]
-        return [(place, place + 1) for place, number in enumerate(numbers) if self.passes(ipv4.text_of(number))]
-
-    def may(self, texts: bytes) -> bool:
-        return bool(texts)
-
-    def places(self, texts: Sequence[str]) -> Iterable[int]:
-        return [place for place, cell in enumerate(texts) if self.passes(cell)]
-
-
-class _AnyToken(_Each):
-    """Cells of which any token passes."""
-
-    def __init__(self, passes: Callable[[str], bool]) -> None:
-        super().__init__(lambda cell: any(map(passes, cell.split())))
-
-
 class _Between(_Each):
     """Cells between two texts."""
 
-    def __init__(self, bounds: Between) -> None:
-        low, high = bounds.low or "", bounds.high
-        super().__init__(lambda cell: cell != "" and low <= cell and (high is None or cell <= high))
-        self._low, self._high = low, high
+    def __init__(self, passes: CellTest, bounds: Between) -> None:
+        super().__init__(passes)
+        self._low, self._high = bounds.low or "", bounds.high
 
     def places(self, texts: Sequence[str]) -> Iterable[int]:
         low = bisect_left(texts, self._low) if self._low else bisect_right(texts, "")
@@ -123,8 +109,8 @@ class _Between(_Each):
 class _Within(_Each):
     """Cells inside a network."""
 
-    def __init__(self, network: Block) -> None:
-        super().__init__(lambda cell: _covers(network, cell))
+    def __init__(self, passes: CellTest, network: Block) -> None:
+        super().__init__(passes)
         self._network = network
         groups = [f"{network.first >> shift & 0xFFFF:x}:" for shift in (112, 96)]
         known = 0 if network.version == 4 else network.prefix // 16
@@ -136,17 +122,12 @@ class _Within(_Each):
         ranges = ipv4.ranges(self._network)
         return _spans(numbers, [(low >> without, high >> without) for low, high in ranges])
 
-    def may(self, texts: bytes) -> bool:
+    def may_pass(self, texts: bytes) -> bool:
         return self._network.version == 6 and (self._head or ":").encode() in texts
 
-    def places(self, texts: Sequence[str]) -> list[int]:
+    def places(self, texts: Sequence[str]) -> Iterable[int]:
         head = self._head
         return [place for place, cell in enumerate(texts) if cell.startswith(head) and self.passes(cell)]
-
-
-def _covers(network: Block, cell: str) -> bool:
-    """Whether a cell is a canonical address or network inside `network`."""
-    return ((":" in cell) == (network.version == 6)) and canonical_address(cell) == cell and network.covers(block(cell))
 
 
 def _spans(numbers: Sequence[int], ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ from banledger.stores.packs.distinct import Distinct
 from banledger.stores.packs.pack import Key
 from banledger.stores.packs.sources import LooseRows, Packed, Passing, Recent, RowSieve, RowSource
 from banledger.stores.packs.tally import Room, Tally
-from banledger.stores.selection import Column, Ranks, Selection, Told, untold
+from banledger.stores.selection import Column, Ranks, RowsDone, Selection, no_progress
 
 __all__ = ["Packed", "Recent", "SelectedRows"]
 
@@ -55,11 +55,11 @@ class SelectedRows:
         self._id_of = id_of
         self._room = room
 
-    def newest(self, limit: int | None = None, told: Told = untold) -> Iterator[str]:
+    def newest(self, limit: int | None = None, progress: RowsDone = no_progress) -> Iterator[str]:
         """See Selected.newest."""
         sources = self._sieve.sources(self._sources())
         sources.sort(key=lambda source: source.high, reverse=True)
-        done = _Progress(sources, told)
+        done = _Progress(sources, progress)
         packs = [source for source in sources if not isinstance(source.rows, LooseRows)]
         recent = [source for source in sources if isinstance(source.rows, LooseRows)]
         keys = merge(self._keys(packs, done), *[self._keys([source], done) for source in recent], reverse=True)
@@ -74,15 +74,19 @@ class SelectedRows:
                 yield from compress(reversed(source.rows.keys()), reversed(passing.mask))
 
     def rank(
-        self, most: Mapping[str, int | None], distinct: tuple[str, str] | None = None, told: Told = untold
+        self, most: Mapping[str, int | None], distinct: tuple[str, str] | None = None, progress: RowsDone = no_progress
     ) -> Ranks:
         """See Selected.rank."""
         sources = self._sieve.sources(self._sources())
-        ranked = {name: _Ranked(self._places[name], self._columns, count, self._room) for name, count in most.items()}
-        pairs = [_Parted(self._places[distinct[0]], self._places[distinct[1]], self._room)] if distinct else []
+        ranked = {
+            name: _RankQuestion(self._places[name], self._columns, count, self._room) for name, count in most.items()
+        }
+        pairs = (
+            [_DistinctQuestion(self._places[distinct[0]], self._places[distinct[1]], self._room)] if distinct else []
+        )
         small = sum([source.rows.rows for source in sources]) <= _ROWS_AT_ONCE
         runs: list[list[_Question]] = [[*ranked.values(), *pairs]] if small else [[*ranked.values()], [*pairs]]
-        done = _Progress(sources, told, passes=1 if small or not pairs else 2)
+        done = _Progress(sources, progress, passes=1 if small or not pairs else 2)
         total = self._count(sources, runs[0], done)
         for questions in runs[1:]:
             if questions:
@@ -105,7 +109,7 @@ class SelectedRows:
         return total
 
 
-class _Ranked:
+class _RankQuestion:
     """The question for the rank of a column."""
 
     def __init__(self, place: int, columns: Sequence[Column], most: int | None, room: Room) -> None:
@@ -119,7 +123,7 @@ class _Ranked:
         return self.tally.end_pass()
 
 
-class _Parted:
+class _DistinctQuestion:
     """The question for the different tokens of a column by the tokens of another."""
 
     def __init__(self, place: int, other: int, room: Room) -> None:
@@ -134,14 +138,14 @@ class _Parted:
 
 
 class _Progress:
-    """Tells how many rows of some sources are done. Passes beyond `passes` are not told."""
+    """Reports how many rows of some sources are done. Passes beyond `passes` are not reported."""
 
-    def __init__(self, sources: Iterable[RowSource], told: Told, passes: int = 1) -> None:
-        self._told = told
+    def __init__(self, sources: Iterable[RowSource], progress: RowsDone, passes: int = 1) -> None:
+        self._report = progress
         self._total = sum([source.rows.rows for source in sources]) * passes
         self._done = 0
 
     def add(self, source: RowSource) -> None:
-        """One more source is done."""
+        """Report one more source as done."""
         self._done = min(self._done + source.rows.rows, self._total)
-        self._told(self._done, self._total)
+        self._report(self._done, self._total)

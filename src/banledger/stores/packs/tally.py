@@ -7,13 +7,13 @@ asks for the rows again to count the others. So no answer is an estimate.
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from heapq import nlargest
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
+from banledger.stores.best import Best
 from banledger.stores.packs import ipv4
 from banledger.stores.packs.column import Counts
 from banledger.stores.selection import Rank
@@ -39,39 +39,6 @@ _SAMPLE = 64
 _END = 1 << 32
 
 _K = TypeVar("_K", bound=Hashable)
-
-
-class Best:
-    """The tokens with most rows. `most`: how many; None: all. Each token is added once."""
-
-    def __init__(self, most: int | None) -> None:
-        self._most = most
-        self._bar = 0
-        self._found: list[tuple[int, str]] = []
-        self._distinct = self._counted = 0
-
-    def add(self, counts: Mapping[_K, int], text: Callable[[_K], str]) -> None:
-        """Add tokens. `text` returns the token of a key of `counts`."""
-        self._distinct += len(counts)
-        self._counted += sum(counts.values())
-        most = len(counts) if self._most is None else self._most
-        if 0 < most < len(counts):
-            self._bar = max(self._bar, nlargest(most, counts.values())[-1])
-        if most:
-            self._found += [(count, text(key)) for key, count in counts.items() if count >= self._bar]
-        if self._most and len(self._found) > 2 * self._most + 1000:
-            self._cut()
-            self._bar = max(self._bar, self._found[-1][0])
-
-    def _cut(self) -> None:
-        self._found.sort(reverse=True)
-        if self._most is not None:
-            del self._found[self._most :]
-
-    def rank(self) -> Rank:
-        """Return what was found."""
-        self._cut()
-        return Rank(tuple([(token, count) for count, token in self._found]), self._distinct, self._counted)
 
 
 class TokenCounts(Generic[_K]):

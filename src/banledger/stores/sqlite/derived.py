@@ -6,6 +6,7 @@ from typing import Protocol
 from banledger.stores.api import Scored
 from banledger.stores.fields import count_of
 from banledger.stores.selection import DerivedSet, Family, Projection, Selected, Selection
+from banledger.stores.sqlite.glob import literal_head
 
 _PAGE = 1000
 
@@ -45,7 +46,7 @@ class DerivedSets:
 
     def keys(self, pattern: str) -> Iterator[str]:
         """Return the names of all sets whose names may match a glob pattern."""
-        literal = pattern[: min([pattern.index(char) for char in "*?[" if char in pattern], default=len(pattern))]
+        literal = literal_head(pattern)
         for family in self._families:
             if not (family.head.startswith(literal) or literal.startswith(family.head)):
                 continue

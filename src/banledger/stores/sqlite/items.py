@@ -9,12 +9,13 @@ the engine sees to it that a key is never in both.
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from banledger.stores.api import Hash
 from banledger.stores.pages import pages
-from banledger.stores.sqlite.file import as_json, beyond
+from banledger.stores.sqlite.file import beyond
+from banledger.stores.sqlite.glob import literal_head, matching
 from banledger.stores.sqlite.packed_hash import MOST_BYTES, TOO_LONG, pack_hash
 from banledger.stores.sqlite.stored_id import PACKED, PACKED_LENGTH, item_key, key_of_item, packed_id, places
 
@@ -25,7 +26,6 @@ _FIND = (
     f"SELECT item.id, iif(length(fields) > {MOST_BYTES}, '{TOO_LONG}', CAST(fields AS BLOB))"
     " FROM json_each(?) AS offset CROSS JOIN item ON head = ? AND item.id = substr(?, offset.value, ?)"
 )
-_GLOB = "*?["
 
 
 class Items:
@@ -51,12 +51,11 @@ class Items:
 
     def keys(self, db: sqlite3.Connection, path: Path, pattern: str) -> Iterator[str]:
         """Return the keys of items that match a pattern, see Reader.keys."""
-        literal = pattern[: min((pattern.find(sign) for sign in _GLOB if sign in pattern), default=len(pattern))]
-        matching = _glob(db, pattern) if pattern != literal + "*" else None
+        literal = literal_head(pattern)
         for number, head in db.execute("SELECT id, name FROM head WHERE name < x''").fetchall():
             for page in _ids(db, path, number, _span(head, literal)):
                 names = [name for name in (key_of_item(head, id_) for id_ in page) if name.startswith(literal)]
-                yield from matching(names) if matching else names
+                yield from names if pattern == literal + "*" else matching(db, names, pattern)
 
     def put(self, db: sqlite3.Connection, hashes: Iterable[tuple[str, Hash]]) -> list[tuple[str, Hash]]:
         """Write the hashes that are items; return the others."""
@@ -121,13 +120,3 @@ def _span(head: str, literal: str) -> tuple[bytes, bytes] | None:
             return (first[:4], (int.from_bytes(first[:4], "big") + 32 * 86_400).to_bytes(4, "big")) if first else None
     same = min(len(before), len(literal))
     return (b"", b"\xff") if before[:same] == literal[:same] else None
-
-
-def _glob(db: sqlite3.Connection, pattern: str) -> Callable[[list[str]], list[str]]:
-    """Return what tells which names match, as SQLite does."""
-
-    def matching(names: list[str]) -> list[str]:
-        question = "SELECT value FROM json_each(?) WHERE value GLOB ?"
-        return [name for (name,) in db.execute(question, (as_json(names), pattern))]
-
-    return matching

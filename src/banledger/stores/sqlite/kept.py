@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from banledger.errors import StoreError
 from banledger.stores.packs.pack import DamagedPack
 from banledger.stores.packs.selected import SelectedRows
-from banledger.stores.selection import Ranks, Selection, Told, untold
+from banledger.stores.selection import Ranks, RowsDone, Selection, no_progress
 from banledger.stores.sqlite.ids import unpack_id
 from banledger.stores.sqlite.rows import RowReader
 
@@ -31,7 +31,7 @@ class KeptRows:
         self._selection = selection
         self._snapshot = snapshot
 
-    def newest(self, limit: int | None = None, told: Told = untold) -> Iterator[str]:
+    def newest(self, limit: int | None = None, progress: RowsDone = no_progress) -> Iterator[str]:
         """See Selected.newest. Parts of the rows are read one by one: no transaction is open while ids are used."""
         with self._snapshot():
             seconds = self._rows.seconds(self._selection)
@@ -43,17 +43,17 @@ class KeptRows:
                 part = replace(self._selection, since=None if low == -inf else low, until=None if high == inf else high)
                 ids = list(self._selected(part).newest(left))
             yield from ids
-            told(done + 1, len(seconds) + 1)
+            progress(done + 1, len(seconds) + 1)
             left = None if left is None else left - len(ids)
             if left == 0:
                 return
 
     def rank(
-        self, most: Mapping[str, int | None], distinct: tuple[str, str] | None = None, told: Told = untold
+        self, most: Mapping[str, int | None], distinct: tuple[str, str] | None = None, progress: RowsDone = no_progress
     ) -> Ranks:
         """See Selected.rank."""
         with self._reading():
-            return self._selected(self._selection).rank(most, distinct, told)
+            return self._selected(self._selection).rank(most, distinct, progress)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

@@ -33,6 +33,7 @@ from banledger.stores.sqlite.file import (
     is_there,
     translated,
 )
+from banledger.stores.sqlite.glob import matching
 from banledger.stores.sqlite.ids import unpack_id
 from banledger.stores.sqlite.items import Items
 from banledger.stores.sqlite.kept import KeptRows
@@ -223,11 +224,7 @@ class SqliteReader(SortedSets):
             if self._items:
                 yield from self._items.keys(self._db, self.path, pattern)
             for some in pages(self._derived.keys(pattern) if self._derived else ()):
-                yield from self._matching(some, pattern)
-
-    def _matching(self, names: Sequence[str], pattern: str) -> list[str]:
-        matching = "SELECT value FROM json_each(?) WHERE value GLOB ?"
-        return [name for (name,) in self._db.execute(matching, (as_json(names), pattern))]
+                yield from matching(self._db, some, pattern)
 
 
 def _hash(fields: object) -> Hash:

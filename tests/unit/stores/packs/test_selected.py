@@ -227,6 +227,6 @@ def test_progress_ends_at_the_total() -> None:
     told: list[tuple[int, int]] = []
     given_: list[Packed | Recent] = [packed(rows[:10]), Recent(rows[10:])]
 
-    SelectedRows(COLUMNS, Selection(), lambda: given_, id_of).rank({"jail": 1}, told=lambda *now: told.append(now))
+    SelectedRows(COLUMNS, Selection(), lambda: given_, id_of).rank({"jail": 1}, progress=lambda *now: told.append(now))
 
     assert told == [(10, 20), (20, 20)]

@@ -1,0 +1,46 @@
+"""Whose bans logs tell of: one jail's offender. Pure."""
+
+from typing import NamedTuple
+
+from banledger.ledger.ban import Ban
+from banledger.ledger.ids import Subject
+from banledger.ledger.merge import subject_of
+from banledger.ledger.tokens import token
+from banledger.net.address import canonical_address
+from banledger.spool.events import TicketLine
+
+INDEXES = ("ip", "id")
+"""The dimensions by which the bans of an offender are indexed."""
+
+
+class Offender(NamedTuple):
+    """Whose bans are decided together. `fid` canonical."""
+
+    server: str
+    jail: str
+    fid: str
+
+    def at(self, second: int) -> Subject:
+        """Return the identity of their ban at a second."""
+        return Subject(self.server, self.jail, self.fid, second)
+
+    def indexes(self) -> list[tuple[str, str]]:
+        """Return the dimensions and tokens by which their bans are indexed."""
+        address = canonical_address(self.fid)
+        by_address = [("ip", address)] if address else []
+        return [*by_address, ("id", token(self.fid))]
+
+
+def offender_of_line(line: TicketLine) -> Offender:
+    """Return whom a line is about."""
+    return offender_of_subject(subject_of(line))
+
+
+def offender_of_subject(subject: Subject) -> Offender:
+    """Return whose ban has that identity."""
+    return Offender(subject.server, subject.jail, subject.fid)
+
+
+def offender_of_ban(ban: Ban) -> Offender:
+    """Return whose ban it is."""
+    return Offender(ban.server, ban.jail, ban.fid)
