@@ -167,10 +167,10 @@ def test_a_ledger_of_file_format_1_is_read_and_copied_and_not_written(
         0,
         "copied: 32 new, 0 changed, 0 the same\nverified: the copy equals its source\n",
     )
-    with closing(open_reader(old)) as one, closing(open_reader(new)) as other:
-        meta = "bans:meta"
-        assert dump(one).keys() == dump(other).keys()
-        assert {**dump(one), meta: None} == {**dump(other), meta: None}
+    projection = Keyspace("bans").projection
+    with closing(open_reader(old, projection)) as one, closing(open_reader(new, projection)) as other:
+        of_their_own = {"bans:meta": None, "bans:feed": None}  # a copy tells nothing
+        assert dump(one) | of_their_own == dump(other) | of_their_own
     banledger("store", "check", "--store", str(new))
     assert banledger("record", "--once", "--spool", str(tmp_path / "spool"), "--store", str(new))[0] == 0
 
