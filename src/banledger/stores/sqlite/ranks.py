@@ -17,7 +17,7 @@ NUMBER = "score < ''"
 """Whether a score is a number, in SQL: numbers stand before text, and text before bytes."""
 
 
-class Part(Struct, frozen=True):
+class ScoreTable(Struct, frozen=True):
     """A table with members of sorted sets.
 
     member  the column of the member
@@ -64,7 +64,7 @@ class Part(Struct, frozen=True):
         return [score for (score,) in rows]
 
 
-class _Marks(Part, frozen=True):
+class _Marks(ScoreTable, frozen=True):
     """Ids. Has no index by id: all marks of a key are looked through for scores."""
 
     def scores(self, db: sqlite3.Connection, number: int, members: Sequence[str]) -> list[float | None]:
@@ -77,13 +77,13 @@ class _Marks(Part, frozen=True):
         return [found.get(member) for member in members]
 
 
-TALLIED = Part("tally", "member", NO_ID)
+TALLIED = ScoreTable("tally", "member", NO_ID)
 """The members of tallies."""
 
-OLD = Part("ranking", "member", NO_ID)
+OLD = ScoreTable("ranking", "member", NO_ID)
 """The members of all other sorted sets in files of format 1."""
 
-TEXTS = Part("ranking", "member", RANKED)
+TEXTS = ScoreTable("ranking", "member", RANKED)
 """Their members that are no ids."""
 
 MARKS = _Marks("mark", "id", MARKED)

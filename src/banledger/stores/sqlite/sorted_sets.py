@@ -9,7 +9,7 @@ from pathlib import Path
 from banledger.stores.api import Scored
 from banledger.stores.fields import count_of
 from banledger.stores.sqlite.file import RANKING, TALLY, as_json, translated
-from banledger.stores.sqlite.ranks import MARKS, NUMBER, OLD, TALLIED, TEXTS, Part
+from banledger.stores.sqlite.ranks import MARKS, NUMBER, OLD, TALLIED, TEXTS, ScoreTable
 from banledger.stores.sqlite.stored_id import NO_ID, OURS
 
 _HAS = "SELECT EXISTS (SELECT 1 FROM ranking WHERE key = ?1), EXISTS (SELECT 1 FROM mark WHERE key = ?1)"
@@ -50,13 +50,13 @@ class SortedSets:
             return [self._scores(key, members) for key in keys]
 
     def _scores(self, key: str, members: Sequence[str]) -> list[float | None]:
-        number, parts = self._parts(key)
-        found = [part.scores(self._db, number, members) for part in parts]
+        number, tables = self._tables(key)
+        found = [table.scores(self._db, number, members) for table in tables]
         if len(found) < 2:
             return found[0] if found else [None] * len(members)
         return [one if other is None else other for one, other in zip(*found, strict=True)]
 
-    def _parts(self, key: str) -> tuple[int, list[Part]]:
+    def _tables(self, key: str) -> tuple[int, list[ScoreTable]]:
         """Return the number of a sorted set, and where it has members."""
         number, kind = self._db.execute("SELECT id, kind FROM key WHERE name = ?", (key,)).fetchone() or (0, "")
         if kind == TALLY:
@@ -64,27 +64,27 @@ class SortedSets:
         if kind != RANKING:
             return 0, []
         has = zip((TEXTS if self._packed else OLD, MARKS), self._db.execute(_HAS, (number,)).fetchone(), strict=True)
-        return number, [part for part, there in has if there]
+        return number, [table for table, there in has if there]
 
     def ranking(self, key: str, start: int, count: int) -> list[Scored]:
         """See Reader.ranking."""
         with translated(self.path):
-            number, parts = self._parts(key)
-            if len(parts) == 1:
-                return parts[0].highest(self._db, number, start, count)
-            found = [one for part in parts for one in part.highest(self._db, number, 0, start + count)]
+            number, tables = self._tables(key)
+            if len(tables) == 1:
+                return tables[0].highest(self._db, number, start, count)
+            found = [one for table in tables for one in table.highest(self._db, number, 0, start + count)]
             return sorted(found, key=_by_score, reverse=True)[start : start + count]
 
     def _from(self, key: str, least: float) -> int:
-        number, parts = self._parts(key)
-        return sum(part.at_least(self._db, number, least) for part in parts)
+        number, tables = self._tables(key)
+        return sum(table.at_least(self._db, number, least) for table in tables)
 
     def lowest(self, key: str, until: float, count: int, above: float = -inf) -> list[Scored]:
         """See Reader.lowest."""
         with translated(self.path):
-            number, parts = self._parts(key)
-            found = [one for part in parts for one in part.lowest(self._db, number, until, count, above)]
-            return sorted(found, key=_by_score)[:count] if len(parts) > 1 else found
+            number, tables = self._tables(key)
+            found = [one for table in tables for one in table.lowest(self._db, number, until, count, above)]
+            return sorted(found, key=_by_score)[:count] if len(tables) > 1 else found
 
 
 def _by_score(one: Scored) -> tuple[float, str]:
