@@ -6,8 +6,8 @@ sums differ are the hashes read again to find the keys. So a ledger of any size 
 of one month and for the bans in force; one with faults also for its keys, but never for its ids.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterator
 from math import inf
 
 from banledger.ledger import scan
@@ -19,68 +19,16 @@ from banledger.ledger.implied import Implied
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.merge import with_whole_users
 from banledger.ledger.months import is_month
+from banledger.ledger.outside import Outside, counted
 from banledger.ledger.parsers import damage, heads, singles
 from banledger.ledger.progress import Progress, silent
-from banledger.ledger.row_days import RowDays
 from banledger.ledger.tokens import is_source_token, source_token
 from banledger.ledger.tombstone import is_tombstone
 from banledger.ledger.underived import base_faults, feed_faults
 from banledger.stores.api import Reader
-from banledger.stores.change import Entries, Ranking, Score
+from banledger.stores.change import Ranking
 from banledger.stores.fields import YEAR_3000, Damaged, count_of
 from banledger.stores.pages import pages
-
-
-class _Outside:
-    """The entries outside the slots of the hashes seen so far.
-
-    sets  by ranking, the members of the sets that it ranks; where sets follow from rows, only how many each has
-    rows  the rows of the hashes
-    """
-
-    def __init__(self, reader: Reader, keys: Keyspace, now: float) -> None:
-        self.sets: dict[str, Sketch] = {keys.top(dimension): Sketch() for dimension in INDEXED}
-        self.rows = RowDays(reader, keys)
-        self.days: Counter[str] = Counter()
-        self.gaps: dict[str, float] = {}
-        self.sources: set[str] = set()
-        self._keys = keys
-        self._now = now
-        self._active: dict[str, dict[str, float]] = defaultdict(dict)
-        self._differences: dict[str, Differences] = {}
-        for tok in scan.sources(reader, keys):
-            self._active[keys.active_of(tok)] = dict(scan.entries(reader, keys.active_of(tok)))
-
-    def add(self, entries: Entries, scores: Iterable[Score]) -> None:
-        """Add the entries of one hash; `scores`: those outside its slot."""
-        for ranking in entries.rankings:
-            if ranking.key in self.sets:
-                self.sets[ranking.key].add(_counted(ranking, None if self.rows.kept else entries.member))
-            else:
-                self.days[ranking.member] += 1
-        for score in scores:
-            if score.key == self._keys.gaps:
-                self.gaps[score.member] = score.score or 0.0
-            else:
-                self._look_for(score)
-
-    def _look_for(self, score: Score) -> None:
-        there = self._active[score.key].pop(score.member, None)
-        if there is None and (score.score or 0.0) > self._now:  # bans that ran out may have been removed
-            self._difference(score.key).lacks(score.member)
-        elif there is not None and there != score.score:
-            self._difference(score.key).wrong(score.member)
-
-    def _difference(self, key: str) -> Differences:
-        return self._differences.setdefault(key, Differences(key))
-
-    def active_faults(self) -> Iterator[Fault]:
-        """Return the faults of the lists of active bans, after all bans were added."""
-        for key, left in self._active.items():
-            for id_ in left:
-                self._difference(key).dangles(id_)
-        for differences in self._differences.values():
-            yield from differences.faults()
 
 
 def check(reader: Reader, keys: Keyspace, now: float = inf, progress: Progress = silent) -> Iterator[Fault]:
@@ -93,7 +41,7 @@ def check(reader: Reader, keys: Keyspace, now: float = inf, progress: Progress =
         yield Fault(key, f"holds a {holds}, which is the wrong type")
     reader = scan.Without(reader, hidden) if hidden else reader
     yield from _check_hashes(reader, keys)
-    outside = _Outside(reader, keys, now)
+    outside = Outside(reader, keys, now)
     listed = set(reader.members(keys.months))
     months = scan.months(reader, keys)
     for done, month in enumerate(months):
@@ -168,7 +116,7 @@ def _compare_all(reader: Reader, key: str, expected: dict[str, float], actual: d
     yield from faults or _compare_size(key, reader.sizes([key])[0], len(actual))
 
 
-def _check_sources(reader: Reader, keys: Keyspace, outside: _Outside) -> Iterator[Fault]:
+def _check_sources(reader: Reader, keys: Keyspace, outside: Outside) -> Iterator[Fault]:
     """Check the set of sources: all that have bans or a hash must be in it."""
     head = keys.source("")
     hashed = {key.removeprefix(head) for key in reader.keys(head + "*")}
@@ -178,7 +126,7 @@ def _check_sources(reader: Reader, keys: Keyspace, outside: _Outside) -> Iterato
     yield from _compare_set(reader, keys.sources, wanted)
 
 
-def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) -> Iterator[Fault]:
+def _check_month(reader: Reader, keys: Keyspace, month: str, outside: Outside) -> Iterator[Fault]:
     there = scan.of_month(reader, keys, month)
     slot = Implied(keys, month)
     for id_, fields in scan.hashes(reader, there["ban"]):
@@ -216,7 +164,7 @@ def _check_month(reader: Reader, keys: Keyspace, month: str, outside: _Outside) 
         yield Fault(key, f"is damaged: a field {wrong}" if wrong else left)
 
 
-def _check_dimensions(reader: Reader, keys: Keyspace, outside: _Outside, progress: Progress) -> Iterator[Fault]:
+def _check_dimensions(reader: Reader, keys: Keyspace, outside: Outside, progress: Progress) -> Iterator[Fault]:
     """Check the sets and the ranking of each dimension."""
     broken = []
     for dimension in INDEXED:
@@ -229,21 +177,17 @@ def _check_dimensions(reader: Reader, keys: Keyspace, outside: _Outside, progres
     yield from _explain(reader, keys, broken, progress)
 
 
-def _check_ranks(reader: Reader, keys: Keyspace, outside: _Outside, progress: Progress) -> Iterator[Fault]:
+def _check_ranks(reader: Reader, keys: Keyspace, outside: Outside, progress: Progress) -> Iterator[Fault]:
     """Check the ranking of each dimension, where its sets follow from rows."""
     broken = []
     for dimension in INDEXED:
         actual, top = Sketch(), keys.top(dimension)
         for tok, score in scan.entries(reader, top):
             ranking = Ranking(top, tok, (keys.members(dimension, tok),))
-            actual.add(_counted(ranking, None), count_of(score) if score == count_of(score) else 0)
+            actual.add(counted(ranking, None), count_of(score) if score == count_of(score) else 0)
         if actual != outside.sets[top]:
             broken.append(dimension)
     yield from _explain(reader, keys, broken, progress, sets_too=False)
-
-
-def _counted(ranking: Ranking, member: str | None) -> object:
-    return ranking.sources[0], member
 
 
 def _check_sets(

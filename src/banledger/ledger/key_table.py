@@ -60,7 +60,13 @@ def _pattern(key: str) -> str:
 
 def describe(prefix: str = "bans") -> list[_Row]:
     """Return (key, type, what it holds) for every kind of key: the table of `docs/keyspace.md`."""
-    return [*_of_month(f"{prefix}:{{YYMM}}"), *_indexes(prefix), *_of_sources(prefix), *_others(prefix)]
+    return [
+        *_of_month(f"{prefix}:{{YYMM}}"),
+        *_indexes(prefix),
+        *_of_sources(prefix),
+        *_of_whois(prefix),
+        *_of_recorders(prefix),
+    ]
 
 
 def _of_month(month: str) -> list[_Row]:
@@ -111,7 +117,7 @@ def _of_sources(prefix: str) -> list[_Row]:
     ]
 
 
-def _others(prefix: str) -> list[_Row]:
+def _of_whois(prefix: str) -> list[_Row]:
     return [
         (f"{prefix}:whois:<cidr>", "hash", "a registry's record of a network"),
         (f"{prefix}:whois", "sorted set", "networks with a record; score: when it was stored"),
@@ -126,6 +132,11 @@ def _others(prefix: str) -> list[_Row]:
             "hash",
             "the lease on look-ups (holder, until), and the pauses of registries",
         ),
+    ]
+
+
+def _of_recorders(prefix: str) -> list[_Row]:
+    return [
         (
             f"{prefix}:label:<server>",
             "hash",

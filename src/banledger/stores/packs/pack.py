@@ -1,6 +1,7 @@
 """Packs: up to 16,384 rows in the order of their keys, column by column. Pure."""
 
 from collections.abc import Callable, Sequence
+from math import ceil
 from struct import iter_unpack
 from typing import TypeAlias
 
@@ -11,10 +12,13 @@ from banledger.stores.packs.part import DamagedPack, PackPart, join
 from banledger.stores.packs.planes import planes, rising, steps
 from banledger.stores.selection import Cells, Column
 
-__all__ = ["PACK_ROWS", "DamagedPack", "Key", "Pack", "Row", "encode"]
+__all__ = ["AFTER_ALL", "BEFORE_ALL", "PACK_ROWS", "DamagedPack", "Key", "Pack", "Row", "encode", "lowest_key"]
 
 Key: TypeAlias = bytes
 """A row's place: UTC epoch second (4 bytes, big-endian), then 50 bits of its id (8 bytes, big-endian)."""
+
+BEFORE_ALL, AFTER_ALL = b"", b"\xff" * 13
+"""Below and above every key."""
 
 Row: TypeAlias = tuple[Key, Cells]
 """A key, and the cells of all columns in their order."""
@@ -24,6 +28,14 @@ PACK_ROWS = 16_384
 
 _KEY_BYTES = 12
 _SECOND_BYTES = 4
+_LAST_SECOND = (1 << 32) - 1
+
+
+def lowest_key(second: float) -> bytes:
+    """Return bytes that no key of this second (UTC epoch) or later is below, and all earlier ones are."""
+    if second <= 0:
+        return BEFORE_ALL
+    return AFTER_ALL if second > _LAST_SECOND else ceil(second).to_bytes(_SECOND_BYTES, "big")
 
 
 def encode(columns: Sequence[Column], rows: Sequence[Row]) -> list[bytes]:

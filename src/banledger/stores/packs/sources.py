@@ -3,19 +3,15 @@
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence, Set
 from itertools import chain
-from math import ceil
 from typing import Protocol
 
 from msgspec import Struct
 
 from banledger.stores.packs.column import ColumnCells, LooseColumn
 from banledger.stores.packs.masks import Mask, between, both, either
-from banledger.stores.packs.pack import PACK_ROWS, Key, Pack, Row
+from banledger.stores.packs.pack import AFTER_ALL, BEFORE_ALL, PACK_ROWS, Key, Pack, Row, lowest_key
 from banledger.stores.packs.passing import ColumnTest, test_of
 from banledger.stores.selection import Column, Condition, Selection
-
-_FIRST, _END = b"", b"\xff" * 13  # before and after all keys
-_LAST_SECOND = (1 << 32) - 1
 
 
 class Recent(Struct, frozen=True):
@@ -105,8 +101,8 @@ class RowSieve:
     def __init__(self, columns: Sequence[Column], selection: Selection) -> None:
         self._columns = columns
         self._places = {column.name: place for place, column in enumerate(columns)}
-        self._low = _FIRST if selection.since is None else _bound(selection.since)
-        self._high = _END if selection.until is None else _bound(selection.until)
+        self._low = BEFORE_ALL if selection.since is None else lowest_key(selection.since)
+        self._high = AFTER_ALL if selection.until is None else lowest_key(selection.until)
         groups = [[self._test(condition) for condition in group] for group in selection.all_of]
         self._groups = sorted(groups, key=lambda tests: any(columns[place].several for place, _ in tests))
 
@@ -148,10 +144,3 @@ class RowSieve:
             if place < len(keys) and keys[place] == key:
                 mask[place] = 0
         return bytes(mask)
-
-
-def _bound(second: float) -> bytes:
-    """Return the beginning of the least key that is not before `second`."""
-    if second <= 0:
-        return _FIRST
-    return _END if second > _LAST_SECOND else ceil(second).to_bytes(4, "big")

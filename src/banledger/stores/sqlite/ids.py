@@ -15,7 +15,6 @@ _TO_PYTHONS = bytes.maketrans(_DIGITS.encode(), _PYTHONS.encode())
 _PAIRS = tuple(a + b for a in _DIGITS for b in _DIGITS)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_S = 86_400
-_LOW = 2**32 - 1
 
 
 def pack_id(id_: str) -> bytes:
@@ -39,11 +38,6 @@ def unpack_id(packed: bytes) -> str:
         f"{_PAIRS[bits >> 40]}{_PAIRS[bits >> 30 & 1023]}{_PAIRS[bits >> 20 & 1023]}"
         f"{_PAIRS[bits >> 10 & 1023]}{_PAIRS[bits & 1023]}"
     )
-
-
-def lowest_at(second: float) -> bytes:
-    """Return bytes that no packed id of this second (UTC epoch) or later is below, and all earlier ones are."""
-    return max(0, min(-int(-second // 1), _LOW)).to_bytes(4, "big")
 
 
 @lru_cache(maxsize=4096)

@@ -12,18 +12,16 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
 
-from banledger.stores.packs.pack import PACK_ROWS, DamagedPack, Pack, Row, encode
+from banledger.stores.packs.pack import AFTER_ALL, BEFORE_ALL, PACK_ROWS, DamagedPack, Pack, Row, encode, lowest_key
 from banledger.stores.packs.selected import Packed, Recent
 from banledger.stores.selection import Cells, Projection, Selection
 from banledger.stores.sqlite.compaction import LIMITS, Fold, Merge, in_packs, next_step
-from banledger.stores.sqlite.ids import lowest_at, unpack_id
+from banledger.stores.sqlite.ids import unpack_id
 
 _PARTS = 6  # bits of `part.number`: the pack's number << 6 | the part's
 _IS_ID = "typeof(id) = 'blob' AND length(id) = 12"
 _IS_PACK = f"rows BETWEEN 1 AND {PACK_ROWS} AND typeof(low) = 'blob' AND typeof(high) = 'blob'"
 _IS_ROW = "typeof(cells) IN ('text', 'null')"
-FIRST, LAST = b"", b"\xff" * 13
-"""Below and above every packed id."""
 
 _log = logging.getLogger("banledger")
 
@@ -38,7 +36,7 @@ class RowReader:
 
     def all(self) -> Iterator[tuple[bytes, Cells]]:
         """Return every row with its packed id, oldest first; damaged packs count as empty. Nothing may write then."""
-        after = FIRST
+        after = BEFORE_ALL
         for number, rows, _low, high in self._packs():
             recent = self._recent(after, high)
             try:
@@ -46,12 +44,12 @@ class RowReader:
             except DamagedPack:
                 yield from [(id_, cells) for id_, cells in recent if cells]
             after = high
-        yield from [(id_, cells) for id_, cells in self._recent(after, LAST) if cells]
+        yield from [(id_, cells) for id_, cells in self._recent(after, AFTER_ALL) if cells]
 
     def sources(self, since: float | None, until: float | None) -> Iterator[Recent | Packed]:
         """Return all rows whose second may lie in a span (UTC epoch seconds, `until` excluded; None: open)."""
-        low = FIRST if since is None else lowest_at(since)
-        high = LAST if until is None else lowest_at(until)
+        low = BEFORE_ALL if since is None else lowest_key(since)
+        high = AFTER_ALL if until is None else lowest_key(until)
         recent = self._recent(low, high)
         yield Recent([(id_, cells) for id_, cells in recent if cells])
         ids = [id_ for id_, _ in recent]
@@ -192,4 +190,4 @@ class RowWriter(RowReader):
 
 def before(id_: bytes) -> bytes:
     """Return bytes right below a packed id: no packed id lies between."""
-    return (int.from_bytes(id_, "big") - 1).to_bytes(12, "big") if any(id_) else FIRST
+    return (int.from_bytes(id_, "big") - 1).to_bytes(12, "big") if any(id_) else BEFORE_ALL

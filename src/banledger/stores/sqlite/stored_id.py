@@ -101,7 +101,7 @@ def item_key(key: str) -> ItemKey | None:
 
 @lru_cache(maxsize=1024)
 def _head(text: str, month: str) -> str | None:
-    """Return what stands before an id without its month; None: what it was could not be told any more."""
+    """Return what stands before an id without its month; None: what it was would be lost."""
     return None if _NO_MONTH in text else text.replace(f"{{{month}}}", _NO_MONTH)
 
 
