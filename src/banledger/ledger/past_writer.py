@@ -65,7 +65,8 @@ class _Near(Struct):
 
     @property
     def spans(self) -> list[tuple[float, float]]:
-        return spans([*(line.logged for line in self.told), *map(float, self.seconds)])
+        failed = [float(fact.found) for fact in self.facts if fact.found]
+        return spans([*(line.logged for line in self.told), *failed, *map(float, self.seconds)])
 
 
 class _Plan(Struct):
