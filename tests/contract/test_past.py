@@ -48,6 +48,12 @@ def test_a_ban_that_only_a_log_tells_of_is_a_ban(ledger: Ledger) -> None:
     assert faults(ledger) == []
 
 
+def test_a_ban_of_a_failure_read_late_is_known_when_the_log_comes_again(ledger: Ledger) -> None:
+    line = told(logged=T0 + 7200.0, found=T0)
+    assert record(ledger, line) == Recorded(lines=1, new=1)
+    assert record(ledger, line) == Recorded(lines=1, known=1)
+
+
 def test_a_ban_without_a_failures_date_has_the_second_of_its_line(ledger: Ledger) -> None:
     record(ledger, told(logged=T0 + 1.75))
     (one,) = bans(ledger)
@@ -55,7 +61,15 @@ def test_a_ban_without_a_failures_date_has_the_second_of_its_line(ledger: Ledger
 
 
 @pytest.mark.parametrize("exact", [ban(time=T0 + 0.6), ban(time=T0 + 1, restored=1), row(time=T0 + 1)])
-@pytest.mark.parametrize("line", [told(logged=T0 + 1.5, found=T0), told(logged=T0 + 1.5), told(logged=T0 + 40.0)])
+@pytest.mark.parametrize(
+    "line",
+    [
+        told(logged=T0 + 1.5, found=T0),
+        told(logged=T0 + 1.5),
+        told(logged=T0 + 40.0),
+        told(logged=T0 + 7200.0, found=T0),  # fail2ban read the failure late, as after its start
+    ],
+)
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_log_and_an_exact_ban_are_one(ledger: Ledger, exact: Ticket, line: Ticket, turned: bool) -> None:
     for each in (line, exact) if turned else (exact, line):

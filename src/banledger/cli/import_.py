@@ -1,6 +1,7 @@
 """`banledger import`."""
 
 import os
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from banledger.importer.predecessor import Summary
 
 _URL_VARIABLE = "BANLEDGER_IMPORT_URL"
+_SOURCES_HINT = "the reason is given for each file; banledger import --help lists what can be read"
 
 
 @click.command(name="import")
@@ -121,11 +123,13 @@ def _import_files(
         raise BanledgerError(f"can't sort what was read: {error.strerror}", hint=hint) from error
     if as_json:
         click.echo(import_summary.as_json(found))
-        return
-    for line in import_summary.lines(found, local):
-        click.echo(line)
-    if write is not None:
-        click.echo("written to the spool; the recorder counts the new ones")
+    else:
+        for line in import_summary.lines(found, local):
+            click.echo(line)
+        if write is not None and found.bans:
+            click.echo(f"written to the spool; {_seen(server)}")
+    if not found.sources:
+        raise BanledgerError("no log or database of fail2ban to import", hint=_SOURCES_HINT)
 
 
 # The predecessor's Redis.
@@ -140,7 +144,7 @@ def _import_predecessor(
     with predecessor.connect(url) as source:
         predecessor.import_bans(source, server, write or (lambda _: None), summary, progress, now)
         predecessor.import_networks(source, server, write or (lambda _: None), summary, progress, now)
-    _say(summary, dry_run=write is None)
+    _say(summary, server, dry_run=write is None)
 
 
 def _writer(
@@ -156,10 +160,16 @@ def _writer(
     return stack.enter_context(SegmentWriter(directory, lambda: progress.say(waiting))).write
 
 
-def _say(summary: "Summary", *, dry_run: bool) -> None:
+def _seen(server: str) -> str:
+    """Who records what was written, and what shows it."""
+    label = visible(shlex.quote(server))
+    return f"the recorder adds the new ones: banledger report --since all --server {label}"
+
+
+def _say(summary: "Summary", server: str, *, dry_run: bool) -> None:
     click.echo(f"{many(summary.found, 'ban')} found")
-    done = "could be imported" if dry_run else "written to the spool; the recorder counts the new ones"
-    click.echo(f"{summary.written:,} {done}")
+    done = "could be imported" if dry_run else "written to the spool"
+    click.echo(f"{summary.written:,} {done}{'' if dry_run else f'; {_seen(server)}'}")
     if summary.without_country:
         click.echo(f"{summary.without_country:,} of them have no country: it is looked up as for any ban")
     for reason, count in summary.skipped.most_common(20):

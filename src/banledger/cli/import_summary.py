@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from banledger.importer.content import STDIN
 from banledger.importer.history import AT_STOP, BANS, EARLIER, INEXACT, REPEATED, RESTORED, UNBANS
 from banledger.importer.past_source import SourceCount
 from banledger.importer.stamps import shown
@@ -19,13 +20,23 @@ _MOST_REASONS = 20
 def lines(survey: Survey, zone: ZoneInfo) -> Iterator[str]:
     """A survey as text; dates in `zone`."""
     for source, outcomes in zip(survey.sources, survey.outcomes, strict=True):
-        yield f"{visible(source.path)}: {visible(source.kind)}"
+        yield f"{_name(source.path)}: {visible(source.kind)}"
         yield from (f"  {line}" for line in _of_source(source, outcomes, zone))
     for file in survey.refused:
-        yield f"refused: {visible(file.path)}: {visible(file.reason)}"
+        yield f"refused: {_name(file.path)}: {visible(file.reason)}"
     inexact = sum(outcomes[INEXACT] for outcomes in survey.outcomes)
     exact = survey.bans - inexact
+    if not survey.sources:
+        return
     yield f"{many(survey.bans, 'ban')} found: {exact:,} with their ticket's second, {inexact:,} dated by their own line"
+    if any(source.lines for source in survey.sources):
+        yield f"  times in logs are taken as {zone.key}; --timezone names another zone"
+    if any(source.rows for source in survey.sources):
+        yield "  a ban that a log and a database tell of, or both tables of a database, counts for each"
+
+
+def _name(path: str) -> str:
+    return "standard input" if path == STDIN else visible(path)
 
 
 def _of_source(source: SourceCount, outcomes: Counter[int], zone: ZoneInfo) -> Iterator[str]:
@@ -54,7 +65,7 @@ _MORE = (
     (UNBANS, "unban"),
     (RESTORED, "restored ban"),
     (AT_STOP, "unban of a stop"),
-    (EARLIER, "line about a ban before all sources"),
+    (EARLIER, "line about a ban from before these logs"),
     (REPEATED, "line that another source has too"),
 )
 

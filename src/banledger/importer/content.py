@@ -143,7 +143,7 @@ def _kind(head: bytes) -> str:
         return LOG
     if is_dateless(text):
         raise SourceRefused("its lines have no time")
-    raise SourceRefused("it is no log or database of fail2ban")
+    raise SourceRefused("it is not a log or database of fail2ban")
 
 
 class Blocks:

@@ -104,7 +104,7 @@ class _Bytes:
         """The next line with its end; empty at the end of all. Of a line that is too long, the beginning."""
         while (end := self._data.find(b"\n", self._at)) < 0:
             if len(self._data) - self._at > _LONGEST_LINE:
-                raise SourceRefused("it is no export of the journal from some place on: a line is too long")
+                raise SourceRefused("it stops being an export of the journal: a line is too long")
             if not self._more():
                 return self._rest()
         line = self._data[self._at : end + 1]
@@ -118,7 +118,7 @@ class _Bytes:
                 raise SourceRefused("it is cut in the middle of an entry")
         (size,) = struct.unpack_from("<Q", self._data, self._at)
         if size > _LONGEST_VALUE:
-            raise SourceRefused("it is no export of the journal from some place on: a field is too long")
+            raise SourceRefused("it stops being an export of the journal: a field is too long")
         self._at += 8
         value, left = b"", size
         while left:

@@ -62,7 +62,7 @@ def _files(path: str) -> Iterator[Named]:
 def _in_directory(path: str) -> Named:
     try:
         if stat.S_ISLNK(Path(path).lstat().st_mode):
-            return Named(path, "it is a link in a directory")
+            return Named(path, "it is a link, which is read only if you name it")
         Path(path).stat()
     except OSError as error:
         return Named(path, _reason(error))

@@ -1,6 +1,8 @@
 """`banledger import` from files, and from a store that is not there; e2e tests have a real one."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -70,9 +72,40 @@ def test_a_dry_run_says_what_each_source_holds(banledger: Run, log: Path, tmp_pa
         "  2026-11-23 to 2026-11-23, 5 lines, 2 bans: 1 dated by their last failure, 1 by their own line",
         "  1 unban",
         "  sshd 1, web 1",
-        f"refused: {other}: it is no log or database of fail2ban",
+        f"refused: {other}: it is not a log or database of fail2ban",
         "2 bans found: 1 with their ticket's second, 1 dated by their own line",
+        "  times in logs are taken as UTC; --timezone names another zone",
     ]
+
+
+def test_an_import_says_who_records_its_bans_and_what_shows_them(banledger: Run, log: Path, tmp_path: Path) -> None:
+    code, out, _ = banledger("import", str(log), "--server", "web 1", "--spool", str(tmp_path))
+    assert code == 0
+    assert out.splitlines()[-1] == (
+        "written to the spool; the recorder adds the new ones: banledger report --since all --server 'web 1'"
+    )
+
+
+@pytest.mark.parametrize("words", [(), ("--json",), ("--dry-run",)])
+def test_an_import_without_any_log_is_an_error(banledger: Run, tmp_path: Path, words: tuple[str, ...]) -> None:
+    sources = ("import", str(tmp_path / "none"), "--server", "web1", "--spool", str(tmp_path), *words)
+    code, out, err = banledger(*sources)
+    assert code == 1 and "it can't be read: No such file or directory" in out and "written" not in out
+    assert err.splitlines()[0] == "error: no log or database of fail2ban to import"
+
+
+def test_what_a_log_and_a_database_both_tell_is_said_to_count_for_each(banledger: Run, log: Path) -> None:
+    database = log.with_name("db")
+    with closing(sqlite3.connect(database)) as connection:
+        connection.executescript(
+            "CREATE TABLE fail2banDb(version INTEGER); INSERT INTO fail2banDb VALUES(4);"
+            "CREATE TABLE bans(jail TEXT, ip TEXT, timeofban INTEGER, bantime INTEGER, bancount INTEGER, data JSON);"
+            "INSERT INTO bans VALUES('sshd', '192.0.2.1', 1700000000, 600, 1, '{}');"
+        )
+    _, out, _ = banledger("import", str(log), str(database), "--dry-run")
+    assert out.splitlines()[-1] == (
+        "  a ban that a log and a database tell of, or both tables of a database, counts for each"
+    )
 
 
 def test_a_dry_run_as_json_has_all_counts(banledger: Run, log: Path, tmp_path: Path) -> None:

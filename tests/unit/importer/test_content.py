@@ -84,8 +84,8 @@ def test_a_kind_is_told_by_the_first_bytes(tmp_path: Path, content: bytes, kind:
     [
         (b"", "it is empty"),
         (gzip.compress(b"", mtime=0), "it is empty"),
-        (b"\x89PNG\r\n", "it is no log or database of fail2ban"),
-        (gzip.compress(gzip.compress(LINE, mtime=0), mtime=0), "it is no log or database of fail2ban"),
+        (b"\x89PNG\r\n", "it is not a log or database of fail2ban"),
+        (gzip.compress(gzip.compress(LINE, mtime=0), mtime=0), "it is not a log or database of fail2ban"),
         (b"LPKSHHRH" + b"\0" * 100, "it is a file of the journal: give"),
         (b"PK\x03\x04" + LINE, "it is a zip archive: unpack it first"),
         (b"[sshd] Ban 192.0.2.1\n", "its lines have no time"),

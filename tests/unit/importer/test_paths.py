@@ -27,6 +27,6 @@ def test_what_cannot_be_read_has_a_reason(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "link").symlink_to("/etc/passwd")
     assert named([str(tmp_path / "d"), str(tmp_path / "none")]) == [
-        Named(str(tmp_path / "d" / "link"), "it is a link in a directory"),
+        Named(str(tmp_path / "d" / "link"), "it is a link, which is read only if you name it"),
         Named(str(tmp_path / "none"), "it can't be read: No such file or directory"),
     ]

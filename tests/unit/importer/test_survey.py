@@ -65,7 +65,7 @@ def test_sources_of_all_kinds_tell_one_history(mixture: list[Path]) -> None:
     ]
     assert [source.lines for source in found.sources] == [3, 2, 1, 2, 2]
     assert [(file.path, file.reason) for file in found.refused] == [
-        (str(mixture[4]), "it is no log or database of fail2ban")
+        (str(mixture[4]), "it is not a log or database of fail2ban")
     ]
     assert found.bans == 4
 
