@@ -26,7 +26,7 @@ from banledger.stores.sqlite.file import (
 from banledger.stores.sqlite.lock import WriterLock, take
 from banledger.stores.sqlite.named_keys import NamedKeys
 from banledger.stores.sqlite.rows import RowWriter
-from banledger.stores.sqlite.stored_id import OURS, Member, item_key, stored
+from banledger.stores.sqlite.stored_id import IS_TEXT, OURS, Member, item_key, stored
 
 _encode = msgspec.json.encode
 _Row = TypeVar("_Row", bound=tuple[Any, ...])
@@ -85,14 +85,17 @@ class SqliteEngine(NamedKeys):
 
         Not items that no key names: such a row may be all that is left of a ban.
         """
+        is_text = f"(member >= x'' OR {IS_TEXT.format(column='member')})"
         rubbish = {
-            "member": f"NOT {OURS} OR member = ''",
-            "tally": "member >= x'' OR score >= ''",
-            "ranking": f"NOT {OURS} OR score >= ''",
+            "member": f"NOT {is_text} OR NOT {OURS} OR member = ''",
+            "tally": f"NOT {is_text} OR member >= x'' OR score >= ''",
+            "ranking": f"NOT {is_text} OR NOT {OURS} OR score >= ''",
         }
         with self._transaction():
             gone = sum(self._db.execute(f"DELETE FROM {table} WHERE {row}").rowcount for table, row in rubbish.items())
-            gone += self._db.execute("DELETE FROM key WHERE name >= x''").rowcount
+            gone += self._db.execute(
+                f"DELETE FROM key WHERE name >= x'' OR NOT {IS_TEXT.format(column='name')}"
+            ).rowcount
             gone += self._rows.sweep() if self._rows else 0
             self._numbers.clear()
         return gone

@@ -39,6 +39,9 @@ _IS_ID = PACKED.format(column="member")
 OURS = f"(+member < x'' AND NOT (length(member) = {ID_LENGTH} AND is_id(member)) OR {_IS_ID})"
 """Whether a member is what a writer stores, in SQL. Needs `is_id` as a function of the connection."""
 
+IS_TEXT = "is_text(CAST({column} AS BLOB))"
+"""Whether the text of a column is UTF-8, in SQL. Needs `is_text` as a function of the connection."""
+
 
 @lru_cache(maxsize=8192)
 def packed_id(text: str) -> bytes | None:
@@ -52,6 +55,14 @@ def packed_id(text: str) -> bytes | None:
 def is_id(member: object) -> bool:
     """Whether a member is an id that a writer would have packed."""
     return isinstance(member, str) and packed_id(member) is not None
+
+
+def is_text(raw: bytes | None) -> bool:
+    """Whether these bytes are UTF-8 (None: no bytes are)."""
+    try:
+        return raw is None or raw.decode() is not None
+    except UnicodeDecodeError:
+        return False
 
 
 def stored(member: str) -> Member:
