@@ -168,7 +168,7 @@ def test_an_invalid_recent_row_is_left_out_and_swept(database: sqlite3.Connectio
         "UPDATE pack SET high = x'00'",
         "UPDATE recent SET cells = CAST(x'ff' AS TEXT)",
         "UPDATE recent SET cells = replace(cells, char(10), char(10) || char(10))",
-        "INSERT INTO pack VALUES ((1 << 57) - 1, 'bans', 1, x'00', x'00'), (9223372036854775807, 'bans', 1, x'00', x'00')",
+        "INSERT INTO pack SELECT column1, 'bans', 1, x'00', x'00' FROM (VALUES (1 << 57), (9223372036854775807))",
     ],
 )
 def test_damage_does_not_stop_the_writer(database: sqlite3.Connection, damage: str) -> None:
