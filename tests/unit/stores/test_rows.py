@@ -92,6 +92,16 @@ def test_many_rows_become_packs_and_few_stay(database: sqlite3.Connection) -> No
     assert database.execute("SELECT count(*) FROM pack").fetchone()[0] >= 20
 
 
+def test_amended_rows_of_all_packs_stay_few(database: sqlite3.Connection) -> None:
+    rows = writer(database)
+    there = write(rows, [{pack_id(ban_id("a", "b", str(n), 1000 + n)): row("sshd")} for n in range(800)])
+    ids = list(there)
+    for start in range(40):
+        rows.put(dict.fromkeys(ids[start::40], row("web")))
+        assert database.execute("SELECT count(*) FROM recent").fetchone()[0] <= SMALL.most
+    assert dict(rows.all()) == dict.fromkeys(there, row("web"))
+
+
 def row(jail: str) -> Cells:
     return (jail, *[""] * (len(COLUMNS) - 1))
 

@@ -25,6 +25,7 @@ from banledger.stores.sqlite.stored_id import IS_TEXT, PACKED
 
 _PARTS = 6  # bits of `part.number`: the pack's number << 6 | the part's
 _NUMBERS = 1 << 56  # of packs; no writer gets that far, and numbers above have no parts
+_STEPS = 32  # of compaction at once, while there are too many recent rows
 _IS_ID = PACKED.format(column="id")
 _IS_PACK = (
     f"number BETWEEN 1 AND {_NUMBERS} AND rows BETWEEN 1 AND {PACK_ROWS}"
@@ -148,11 +149,13 @@ class RowWriter(RowReader):
             self._compact_if_sound()
 
     def _compact_if_sound(self) -> None:
-        """Do the next step, if there is one. Of a step that meets damage nothing is left, and the hashes are."""
+        """Do the next steps, if there are any. Of steps that meet damage nothing is left, and the hashes are."""
         self._due = self.limits.look
         self._db.execute("SAVEPOINT compaction")
         try:
-            self._compact()
+            for _ in range(_STEPS):
+                if self._compact() <= self.limits.most:
+                    break
         except (ValueError, sqlite3.DatabaseError) as error:
             if not self._db.in_transaction or not (isinstance(error, ValueError) or is_damage(error)):
                 raise
@@ -178,8 +181,8 @@ class RowWriter(RowReader):
         except DamagedPack:
             return False
 
-    def _compact(self) -> None:
-        """Do the next step, if there is one."""
+    def _compact(self) -> int:
+        """Do the next step, if there is one; return how many recent rows there are then."""
         found = self._found(f"SELECT id FROM recent WHERE prefix = ? AND {_IS_ID} ORDER BY id", self._prefix)
         recent = [id_ for (id_,) in found]
         packs = self._packs()
@@ -189,6 +192,7 @@ class RowWriter(RowReader):
             self._fold(step)
         elif isinstance(step, Merge):
             self._merge(step, next(pack for pack in packs if pack[0] == step.number))
+        return len(recent) - (step.size if step else 0)
 
     def _fold(self, step: Fold) -> None:
         rows = self._recent(before(step.first), step.last)
