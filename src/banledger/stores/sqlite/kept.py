@@ -74,5 +74,6 @@ def readable() -> Iterator[None]:
     except DamagedPack as error:
         raise StoreError(
             f"a part of the ledger's index is damaged: {error}",
-            hint="stop the recorder, and make it again from the bans: banledger store rebuild",
+            hint="stop the recorder, and make it again from the bans: banledger store rebuild; if the file has other"
+            " damage, save the bans to a new one: banledger store copy",
         ) from error
