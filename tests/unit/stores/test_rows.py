@@ -17,6 +17,7 @@ from banledger.stores.sqlite.file import SCHEMA
 from banledger.stores.sqlite.ids import pack_id, unpack_id
 from banledger.stores.sqlite.kept import KeptRows
 from banledger.stores.sqlite.rows import RowReader, RowWriter
+from banledger.stores.sqlite.stored_id import is_text
 
 PROJECTION = BanProjection("bans")
 SMALL = Limits(pack=8, recent=16, worth=3, most=40, look=1)
@@ -36,6 +37,7 @@ def database() -> Iterator[sqlite3.Connection]:
 
 def empty() -> sqlite3.Connection:
     made = sqlite3.connect(":memory:", isolation_level=None)
+    made.create_function("is_text", 1, is_text)
     made.executescript(SCHEMA)
     return made
 
@@ -90,6 +92,16 @@ def test_many_rows_become_packs_and_few_stay(database: sqlite3.Connection) -> No
     assert database.execute("SELECT count(*) FROM pack").fetchone()[0] >= 20
 
 
+def test_amended_rows_of_all_packs_stay_few(database: sqlite3.Connection) -> None:
+    rows = writer(database)
+    there = write(rows, [{pack_id(ban_id("a", "b", str(n), 1000 + n)): row("sshd")} for n in range(800)])
+    ids = list(there)
+    for start in range(40):
+        rows.put(dict.fromkeys(ids[start::40], row("web")))
+        assert database.execute("SELECT count(*) FROM recent").fetchone()[0] <= SMALL.most
+    assert dict(rows.all()) == dict.fromkeys(there, row("web"))
+
+
 def row(jail: str) -> Cells:
     return (jail, *[""] * (len(COLUMNS) - 1))
 
@@ -121,6 +133,10 @@ def test_rows_of_two_ledgers_in_one_file_are_apart(database: sqlite3.Connection)
         "UPDATE pack SET rows = 'many'",
         "UPDATE pack SET high = 'z'",
         "UPDATE pack SET low = x''",
+        "UPDATE pack SET high = low",
+        "UPDATE pack SET low = x'ff' || substr(low, 2)",
+        "UPDATE pack SET number = number + (1 << 60)",
+        "UPDATE pack SET number = -number",
     ],
 )
 def test_a_damaged_pack_is_left_out_and_swept(database: sqlite3.Connection, damage: str) -> None:
@@ -136,7 +152,16 @@ def test_a_damaged_pack_is_left_out_and_swept(database: sqlite3.Connection, dama
 
 
 @pytest.mark.parametrize(
-    "values", ["x'00', 'cells'", "7, 'cells'", "x'000000010000000000000000', x'00'", "x'000000010000000000000000', 'a'"]
+    "values",
+    [
+        "x'00', 'cells'",
+        "7, 'cells'",
+        "x'000000010000000000000000', x'00'",
+        "x'000000010000000000000000', 'a'",
+        "x'00000001ffffffffffffffff', NULL",
+        "x'ffffffff0000000000000000', NULL",
+        "x'000000010000000000000000', CAST(x'ff' AS TEXT)",
+    ],
 )
 def test_an_invalid_recent_row_is_left_out_and_swept(database: sqlite3.Connection, values: str) -> None:
     rows, there = filled(database)
@@ -146,11 +171,32 @@ def test_an_invalid_recent_row_is_left_out_and_swept(database: sqlite3.Connectio
     assert dict(rows.all()) == there
 
 
-def test_a_damaged_pack_does_not_stop_the_writer(
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE part SET data = x'00'",
+        "UPDATE pack SET high = x'00'",
+        "UPDATE recent SET cells = CAST(x'ff' AS TEXT)",
+        "UPDATE recent SET cells = replace(cells, char(10), char(10) || char(10))",
+        "INSERT INTO pack SELECT column1, 'bans', 1, x'00', x'00' FROM (VALUES (1 << 57), (9223372036854775807))",
+    ],
+)
+def test_damage_does_not_stop_the_writer(database: sqlite3.Connection, damage: str) -> None:
+    rows, there = filled(database)
+    database.execute(damage)
+    rows.put(dict.fromkeys(there, row("web")))
+    assert {cells[0] for _, cells in rows.all()} == {"web"}
+    rows.sweep()
+    rows.put(dict.fromkeys(there, row("ssh")))
+    assert dict(rows.all()) == dict.fromkeys(there, row("ssh"))
+
+
+def test_a_pack_that_can_not_be_written_again_is_logged_and_left(
     database: sqlite3.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     rows, there = filled(database)
     database.execute("UPDATE part SET data = x'00'")
+    packs = database.execute("SELECT * FROM pack").fetchall()
     rows.put(dict.fromkeys(there, row("web")))
     assert "rebuild" in caplog.text
-    assert {cells[0] for _, cells in rows.all()} == {"web"}
+    assert database.execute("SELECT * FROM pack").fetchall() == packs

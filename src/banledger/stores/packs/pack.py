@@ -29,6 +29,7 @@ PACK_ROWS = 16_384
 _KEY_BYTES = 12
 _SECOND_BYTES = 4
 _LAST_SECOND = (1 << 32) - 1
+_HIGHEST_BITS = b"\0\1\2\3"  # what the second byte of an id's 50 bits may be; the first is 0
 
 
 def lowest_key(second: float) -> bytes:
@@ -69,6 +70,10 @@ def _decode_keys(data: bytes, rows: int) -> list[Key]:
     seconds = rising(body[: _SECOND_BYTES * rows], _SECOND_BYTES)
     if seconds[-1] >= 1 << 32:
         raise DamagedPack("a pack has an impossible second")
+    if body[_SECOND_BYTES * rows :][:rows].strip(b"\0") or body[(_SECOND_BYTES + 1) * rows :][:rows].translate(
+        None, _HIGHEST_BITS
+    ):
+        raise DamagedPack("a pack has an impossible id")
     low_first = planes(seconds, _SECOND_BYTES)
     raw = bytearray(len(body))
     for place in range(_SECOND_BYTES):

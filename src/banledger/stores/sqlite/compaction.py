@@ -23,14 +23,15 @@ class Limits(Struct, frozen=True):
     pack    of a pack at most
     recent  up to so many recent ones nothing is done
     worth   recent ones for which a pack is written again
-    most    recent ones beyond which it is written again for fewer
+    most    recent ones beyond which packs are written again for fewer, until there are no more. Questions read all
+            recent rows into memory, some 1.2 kB each
     look    that are written before it is decided again
     """
 
     pack: int = PACK_ROWS
     recent: int = 2 * PACK_ROWS
     worth: int = 1024
-    most: int = 16 * PACK_ROWS
+    most: int = 4 * PACK_ROWS
     look: int = 2048
 
 

@@ -26,7 +26,7 @@ from banledger.stores.sqlite.lock import WriterLock, take
 from banledger.stores.sqlite.marks import TWICE
 from banledger.stores.sqlite.rows import RowWriter
 from banledger.stores.sqlite.scoring import ScoreWriter, in_order
-from banledger.stores.sqlite.stored_id import MARKED, OURS, RANKED, Member, item_key, ranked, stored
+from banledger.stores.sqlite.stored_id import IS_TEXT, MARKED, OURS, RANKED, Member, item_key, ranked, stored
 
 _APPLIED = Applied()
 _encode = msgspec.json.encode
@@ -86,15 +86,18 @@ class SqliteEngine(ScoreWriter):
 
         Not items that no key names: such a row may be all that is left of a ban.
         """
+        is_text = f"(member >= x'' OR {IS_TEXT.format(column='member')})"
         rubbish = {
-            "member": f"NOT {OURS} OR member = ''",
-            "tally": "member >= x'' OR score >= ''",
-            "ranking": f"NOT ({RANKED}) OR score >= ''",
+            "member": f"NOT {is_text} OR NOT {OURS} OR member = ''",
+            "tally": f"NOT {is_text} OR member >= x'' OR score >= ''",
+            "ranking": f"NOT {is_text} OR NOT ({RANKED}) OR score >= ''",
             "mark": f"NOT ({MARKED}) OR score >= '' OR {TWICE}",
         }
         with self._transaction():
             gone = sum(self._db.execute(f"DELETE FROM {table} WHERE {row}").rowcount for table, row in rubbish.items())
-            gone += self._db.execute("DELETE FROM key WHERE name >= x''").rowcount
+            gone += self._db.execute(
+                f"DELETE FROM key WHERE name >= x'' OR NOT {IS_TEXT.format(column='name')}"
+            ).rowcount
             gone += self._rows.sweep() if self._rows else 0
             self._numbers.clear()
         return gone

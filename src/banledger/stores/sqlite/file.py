@@ -28,7 +28,7 @@ from banledger.errors import (
 )
 from banledger.stores.sqlite.held import are_in_wal, beside, check_length
 from banledger.stores.sqlite.lock import WriterLock
-from banledger.stores.sqlite.stored_id import Member, is_id
+from banledger.stores.sqlite.stored_id import Member, is_id, is_text
 
 SCHEMA = """
 CREATE TABLE key (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, card INTEGER NOT NULL);
@@ -160,6 +160,7 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
     uri = f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5, cached_statements=64)
     connection.create_function("is_id", 1, is_id, deterministic=True)
+    connection.create_function("is_text", 1, is_text, deterministic=True)
     return connection
 
 
@@ -216,7 +217,8 @@ def damaged(path: Path, why: object) -> NotALedger:
     """Return the error of a file that is no ledger, or not whole."""
     return NotALedger(
         f"{path} is not a ledger, or is damaged: {why}",
-        hint="check the path; if it is a ledger, restore a copy; a new ledger starts with the bans in force",
+        hint="check the path; if it is a ledger, save the bans that can be read: banledger store copy"
+        f" {shlex.quote(str(path))} NEW; or restore a copy",
     )
 
 

@@ -33,7 +33,7 @@ class KeptRows:
 
     def newest(self, limit: int | None = None, progress: RowsDone = no_progress) -> Iterator[str]:
         """See Selected.newest. Parts of the rows are read one by one: no transaction is open while ids are used."""
-        with self._snapshot():
+        with self._reading():
             seconds = self._rows.seconds(self._selection)
         since = -inf if self._selection.since is None else self._selection.since
         until = inf if self._selection.until is None else self._selection.until
@@ -58,15 +58,22 @@ class KeptRows:
     @contextmanager
     def _reading(self) -> Iterator[None]:
         """See one state. Raises StoreError for a damaged pack."""
-        try:
-            with self._snapshot():
-                yield
-        except DamagedPack as error:
-            raise StoreError(
-                f"a part of the ledger's index is damaged: {error}",
-                hint="stop the recorder, and make it again from the bans: banledger store rebuild",
-            ) from error
+        with readable(), self._snapshot():
+            yield
 
     def _selected(self, selection: Selection) -> SelectedRows:
         sources = self._rows.sources
         return SelectedRows(self._rows.columns, selection, lambda: sources(selection.since, selection.until), unpack_id)
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Damaged packs become StoreErrors."""
+    try:
+        yield
+    except DamagedPack as error:
+        raise StoreError(
+            f"a part of the ledger's index is damaged: {error}",
+            hint="stop the recorder, and make it again from the bans: banledger store rebuild; if the file has other"
+            " damage, save the bans to a new one: banledger store copy",
+        ) from error

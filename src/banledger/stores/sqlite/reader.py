@@ -36,7 +36,7 @@ from banledger.stores.sqlite.file import (
 from banledger.stores.sqlite.glob import matching
 from banledger.stores.sqlite.ids import unpack_id
 from banledger.stores.sqlite.items import Items
-from banledger.stores.sqlite.kept import KeptRows
+from banledger.stores.sqlite.kept import KeptRows, readable
 from banledger.stores.sqlite.packed_hash import MOST_BYTES, NO_HASH, TOO_LONG, unpack_hash
 from banledger.stores.sqlite.rows import RowReader
 from banledger.stores.sqlite.sorted_sets import SortedSets
@@ -143,7 +143,12 @@ class SqliteReader(SortedSets):
         """See Reader.rows."""
         if self._kept_rows is None:
             return None
-        return ((unpack_id(id_), cells) for id_, cells in self._kept_rows.all())
+        return self._all_rows(self._kept_rows)
+
+    def _all_rows(self, kept: RowReader) -> Iterator[tuple[str, Cells]]:
+        with translated(self.path), readable():
+            for id_, cells in kept.all():
+                yield unpack_id(id_), cells
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:

@@ -4,6 +4,8 @@ Theory of operation. A hash that is written puts its row among the recent ones, 
 row of the same id in a pack: that one is *hidden*. A recent row without cells says that there is none any more. From
 time to time recent rows become part of packs (`compaction`). All of it happens in the transaction of the hashes, so a
 row always says what its hash says. All rows can be made again from the hashes.
+
+Packs only save time, so damage never keeps a hash from being written: then no packs are made until a rebuild.
 """
 
 import logging
@@ -11,17 +13,26 @@ import sqlite3
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
+from operator import lt
+from typing import Any, TypeAlias
 
 from banledger.stores.packs.pack import AFTER_ALL, BEFORE_ALL, PACK_ROWS, DamagedPack, Pack, Row, encode, lowest_key
 from banledger.stores.packs.selected import Packed, Recent
 from banledger.stores.selection import Cells, Projection, Selection
 from banledger.stores.sqlite.compaction import LIMITS, Fold, Merge, in_packs, next_step
-from banledger.stores.sqlite.ids import unpack_id
+from banledger.stores.sqlite.stored_id import IS_TEXT, PACKED
 
 _PARTS = 6  # bits of `part.number`: the pack's number << 6 | the part's
-_IS_ID = "typeof(id) = 'blob' AND length(id) = 12"
-_IS_PACK = f"rows BETWEEN 1 AND {PACK_ROWS} AND typeof(low) = 'blob' AND typeof(high) = 'blob'"
+_NUMBERS = 1 << 56  # of packs; no writer gets that far, and numbers above have no parts
+_STEPS = 32  # of compaction at once, while there are too many recent rows
+_IS_ID = PACKED.format(column="id")
+_IS_PACK = (
+    f"number BETWEEN 1 AND {_NUMBERS} AND rows BETWEEN 1 AND {PACK_ROWS}"
+    " AND typeof(low) = 'blob' AND typeof(high) = 'blob'"
+)
 _IS_ROW = "typeof(cells) IN ('text', 'null')"
+
+_PackRow: TypeAlias = tuple[int, int, bytes, bytes]  # number, rows, first and last id
 
 _log = logging.getLogger("banledger")
 
@@ -37,13 +48,13 @@ class RowReader:
     def all(self) -> Iterator[tuple[bytes, Cells]]:
         """Return every row with its packed id, oldest first; damaged packs count as empty. Nothing may write then."""
         after = BEFORE_ALL
-        for number, rows, _low, high in self._packs():
-            recent = self._recent(after, high)
+        for pack in self._packs():
+            recent = self._recent(after, pack[3])
             try:
-                yield from self._joined(self._pack(number, rows), recent)
+                yield from self._joined(pack, recent)
             except DamagedPack:
                 yield from [(id_, cells) for id_, cells in recent if cells]
-            after = high
+            after = pack[3]
         yield from [(id_, cells) for id_, cells in self._recent(after, AFTER_ALL) if cells]
 
     def sources(self, since: float | None, until: float | None) -> Iterator[Recent | Packed]:
@@ -64,21 +75,24 @@ class RowReader:
         since, until = selection.since or 0, inf if selection.until is None else selection.until
         return [second for second in dict.fromkeys(firsts) if since < second < until]
 
-    def _packs(self) -> list[tuple[int, int, bytes, bytes]]:
+    def _packs(self) -> list[_PackRow]:
         """Return number, rows, first and last id of each pack, oldest first."""
-        return self._db.execute(
-            f"SELECT number, rows, low, high FROM pack WHERE prefix = ? AND {_IS_PACK} ORDER BY high", (self._prefix,)
-        ).fetchall()
+        return self._found(
+            f"SELECT number, rows, low, high FROM pack WHERE prefix = ? AND {_IS_PACK} ORDER BY high", self._prefix
+        )
 
     def _recent(self, after: bytes, last: bytes) -> list[tuple[bytes, Cells | None]]:
         """Return the recent rows after one id up to another, oldest first. None: there is no row any more."""
-        found = self._db.execute(
-            f"SELECT id, cells FROM recent WHERE prefix = ? AND id > ? AND id <= ? AND {_IS_ID} AND {_IS_ROW}"
-            " ORDER BY id",
-            (self._prefix, after, last),
+        found = self._found(
+            f"SELECT id, CAST(cells AS BLOB) FROM recent WHERE prefix = ? AND id > ? AND id <= ?"
+            f" AND {_IS_ID} AND {_IS_ROW} ORDER BY id",
+            self._prefix,
+            after,
+            last,
         )
-        rows = [(id_, tuple(cells.split("\n")) if cells else None) for id_, cells in found]
-        return [row for row in rows if row[1] is None or len(row[1]) == len(self.columns)]
+        width = len(self.columns)
+        rows = [(id_, _cells(cells) if cells else None) for id_, cells in found]
+        return [row for row in rows if row[1] is None or len(row[1]) == width]
 
     def _recent_ids(self) -> list[bytes]:
         """Return the ids of all recent rows, sorted, also of those whose cells are damaged."""
@@ -91,14 +105,30 @@ class RowReader:
         return Pack(self.columns, rows, lambda part: self._part(number, part))
 
     def _part(self, pack: int, part: int) -> bytes:
-        found = self._db.execute("SELECT data FROM part WHERE number = ?", (pack << _PARTS | part,)).fetchone()
-        return found[0] if found else b""
+        found = self._found("SELECT data FROM part WHERE number = ?", pack << _PARTS | part)
+        return found[0][0] if found else b""
 
-    def _joined(self, pack: Pack, recent: Iterable[tuple[bytes, Cells | None]]) -> list[Row]:
+    def _found(self, question: str, *values: object) -> list[Any]:
+        """Return the rows of a table that packs or recent rows are in. Raises DamagedPack if it is damaged."""
+        try:
+            return self._db.execute(question, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise (DamagedPack(str(error)) if is_damage(error) else error) from error
+
+    def _joined(self, pack: _PackRow, recent: Iterable[tuple[bytes, Cells | None]]) -> list[Row]:
         """Return the rows of a pack as the recent ones change them, sorted."""
-        rows: dict[bytes, Cells | None] = dict(pack.all_rows())
+        rows: dict[bytes, Cells | None] = dict(self._rows_of(pack))
         rows.update(recent)
         return sorted((id_, cells) for id_, cells in rows.items() if cells)
+
+    def _rows_of(self, pack: _PackRow) -> list[Row]:
+        """Return the rows of a pack. Raises DamagedPack, also if they are not those that it is found by."""
+        number, rows, low, high = pack
+        found = self._pack(number, rows).all_rows()
+        ids = [id_ for id_, _ in found]
+        if (ids[0], ids[-1]) != (low, high) or not all(map(lt, ids, ids[1:])):
+            raise DamagedPack("a pack has other ids than it should have")
+        return found
 
 
 class RowWriter(RowReader):
@@ -120,31 +150,43 @@ class RowWriter(RowReader):
         )
         self._due -= len(rows)
         if self._due < 0:
-            try:
-                self._compact()
-            except DamagedPack:
-                _log.warning("a part of the ledger's index is damaged: banledger store rebuild makes it again")
+            self._compact_if_sound()
+
+    def _compact_if_sound(self) -> None:
+        """Do the next steps, if there are any. Of steps that meet damage nothing is left, and the hashes are."""
+        self._due = self.limits.look
+        self._db.execute("SAVEPOINT compaction")
+        try:
+            for _ in range(_STEPS):
+                if self._compact() <= self.limits.most:
+                    break
+        except (ValueError, sqlite3.DatabaseError) as error:
+            if not self._db.in_transaction or not (isinstance(error, ValueError) or is_damage(error)):
+                raise
+            self._db.execute("ROLLBACK TO compaction")
+            _log.warning("a part of the ledger's index is damaged: banledger store rebuild makes it again")
+        self._db.execute("RELEASE compaction")
 
     def sweep(self) -> int:
         """Remove what no writer put there: invalid recent rows, packs that can't be read; return their number."""
         breaks = "length(cells) - length(replace(cells, char(10), ''))"
-        invalid = f"prefix = ? AND (NOT ({_IS_ID} AND {_IS_ROW}) OR {breaks} <> ?)"
+        is_row = f"{_IS_ID} AND {_IS_ROW} AND {IS_TEXT.format(column='cells')}"
+        invalid = f"prefix = ? AND (NOT ({is_row}) OR {breaks} <> ?)"
         gone = self._db.execute(f"DELETE FROM recent WHERE {invalid}", (self._prefix, len(self.columns) - 1)).rowcount
         gone += self._db.execute(f"DELETE FROM pack WHERE prefix = ? AND NOT ({_IS_PACK})", (self._prefix,)).rowcount
-        bad = [number for number, rows, low, high in self._packs() if not self._is_sound(number, rows, low, high)]
+        bad = [pack[0] for pack in self._packs() if not self._is_sound(pack)]
         self._drop(bad)
         self._db.execute(f"DELETE FROM part WHERE number >> {_PARTS} NOT IN (SELECT number FROM pack)")
         return gone + len(bad)
 
-    def _is_sound(self, number: int, rows: int, low: bytes, high: bytes) -> bool:
+    def _is_sound(self, pack: _PackRow) -> bool:
         try:
-            ids = [id_ for id_, _ in self._pack(number, rows).all_rows()]
-            return (ids[0], ids[-1]) == (low, high) and all(map(unpack_id, ids))
-        except ValueError:
+            return bool(self._rows_of(pack))
+        except DamagedPack:
             return False
 
-    def _compact(self) -> None:
-        """Do the next step, if there is one."""
+    def _compact(self) -> int:
+        """Do the next step, if there is one; return how many recent rows there are then."""
         recent = self._recent_ids()
         packs = self._packs()
         step = next_step(recent, [(number, high) for number, _, _, high in packs], self.limits)
@@ -152,15 +194,16 @@ class RowWriter(RowReader):
         if isinstance(step, Fold):
             self._fold(step)
         elif isinstance(step, Merge):
-            self._merge(step, {number: rows for number, rows, _, _ in packs}[step.number])
+            self._merge(step, next(pack for pack in packs if pack[0] == step.number))
+        return len(recent) - (step.size if step else 0)
 
     def _fold(self, step: Fold) -> None:
         rows = self._recent(before(step.first), step.last)
         self._store([(id_, cells) for id_, cells in rows if cells])
         self._forget(step.first, step.last)
 
-    def _merge(self, step: Merge, rows: int) -> None:
-        joined = self._joined(self._pack(step.number, rows), self._recent(before(step.first), step.last))
+    def _merge(self, step: Merge, pack: _PackRow) -> None:
+        joined = self._joined(pack, self._recent(before(step.first), step.last))
         self._drop([step.number])
         self._store(joined)
         self._forget(step.first, step.last)
@@ -169,7 +212,9 @@ class RowWriter(RowReader):
         self._db.execute("DELETE FROM recent WHERE prefix = ? AND id BETWEEN ? AND ?", (self._prefix, first, last))
 
     def _store(self, rows: Sequence[Row]) -> None:
-        (last,) = self._db.execute("SELECT coalesce(max(number), 0) FROM pack").fetchone()
+        (last,) = self._db.execute(
+            f"SELECT coalesce(max(number), 0) FROM pack WHERE number < {_NUMBERS - PACK_ROWS}"
+        ).fetchone()
         for number, part in enumerate(in_packs(len(rows), self.limits), last + 1):
             some = rows[part.start : part.stop]
             self._db.execute(
@@ -191,3 +236,17 @@ class RowWriter(RowReader):
 def before(id_: bytes) -> bytes:
     """Return bytes right below a packed id: no packed id lies between."""
     return (int.from_bytes(id_, "big") - 1).to_bytes(12, "big") if any(id_) else BEFORE_ALL
+
+
+def is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether this is what a damaged file causes: pages that can't be read, or text that is not UTF-8."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return code == sqlite3.SQLITE_CORRUPT or str(error).startswith("Could not decode to UTF-8")
+
+
+def _cells(raw: bytes) -> Cells:
+    """Return the cells of a recent row; none if they are no text."""
+    try:
+        return tuple(raw.decode().split("\n"))
+    except UnicodeDecodeError:
+        return ()

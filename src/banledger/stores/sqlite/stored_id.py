@@ -51,6 +51,9 @@ MARKED = f"{PACKED.format(column='id')} AND id >= {_BEGIN}"
 LISTED = f"SELECT substr(?, value, {PACKED_LENGTH}) FROM json_each(?)"
 """The ids of a blob and its `places`, in SQL: ids come in one blob, because JSON has none."""
 
+IS_TEXT = "is_text(CAST({column} AS BLOB))"
+"""Whether the text of a column is UTF-8, in SQL. Needs `is_text` as a function of the connection."""
+
 
 @lru_cache(maxsize=8192)
 def packed_id(text: str) -> bytes | None:
@@ -64,6 +67,14 @@ def packed_id(text: str) -> bytes | None:
 def is_id(member: object) -> bool:
     """Whether a member is an id that a writer would have packed."""
     return isinstance(member, str) and packed_id(member) is not None
+
+
+def is_text(raw: bytes | None) -> bool:
+    """Whether these bytes are UTF-8 (None: no bytes are)."""
+    try:
+        return raw is None or raw.decode() is not None
+    except UnicodeDecodeError:
+        return False
 
 
 def stored(member: str) -> Member:
