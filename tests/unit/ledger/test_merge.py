@@ -13,7 +13,6 @@ from banledger.ledger.ban import PENDING, RESTORED, Ban, to_hash
 from banledger.ledger.merge import (
     Parts,
     address_of,
-    begin,
     begin_from_parts,
     merge,
     parts_of,
@@ -22,6 +21,7 @@ from banledger.ledger.merge import (
     with_whole_users,
 )
 from banledger.ledger.moment import in_microseconds
+from banledger.ledger.new_ban import begin
 from banledger.spool.events import TicketLine
 from tests.support.lines import T0, amendments, ban, ended_ticket, held_ticket, prolong, unban
 
