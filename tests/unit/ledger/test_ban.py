@@ -9,7 +9,8 @@ from msgspec.structs import asdict, replace
 
 from banledger.ledger.ban import CODEC, GUARDED, STANDING_FIELDS, Ban, from_hash, to_hash
 from banledger.ledger.hash_codec import WORD, Field, HashCodec, optional
-from banledger.ledger.merge import address_of, begin, subject_of
+from banledger.ledger.merge import address_of, subject_of
+from banledger.ledger.new_ban import begin
 from banledger.spool.events import TicketLine
 from banledger.stores.fields import Damaged
 from tests.support.lines import amendments, ban, nowhere

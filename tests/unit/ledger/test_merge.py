@@ -12,7 +12,6 @@ from banledger.geo.place import Place
 from banledger.ledger.ban import PENDING, RESTORED, Ban, to_hash
 from banledger.ledger.merge import (
     address_of,
-    begin,
     begin_from_parts,
     merge,
     parts_of,
@@ -21,6 +20,7 @@ from banledger.ledger.merge import (
     with_whole_users,
 )
 from banledger.ledger.moment import in_microseconds
+from banledger.ledger.new_ban import begin
 from banledger.ledger.parts import Parts
 from banledger.spool.events import TicketLine
 from tests.support.lines import T0, amendments, ban, ended_ticket, held_ticket, prolong, unban

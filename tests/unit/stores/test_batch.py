@@ -10,7 +10,8 @@ from banledger.geo.place import Place
 from banledger.ledger.ban import Ban, to_hash
 from banledger.ledger.ids import ban_id
 from banledger.ledger.keys import Keyspace
-from banledger.ledger.merge import begin, merge, subject_of
+from banledger.ledger.merge import merge, subject_of
+from banledger.ledger.new_ban import begin
 from banledger.spool.events import TicketLine
 from banledger.stores.sqlite.batch import Batch, row_id
 from tests.support.lines import T0, amendments, ban

@@ -8,7 +8,8 @@ from banledger.errors import StoreUnavailable
 from banledger.geo.place import Place
 from banledger.ledger.ban import PENDING, to_hash
 from banledger.ledger.keys import Keyspace
-from banledger.ledger.merge import begin, subject_of
+from banledger.ledger.merge import subject_of
+from banledger.ledger.new_ban import begin
 from banledger.stores.redis.client import too_old
 from banledger.stores.redis.errors import translate
 from banledger.stores.redis.outbox import Task, Unfinished, work_again
