@@ -17,9 +17,10 @@ from banledger.stores.packs.selected import Packed, Recent
 from banledger.stores.selection import Cells, Projection, Selection
 from banledger.stores.sqlite.compaction import LIMITS, Fold, Merge, in_packs, next_step
 from banledger.stores.sqlite.ids import unpack_id
+from banledger.stores.sqlite.stored_id import PACKED
 
 _PARTS = 6  # bits of `part.number`: the pack's number << 6 | the part's
-_IS_ID = "typeof(id) = 'blob' AND length(id) = 12"
+_IS_ID = PACKED.format(column="id")
 _IS_PACK = f"rows BETWEEN 1 AND {PACK_ROWS} AND typeof(low) = 'blob' AND typeof(high) = 'blob'"
 _IS_ROW = "typeof(cells) IN ('text', 'null')"
 
