@@ -205,7 +205,7 @@ LONG = f"""00:01 Starting Fail2ban v1.0.2
 
 
 @given(st.data())
-def test_any_split_and_repetition_of_a_log_tells_the_same(data: st.DataObject) -> None:
+def test_any_split_and_repetition_of_a_log_gives_the_same_bans(data: st.DataObject) -> None:
     lines = LONG.splitlines()
     places = data.draw(st.lists(st.sets(st.integers(0, 2), min_size=1), min_size=len(lines), max_size=len(lines)))
     logs = ["\n".join(line for line, where in zip(lines, places, strict=True) if n in where) for n in range(3)]

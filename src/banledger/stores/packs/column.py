@@ -48,12 +48,12 @@ class ColumnCells(Protocol):
         """Return the cell of each row."""
         ...
 
-    def each(self) -> list[int | str]:
-        """Return the cell of each row, canonical IPv4 addresses and networks as numbers, see `ipv4`."""
+    def values(self) -> list[int | str]:
+        """Return the cell of each row; canonical IPv4 addresses and networks as their numbers, see `ipv4`."""
         ...
 
 
-class LooseColumn:
+class RecentColumn:
     """The cells of rows in memory. `several`: a cell may hold several tokens."""
 
     def __init__(self, cells: Sequence[str], *, several: bool) -> None:
@@ -85,7 +85,7 @@ class LooseColumn:
         """See ColumnCells.cells."""
         return list(self._cells)
 
-    def each(self) -> list[int | str]:
-        """See ColumnCells.each."""
+    def values(self) -> list[int | str]:
+        """See ColumnCells.values."""
         numbers = {} if self._several else {cell: ipv4.number_of(cell) for cell in set(self._cells)}
         return [cell if (number := numbers.get(cell)) is None else number for cell in self._cells]

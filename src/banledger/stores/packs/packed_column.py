@@ -83,8 +83,8 @@ class _CodedColumn:
         each = ["", *map(ipv4.text_of, self._different.numbers), *self._different.texts]
         return list(map(each.__getitem__, self._codes))
 
-    def each(self) -> list[int | str]:
-        """See ColumnCells.each."""
+    def values(self) -> list[int | str]:
+        """See ColumnCells.values."""
         self._check(self._codes)
         each: list[int | str] = ["", *self._different.numbers, *self._different.texts]
         return list(map(each.__getitem__, self._codes))
@@ -228,8 +228,8 @@ class OrderedColumn:
         """See ColumnCells.cells."""
         return self._spread(map(ipv4.text_of, self._different.numbers))
 
-    def each(self) -> list[int | str]:
-        """See ColumnCells.each."""
+    def values(self) -> list[int | str]:
+        """See ColumnCells.values."""
         return self._spread(self._different.numbers)
 
     def _spread(self, numbered: Iterable[_T]) -> list[_T | str]:
