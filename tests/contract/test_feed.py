@@ -47,7 +47,7 @@ def test_a_change_moves_its_member_to_the_end(engine: Engine) -> None:
     assert engine.scores([FEED], ["a", "no"]) == [[4.0, None]]
 
 
-def test_a_removed_hash_is_told_too_and_a_change_that_conflicts_is_not(engine: Engine) -> None:
+def test_a_removed_hash_is_in_the_feed_too_and_a_change_that_conflicts_is_not(engine: Engine) -> None:
     put(engine, "ab")
     (gone,) = [Change(one.key, {"x": "0"}, None, before=one.after, after=Entries("a")) for one in fed("a")]
     (late,) = [Change(one.key, {"x": "9"}, {"x": "1"}, after=one.after) for one in fed("b")]
@@ -84,7 +84,7 @@ def test_a_feed_with_invalid_numbers_begins_again(engine: Engine, score: float) 
 # Over a ledger
 
 
-def test_every_change_of_a_ban_is_told_and_nothing_else(ledger: Ledger) -> None:
+def test_every_change_of_a_ban_is_in_the_feed_and_nothing_else(ledger: Ledger) -> None:
     store = ledger.store()
     ledger.record([unban("192.0.2.9"), gap()], nowhere)
     assert newest(store, KEYS) == 0
@@ -142,7 +142,7 @@ def test_a_follower_knows_every_ban_of_any_history_as_it_is(batches: list[list[E
     assert known == there
 
 
-def test_a_copy_tells_nothing(ledger: Ledger) -> None:
+def test_a_copy_begins_with_an_empty_feed(ledger: Ledger) -> None:
     ledger.record([ban()], nowhere)
     target = ReferenceEngine(Store(), KEYS.entries_of)
     copy(CopyEnd(ledger.store(), KEYS), Target(target, KEYS))

@@ -35,7 +35,7 @@ def record(ledger: Ledger, *lines: Ticket) -> Recorded:
     return ledger.record(list(lines), nowhere, now=T0 + 86_400.0)
 
 
-def test_a_ban_that_only_a_log_tells_of_is_a_ban(ledger: Ledger) -> None:
+def test_a_ban_known_only_from_a_log_is_recorded(ledger: Ledger) -> None:
     line = told(logged=T0 + 1.25, found=T0, unbanned=T0 + 601.5, bantime=600, bancount=2, failures=5)
     assert record(ledger, line) == Recorded(lines=1, new=1)
     (one,) = bans(ledger)
@@ -136,7 +136,7 @@ def test_an_amendment_that_waits_for_its_ban_is_kept(ledger: Ledger) -> None:
     assert faults(ledger) == []
 
 
-def test_live_bans_after_all_imports_ask_nothing(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_live_bans_after_all_imports_need_no_decision(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     record(ledger, told(logged=T0 + 0.0))
     monkeypatch.setattr(ledger, "_decide", None)
     record(ledger, ban(time=T0 + 1000), ban(jail="web"))

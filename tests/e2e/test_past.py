@@ -173,7 +173,7 @@ def test_pieces_of_a_log_in_any_order_and_repetition_are_the_log(
     assert past.ledger(*steps(past)) == past.ledger([past.log])
 
 
-def test_pieces_that_are_imported_one_by_one_double_nothing(past: Past) -> None:
+def test_pieces_that_are_imported_one_by_one_count_no_ban_twice(past: Past) -> None:
     live = seen(past.ledger([past.live]))
     for order in permutations(past.pieces):
         assert seen(past.ledger(*([piece] for piece in order), [past.live], [past.database])) == live

@@ -58,8 +58,8 @@ def import_(
       banledger import old-logs/ --server web1 --timezone Europe/Berlin --dry-run
       banledger import redis://localhost/0 --server web1
     """
-    urls, paths = _sorted_out(sources)
-    _label(server, needed=bool(urls) or not dry_run)
+    urls, paths = _urls_and_paths(sources)
+    _check_label(server, needed=bool(urls) or not dry_run)
     with ExitStack() as stack:
         progress = stack.enter_context(ProgressBars())
         write = None if dry_run else _writer(stack, spool, config, progress)
@@ -69,7 +69,7 @@ def import_(
             _import_predecessor(url, write, server or "", progress)
 
 
-def _sorted_out(sources: Sequence[str]) -> tuple[list[str], list[str]]:
+def _urls_and_paths(sources: Sequence[str]) -> tuple[list[str], list[str]]:
     """The URLs and the paths among the sources. Refuses a password in an argument: everybody can read it."""
     from banledger.settings import without_password
 
@@ -83,7 +83,7 @@ def _sorted_out(sources: Sequence[str]) -> tuple[list[str], list[str]]:
     return urls, [source for source in sources if "://" not in source]
 
 
-def _label(server: str | None, *, needed: bool) -> None:
+def _check_label(server: str | None, *, needed: bool) -> None:
     if server is None:
         if needed:
             raise click.UsageError("missing option '--server'", click.get_current_context())
@@ -107,11 +107,11 @@ def _import_files(
     from banledger.cli import import_summary
     from banledger.errors import BanledgerError
     from banledger.importer.past_lines import line_of_ban
-    from banledger.importer.survey import Taken, survey
+    from banledger.importer.survey import ImportedBan, survey
     from banledger.ledger.reader import zone_of
     from banledger.settings import machine_zone
 
-    def take(ban: Taken) -> None:
+    def take(ban: ImportedBan) -> None:
         if write is not None:
             write(line_of_ban(ban, server))
 
@@ -144,7 +144,7 @@ def _import_predecessor(
     with predecessor.connect(url) as source:
         predecessor.import_bans(source, server, write or (lambda _: None), summary, progress, now)
         predecessor.import_networks(source, server, write or (lambda _: None), summary, progress, now)
-    _say(summary, server, dry_run=write is None)
+    _report(summary, server, dry_run=write is None)
 
 
 def _writer(
@@ -166,7 +166,7 @@ def _seen(server: str) -> str:
     return f"the recorder adds the new ones: banledger report --since all --server {label}"
 
 
-def _say(summary: "Summary", server: str, *, dry_run: bool) -> None:
+def _report(summary: "Summary", server: str, *, dry_run: bool) -> None:
     click.echo(f"{many(summary.found, 'ban')} found")
     done = "could be imported" if dry_run else "written to the spool"
     click.echo(f"{summary.written:,} {done}{'' if dry_run else f'; {_seen(server)}'}")

@@ -7,11 +7,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from banledger.importer.content import STDIN
-from banledger.importer.history import AT_STOP, BANS, EARLIER, INEXACT, REPEATED, RESTORED, UNBANS
+from banledger.importer.line_outcome import LineOutcome
 from banledger.importer.past_source import SourceCount
-from banledger.importer.stamps import shown
 from banledger.importer.survey import Survey
 from banledger.report.formats.escape import many, visible
+from banledger.report.formats.moment import local
 
 _MOST_JAILS = 12
 _MOST_REASONS = 20
@@ -24,7 +24,7 @@ def lines(survey: Survey, zone: ZoneInfo) -> Iterator[str]:
         yield from (f"  {line}" for line in _of_source(source, outcomes, zone))
     for file in survey.refused:
         yield f"refused: {_name(file.path)}: {visible(file.reason)}"
-    inexact = sum(outcomes[INEXACT] for outcomes in survey.outcomes)
+    inexact = sum(outcomes[LineOutcome.INEXACT] for outcomes in survey.outcomes)
     exact = survey.bans - inexact
     if not survey.sources:
         return
@@ -39,12 +39,12 @@ def _name(path: str) -> str:
     return "standard input" if path == STDIN else visible(path)
 
 
-def _of_source(source: SourceCount, outcomes: Counter[int], zone: ZoneInfo) -> Iterator[str]:
-    span = f"{shown(source.first, zone)} to {shown(source.last, zone)}, " if source.first else ""
+def _of_source(source: SourceCount, outcomes: Counter[LineOutcome], zone: ZoneInfo) -> Iterator[str]:
+    span = f"{_date(source.first, zone)} to {_date(source.last, zone)}, " if source.first else ""
     if source.kind.startswith("database"):
         yield f"{span}{many(source.rows, 'row')} of bans"
     else:
-        bans, inexact = outcomes[BANS], outcomes[INEXACT]
+        bans, inexact = outcomes[LineOutcome.BANS], outcomes[LineOutcome.INEXACT]
         dated = f": {bans - inexact:,} dated by their last failure, {inexact:,} by their own line" if bans else ""
         yield f"{span}{many(source.lines, 'line')}, {many(bans, 'ban')}{dated}"
         if more := [phrase for outcome, noun in _MORE if (phrase := _counted(outcomes[outcome], noun))]:
@@ -62,12 +62,16 @@ def _of_source(source: SourceCount, outcomes: Counter[int], zone: ZoneInfo) -> I
 
 
 _MORE = (
-    (UNBANS, "unban"),
-    (RESTORED, "restored ban"),
-    (AT_STOP, "unban of a stop"),
-    (EARLIER, "line about a ban from before these logs"),
-    (REPEATED, "line that another source has too"),
+    (LineOutcome.UNBANS, "unban"),
+    (LineOutcome.RESTORED, "restored ban"),
+    (LineOutcome.AT_STOP, "unban of a stop"),
+    (LineOutcome.EARLIER, "line about a ban from before these logs"),
+    (LineOutcome.REPEATED, "line that another source has too"),
 )
+
+
+def _date(moment: float, zone: ZoneInfo) -> str:
+    return local(moment, zone).strftime("%Y-%m-%d")
 
 
 def _counted(count: int, noun: str) -> str:
@@ -92,7 +96,7 @@ def as_json(survey: Survey) -> str:
     return json.dumps({"bans": survey.bans, "sources": sources, "refused": refused}, indent=2)
 
 
-def _object(source: SourceCount, outcomes: Mapping[int, int]) -> dict[str, Any]:
+def _object(source: SourceCount, outcomes: Mapping[LineOutcome, int]) -> dict[str, Any]:
     return {
         "path": source.path,
         "kind": source.kind,
@@ -100,14 +104,14 @@ def _object(source: SourceCount, outcomes: Mapping[int, int]) -> dict[str, Any]:
         "first": source.first or None,
         "last": source.last or None,
         "rows": source.rows,
-        "bans": outcomes[BANS],
-        "exact": outcomes[BANS] - outcomes[INEXACT],
-        "inexact": outcomes[INEXACT],
-        "unbans": outcomes[UNBANS],
-        "unbans_at_stops": outcomes[AT_STOP],
-        "restored": outcomes[RESTORED],
-        "repeated": outcomes[REPEATED],
-        "earlier": outcomes[EARLIER],
+        "bans": outcomes[LineOutcome.BANS],
+        "exact": outcomes[LineOutcome.BANS] - outcomes[LineOutcome.INEXACT],
+        "inexact": outcomes[LineOutcome.INEXACT],
+        "unbans": outcomes[LineOutcome.UNBANS],
+        "unbans_at_stops": outcomes[LineOutcome.AT_STOP],
+        "restored": outcomes[LineOutcome.RESTORED],
+        "repeated": outcomes[LineOutcome.REPEATED],
+        "earlier": outcomes[LineOutcome.EARLIER],
         "jails": dict(source.jails),
         "left_out": dict(source.refused),
         "unclear_times": source.unclear,

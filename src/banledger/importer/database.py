@@ -22,8 +22,8 @@ from msgspec import Struct
 
 from banledger.importer.messages import text_of_bytes
 from banledger.importer.refusal import SourceRefused
+from banledger.importer.stamps import MOST_AHEAD_S
 
-_AHEAD_S = 366 * 86_400
 _LONGEST_NAME = 4096
 _LONGEST_DATA = 1 << 20
 _LONGEST_MATCH = 1024
@@ -104,7 +104,7 @@ def _columns(connection: sqlite3.Connection, table: str) -> set[str]:
 
 def _row(row: tuple[Any, ...], now: float) -> DatabaseRow:
     jail, fid, time, bantime, bancount, data = row
-    if not isinstance(time, int) or not 1 <= time <= now + _AHEAD_S:
+    if not isinstance(time, int) or not 1 <= time <= now + MOST_AHEAD_S:
         raise ValueError("its time is out of range")
     about = _data(data)
     return DatabaseRow(

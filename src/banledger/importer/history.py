@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from banledger.importer.line_outcome import LineOutcome
 from banledger.importer.log_event import Kind, LogEvent
 from banledger.importer.past_ban import PastBan
 
@@ -29,10 +30,6 @@ _SERIES_S = 60.0
 _MOST_KEPT = 200_000
 _KEEPS_BANS = (0, 9)
 _SAYS_RESTORED = (0, 10)
-
-BANS, INEXACT, UNBANS, AT_STOP, RESTORED, REPEATED, EARLIER = range(7)
-"""What became of a Ban, Unban or Restore line: a ban; besides, one without its ticket's second; the end of a ban; an
-unban by a stop; a known ban restored; a line that another source has too; of a ban before all that was given."""
 
 _Key = tuple[str, str]
 
@@ -78,7 +75,7 @@ class History:
     """
 
     def __init__(self) -> None:
-        self.outcomes: defaultdict[int, Counter[int]] = defaultdict(Counter)
+        self.outcomes: defaultdict[int, Counter[LineOutcome]] = defaultdict(Counter)
         self._last: LogEvent | None = None
         self._version: tuple[int, ...] = _SAYS_RESTORED  # until a line says it
         self._stopping = False
@@ -96,7 +93,7 @@ class History:
         last, self._last = self._last, event
         if last is not None and event.moment == last.moment and event.what == last.what:
             if event.kind in _COUNTED:
-                self._count(event, REPEATED)
+                self._count(event, LineOutcome.REPEATED)
             return []
         if event.kind == _FOUND:
             self._failed(event)
@@ -113,8 +110,8 @@ class History:
             self._finish(ban)
         yield from self._done
 
-    def _count(self, event: LogEvent, outcome: int, number: int = 1) -> None:
-        self.outcomes[event.source][outcome] += number
+    def _count(self, event: LogEvent, outcome: LineOutcome) -> None:
+        self.outcomes[event.source][outcome] += 1
 
     def _failed(self, event: LogEvent) -> None:
         key = event.jail, event.text
@@ -140,7 +137,7 @@ class History:
             failures = None
         before = self._open.get(key) or self._lifted.get(key)
         if before is not None and event.moment - before.logged <= NEAR_S and not before.unbanned:
-            self._count(event, REPEATED)
+            self._count(event, LineOutcome.REPEATED)
             if failures is not None and not before.found:
                 before.found, before.failures = _second(failures, event), failures.count
             return
@@ -167,7 +164,7 @@ class History:
 
     def _restored(self, event: LogEvent) -> None:
         key = event.jail, event.text
-        self._count(event, RESTORED if key in self._open or key in self._lifted else EARLIER)
+        self._count(event, LineOutcome.RESTORED if key in self._open or key in self._lifted else LineOutcome.EARLIER)
 
     def _prolonged(self, event: LogEvent) -> None:
         ban = self._open.get((event.jail, event.text))
@@ -181,13 +178,13 @@ class History:
     def _unbanned(self, event: LogEvent) -> None:
         key = event.jail, event.text
         if self._stopping and self._version >= _KEEPS_BANS:
-            self._count(event, AT_STOP)
+            self._count(event, LineOutcome.AT_STOP)
             return
         ban = self._open.pop(key, None)
         if ban is None:
-            self._count(event, REPEATED if key in self._lifted else EARLIER)
+            self._count(event, LineOutcome.REPEATED if key in self._lifted else LineOutcome.EARLIER)
             return
-        self._count(event, UNBANS)
+        self._count(event, LineOutcome.UNBANS)
         ban.unbanned, ban.lifter = event.moment, event.source
         self._drop_lifted(key)
         self._lifted[key] = ban
@@ -210,8 +207,8 @@ class History:
 
     def _finish(self, ban: _Open) -> None:
         outcomes = self.outcomes[ban.source]
-        outcomes[BANS] += 1
-        outcomes[INEXACT] += not ban.found
+        outcomes[LineOutcome.BANS] += 1
+        outcomes[LineOutcome.INEXACT] += not ban.found
         self._done.append(ban.done())
 
     # Servers and jails.
@@ -243,8 +240,8 @@ class History:
             if before - ban.unbanned > NEAR_S or ban.unbanned < begun:
                 break
             before = ban.unbanned
-            self.outcomes[ban.lifter][UNBANS] -= 1
-            self.outcomes[ban.lifter][AT_STOP] += 1
+            self.outcomes[ban.lifter][LineOutcome.UNBANS] -= 1
+            self.outcomes[ban.lifter][LineOutcome.AT_STOP] += 1
             ban.unbanned = 0.0
             del self._lifted[ban.key]
             if self._open.setdefault(ban.key, ban) is not ban:

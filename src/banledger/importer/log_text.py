@@ -13,11 +13,10 @@ from re import Match
 from banledger.importer.log_event import Kind, LogEvent
 from banledger.importer.messages import INFINITE, Message, other_message, text_of_bytes, ticket_message
 from banledger.importer.prefixes import NO_PREFIX, Prefix, prefixes_of
-from banledger.importer.stamps import Stamps
+from banledger.importer.stamps import MOST_AHEAD_S, Stamps
 
 _MOST_NAMES = 100_000
 _MOST_FORMS = 12
-_AHEAD_S = 366 * 86_400.0
 _FOUND = int(Kind.FOUND)
 _BAN_WORD = b" Ban "
 _BANS = frozenset((Kind.BAN, Kind.RESTORE, Kind.INCREASE, Kind.REPEAL))
@@ -35,7 +34,7 @@ class LogText:
 
     def __init__(self, stamps: Stamps, now: float, source: int = 0) -> None:
         self._stamps = stamps
-        self._latest = now + _AHEAD_S
+        self._latest = now + MOST_AHEAD_S
         self._source = source
         self._forms: list[Prefix] = []
         self._names: dict[bytes, str] = {}

@@ -12,19 +12,19 @@ from banledger.importer.content import STDIN
 _MOST_FILES = 100_000
 
 
-class Named(Struct, frozen=True, order=True):
+class NamedFile(Struct, frozen=True, order=True):
     """A file to import, or why it can't be (`reason`)."""
 
     path: str
     reason: str = ""
 
 
-def named(paths: Iterable[str]) -> list[Named]:
+def named(paths: Iterable[str]) -> list[NamedFile]:
     """Every file of the paths once, sorted; directories stand for all files in them. Links are followed only if named.
 
     The order of `paths` has no influence on the result.
     """
-    found: list[Named] = []
+    found: list[NamedFile] = []
     seen: set[tuple[int, int]] = set()
     for path in sorted(set(paths)):
         for one in _files(path):
@@ -36,37 +36,37 @@ def named(paths: Iterable[str]) -> list[Named]:
                 seen.add((status.st_dev, status.st_ino))
                 found.append(one)
             if len(found) >= _MOST_FILES:
-                return [*sorted(found), Named(path, f"there are more than {_MOST_FILES:,} files")]
+                return [*sorted(found), NamedFile(path, f"there are more than {_MOST_FILES:,} files")]
     return sorted(found)
 
 
-def _files(path: str) -> Iterator[Named]:
+def _files(path: str) -> Iterator[NamedFile]:
     """The file at a path, or all in the directory there."""
     if path == STDIN:
-        yield Named(path)
+        yield NamedFile(path)
         return
     try:
         mode = Path(path).stat().st_mode
     except OSError as error:
-        yield Named(path, _reason(error))
+        yield NamedFile(path, _reason(error))
         return
     if not stat.S_ISDIR(mode):
-        yield Named(path)
+        yield NamedFile(path)
         return
     troubles: list[OSError] = []
     for directory, _, names in os.walk(path, onerror=troubles.append):
         yield from (_in_directory(os.path.join(directory, name)) for name in names)  # noqa: PTH118 - of any bytes
-    yield from (Named(str(error.filename), _reason(error)) for error in troubles)
+    yield from (NamedFile(str(error.filename), _reason(error)) for error in troubles)
 
 
-def _in_directory(path: str) -> Named:
+def _in_directory(path: str) -> NamedFile:
     try:
         if stat.S_ISLNK(Path(path).lstat().st_mode):
-            return Named(path, "it is a link, which is read only if you name it")
+            return NamedFile(path, "it is a link, which is read only if you name it")
         Path(path).stat()
     except OSError as error:
-        return Named(path, _reason(error))
-    return Named(path)
+        return NamedFile(path, _reason(error))
+    return NamedFile(path)
 
 
 def _reason(error: OSError) -> str:

@@ -19,6 +19,7 @@ from banledger.errors import SettingsError, StoreUnavailable
 from banledger.geo.countries import is_country
 from banledger.importer import plain_pickle
 from banledger.importer.networks import network_of
+from banledger.importer.stamps import MOST_AHEAD_S
 from banledger.ledger.ban import IMPORTED
 from banledger.ledger.network_line import line_of
 from banledger.ledger.progress import Progress
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 _BANS = "f2b:" + 10 * "[0-9a-z]"
 _NETWORKS = "cidr:*"
 _AT_ONCE = 1000
-_AHEAD_S = 366 * 86_400.0
 _REASONS_MOST = 100
 _OTHER = "for other reasons"
 _FIELDS = {b"jail": 4096, b"ip": 256, b"timestamp": 64, b"country": 64}
@@ -142,7 +142,7 @@ def _moment(text: str, now: float) -> float:
         raise ValueError("its timestamp is not a number") from None
     if not isfinite(moment) or moment < 1:
         raise ValueError("its timestamp is out of range")
-    if moment > now + _AHEAD_S:
+    if moment > now + MOST_AHEAD_S:
         raise ValueError("its timestamp is more than a year ahead")
     return round(moment, 6)
 

@@ -7,8 +7,11 @@ it is read as if the clock had not been changed, and counted (`skipped`). Syslog
 year that doesn't lie after the file's own date.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from zoneinfo import ZoneInfo
+
+MOST_AHEAD_S = 366 * 86_400
+"""A source's times further ahead of now are refused."""
 
 _DAY_S = 86_400
 _BACK_S = 60.0  # less is disorder of threads, or a correction of the clock
@@ -136,8 +139,3 @@ class Stamps:
 def _fraction(text: bytes) -> float:
     """`.123` or `,123`; empty: 0."""
     return float(b"0." + text[1:]) if len(text) > 1 else 0.0
-
-
-def shown(moment: float, zone: ZoneInfo) -> str:
-    """A moment as local date."""
-    return datetime.fromtimestamp(moment, UTC).astimezone(zone).strftime("%Y-%m-%d")

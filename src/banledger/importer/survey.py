@@ -13,38 +13,39 @@ from msgspec import Struct, field
 
 from banledger.importer.content import STDIN, Content
 from banledger.importer.database import DatabaseRow
-from banledger.importer.history import BANS, History
+from banledger.importer.history import History
+from banledger.importer.line_outcome import LineOutcome
 from banledger.importer.past_ban import PastBan
 from banledger.importer.past_source import PastSource, SourceCount
-from banledger.importer.paths import Named, named
+from banledger.importer.paths import NamedFile, named
 from banledger.importer.refusal import SourceRefused
 from banledger.importer.sorted_events import SortedEvents
 from banledger.ledger.progress import Progress
 
 _EVERY = 5_000
 
-Taken: TypeAlias = PastBan | DatabaseRow
+ImportedBan: TypeAlias = PastBan | DatabaseRow
 
 
 class Survey(Struct):
     """What sources hold.
 
-    outcomes  what became of the lines of each source, by its number in `sources` (see `history`)
+    outcomes  what became of the lines of each source, by its number in `sources` (see `LineOutcome`)
     refused   files that are no sources, each with its reason
     """
 
     sources: list[SourceCount] = field(default_factory=list)
-    outcomes: list[Counter[int]] = field(default_factory=list)
-    refused: list[Named] = field(default_factory=list)
+    outcomes: list[Counter[LineOutcome]] = field(default_factory=list)
+    refused: list[NamedFile] = field(default_factory=list)
 
     @property
     def bans(self) -> int:
         """Bans of logs, and rows of databases."""
-        return sum(counts[BANS] for counts in self.outcomes) + sum(source.rows for source in self.sources)
+        return sum(counts[LineOutcome.BANS] for counts in self.outcomes) + sum(source.rows for source in self.sources)
 
 
 def survey(
-    paths: Sequence[str], zone: ZoneInfo, now: float, take: Callable[[Taken], None], progress: Progress
+    paths: Sequence[str], zone: ZoneInfo, now: float, take: Callable[[ImportedBan], None], progress: Progress
 ) -> Survey:
     """Read the sources at `paths`; pass every ban to `take`.
 
@@ -66,7 +67,7 @@ def survey(
     return found
 
 
-def _total(files: Sequence[Named]) -> int:
+def _total(files: Sequence[NamedFile]) -> int:
     total = 0
     for file in files:
         if not file.reason and file.path != STDIN:
@@ -86,7 +87,7 @@ class _Reading:
         events: SortedEvents,
         zone: ZoneInfo,
         now: float,
-        take: Callable[[Taken], None],
+        take: Callable[[ImportedBan], None],
         progress: Progress,
         total: int,
     ) -> None:
@@ -99,7 +100,7 @@ class _Reading:
         self._total = total
         self._before = self._seen = 0
 
-    def read(self, file: Named) -> None:
+    def read(self, file: NamedFile) -> None:
         reason = file.reason
         if not reason:
             try:
@@ -111,7 +112,7 @@ class _Reading:
             except OSError as error:
                 reason = f"it can't be read: {error.strerror}"
         if reason:
-            self._found.refused.append(Named(file.path, reason))
+            self._found.refused.append(NamedFile(file.path, reason))
 
     def _count(self, content: Content, path: str) -> SourceCount:
         add = self._events.add

@@ -76,7 +76,7 @@ def _union(ledger: LedgerReader, conditions: Iterable[Is]) -> set[str]:
 
 def _by_day(ledger: LedgerReader, days: Sequence[str], selection: Selection) -> Iterator[str]:
     for day in reversed(days):
-        yield from _within(newest_first(ledger.ids_of_day(day)), selection)
+        yield from _within(ledger.ids_of_day(day), selection)
 
 
 def _within(ids: list[str], selection: Selection) -> list[str]:

@@ -15,6 +15,7 @@ from banledger.ledger.aside import line_of
 from banledger.ledger.ban import PENDING, Ban, from_hash, is_own
 from banledger.ledger.dimensions import DAY, INDEXED
 from banledger.ledger.faults import Differences, Fault, Sketch, StaleHash, compare
+from banledger.ledger.form_check import base_faults, feed_faults
 from banledger.ledger.implied import Implied
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.merge import with_whole_users
@@ -24,7 +25,6 @@ from banledger.ledger.parsers import damage, heads, singles
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.tokens import is_source_token, source_token
 from banledger.ledger.tombstone import is_tombstone
-from banledger.ledger.underived import base_faults, feed_faults
 from banledger.stores.api import Reader
 from banledger.stores.change import Ranking
 from banledger.stores.fields import YEAR_3000, Damaged, count_of

@@ -11,6 +11,7 @@ from banledger.ledger.ban import Ban, from_hash
 from banledger.ledger.dimensions import DAY, INDEXED
 from banledger.ledger.gap import Gap
 from banledger.ledger.gap import from_hash as gap_from_hash
+from banledger.ledger.ids import newest_first
 from banledger.ledger.keys import LAYOUT, Keyspace
 from banledger.ledger.networks import NetworksReader
 from banledger.ledger.source import STOPPED, Source
@@ -133,7 +134,7 @@ class LedgerReader:
 
     def ids_of_day(self, day: str) -> list[str]:
         """Return the ids of a local day's bans (YYYY-MM-DD), newest first."""
-        return sorted((id_ for key in self.keys.days(day) for id_ in self._reader.members(key)), reverse=True)
+        return newest_first([id_ for key in self.keys.days(day) for id_ in self._reader.members(key)])
 
     def sizes(self, dimension: str, toks: Sequence[str]) -> list[int]:
         """Return how many bans each value of a dimension has, all time."""

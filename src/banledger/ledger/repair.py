@@ -14,13 +14,13 @@ from banledger.ledger import scan
 from banledger.ledger.aside import line_of
 from banledger.ledger.ban_repair import Local, repaired
 from banledger.ledger.calendar import calendar
+from banledger.ledger.form_check import feed_faults, invalid_counts
 from banledger.ledger.ids import second_of
 from banledger.ledger.key_table import kinds_of_keys
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.parsers import damage, heads, singles
 from banledger.ledger.reader import zone_of
 from banledger.ledger.swap import assign
-from banledger.ledger.underived import feed_faults, invalid_counts
 from banledger.spool.position import UNKNOWN, WRITER
 from banledger.stores.api import Engine, Hash, Repair
 from banledger.stores.change import Score

@@ -11,7 +11,7 @@ from banledger.stores.pages import pages
 from banledger.stores.selection import Selection
 
 _DAY_S = 86_400
-_DIGITS = 6  # the day in an id
+_DAY_LENGTH = 6  # the day in an id
 
 
 class RowDays:
@@ -26,13 +26,13 @@ class RowDays:
     def add(self, id_: str, fields: Mapping[str, str]) -> None:
         """Add the hash of a ban."""
         if self.kept and (cells := self._keys.projection.cells(fields)):
-            self._wanted[id_[:_DIGITS]].add((id_, cells))
+            self._wanted[id_[:_DAY_LENGTH]].add((id_, cells))
 
     def differing(self) -> list[str]:
         """Return the days (YYMMDD) whose rows differ from their hashes, after all hashes were added."""
         there: dict[str, Sketch] = defaultdict(Sketch)
         for id_, cells in self._reader.rows() or ():
-            there[id_[:_DIGITS]].add((id_, cells))
+            there[id_[:_DAY_LENGTH]].add((id_, cells))
         return sorted(day for day in self._wanted.keys() | there if self._wanted[day] != there[day])
 
     def faults(self) -> Iterator[Fault]:

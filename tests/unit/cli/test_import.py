@@ -129,7 +129,7 @@ def test_the_time_zone_of_logs_is_an_option(banledger: Run, log: Path) -> None:
     assert code == 3 and err.startswith("error: unknown time zone: Mars/Olympus")
 
 
-def test_times_that_a_zone_skips_or_repeats_are_said(banledger: Run, tmp_path: Path) -> None:
+def test_times_that_a_zone_skips_or_repeats_are_reported(banledger: Run, tmp_path: Path) -> None:
     line = "{} fail2ban.actions        [4]: NOTICE  [sshd] Ban 192.0.2.1\n"
     (tmp_path / "x").write_text(line.format("2025-03-30 02:30:00,000") + line.format("2025-10-26 02:30:00,000"))
     _, out, _ = banledger("import", str(tmp_path / "x"), "--dry-run", "--timezone", "Europe/Berlin")

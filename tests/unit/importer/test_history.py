@@ -6,17 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banledger.importer.history import (
-    AT_STOP,
-    BANS,
-    EARLIER,
-    INEXACT,
-    REPEATED,
-    RESTORED,
-    UNBANS,
-    History,
-    version_of,
-)
+from banledger.importer.history import History, version_of
+from banledger.importer.line_outcome import LineOutcome
 from banledger.importer.log_event import LogEvent
 from banledger.importer.log_text import LogText
 from banledger.importer.past_ban import PastBan
@@ -60,7 +51,7 @@ def test_a_ban_has_the_second_of_the_last_failure_before_it() -> None:
             10:03 [sshd] Found {A} - 2026-11-23 02:10:03"""
     )
     assert bans == [ban(at(10, 2), at(10, 1), failures=2)]
-    assert outcomes == {BANS: 1}
+    assert outcomes == {LineOutcome.BANS: 1}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +66,7 @@ def test_a_ban_has_the_second_of_the_last_failure_before_it() -> None:
 def test_a_ban_without_the_date_of_a_failure_is_inexact(before: str) -> None:
     bans, outcomes = told(before + f"30:00 [sshd] Ban {A}")
     assert bans[-1] == ban(at(30))
-    assert outcomes[INEXACT] == 1
+    assert outcomes[LineOutcome.INEXACT] == 1
 
 
 def test_an_unban_belongs_to_the_last_ban_before_it() -> None:
@@ -87,7 +78,7 @@ def test_an_unban_belongs_to_the_last_ban_before_it() -> None:
             31:00 [web] Unban {A}"""
     )
     assert bans == [ban(at(11), unbanned=at(12)), ban(at(30))]
-    assert outcomes == {BANS: 2, INEXACT: 2, UNBANS: 1, EARLIER: 2}
+    assert outcomes == {LineOutcome.BANS: 2, LineOutcome.INEXACT: 2, LineOutcome.UNBANS: 1, LineOutcome.EARLIER: 2}
 
 
 def test_unbans_of_a_stop_lift_nothing() -> None:
@@ -103,7 +94,14 @@ def test_unbans_of_a_stop_lift_nothing() -> None:
             14:00 [sshd] Unban {A}"""
     )
     assert bans == [ban(at(11), unbanned=at(14))]
-    assert outcomes == {BANS: 1, INEXACT: 1, AT_STOP: 1, RESTORED: 1, EARLIER: 1, UNBANS: 1}
+    assert outcomes == {
+        LineOutcome.BANS: 1,
+        LineOutcome.INEXACT: 1,
+        LineOutcome.AT_STOP: 1,
+        LineOutcome.RESTORED: 1,
+        LineOutcome.EARLIER: 1,
+        LineOutcome.UNBANS: 1,
+    }
 
 
 def test_before_0_9_a_stop_ends_bans() -> None:
@@ -116,7 +114,7 @@ def test_before_0_9_a_stop_ends_bans() -> None:
             12:02 Exiting Fail2ban"""
     )
     assert bans == [ban(at(11), unbanned=at(12, 1))]
-    assert outcomes == {BANS: 1, INEXACT: 1, UNBANS: 1}
+    assert outcomes == {LineOutcome.BANS: 1, LineOutcome.INEXACT: 1, LineOutcome.UNBANS: 1}
 
 
 def test_unbans_of_one_jails_stop_lift_nothing() -> None:
@@ -140,7 +138,13 @@ def test_unbans_of_one_jails_stop_lift_nothing() -> None:
         ("192.0.2.3", "sshd", at(12)),
         ("192.0.2.1", "web", at(12, 30)),
     ]
-    assert outcomes == {BANS: 4, INEXACT: 4, AT_STOP: 2, UNBANS: 3, RESTORED: 1}
+    assert outcomes == {
+        LineOutcome.BANS: 4,
+        LineOutcome.INEXACT: 4,
+        LineOutcome.AT_STOP: 2,
+        LineOutcome.UNBANS: 3,
+        LineOutcome.RESTORED: 1,
+    }
 
 
 def test_0_9_restores_bans_with_plain_lines() -> None:
@@ -154,7 +158,7 @@ def test_0_9_restores_bans_with_plain_lines() -> None:
             30:00 [sshd] Ban 192.0.2.9"""
     )
     assert bans == [ban(at(10, 20), at(10, 20), failures=1), ban(at(30), fid="192.0.2.9")]
-    assert outcomes == {BANS: 2, INEXACT: 1, EARLIER: 2}
+    assert outcomes == {LineOutcome.BANS: 2, LineOutcome.INEXACT: 1, LineOutcome.EARLIER: 2}
 
 
 def test_an_increase_has_the_bantime_and_the_count() -> None:
@@ -179,9 +183,9 @@ def test_the_same_lines_in_two_logs_are_one_ban() -> None:
                  20:01 [sshd] Unban {A}"""
     wanted = [ban(at(10, 1), at(10), failures=1, unbanned=at(20))]
     assert told(own, own)[0] == wanted
-    assert told(own, own)[1] == {BANS: 1, UNBANS: 1, REPEATED: 2}
+    assert told(own, own)[1] == {LineOutcome.BANS: 1, LineOutcome.UNBANS: 1, LineOutcome.REPEATED: 2}
     assert told(own, syslog)[0] == wanted
-    assert told(own, syslog)[1] == {BANS: 1, UNBANS: 1, REPEATED: 2}
+    assert told(own, syslog)[1] == {LineOutcome.BANS: 1, LineOutcome.UNBANS: 1, LineOutcome.REPEATED: 2}
 
 
 LONG = f"""00:01 Starting Fail2ban v1.0.2
@@ -201,7 +205,7 @@ LONG = f"""00:01 Starting Fail2ban v1.0.2
 
 
 @given(st.data())
-def test_any_split_and_repetition_of_a_log_tells_the_same(data: st.DataObject) -> None:
+def test_any_split_and_repetition_of_a_log_gives_the_same_bans(data: st.DataObject) -> None:
     lines = LONG.splitlines()
     places = data.draw(st.lists(st.sets(st.integers(0, 2), min_size=1), min_size=len(lines), max_size=len(lines)))
     logs = ["\n".join(line for line, where in zip(lines, places, strict=True) if n in where) for n in range(3)]

@@ -248,7 +248,7 @@ def test_custom_forms_are_not_found_in_what_is_mostly_something_else() -> None:
     assert len(events(line * 3 + "something else\n")) == 3
 
 
-def test_names_are_the_same_object() -> None:
+def test_equal_names_are_one_object() -> None:
     first, second = events(LINES[0][0] + "\n" + LINES[1][0] + "\n")
     assert first.jail is second.jail and first.text is second.text
     assert re.match(r"192", first.text)

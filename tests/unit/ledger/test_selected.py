@@ -176,7 +176,7 @@ def test_a_pending_ban_is_no_row() -> None:
     assert select(ledger, Selection()).rank({"ip": None}).by["ip"].rows == (("192.0.2.2", 1),)
 
 
-def test_progress_is_told_up_to_the_number_of_candidates(ledger: Ledger) -> None:
+def test_progress_is_reported_up_to_the_number_of_candidates(ledger: Ledger) -> None:
     told: list[tuple[int, int]] = []
 
     select(ledger, Selection()).rank({"ip": 1}, None, lambda done, total: told.append((done, total)))

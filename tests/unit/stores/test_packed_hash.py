@@ -42,7 +42,7 @@ def test_odd_names_and_huge_values_come_back(fields: dict[str, str]) -> None:
     assert unpack_hash(pack_hash(fields)) == {name: value for name, value in fields.items() if name}
 
 
-def test_a_hash_that_unpacks_to_more_than_can_be_read_is_said_to_be_too_long() -> None:
+def test_a_hash_that_unpacks_to_more_than_the_limit_is_too_long() -> None:
     row = pack_hash({"matches": "x" * MOST_BYTES})
     assert len(row) < 200_000
     assert unpack_hash(row) == {UNREADABLE: TOO_LONG}

@@ -35,7 +35,7 @@ def test_every_member_comes_back_and_only_ids_are_packed(member: str) -> None:
 
 
 @given(st.text(st.sampled_from("{}2611:a")), IDS, st.text(st.sampled_from("{}2611:a")))
-def test_a_place_leads_back_to_its_key(before: str, id_: str, after: str) -> None:
+def test_head_and_packed_id_of_an_item_give_back_its_key(before: str, id_: str, after: str) -> None:
     for key in (f"{before}{{{id_[:4]}}}{after}{id_}", before + id_):
         if place := item_key(key):
             assert key_of_item(*place) == key
@@ -46,7 +46,7 @@ def test_a_place_leads_back_to_its_key(before: str, id_: str, after: str) -> Non
 @pytest.mark.parametrize(
     "text", ["691231" + "0" * 14, "261340" + "0" * 14, "261123zzzz" + "0" * 10, "26112300000000000i00", "", "261123"]
 )
-def test_what_has_no_moment_of_an_id_is_stored_as_it_is(text: str) -> None:
+def test_a_text_that_is_no_packable_id_is_stored_as_it_is(text: str) -> None:
     assert packed_id(text) is None
     assert stored(text) == text
     assert item_key(f"bans:{{2611}}:ban:{text}") is None

@@ -7,8 +7,8 @@ from itertools import compress
 from typing import NamedTuple, Protocol
 
 from banledger.stores.packs import ipv4
+from banledger.stores.packs.column_test import ColumnTest
 from banledger.stores.packs.masks import Mask
-from banledger.stores.packs.passing import ColumnTest
 
 MOST_GROUPS = 8
 """With more different cells, rows are not parted by masks."""
@@ -48,12 +48,12 @@ class ColumnCells(Protocol):
         """Return the cell of each row."""
         ...
 
-    def each(self) -> list[int | str]:
-        """Return the cell of each row, canonical IPv4 addresses and networks as numbers, see `ipv4`."""
+    def values(self) -> list[int | str]:
+        """Return the cell of each row; canonical IPv4 addresses and networks as their numbers, see `ipv4`."""
         ...
 
 
-class LooseColumn:
+class RecentColumn:
     """The cells of rows in memory. `several`: a cell may hold several tokens."""
 
     def __init__(self, cells: Sequence[str], *, several: bool) -> None:
@@ -85,7 +85,7 @@ class LooseColumn:
         """See ColumnCells.cells."""
         return list(self._cells)
 
-    def each(self) -> list[int | str]:
-        """See ColumnCells.each."""
+    def values(self) -> list[int | str]:
+        """See ColumnCells.values."""
         numbers = {} if self._several else {cell: ipv4.number_of(cell) for cell in set(self._cells)}
         return [cell if (number := numbers.get(cell)) is None else number for cell in self._cells]

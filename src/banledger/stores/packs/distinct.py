@@ -76,7 +76,7 @@ class Distinct:
         """Add rows that pass."""
         groups = column.groups(mask)
         if groups is None:
-            self._add_each(column.cells(), other.each(), mask)
+            self._add_each(column.cells(), other.values(), mask)
             return
         for group, rows in groups:
             if group:

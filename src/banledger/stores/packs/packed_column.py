@@ -11,9 +11,9 @@ from typing import TypeVar
 from banledger.stores.packs import ipv4
 from banledger.stores.packs.column import MOST_GROUPS, ColumnCells, Counts
 from banledger.stores.packs.column_codec import CODED, COUNTS, NARROW, ORDERED, ROWS, DifferentCells
+from banledger.stores.packs.column_test import ColumnTest
 from banledger.stores.packs.masks import Mask, keep
 from banledger.stores.packs.part import DamagedPack, PackPart
-from banledger.stores.packs.passing import ColumnTest
 from banledger.stores.packs.planes import numbers
 
 _T = TypeVar("_T", int, str)
@@ -83,8 +83,8 @@ class _CodedColumn:
         each = ["", *map(ipv4.text_of, self._different.numbers), *self._different.texts]
         return list(map(each.__getitem__, self._codes))
 
-    def each(self) -> list[int | str]:
-        """See ColumnCells.each."""
+    def values(self) -> list[int | str]:
+        """See ColumnCells.values."""
         self._check(self._codes)
         each: list[int | str] = ["", *self._different.numbers, *self._different.texts]
         return list(map(each.__getitem__, self._codes))
@@ -228,8 +228,8 @@ class OrderedColumn:
         """See ColumnCells.cells."""
         return self._spread(map(ipv4.text_of, self._different.numbers))
 
-    def each(self) -> list[int | str]:
-        """See ColumnCells.each."""
+    def values(self) -> list[int | str]:
+        """See ColumnCells.values."""
         return self._spread(self._different.numbers)
 
     def _spread(self, numbered: Iterable[_T]) -> list[_T | str]:

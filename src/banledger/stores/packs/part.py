@@ -47,10 +47,6 @@ class PackPart:
         if start != len(data):
             raise DamagedPack("a part was cut")
 
-    def length(self, number: int) -> int:
-        """Return the length that a stream should have."""
-        return self._places[number][2]
-
     def stream(self, number: int) -> bytes:
         """Return a stream. Raises DamagedPack if it can't be read."""
         start, end, whole = self._places[number]

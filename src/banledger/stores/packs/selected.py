@@ -7,7 +7,7 @@ from typing import Protocol
 
 from banledger.stores.packs.distinct import Distinct
 from banledger.stores.packs.pack import Key
-from banledger.stores.packs.sources import LooseRows, Packed, Passing, Recent, RowSieve, RowSource
+from banledger.stores.packs.sources import Packed, Passing, Recent, RecentRows, RowSieve, RowSource
 from banledger.stores.packs.tally import Room, Tally
 from banledger.stores.selection import Column, Ranks, RowsDone, Selection, no_progress
 
@@ -60,8 +60,8 @@ class SelectedRows:
         sources = self._sieve.sources(self._sources())
         sources.sort(key=lambda source: source.high, reverse=True)
         done = _Progress(sources, progress)
-        packs = [source for source in sources if not isinstance(source.rows, LooseRows)]
-        recent = [source for source in sources if isinstance(source.rows, LooseRows)]
+        packs = [source for source in sources if not isinstance(source.rows, RecentRows)]
+        recent = [source for source in sources if isinstance(source.rows, RecentRows)]
         keys = merge(self._keys(packs, done), *[self._keys([source], done) for source in recent], reverse=True)
         return map(self._id_of, islice(keys, limit))
 

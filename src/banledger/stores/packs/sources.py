@@ -7,10 +7,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from banledger.stores.packs.column import ColumnCells, LooseColumn
+from banledger.stores.packs.column import ColumnCells, RecentColumn
+from banledger.stores.packs.column_test import ColumnTest, test_of
 from banledger.stores.packs.masks import Mask, between, both, either
 from banledger.stores.packs.pack import AFTER_ALL, BEFORE_ALL, PACK_ROWS, Key, Pack, Row, lowest_key
-from banledger.stores.packs.passing import ColumnTest, test_of
 from banledger.stores.selection import Column, Condition, Selection
 
 
@@ -47,7 +47,7 @@ class Rows(Protocol):
         ...
 
 
-class LooseRows:
+class RecentRows:
     """Rows in memory as columns."""
 
     def __init__(self, columns: Sequence[Column], rows: Sequence[Row]) -> None:
@@ -59,9 +59,9 @@ class LooseRows:
         """See Rows.keys."""
         return [key for key, _ in self._rows]
 
-    def column(self, number: int) -> LooseColumn:
+    def column(self, number: int) -> RecentColumn:
         """See Rows.column."""
-        return LooseColumn([cells[number] for _, cells in self._rows], several=self._columns[number].several)
+        return RecentColumn([cells[number] for _, cells in self._rows], several=self._columns[number].several)
 
 
 class RowSource(Struct, frozen=True):
@@ -122,7 +122,7 @@ class RowSieve:
             return
         for start in range(0, len(given.rows), PACK_ROWS):
             rows = given.rows[start : start + PACK_ROWS]
-            yield RowSource(LooseRows(self._columns, rows), rows[0][0], rows[-1][0])
+            yield RowSource(RecentRows(self._columns, rows), rows[0][0], rows[-1][0])
 
     def passing(self, source: RowSource) -> Passing | None:
         """Return the rows that pass; None: there are none."""

@@ -6,7 +6,7 @@ from banledger.stores.sqlite.transactions import Transactions
 
 _NUMBERS_KEPT = 16_384
 _NO_NUMBER = (0, "")
-_NUMBERS = 1 << 62  # no writer gets that far; numbers above are somebody's rubbish, and may have no successor
+_NUMBERS = 1 << 62  # no writer gets that far; numbers above were put there by somebody else, and may have no successor
 
 
 class NamedKeys(Transactions):
@@ -31,7 +31,7 @@ class NamedKeys(Transactions):
             self._numbers.update((key, (number, kinds[key])) for number, key in enumerate(unknown, last + 1))
             self._db.executemany(
                 "INSERT INTO key VALUES (?, ?, ?, ?) ON CONFLICT (name)"
-                " DO UPDATE SET id = excluded.id, kind = excluded.kind, card = excluded.card",  # somebody's rubbish
+                " DO UPDATE SET id = excluded.id, kind = excluded.kind, card = excluded.card",  # somebody put it there
                 [(self._numbers[key][0], key, kinds[key], kinds[key] == HASH) for key in unknown],
             )
 
@@ -41,7 +41,7 @@ class NamedKeys(Transactions):
         return [key for key, kind in kinds.items() if known(key, _NO_NUMBER)[1] != kind]
 
     def _turn_into(self, number: int, kind: str) -> None:
-        """A key that somebody made something else: what it held is of no use."""
+        """Make a key that somebody made of another kind one of `kind`, and drop what it held."""
         for table in ("hash", "member", "tally", "ranking", "mark"):
             self._db.execute(f"DELETE FROM {table} WHERE key = ?", (number,))
         self._db.execute("UPDATE key SET kind = ?, card = ? WHERE id = ?", (kind, kind == HASH, number))

@@ -23,7 +23,9 @@ CELLS = (
     | st.ip_addresses().map(str)
     | st.text(st.characters(exclude_characters="\n"), max_size=6)
 )
-KEYS = st.binary(min_size=12, max_size=12)
+KEYS = st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**50 - 1)).map(
+    lambda place: place[0].to_bytes(4, "big") + place[1].to_bytes(8, "big")
+)
 TABLES = st.dictionaries(KEYS, st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=30)
 
 

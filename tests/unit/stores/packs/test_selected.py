@@ -211,7 +211,7 @@ def test_only_packs_inside_the_time_are_loaded() -> None:
     assert list(selected.newest(2)) == [id_of(rows[19][0]), id_of(rows[18][0])]
 
 
-def test_the_newest_load_no_older_pack_than_they_need() -> None:
+def test_reading_the_newest_loads_no_older_pack_than_needed() -> None:
     rows = [(second.to_bytes(4, "big") + bytes(8), ("a", "", "", "", "", "")) for second in range(20)]
 
     def load(part: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Entries that follow from no hash: the change feed, and counts of forgotten bans. Only their form can be checked."""
+"""Check the form of what follows from no hash: the change feed, and counts of forgotten bans."""
 
 from collections.abc import Iterator
 
