@@ -9,8 +9,6 @@ import click
 from banledger.cli import options, session
 from banledger.cli.progress import ProgressBars
 
-_TABLE = 50
-
 
 @click.command(name="bans")
 @options.filters
@@ -41,9 +39,10 @@ def bans(count: int | None, **flags: Any) -> None:
         from banledger.report.walk import walk
 
         query = session.query(reader, now, flags)
-        limit = _TABLE if count is None and form == "text" else count
+        limit = options.TABLE if count is None and form == "text" else count
+        more = 1 if limit and form == "text" else 0  # tells whether there are more
         with ProgressBars() as progress:
             # The lines themselves show progress.
             quiet = form != "text" and sys.stdout.isatty()
-            found = walk(reader, query, limit, silent if quiet else progress)
-            options.write(form, Listed(found), Presentation(reader.zone, now, reader.stopped))
+            found = walk(reader, query, limit and limit + more, silent if quiet else progress)
+            options.write(form, Listed(found), Presentation(reader.zone, now, reader.stopped, limit))

@@ -10,6 +10,9 @@ from banledger.ledger.dimensions import FILTERS
 if TYPE_CHECKING:
     from banledger.report.formats.base import AnyAnswer, Presentation
 
+TABLE = 50
+"""How many bans a table lists if `-n` does not say it."""
+
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 

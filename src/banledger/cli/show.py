@@ -12,11 +12,14 @@ from banledger.cli.progress import ProgressBars
 @click.command(name="show")
 @click.argument("what", metavar="ADDR|CIDR|ID")
 @click.option(
-    "-n", "count", type=options.WholeNumber(1), default=50, show_default=True, help="How many bans the table lists."
+    "-n",
+    "count",
+    type=options.WholeNumber(1),
+    help="How many bans to list, newest first. [default: 50; all with --json and --csv]",
 )
 @options.formats
 @options.store_options
-def show(what: str, count: int, **flags: Any) -> None:
+def show(what: str, count: int | None, **flags: Any) -> None:
     """Show everything the ledger has about an address, a network, a ban's id, or other text that fail2ban banned.
 
     For an address: its bans and those of networks around it. For a network: bans of all addresses and networks inside
@@ -37,5 +40,6 @@ def show(what: str, count: int, **flags: Any) -> None:
 
         with ProgressBars() as progress:
             answer = ask(reader, what, now, progress)
-        view = Presentation(reader.zone, now, reader.stopped, count)
+        listed = options.TABLE if count is None and form == "text" else count
+        view = Presentation(reader.zone, now, reader.stopped, listed)
     options.write(form, answer, view)

@@ -151,9 +151,13 @@ class Ban(Struct, frozen=True, gc=False):
     seen: Annotated[
         float, Field(MOMENT, "when the action saw the ban, UTC epoch seconds with microseconds", part="base")
     ] = 0.0
-    failures: Annotated[int, Field(WHOLE, "failures that led to it", part="base")] = 0
-    bantime: Annotated[int, Field(BANTIME, "seconds, negative: for ever", part="term", standing=True)] = 0
-    bancount: Annotated[int, Field(WHOLE, "number of bans of this offender, by fail2ban", part="term")] = 0
+    failures: Annotated[int, Field(WHOLE, "failures that led to it; 0 in an imported ban: unknown", part="base")] = 0
+    bantime: Annotated[
+        int, Field(BANTIME, "seconds, negative: for ever; 0 in an imported ban: unknown", part="term", standing=True)
+    ] = 0
+    bancount: Annotated[
+        int, Field(WHOLE, "number of bans of this offender, by fail2ban; 0 in an imported ban: unknown", part="term")
+    ] = 0
     users: Annotated[
         tuple[str, ...], Field(TEXTS, "user names that were tried, JSON array", part="base", standing=True)
     ] = ()

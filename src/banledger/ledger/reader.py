@@ -70,7 +70,7 @@ class LedgerReader:
         if not meta:
             raise LedgerMissing(
                 f"there is no ledger with the prefix {keyspace.prefix} yet",
-                hint="start the recorder: banledger record",
+                hint="check store and prefix; the recorder creates a ledger (banledger record)",
             )
         self._check(meta, oldest)
         self.unknown_zone = ""

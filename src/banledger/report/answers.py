@@ -45,7 +45,7 @@ class Report(Struct, frozen=True):
     total       bans that match the query; `all_time`: all bans of the ledger
     since       the ledger's first day, None if it is empty
     offenders   number of their addresses and networks, None if not counted
-    banned_now  bans in force, of the whole ledger; None if the query has filters
+    banned_now  bans in force, of the whole ledger; None if the query has filters or its span is over
     no_country  bans of private addresses, or without address
     days        every day of the span from the ledger's first one on
     hours       bans by hour of the local day, 24 of them

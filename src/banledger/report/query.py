@@ -52,6 +52,12 @@ class Span(Struct, frozen=True):
         """Whether both sides are open."""
         return self.first is None and self.last is None
 
+    def ended(self, now: float, zone: ZoneInfo) -> bool:
+        """Whether it is over at `now` (UTC epoch seconds)."""
+        if self.until is not None:
+            return self.until <= now
+        return self.last is not None and self.last < local(now, zone).date().isoformat()
+
     def holds_day(self, day: str) -> bool:
         """Whether part of that local day lies in it."""
         return (self.first is None or self.first <= day) and (self.last is None or day <= self.last)

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from banledger.ledger.ban import PENDING, Ban
+from banledger.ledger.ban import IMPORTED, PENDING, Ban
 from banledger.ledger.ids import is_ban_id, newest_first
 from banledger.ledger.network import Network
 from banledger.ledger.progress import Progress, silent
@@ -44,7 +44,7 @@ class Phase(StrEnum):
 
 
 class State(Struct, frozen=True):
-    """The state of a ban, and since or until when (UTC epoch seconds; None: for ever)."""
+    """The state of a ban, and since or until when (UTC epoch seconds; None: for ever, or unknown)."""
 
     phase: Phase
     at: float | None
@@ -62,7 +62,7 @@ def state_of(ban: Ban, now: float, stopped: Stopped = NONE_STOPPED) -> State:
     if ban.ended is not None:
         return State(Phase.ENDED, ban.ended)
     if ban.expires <= now < inf:
-        return State(Phase.RAN_OUT, ban.expires)
+        return State(Phase.RAN_OUT, ban.expires if ban.bantime or ban.origin != IMPORTED else None)
     if not ban.open:  # imported, and never reported as held by fail2ban
         return State(Phase.ENDED, ban.seen)
     if (ban.server, ban.jail) in stopped:

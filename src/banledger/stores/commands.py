@@ -47,7 +47,9 @@ def execute(reader: Reader, words: Sequence[str]) -> Reply:
     name, *arguments = words
     command = COMMANDS.get(name.upper())
     if command is None:
-        return Failure(f"ERR unknown or writing command '{name}': the ledger is read-only here")
+        return Failure(
+            f"ERR unknown or writing command '{name}': the ledger is read-only here; see banledger kv --help"
+        )
     if len(words) != command.arity and (command.arity > 0 or len(words) < -command.arity):
         return Failure(f"ERR wrong number of arguments for '{name.lower()}' command")
     if not all(map(_is_text, arguments)):

@@ -54,7 +54,8 @@ def _read_secret(path: Path) -> str:
             raise SettingsError(f"{path} holds a password and is accessible to everybody", hint=f"chmod o= {path}")
         return path.read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"can't read password_file {path}: {error}", hint="check its path and mode") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsError(f"can't read password_file {path}: {reason}", hint="check its path and mode") from error
 
 
 def reader(store: str, layout: Layout, access: Access) -> Reader:

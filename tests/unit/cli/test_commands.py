@@ -133,7 +133,25 @@ def test_bans_can_be_filtered_and_limited(banledger: Run) -> None:
     _, out, _ = banledger("bans", "--json", "--since", "3h", "--ip", "192.0.2.0/24", "--ip", "10.0.0.0/8")
     assert len(out.splitlines()) == 4
     _, out, _ = banledger("bans", "-n", "3")
-    assert len(out.splitlines()) == 4
+    assert len(out.splitlines()) == 6 and out.endswith("\n\nThe newest 3 bans; -n shows more.\n")
+    _, out, _ = banledger("bans", "-n", "31")
+    assert len(out.splitlines()) == 32
+
+
+def test_show_limits_every_format_if_a_number_is_given(banledger: Run) -> None:
+    words = ("show", "192.0.2.0/24")
+    assert len(json.loads(banledger(*words, "--json")[1])["bans"]) == 30
+    found = json.loads(banledger(*words, "--json", "-n", "2")[1])
+    assert (found["total"], len(found["bans"])) == (30, 2)
+    assert len(banledger(*words, "--csv", "-n", "2")[1].splitlines()) == 3
+    assert "The newest 2 of 30 bans" in banledger(*words, "-n", "2")[1]
+
+
+def test_bans_in_force_are_not_said_about_a_span_that_is_over(banledger: Run) -> None:
+    assert " in force now" in banledger("report", "--since", "7d")[1]
+    assert " in force now" not in banledger("report", "--since", "7d", "--until", "1h")[1]
+    found = json.loads(banledger("report", "--since", "7d", "--until", "1h", "--json")[1])
+    assert found["banned_now"] is None
 
 
 def test_no_control_character_reaches_stdout(banledger: Run) -> None:
@@ -242,6 +260,7 @@ def test_ties_are_in_the_order_of_their_addresses(tmp_path: Path, banledger: Run
 def test_the_id_is_shown_at_80_columns(banledger: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     _, out, _ = banledger("bans", "-n", "9")
+    out, _, _ = out.partition("\n\n")
     ids = [json.loads(line)["id"] for line in banledger("bans", "--json", "-n", "9")[1].splitlines()]
     head, *lines = out.splitlines()
     assert head.split() == ["time", "jail", "address", "from", "state", "id"]

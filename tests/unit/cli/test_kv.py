@@ -68,7 +68,10 @@ _TOP = ["192.0.2.1", "4", "192.0.2.2", "2", "192.0.2.4", "1", "192.0.2.3", "1"]
         ("ZRANGE bans:top:ip a b", Failure("ERR value is not an integer or out of range")),
         ("ZRANGE bans:top:ip 0 1 X", Failure("ERR syntax error")),
         ("ZCOUNT bans:top:ip x 1", Failure("ERR min or max is not a float")),
-        ("SET a b", Failure("ERR unknown or writing command 'SET': the ledger is read-only here")),
+        (
+            "SET a b",
+            Failure("ERR unknown or writing command 'SET': the ledger is read-only here; see banledger kv --help"),
+        ),
     ],
 )
 def test_commands_answer_as_redis(make: Make, words: str, reply: object) -> None:  # noqa: F811

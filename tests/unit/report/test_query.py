@@ -47,6 +47,14 @@ def test_dates_are_days_of_the_ledgers_zone(since: str | None, until: str | None
     assert span(since, until, NOW, BERLIN) == meant
 
 
+def test_a_span_is_over_when_its_last_day_or_second_is() -> None:
+    assert Span("2026-11-01", "2026-11-22").ended(NOW, BERLIN)
+    assert not Span("2026-11-01", "2026-11-23").ended(NOW, BERLIN)
+    assert Span("2026-11-22", "2026-11-23", until=NOW).ended(NOW, BERLIN)
+    assert not Span("2026-11-22", "2026-11-23", until=NOW + 1).ended(NOW, BERLIN)
+    assert not ALL_TIME.ended(NOW, BERLIN)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -12,11 +12,11 @@ from banledger.ledger.writer import Ledger, open_to_write
 from banledger.report.formats import listing
 from banledger.report.formats.base import Presentation
 from banledger.report.formats.screen import Screen
-from banledger.report.show import Phase, show, state_of
+from banledger.report.show import Phase, State, show, state_of
 from banledger.spool.events import Event
 from banledger.whois.locate import offline_only
 from banledger.whois.stored import NAMED, known
-from tests.support.lines import T0, ban, unban
+from tests.support.lines import T0, ban, told, unban
 from tests.unit.report.conftest import Make
 
 UTC = ZoneInfo("UTC")
@@ -185,3 +185,17 @@ def test_a_network_is_shown_if_whois_knows_it_without_a_look_up(keep: Keep, aske
     answer = show(ledger, asked, T0 + 60.0)
     listing.show(answer, Presentation(UTC, T0), Screen(out))
     assert ("Alpha" in out.getvalue(), bool(answer.networks)) == (named, named)
+
+
+def test_what_a_log_does_not_tell_is_not_shown_as_zero(keep: Keep) -> None:
+    ledger = keep([told("3.0.0.1", T0 + 1.5), told("3.0.0.2", T0 + 1.5, bantime=600, failures=5)])
+    bare, full = (show(ledger, address, T0 + 900.0).bans[0] for address in ("3.0.0.1", "3.0.0.2"))
+    assert state_of(bare, T0 + 900.0) == State(Phase.RAN_OUT, None)
+    assert state_of(full, T0 + 900.0) == State(Phase.RAN_OUT, T0 + 601.0)
+    out = StringIO()
+    listing.show(show(ledger, "3.0.0.0/8", T0 + 900.0), Presentation(UTC, T0 + 900.0), Screen(out))
+    text = out.getvalue()
+    assert re.findall(r"^(failures|bantime|bancount) +(\S+)$", text, re.M) == [("failures", "5"), ("bantime", "10m")]
+    assert re.findall(r"^state +(.*)$", text, re.M)[1].startswith("ran out") and "ran out\n" in text
+    listing.bans([bare], Presentation(UTC, T0 + 900.0), Screen(out := StringIO()))
+    assert "ran out" in out.getvalue() and "for ever" not in out.getvalue()

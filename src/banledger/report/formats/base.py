@@ -18,12 +18,12 @@ AnyAnswer: TypeAlias = "Report | Top | Listed | Shown | WhoisAnswer"
 
 
 class Presentation(Struct, frozen=True):
-    """Context of an answer: time zone, time (UTC epoch `now`), stopped jails, number of bans to list."""
+    """Context of an answer: time zone, time (UTC epoch `now`), stopped jails, number of bans to list (None: all)."""
 
     zone: ZoneInfo
     now: float
     stopped: Stopped = NONE_STOPPED
-    count: int = 50
+    count: int | None = None
 
 
 class Format(Protocol):

@@ -27,8 +27,10 @@ class CsvFormat(Lines):
                 rows = _report(answer)
             case Top():
                 rows = _top(answer)
-            case Listed() | Shown():
+            case Listed():
                 rows = _bans(answer.bans, view)
+            case Shown():
+                rows = _bans(answer.bans[: view.count], view)
             case _:
                 rows = _whois(answer, view.now)
         return map(_line, rows)

@@ -83,7 +83,7 @@ def _shown(answer: Shown, view: Presentation) -> dict[str, Any]:
         "forgotten": answer.forgotten,
         "values": [{"name": name, "bans": count} for name, count in answer.values],
         "networks": [network_object(network) for network in answer.networks],
-        "bans": [ban_values(ban, ban_columns(), view) for ban in answer.bans],
+        "bans": [ban_values(ban, ban_columns(), view) for ban in answer.bans[: view.count]],
     }
 
 

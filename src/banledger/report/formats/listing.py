@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from banledger.geo.countries import name_of
-from banledger.ledger.ban import Ban
+from banledger.ledger.ban import IMPORTED, Ban
 from banledger.ledger.network import Network
 from banledger.net.prefix import block
 from banledger.net.special import described, kind_of
@@ -35,6 +35,14 @@ _LOOKS = {
     Phase.STOPPED: ("stopped", "yellow"),
 }
 """The word and style of each state of a ban."""
+
+
+def newest(answer: Sequence[Ban], view: Presentation, screen: Screen) -> None:
+    """Print the newest bans, as many as are to be listed, and whether there are more."""
+    shown = answer[: view.count]
+    bans(shown, view, screen)
+    if len(shown) < len(answer):
+        screen.print(Text(f"\nThe newest {many(len(shown), 'ban')}; -n shows more.", style="dim"))
 
 
 def bans(answer: Sequence[Ban], view: Presentation, screen: Screen) -> None:
@@ -130,7 +138,7 @@ def _kind(address: str | None) -> str:
 
 def _brief(state: State, zone: ZoneInfo) -> str:
     if state.at is None:
-        return "for ever"
+        return _LOOKS[state.phase][0]
     if state.phase is Phase.STOPPED:
         return str(state.phase)
     word = "until" if state.phase is Phase.UNTIL else _LOOKS[state.phase][0]
@@ -265,11 +273,19 @@ def _known(ban: Ban, zone: ZoneInfo, state: State) -> list[tuple[str, str]]:
         ("network", f"{ban.network} ({ban.whois})" if ban.network and ban.whois else ban.network or ""),
         ("org", ban.org or ""),
         ("as", f"AS{ban.asn}" if ban.asn is not None else ""),
-        ("failures", str(ban.failures)),
-        ("bantime", duration(ban.bantime)),
-        ("bancount", str(ban.bancount)),
+        *_of_ticket(ban),
         ("users", ", ".join(ban.users[:_MATCHES])),
         ("origin", ban.origin),
         ("ended", (ban.ended_because or "") if state.phase is Phase.ENDED else ""),
     ]
     return [(name, value) for name, value in lines if value]
+
+
+def _of_ticket(ban: Ban) -> list[tuple[str, str]]:
+    """What fail2ban's ticket says. Of an imported ban it may be unknown: then it is 0."""
+    lines = (
+        ("failures", ban.failures, str(ban.failures)),
+        ("bantime", ban.bantime, duration(ban.bantime)),
+        ("bancount", ban.bancount, str(ban.bancount)),
+    )
+    return [(name, shown) for name, value, shown in lines if value or ban.origin != IMPORTED]

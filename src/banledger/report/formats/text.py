@@ -23,9 +23,9 @@ class TextFormat:
 
                 top(answer, view, self._screen)
             case Listed():
-                from banledger.report.formats.listing import bans
+                from banledger.report.formats.listing import newest
 
-                bans(list(answer.bans), view, self._screen)
+                newest(list(answer.bans), view, self._screen)
             case Shown():
                 from banledger.report.formats.listing import show
 
