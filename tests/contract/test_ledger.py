@@ -20,7 +20,7 @@ from banledger.ledger.reader import LedgerReader
 from banledger.ledger.swap import claim
 from banledger.ledger.tokens import source_token, token
 from banledger.ledger.writer import Ledger
-from banledger.spool.events import BanLine, Event, ProlongLine, UnbanLine
+from banledger.spool.events import TICKETS_END, BanLine, Event, ProlongLine, UnbanLine
 from banledger.stores.api import Engine, Repair, Result
 from banledger.stores.sqlite.engine import open_writer
 from tests.contract.conftest import KEYS, dump, stable
@@ -125,6 +125,14 @@ def test_gaps_are_kept_with_what_was_lost(ledger: Ledger) -> None:
     assert ledger.record([gap(), gap()], nowhere).gaps == 1
     (lost,) = ledger.gaps()
     assert (lost.bans, lost.others, lost.reason) == (3, 1, "full")
+
+
+def test_bans_from_the_first_to_the_last_second_of_ids_are_whole(ledger: Ledger) -> None:
+    seconds = [1, 86_400, 946_684_799, 946_684_800, 2**31, TICKETS_END - 1]
+    ledger.record([ban(time=second) for second in seconds], nowhere)
+    assert faults(ledger) == []
+    assert sorted(one.time for one in ledger.bans(list(ledger.ids("jail", "sshd"))) if one) == seconds
+    assert sum(ledger.days().values()) == len(seconds)
 
 
 @pytest.mark.parametrize(

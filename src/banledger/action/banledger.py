@@ -71,7 +71,7 @@ _DEFAULTS = {"spool": "/var/spool/banledger", "server": "localhost", "matches": 
 _SIZES = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 _NUMBER_MAX = 1 << 53
-_TIME_END = 32503680000  # the year 3000
+_TIME_END = 3124224000  # 2069: ids of bans have two digits of the year
 _NAME_MAX = 4096  # characters of a fid, an address or a jail's name
 _SERVER_MAX = 255
 _USER_MAX = 256

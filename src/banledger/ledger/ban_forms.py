@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from banledger.ledger.hash_codec import Form
+from banledger.spool.events import TICKETS_END
 from banledger.stores import fields as read
 
 LONGEST_BANTIME = 2**37
@@ -15,7 +16,7 @@ def _read_fid(fields: Mapping[str, str], name: str) -> str:
 
 
 def _read_time(fields: Mapping[str, str], name: str) -> int:
-    return read.whole(fields, name, most=read.YEAR_3000)
+    return read.whole(fields, name, most=TICKETS_END - 1)
 
 
 def _read_day(fields: Mapping[str, str], name: str) -> str:

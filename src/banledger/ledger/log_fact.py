@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from msgspec import Struct
 
-from banledger.spool.events import BanLine
+from banledger.spool.events import TICKETS_END, BanLine
 from banledger.stores import fields as read
 from banledger.stores.fields import Damaged
 
@@ -94,8 +94,8 @@ def read_facts(fields: Mapping[str, str], name: str) -> Facts:
 
 def _is_plausible(fact: LogFact) -> bool:
     return (
-        1 <= fact.logged < read.YEAR_3000
-        and 0 <= fact.found < read.YEAR_3000
+        1 <= fact.logged < TICKETS_END
+        and 0 <= fact.found < TICKETS_END
         and 0 <= fact.unbanned < read.YEAR_3000
         and -1 <= fact.bantime <= read.MOST_NUMBER
         and 0 <= fact.bancount <= read.MOST_NUMBER

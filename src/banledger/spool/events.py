@@ -17,6 +17,10 @@ Timestamp: TypeAlias = Annotated[float, Meta(ge=1, lt=32_503_680_000)]
 """UTC epoch seconds, before the year 3000."""
 Moment0: TypeAlias = Annotated[float, Meta(ge=0, lt=32_503_680_000)]
 """The same; 0: unknown."""
+TICKETS_END = 3_124_224_000
+"""2069-01-01, UTC epoch seconds. Ids of bans have two digits of the year: tickets are from 1970 to 2068."""
+TicketTime: TypeAlias = Annotated[float, Meta(ge=1, le=TICKETS_END - 1)]
+"""UTC epoch seconds of a ticket."""
 Whole: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
 Seconds: TypeAlias = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 Label: TypeAlias = Annotated[str, Meta(min_length=1)]
@@ -54,7 +58,7 @@ class TicketLine(Line, frozen=True, tag_field="kind"):
     """
 
     fid: Label
-    time: Timestamp
+    time: TicketTime
     ip: str = ""
     failures: Whole = 0
     bantime: Seconds = 0
@@ -74,8 +78,8 @@ class BanLine(TicketLine, frozen=True, tag="ban"):
     matches: tuple[str, ...] = ()
     origin: str = ""
     country: str = ""
-    logged: Moment0 = 0.0
-    found: Annotated[int, Meta(ge=0, lt=32_503_680_000)] = 0
+    logged: Annotated[float, Meta(ge=0, le=TICKETS_END - 1)] = 0.0
+    found: Annotated[int, Meta(ge=0, lt=TICKETS_END)] = 0
     unbanned: Moment0 = 0.0
 
 
@@ -118,7 +122,7 @@ class HeldLine(Line, frozen=True, tag_field="kind", tag="held"):
     part: Whole = 0
     parts: Annotated[int, Meta(ge=1, le=2**31)] = 1
     bans: Annotated[
-        tuple[tuple[Label, Annotated[int, Meta(ge=1, lt=32_503_680_000)], Seconds, Whole], ...],
+        tuple[tuple[Label, Annotated[int, Meta(ge=1, lt=TICKETS_END)], Seconds, Whole], ...],
         Meta(max_length=1 << 15),
     ] = ()
 

@@ -97,3 +97,14 @@ def test_a_snapshot_with_an_impossible_time_is_undecodable(moment: int) -> None:
     line = f'{{"v":1,"kind":"held","seen":5.5,"seq":1,"server":"a","jail":"b","as_of":5,"bans":[["x",{moment},1,1]]}}'
     with pytest.raises(Undecodable):
         decode(line.encode())
+
+
+@pytest.mark.parametrize(
+    "more", ['"time":3124223999.5', '"time":2e9,"logged":3124224000', '"time":2e9,"found":3124224000']
+)
+def test_a_ticket_of_2069_is_refused_because_no_id_can_tell_its_century(more: str) -> None:
+    line = f'{{"v":1,"kind":"ban","seen":5e9,"seq":1,"server":"a","jail":"b","fid":"c",{more}}}'
+    with pytest.raises(Undecodable):
+        decode(line.encode())
+    whole = line.replace("3124223999.5", "3124223999").replace("3124224000", "3124223999")
+    assert decode(whole.encode())
