@@ -58,6 +58,8 @@ _READS = tuple([column.read for column in COLUMNS])
 _FIELDS = tuple([column.fields[0] for column in COLUMNS])
 _PLACES = {column.name: place for place, column in enumerate(COLUMNS)}
 _DAY = _PLACES[DAY]
+_ALWAYS = {place for place, column in enumerate(COLUMNS) if CODEC.fields[column.fields[0]].form.needed}
+"""Columns of fields that every ban has."""
 
 
 def _places(names: Iterable[str]) -> list[tuple[str, list[int]]]:
@@ -74,17 +76,17 @@ def _counted(rows: Sequence[Cells], names: list[tuple[str, list[int]]]) -> Itera
     columns = list(zip(*rows, strict=True))
     for name, (place, *other) in names if rows else ():
         if other:
-            yield name, _pairs(columns[place], columns[other[0]])
+            yield name, _pairs(columns[place], columns[other[0]], always=other[0] in _ALWAYS)
             continue
         count = Counter(" ".join(columns[place]).split(" ") if COLUMNS[place].several else columns[place])
         del count[""]
         yield name, count
 
 
-def _pairs(first: Sequence[str], second: Sequence[str]) -> Counter[str]:
-    """Count pairs of tokens. A row without a second one has none."""
+def _pairs(first: Sequence[str], second: Sequence[str], *, always: bool) -> Counter[str]:
+    """Count pairs of tokens. `always`: also of rows whose second token is empty."""
     count = Counter(zip(first, second, strict=True))
-    return Counter({f"{one}|{two}": number for (one, two), number in count.items() if two})
+    return Counter({f"{one}|{two}": number for (one, two), number in count.items() if two or always})
 
 
 class BanProjection:

@@ -18,8 +18,8 @@ NAMES = st.text(min_size=1, max_size=40).filter(lambda text: "\ud800" not in tex
 BANS = st.builds(
     Ban,
     id=st.just("2611230dnf7gxphpka6m"),
-    server=NAMES,
-    jail=NAMES,
+    server=NAMES | st.just(""),
+    jail=NAMES | st.just(""),
     fid=st.sampled_from(["192.0.2.1", "2001:db8::/32"]) | NAMES,
     time=st.just(1_763_856_000),
     day=st.just("2025-11-23"),
