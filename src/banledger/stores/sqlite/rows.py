@@ -2,20 +2,22 @@
 
 Theory of operation. A hash that is written puts its row among the recent ones, where it takes the place of an older
 row of the same id in a pack: that one is *hidden*. A recent row without cells says that there is none any more. From
-time to time recent rows become part of packs (`compaction`). All of it happens in the transaction of the hashes, so a
-row always says what its hash says. All rows can be made again from the hashes.
+time to time recent rows become part of packs (`compaction`). A row is written in the transaction of its hash, so it
+always says what its hash says. All rows can be made again from the hashes.
 
-Packs only save time, so damage never keeps a hash from being written: then no packs are made until a rebuild.
+Packs only save time. They are made in a transaction of their own, which may fail: bans are recorded all the same.
 """
 
 import logging
 import sqlite3
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from math import inf
 from operator import lt
 from typing import Any, TypeAlias
 
+from banledger.errors import StoreError
 from banledger.stores.packs.pack import AFTER_ALL, BEFORE_ALL, PACK_ROWS, DamagedPack, Pack, Row, encode, lowest_key
 from banledger.stores.packs.selected import Packed, Recent
 from banledger.stores.selection import Cells, Projection, Selection
@@ -141,31 +143,24 @@ class RowWriter(RowReader):
         self._due = 0  # rows that may be written before a look at what is to do
 
     def put(self, rows: Mapping[bytes, Cells | None]) -> None:
-        """Write rows; None: there is none. Then make packs of recent ones if it is time."""
-        if not rows:
-            return
+        """Write rows; None: there is none."""
         self._db.executemany(
             "INSERT OR REPLACE INTO recent VALUES (?, ?, ?)",
             [(self._prefix, id_, "\n".join(cells) if cells else None) for id_, cells in sorted(rows.items())],
         )
         self._due -= len(rows)
-        if self._due < 0:
-            self._compact_if_sound()
 
-    def _compact_if_sound(self) -> None:
-        """Do the next steps, if there are any. Of steps that meet damage nothing is left, and the hashes are."""
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to call `compact`."""
+        return self._due < 0
+
+    def compact(self) -> None:
+        """Make packs of recent rows, or leave it. Raises DamagedPack; ValueError if rows can't be packed."""
         self._due = self.limits.look
-        self._db.execute("SAVEPOINT compaction")
-        try:
-            for _ in range(_STEPS):
-                if self._compact() <= self.limits.most:
-                    break
-        except (ValueError, sqlite3.DatabaseError) as error:
-            if not self._db.in_transaction or not (isinstance(error, ValueError) or is_damage(error)):
-                raise
-            self._db.execute("ROLLBACK TO compaction")
-            _log.warning("a part of the ledger's index is damaged: banledger store rebuild makes it again")
-        self._db.execute("RELEASE compaction")
+        for _ in range(_STEPS):
+            if self._step() <= self.limits.most:
+                return
 
     def sweep(self) -> int:
         """Remove what no writer put there: invalid recent rows, packs that can't be read; return their number."""
@@ -185,7 +180,7 @@ class RowWriter(RowReader):
         except DamagedPack:
             return False
 
-    def _compact(self) -> int:
+    def _step(self) -> int:
         """Do the next step, if there is one; return how many recent rows there are then."""
         recent = self._recent_ids()
         packs = self._packs()
@@ -231,6 +226,17 @@ class RowWriter(RowReader):
             "DELETE FROM part WHERE number BETWEEN ? AND ?",
             [(number << _PARTS, (number + 1 << _PARTS) - 1) for number in numbers],
         )
+
+
+def compact_if_due(rows: RowWriter | None, transaction: Callable[[], AbstractContextManager[None]]) -> None:
+    """Make packs of recent rows in a transaction if it is time. If that fails, nothing but time is lost."""
+    if rows is None or not rows.is_due:
+        return
+    try:
+        with transaction():
+            rows.compact()
+    except (StoreError, ValueError) as error:
+        _log.warning("can't make packs of the ledger's rows, which makes reports slower: %s", error)
 
 
 def before(id_: bytes) -> bytes:
