@@ -7,13 +7,16 @@ all exact bans, and looks at nothing else, in particular not at what was decided
 and exact bans; so the order in which they come, and how often, has no influence.
 
 1. Facts within two seconds of each other are one event: the same ban in several logs.
-2. An event whose last failure is known means the exact ban of that second, or of the second beside it: logs cut
-   fractions off, fail2ban's database rounds them.
-3. An event that is left means the last exact ban before it, up to a minute, if no other event means that.
-4. Every other event is an inexact ban at the second that its facts suggest.
+2. An event means the exact ban that the action saw within these two seconds. Its ticket's second may be far away: when
+   fail2ban reads a backlog, as after its start, failures after the last one of the ticket are logged before the ban.
+3. An event that is left, and whose last failure is known, means the exact ban of that second, or of the second beside
+   it: logs cut fractions off, fail2ban's database rounds them.
+4. An event that is left means the last exact ban before it, up to a minute, if no other event means that.
+5. Every other event is an inexact ban at the second that its facts suggest.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeAlias
 
 from banledger.ledger.log_fact import Facts, LogFact, joined
@@ -29,20 +32,29 @@ Decision: TypeAlias = dict[int, Facts]
 """The facts of each ban, by its ticket's second; exact bans without facts too."""
 
 
-def decide(facts: Sequence[LogFact], exact: Sequence[int]) -> Decision:
-    """Return the bans of one jail and offender and the facts of each. `exact`: seconds of the bans known exactly."""
+_NONE_SEEN: Mapping[int, float] = MappingProxyType({})
+
+
+def decide(facts: Sequence[LogFact], exact: Sequence[int], seen: Mapping[int, float] = _NONE_SEEN) -> Decision:
+    """Return the bans of one jail and offender and the facts of each.
+
+    `exact`: seconds of the bans known exactly. `seen`: when the action saw those that it recorded live, by second.
+    """
     if len(facts) == 1 and not exact:
         return {facts[0].second: (facts[0],)}
     decided: dict[int, list[LogFact]] = {second: [] for second in exact}
     free = set(decided)
-    left: list[Facts] = []
-    for event in events(facts):
-        second = _beside(event, free)
-        if second is None:
-            left.append(event)
-        else:
-            decided[second] += event
-            free.remove(second)
+    left = events(facts)
+    for meant in (_seen_with, _beside):
+        others: list[Facts] = []
+        for event in left:
+            second = meant(event, free, seen)
+            if second is None:
+                others.append(event)
+            else:
+                decided[second] += event
+                free.remove(second)
+        left = others
     for event in left:
         second = _before(event, free)
         free.discard(second)
@@ -66,7 +78,15 @@ def second_of_facts(facts: Sequence[LogFact]) -> int:
     return max(fact.found for fact in facts) or int(facts[0].logged)
 
 
-def _beside(event: Facts, free: set[int]) -> int | None:
+def _seen_with(event: Facts, free: set[int], seen: Mapping[int, float]) -> int | None:
+    """Return the exact ban that the action saw when the event was logged; None: there is none."""
+    logged = event[0].logged
+    near = [(abs(seen[second] - logged), second) for second in free if second in seen]
+    apart, second = min(near, default=(SAME_S + 1, 0))
+    return second if apart <= SAME_S else None
+
+
+def _beside(event: Facts, free: set[int], _seen: Mapping[int, float]) -> int | None:
     """Return the exact ban that the event's last failure led to; None: there is none."""
     found = max(fact.found for fact in event)
     return next((second for second in (found, found + 1, found - 1) if second in free), None) if found else None
