@@ -54,6 +54,16 @@ def test_a_ban_of_a_failure_read_late_is_known_when_the_log_comes_again(ledger: 
     assert record(ledger, line) == Recorded(lines=1, known=1)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_failures_logged_before_a_ban_but_after_its_ticket_make_no_second_ban(ledger: Ledger, turned: bool) -> None:
+    live, line = ban(time=T0, seen=T0 + 3600.25), told(logged=T0 + 3600.2, found=T0 + 40, failures=26)
+    for each in (line, live) if turned else (live, line):
+        record(ledger, each)
+    (one,) = bans(ledger)
+    assert (one.time, one.origin, one.exact, len(one.logged)) == (T0, "live", None, 1)
+    assert faults(ledger) == []
+
+
 def test_a_ban_without_a_failures_date_has_the_second_of_its_line(ledger: Ledger) -> None:
     record(ledger, told(logged=T0 + 1.75))
     (one,) = bans(ledger)
@@ -213,6 +223,7 @@ def _kinds(fid: str, second: int) -> st.SearchStrategy[list[Ticket]]:
         [
             ban(fid, second),
             ban(fid, second - 0.4, users=("root",)),
+            ban(fid, second - 20, seen=second + 1.0),
             ban(fid, second, restored=1, bancount=3),
             row(fid, second, bancount=2),
             unban(fid, second, second + 600.0),

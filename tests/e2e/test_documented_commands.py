@@ -83,7 +83,7 @@ STAND_INS = {
     "runuser": '[ "$1" = -u ] && [ "$3" = -- ]; shift 3; exec "$@"',
 } | dict.fromkeys(
     (
-        *("adduser", "apt", "apt-get", "delgroup", "deluser", "fail2ban-client", "getent", "journalctl", "nano"),
+        *("adduser", "apt", "apt-get", "delgroup", "deluser", "fail2ban-client", "getent", "nano"),
         *("systemctl", "systemd-tmpfiles"),
     ),
     "exit 0",
@@ -99,6 +99,10 @@ for text in sys.stdin.read().splitlines() if sys.argv[2] == ".ip" else [sys.stdi
     print(*found, sep="\\n")
 ' "$@" """
 
+JOURNALCTL = 'exec cat "$(dirname "$0")/../var/log/fail2ban.log"'
+LOG = "2026-11-23 02:13:21,250 fail2ban.actions        [4]: NOTICE  [sshd] Ban 115.209.121.31\n"
+"""What the import has to read."""
+
 _PLACE = re.compile(r"(?<![\w.:/@$~{}-])/(?!dev/null\b)(?=\w)")
 _SAFE = re.compile(r"(?<![\w.:/@$~{}-])/(?!dev/null\b)")
 
@@ -113,6 +117,9 @@ class Sandbox:
             (root / name).mkdir(parents=True)
         for name in ("var/lib/banledger", "tmp"):
             shutil.copy(ledger, root / name / "ledger.db")
+        for name in ("var/log/fail2ban.log", "old-logs/fail2ban.log"):
+            (root / name).parent.mkdir(parents=True)
+            (root / name).write_text(LOG)
         self._shim()
         self.server = ""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("BANLEDGER_", "XDG_"))}
@@ -127,7 +134,8 @@ class Sandbox:
         (root / "etc/banledger/banledger.toml").touch()
 
     def _shim(self) -> None:
-        for name, body in (STAND_INS if shutil.which("jq") else STAND_INS | {"jq": JQ}).items():
+        shims = STAND_INS | {"journalctl": JOURNALCTL}
+        for name, body in (shims if shutil.which("jq") else shims | {"jq": JQ}).items():
             path = self.root / "shims" / name
             path.write_text(f"#!/bin/sh\n{body}\n")
             path.chmod(0o755)

@@ -7,15 +7,18 @@ all exact bans, and looks at nothing else, in particular not at what was decided
 and exact bans; so the order in which they come, and how often, has no influence.
 
 1. Facts within two seconds of each other, without an unban between them, are one event: the same ban in several logs.
-2. An event whose last failure is known means the exact ban of that second.
-3. One that is left means the exact ban of the second beside it: logs cut fractions off, the database rounds them.
-4. One that is left means the last exact ban before it, up to a minute.
-5. Every other event is an inexact ban at the second that its facts suggest.
+2. An event means the exact ban that the action saw within these two seconds. Its ticket's second may be far away: when
+   fail2ban reads a backlog, as after its start, failures after the last one of the ticket are logged before the ban.
+3. An event that is left, and whose last failure is known, means the exact ban of that second.
+4. One that is left means the exact ban of the second beside it: logs cut fractions off, the database rounds them.
+5. One that is left means the last exact ban before it, up to a minute.
+6. Every other event is an inexact ban at the second that its facts suggest.
 
 An exact ban is meant by one event; the earlier rule, and then the earlier event, comes first.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeAlias
 
 from banledger.ledger.log_fact import Facts, LogFact, by_line, joined
@@ -31,14 +34,20 @@ Decision: TypeAlias = dict[int, Facts]
 """The facts of each ban, by its ticket's second; exact bans without facts too."""
 
 
-def decide(facts: Sequence[LogFact], exact: Sequence[int]) -> Decision:
-    """Return the bans of one jail and offender and the facts of each. `exact`: seconds of the bans known exactly."""
+_NONE_SEEN: Mapping[int, float] = MappingProxyType({})
+
+
+def decide(facts: Sequence[LogFact], exact: Sequence[int], seen: Mapping[int, float] = _NONE_SEEN) -> Decision:
+    """Return the bans of one jail and offender and the facts of each.
+
+    `exact`: seconds of the bans known exactly. `seen`: when the action saw those that it recorded live, by second.
+    """
     if len(facts) == 1 and not exact:
         return {facts[0].second: (facts[0],)}
     decided: dict[int, list[LogFact]] = {second: [] for second in exact}
     free = set(decided)
     left = events(facts)
-    for rule in (_same, _beside, _before):
+    for rule in (lambda event, free: _seen_with(event, free, seen), _same, _beside, _before):
         unmatched = []
         for event in left:
             second = rule(event, free)
@@ -72,6 +81,14 @@ def _lifted(event: Sequence[LogFact], moment: float) -> bool:
 def second_of_facts(facts: Sequence[LogFact]) -> int:
     """Return the ticket's second that the facts of an event suggest: the last failure's, or that of the first line."""
     return max(fact.found for fact in facts) or int(facts[0].logged)
+
+
+def _seen_with(event: Facts, free: set[int], seen: Mapping[int, float]) -> int | None:
+    """Return the exact ban that the action saw when the event was logged; None: there is none."""
+    logged = event[0].logged
+    near = [(abs(seen[second] - logged), second) for second in free if second in seen]
+    apart, second = min(near, default=(SAME_S + 1, 0))
+    return second if apart <= SAME_S else None
 
 
 def _same(event: Facts, free: set[int]) -> int | None:

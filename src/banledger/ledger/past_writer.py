@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from banledger.errors import StoreUnavailable
 from banledger.geo.place import Locate
-from banledger.ledger.ban import IMPORTED, Ban
+from banledger.ledger.ban import IMPORTED, LIVE, Ban
 from banledger.ledger.ban_writer import BanWriter, Recorded
 from banledger.ledger.ids import Subject, second_of
 from banledger.ledger.imported import Imported
@@ -122,7 +122,9 @@ class PastWriter(BanWriter):
         wanted: dict[Offender, Decision] = {}
         for offender, one in near.items():
             facts = [*one.facts, *(fact for ban in there[offender] for fact in ban.logged)]
-            wanted[offender] = decide(facts, [ban.time for ban in there[offender] if not _is_inexact(ban)])
+            exact = [ban for ban in there[offender] if not _is_inexact(ban)]
+            seen = {ban.time: ban.seen for ban in exact if ban.origin == LIVE}
+            wanted[offender] = decide(facts, [ban.time for ban in exact], seen)
         missing = {
             offender.at(second): facts
             for offender, decision in wanted.items()

@@ -9,10 +9,12 @@ import pytest
 
 from banledger.ledger.network import Cell, Network, Outcome
 from banledger.ledger.writer import Ledger, open_to_write
-from banledger.report.formats import listing
+from banledger.report.formats import listing, table
 from banledger.report.formats.base import Presentation
 from banledger.report.formats.screen import Screen
+from banledger.report.query import Query, question
 from banledger.report.show import Phase, State, show, state_of
+from banledger.report.summary import report
 from banledger.spool.events import Event
 from banledger.whois.locate import offline_only
 from banledger.whois.stored import NAMED, known
@@ -199,3 +201,14 @@ def test_what_a_log_does_not_tell_is_not_shown_as_zero(keep: Keep) -> None:
     assert re.findall(r"^state +(.*)$", text, re.M)[1].startswith("ran out") and "ran out\n" in text
     listing.bans([bare], Presentation(UTC, T0 + 900.0), Screen(out := StringIO()))
     assert "ran out" in out.getvalue() and "for ever" not in out.getvalue()
+
+
+def test_bans_that_wait_for_whois_are_said_to_be_the_ledgers(make: Make) -> None:
+    ledger = make([ban("3.0.0.1"), ban("3.0.0.2", jail="web")])
+
+    def last(query: Query) -> str:
+        table.report(report(ledger, query, T0), Screen(out := StringIO()))
+        return out.getvalue().splitlines()[-1]
+
+    assert last(question()) == "2 bans wait for whois."
+    assert last(question(jail=["web"])) == "2 bans of all time wait for whois."

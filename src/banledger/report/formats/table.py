@@ -45,7 +45,8 @@ def report(answer: Report, screen: Screen) -> None:
         screen.print(Text(f"\n{many(answer.no_country, 'ban')} {has} no country: {why}.", style="dim"))
     if answer.waiting:
         wait = "waits" if answer.waiting == 1 else "wait"
-        screen.print(Text(f"\n{many(answer.waiting, 'ban')} {wait} for whois.", style="dim"))
+        among = "" if answer.query.span.all_time and not answer.query.filters else " of all time"
+        screen.print(Text(f"\n{many(answer.waiting, 'ban')}{among} {wait} for whois.", style="dim"))
 
 
 def top(answer: Top, view: Presentation, screen: Screen) -> None:
