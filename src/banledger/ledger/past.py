@@ -13,10 +13,13 @@ and exact bans; so the order in which they come, and how often, has no influence
 4. Every other event is an inexact ban at the second that its facts suggest.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TypeAlias
 
 from banledger.ledger.log_fact import Facts, LogFact, joined
+from banledger.stores import fields as read
+from banledger.stores.fields import Damaged
 
 SAME_S = 2.0
 """Facts of one event are no further apart, seconds."""
@@ -77,6 +80,15 @@ def _before(event: Facts, free: set[int]) -> int:
     logged = event[0].logged
     near = [second for second in free if logged - LATE_S <= second <= logged + 1]
     return max(near, default=second_of_facts(event))
+
+
+def imported_of(fields: Mapping[str, str]) -> dict[str, int]:
+    """Return what `bans:imported` says: the time of the last imported line by source. Damaged fields are left out."""
+    found = {}
+    for source in fields:
+        with suppress(Damaged):
+            found[source] = read.whole(fields, source, most=read.YEAR_3000)
+    return found
 
 
 def spans(seconds: Iterable[float]) -> list[tuple[float, float]]:

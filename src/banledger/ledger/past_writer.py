@@ -22,7 +22,7 @@ from banledger.ledger.ids import Subject, second_of
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.log_fact import Facts, LogFact, fact_of, joined
 from banledger.ledger.merge import merge, subject_of, with_facts, without_facts
-from banledger.ledger.past import Decision, decide, spans, within
+from banledger.ledger.past import Decision, decide, imported_of, spans, within
 from banledger.ledger.reader import Found
 from banledger.ledger.tokens import source_token, token
 from banledger.ledger.tombstone import Tombstone
@@ -108,8 +108,7 @@ class PastWriter(BanWriter):
             self._engine.shared and abs(now - self._imported_read) > _REFRESH_S
         ):
             self._imported_read = now
-            fields = self._engine.hashes([self.keys.imported])[0]
-            self._imported |= {source: int(last) for source, last in fields.items() if last.isdecimal()}
+            self._imported |= imported_of(self._engine.hashes([self.keys.imported])[0])
         latest: dict[str, int] = {}
         for line in told:
             source = source_token(line.server, line.jail)
