@@ -162,6 +162,14 @@ def test_another_recorder_knows_what_was_imported(open_engine: Open) -> None:
     assert len(bans(second)) == 1
 
 
+@pytest.mark.parametrize("last", ["9" * 5000, "\u0664", "", "x"])
+def test_a_damaged_note_of_what_was_imported_stops_no_recording(engine: Engine, last: str) -> None:
+    engine.put({KEYS.imported: {"web1|sshd": last}})
+    ledger = Ledger(engine, KEYS, "UTC")
+    assert record(ledger, ban(time=T0 - 86_400), told(logged=T0, found=T0)).new == 2
+    assert len(bans(ledger)) == 2
+
+
 def test_a_copy_knows_what_was_imported(ledger: Ledger) -> None:
     from banledger.ledger.copy import CopyEnd, Target, copy
 

@@ -17,7 +17,7 @@ from banledger.ledger.writer import Ledger
 from banledger.stores.api import Engine
 from banledger.stores.connect import Access, writer
 from tests.contract.conftest import KEYS
-from tests.support.lines import T0, ban, prolong, unban
+from tests.support.lines import T0, ban, gap, prolong, unban
 from tests.support.servers import StoreServer
 
 NOW = T0 + 3600.0
@@ -85,6 +85,23 @@ def test_a_ledger_whose_hashes_have_fields_that_are_not_text_can_be_rebuilt(
     for key in raw.keys("*"):
         if raw.type(key) == b"hash":
             raw.hset(key, name, value)
+    rebuild(engine, KEYS, NOW)
+    assert not list(check(engine, KEYS, NOW))
+
+
+@pytest.mark.parametrize("member", [b"\xff", b"a\xc3b \xed\xa0\x80"])
+def test_members_that_are_not_text_can_be_rebuilt(
+    opened: Callable[[], Engine], raw: "redis.Redis", member: bytes
+) -> None:
+    engine = opened()
+    Ledger(engine, KEYS, "UTC", "machine").record([ban("5.5.5.5"), gap()], place, NOW)
+    raw.zadd(KEYS.base("2611"), {member: 1})
+    for key in raw.keys("*"):
+        if raw.type(key) == b"set":
+            raw.sadd(key, member)
+        elif raw.type(key) == b"zset":
+            raw.zadd(key, {member: 1})
+    assert list(check(engine, KEYS, NOW))
     rebuild(engine, KEYS, NOW)
     assert not list(check(engine, KEYS, NOW))
 

@@ -267,4 +267,4 @@ def _holds(guard: dict[str, str | None] | None, have: Hash) -> bool:
 def _number(value: str) -> int:
     """The whole number that a value begins with; -1: none."""
     head = value.partition(" ")[0]
-    return int(head) if head.isascii() and head.isdecimal() else -1
+    return int(head) if head.isascii() and head.isdecimal() and len(head) <= 20 else -1

@@ -3,11 +3,14 @@
 So live bans cost nothing: only an exact ban that is not later than its source's last imported Ban line can meet facts.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from banledger.ledger.tokens import source_token
 from banledger.spool.events import BanLine, TicketLine
+from banledger.stores import fields as read
 from banledger.stores.api import Advance, Engine
+from banledger.stores.fields import Damaged
 
 _AFTER_S = 120  # an exact ban this long after the last imported line meets no fact
 _REFRESH_S = 20.0
@@ -26,8 +29,7 @@ class Imported:
         """Read what was imported, if another recorder may have done that, and add the lines that come now."""
         if self._read_at == float("-inf") or (self._engine.shared and abs(now - self._read_at) > _REFRESH_S):
             self._read_at = now
-            fields = self._engine.hashes([self._key])[0]
-            self._last |= {source: int(last) for source, last in fields.items() if last.isdecimal()}
+            self._last |= _sound(self._engine.hashes([self._key])[0])
         latest: dict[str, int] = {}
         for line in lines:
             source = source_token(line.server, line.jail)
@@ -45,3 +47,12 @@ class Imported:
 
     def _until(self, line: BanLine) -> int:
         return self._last.get(source_token(line.server, line.jail), -_AFTER_S) + _AFTER_S
+
+
+def _sound(fields: Mapping[str, str]) -> dict[str, int]:
+    """Return the time of the last imported line by source. Damaged fields are left out."""
+    found = {}
+    for source in fields:
+        with suppress(Damaged):
+            found[source] = read.whole(fields, source, most=read.YEAR_3000)
+    return found

@@ -70,7 +70,7 @@ class RedisEngine(Following):
         return Server(facts.get("run_id", ""), (*cautions(facts), *left))
 
     def sweep(self) -> int:
-        """See Engine.sweep. A server stores text and numbers only."""
+        """See Engine.sweep. Members that are no text are removed by `mend`, as the text that they are read as."""
         return 0
 
     def apply(self, changes: Iterable[Change], advances: Sequence[Advance] = ()) -> list[Result]:
@@ -151,6 +151,7 @@ class RedisEngine(Following):
             entries.leaves[key].append(member)
         for score in (*repair.tallies, *repair.scores):
             entries.score(score)
+        entries.remove_raw()
         self.calls(entries.commands())
 
 

@@ -1,5 +1,6 @@
 """Entries to write and to remove, grouped by key, and the commands that do it. Pure: no store."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
@@ -11,6 +12,7 @@ Command: TypeAlias = tuple[str | bytes | int | float, ...]
 """The words of a command."""
 
 _MEMBERS = 2000  # per command
+_RAW = re.compile(r"\\x([89a-f][0-9a-f])")  # a byte that is no UTF-8, as a client reads it
 
 
 class EntriesByKey:
@@ -23,9 +25,9 @@ class EntriesByKey:
 
     def __init__(self) -> None:
         self.joins: dict[str, list[str]] = defaultdict(list)
-        self.leaves: dict[str, list[str]] = defaultdict(list)
+        self.leaves: dict[str, list[str | bytes]] = defaultdict(list)
         self.scores: dict[str, list[str]] = defaultdict(list)
-        self.unscored: dict[str, list[str]] = defaultdict(list)
+        self.unscored: dict[str, list[str | bytes]] = defaultdict(list)
 
     def __bool__(self) -> bool:
         return any((self.joins, self.leaves, self.scores, self.unscored))
@@ -50,6 +52,11 @@ class EntriesByKey:
         else:
             self.scores[score.key] += (repr(score.score), score.member)
 
+    def remove_raw(self) -> None:
+        """Also remove the members that are no text and are only read as those to be removed."""
+        for several in (*self.leaves.values(), *self.unscored.values()):
+            several += [raw for member in several if isinstance(member, str) and (raw := raw_of(member)) is not None]
+
     def commands(self) -> list[Command]:
         """Return all commands, with a bounded number of members each."""
         return [
@@ -58,6 +65,14 @@ class EntriesByKey:
             *_by_key("ZADD", self.scores),
             *_by_key("ZREM", self.unscored),
         ]
+
+
+def raw_of(text: str) -> bytes | None:
+    """Return the bytes that are no UTF-8 and that a client reads as this text; None: there are none."""
+    if not _RAW.search(text):
+        return None
+    raw = _RAW.sub(lambda found: chr(0xDC00 + int(found[1], 16)), text).encode("utf-8", "surrogateescape")
+    return raw if raw.decode("utf-8", "backslashreplace") == text else None
 
 
 def ranking_commands(rankings: Sequence[Ranking], sizes: Sequence[int]) -> list[Command]:
@@ -72,7 +87,7 @@ def ranking_commands(rankings: Sequence[Ranking], sizes: Sequence[int]) -> list[
     return [*_by_key("ZADD", ranked), *_by_key("ZREM", gone)]
 
 
-def _by_key(command: str, words: Mapping[str, Sequence[str | float]]) -> Iterator[Command]:
+def _by_key(command: str, words: Mapping[str, Sequence[str | bytes | float]]) -> Iterator[Command]:
     for key, several in words.items():
         if len(several) <= _MEMBERS:
             yield (command, key, *several)
