@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Struct
 
 from banledger.ledger import ids
-from banledger.ledger.ban_forms import BANTIME, DAY, FID, HOUR, TIME
+from banledger.ledger.ban_forms import BANTIME, DAY, FID, HOUR, ORDER, TIME
 from banledger.ledger.hash_codec import (
     CIDR,
     COUNTRY,
@@ -49,8 +49,6 @@ FOR_EVER = "never"
 """The value of `expires` for a ban without end."""
 
 _SALTS = 4  # ids that a ban may have; no collision has been seen yet
-
-_MOMENTS = frozenset(("seen", "prolonged", "reopened", "held", "unbanned", "unbanned_before", "ended"))
 
 SCOPES = frozenset(("public", "private", "none"))
 """The values of `scope`."""
@@ -224,7 +222,7 @@ class Ban(Struct, frozen=True, gc=False):
     order: Annotated[
         tuple[tuple[str, float], ...],
         Field(
-            optional(Form(partial(read.moments, names=_MOMENTS), lambda order: json_text(dict(order))), ()),
+            optional(ORDER, ()),
             "JSON object: places on the timeline (seconds) of fields that a clock step put out of order",
             part="end",
             exported=False,

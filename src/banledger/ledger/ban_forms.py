@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from functools import partial
 
-from banledger.ledger.hash_codec import Form
+from banledger.ledger.hash_codec import Form, json_text
 from banledger.spool.events import TICKETS_END
 from banledger.stores import fields as read
 
 LONGEST_BANTIME = 2**37
 """Seconds: 4,000 years."""
+
+_MOMENTS = frozenset(("seen", "prolonged", "reopened", "held", "unbanned", "unbanned_before", "ended"))
 
 
 def _read_fid(fields: Mapping[str, str], name: str) -> str:
@@ -32,3 +34,4 @@ TIME = Form(_read_time, str)
 DAY = Form(_read_day)
 HOUR = Form(partial(read.whole, most=23), str)
 BANTIME = Form(_read_bantime, str)
+ORDER = Form(partial(read.moments, names=_MOMENTS), lambda order: json_text(dict(order)))
