@@ -39,7 +39,6 @@ RANK = {LIVE: 0, RESTORED: 1, IMPORTED: 2, PENDING: 3}
 """Origins, the best first."""
 
 PUBLIC = "public"
-
 PROVEN, NONE = "proven", "none"
 WAITING, INHERITED, STALE = "waiting", "inherited", "stale"
 WAITS = frozenset((WAITING, INHERITED, STALE))
@@ -49,7 +48,6 @@ FOR_EVER = "never"
 """The value of `expires` for a ban without end."""
 
 _SALTS = 4  # ids that a ban may have; no collision has been seen yet
-
 SCOPES = frozenset(("public", "private", "none"))
 """The values of `scope`."""
 
