@@ -720,10 +720,11 @@ class _Mortal(ReferenceEngine):
             self._tick()
         return outcomes
 
-    def put(self, hashes):  # type: ignore[no-untyped-def]
+    def put(self, hashes, scores=()):  # type: ignore[no-untyped-def]
         for key, fields in hashes.items():
             self._tick()
             super().put({key: fields})
+        super().put({}, scores)
 
     def mend(self, repair):  # type: ignore[no-untyped-def]
         self._tick()

@@ -10,7 +10,7 @@ from itertools import count
 from math import inf
 
 from banledger.stores.api import Advance, Applied, Conflict, Hash, Repair, Result, Scored, Server
-from banledger.stores.change import FEED_KEPT, Change, Entries, Ranking, difference
+from banledger.stores.change import FEED_KEPT, Change, Entries, Ranking, Score, difference
 from banledger.stores.fields import MOST_NUMBER, UNREADABLE, count_of
 from banledger.stores.selection import Cells, Selected, Selection
 
@@ -188,13 +188,15 @@ class ReferenceEngine:
         for score in (*repair.tallies, *repair.scores):
             self._score(score.key, score.member, score.score)
 
-    def put(self, hashes: Mapping[str, Hash]) -> None:
+    def put(self, hashes: Mapping[str, Hash], scores: Sequence[Score] = ()) -> None:
         for key, fields in hashes.items():
             self.store.sets.pop(key, None)
             self.store.sorted.pop(key, None)
             self.store.hashes[key] = dict(fields)
             if not fields:
                 del self.store.hashes[key]
+        if scores:
+            self.mend(Repair(scores=scores))
 
     def lowest(self, key: str, until: float, count: int, above: float = -inf) -> list[Scored]:
         scores = sorted((score, member) for member, score in self.store.sorted.get(key, {}).items())

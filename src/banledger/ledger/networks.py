@@ -23,7 +23,7 @@ from banledger.ledger.network import (
 from banledger.ledger.swap import assign
 from banledger.ledger.tokens import token
 from banledger.net.prefix import block
-from banledger.stores.api import Engine, Hash, Reader, Repair, Scored
+from banledger.stores.api import Engine, Hash, Reader, Scored
 from banledger.stores.change import Score
 from banledger.stores.fields import UNREADABLE, Damaged, is_cidr, moment, text
 
@@ -100,8 +100,7 @@ class Networks(NetworksReader):
         for cell in asked:
             hashes[self._keys.cell(cell.cidr)] = cell_to_hash(cell)
             scores.append(Score(self._keys.cells, cell.cidr, now))
-        self._engine.put(hashes)
-        self._engine.mend(Repair(scores=scores))
+        self._engine.put(hashes, scores)
 
     def put_older(self, learned: Sequence[tuple[Network, Sequence[Cell]]], now: float) -> int:
         """Store records learned elsewhere, unless the ledger has newer ones; return the number of networks stored."""
@@ -129,8 +128,8 @@ class Networks(NetworksReader):
 
     def remove(self, cidrs: Sequence[str], now: float) -> None:
         """Mark networks as gone (UTC epoch `now`). They stay in the index, so that other recorders notice."""
-        self._engine.put({self._keys.network(cidr): {"gone": f"{now:.0f}"} for cidr in cidrs})
-        self._engine.mend(Repair(scores=[Score(self._keys.networks, cidr, now) for cidr in cidrs]))
+        gone = {self._keys.network(cidr): {"gone": f"{now:.0f}"} for cidr in cidrs}
+        self._engine.put(gone, [Score(self._keys.networks, cidr, now) for cidr in cidrs])
 
     def lease(self, wanted: Held, seen: Held) -> Held:
         """Take or renew the look-up lease: see `lease.take`."""

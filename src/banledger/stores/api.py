@@ -181,8 +181,11 @@ class Engine(Reader, Protocol):
         """
         ...
 
-    def put(self, hashes: Mapping[str, Hash]) -> None:
-        """Replace each key by its hash, unconditionally. An empty hash removes the key."""
+    def put(self, hashes: Mapping[str, Hash], scores: Sequence[Score] = ()) -> None:
+        """Replace each key by its hash, unconditionally. An empty hash removes the key.
+
+        `scores`: wanted scores in sorted sets, see `Repair`; written after the hashes, or at once with them.
+        """
         ...
 
     def mend(self, repair: Repair) -> None:

@@ -662,6 +662,7 @@ def test_whois_resumes_after_a_kill_at_any_statement(path: Path, tmp_path: Path)
             died = True
         finally:
             _die(engine)
+        _assert_whole(copy)
         ledger = open_to_write(str(copy), "bans", "UTC")
         live(ledger, lines, clock)
         assert wrong(ledger) == [], left

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from banledger.errors import StoreError
 from banledger.stores.api import Advance, Applied, Conflict, Hash, Repair, Result, Server
-from banledger.stores.change import Change, Layout
+from banledger.stores.change import Change, Layout, Score
 from banledger.stores.fields import UNREADABLE
 from banledger.stores.pages import pages
 from banledger.stores.redis.client import cautions
@@ -133,7 +133,7 @@ class RedisEngine(Following):
         """See Engine.derives. Nothing is derived here."""
         return False
 
-    def put(self, hashes: Mapping[str, Hash]) -> None:
+    def put(self, hashes: Mapping[str, Hash], scores: Sequence[Score] = ()) -> None:
         """See Engine.put."""
         for page in pages(list(hashes.items()), _PAGE):
             commands: list[tuple[str, ...]] = []
@@ -141,6 +141,8 @@ class RedisEngine(Following):
                 put = [("HSET", key, *(part for pair in fields.items() for part in pair))] if fields else []
                 commands += [("MULTI",), ("DEL", key), *put, ("EXEC",)]  # readers never see the key missing
             self.calls(commands)
+        if scores:
+            self.mend(Repair(scores=scores))
 
     def mend(self, repair: Repair) -> None:
         """See Engine.mend."""

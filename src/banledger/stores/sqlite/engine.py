@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from banledger.stores.api import Advance, Applied, Conflict, Hash, Repair, Result, Server
-from banledger.stores.change import Change
+from banledger.stores.change import Change, Score
 from banledger.stores.selection import Projection
 from banledger.stores.sqlite.batch import Batch, row_id
 from banledger.stores.sqlite.file import (
@@ -151,13 +151,14 @@ class SqliteEngine(ScoreWriter):
             rows = {row_id(self._projection, key): self._projection.cells(fields) for key, fields in hashes.items()}
             self._rows.put({id_: cells for id_, cells in rows.items() if id_})
 
-    def put(self, hashes: Mapping[str, Hash]) -> None:
-        """See Engine.put."""
+    def put(self, hashes: Mapping[str, Hash], scores: Sequence[Score] = ()) -> None:
+        """See Engine.put. One transaction."""
         with self._transaction():
-            self._name({key: HASH for key in hashes if not item_key(key)})
+            self._name({key: HASH for key in hashes if not item_key(key)} | {one.key: RANKING for one in scores})
             self._remove_names([key for key in hashes if item_key(key)])
             self._put_hashes([(key, fields) for key, fields in hashes.items() if fields])
             self._drop_hashes([key for key, fields in hashes.items() if not fields])
+            self._mend({(one.key, ranked(one.member)): one.score for one in scores})
             self._project(hashes)
         compact_if_due(self._rows, self._transaction)
 
