@@ -23,7 +23,9 @@ CELLS = (
     | st.ip_addresses().map(str)
     | st.text(st.characters(exclude_characters="\n"), max_size=6)
 )
-KEYS = st.binary(min_size=12, max_size=12)
+KEYS = st.tuples(st.binary(min_size=4, max_size=4), st.integers(0, 2**50 - 1)).map(
+    lambda key: key[0] + key[1].to_bytes(8, "big")
+)
 TABLES = st.dictionaries(KEYS, st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=30)
 
 
@@ -171,3 +173,15 @@ def test_a_pack_with_another_number_of_rows_is_damaged(rows: int) -> None:
     for read in (opened(parts, rows).keys, lambda: opened(parts, rows).column(0).cells()):
         with pytest.raises(DamagedPack):
             read()
+
+
+def test_a_key_that_is_no_id_is_refused_and_damage() -> None:
+    strange = bytes(4) + (1 << 50).to_bytes(8, "big")
+    with pytest.raises(ValueError, match="50 bits"):
+        encode(COLUMNS, [(strange, ("", "", ""))])
+    parts = encode(COLUMNS, [(bytes(12), ("", "", ""))])
+    body = bytearray(12)
+    body[5] = 4
+    parts[0] = join([bytes(body)])
+    with pytest.raises(DamagedPack, match="id"):
+        Pack(COLUMNS, 1, parts.__getitem__).keys()
