@@ -7,8 +7,8 @@ from itertools import compress
 from typing import NamedTuple, Protocol
 
 from banledger.stores.packs import ipv4
-from banledger.stores.packs.column_test import ColumnTest
 from banledger.stores.packs.masks import Mask
+from banledger.stores.packs.passing import ColumnTest
 
 MOST_GROUPS = 8
 """With more different cells, rows are not parted by masks."""

@@ -20,8 +20,8 @@ from functools import cached_property
 from itertools import chain, repeat
 
 from banledger.stores.packs import ipv4
-from banledger.stores.packs.column_test import ColumnTest
 from banledger.stores.packs.part import DamagedPack, PackPart, join
+from banledger.stores.packs.passing import ColumnTest
 from banledger.stores.packs.planes import numbers, planes
 
 CODED, ORDERED = 4, 5

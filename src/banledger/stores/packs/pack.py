@@ -42,8 +42,8 @@ def lowest_key(second: float) -> bytes:
 def encode(columns: Sequence[Column], rows: Sequence[Row]) -> list[bytes]:
     """Return the parts of a pack: part 0 has the keys, part 1 + n the cells of column n.
 
-    `rows`: sorted by key, without equal keys, 1 to PACK_ROWS. Raises ValueError if a cell has a line feed, or if the
-    cells of one column exceed 64 MiB together (pack fewer rows then).
+    `rows`: sorted by key, without equal keys, 1 to PACK_ROWS. Raises ValueError if a cell has a line feed, if the
+    cells of one column exceed 64 MiB together (pack fewer rows then), or if a key is none.
     """
     if not 1 <= len(rows) <= PACK_ROWS:
         raise ValueError(f"a pack has 1 to {PACK_ROWS} rows")
@@ -59,7 +59,14 @@ def _encode_keys(keys: Sequence[Key]) -> bytes:
     data = b"".join(keys)
     seconds = [int.from_bytes(key[:_SECOND_BYTES], "big") for key in keys]
     ids = [data[place::_KEY_BYTES] for place in range(_SECOND_BYTES, _KEY_BYTES)]
+    if not _are_ids(*ids[:2]):
+        raise ValueError("a key has more than 50 bits of an id")
     return join([steps(seconds, _SECOND_BYTES) + b"".join(ids)])
+
+
+def _are_ids(highest: bytes, next_: bytes) -> bool:
+    """Whether 8 bytes with these at their beginning hold no more than 50 bits."""
+    return not highest.strip(b"\0") and not next_.translate(None, _HIGHEST_BITS)
 
 
 def _decode_keys(data: bytes, rows: int) -> list[Key]:
@@ -70,9 +77,7 @@ def _decode_keys(data: bytes, rows: int) -> list[Key]:
     seconds = rising(body[: _SECOND_BYTES * rows], _SECOND_BYTES)
     if seconds[-1] >= 1 << 32:
         raise DamagedPack("a pack has an impossible second")
-    if body[_SECOND_BYTES * rows :][:rows].strip(b"\0") or body[(_SECOND_BYTES + 1) * rows :][:rows].translate(
-        None, _HIGHEST_BITS
-    ):
+    if not _are_ids(*[body[place * rows : (place + 1) * rows] for place in (_SECOND_BYTES, _SECOND_BYTES + 1)]):
         raise DamagedPack("a pack has an impossible id")
     low_first = planes(seconds, _SECOND_BYTES)
     raw = bytearray(len(body))

@@ -11,9 +11,9 @@ from typing import TypeVar
 from banledger.stores.packs import ipv4
 from banledger.stores.packs.column import MOST_GROUPS, ColumnCells, Counts
 from banledger.stores.packs.column_codec import CODED, COUNTS, NARROW, ORDERED, ROWS, DifferentCells
-from banledger.stores.packs.column_test import ColumnTest
 from banledger.stores.packs.masks import Mask, keep
 from banledger.stores.packs.part import DamagedPack, PackPart
+from banledger.stores.packs.passing import ColumnTest
 from banledger.stores.packs.planes import numbers
 
 _T = TypeVar("_T", int, str)

@@ -8,9 +8,9 @@ from typing import Protocol
 from msgspec import Struct
 
 from banledger.stores.packs.column import ColumnCells, RecentColumn
-from banledger.stores.packs.column_test import ColumnTest, test_of
 from banledger.stores.packs.masks import Mask, between, both, either
 from banledger.stores.packs.pack import AFTER_ALL, BEFORE_ALL, PACK_ROWS, Key, Pack, Row, lowest_key
+from banledger.stores.packs.passing import ColumnTest, test_of
 from banledger.stores.selection import Column, Condition, Selection
 
 

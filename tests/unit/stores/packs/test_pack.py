@@ -173,3 +173,15 @@ def test_a_pack_with_another_number_of_rows_is_damaged(rows: int) -> None:
     for read in (opened(parts, rows).keys, lambda: opened(parts, rows).column(0).cells()):
         with pytest.raises(DamagedPack):
             read()
+
+
+def test_a_key_that_is_no_id_is_refused_and_damage() -> None:
+    strange = bytes(4) + (1 << 50).to_bytes(8, "big")
+    with pytest.raises(ValueError, match="50 bits"):
+        encode(COLUMNS, [(strange, ("", "", ""))])
+    parts = encode(COLUMNS, [(bytes(12), ("", "", ""))])
+    body = bytearray(12)
+    body[5] = 4
+    parts[0] = join([bytes(body)])
+    with pytest.raises(DamagedPack, match="id"):
+        Pack(COLUMNS, 1, parts.__getitem__).keys()

@@ -64,7 +64,7 @@ def conditions() -> st.SearchStrategy[Is | Between | Within]:
 
 SECONDS = st.integers(0, 12) | st.sampled_from((2**31, 2**32 - 1))
 KEYS = st.builds(
-    lambda second, bits: second.to_bytes(4, "big") + bits.to_bytes(8, "big"), SECONDS, st.integers(0, 2**50)
+    lambda second, bits: second.to_bytes(4, "big") + bits.to_bytes(8, "big"), SECONDS, st.integers(0, 2**50 - 1)
 )
 ROWS = st.dictionaries(KEYS, cells(), max_size=40)
 BOUNDS = st.none() | st.floats(-2, 14) | st.sampled_from((2.0**31, 2.0**32, float("inf"), float("-inf")))
