@@ -142,7 +142,14 @@ class BanProjection:
         word, _, rest = key[len(self.prefix) + 1 :].partition(":")
         if word in INDEXED:
             return self._set_of_token(word, rest)
-        return _set_of_day(word[1:-1], rest.removeprefix("day:")) if rest.startswith("day:") else None
+        return self._set_of_day(word[1:-1], rest.removeprefix("day:")) if rest.startswith("day:") else None
+
+    def _set_of_day(self, month: str, day: str) -> DerivedSet | None:
+        if not is_month(month) or read.day_number(day) is None or month not in months_of(day):
+            return None
+        since, until = bounds_of(month)
+        ranked = (f"{self.prefix}:top:{DAY}", day) if len(months_of(day)) == 1 else None
+        return DerivedSet(Selection(((Is(DAY, frozenset([day])),),), since, until), ranked)
 
     def _set_of_token(self, dimension: str, tok: str) -> DerivedSet | None:
         names = dimension.split("+")
@@ -151,10 +158,3 @@ class BanProjection:
             return None
         conditions = [(Is(name, frozenset([part])),) for name, part in zip(names, parts, strict=True)]
         return DerivedSet(Selection(tuple(conditions)), (f"{self.prefix}:top:{dimension}", tok))
-
-
-def _set_of_day(month: str, day: str) -> DerivedSet | None:
-    if not is_month(month) or read.day_number(day) is None:
-        return None
-    since, until = bounds_of(month)
-    return DerivedSet(Selection(((Is(DAY, frozenset([day])),),), since, until))

@@ -1,5 +1,6 @@
 """Sets that are not stored, because rows say what they hold. See `selection.DerivedSet`."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
@@ -8,7 +9,7 @@ from banledger.stores.fields import count_of
 from banledger.stores.selection import DerivedSet, Family, Projection, Selected, Selection
 from banledger.stores.sqlite.glob import literal_head
 
-_PAGE = 1000
+_PAGE = 50_000  # of a ranking, whose pages are found by counting through it
 
 
 class DerivedFrom(Protocol):
@@ -32,17 +33,25 @@ class DerivedSets:
         selected = self._source.select(found.selection)
         return selected.newest() if selected else iter(())
 
-    def size(self, found: DerivedSet) -> int:
-        """Return the number of ids in a set."""
-        if found.ranked:
-            key, member = found.ranked
-            return max(0, count_of(self._source.scores([key], [member])[0][0] or 0))
+    def sizes(self, keys: Sequence[str]) -> dict[str, int]:
+        """Return the number of ids in each of the keys that is a derived set. Each ranking is asked once."""
+        derived = {key: found for key in keys if (found := self.find(key))}
+        members: dict[str, list[str]] = defaultdict(list)
+        for ranking, member in filter(None, [found.ranked for found in derived.values()]):
+            members[ranking].append(member)
+        scores = {
+            (ranking, member): score
+            for ranking, some in members.items()
+            for member, score in zip(some, self._source.scores([ranking], some)[0], strict=True)
+        }
+        return {
+            key: max(0, count_of(scores[found.ranked] or 0)) if found.ranked else self._counted(found)
+            for key, found in derived.items()
+        }
+
+    def _counted(self, found: DerivedSet) -> int:
         selected = self._source.select(found.selection)
         return selected.rank({}).total if selected else 0
-
-    def sizes(self, keys: Sequence[str]) -> dict[str, int]:
-        """Return the number of ids in each of the keys that is a derived set."""
-        return {key: self.size(found) for key in keys if (found := self.find(key))}
 
     def keys(self, pattern: str) -> Iterator[str]:
         """Return the names of all sets whose names may match a glob pattern."""
@@ -60,4 +69,4 @@ class DerivedSets:
         """Return which of the sets of a ranked member exist: one does, and of several those that have members."""
         keys = family.keys(member)
         likely = [key for key in keys if key.startswith(literal)]
-        return [key for key in likely if len(keys) == 1 or ((found := self.find(key)) and self.size(found))]
+        return likely if len(keys) == 1 else [key for key, size in self.sizes(likely).items() if size]

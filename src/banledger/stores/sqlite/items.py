@@ -118,5 +118,6 @@ def _span(head: str, literal: str) -> tuple[bytes, bytes] | None:
         first = packed_id(f"{month}01{'0' * 14}")
         if len(month) == 4:
             return (first[:4], (int.from_bytes(first[:4], "big") + 32 * 86_400).to_bytes(4, "big")) if first else None
-    same = min(len(before), len(literal))
-    return (b"", b"\xff") if before[:same] == literal[:same] else None
+    start = before + "{" * bool(no_month)
+    same = min(len(start), len(literal))
+    return (b"", b"\xff") if start[:same] == literal[:same] else None
