@@ -26,6 +26,8 @@ from banledger.stores.sqlite.stored_id import IS_TEXT, PACKED
 
 _PARTS = 6  # bits of `part.number`: the pack's number << 6 | the part's
 _NUMBERS = 1 << 56  # of packs; no writer gets that far, and numbers above have no parts
+_NEWEST = 1024  # recent rows that are read first
+_TOGETHER = 8  # packs whose ids are read at once
 _STEPS = 32  # of compaction at once, while there are too many recent rows
 _IS_ID = PACKED.format(column="id")
 _IS_PACK = (
@@ -72,10 +74,19 @@ class RowReader:
                 yield Packed(self._pack(number, rows), first, last, frozenset(hidden))
 
     def seconds(self, selection: Selection) -> list[int]:
-        """Return seconds that divide the rows of a selection into parts that fit into memory, newest first."""
-        firsts = [int.from_bytes(first[:4], "big") for _, _, first, _ in reversed(self._packs())]
+        """Return seconds that divide the rows of a selection into parts that fit into memory, newest first.
+
+        The first part is small: most questions need no more than the newest rows.
+        """
+        packs = [first for _, _, first, _ in reversed(self._packs())]
+        recent = self._found(
+            f"SELECT id FROM recent WHERE prefix = ? AND {_IS_ID} ORDER BY id DESC LIMIT 1 OFFSET {_NEWEST}",
+            self._prefix,
+        )
+        ids = [*[id_ for (id_,) in recent], *packs[:1], *packs[_TOGETHER::_TOGETHER]]
         since, until = selection.since or 0, inf if selection.until is None else selection.until
-        return [second for second in dict.fromkeys(firsts) if since < second < until]
+        seconds = {int.from_bytes(id_[:4], "big") for id_ in ids}
+        return sorted([second for second in seconds if since < second < until], reverse=True)
 
     def _packs(self) -> list[_PackRow]:
         """Return number, rows, first and last id of each pack, oldest first."""
