@@ -203,8 +203,9 @@ def goes_on(place: Place, writer: Writer, service: subprocess.Popen[bytes], bans
     writer.raw(b"no sense\n")
     writer.write(f"192.0.2.{bans}")
     wait_for(lambda: place.bans() == bans)
-    rejected = list((place.spool / "rejected").iterdir())
-    return bool(rejected) and service.poll() is None
+    rejected = place.spool / "rejected"
+    wait_for(lambda: rejected.is_dir() and any(rejected.iterdir()))
+    return service.poll() is None
 
 
 @pytest.mark.parametrize(
