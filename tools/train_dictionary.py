@@ -1,98 +1,211 @@
 """Make the dictionary that hashes of an embedded ledger are compressed with: `python tools/train_dictionary.py > FILE`.
 
-It consists of what hashes of bans have in common: names of fields in the orders that the ledger writes, and messages of
-daemons as fail2ban's filters expect them, with made-up names and documentation addresses. Nobody's log is in it. What
-is most common stands last, where references to it are shortest.
+It is trained on bans that this file makes up: with the messages of daemons as fail2ban's filters expect them, and
+made-up names, addresses and times. Nobody's log is in it.
 
-A published dictionary never changes, since rows refer to it by its version. A better one is a new version.
+A published dictionary never changes, since rows refer to it by its version. A better one is a new version. Another
+release of zstd may train a different one of the same samples; that is no reason to replace it.
 """
 
 import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from zoneinfo import ZoneInfo
 
-MOST = 4 * 1024 - 262  # bytes that raw deflate with a window of 4 KiB can refer to
+from banledger.geo.place import Place
+from banledger.ledger.ban import Ban, to_hash
+from banledger.ledger.calendar import calendar
+from banledger.ledger.ids import ban_id
+from banledger.ledger.merge import merge, subject_of
+from banledger.ledger.new_ban import begin
+from banledger.spool.events import BanLine, TicketLine, UnbanLine
+from banledger.stores.sqlite.packed_hash import text_of_hash
+from banledger.zstd import zstd
 
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"
+SAMPLES = 8000
+BYTES = 8 * 1024
 
-_LINES = r"""
-asterisk[1234]: NOTICE[1234] chan_sip.c: Registration from '\"100\" <sip:100@198.51.100.1>' failed for '192.0.2.1:5060' - Wrong password
-exim[1234]: login authenticator failed for (example.org) [192.0.2.1]: 535 Incorrect authentication data (set_id=
-mysqld[1234]: Access denied for user 'root'@'192.0.2.1' (using password: YES)
-proftpd[1234]: example.org (192.0.2.1[192.0.2.1]) - USER admin: no such user found from 192.0.2.1
-client: 192.0.2.1, server: example.org, request: \"GET / HTTP/1.1\", host: \"example.org\"
-[error] 1234#1234: *1234 user \"admin\": password mismatch
- - - [23/Nov/2026:04:00:26 +0000] \"POST /wp-login.php HTTP/1.1\" 200 1234 \"-\" \"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36\"
-dovecot: imap-login: Disconnected: Connection closed (auth failed, 1 attempts in 2 secs): user=<admin@example.org>, method=PLAIN, rip=192.0.2.1, lip=198.51.100.1, TLS, session=<
-postfix/smtpd[1234]: NOQUEUE: reject: RCPT from unknown[192.0.2.1]: 554 5.7.1 <admin@example.org>: Relay access denied; from=<admin@example.org> to=<admin@example.org> proto=ESMTP helo=<
-postfix/submission/smtpd[1234]: warning: unknown[192.0.2.1]: SASL LOGIN authentication failed: authentication failure, sasl_username=
-error: PAM: Authentication failure for illegal user
-error: maximum authentication attempts exceeded for invalid user
-Unable to negotiate with 192.0.2.1 port 33558: no matching key exchange method found.
-User admin from 192.0.2.1 not allowed because not listed in AllowUsers
-error: kex_exchange_identification: Connection closed by remote host
-Bad protocol version identification '' from 192.0.2.1 port 33558
-Did not receive identification string from
-pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=192.0.2.1  user=root
-reverse mapping checking getaddrinfo for example.org [192.0.2.1] failed - POSSIBLE BREAK-IN ATTEMPT!
-Disconnected from authenticating user root 192.0.2.1 port 33558 [preauth]
-Connection closed by invalid user admin 192.0.2.1 port 33558 [preauth]
-Received disconnect from 192.0.2.1 port 33558:11: Bye Bye [preauth]
-input_userauth_request: invalid user admin [preauth]
-Invalid user admin from 192.0.2.1 port 33558
-sshd-session[1234]: Failed password for invalid user admin from 192.0.2.1 port 33558 ssh2
-"""  # noqa: E501
-
-_JAILS = (
-    "proftpd asterisk exim mysqld-auth wordpress apache-auth nginx-limit-req nginx-botsearch nginx-http-auth dovecot"
-    " postfix-sasl postfix recidive sshd"
+_HEADS = ("{bsd} {host} ", "{bsd} {host} ", "{iso} {host} ")
+_MESSAGES = {
+    "sshd": (
+        "sshd[{pid}]: Failed password for invalid user {user} from {ip} port {port} ssh2",
+        "sshd[{pid}]: Failed password for root from {ip} port {port} ssh2",
+        "sshd[{pid}]: Failed password for {user} from {ip} port {port} ssh2",
+        "sshd-session[{pid}]: Failed password for invalid user {user} from {ip} port {port} ssh2",
+        "sshd[{pid}]: Invalid user {user} from {ip} port {port}",
+        "sshd[{pid}]: Invalid user {user} from {ip}",
+        "sshd[{pid}]: input_userauth_request: invalid user {user} [preauth]",
+        "sshd[{pid}]: Received disconnect from {ip} port {port}:11: Bye Bye [preauth]",
+        "sshd[{pid}]: Received disconnect from {ip}: 11: Bye Bye [preauth]",
+        "sshd[{pid}]: Disconnected from {ip} port {port} [preauth]",
+        "sshd[{pid}]: Disconnected from invalid user {user} {ip} port {port} [preauth]",
+        "sshd[{pid}]: Disconnected from authenticating user root {ip} port {port} [preauth]",
+        "sshd[{pid}]: Connection closed by {ip} [preauth]",
+        "sshd[{pid}]: Connection closed by {ip} port {port} [preauth]",
+        "sshd[{pid}]: Connection closed by invalid user {user} {ip} port {port} [preauth]",
+        "sshd[{pid}]: Connection closed by authenticating user {user} {ip} port {port} [preauth]",
+        "sshd[{pid}]: Connection reset by {ip} port {port} [preauth]",
+        "sshd[{pid}]: Did not receive identification string from {ip} port {port}",
+        "sshd[{pid}]: error: maximum authentication attempts exceeded for root from {ip} port {port} ssh2 [preauth]",
+        "sshd[{pid}]: error: maximum authentication attempts exceeded for invalid user {user} from {ip} port {port}"
+        " ssh2 [preauth]",
+        "sshd[{pid}]: error: kex_exchange_identification: Connection closed by remote host",
+        "sshd[{pid}]: Bad protocol version identification '' from {ip} port {port}",
+        "sshd[{pid}]: User {user} from {ip} not allowed because not listed in AllowUsers",
+        "sshd[{pid}]: reverse mapping checking getaddrinfo for {name} [{ip}] failed - POSSIBLE BREAK-IN ATTEMPT!",
+        "sshd[{pid}]: Unable to negotiate with {ip} port {port}: no matching key exchange method found. Their offer:"
+        " diffie-hellman-group1-sha1 [preauth]",
+        "sshd[{pid}]: pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost={ip}"
+        "  user={user}",
+        "sshd[{pid}]: pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost={ip} ",
+        "sshd[{pid}]: Accepted password for {user} from {ip} port {port} ssh2",
+    ),
+    "postfix-sasl": (
+        "postfix/smtpd[{pid}]: warning: unknown[{ip}]: SASL LOGIN authentication failed: UGFzc3dvcmQ6",
+        "postfix/smtpd[{pid}]: warning: {name}[{ip}]: SASL PLAIN authentication failed: authentication failure",
+        "postfix/submission/smtpd[{pid}]: warning: unknown[{ip}]: SASL LOGIN authentication failed: (reason"
+        " unavailable), sasl_username={user}@example.org",
+    ),
+    "postfix": (
+        "postfix/smtpd[{pid}]: NOQUEUE: reject: RCPT from unknown[{ip}]: 554 5.7.1 <{user}@example.org>: Relay access"
+        " denied; from=<{user}@example.org> to=<{user}@example.org> proto=ESMTP helo=<{name}>",
+    ),
+    "dovecot": (
+        "dovecot: imap-login: Disconnected: Connection closed (auth failed, {few} attempts in {few} secs):"
+        " user=<{user}>, method=PLAIN, rip={ip}, lip=198.51.100.1, TLS, session=<{hex}>",
+        "dovecot: pop3-login: Aborted login (auth failed, 1 attempts in {few} secs): user=<{user}@example.org>,"
+        " method=PLAIN, rip={ip}, lip=198.51.100.1, session=<{hex}>",
+    ),
+    "proftpd": (
+        "proftpd[{pid}]: example.org ({ip}[{ip}]) - USER {user}: no such user found from {ip} [{ip}] to"
+        " ::ffff:198.51.100.1:21",
+        "proftpd[{pid}]: example.org ({ip}[{ip}]) - USER {user} (Login failed): Incorrect password",
+    ),
+    "mysqld-auth": ("mysqld[{pid}]: Access denied for user '{user}'@'{ip}' (using password: YES)",),
+    "asterisk": (
+        "asterisk[{pid}]: NOTICE[{pid}] chan_sip.c: Registration from '\"100\" <sip:100@198.51.100.1>' failed for"
+        " '{ip}:{port}' - Wrong password",
+    ),
+    "exim": (
+        "exim[{pid}]: login authenticator failed for ({name}) [{ip}]: 535 Incorrect authentication data"
+        " (set_id={user})",
+    ),
+}
+_WEB = {
+    "nginx-http-auth": (
+        '{web} [error] {pid}#{pid}: *{port} user "{user}": password mismatch, client: {ip}, server: example.org,'
+        ' request: "GET / HTTP/1.1", host: "example.org"',
+    ),
+    "nginx-botsearch": (
+        '{ip} - - [{clf}] "GET {path} HTTP/1.1" 404 {port} "-" "{agent}"',
+        '{web} [error] {pid}#{pid}: *{port} open() "/var/www/html{path}" failed (2: No such file or directory),'
+        ' client: {ip}, server: example.org, request: "GET {path} HTTP/1.1", host: "198.51.100.1"',
+    ),
+    "wordpress": ('{ip} - - [{clf}] "POST /wp-login.php HTTP/1.1" 200 {port} "-" "{agent}"',),
+    "apache-auth": (
+        "[{apache}] [auth_basic:error] [pid {pid}] [client {ip}:{port}] AH01617: user {user}: authentication failure"
+        ' for "{path}": Password Mismatch',
+        "[{apache}] [authz_core:error] [pid {pid}:tid {pid}] [client {ip}:{port}] AH01630: client denied by server"
+        " configuration: /var/www/html{path}",
+    ),
+    "recidive": ("{fail2ban} fail2ban.actions        [{pid}]: NOTICE  [sshd] Ban {ip}",),
+}
+_AGENTS = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/118.0.0.0 Safari/537.36",
+    "Mozilla/5.0",
+    "python-requests/2.31.0",
+    "curl/7.88.1",
+    "-",
 )
-
-_COUNTRIES = "FR ID SG NL VN RU BR IN KR DE US CN"
-
-_HEAD = "server jail time day hour ip scope country country_from"
-_TAIL = "origin seen failures bantime bancount users matches"
-_SHAPES = (  # orders of fields, or parts of them, as new bans and amendments have them
-    "since seen bans others reason writer",
-    "jail fid time day hour scope origin",
-    "matches prolonged expires unbanned ended_because held ended",
-    "located located_from origin",
-    "country_from network asn org whois origin",
-    "country_from whois origin",
-    f"{_HEAD} {_TAIL} expires",
-)
-
-_NUL = "\0"
+_PATHS = ("/", "/wp-login.php", "/xmlrpc.php", "/.env", "/.git/config", "/admin/", "/phpmyadmin/index.php", "/login")
+_USERS = "admin test user ubuntu oracle postgres git guest ftp mysql support info pi debian nagios deploy www"
+_COUNTRIES = "CN CN CN US US US DE KR IN BR RU VN NL SG ID FR GB HK TW IR UA PL IT JP CA"
+_ORGS = ("Example Telecom", "EXAMPLE-NET", "Example Cloud, LLC", "Example Hosting GmbH")
+_DATES = {
+    "bsd": "%b %e %H:%M:%S",
+    "iso": "%Y-%m-%dT%H:%M:%S.123456+00:00",
+    "web": "%Y/%m/%d %H:%M:%S",
+    "clf": "%d/%b/%Y:%H:%M:%S +0000",
+    "apache": "%a %b %d %H:%M:%S.123456 %Y",
+    "fail2ban": "%Y-%m-%d %H:%M:%S,123",
+}
 
 
-def fields(names: str, *values: str) -> str:
-    """Return a hash, or the beginning of one, as its row has it before it is compressed."""
-    return "\n".join(names.split()) + "".join(_NUL + value for value in values)
+def samples() -> list[bytes]:
+    """Return made-up hashes as `packed_hash` has them before they are compressed."""
+    rng, local = Random(1), calendar(ZoneInfo("UTC"))  # noqa: S311  # nothing secret
+    return [text_of_hash(to_hash(_ban(rng, local))).encode() for _ in range(SAMPLES)]
 
 
-def dictionary() -> bytes:
-    """Return the dictionary, most common parts last."""
-    line = r"Nov 23 04:00:26 web1 sshd[1234]: Failed password for root from 192.0.2.1 port 33558 ssh2"
-    last = fields(
-        _SHAPES[-1], "web1", "sshd", "1764000000", "2026-11-23", "14", "192.0.2.1", "public", "US", "iptocc", "live",
-        "1764000000.500000", "5", "600", "1", r'["root"]', rf'["{line}","{line}"]', "1764000600",
+def _ban(rng: Random, local: Callable[[int], tuple[str, int]]) -> Ban:
+    second = 1_760_000_000 + rng.randrange(100_000_000)
+    jail = "sshd" if rng.random() < 0.5 else rng.choice((*_MESSAGES, *_WEB))
+    ip = _address(rng)
+    host = rng.choice(("web1", "mail1", "localhost", "debian", f"srv{rng.randrange(99)}"))
+    users = tuple(sorted({rng.choice((*_USERS.split(), "root")) for _ in range(rng.randrange(3))}))
+    matches = tuple(_matches(rng, jail, host, second, ip, users)) if rng.random() < 0.7 else ()
+    bantime = rng.choice((600, 600, 600, 3600, 86_400, 604_800, -1))
+    said = partial(
+        dict[str, object], v=1, seq=1, server=host, jail=jail, fid=ip, time=float(second),
+        bantime=bantime, bancount=rng.choice((1, 1, 1, 2, 3, 7)), failures=rng.choice((3, 5, 5, 5, 6, 10)),
     )  # fmt: skip
-    text = (
-        _LINES
-        + _MONTHS
-        + '["2026-11-23T04:00:26.123456+00:00 web1 '
-        + _NUL.join(_JAILS.split())
-        + "".join(f"{_NUL}public{_NUL}{country}{_NUL}whois{_NUL}" for country in ("CN", "US"))
-        + "".join(f"{_NUL}public{_NUL}{country}{_NUL}iptocc{_NUL}" for country in _COUNTRIES.split())
-        + _NUL.join(("none", "inherited", "proven", "waiting", "live", "1764"))
-        + _NUL.join(("import", "1764", "-1", "86400", "3600", "1", '["admin"]', '["'))
-        + _NUL.join(map(fields, _SHAPES[:-1]))
-        + last
+    line = BanLine(**said(seen=second + rng.random(), users=users, matches=matches))  # type: ignore[arg-type]
+    subject = subject_of(line)
+    id_ = ban_id(subject.server, subject.jail, subject.fid, subject.time)
+    ban = begin(id_, subject, local(second), ip, _place(rng, ip), line)
+    if bantime > 0 and rng.random() < 0.7:
+        later: TicketLine = UnbanLine(**said(seen=second + bantime + rng.random()))  # type: ignore[arg-type]
+        ban = merge(ban, later)
+    return ban
+
+
+def _address(rng: Random) -> str:
+    """Return an address that is nobody's (RFC 1112, section 4)."""
+    return ".".join(str(rng.randrange(240 if part == 0 else 0, 256)) for part in range(4))
+
+
+def _place(rng: Random, ip: str) -> Place:
+    country = rng.choice(_COUNTRIES.split())
+    if rng.random() < 0.5:
+        return Place("public", country, "iptocc")
+    network = ".".join(ip.split(".")[:2]) + f".0.0/{rng.choice((16, 19, 20, 22, 24))}"
+    how = rng.choice(("proven", "proven", "inherited"))
+    return Place("public", country, "whois", network, rng.randrange(1000, 400_000), rng.choice(_ORGS), how)
+
+
+def _matches(rng: Random, jail: str, host: str, second: int, ip: str, users: tuple[str, ...]) -> list[str]:
+    """Return matched lines: of one service, of the minutes before the ban."""
+    head = rng.choice(_HEADS) if jail in _MESSAGES else ""
+    moments = sorted(second - rng.randrange(300) for _ in range(rng.choice((1, 3, 3, 5))))
+    messages = _MESSAGES.get(jail) or _WEB[jail]
+    return [_line(rng, head + rng.choice(messages), host, moment, ip, users) for moment in moments]
+
+
+def _line(rng: Random, form: str, host: str, moment: int, ip: str, users: tuple[str, ...]) -> str:
+    at = time.gmtime(moment)
+    return form.format_map(
+        {name: time.strftime(date, at) for name, date in _DATES.items()}
+        | {
+            "host": host,
+            "ip": ip,
+            "user": rng.choice(users or ("root",)),
+            "pid": rng.randrange(300, 99_999),
+            "port": rng.randrange(1024, 65_536),
+            "few": rng.randrange(1, 20),
+            "hex": f"{rng.getrandbits(64):016x}",
+            "name": f"host-{ip.replace('.', '-')}.example.net",
+            "path": rng.choice(_PATHS),
+            "agent": rng.choice(_AGENTS),
+        }
     )
-    return text.encode()
 
 
 def main() -> None:
     """Write the dictionary to standard output."""
-    sys.stdout.buffer.write(dictionary())
+    sys.stdout.buffer.write(zstd.train_dict(samples(), BYTES).dict_content)
 
 
 if __name__ == "__main__":

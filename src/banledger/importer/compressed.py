@@ -1,16 +1,13 @@
-"""Expand compressed content piece by piece, in bounded memory.
-
-gzip, bzip2 and xz by the standard library; zstd by that of Python 3.14, or by the package `zstandard`.
-"""
+"""Expand compressed content piece by piece, in bounded memory."""
 
 import bz2
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
-from importlib import import_module
-from typing import Any, Protocol
+from typing import Protocol
 
 from banledger.importer.refusal import SourceRefused
+from banledger.zstd import zstd
 
 _MAGICS = (
     (b"\x1f\x8b", "gzip"),
@@ -23,9 +20,6 @@ _MEMORY = 256 << 20
 _WINDOW_LOG = 27  # 128 MiB: what zstd itself accepts
 _FREE = 64 << 20
 _RATIO = 400
-
-NO_ZSTD = "it is compressed by zstd: pip install 'banledger[zstd]', or unpack it first"
-"""The reason to refuse a content without a decompressor."""
 
 
 class Decompressor(Protocol):
@@ -82,7 +76,7 @@ def expanded(name: str, pieces: Iterator[bytes], stored: Callable[[], int]) -> I
             if total > _FREE and total > _RATIO * stored():
                 raise SourceRefused(f"it expands to more than {_RATIO} times its size")
             yield piece
-    except (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:
+    except (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError, zstd.ZstdError) as error:
         raise SourceRefused(f"its {name} data is damaged or cut") from error
 
 
@@ -93,7 +87,8 @@ def _streams_of(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
         return _expanded_by(bz2.BZ2Decompressor, pieces)
     if name == "xz":
         return _expanded_by(lambda: lzma.LZMADecompressor(memlimit=_MEMORY), pieces)
-    return _zstd(pieces)
+    options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG}
+    return _expanded_by(lambda: zstd.ZstdDecompressor(options=options), pieces)
 
 
 def _expanded_by(new: Callable[[], Decompressor], pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -111,44 +106,3 @@ def _expanded_by(new: Callable[[], Decompressor], pieces: Iterator[bytes]) -> It
             if not data:
                 return
             stream = new()
-
-
-def _zstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Expand zstd. Raises SourceRefused if this Python can't, ValueError for damaged data."""
-    try:
-        zstd: Any = import_module("compression.zstd")
-    except ImportError:
-        yield from _zstd_by_package(pieces)
-        return
-    options = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG}
-    try:
-        yield from _expanded_by(lambda: zstd.ZstdDecompressor(options=options), pieces)
-    except zstd.ZstdError as error:
-        raise ValueError(str(error)) from error
-
-
-def _zstd_by_package(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    try:
-        zstandard: Any = import_module("zstandard")
-    except ImportError:
-        raise SourceRefused(NO_ZSTD) from None
-    stream = zstandard.ZstdDecompressor(max_window_size=1 << _WINDOW_LOG)
-    try:
-        with stream.stream_reader(_Readable(pieces), read_across_frames=True) as reader:
-            while out := reader.read(_PIECE):
-                yield out
-    except zstandard.ZstdError as error:
-        raise ValueError(str(error)) from error
-
-
-class _Readable:
-    """Pieces as an object to read from."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._left = b""
-
-    def read(self, size: int) -> bytes:
-        data = self._left or next(self._pieces, b"")
-        self._left = data[size:]
-        return data[:size]

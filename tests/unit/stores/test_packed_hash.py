@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import zlib
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +12,8 @@ from hypothesis import strategies as st
 
 from banledger.ledger.keys import Keyspace
 from banledger.stores.fields import UNREADABLE
-from banledger.stores.sqlite.packed_hash import MOST_BYTES, NO_HASH, TOO_LONG, pack_hash, unpack_hash
+from banledger.stores.sqlite.packed_hash import MOST_BYTES, NO_HASH, TOO_LONG, pack_hash, text_of_hash, unpack_hash
+from banledger.zstd import zstd
 
 ROOT = Path(__file__).parents[3]
 ANY_TEXT = st.text(st.characters(codec=None, categories=None))  # lone surrogates and control characters too
@@ -73,19 +73,25 @@ def test_a_row_of_an_unknown_dictionary_holds_no_hash(version: int) -> None:
 
 @pytest.mark.parametrize("text", [b"", b"a", b"a\nb\0x", b"a\0x\0y", b"a\na\0x\0y", b"\xff\0x"])
 def test_a_text_whose_names_and_values_do_not_match_holds_no_hash(text: bytes) -> None:
-    packer = zlib.compressobj(wbits=-12)
-    assert unpack_hash(b"\x01" + packer.compress(text) + packer.flush()) == {UNREADABLE: NO_HASH}
+    assert unpack_hash(b"\x01" + zstd.compress(text)[4:]) == {UNREADABLE: NO_HASH}
 
 
 def test_what_follows_the_hash_makes_it_unreadable() -> None:
     assert unpack_hash(pack_hash(SOME) + b"\0") == {UNREADABLE: NO_HASH}
 
 
-def test_the_dictionary_is_what_the_tool_makes_and_never_changes() -> None:
+def test_a_row_that_asks_for_more_memory_than_a_hash_needs_holds_no_hash() -> None:
+    header = b"\x00" + bytes([(25 - 10) << 3])  # no flags, and a window of 32 MiB
+    assert unpack_hash(b"\x01" + header + zstd.compress(b"a\0x")[6:]) == {UNREADABLE: NO_HASH}
+
+
+def test_the_dictionary_never_changes() -> None:
     shipped = (files("banledger.stores.sqlite") / "dictionary-1.bin").read_bytes()
-    made = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "train_dictionary.py")], check=True, capture_output=True
-    )
-    assert made.stdout == shipped
-    assert sha256(shipped).hexdigest() == "551dbf2bca9fffc6ede4711b66fa3fccc5945970fcf8810ba2ca4a2612171f2f"
-    assert len(shipped) <= 4096 - 262
+    assert sha256(shipped).hexdigest() == "2bb4a015f92710a660c068992a7a1fedc62c644e48ce6965f12313e9024ed7cf"
+
+
+def test_the_tool_makes_a_dictionary_that_is_as_good() -> None:
+    tool = [sys.executable, str(ROOT / "tools" / "train_dictionary.py")]
+    made = zstd.ZstdDict(subprocess.run(tool, check=True, capture_output=True).stdout)
+    text = text_of_hash(SOME).encode()
+    assert len(zstd.compress(text, zstd_dict=made)) <= len(pack_hash(SOME)) + 12

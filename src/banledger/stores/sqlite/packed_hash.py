@@ -1,19 +1,18 @@
 """A hash as the bytes of one row: names and values as text, compressed with a dictionary that has a version. Pure.
 
     version   1 byte: of the dictionary; +128: names and values are in hexadecimal
-    text      raw deflate of: names, with \\n between them, and each value behind a NUL; in UTF-8
+    frame     of zstd, without its magic number, of names with \\n between them and each value behind a NUL, in UTF-8
 
 A hash's text is small, so a dictionary of what most have in common (`tools/train_dictionary.py`) makes it half as
-large. A compressor that has read the dictionary is copied for each hash. Deflate's fixed code is read twice as fast as
-one made for each row, and costs 8 bytes. A version's dictionary never changes: what it compressed must stay readable.
+large. A version's dictionary never changes: what it compressed must stay readable.
 """
 
-import zlib
 from functools import lru_cache
 from importlib.resources import files
 
 from banledger.stores.api import Hash
 from banledger.stores.fields import UNREADABLE
+from banledger.zstd import zstd
 
 VERSION = 1
 """The dictionary that rows are written with."""
@@ -24,20 +23,26 @@ MOST_BYTES = 16 << 20
 NO_HASH = "holds no hash"
 TOO_LONG = "is too long to be read"
 
-_WINDOW = -12  # raw deflate, 4 KiB: a small compressor is copied faster, and the dictionary fits in
+_LEVEL = 3
+_MAGIC = b"\x28\xb5\x2f\xfd"
+_LIMITS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 24}  # a damaged row can't ask for more memory
 _HEX = 128
 _PLAIN, _IN_HEX = bytes([VERSION]), bytes([VERSION | _HEX])
 
 
 def pack_hash(fields: Hash) -> bytes:
     """Return the row of a hash with any text in names and values."""
-    head = _PLAIN
-    text = "\0".join((_joined(tuple(fields)), *fields.values()))
+    head, text = _PLAIN, text_of_hash(fields)
     if text.count("\0") != len(fields):
         head = _IN_HEX
         text = "\0".join(("\n".join(map(_hex, fields)), *map(_hex, fields.values())))
-    packer = _compressor().copy()
-    return head + packer.compress(text.encode("utf-8", "surrogatepass")) + packer.flush()
+    frame = _compressor().compress(text.encode("utf-8", "surrogatepass"), zstd.ZstdCompressor.FLUSH_FRAME)
+    return head + frame[len(_MAGIC) :]
+
+
+def text_of_hash(fields: Hash) -> str:
+    """Return the text of a hash before it is compressed. More NULs than fields: its names or values have some."""
+    return "\0".join((_joined(tuple(fields)), *fields.values()))
 
 
 def unpack_hash(row: bytes | str) -> Hash:
@@ -49,8 +54,8 @@ def unpack_hash(row: bytes | str) -> Hash:
         return {UNREADABLE: row}
     try:
         version, in_hex = row[0] & ~_HEX, row[0] & _HEX
-        unpacker = zlib.decompressobj(_WINDOW, _dictionary(version))
-        text = unpacker.decompress(row[1:], MOST_BYTES)
+        unpacker = zstd.ZstdDecompressor(_dictionary(version).as_digested_dict, _LIMITS)
+        text = unpacker.decompress(_MAGIC + row[1:], MOST_BYTES)
         if not unpacker.eof or unpacker.unused_data:
             return {UNREADABLE: TOO_LONG if len(text) == MOST_BYTES else NO_HASH}
         values = text.decode("utf-8", "surrogatepass").split("\0")
@@ -59,7 +64,7 @@ def unpack_hash(row: bytes | str) -> Hash:
         if len(values) != len(fields):
             return {UNREADABLE: NO_HASH}
         fields.update(zip(fields, map(_unhex, values) if in_hex else values))  # noqa: B905  # faster
-    except (IndexError, OSError, ValueError, zlib.error):
+    except (IndexError, OSError, ValueError, zstd.ZstdError):
         return {UNREADABLE: NO_HASH}
     if "" in fields:
         del fields[""]
@@ -67,14 +72,19 @@ def unpack_hash(row: bytes | str) -> Hash:
 
 
 @lru_cache(maxsize=1)
-def _compressor() -> "zlib._Compress":
-    return zlib.compressobj(1, zlib.DEFLATED, _WINDOW, 4, zlib.Z_FIXED, _dictionary(VERSION))
+def _compressor() -> zstd.ZstdCompressor:
+    options: dict[int, int] = {
+        zstd.CompressionParameter.compression_level: _LEVEL,
+        zstd.CompressionParameter.content_size_flag: 0,
+        zstd.CompressionParameter.dict_id_flag: 0,
+    }
+    return zstd.ZstdCompressor(options=options, zstd_dict=_dictionary(VERSION).as_digested_dict)
 
 
 @lru_cache(maxsize=8)
-def _dictionary(version: int) -> bytes:
+def _dictionary(version: int) -> zstd.ZstdDict:
     """Return a version's dictionary. Raises OSError if this banledger has none."""
-    return (files("banledger.stores.sqlite") / f"dictionary-{version}.bin").read_bytes()
+    return zstd.ZstdDict((files("banledger.stores.sqlite") / f"dictionary-{version}.bin").read_bytes())
 
 
 @lru_cache(maxsize=1024)
