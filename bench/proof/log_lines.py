@@ -50,11 +50,14 @@ def made_up(rng: Random, jail: str, moment: float, ip: str, users: tuple[str, ..
 
 
 def of_log(path: Path) -> Matched:
-    """Return a function that takes the lines of a log (`.gz` too) in turn: those with an IPv4 address, if any."""
+    """Return a function that takes the lines of a log (`.gz` too) in turn: those with an IPv4 address, if any.
+
+    The addresses in it become the ban's.
+    """
     content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     every = content.decode(errors="replace").splitlines()
     turn: Iterator[str] = cycle([line for line in every if _ADDRESS.search(line)] or every)
-    return lambda *_: tuple(islice(turn, LINES))
+    return lambda _rng, _jail, _moment, ip, _users: tuple(_ADDRESS.sub(ip, line) for line in islice(turn, LINES))
 
 
 def _syslog(at: time.struct_time, host: str, program: str) -> str:
