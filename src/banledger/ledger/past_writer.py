@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from banledger.errors import StoreUnavailable
 from banledger.geo.place import Locate
 from banledger.ledger.ban import IMPORTED, LIVE, Ban
-from banledger.ledger.ban_writer import BanWriter, Recorded
+from banledger.ledger.ban_writer import BanWriter, BatchBan, Recorded
 from banledger.ledger.ids import Subject, second_of
 from banledger.ledger.imported import Imported
 from banledger.ledger.keys import Keyspace
@@ -23,7 +23,6 @@ from banledger.ledger.log_fact import Facts, LogFact, fact_of, joined
 from banledger.ledger.merge import merge, subject_of, with_facts, without_facts
 from banledger.ledger.offender import INDEXES, Offender, offender_of_ban, offender_of_line, offender_of_subject
 from banledger.ledger.past import Decision, decide, spans, within
-from banledger.ledger.reader import Found
 from banledger.ledger.tombstone import Tombstone
 from banledger.spool.events import VERSION, BanLine, TicketLine
 from banledger.stores.api import Conflict, Engine
@@ -172,16 +171,19 @@ class PastWriter(BanWriter):
 
         That is amendments that came before it, or a ban whose entries the store lost.
         """
-        have: dict[Subject, Found] = {} if again else dict.fromkeys(missing)
+        bans = [
+            BatchBan(subject, [_line(subject, facts[0])], looked_up=not again) for subject, facts in missing.items()
+        ]
+        self._look_up(bans)
         begun: dict[Subject, tuple[Ban | None, Ban]] = {}
-        for subject, id_ in self._look_up(dict.fromkeys(missing, 0), have).items():
-            old, line = have[subject], _line(subject, missing[subject][0])
+        for one in bans:
+            old, subject, (line,) = one.there, one.subject, one.lines
             if isinstance(old, Tombstone):
                 continue
             if isinstance(old, Damaged):
-                self._aside.put(self.keys.ban(id_), old, near[offender_of_subject(subject)].told)
+                self._aside.put(self.keys.ban(one.id), old, near[offender_of_subject(subject)].told)
             elif old is None:
-                begun[subject] = None, with_facts(self._begin(subject, id_, [line], locate), missing[subject])
+                begun[subject] = None, with_facts(self._begin(subject, one.id, [line], locate), missing[subject])
             else:
                 begun[subject] = old, with_facts(merge(old, line), joined((*missing[subject], *old.logged)))
         return begun
