@@ -36,6 +36,7 @@ def _of_log(ban: PastBan) -> dict[str, Any]:
         "time": ban.found or int(ban.logged),
         "logged": round(ban.logged, 6),
         "found": ban.found,
+        "first": ban.first,
         "unbanned": round(ban.unbanned, 6),
         "failures": ban.failures,
         "bantime": ban.bantime,

@@ -8,7 +8,7 @@ repeated after a crash between any two changes. A fact is written to its new rec
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias, TypeGuard
+from typing import TypeGuard
 
 from msgspec import Struct, field
 
@@ -22,7 +22,7 @@ from banledger.ledger.keys import Keyspace
 from banledger.ledger.log_fact import Facts, LogFact, fact_of, joined
 from banledger.ledger.merge import merge, subject_of, with_facts, without_facts
 from banledger.ledger.offender import INDEXES, Offender, offender_of_ban, offender_of_line, offender_of_subject
-from banledger.ledger.past import Decision, decide, spans, within
+from banledger.ledger.past import Decision, Reach, decide, exact_span, fact_spans, spans, within
 from banledger.ledger.reader import Found
 from banledger.ledger.tombstone import Tombstone
 from banledger.spool.events import VERSION, BanLine, TicketLine
@@ -33,24 +33,21 @@ from banledger.stores.selection import Is, Selection
 
 _ROUNDS = 20
 
-_Spans: TypeAlias = list[tuple[float, float]]
-
 
 class _Near(Struct):
-    """What is decided about an offender: the lines of new facts, and seconds of exact bans that may be new."""
+    """What is decided about an offender: the lines of new facts, and the spans of exact bans that may be new."""
 
     told: list[BanLine] = field(default_factory=list)
-    seconds: list[int] = field(default_factory=list)
+    exact: list[Reach] = field(default_factory=list)
 
     @property
     def facts(self) -> list[LogFact]:
         return list(map(fact_of, self.told))
 
     @property
-    def spans(self) -> list[tuple[float, float]]:
-        """Where bans matter: around the lines, the failures before them (which may be old), and the exact bans."""
-        said = (moment for line in self.told for moment in (line.logged, line.time))
-        return spans([*said, *map(float, self.seconds)])
+    def spans(self) -> list[Reach]:
+        """Where bans matter."""
+        return spans([*(span for fact in self.facts for span in fact_spans(fact)), *self.exact])
 
 
 class _Plan(Struct):
@@ -90,7 +87,7 @@ class PastWriter(BanWriter):
         for line in told:
             found.setdefault(offender_of_line(line), _Near()).told.append(line)
         for line in self._imported.may_meet_facts(exact):
-            found.setdefault(offender_of_line(line), _Near()).seconds.append(subject_of(line).time)
+            found.setdefault(offender_of_line(line), _Near()).exact.append(_span_of(line))
         return found
 
     # What follows.
@@ -128,8 +125,7 @@ class PastWriter(BanWriter):
         missing = {
             offender.at(second): facts
             for offender, decision in wanted.items()
-            for second, facts in decision.items()
-            if all(ban.time != second for ban in there[offender])
+            for second, facts in _without(decision, there[offender])
         }
         begun = self._begun(missing, near, locate, again=again)
         return {
@@ -149,7 +145,7 @@ class PastWriter(BanWriter):
                 found[offender].append(ban)
         return found
 
-    def _ids(self, near: Iterable[Offender], times: Mapping[Offender, _Spans]) -> set[str]:
+    def _ids(self, near: Iterable[Offender], times: Mapping[Offender, list[Reach]]) -> set[str]:
         """Return the ids of bans of these offenders at these times, and perhaps of others."""
         indexes = {offender: offender.indexes() for offender in near}
         ends = [end for several in times.values() for span in several for end in span]
@@ -239,6 +235,18 @@ def _is_inexact(ban: Ban) -> bool:
     return ban.exact is not None and ban.origin == IMPORTED and bool(ban.logged)
 
 
+def _span_of(line: BanLine) -> Reach:
+    """Return where facts may mean the ban of an exact line."""
+    saw = line.seen if not line.origin and not line.restored else 0.0
+    return exact_span(subject_of(line).time, saw, line.bantime)
+
+
+def _without(decision: Decision, there: Iterable[Ban]) -> list[tuple[int, Facts]]:
+    """Return the bans of a decision that are not recorded."""
+    seconds = {ban.time for ban in there}
+    return [(second, facts) for second, facts in decision.items() if second not in seconds]
+
+
 def _line(subject: Subject, fact: LogFact) -> BanLine:
     """Return the line that begins a ban that only logs tell of."""
     return BanLine(
@@ -256,4 +264,5 @@ def _line(subject: Subject, fact: LogFact) -> BanLine:
         bantime=fact.bantime,
         bancount=fact.bancount,
         failures=fact.failures,
+        first=fact.first,
     )

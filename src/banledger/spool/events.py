@@ -71,7 +71,8 @@ class BanLine(TicketLine, frozen=True, tag="ban"):
 
     `origin` is empty for bans that the action saw itself, `import` for bans of another record of the past;
     `country` is the country in that record. `logged` is set if that record is a log, which names no ticket: when its
-    Ban line was logged; then `found` is the last failure's second, `unbanned` when it was lifted (0: unknown).
+    Ban line was logged; then `found` is the last failure's second, `first` the first one's if it is another, `unbanned`
+    when it was lifted (0: unknown).
     """
 
     users: tuple[str, ...] = ()
@@ -80,6 +81,7 @@ class BanLine(TicketLine, frozen=True, tag="ban"):
     country: str = ""
     logged: Annotated[float, Meta(ge=0, le=TICKETS_END - 1)] = 0.0
     found: Annotated[int, Meta(ge=0, lt=TICKETS_END)] = 0
+    first: Annotated[int, Meta(ge=0, lt=TICKETS_END)] = 0
     unbanned: Moment0 = 0.0
 
 
