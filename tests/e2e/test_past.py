@@ -27,19 +27,27 @@ _SECOND = ("192.0.2.2", "192.0.2.5")
 
 
 class Past:
-    """What a server left: its live lines, its log in three pieces, its database; and ledgers made of them."""
+    """What a server left: its live lines, its log with a rotation, its database; and ledgers made of them.
+
+    log     the directory of the log and its rotation
+    pieces  the same text in three pieces
+    """
 
     def __init__(self, stage: Stage, server: PrivateServer) -> None:
         self.directory = stage.directory
         self.live = stage.directory / "live"
         shutil.copytree(stage.spool, self.live)
-        lines = server.log_file.read_bytes().splitlines(keepends=True)
+        self.log = stage.directory / "logs"
+        self.log.mkdir()
+        text = (_rotated(server).read_bytes(), server.log_file.read_bytes())
+        (self.log / "fail2ban.log.1.gz").write_bytes(gzip.compress(text[0]))
+        (self.log / "fail2ban.log").write_bytes(text[1])
+        lines = b"".join(text).splitlines(keepends=True)
         first, second = len(lines) // 3, 2 * len(lines) // 3
         self.pieces = [stage.directory / name for name in ("x", "y.gz", "z")]
         self.pieces[0].write_bytes(b"".join(lines[:first]))
         self.pieces[1].write_bytes(gzip.compress(b"".join(lines[first:second])))
         self.pieces[2].write_bytes(b"".join(lines[second:]))
-        self.log = server.log_file
         self.database = server.database
         self._made = 0
 
@@ -75,7 +83,7 @@ def seen(bans: Sequence[Ban]) -> Seen:
 
 @pytest.fixture(scope="module")
 def past(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Past]:
-    """Two days in the life of a server, in half a minute: bans, unbans, increments, restarts, a jail's own restart."""
+    """Two days in the life of a server, in half a minute: bans, unbans, increments, restarts, reloads, a rotation."""
     stage = Stage(tmp_path_factory.mktemp("past"), request.getfixturevalue("installation"))
     jails = {"sshd": stage.jail(), "web-auth": stage.jail(**{"maxretry": "2", "bantime": "2h"})}
     server = stage.start(jails, defaults={"bantime.increment": "true"})
@@ -104,13 +112,20 @@ def _live(stage: Stage, server: PrivateServer) -> None:
     server.stop()
     server.start()
     _logged(server, "Restore Ban", "sshd", 10)
+    server.log_file.rename(_rotated(server))
+    server.client("flushlogs")
     stage.fail("192.0.2.9")
-    _logged(server, "Ban", "sshd", 13)
+    _logged(server, "Ban", "sshd", 1)
+    server.client("reload")
     server.client("reload", "--restart", "sshd")
-    _logged(server, "Restore Ban", "sshd", 20)
+    _logged(server, "Restore Ban", "sshd", 10)
     server.client("set", "sshd", "unbanip", "192.0.2.3")
     server.client("set", "web-auth", "unbanip", "192.0.2.4")
     time.sleep(1.5)
+
+
+def _rotated(server: PrivateServer) -> Path:
+    return server.log_file.with_name("fail2ban.log.1")
 
 
 def _logged(server: PrivateServer, what: str, jail: str, count: int) -> None:
