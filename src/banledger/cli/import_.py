@@ -106,7 +106,7 @@ def _import_files(
     """Read logs and databases, and write their bans; `write` None: only count them."""
     from banledger.cli import import_summary
     from banledger.errors import BanledgerError
-    from banledger.importer.past_lines import line_of_ban
+    from banledger.importer.past_lines import line_of_ban, line_of_import
     from banledger.importer.survey import ImportedBan, survey
     from banledger.ledger.reader import zone_of
     from banledger.settings import machine_zone
@@ -121,6 +121,9 @@ def _import_files(
     except OSError as error:
         hint = "sorting needs temporary room: TMPDIR names another directory"
         raise BanledgerError(f"can't sort what was read: {error.strerror}", hint=hint) from error
+    if write is not None and found.bans:
+        read = sum(source.lines for source in found.sources)
+        write(line_of_import(server, time.time(), bans=found.bans, lines=read))
     if as_json:
         click.echo(import_summary.as_json(found))
     else:
@@ -139,11 +142,14 @@ def _import_predecessor(
     url: str, write: Callable[[dict[str, Any]], None] | None, server: str, progress: ProgressBars
 ) -> None:
     from banledger.importer import predecessor
+    from banledger.importer.past_lines import line_of_import
 
     summary, now = predecessor.Summary(), time.time()
     with predecessor.connect(url) as source:
         predecessor.import_bans(source, server, write or (lambda _: None), summary, progress, now)
         predecessor.import_networks(source, server, write or (lambda _: None), summary, progress, now)
+    if write is not None and (summary.written or summary.networks):
+        write(line_of_import(server, now, bans=summary.written, lines=summary.found, networks=summary.networks))
     _report(summary, server, dry_run=write is None)
 
 

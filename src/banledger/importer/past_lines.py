@@ -42,3 +42,17 @@ def _of_log(ban: PastBan) -> dict[str, Any]:
         "bantime": ban.bantime,
         "bancount": ban.bancount,
     }
+
+
+def line_of_import(server: str, now: float, *, bans: int, lines: int, networks: int = 0) -> dict[str, Any]:
+    """Return the last line of an import (UTC epoch `now`): how many bans and networks it wrote, and lines it read."""
+    name = "banledger import"
+    return {
+        "v": VERSION,
+        "kind": "import",
+        "seen": now,
+        "server": server,
+        "jail": name,
+        "bans": bans,
+        "lines": lines,
+    } | ({"networks": networks} if networks else {})

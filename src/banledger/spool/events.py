@@ -162,13 +162,26 @@ class NetworkLine(Line, frozen=True, tag_field="kind", tag="network"):
     raw: str = ""
 
 
+class ImportLine(Line, frozen=True, tag_field="kind", tag="import"):
+    """An import is at its end: its other lines come before. `bans`, `networks`: such lines; `lines`: what was read.
+
+    `server` and `jail` name the writer of the line, as in NetworkLine.
+    """
+
+    bans: Whole
+    lines: Whole
+    networks: Whole = 0
+
+
 class Unknown(Line, frozen=True):
     """A line of a kind that a later action writes under a version known here. Only its `seq` is used."""
 
     kind: Word
 
 
-Event: TypeAlias = BanLine | ProlongLine | UnbanLine | StartLine | StopLine | HeldLine | GapLine | NetworkLine
+Event: TypeAlias = (
+    BanLine | ProlongLine | UnbanLine | StartLine | StopLine | HeldLine | GapLine | NetworkLine | ImportLine
+)
 
 
 def bears_label(event: Line) -> bool:
@@ -176,7 +189,7 @@ def bears_label(event: Line) -> bool:
 
     An import has the label of a server of the past; a network belongs to no server.
     """
-    return not (isinstance(event, NetworkLine) or (isinstance(event, BanLine) and event.origin))
+    return not (isinstance(event, NetworkLine | ImportLine) or (isinstance(event, BanLine) and event.origin))
 
 
 _KINDS = frozenset(event.__struct_config__.tag for event in get_args(Event))
