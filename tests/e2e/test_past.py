@@ -2,6 +2,7 @@
 
 import gzip
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -167,6 +168,31 @@ def test_the_log_alone_has_as_many_bans_near_their_seconds(past: Past) -> None:
     for ban, (jail, fid, second) in zip(sorted(bans, key=_subject), live, strict=True):
         assert (ban.jail, ban.fid) == (jail, fid)
         assert abs(ban.time - second) <= 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_import_that_was_interrupted_is_repeated(tmp_path: Path, number: signal.Signals) -> None:
+    form = "2026-11-23 {:02d}:{:02d}:{:02d},{:03d} fail2ban.actions [4]: NOTICE  [sshd] Ban 10.{}.{}.{}\n"
+    moments = [(n // 36_000, n // 600 % 60, n // 10 % 60, n % 10) for n in range(20_000)]
+    log, spool, store = tmp_path / "log", tmp_path / "spool", tmp_path / "ledger.db"
+    log.write_text("".join(form.format(*at, n >> 16, n >> 8 & 255, n & 255) for n, at in enumerate(moments)))
+    spool.mkdir(mode=0o700)
+    words = ("import", str(log), "--server", "web1", "--spool", str(spool))
+    child = subprocess.Popen([sys.executable, "-m", "banledger", *words], stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: any(path.stat().st_size for path in spool.glob("*.jsonl")), 30)
+    child.send_signal(number)
+    _, err = child.communicate(timeout=30)
+    expected = (130, "interrupted") if number == signal.SIGINT else (-9, "")
+    assert (child.returncode, err.partition(":")[0]) in (expected, (0, ""))  # a busy machine sends the signal too late
+
+    banledger("record", "--once", "--spool", str(spool), "--store", str(store))
+    with closing(open_to_read(str(store), "bans")) as reader:
+        assert 0 < sum(reader.days().values()) <= 20_000
+    banledger(*words)
+    banledger("record", "--once", "--spool", str(spool), "--store", str(store))
+    with closing(open_to_read(str(store), "bans")) as reader:
+        assert sum(reader.days().values()) == 20_000
+        assert list(check(reader.store(), reader.keys)) == []
 
 
 def _subject(ban: Ban) -> tuple[object, ...]:

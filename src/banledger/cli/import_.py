@@ -3,8 +3,8 @@
 import os
 import shlex
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -61,12 +61,24 @@ def import_(
     urls, paths = _urls_and_paths(sources)
     _check_label(server, needed=bool(urls) or not dry_run)
     with ExitStack() as stack:
+        if not dry_run:
+            stack.enter_context(_said_to_go_on())
         progress = stack.enter_context(ProgressBars())
         write = None if dry_run else _writer(stack, spool, config, progress)
         if paths:
             _import_files(paths, zone, write, server or "", progress, as_json=as_json)
         for url in urls:
             _import_predecessor(url, write, server or "", progress)
+
+
+@contextmanager
+def _said_to_go_on() -> Iterator[None]:
+    """Say of an interruption that nothing is lost by it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("interrupted: run it again; what it wrote is recorded, and is then known", err=True)
+        raise
 
 
 def _urls_and_paths(sources: Sequence[str]) -> tuple[list[str], list[str]]:
