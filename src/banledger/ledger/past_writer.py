@@ -21,10 +21,12 @@ from banledger.ledger.imported import Imported
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.log_fact import Facts, LogFact, fact_of, joined
 from banledger.ledger.merge import merge, subject_of, with_facts, without_facts
+from banledger.ledger.new_ban import begin_from_facts
 from banledger.ledger.offender import INDEXES, Offender, offender_of_ban, offender_of_line, offender_of_subject
 from banledger.ledger.past import Decision, Reach, decide, exact_span, fact_spans, spans, within
 from banledger.ledger.reader import Found
 from banledger.ledger.tombstone import Tombstone
+from banledger.net.address import canonical_address
 from banledger.spool.events import VERSION, BanLine, TicketLine
 from banledger.stores.api import Conflict, Engine
 from banledger.stores.change import Change
@@ -38,11 +40,13 @@ class _Near(Struct):
     """What is decided about an offender: the lines of new facts, and the spans of exact bans that may be new."""
 
     told: list[BanLine] = field(default_factory=list)
+    facts: list[LogFact] = field(default_factory=list)
     exact: list[Reach] = field(default_factory=list)
 
-    @property
-    def facts(self) -> list[LogFact]:
-        return list(map(fact_of, self.told))
+    def tell(self, line: BanLine) -> None:
+        """Add the line of a fact."""
+        self.told.append(line)
+        self.facts.append(fact_of(line))
 
     @property
     def spans(self) -> list[Reach]:
@@ -61,7 +65,7 @@ class _Plan(Struct):
 
     def touches(self, keys: set[str]) -> bool:
         """Whether any of these keys is changed."""
-        return not keys.isdisjoint(change.key for change in (*self.written, *self.removed))
+        return bool(keys) and not keys.isdisjoint(change.key for change in (*self.written, *self.removed))
 
 
 class PastWriter(BanWriter):
@@ -85,7 +89,7 @@ class PastWriter(BanWriter):
         """Return what is to be decided."""
         found: dict[Offender, _Near] = {}
         for line in told:
-            found.setdefault(offender_of_line(line), _Near()).told.append(line)
+            found.setdefault(offender_of_line(line), _Near()).tell(line)
         for line in self._imported.may_meet_facts(exact):
             found.setdefault(offender_of_line(line), _Near()).exact.append(_span_of(line))
         return found
@@ -171,15 +175,18 @@ class PastWriter(BanWriter):
         have: dict[Subject, Found] = {} if again else dict.fromkeys(missing)
         begun: dict[Subject, tuple[Ban | None, Ban]] = {}
         for subject, id_ in self._look_up(dict.fromkeys(missing, 0), have).items():
-            old, line = have[subject], _line(subject, missing[subject][0])
+            old = have[subject]
             if isinstance(old, Tombstone):
                 continue
             if isinstance(old, Damaged):
                 self._aside.put(self.keys.ban(id_), old, near[offender_of_subject(subject)].told)
             elif old is None:
-                begun[subject] = None, with_facts(self._begin(subject, id_, [line], locate), missing[subject])
+                ip = canonical_address(subject.fid)
+                about = id_, subject, self._calendar(subject.time), ip, locate(ip, subject.time)
+                begun[subject] = None, begin_from_facts(*about, missing[subject])
             else:
-                begun[subject] = old, with_facts(merge(old, line), joined((*missing[subject], *old.logged)))
+                told = merge(old, _line(subject, missing[subject][0]))
+                begun[subject] = old, with_facts(told, joined((*missing[subject], *old.logged)))
         return begun
 
     def _plan(
@@ -189,7 +196,7 @@ class PastWriter(BanWriter):
         plan, new = _Plan(), {fact.logged for fact in near.facts}
         for old, ban in filter(None, begun):
             if old is not ban:
-                plan.written.append(self.keys.change(old, ban))
+                plan.written.append(self._change(old, ban))
             elif self.reassert:
                 self._assert(plan, ban, changed=False)
         added, gone = len(plan.written), sum(ban.time not in wanted for ban in there)
@@ -198,7 +205,7 @@ class PastWriter(BanWriter):
             facts = wanted.get(ban.time)
             if facts is None:
                 left = without_facts(ban)
-                plan.removed.append(self.keys.change(ban, left) if left else self.keys.removal(ban))
+                plan.removed.append(self._change(ban, left) if left else self.keys.removal(ban))
                 continue
             after = with_facts(ban, facts)
             if after is not ban:
@@ -213,9 +220,9 @@ class PastWriter(BanWriter):
         """Add facts at once, drop others only when they are written elsewhere."""
         both = with_facts(ban, joined((*ban.logged, *after.logged)))
         if both is not ban:
-            plan.written.append(self.keys.change(ban, both))
+            plan.written.append(self._change(ban, both))
         if after != both:
-            plan.removed.append(self.keys.change(both, after))
+            plan.removed.append(self._change(both, after))
         plan.amended += 1
 
     def _assert(self, plan: _Plan, ban: Ban, *, changed: bool) -> None:
