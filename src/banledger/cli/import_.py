@@ -54,8 +54,9 @@ def import_(
 
     \b
     Example:
-      banledger import /var/log/fail2ban.log* /var/lib/fail2ban/fail2ban.sqlite3 --server web1
-      banledger import old-logs/ --server web1 --timezone Europe/Berlin --dry-run
+      banledger import /var/log/fail2ban.log* --server web1 --dry-run
+      banledger import /var/lib/fail2ban /var/log/fail2ban.log* --server web1
+      banledger import old-logs/ --server web1 --timezone Europe/Berlin
       banledger import redis://localhost/0 --server web1
     """
     urls, paths = _urls_and_paths(sources)

@@ -45,10 +45,12 @@ def _name(path: str) -> str:
 
 
 def _refused(survey: Survey) -> Iterator[str]:
-    """The files that are no sources: some with their reasons, of many others the number."""
-    for file in survey.refused[:_MOST_REFUSED]:
+    """The files that are no sources: some with their reasons, the rarest first; of many others the number."""
+    how_many = Counter(file.reason for file in survey.refused)
+    files = sorted(survey.refused, key=lambda file: (how_many[file.reason], file))
+    for file in files[:_MOST_REFUSED]:
         yield f"refused: {_name(file.path)}: {visible(file.reason)}"
-    if more := Counter(file.reason for file in survey.refused[_MOST_REFUSED:]):
+    if more := Counter(file.reason for file in files[_MOST_REFUSED:]):
         reasons = "; ".join(f"{count:,}: {visible(reason)}" for reason, count in more.most_common(_MOST_REASONS))
         yield f"refused: {many(more.total(), 'more file')}: {reasons} (--json names all)"
 

@@ -18,7 +18,7 @@ from banledger.importer.line_outcome import LineOutcome
 from banledger.importer.past_ban import PastBan
 from banledger.importer.past_source import PastSource, SourceCount
 from banledger.importer.paths import NamedFile, named
-from banledger.importer.refusal import SourceRefused
+from banledger.importer.refusal import SourceRefused, unreadable
 from banledger.importer.sorted_events import SortedEvents
 from banledger.ledger.progress import Progress
 
@@ -114,7 +114,7 @@ class _Reading:
             except SourceRefused as error:
                 reason = str(error)
             except OSError as error:
-                reason = f"it can't be read: {error.strerror}"
+                reason = unreadable(error)
         if reason:
             self._found.refused.append(NamedFile(file.path, reason))
 

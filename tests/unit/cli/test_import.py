@@ -21,6 +21,7 @@ def test_the_help_is_complete(banledger: Run) -> None:
     code, out, err = banledger("import", "--help")
     assert (code, err) == (0, "")
     assert "Example:" in out and "--dry-run" in out
+    assert max(map(len, out.splitlines())) <= 80
     assert [p.name for p in import_.params if isinstance(p, click.Option) and not p.help] == []
 
 
@@ -152,10 +153,8 @@ def test_a_directory_of_other_files_is_named_briefly(banledger: Run, log: Path) 
         (others / f"{number:02d}").write_text("x\n" if number % 3 else "")
     words = ("import", str(log), str(others), "--dry-run")
     refused = [line for line in banledger(*words)[1].splitlines() if line.startswith("refused")]
-    assert len(refused) == 11 and refused[0] == f"refused: {others / '00'}: it is empty"
-    assert refused[-1] == (
-        "refused: 20 more files: 14: it is not a log or database of fail2ban; 6: it is empty (--json names all)"
-    )
+    assert len(refused) == 11 and refused[0] == f"refused: {others / '00'}: it is empty"  # the rarer reason
+    assert refused[-1] == "refused: 20 more files: 20: it is not a log or database of fail2ban (--json names all)"
     assert len(json.loads(banledger(*words, "--json")[1])["refused"]) == 30
 
 
