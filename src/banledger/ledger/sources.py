@@ -33,6 +33,7 @@ from banledger.spool.events import (
     Event,
     GapLine,
     HeldLine,
+    ImportLine,
     NetworkLine,
     StartLine,
     StopLine,
@@ -41,7 +42,7 @@ from banledger.stores.api import Engine, Repair
 
 _RIVAL_S = 60.0  # a writer with lines this long after the next one's start has not stopped
 _RELABEL_S = 600.0  # a jail that starts this soon after one of that name stopped may be the same
-_SOURCELESS = (GapLine, NetworkLine)
+_SOURCELESS = (GapLine, NetworkLine, ImportLine)
 
 
 class Sources:
