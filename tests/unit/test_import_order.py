@@ -12,6 +12,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "banledger"
 ORDER = (
     "errors",
     "clock",
+    "zstd",
     "settings",
     "zstd",
     "net",

@@ -21,7 +21,7 @@ def recorder_name() -> str:
     return f"{_host()} ({', '.join([*_address(), *_boot(), f'pid {os.getpid()}'])})"
 
 
-def item_key(spool: str) -> str:
+def place_of(spool: str) -> str:
     """Values that the recorder of a spool shares with a command run beside it, and rarely with a clone.
 
     Not the boot: the service's sandbox hides it.

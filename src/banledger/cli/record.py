@@ -93,7 +93,7 @@ def _recorder(chosen: Settings, *, keep: bool = True) -> Recorder:
         keep=keep,
         patient=is_server(chosen.store),
         watch=watch,
-        labels=Labels(name, host.item_key(chosen.spool), chosen.spool, Nonces(host.state("labels")), watch.elapsed),
+        labels=Labels(name, host.place_of(chosen.spool), chosen.spool, Nonces(host.state("labels")), watch.elapsed),
         lock=SpoolLock(Path(chosen.spool), name),
         memory=_memory(chosen),
     )
@@ -117,7 +117,7 @@ def _drain(chosen: Settings) -> None:
 def _adopt(chosen: Settings, label: str) -> None:
     with closing(_connect(chosen)) as ledger:
         if ledger.labels is not None:
-            ledger.labels.adopt(label, host.item_key(chosen.spool), host.recorder_name())
+            ledger.labels.adopt(label, host.place_of(chosen.spool), host.recorder_name())
             click.echo(f"this machine now records server label {label!r}")
         else:
             click.echo("an embedded ledger belongs to one machine: there is no label to take over")

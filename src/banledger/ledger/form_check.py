@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from banledger.ledger import scan
 from banledger.ledger.faults import Fault
-from banledger.ledger.ids import is_ban_id
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.tokens import is_source_token
 from banledger.stores.api import Reader
 from banledger.stores.change import FEED_KEPT
 from banledger.stores.fields import count_of
+from banledger.stores.id_form import has_id_form
 
 
 def feed_faults(reader: Reader, keys: Keyspace) -> Iterator[Fault]:
@@ -17,7 +17,7 @@ def feed_faults(reader: Reader, keys: Keyspace) -> Iterator[Fault]:
     rows = reader.ranking(keys.feed, 0, FEED_KEPT + 1)
     if len(rows) > FEED_KEPT:
         yield Fault(keys.feed, f"has more than {FEED_KEPT:,} members")
-    if strange := sum(not (is_ban_id(id_) and _is_number(score)) for id_, score in rows):
+    if strange := sum(not (has_id_form(id_) and _is_number(score)) for id_, score in rows):
         yield Fault(keys.feed, f"has entries that are no change of a ban: {strange:,}")
 
 

@@ -17,12 +17,8 @@ from time import gmtime, strftime
 
 from msgspec import Struct
 
-ID_LENGTH = 20
+from banledger.stores.id_form import DIGITS, PAIRS, has_id_form
 
-# Crockford's alphabet: its order is ASCII's, so text order is number order.
-DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
-"""The digits of an id."""
-_PAIRS = tuple(a + b for a in DIGITS for b in DIGITS)
 _DAY_S = 86_400
 _CENTURY = "7"  # ids before it are of this century: fail2ban's clock starts in 1970
 
@@ -46,26 +42,26 @@ def ban_id(server: str, jail: str, fid: str, second: int, salt: int = 0) -> str:
 
     `salt`: number of earlier ids of this ban that belong to another ban (a collision of 50 bits).
     """
-    end = _part(str(second)) + (_part(str(salt)) if salt else _NO_SALT)
-    digest = hashlib.sha256(_head(server, jail) + _part(fid) + end).digest()
+    end = _framed(str(second)) + (_framed(str(salt)) if salt else _NO_SALT)
+    digest = hashlib.sha256(_head(server, jail) + _framed(fid) + end).digest()
     bits = int.from_bytes(digest[:7], "big") >> 6
     return (
-        f"{beginning(second)}{_PAIRS[bits >> 40]}{_PAIRS[bits >> 30 & 1023]}{_PAIRS[bits >> 20 & 1023]}"
-        f"{_PAIRS[bits >> 10 & 1023]}{_PAIRS[bits & 1023]}"
+        f"{beginning(second)}{PAIRS[bits >> 40]}{PAIRS[bits >> 30 & 1023]}{PAIRS[bits >> 20 & 1023]}"
+        f"{PAIRS[bits >> 10 & 1023]}{PAIRS[bits & 1023]}"
     )
 
 
 @lru_cache(maxsize=1024)
 def _head(server: str, jail: str) -> bytes:
-    return b"ban1" + _part(server) + _part(jail)
+    return b"ban1" + _framed(server) + _framed(jail)
 
 
-def _part(text: str) -> bytes:
+def _framed(text: str) -> bytes:
     raw = text.encode("utf-8", "surrogatepass")
     return b"%d:%b" % (len(raw), raw)
 
 
-_NO_SALT = _part("")
+_NO_SALT = _framed("")
 
 
 @lru_cache(maxsize=4096)
@@ -75,7 +71,7 @@ def _day_digits(day: int) -> str:
 
 def second_of(id_: str) -> int | None:
     """Return the UTC epoch second that an id begins with, from 1969 to 2068; None: not an id."""
-    if not is_ban_id(id_) or (start := _start_of(id_[:6])) is None:
+    if not has_id_form(id_) or (start := _start_of(id_[:6])) is None:
         return None
     second = DIGITS.index(id_[6]) * 32**3 + DIGITS.index(id_[7]) * 32**2
     second += DIGITS.index(id_[8]) * 32 + DIGITS.index(id_[9])
@@ -89,11 +85,6 @@ def _start_of(day: str) -> int | None:
         return int(datetime.strptime(day, "%y%m%d").replace(tzinfo=UTC).timestamp())
     except ValueError:
         return None
-
-
-def is_ban_id(text: str) -> bool:
-    """Whether `text` has the form of a ban's id."""
-    return len(text) == ID_LENGTH and text[:6].isascii() and text[:6].isdecimal() and set(text[6:]) <= set(DIGITS)
 
 
 def age_order(id_: str) -> tuple[bool, str]:
@@ -112,4 +103,4 @@ def newest_first(ids: Iterable[str]) -> list[str]:
 def beginning(second: int) -> str:
     """Return the first ten characters of the ids of a UTC epoch second."""
     day, of_day = divmod(second, _DAY_S)
-    return f"{_day_digits(day)}{_PAIRS[of_day >> 10]}{_PAIRS[of_day & 1023]}"
+    return f"{_day_digits(day)}{PAIRS[of_day >> 10]}{PAIRS[of_day & 1023]}"

@@ -34,11 +34,6 @@ class LogFact(Struct, frozen=True, gc=False, order=True, array_like=True):
     failures: int = 0
     first: int = 0
 
-    @property
-    def second(self) -> int:
-        """The ticket's second, as far as it is known."""
-        return self.found or int(self.logged)
-
     def join(self, other: "LogFact") -> "LogFact":
         """Join what two imports say of one line: that with more of the logs has a later failure, an earlier unban."""
         found = max(self.found, other.found)

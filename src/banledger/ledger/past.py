@@ -40,11 +40,10 @@ REACH_S = 600
 UNKNOWN_BANTIME_S = 86_400
 """How long a ban of unknown bantime may have been in force when it was logged, seconds."""
 
-Reach: TypeAlias = tuple[float, float]
+TimeSpan: TypeAlias = tuple[float, float]
 """From and to, UTC epoch seconds, both included."""
 Decision: TypeAlias = dict[int, Facts]
 """The facts of each ban, by its ticket's second; exact bans without facts too."""
-
 
 _NONE_SEEN: Mapping[int, float] = MappingProxyType({})
 
@@ -55,7 +54,7 @@ def decide(facts: Sequence[LogFact], exact: Sequence[int], seen: Mapping[int, fl
     `exact`: seconds of the bans known exactly. `seen`: when the action saw those that it recorded live, by second.
     """
     if len(facts) == 1 and not exact:
-        return {facts[0].second: (facts[0],)}
+        return {second_of_facts(facts): (facts[0],)}
     decided: dict[int, list[LogFact]] = {second: [] for second in exact}
     bans = _Exact(decided, seen)
     left = events(facts)
@@ -92,7 +91,7 @@ def _lifted(event: Sequence[LogFact], moment: float) -> bool:
 
 def second_of_facts(facts: Sequence[LogFact]) -> int:
     """Return the ticket's second that the facts of an event suggest: the last failure's, or that of the first line."""
-    return max(fact.found for fact in facts) or int(facts[0].logged)
+    return max([fact.found for fact in facts]) or int(facts[0].logged)
 
 
 class _Exact:
@@ -150,16 +149,17 @@ def _earliest(event: Facts) -> float:
     return min(fact.first or fact.found or fact.logged for fact in event)
 
 
-def fact_spans(fact: LogFact) -> Iterable[Reach]:
+def fact_spans(fact: LogFact) -> Iterable[TimeSpan]:
     """Return where the exact bans lie that a fact may mean: around its line, and from its first failure to its last.
 
     The failures may be long before the line: fail2ban reads a backlog when it starts.
     """
+    second = second_of_facts((fact,))
     yield fact.logged - REACH_S, fact.logged + REACH_S
-    yield (fact.first or fact.second) - REACH_S, fact.second + REACH_S
+    yield (fact.first or second) - REACH_S, second + REACH_S
 
 
-def exact_span(second: int, seen: float, bantime: int) -> Reach:
+def exact_span(second: int, seen: float, bantime: int) -> TimeSpan:
     """Return where inexact bans lie whose facts may mean an exact ban: from its second to its Ban line.
 
     `seen`: when the action saw it; 0: none did. Then the line is not after its end, as fail2ban bans for no time past.
@@ -168,9 +168,9 @@ def exact_span(second: int, seen: float, bantime: int) -> Reach:
     return second - REACH_S, max(last, second) + REACH_S
 
 
-def spans(some: Iterable[Reach]) -> list[Reach]:
+def spans(some: Iterable[TimeSpan]) -> list[TimeSpan]:
     """Return the spans joined where they overlap, in order."""
-    found: list[Reach] = []
+    found: list[TimeSpan] = []
     for first, last in sorted(some):
         if found and first <= found[-1][1]:
             found[-1] = found[-1][0], max(found[-1][1], last)
@@ -179,7 +179,7 @@ def spans(some: Iterable[Reach]) -> list[Reach]:
     return found
 
 
-def within(second: int, among: Sequence[Reach]) -> bool:
+def within(second: int, among: Sequence[TimeSpan]) -> bool:
     """Whether a second lies in one of these spans."""
     place = bisect_right(among, (second, inf))
     return place > 0 and second <= among[place - 1][1]

@@ -23,7 +23,7 @@ from banledger.ledger.log_fact import Facts, LogFact, fact_of, joined
 from banledger.ledger.merge import merge, subject_of, with_facts, without_facts
 from banledger.ledger.new_ban import begin_from_facts
 from banledger.ledger.offender import INDEXES, Offender, offender_of_ban, offender_of_line, offender_of_subject
-from banledger.ledger.past import Decision, Reach, decide, exact_span, fact_spans, spans, within
+from banledger.ledger.past import Decision, TimeSpan, decide, exact_span, fact_spans, spans, within
 from banledger.ledger.tombstone import Tombstone
 from banledger.net.address import canonical_address
 from banledger.spool.events import VERSION, BanLine, TicketLine
@@ -40,7 +40,7 @@ class _Near(Struct):
 
     told: list[BanLine] = field(default_factory=list)
     facts: list[LogFact] = field(default_factory=list)
-    exact: list[Reach] = field(default_factory=list)
+    exact: list[TimeSpan] = field(default_factory=list)
 
     def tell(self, line: BanLine) -> None:
         """Add the line of a fact."""
@@ -48,7 +48,7 @@ class _Near(Struct):
         self.facts.append(fact_of(line))
 
     @property
-    def spans(self) -> list[Reach]:
+    def spans(self) -> list[TimeSpan]:
         """Where bans matter."""
         return spans([*(span for fact in self.facts for span in fact_spans(fact)), *self.exact])
 
@@ -148,7 +148,7 @@ class PastWriter(BanWriter):
                 found[offender].append(ban)
         return found
 
-    def _ids(self, near: Iterable[Offender], times: Mapping[Offender, list[Reach]]) -> set[str]:
+    def _ids(self, near: Iterable[Offender], times: Mapping[Offender, list[TimeSpan]]) -> set[str]:
         """Return the ids of bans of these offenders at these times, and perhaps of others."""
         indexes = {offender: offender.indexes() for offender in near}
         ends = [end for several in times.values() for span in several for end in span]
@@ -242,7 +242,7 @@ def _is_inexact(ban: Ban) -> bool:
     return ban.exact is not None and ban.origin == IMPORTED and bool(ban.logged)
 
 
-def _span_of(line: BanLine) -> Reach:
+def _span_of(line: BanLine) -> TimeSpan:
     """Return where facts may mean the ban of an exact line."""
     saw = line.seen if not line.origin and not line.restored else 0.0
     return exact_span(subject_of(line).time, saw, line.bantime)

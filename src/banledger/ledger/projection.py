@@ -25,7 +25,7 @@ def _column(name: str, field: str, text: Callable[[Any], str], several: bool = F
         return "" if found is None else text(found)
 
     # most addresses are new, and what reads them has a cache
-    return Column(name, (field,), cell if field == "ip" else lru_cache(maxsize=8192)(cell), several)
+    return Column(name, field, cell if field == "ip" else lru_cache(maxsize=8192)(cell), several)
 
 
 def _day(fields: Mapping[str, str], name: str) -> str:
@@ -56,10 +56,10 @@ def is_counted(origin: str | None) -> bool:
 
 
 _READS = tuple([column.read for column in COLUMNS])
-_FIELDS = tuple([column.fields[0] for column in COLUMNS])
+_FIELDS = tuple([column.field for column in COLUMNS])
 _PLACES = {column.name: place for place, column in enumerate(COLUMNS)}
 _DAY = _PLACES[DAY]
-_ALWAYS = {place for place, column in enumerate(COLUMNS) if CODEC.fields[column.fields[0]].form.needed}
+_ALWAYS = {place for place, column in enumerate(COLUMNS) if CODEC.fields[column.field].form.needed}
 """Columns of fields that every ban has."""
 
 
@@ -74,7 +74,7 @@ _TALLIED = _places([name for name, row in TABLE.items() if row.tallied])
 
 def _cells_of(column: Column, hashes: Sequence[Mapping[str, str]]) -> Iterator[str]:
     """Return the cells of a column. Raises `fields.Damaged`. Each value is read once: most occur often."""
-    name = column.fields[0]
+    name = column.field
     values = [fields.get(name) for fields in hashes]
     cells = {value: column.read(value) for value in set(values)}
     return map(cells.__getitem__, values)

@@ -69,10 +69,9 @@ class Sieve:
         self._cells = [_Read(self._place(COLUMN[name]), _uncached(COLUMN[name])) for name in columns]
 
     def _place(self, column: Column) -> int:
-        (field,) = column.fields
-        if field not in self.fields:
-            self.fields.append(field)
-        return self.fields.index(field)
+        if column.field not in self.fields:
+            self.fields.append(column.field)
+        return self.fields.index(column.field)
 
     def _test(self, condition: Condition) -> _Read:
         column = COLUMN[condition.column]

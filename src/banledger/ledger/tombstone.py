@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from banledger.ledger.ids import is_ban_id, second_of
+from banledger.ledger.ids import second_of
 from banledger.stores import fields as read
 from banledger.stores.fields import Damaged
+from banledger.stores.id_form import has_id_form
 
 FORGOTTEN = "forgotten"
 """The field of a tombstone: when the ban was forgotten, UTC epoch second."""
@@ -34,7 +35,7 @@ def tombstone_of(id_: str, fields: Mapping[str, str]) -> Tombstone:
     at = read.whole(fields, FORGOTTEN, most=read.YEAR_3000)
     if len(fields) > 1:
         raise Damaged("", f"has fields beside `{FORGOTTEN}`")
-    if not is_ban_id(id_):
+    if not has_id_form(id_):
         raise Damaged("", "has no id of a ban")
     return Tombstone(id_, at)
 
@@ -42,6 +43,6 @@ def tombstone_of(id_: str, fields: Mapping[str, str]) -> Tombstone:
 def repaired_tombstone(id_: str, fields: Mapping[str, str]) -> dict[str, str] | None:
     """Return the hash without damage; a lost time becomes that of the ban. None: the id is none."""
     try:
-        return tombstone_hash(read.whole(fields, FORGOTTEN, most=read.YEAR_3000)) if is_ban_id(id_) else None
+        return tombstone_hash(read.whole(fields, FORGOTTEN, most=read.YEAR_3000)) if has_id_form(id_) else None
     except Damaged:
         return tombstone_hash(max(0, second_of(id_) or 0))

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from banledger.ledger.ban import IMPORTED, PENDING, Ban
-from banledger.ledger.ids import is_ban_id, newest_first
+from banledger.ledger.ids import newest_first
 from banledger.ledger.network import Network
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.reader import LedgerReader
@@ -20,6 +20,7 @@ from banledger.net.address import canonical_address
 from banledger.net.prefix import Block, block
 from banledger.net.special import kind_of
 from banledger.report.answers import Shown
+from banledger.stores.id_form import has_id_form
 from banledger.stores.pages import pages
 
 _PROBED = 4096  # addresses of a network that are looked up one by one
@@ -78,7 +79,7 @@ def show(ledger: LedgerReader, asked: str, now: float, progress: Progress = sile
         values = _with_bans(ledger, "ip", _related(ledger, block(address), progress))
         shown = _shown(ledger, address, kind, "ip", values)
         return replace(shown, networks=_networks(ledger, address, now))
-    found = ledger.bans_or_damage([asked])[0] if is_ban_id(asked) else None
+    found = ledger.bans_or_damage([asked])[0] if has_id_form(asked) else None
     if isinstance(found, Ban) and found.origin != PENDING:
         return Shown(asked, "ban", ((asked, 1),), (found,))
     if isinstance(found, Tombstone):

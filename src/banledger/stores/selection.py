@@ -18,14 +18,14 @@ Cells: TypeAlias = tuple[str, ...]
 class Column(Struct, frozen=True):
     """One column of the rows.
 
-    fields  the fields of a hash that it is made of
-    read    returns the cell of their values (None: the field is absent). Raises `fields.Damaged`
+    field   the field of a hash that it is made of
+    read    returns the cell of its value (None: the field is absent). Raises `fields.Damaged`
     several whether a cell may hold several tokens
     """
 
     name: str
-    fields: tuple[str, ...]
-    read: Callable[..., str]
+    field: str
+    read: Callable[[str | None], str]
     several: bool = False
 
 

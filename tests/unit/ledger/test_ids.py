@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banledger.ledger.ids import ID_LENGTH, age_order, ban_id, beginning, is_ban_id, newest_first, whole_second
+from banledger.ledger.ids import age_order, ban_id, beginning, newest_first, whole_second
 from banledger.net.address import canonical_address
+from banledger.stores.id_form import ID_LENGTH, has_id_form
 
 seconds = st.integers(946_684_800, 4_102_444_799)  # 2000 to 2099: two digits of year
 texts = st.text(max_size=30)
@@ -23,7 +24,7 @@ def test_an_id_never_changes() -> None:
 def test_an_id_is_twenty_characters_that_begin_with_the_utc_day(server: str, jail: str, fid: str, second: int) -> None:
     id_ = ban_id(server, jail, fid, second)
     assert len(id_) == ID_LENGTH
-    assert is_ban_id(id_)
+    assert has_id_form(id_)
 
 
 @given(texts, seconds, seconds)

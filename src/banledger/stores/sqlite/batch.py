@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 from banledger.stores.api import Hash
 from banledger.stores.change import Change, Difference, difference
+from banledger.stores.id_form import ID_LENGTH
 from banledger.stores.selection import Cells, Projection
 from banledger.stores.sqlite.file import HASH, RANKING, SET, TALLY
-from banledger.stores.sqlite.stored_id import ID_LENGTH, Member, item_key, ranked, stored
+from banledger.stores.sqlite.stored_id import Member, item_key, ranked, stored
 
 
 class Batch:

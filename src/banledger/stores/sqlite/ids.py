@@ -9,10 +9,10 @@ Packed ids sort by (second, bits), which is the order of their texts except arou
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+from banledger.stores.id_form import DIGITS, PAIRS
+
 _PYTHONS = "0123456789abcdefghijklmnopqrstuv"
-_TO_PYTHONS = bytes.maketrans(_DIGITS.encode(), _PYTHONS.encode())
-_PAIRS = tuple(a + b for a in _DIGITS for b in _DIGITS)
+_TO_PYTHONS = bytes.maketrans(DIGITS.encode(), _PYTHONS.encode())
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_S = 86_400
 
@@ -34,9 +34,9 @@ def unpack_id(packed: bytes) -> str:
     if len(packed) != 12 or bits >> 50:
         raise ValueError("not a packed id")
     return (
-        f"{_digits_of(day)}{_PAIRS[second >> 10]}{_PAIRS[second & 1023]}"
-        f"{_PAIRS[bits >> 40]}{_PAIRS[bits >> 30 & 1023]}{_PAIRS[bits >> 20 & 1023]}"
-        f"{_PAIRS[bits >> 10 & 1023]}{_PAIRS[bits & 1023]}"
+        f"{_digits_of(day)}{PAIRS[second >> 10]}{PAIRS[second & 1023]}"
+        f"{PAIRS[bits >> 40]}{PAIRS[bits >> 30 & 1023]}{PAIRS[bits >> 20 & 1023]}"
+        f"{PAIRS[bits >> 10 & 1023]}{PAIRS[bits & 1023]}"
     )
 
 

@@ -18,6 +18,7 @@ import msgspec
 from banledger.errors import LedgerMissing
 from banledger.stores.api import Hash
 from banledger.stores.fields import UNREADABLE
+from banledger.stores.id_form import ID_LENGTH
 from banledger.stores.pages import pages
 from banledger.stores.selection import Cells, Projection, Selected, Selection
 from banledger.stores.sqlite.derived import DerivedSets
@@ -40,7 +41,7 @@ from banledger.stores.sqlite.kept import KeptRows, readable
 from banledger.stores.sqlite.packed_hash import MOST_BYTES, NO_HASH, TOO_LONG, unpack_hash
 from banledger.stores.sqlite.rows import RowReader
 from banledger.stores.sqlite.sorted_sets import SortedSets
-from banledger.stores.sqlite.stored_id import ID_LENGTH, Member, item_key, shown
+from banledger.stores.sqlite.stored_id import Member, item_key, shown
 
 # `card` is the size of a set, 1 for a hash; sorted sets are counted when somebody asks.
 _EXISTS = (

@@ -5,15 +5,14 @@ key; except ids before 2000 in rankings. No writer stores another such text as i
 that are no packed id, are somebody else's.
 """
 
-import re
 from functools import lru_cache
 from typing import TypeAlias
 
 import msgspec
 
+from banledger.stores.id_form import ID_LENGTH, has_id_form
 from banledger.stores.sqlite.ids import pack_id, unpack_id
 
-ID_LENGTH = 20
 PACKED_LENGTH = 12
 
 Member: TypeAlias = str | bytes
@@ -22,7 +21,6 @@ Member: TypeAlias = str | bytes
 ItemKey: TypeAlias = tuple[str, bytes]
 """The key of an item: its head, which is what stands before the id, without the month; and the packed id."""
 
-_is_form = re.compile("[0-9]{6}[0-9a-hjkmnp-tv-z]{14}").fullmatch
 _NO_MONTH = "{}"
 
 NO_ID = "member < x''"
@@ -59,7 +57,7 @@ IS_TEXT = "is_text(CAST({column} AS BLOB))"
 def packed_id(text: str) -> bytes | None:
     """Return an id packed; None: the text is no id, or one that can't be packed (1969)."""
     try:
-        return pack_id(text) if _is_form(text) else None
+        return pack_id(text) if has_id_form(text) else None
     except ValueError:
         return None
 

@@ -14,7 +14,7 @@ from banledger.stores.packs.part import MOST_BYTES, PackPart, join
 from banledger.stores.packs.selected import Packed, SelectedRows
 from banledger.stores.selection import Between, Cells, Column, Is, Selection, Within
 
-COLUMNS = (Column("ip", ("ip",), str), Column("user", ("users",), str, several=True), Column("day", ("day",), str))
+COLUMNS = (Column("ip", "ip", str), Column("user", "users", str, several=True), Column("day", "day", str))
 
 CELLS = (
     st.sampled_from(

@@ -13,9 +13,7 @@ from banledger.stores.packs.tally import Room
 from banledger.stores.selection import Between, Cells, Column, Is, Ranks, Selection, Within
 from tests.unit.stores.packs.naive import NaiveRows, id_of
 
-COLUMNS = tuple(
-    [Column(name, (name,), str, name == "user") for name in ("jail", "ip", "network", "user", "day", "one")]
-)
+COLUMNS = tuple([Column(name, name, str, name == "user") for name in ("jail", "ip", "network", "user", "day", "one")])
 SINGLE = ("jail", "ip", "network", "day", "one")
 
 IPS = (
