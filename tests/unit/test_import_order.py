@@ -23,6 +23,7 @@ ORDER = (
     "report",
     "service",
     "demo",
+    "setup",
     "cli",
     "__main__",
 )
