@@ -29,6 +29,7 @@ ADDRESS = "115.209.121.31"
 INSTALL = "tests/e2e/test_install.py"
 DEMO = "tests/e2e/test_demo.py"
 KEYSPACE = "tests/unit/ledger/test_keys.py::test_the_page_of_the_keyspace_is_what_the_code_says"
+SETUP = "tests/e2e/test_setup.py"
 RECORD = "tests/e2e/test_record_command.py"
 ACL = "tests/e2e/test_acl.py"
 PAGES_RUN = "tests/unit/test_pages_run.py"
@@ -48,6 +49,10 @@ ELSEWHERE = {
     "banledger demo --keep ~/banledger-demo": f"{DEMO}::test_a_demo_shows_many_bans_and_leaves_only_its_ledger",
     "banledger demo --store /tmp/ledger.db": f"{DEMO}::test_a_demo_on_a_store_records_bans_once_when_repeated",
     "banledger demo --store redis://localhost:6379/1": f"{DEMO}::test_a_demo_records_into_a_server",
+    # changes a whole machine
+    "banledger setup --dry-run": f"{SETUP}::test_a_dry_run_changes_nothing",
+    "banledger setup --server web1 --yes": f"{SETUP}::test_every_jail_is_recorded_beside_its_own_action",
+    "banledger setup --undo": f"{SETUP}::test_undo_makes_every_file_as_it_was",
     # runs until it is stopped
     "banledger record": f"{RECORD}::test_a_signal_stops_the_service_at_once_even_while_it_backs_off",
     # works on the checkout, which tests leave alone

@@ -1,6 +1,5 @@
 """The fail2ban of a machine: what its configuration says, whether its server is alive, and how to restart its jails."""
 
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -10,27 +9,14 @@ import msgspec
 from msgspec import Struct
 
 from banledger.errors import BanledgerError
+from banledger.setup.command import Said, run
 from banledger.setup.configuration import JailConfiguration
 from banledger.setup.jail_file import Wish, compose, first_forms, next_forms, wrong
 from banledger.setup.mirror import mirrored
 
-_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
-_ALIVE_S = 60.0
+_ANSWERS_S, _HAS_JAILS_S = 10.0, 60.0  # it answers before it has its jails
+_SILENT = "fail2ban doesn't answer"
 _ACTIONS = "has the following actions:"
-
-
-class Asked(Struct, frozen=True):
-    """What a command said."""
-
-    code: int
-    out: str
-    err: str
-
-    def reason(self) -> str:
-        """Its last complaint."""
-        lines = [line.strip() for line in (self.err + "\n" + self.out).splitlines() if line.strip()]
-        mattering = [line for line in lines if "ERROR" in line or "Failed" in line or "Error" in line]
-        return (mattering or lines or [f"exit code {self.code}"])[0]
 
 
 class JailPlan(Struct, frozen=True):
@@ -49,7 +35,7 @@ class Fail2ban:
 
     def __init__(self, config: Path, client: Sequence[str], python: str, env: Mapping[str, str]) -> None:
         self.config = config
-        self._client, self._python, self._env = tuple(client), python, {**_ENVIRONMENT, **env}
+        self._client, self._python, self._env = tuple(client), python, dict(env)
 
     def read(self, config: Path | None = None) -> JailConfiguration:
         """What fail2ban reads in its directory, or in another one. Raises BanledgerError."""
@@ -96,9 +82,12 @@ class Fail2ban:
         return self.ask("ping").code == 0
 
     def wait_until_alive(self, jails: Sequence[str]) -> str:
-        """Wait until the server has these jails; return what is missing in the end, or nothing."""
-        deadline = time.monotonic() + _ALIVE_S
-        while (missing := self._missing(jails)) and time.monotonic() < deadline:
+        """Wait until the server answers and has these jails; return what is missing in the end, or nothing."""
+        began = time.monotonic()
+        while missing := self._missing(jails):
+            waited_s = time.monotonic() - began
+            if waited_s > (_ANSWERS_S if missing == _SILENT else _HAS_JAILS_S):
+                break
             time.sleep(0.2)
         return missing
 
@@ -108,24 +97,15 @@ class Fail2ban:
         _, found, names = said.out.partition(_ACTIONS)
         return [name.strip() for name in names.split(",") if name.strip()] if said.code == 0 and found else []
 
-    def ask(self, *words: str) -> Asked:
+    def ask(self, *words: str) -> Said:
         """Ask the running server."""
         return self._run([*self._client, "-c", str(self.config), *words])
 
     def _missing(self, jails: Sequence[str]) -> str:
         if not self.alive():
-            return "fail2ban doesn't answer"
+            return _SILENT
         absent = [name for name in jails if self.ask("status", name).code != 0]
         return f"these jails don't run: {', '.join(absent)}" if absent else ""
 
-    def _run(self, words: Sequence[str], given: str = "") -> Asked:
-        try:
-            done = subprocess.run(
-                words, input=given, env=self._env, cwd="/", capture_output=True, timeout=120, check=False,
-                encoding="utf-8", errors="backslashreplace",
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            return Asked(124, "", f"{words[0]} doesn't end")
-        except OSError as error:
-            raise BanledgerError(f"can't run {words[0]}: {error.strerror}") from error
-        return Asked(done.returncode, done.stdout, done.stderr)
+    def _run(self, words: Sequence[str], given: str = "") -> Said:
+        return run(words, env=self._env, given=given)

@@ -119,6 +119,8 @@ def _difference(before: ReadJail, after: ReadJail | None, wish: Wish) -> str:
     wanted = [*before.actions(), *([ACTION] if added and ACTION not in before.actions() else [])]
     if before.enabled and not before.error and after.actions() != wanted:
         return f"its actions would be {', '.join(after.actions()) or 'none'}"
+    if added and before.enabled and not before.error and before.options() is None and after.options() != wish.options:
+        return f"its action's options would be read as {after.options()}"
     same = before.name in wish.journal or before.without_ours() == after.without_ours()
     if not same:
         return "more than its actions would change"
