@@ -8,6 +8,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -154,6 +155,25 @@ def test_a_demo_on_a_store_records_bans_once_when_repeated(theatre: Theatre) -> 
         assert (code, err) == (0, "")
         assert expected in out
     assert not (theatre.kept / directory.LEDGER).exists()
+
+
+@pytest.mark.parametrize("first", ["the demo", "its log"])
+def test_the_log_of_a_demo_adds_no_ban(theatre: Theatre, first: str) -> None:
+    assert theatre.run()[0] == 0
+    spool, store = theatre.directory / "spool", theatre.directory / "mine.db"
+    spool.mkdir(mode=0o2770)
+    log = theatre.kept / "fail2ban.log"
+    for step in (first, "the demo" if first == "its log" else "its log"):
+        if step == "its log":
+            words = ("import", str(log), "--server", "demo", "--spool", str(spool))
+            subprocess.run([sys.executable, "-m", "banledger", *words], capture_output=True, check=True)
+            words = ("record", "--once", "--spool", str(spool), "--store", str(store))
+            subprocess.run([sys.executable, "-m", "banledger", *words], capture_output=True, check=True)
+        else:
+            assert theatre.run("--store", str(store))[0] == 0
+    with closing(open_to_read(str(store), "bans")) as reader:
+        assert sum(reader.days().values()) == 199
+        assert list(check(reader.store(), reader.keys)) == []
 
 
 def test_a_demo_records_into_a_server(theatre: Theatre, private_server: MakeServer) -> None:

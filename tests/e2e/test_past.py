@@ -2,6 +2,7 @@
 
 import gzip
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -27,19 +28,27 @@ _SECOND = ("192.0.2.2", "192.0.2.5")
 
 
 class Past:
-    """What a server left: its live lines, its log in three pieces, its database; and ledgers made of them."""
+    """What a server left: its live lines, its log with a rotation, its database; and ledgers made of them.
+
+    log     the directory of the log and its rotation
+    pieces  the same text in three pieces
+    """
 
     def __init__(self, stage: Stage, server: PrivateServer) -> None:
         self.directory = stage.directory
         self.live = stage.directory / "live"
         shutil.copytree(stage.spool, self.live)
-        lines = server.log_file.read_bytes().splitlines(keepends=True)
+        self.log = stage.directory / "logs"
+        self.log.mkdir()
+        text = (_rotated(server).read_bytes(), server.log_file.read_bytes())
+        (self.log / "fail2ban.log.1.gz").write_bytes(gzip.compress(text[0]))
+        (self.log / "fail2ban.log").write_bytes(text[1])
+        lines = b"".join(text).splitlines(keepends=True)
         first, second = len(lines) // 3, 2 * len(lines) // 3
         self.pieces = [stage.directory / name for name in ("x", "y.gz", "z")]
         self.pieces[0].write_bytes(b"".join(lines[:first]))
         self.pieces[1].write_bytes(gzip.compress(b"".join(lines[first:second])))
         self.pieces[2].write_bytes(b"".join(lines[second:]))
-        self.log = server.log_file
         self.database = server.database
         self._made = 0
 
@@ -75,7 +84,7 @@ def seen(bans: Sequence[Ban]) -> Seen:
 
 @pytest.fixture(scope="module")
 def past(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Past]:
-    """Two days in the life of a server, in half a minute: bans, unbans, increments, restarts, a jail's own restart."""
+    """Two days in the life of a server, in half a minute: bans, unbans, increments, restarts, reloads, a rotation."""
     stage = Stage(tmp_path_factory.mktemp("past"), request.getfixturevalue("installation"))
     jails = {"sshd": stage.jail(), "web-auth": stage.jail(**{"maxretry": "2", "bantime": "2h"})}
     server = stage.start(jails, defaults={"bantime.increment": "true"})
@@ -104,13 +113,20 @@ def _live(stage: Stage, server: PrivateServer) -> None:
     server.stop()
     server.start()
     _logged(server, "Restore Ban", "sshd", 10)
+    server.log_file.rename(_rotated(server))
+    server.client("flushlogs")
     stage.fail("192.0.2.9")
-    _logged(server, "Ban", "sshd", 13)
+    _logged(server, "Ban", "sshd", 1)
+    server.client("reload")
     server.client("reload", "--restart", "sshd")
-    _logged(server, "Restore Ban", "sshd", 20)
+    _logged(server, "Restore Ban", "sshd", 10)
     server.client("set", "sshd", "unbanip", "192.0.2.3")
     server.client("set", "web-auth", "unbanip", "192.0.2.4")
     time.sleep(1.5)
+
+
+def _rotated(server: PrivateServer) -> Path:
+    return server.log_file.with_name("fail2ban.log.1")
 
 
 def _logged(server: PrivateServer, what: str, jail: str, count: int) -> None:
@@ -152,6 +168,31 @@ def test_the_log_alone_has_as_many_bans_near_their_seconds(past: Past) -> None:
     for ban, (jail, fid, second) in zip(sorted(bans, key=_subject), live, strict=True):
         assert (ban.jail, ban.fid) == (jail, fid)
         assert abs(ban.time - second) <= 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_import_that_was_interrupted_is_repeated(tmp_path: Path, number: signal.Signals) -> None:
+    form = "2026-11-23 {:02d}:{:02d}:{:02d},{:03d} fail2ban.actions [4]: NOTICE  [sshd] Ban 10.{}.{}.{}\n"
+    moments = [(n // 36_000, n // 600 % 60, n // 10 % 60, n % 10) for n in range(20_000)]
+    log, spool, store = tmp_path / "log", tmp_path / "spool", tmp_path / "ledger.db"
+    log.write_text("".join(form.format(*at, n >> 16, n >> 8 & 255, n & 255) for n, at in enumerate(moments)))
+    spool.mkdir(mode=0o700)
+    words = ("import", str(log), "--server", "web1", "--spool", str(spool))
+    child = subprocess.Popen([sys.executable, "-m", "banledger", *words], stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: any(path.stat().st_size for path in spool.glob("*.jsonl")), 30)
+    child.send_signal(number)
+    _, err = child.communicate(timeout=30)
+    expected = (130, "interrupted") if number == signal.SIGINT else (-9, "")
+    assert (child.returncode, err.partition(":")[0]) in (expected, (0, ""))  # a busy machine sends the signal too late
+
+    banledger("record", "--once", "--spool", str(spool), "--store", str(store))
+    with closing(open_to_read(str(store), "bans")) as reader:
+        assert 0 < sum(reader.days().values()) <= 20_000
+    banledger(*words)
+    banledger("record", "--once", "--spool", str(spool), "--store", str(store))
+    with closing(open_to_read(str(store), "bans")) as reader:
+        assert sum(reader.days().values()) == 20_000
+        assert list(check(reader.store(), reader.keys)) == []
 
 
 def _subject(ban: Ban) -> tuple[object, ...]:

@@ -3,8 +3,8 @@
 import os
 import shlex
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -54,19 +54,32 @@ def import_(
 
     \b
     Example:
-      banledger import /var/log/fail2ban.log* /var/lib/fail2ban/fail2ban.sqlite3 --server web1
-      banledger import old-logs/ --server web1 --timezone Europe/Berlin --dry-run
+      banledger import /var/log/fail2ban.log* --server web1 --dry-run
+      banledger import /var/lib/fail2ban /var/log/fail2ban.log* --server web1
+      banledger import old-logs/ --server web1 --timezone Europe/Berlin
       banledger import redis://localhost/0 --server web1
     """
     urls, paths = _urls_and_paths(sources)
     _check_label(server, needed=bool(urls) or not dry_run)
     with ExitStack() as stack:
+        if not dry_run:
+            stack.enter_context(_said_to_go_on())
         progress = stack.enter_context(ProgressBars())
         write = None if dry_run else _writer(stack, spool, config, progress)
         if paths:
             _import_files(paths, zone, write, server or "", progress, as_json=as_json)
         for url in urls:
             _import_predecessor(url, write, server or "", progress)
+
+
+@contextmanager
+def _said_to_go_on() -> Iterator[None]:
+    """Say of an interruption that nothing is lost by it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("interrupted: run it again; what it wrote is recorded, and is then known", err=True)
+        raise
 
 
 def _urls_and_paths(sources: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -106,7 +119,7 @@ def _import_files(
     """Read logs and databases, and write their bans; `write` None: only count them."""
     from banledger.cli import import_summary
     from banledger.errors import BanledgerError
-    from banledger.importer.past_lines import line_of_ban
+    from banledger.importer.past_lines import line_of_ban, line_of_import
     from banledger.importer.survey import ImportedBan, survey
     from banledger.ledger.reader import zone_of
     from banledger.settings import machine_zone
@@ -121,6 +134,9 @@ def _import_files(
     except OSError as error:
         hint = "sorting needs temporary room: TMPDIR names another directory"
         raise BanledgerError(f"can't sort what was read: {error.strerror}", hint=hint) from error
+    if write is not None and found.bans:
+        read = sum(source.lines for source in found.sources)
+        write(line_of_import(server, time.time(), bans=found.bans, lines=read))
     if as_json:
         click.echo(import_summary.as_json(found))
     else:
@@ -139,11 +155,14 @@ def _import_predecessor(
     url: str, write: Callable[[dict[str, Any]], None] | None, server: str, progress: ProgressBars
 ) -> None:
     from banledger.importer import predecessor
+    from banledger.importer.past_lines import line_of_import
 
     summary, now = predecessor.Summary(), time.time()
     with predecessor.connect(url) as source:
         predecessor.import_bans(source, server, write or (lambda _: None), summary, progress, now)
         predecessor.import_networks(source, server, write or (lambda _: None), summary, progress, now)
+    if write is not None and (summary.written or summary.networks):
+        write(line_of_import(server, now, bans=summary.written, lines=summary.found, networks=summary.networks))
     _report(summary, server, dry_run=write is None)
 
 

@@ -22,6 +22,7 @@ STDIN = "-"
 
 _PIECE = 1 << 18
 _HEAD = 1 << 18
+_EXAMPLE = 200
 _KINDS = {
     stat.S_IFIFO: "it is a FIFO",
     stat.S_IFSOCK: "it is a socket",
@@ -149,13 +150,15 @@ def _kind(head: bytes) -> str:
 class Blocks:
     """The text of a content in blocks of whole lines, without NUL bytes. An iterable, once.
 
-    `longest`: bytes that a line may have; longer ones are left out and counted in `too_long`.
+    `longest`: bytes that a line may have; longer ones are left out and counted in `too_long`, the first begins with
+    `example`.
     """
 
     def __init__(self, chunks: Iterator[bytes], longest: int = 1 << 16) -> None:
         self._chunks = chunks
         self._longest = longest
         self.too_long = 0
+        self.example = b""
 
     def __iter__(self) -> Iterator[bytes]:
         kept, skips = b"", False
@@ -167,6 +170,7 @@ class Blocks:
                     kept += chunk
                     skips = len(kept) > self._longest
                     self.too_long += skips
+                    self.example = self.example or (kept[:_EXAMPLE] if skips else b"")
                 continue
             start = chunk.find(b"\n") + 1 if skips else 0
             block = chunk[start:end] if skips else kept + chunk[:end]

@@ -27,6 +27,7 @@ from banledger.importer.stamps import MOST_AHEAD_S
 _LONGEST_NAME = 4096
 _LONGEST_DATA = 1 << 20
 _LONGEST_MATCH = 1024
+_LONGEST_SHOWN = 60
 _MOST_MATCHES = 10
 _MOST_BANTIME = 2**53
 _UNKNOWN_BANTIME = -2  # what fail2ban puts there when it upgrades schema 2
@@ -48,9 +49,10 @@ class DatabaseRow(Struct, frozen=True, gc=False, order=True):
 
 
 class Invalid(Struct, frozen=True):
-    """A row that is no ban, and why."""
+    """A row that is no ban, why, and what it begins with."""
 
     reason: str
+    example: str = ""
 
 
 @contextmanager
@@ -95,7 +97,19 @@ def rows(connection: sqlite3.Connection, now: float) -> Iterator[DatabaseRow | I
             try:
                 yield _row(row, now)
             except ValueError as error:
-                yield Invalid(str(error))
+                yield Invalid(str(error), ", ".join(map(_shown, row[:3])))
+
+
+def tickets(connection: sqlite3.Connection, now: float) -> int:
+    """The number of different tickets among the bans of `rows`. Raises sqlite3.Error."""
+    valid = f"typeof(timeofban) = 'integer' AND timeofban BETWEEN 1 AND {now + MOST_AHEAD_S} AND " + " AND ".join(
+        f"typeof({name}) IN ('text', 'blob') AND length(CAST({name} AS BLOB)) BETWEEN 1 AND {_LONGEST_NAME}"
+        for name in ("jail", "ip")
+    )
+    tables = [table for table in ("bans", "bips") if _columns(connection, table) >= _NEEDED]
+    union = " UNION ".join(f"SELECT jail, ip, timeofban FROM {table} WHERE {valid}" for table in tables)  # noqa: S608
+    (found,) = connection.execute(f"SELECT count(*) FROM ({union})").fetchone()  # noqa: S608
+    return int(found)
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> set[str]:
@@ -117,6 +131,11 @@ def _row(row: tuple[Any, ...], now: float) -> DatabaseRow:
         _users(about),
         _matches(about.get("matches")),
     )
+
+
+def _shown(value: object) -> str:
+    """A value of an invalid row as an example."""
+    return text_of_bytes(value[:_LONGEST_SHOWN]) if isinstance(value, bytes) else str(value)
 
 
 def _name(raw: object, what: str) -> str:

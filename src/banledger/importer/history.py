@@ -40,6 +40,7 @@ class _Open(Struct):
     key: _Key
     logged: float
     found: int
+    first: int
     failures: int
     source: int
     unbanned: float = 0.0
@@ -57,14 +58,16 @@ class _Open(Struct):
             self.bancount,
             self.failures,
             self.source,
+            self.first,
         )
 
 
 class _Failures(Struct, gc=False):
-    """The last failures of an offender: the last one's line, its own date, and their number."""
+    """The last failures of an offender: the last one's line, its own date, the earliest date, and their number."""
 
     moment: float
     date: float
+    first: float
     count: int = 1
 
 
@@ -119,9 +122,13 @@ class History:
         if known is None:
             if len(self._failures) >= _MOST_KEPT:
                 self._forget(event.moment)
-            self._failures[key] = _Failures(event.moment, event.date)
+            self._failures[key] = _Failures(event.moment, event.date, event.date)
             return
-        known.count = known.count + 1 if event.moment - known.moment <= FAILURE_S else 1
+        if event.moment - known.moment <= FAILURE_S:
+            known.count += 1
+            known.first = min(known.first, event.date)
+        else:
+            known.count, known.first = 1, event.date
         known.moment, known.date = event.moment, event.date
 
     def _forget(self, now: float) -> None:
@@ -139,7 +146,7 @@ class History:
         if before is not None and event.moment - before.logged <= NEAR_S and not before.unbanned:
             self._count(event, LineOutcome.REPEATED)
             if failures is not None and not before.found:
-                before.found, before.failures = _second(failures, event), failures.count
+                (before.found, before.first), before.failures = _seconds(failures, event), failures.count
             return
         if failures is None and self._is_in_series(event):
             self._series[event.jail] = event.moment
@@ -149,8 +156,8 @@ class History:
             self._finish(self._open.pop(key))
         if len(self._open) >= _MOST_KEPT:
             self._finish(self._open.pop(next(iter(self._open))))
-        found = _second(failures, event) if failures else 0
-        ban = _Open(key, event.moment, found, failures.count if failures else 0, event.source)
+        found, first = _seconds(failures, event) if failures else (0, 0)
+        ban = _Open(key, event.moment, found, first, failures.count if failures else 0, event.source)
         self._open[key] = ban
         longer = self._longer.pop(key, None)
         if longer is not None and event.moment - longer.moment <= NEAR_S:
@@ -258,9 +265,15 @@ def version_of(text: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def _second(failures: _Failures, ban: LogEvent) -> int:
-    """The ticket's second by the failures before a ban; 0 if their lines name none that can be."""
-    return int(failures.date) if 0 < failures.date <= ban.moment + 1 else 0
+def _seconds(failures: _Failures, ban: LogEvent) -> tuple[int, int]:
+    """The ticket's second by the failures before a ban, and that of the first (0: the same).
+
+    Both are 0 if their lines name none that can be.
+    """
+    if not 0 < failures.date <= ban.moment + 1:
+        return 0, 0
+    found, first = int(failures.date), int(failures.first)
+    return found, first if 0 < first < found else 0
 
 
 def _prolong(ban: _Open, longer: LogEvent) -> None:

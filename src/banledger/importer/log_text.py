@@ -29,7 +29,7 @@ class LogText:
     now      UTC epoch seconds; lines more than a year ahead are refused
     source   number for the events
     lines    number of lines so far
-    refused  lines that look like events but aren't, by reason
+    refused  lines that look like events but aren't, by reason; `examples`: the first of each
     """
 
     def __init__(self, stamps: Stamps, now: float, source: int = 0) -> None:
@@ -40,6 +40,7 @@ class LogText:
         self._names: dict[bytes, str] = {}
         self.lines = 0
         self.refused: Counter[str] = Counter()
+        self.examples: dict[str, bytes] = {}
 
     @property
     def has_prefix(self) -> bool:
@@ -93,7 +94,7 @@ class LogText:
                 if fraction:
                     moment += int(fraction) / 10 ** len(fraction)
                 if not 1 <= moment <= latest:
-                    self.refused["its time is out of range"] += 1
+                    self._refuse("its time is out of range", match[0])
                     continue
                 rest = message[2]
                 if message[1] == b"Found" and rest[-22:-19] == b" - " and rest[-15:-14] == b"-":
@@ -113,8 +114,12 @@ class LogText:
                 elif event := self._event(moment, message):
                     events.append(event)
             except ValueError:
-                self.refused["its time is invalid"] += 1
+                self._refuse("its time is invalid", match[0])
         return events
+
+    def _refuse(self, reason: str, line: bytes) -> None:
+        self.refused[reason] += 1
+        self.examples.setdefault(reason, line)
 
     def _event(self, moment: float, groups: Iterable[bytes]) -> LogEvent | None:
         """The event of the groups of MESSAGE."""

@@ -8,6 +8,7 @@ class PastBan(Struct, frozen=True, gc=False, order=True):
 
     logged    when its Ban line was logged, UTC epoch seconds
     found     its ticket's second by the last failure's line; 0: unknown
+    first     the second of the first of its failures; 0: unknown, or the same
     unbanned  when it was lifted; 0: unknown
     bantime   seconds, negative: for ever; 0: unknown. bancount, failures: 0: unknown
     source    number of the source with its Ban line
@@ -22,3 +23,4 @@ class PastBan(Struct, frozen=True, gc=False, order=True):
     bancount: int = 0
     failures: int = 0
     source: int = 0
+    first: int = 0

@@ -36,8 +36,23 @@ def _of_log(ban: PastBan) -> dict[str, Any]:
         "time": ban.found or int(ban.logged),
         "logged": round(ban.logged, 6),
         "found": ban.found,
+        "first": ban.first,
         "unbanned": round(ban.unbanned, 6),
         "failures": ban.failures,
         "bantime": ban.bantime,
         "bancount": ban.bancount,
     }
+
+
+def line_of_import(server: str, now: float, *, bans: int, lines: int, networks: int = 0) -> dict[str, Any]:
+    """Return the last line of an import (UTC epoch `now`): how many bans and networks it wrote, and lines it read."""
+    name = "banledger import"
+    return {
+        "v": VERSION,
+        "kind": "import",
+        "seen": now,
+        "server": server,
+        "jail": name,
+        "bans": bans,
+        "lines": lines,
+    } | ({"networks": networks} if networks else {})

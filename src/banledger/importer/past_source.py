@@ -1,21 +1,24 @@
 """Read one source of the past: a file as events of a log, or rows of a database, with counts."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct, field
 
 from banledger.importer.content import DATABASE, EXPORT, LOG, Blocks, Content
-from banledger.importer.database import DatabaseRow, Invalid, opened, rows, schema
+from banledger.importer.database import DatabaseRow, Invalid, opened, rows, schema, tickets
 from banledger.importer.history import version_of
 from banledger.importer.journal import Entry, export_entries, json_entries
 from banledger.importer.log_event import Kind, LogEvent
 from banledger.importer.log_text import LogText
+from banledger.importer.messages import text_of_bytes
 from banledger.importer.refusal import SourceRefused
 from banledger.importer.stamps import Stamps
 
+_FOUND = int(Kind.FOUND)
 _MOST_NAMED = 1000
+_LONGEST_EXAMPLE = 200
 _OTHER_JAILS = "(other jails)"
 
 
@@ -25,8 +28,11 @@ class SourceCount(Struct):
     kind     what it is, such as `log of fail2ban 1.0.2`
     lines    lines of a log, entries of a journal, rows of a database
     first    the earliest moment in it, UTC epoch seconds; `last` likewise; 0: none
+    rows     rows of a database with a ban
+    tickets  different bans in them
+    failures lines about failures
     jails    Ban lines or rows by jail
-    refused  lines that are left out, by reason
+    refused  lines that are left out, by reason; `examples`: the beginning of the first of each
     unclear  times in an hour that a clock change repeats, of which the pass is not known; `skipped`: in no hour
     trouble  why it was not read to its end; empty: it was
     """
@@ -35,10 +41,13 @@ class SourceCount(Struct):
     kind: str = ""
     lines: int = 0
     rows: int = 0
+    tickets: int = 0
+    failures: int = 0
     first: float = 0.0
     last: float = 0.0
     jails: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
     unclear: int = 0
     skipped: int = 0
     trouble: str = ""
@@ -88,7 +97,9 @@ class PastSource:
         try:
             for event in self._events():
                 take(event)
-                if event.kind == Kind.BAN:
+                if event.kind == _FOUND:
+                    count.failures += 1
+                elif event.kind == Kind.BAN:
                     jails[_bounded(event.jail, jails)] += 1
                 elif event.kind == Kind.SERVER_STARTED and len(self._versions) < _MOST_NAMED:
                     self._versions.add(event.text)
@@ -99,6 +110,10 @@ class PastSource:
         finally:
             count.lines = count.lines or self._text.lines
             count.refused += self._text.refused
+            self._show(self._text.examples)
+
+    def _show(self, examples: Mapping[str, bytes]) -> None:
+        self.count.examples |= {reason: text_of_bytes(line[:_LONGEST_EXAMPLE]) for reason, line in examples.items()}
 
     def _events(self) -> Iterator[LogEvent]:
         kind, chunks = self._content.kind, self._content.chunks()
@@ -111,6 +126,7 @@ class PastSource:
         finally:
             if blocks.too_long:
                 self.count.refused["it is too long"] += blocks.too_long
+                self._show({"it is too long": blocks.example})
 
     def _of_entries(self, entries: Iterable[Entry | None]) -> Iterator[LogEvent]:
         for entry in entries:
@@ -126,12 +142,14 @@ class PastSource:
                 count.lines += 1
                 if isinstance(row, Invalid):
                     count.refused[row.reason] += 1
+                    count.examples.setdefault(row.reason, row.example)
                     continue
                 take(row)
                 count.rows += 1
                 count.jails[_bounded(row.jail, count.jails)] += 1
                 count.first = min(count.first or row.time, row.time)
                 count.last = max(count.last, row.time)
+            count.tickets = tickets(connection, self._now)
 
 
 def _bounded(jail: str, known: Counter[str]) -> str:

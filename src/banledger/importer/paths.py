@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from banledger.importer.content import STDIN
+from banledger.importer.refusal import unreadable
 
 _MOST_FILES = 100_000
 
@@ -48,7 +49,7 @@ def _files(path: str) -> Iterator[NamedFile]:
     try:
         mode = Path(path).stat().st_mode
     except OSError as error:
-        yield NamedFile(path, _reason(error))
+        yield NamedFile(path, unreadable(error))
         return
     if not stat.S_ISDIR(mode):
         yield NamedFile(path)
@@ -56,7 +57,7 @@ def _files(path: str) -> Iterator[NamedFile]:
     troubles: list[OSError] = []
     for directory, _, names in os.walk(path, onerror=troubles.append):
         yield from (_in_directory(os.path.join(directory, name)) for name in names)  # noqa: PTH118 - of any bytes
-    yield from (NamedFile(str(error.filename), _reason(error)) for error in troubles)
+    yield from (NamedFile(str(error.filename), unreadable(error)) for error in troubles)
 
 
 def _in_directory(path: str) -> NamedFile:
@@ -65,9 +66,5 @@ def _in_directory(path: str) -> NamedFile:
             return NamedFile(path, "it is a link, which is read only if you name it")
         Path(path).stat()
     except OSError as error:
-        return NamedFile(path, _reason(error))
+        return NamedFile(path, unreadable(error))
     return NamedFile(path)
-
-
-def _reason(error: OSError) -> str:
-    return f"it can't be read: {error.strerror}"

@@ -18,7 +18,7 @@ from banledger.importer.line_outcome import LineOutcome
 from banledger.importer.past_ban import PastBan
 from banledger.importer.past_source import PastSource, SourceCount
 from banledger.importer.paths import NamedFile, named
-from banledger.importer.refusal import SourceRefused
+from banledger.importer.refusal import SourceRefused, unreadable
 from banledger.importer.sorted_events import SortedEvents
 from banledger.ledger.progress import Progress
 
@@ -40,8 +40,10 @@ class Survey(Struct):
 
     @property
     def bans(self) -> int:
-        """Bans of logs, and rows of databases."""
-        return sum(counts[LineOutcome.BANS] for counts in self.outcomes) + sum(source.rows for source in self.sources)
+        """Bans of logs, and those of databases."""
+        return sum(counts[LineOutcome.BANS] for counts in self.outcomes) + sum(
+            source.tickets for source in self.sources
+        )
 
 
 def survey(
@@ -58,9 +60,11 @@ def survey(
         for file in files:
             reading.read(file)
         history = History()
-        for event in events:
+        for number, event in enumerate(events):
             for ban in history.take(event):
                 take(ban)
+            if number % _EVERY == 0:
+                progress("lines paired", number, reading.seen)
         for ban in history.end():
             take(ban)
     found.outcomes = [history.outcomes[number] for number in range(len(found.sources))]
@@ -79,7 +83,7 @@ def _total(files: Sequence[NamedFile]) -> int:
 
 
 class _Reading:
-    """Reads one file after the other into a survey."""
+    """Reads one file after the other into a survey. `seen`: the number of events so far."""
 
     def __init__(
         self,
@@ -98,7 +102,7 @@ class _Reading:
         self._take = take
         self._progress = progress
         self._total = total
-        self._before = self._seen = 0
+        self._before = self.seen = 0
 
     def read(self, file: NamedFile) -> None:
         reason = file.reason
@@ -110,7 +114,7 @@ class _Reading:
             except SourceRefused as error:
                 reason = str(error)
             except OSError as error:
-                reason = f"it can't be read: {error.strerror}"
+                reason = unreadable(error)
         if reason:
             self._found.refused.append(NamedFile(file.path, reason))
 
@@ -119,8 +123,8 @@ class _Reading:
 
         def event(one: object) -> None:
             add(one)  # type: ignore[arg-type]
-            self._seen += 1
-            if self._seen % _EVERY == 0:
+            self.seen += 1
+            if self.seen % _EVERY == 0:
                 self._progress("KiB read", (self._before + content.done) >> 10, self._total >> 10)
 
         source = PastSource(content, path, len(self._found.sources), self._zone, self._now)

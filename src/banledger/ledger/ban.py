@@ -20,12 +20,11 @@ from banledger.ledger.hash_codec import (
     Field,
     Form,
     HashCodec,
-    json_text,
     one_of,
     optional,
 )
 from banledger.ledger.ids import Subject
-from banledger.ledger.log_fact import Facts, read_facts
+from banledger.ledger.log_fact import Facts, read_facts, text_of_facts
 from banledger.ledger.moment import Moment
 from banledger.stores import fields as read
 
@@ -202,9 +201,9 @@ class Ban(Struct, frozen=True, gc=False):
     logged: Annotated[
         Facts,
         Field(
-            optional(Form(read_facts, json_text), ()),
+            optional(Form(read_facts, text_of_facts), ()),
             "what imported logs say of it, JSON array: for each Ban line its time, and (0: unknown) the last failure's"
-            " second, the unban's time, bantime, bancount, failures",
+            " second, the unban's time, bantime, bancount, failures, and perhaps the first failure's second",
             part="past",
             exported=False,
         ),

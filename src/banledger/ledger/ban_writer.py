@@ -1,6 +1,6 @@
 """Record bans over any engine: merge lines, apply the changes, and repeat after conflicts."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial, reduce
 from math import inf
 
@@ -51,6 +51,29 @@ class Recorded(Struct, frozen=True):
         return Recorded(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
+class BatchBan(Struct, gc=False):
+    """One ban of a batch.
+
+    lines      the lines about it
+    looked_up  whether `there` was read. If a line begins the ban, it is taken for new: the ledger has it only if that
+               line is read again, and then the change is in conflict
+    salt, id   see `ban_id`
+    there      what the ledger has under that id
+    """
+
+    subject: Subject
+    lines: list[TicketLine]
+    looked_up: bool = False
+    salt: int = 0
+    id: str = ""
+    there: Found = None
+
+    @property
+    def owner(self) -> Subject:
+        """Whose the id is, as far as the ledger says."""
+        return self.there.subject if isinstance(self.there, Ban) else self.subject
+
+
 class BanWriter(LedgerReader):
     """Writes the bans of a ledger. See `writer.Ledger`.
 
@@ -71,82 +94,66 @@ class BanWriter(LedgerReader):
 
     def _record_bans(self, lines: list[TicketLine], locate: Locate) -> Recorded:
         """Merge and apply; after a conflict, merge again over the ledger's record."""
-        about: dict[Subject, list[TicketLine]] = {}
-        for line in lines:
-            about.setdefault(subject_of(line), []).append(line)
+        left = _by_ban(lines)
         new = amended = known = aside = 0
-        salts = dict.fromkeys(about, 0)
-        have: dict[Subject, Found] = {subject: None for subject, lines in about.items() if _is_news(lines)}
         for _ in range(_ROUNDS):
-            ids = self._look_up(salts, have)
-            for subject in [subject for subject in ids if have[subject] is not None]:
-                if isinstance(there := have[subject], Damaged):
-                    aside += self._aside.put(self.keys.ban(ids[subject]), there, about[subject])
-                elif isinstance(there, Tombstone):
+            self._look_up(left)
+            ready = []
+            for one in left:
+                if isinstance(one.there, Damaged):
+                    aside += self._aside.put(self.keys.ban(one.id), one.there, one.lines)
+                elif isinstance(one.there, Tombstone):
                     known += 1
                 else:
-                    continue
-                del salts[subject], ids[subject]
-            changes: dict[Subject, Change] = {}
-            outcomes = self._apply(self._merged(ids, have, about, locate, changes), {id_[:4] for id_ in ids.values()})
-            for subject in ids.keys() - changes.keys():
-                known += 1
-                del salts[subject]
-            for (subject, change), outcome in zip(changes.items(), outcomes, strict=True):
+                    ready.append(one)
+            changed: list[tuple[BatchBan, Change]] = []
+            outcomes = self._apply(self._merged(ready, locate, changed), {one.id[:4] for one in ready})
+            known += len(ready) - len(changed)
+            left = []
+            for (one, change), outcome in zip(changed, outcomes, strict=True):
                 if isinstance(outcome, Conflict):
-                    have[subject] = read_ban(ids[subject], outcome.current)
-                    continue
-                del salts[subject]
-                if change.guard is None:
+                    one.there = read_ban(one.id, outcome.current)
+                    left.append(one)
+                elif change.guard is None:
                     new += 1
                 elif change.fields or change.drop:
                     amended += 1
                 else:
                     known += 1
-            if not salts:
+            if not left:
                 return Recorded(new=new, amended=amended, known=known, aside=aside)
         raise StoreUnavailable("the ledger keeps changing under the recorder", hint="it is tried again")
 
     def _merged(
-        self,
-        ids: dict[Subject, str],
-        have: Mapping[Subject, Found],
-        about: dict[Subject, list[TicketLine]],
-        locate: Locate,
-        changes: dict[Subject, Change],
+        self, bans: Iterable[BatchBan], locate: Locate, changed: list[tuple[BatchBan, Change]]
     ) -> Iterator[Change]:
-        """Make the changes one by one, so that the engine may apply the first ones early; add them to `changes`."""
-        for subject, id_ in ids.items():
-            old, lines = have[subject], about[subject]
-            ban = reduce(merge, lines, old) if isinstance(old, Ban) else self._begin(subject, id_, lines, locate)
-            if ban is not old:
-                change = changes[subject] = self._change(old if isinstance(old, Ban) else None, ban)
-                yield change
-            elif self.reassert:
-                change = changes[subject] = self.keys.assertion(ban)
+        """Make the changes one by one, so that the engine may apply the first ones early; add them to `changed`."""
+        for one in bans:
+            old = one.there if isinstance(one.there, Ban) else None
+            ban = reduce(merge, one.lines, old) if old else self._begin(one.subject, one.id, one.lines, locate)
+            if ban is not old or self.reassert:
+                change = self.keys.assertion(ban) if ban is old else self._change(old, ban)
+                changed.append((one, change))
                 yield change
             if self.reassert:
                 self.touched.add((ban.id[:4], ban.day))
 
-    def _look_up(self, salts: dict[Subject, int], have: dict[Subject, Found]) -> dict[Subject, str]:
-        """Return the id of each subject: the first that no other ban has. Adds the ledger's records to `have`."""
-        ids: dict[Subject, str] = {}
+    def _look_up(self, bans: Sequence[BatchBan]) -> None:
+        """Set the id of each, the first that no other ban has, and what is there."""
         owners: dict[str, Subject] = {}
-        left = list(salts)
+        left = bans
         while left:
-            ids |= {subject: _id(subject, salts[subject]) for subject in left}
-            unknown = [subject for subject in left if subject not in have]
-            have |= zip(unknown, self.bans_or_damage([ids[subject] for subject in unknown]), strict=True)
-            there = {subject: ban.subject for subject in salts if isinstance(ban := have[subject], Ban)}
-            owners |= {ids[subject]: subject for subject in left if there.get(subject) == subject}
+            for one in left:
+                one.id = _id(one.subject, one.salt)
+            asked = [one for one in left if not one.looked_up]
+            for one, there in zip(asked, self.bans_or_damage([one.id for one in asked]), strict=True):
+                one.there, one.looked_up = there, True
             # An id belongs to the recorded ban, or to the first that asks.
-            left = [
-                subject for subject in salts if owners.setdefault(ids[subject], there.get(subject, subject)) != subject
-            ]
-            for subject in left:  # another ban has this id
-                salts[subject] += 1
-                del have[subject]
-        return ids
+            owners |= {one.id: one.subject for one in left if isinstance(one.there, Ban) and one.owner == one.subject}
+            left = [one for one in bans if owners.setdefault(one.id, one.owner) != one.subject]
+            for one in left:  # another ban has this id
+                one.salt += 1
+                one.looked_up = False
 
     def _begin(self, subject: Subject, id_: str, lines: list[TicketLine], locate: Locate) -> Ban:
         """Make a new record from the lines."""
@@ -232,12 +239,17 @@ class BanWriter(LedgerReader):
         return gone
 
 
-def _is_news(lines: list[TicketLine]) -> bool:
-    """Whether the lines are about a new ban. (The ledger has it only if the lines are read again.)"""
-    for line in lines:  # noqa: SIM110  # a generator takes four times as long
+def _by_ban(lines: Iterable[TicketLine]) -> list[BatchBan]:
+    """Return the bans that the lines are about. A line that begins a ban needs no look-up: see `BatchBan`."""
+    bans: dict[Subject, BatchBan] = {}
+    for line in lines:
+        subject = subject_of(line)
+        if (one := bans.get(subject)) is None:
+            one = bans[subject] = BatchBan(subject, [])
+        one.lines.append(line)
         if isinstance(line, BanLine) and not line.restored:
-            return True
-    return False
+            one.looked_up = True
+    return list(bans.values())
 
 
 def _id(subject: Subject, salt: int) -> str:

@@ -30,11 +30,13 @@ class Imported:
         if self._read_at == float("-inf") or (self._engine.shared and abs(now - self._read_at) > _REFRESH_S):
             self._read_at = now
             self._last |= _sound(self._engine.hashes([self._key])[0])
-        latest: dict[str, int] = {}
+        latest: dict[tuple[str, str], float] = {}
         for line in lines:
-            source = source_token(line.server, line.jail)
-            latest[source] = max(latest.get(source, 0), int(line.logged))
-        raised = {source: last for source, last in latest.items() if last > self._last.get(source, 0)}
+            source = line.server, line.jail
+            if line.logged > latest.get(source, 0.0):
+                latest[source] = line.logged
+        told = {source_token(*source): int(last) for source, last in latest.items()}
+        raised = {source: last for source, last in told.items() if last > self._last.get(source, 0)}
         if raised:
             self._last |= raised
             self._engine.apply([], [Advance(self._key, {name: str(last) for name, last in raised.items()})])

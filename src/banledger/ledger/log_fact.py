@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from banledger.spool.events import TICKETS_END, BanLine
 from banledger.stores import fields as read
@@ -22,6 +23,7 @@ class LogFact(Struct, frozen=True, gc=False, order=True, array_like=True):
     found     the ticket's second by the line of the last failure
     unbanned  when the ban was lifted
     bantime   seconds, negative: for ever
+    first     the second of the first of the failures, if it is another than `found`
     """
 
     logged: float
@@ -30,6 +32,7 @@ class LogFact(Struct, frozen=True, gc=False, order=True, array_like=True):
     bantime: int = 0
     bancount: int = 0
     failures: int = 0
+    first: int = 0
 
     @property
     def second(self) -> int:
@@ -38,12 +41,15 @@ class LogFact(Struct, frozen=True, gc=False, order=True, array_like=True):
 
     def join(self, other: "LogFact") -> "LogFact":
         """Join what two imports say of one line: that with more of the logs has a later failure, an earlier unban."""
+        found = max(self.found, other.found)
+        first = min(filter(None, (self.first or self.found, other.first or other.found)), default=0)
         return LogFact(
             self.logged,
-            max(self.found, other.found),
+            found,
             min(self.unbanned or other.unbanned, other.unbanned or self.unbanned),
             *max((self.bancount, self.bantime), (other.bancount, other.bantime))[::-1],
             max(self.failures, other.failures),
+            first if first < found else 0,
         )
 
 
@@ -76,7 +82,13 @@ def fact_of(line: BanLine) -> LogFact:
         max(-1, line.bantime),
         line.bancount,
         line.failures,
+        line.first if line.first < line.found else 0,
     )
+
+
+def text_of_facts(facts: Facts) -> str:
+    """Return the facts as a record's text: a JSON array of arrays, each without its `first` if there is none."""
+    return msgspec.json.encode([fact if fact.first else astuple(fact)[:-1] for fact in facts]).decode()
 
 
 def read_facts(fields: Mapping[str, str], name: str) -> Facts:
@@ -86,7 +98,7 @@ def read_facts(fields: Mapping[str, str], name: str) -> Facts:
         facts = _facts.decode(found) if found is not None else ()
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise Damaged(name, "is not a JSON array of facts") from None
-    written = msgspec.json.encode(facts).decode() if facts else found
+    written = text_of_facts(facts) if facts else found
     if not all(map(_is_plausible, facts)) or joined(facts) != facts or written != found:
         raise Damaged(name, "has a fact that no import makes")
     return facts
@@ -100,4 +112,5 @@ def _is_plausible(fact: LogFact) -> bool:
         and -1 <= fact.bantime <= read.MOST_NUMBER
         and 0 <= fact.bancount <= read.MOST_NUMBER
         and 0 <= fact.failures <= read.MOST_NUMBER
+        and (not fact.first or 0 < fact.first < fact.found)
     )

@@ -1,13 +1,14 @@
 """The record of a new ban. Pure.
 
-`merge.begin_from_parts` makes it from any line. Most lines are live bans, and what it does for those has no joins, so
-it stands here as one step; a property test compares the two.
+`merge.begin_from_parts` makes it from any line. Most lines are live bans or facts of logs, and what it does for those
+has no joins, so each stands here as one step; property tests compare them.
 """
 
 from banledger.geo.place import Place
-from banledger.ledger.ban import LIVE, Ban
+from banledger.ledger.ban import FOUND, IMPORTED, LINE, LIVE, Ban
 from banledger.ledger.ban_forms import LONGEST_BANTIME
 from banledger.ledger.ids import Subject
+from banledger.ledger.log_fact import Facts
 from banledger.ledger.merge import begin_from_parts, bounded
 from banledger.ledger.moment import in_microseconds
 from banledger.ledger.users import tried
@@ -19,6 +20,39 @@ def begin(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, pl
     if type(line) is BanLine and not (line.origin or line.restored):
         return _begin_live(id_, subject, local, ip, place, line)
     return begin_from_parts(id_, subject, local, ip, place, line)
+
+
+def begin_from_facts(
+    id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, facts: Facts
+) -> Ban:
+    """Make the record of a ban that only logs tell of: what `with_facts` returns for its facts."""
+    bancount, bantime = max((fact.bancount, fact.bantime) for fact in facts)
+    return Ban(
+        id_,
+        subject.server,
+        subject.jail,
+        subject.fid,
+        subject.time,
+        *local,
+        ip,
+        place.scope,
+        place.country,
+        place.country_from,
+        place.network,
+        place.asn,
+        place.org,
+        place.whois,
+        place.located,
+        place.located_from,
+        IMPORTED,
+        facts[0].logged,
+        max(fact.failures for fact in facts),
+        bounded(bantime),
+        bancount,
+        unbanned=min((fact.unbanned for fact in facts if fact.unbanned), default=None),
+        exact=FOUND if any(fact.found for fact in facts) else LINE,
+        logged=facts,
+    )
 
 
 def _begin_live(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, line: BanLine) -> Ban:

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 from banledger.ledger.ban import Ban
 from banledger.ledger.ids import Subject
-from banledger.ledger.merge import subject_of
 from banledger.ledger.tokens import token
 from banledger.net.address import canonical_address
 from banledger.spool.events import TicketLine
@@ -33,7 +32,7 @@ class Offender(NamedTuple):
 
 def offender_of_line(line: TicketLine) -> Offender:
     """Return whom a line is about."""
-    return offender_of_subject(subject_of(line))
+    return Offender(line.server, line.jail, canonical_address(line.fid) or line.fid)
 
 
 def offender_of_subject(subject: Subject) -> Offender:

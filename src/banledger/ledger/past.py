@@ -11,25 +11,37 @@ and exact bans; so the order in which they come, and how often, has no influence
    fail2ban reads a backlog, as after its start, failures after the last one of the ticket are logged before the ban.
 3. An event that is left, and whose last failure is known, means the exact ban of that second.
 4. One that is left means the exact ban of the second beside it: logs cut fractions off, the database rounds them.
-5. One that is left means the last exact ban before it, up to a minute.
-6. Every other event is an inexact ban at the second that its facts suggest.
+5. One that is left means the last exact ban whose second lies among its failures: a backlog again, of a ban that no
+   action saw.
+6. One that is left means the last exact ban before it, up to a minute.
+7. Every other event is an inexact ban at the second that its facts suggest.
 
 An exact ban is meant by one event; the earlier rule, and then the earlier event, comes first.
+
+Bans are looked at in time spans around what is new (`fact_spans`, `exact_span`). Each reaches as far as the rules do,
+so a fact finds the same exact bans that would find it.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from types import MappingProxyType
 from typing import TypeAlias
 
 from banledger.ledger.log_fact import Facts, LogFact, by_line, joined
+from banledger.spool.events import TICKETS_END
 
 SAME_S = 2.0
 """Facts of one event are no further apart, seconds."""
 LATE_S = 60.0
 """A Ban line is no later after its ticket's time, unless a failure's line says so."""
 REACH_S = 600
-"""How far, in seconds, bans are looked at around a fact or an exact ban: ten times further than one may reach."""
+"""How far, in seconds, bans are looked at around what is new: ten times further than a minute may reach."""
+UNKNOWN_BANTIME_S = 86_400
+"""How long a ban of unknown bantime may have been in force when it was logged, seconds."""
 
+Reach: TypeAlias = tuple[float, float]
+"""From and to, UTC epoch seconds, both included."""
 Decision: TypeAlias = dict[int, Facts]
 """The facts of each ban, by its ticket's second; exact bans without facts too."""
 
@@ -45,17 +57,17 @@ def decide(facts: Sequence[LogFact], exact: Sequence[int], seen: Mapping[int, fl
     if len(facts) == 1 and not exact:
         return {facts[0].second: (facts[0],)}
     decided: dict[int, list[LogFact]] = {second: [] for second in exact}
-    free = set(decided)
+    bans = _Exact(decided, seen)
     left = events(facts)
-    for rule in (lambda event, free: _seen_with(event, free, seen), _same, _beside, _before):
+    for rule in (bans.seen_with, bans.same, bans.beside, bans.among, bans.before):
         unmatched = []
         for event in left:
-            second = rule(event, free)
+            second = rule(event)
             if second is None:
                 unmatched.append(event)
             else:
                 decided[second] += event
-                free.remove(second)
+                bans.free.remove(second)
         left = unmatched
     for event in left:
         decided.setdefault(second_of_facts(event), []).extend(event)
@@ -83,43 +95,91 @@ def second_of_facts(facts: Sequence[LogFact]) -> int:
     return max(fact.found for fact in facts) or int(facts[0].logged)
 
 
-def _seen_with(event: Facts, free: set[int], seen: Mapping[int, float]) -> int | None:
-    """Return the exact ban that the action saw when the event was logged; None: there is none."""
-    logged = event[0].logged
-    near = [(abs(seen[second] - logged), second) for second in free if second in seen]
-    apart, second = min(near, default=(SAME_S + 1, 0))
-    return second if apart <= SAME_S else None
+class _Exact:
+    """The exact bans; each rule returns the one that an event means, of those that none means yet; None: there is none.
+
+    free  seconds of those that no event means yet
+    """
+
+    def __init__(self, exact: Iterable[int], seen: Mapping[int, float]) -> None:
+        self.free = set(exact)
+        self._seconds = sorted(self.free)
+        self._seen = sorted((moment, second) for second, moment in seen.items() if second in self.free)
+
+    def seen_with(self, event: Facts) -> int | None:
+        """The ban that the action saw when the event was logged."""
+        logged, earliest = event[0].logged, _earliest(event) - REACH_S
+        first = bisect_left(self._seen, (logged - SAME_S, 0))
+        last = bisect_right(self._seen, (logged + SAME_S, TICKETS_END))
+        near = [(abs(moment - logged), second) for moment, second in self._seen[first:last] if second in self.free]
+        return min(((apart, second) for apart, second in near if second >= earliest), default=(inf, None))[1]
+
+    def same(self, event: Facts) -> int | None:
+        """The ban at the second of the event's last failure."""
+        found = max(fact.found for fact in event)
+        return found if found in self.free else None
+
+    def beside(self, event: Facts) -> int | None:
+        """The ban a second after or before the event's last failure."""
+        found = max(fact.found for fact in event)
+        return next((second for second in (found + 1, found - 1) if found and second in self.free), None)
+
+    def among(self, event: Facts) -> int | None:
+        """The last ban from the event's first failure to its last."""
+        found = max(fact.found for fact in event)
+        return self._last(_earliest(event), found) if found else None
+
+    def before(self, event: Facts) -> int | None:
+        """The last ban up to a minute before the event."""
+        logged = event[0].logged
+        return self._last(logged - LATE_S, logged + 1)
+
+    def _last(self, first: float, last: float) -> int | None:
+        """Return the last free ban between two moments."""
+        for place in range(bisect_right(self._seconds, last) - 1, -1, -1):
+            second = self._seconds[place]
+            if second < first:
+                break
+            if second in self.free:
+                return second
+        return None
 
 
-def _same(event: Facts, free: set[int]) -> int | None:
-    """Return the exact ban at the second of the event's last failure; None: there is none."""
-    found = max(fact.found for fact in event)
-    return found if found in free else None
+def _earliest(event: Facts) -> float:
+    """Return when the first failure of an event was, as far as it is known."""
+    return min(fact.first or fact.found or fact.logged for fact in event)
 
 
-def _beside(event: Facts, free: set[int]) -> int | None:
-    """Return the exact ban a second after or before the event's last failure."""
-    found = max(fact.found for fact in event)
-    return next((second for second in (found + 1, found - 1) if found and second in free), None)
+def fact_spans(fact: LogFact) -> Iterable[Reach]:
+    """Return where the exact bans lie that a fact may mean: around its line, and from its first failure to its last.
+
+    The failures may be long before the line: fail2ban reads a backlog when it starts.
+    """
+    yield fact.logged - REACH_S, fact.logged + REACH_S
+    yield (fact.first or fact.second) - REACH_S, fact.second + REACH_S
 
 
-def _before(event: Facts, free: set[int]) -> int | None:
-    """Return the last exact ban up to a minute before the event."""
-    logged = event[0].logged
-    return max((second for second in free if logged - LATE_S <= second <= logged + 1), default=None)
+def exact_span(second: int, seen: float, bantime: int) -> Reach:
+    """Return where inexact bans lie whose facts may mean an exact ban: from its second to its Ban line.
+
+    `seen`: when the action saw it; 0: none did. Then the line is not after its end, as fail2ban bans for no time past.
+    """
+    last = seen or (TICKETS_END if bantime < 0 else second + (bantime or UNKNOWN_BANTIME_S))
+    return second - REACH_S, max(last, second) + REACH_S
 
 
-def spans(seconds: Iterable[float]) -> list[tuple[float, float]]:
-    """Return the times, from and to, within which bans matter to a decision about these seconds; they don't overlap."""
-    found: list[tuple[float, float]] = []
-    for second in sorted(seconds):
-        if found and second - REACH_S <= found[-1][1]:
-            found[-1] = found[-1][0], second + REACH_S
+def spans(some: Iterable[Reach]) -> list[Reach]:
+    """Return the spans joined where they overlap, in order."""
+    found: list[Reach] = []
+    for first, last in sorted(some):
+        if found and first <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], last)
         else:
-            found.append((second - REACH_S, second + REACH_S))
+            found.append((first, last))
     return found
 
 
-def within(second: int, among: Sequence[tuple[float, float]]) -> bool:
-    """Whether a second lies in one of these times."""
-    return any(first <= second <= last for first, last in among)
+def within(second: int, among: Sequence[Reach]) -> bool:
+    """Whether a second lies in one of these spans."""
+    place = bisect_right(among, (second, inf))
+    return place > 0 and second <= among[place - 1][1]

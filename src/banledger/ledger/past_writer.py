@@ -8,23 +8,24 @@ repeated after a crash between any two changes. A fact is written to its new rec
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias, TypeGuard
+from typing import TypeGuard
 
 from msgspec import Struct, field
 
 from banledger.errors import StoreUnavailable
 from banledger.geo.place import Locate
 from banledger.ledger.ban import IMPORTED, LIVE, Ban
-from banledger.ledger.ban_writer import BanWriter, Recorded
+from banledger.ledger.ban_writer import BanWriter, BatchBan, Recorded
 from banledger.ledger.ids import Subject, second_of
 from banledger.ledger.imported import Imported
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.log_fact import Facts, LogFact, fact_of, joined
 from banledger.ledger.merge import merge, subject_of, with_facts, without_facts
+from banledger.ledger.new_ban import begin_from_facts
 from banledger.ledger.offender import INDEXES, Offender, offender_of_ban, offender_of_line, offender_of_subject
-from banledger.ledger.past import Decision, decide, spans, within
-from banledger.ledger.reader import Found
+from banledger.ledger.past import Decision, Reach, decide, exact_span, fact_spans, spans, within
 from banledger.ledger.tombstone import Tombstone
+from banledger.net.address import canonical_address
 from banledger.spool.events import VERSION, BanLine, TicketLine
 from banledger.stores.api import Conflict, Engine
 from banledger.stores.change import Change
@@ -33,24 +34,23 @@ from banledger.stores.selection import Is, Selection
 
 _ROUNDS = 20
 
-_Spans: TypeAlias = list[tuple[float, float]]
-
 
 class _Near(Struct):
-    """What is decided about an offender: the lines of new facts, and seconds of exact bans that may be new."""
+    """What is decided about an offender: the lines of new facts, and the spans of exact bans that may be new."""
 
     told: list[BanLine] = field(default_factory=list)
-    seconds: list[int] = field(default_factory=list)
+    facts: list[LogFact] = field(default_factory=list)
+    exact: list[Reach] = field(default_factory=list)
+
+    def tell(self, line: BanLine) -> None:
+        """Add the line of a fact."""
+        self.told.append(line)
+        self.facts.append(fact_of(line))
 
     @property
-    def facts(self) -> list[LogFact]:
-        return list(map(fact_of, self.told))
-
-    @property
-    def spans(self) -> list[tuple[float, float]]:
-        """Where bans matter: around the lines, the failures before them (which may be old), and the exact bans."""
-        said = (moment for line in self.told for moment in (line.logged, line.time))
-        return spans([*said, *map(float, self.seconds)])
+    def spans(self) -> list[Reach]:
+        """Where bans matter."""
+        return spans([*(span for fact in self.facts for span in fact_spans(fact)), *self.exact])
 
 
 class _Plan(Struct):
@@ -64,7 +64,7 @@ class _Plan(Struct):
 
     def touches(self, keys: set[str]) -> bool:
         """Whether any of these keys is changed."""
-        return not keys.isdisjoint(change.key for change in (*self.written, *self.removed))
+        return bool(keys) and not keys.isdisjoint(change.key for change in (*self.written, *self.removed))
 
 
 class PastWriter(BanWriter):
@@ -88,9 +88,9 @@ class PastWriter(BanWriter):
         """Return what is to be decided."""
         found: dict[Offender, _Near] = {}
         for line in told:
-            found.setdefault(offender_of_line(line), _Near()).told.append(line)
+            found.setdefault(offender_of_line(line), _Near()).tell(line)
         for line in self._imported.may_meet_facts(exact):
-            found.setdefault(offender_of_line(line), _Near()).seconds.append(subject_of(line).time)
+            found.setdefault(offender_of_line(line), _Near()).exact.append(_span_of(line))
         return found
 
     # What follows.
@@ -128,8 +128,7 @@ class PastWriter(BanWriter):
         missing = {
             offender.at(second): facts
             for offender, decision in wanted.items()
-            for second, facts in decision.items()
-            if all(ban.time != second for ban in there[offender])
+            for second, facts in _without(decision, there[offender])
         }
         begun = self._begun(missing, near, locate, again=again)
         return {
@@ -149,7 +148,7 @@ class PastWriter(BanWriter):
                 found[offender].append(ban)
         return found
 
-    def _ids(self, near: Iterable[Offender], times: Mapping[Offender, _Spans]) -> set[str]:
+    def _ids(self, near: Iterable[Offender], times: Mapping[Offender, list[Reach]]) -> set[str]:
         """Return the ids of bans of these offenders at these times, and perhaps of others."""
         indexes = {offender: offender.indexes() for offender in near}
         ends = [end for several in times.values() for span in several for end in span]
@@ -172,18 +171,22 @@ class PastWriter(BanWriter):
 
         That is amendments that came before it, or a ban whose entries the store lost.
         """
-        have: dict[Subject, Found] = {} if again else dict.fromkeys(missing)
+        bans = [BatchBan(subject, [], looked_up=not again) for subject in missing]
+        self._look_up(bans)
         begun: dict[Subject, tuple[Ban | None, Ban]] = {}
-        for subject, id_ in self._look_up(dict.fromkeys(missing, 0), have).items():
-            old, line = have[subject], _line(subject, missing[subject][0])
+        for one in bans:
+            old, subject = one.there, one.subject
             if isinstance(old, Tombstone):
                 continue
             if isinstance(old, Damaged):
-                self._aside.put(self.keys.ban(id_), old, near[offender_of_subject(subject)].told)
+                self._aside.put(self.keys.ban(one.id), old, near[offender_of_subject(subject)].told)
             elif old is None:
-                begun[subject] = None, with_facts(self._begin(subject, id_, [line], locate), missing[subject])
+                ip = canonical_address(subject.fid)
+                about = one.id, subject, self._calendar(subject.time), ip, locate(ip, subject.time)
+                begun[subject] = None, begin_from_facts(*about, missing[subject])
             else:
-                begun[subject] = old, with_facts(merge(old, line), joined((*missing[subject], *old.logged)))
+                told = merge(old, _line(subject, missing[subject][0]))
+                begun[subject] = old, with_facts(told, joined((*missing[subject], *old.logged)))
         return begun
 
     def _plan(
@@ -193,7 +196,7 @@ class PastWriter(BanWriter):
         plan, new = _Plan(), {fact.logged for fact in near.facts}
         for old, ban in filter(None, begun):
             if old is not ban:
-                plan.written.append(self.keys.change(old, ban))
+                plan.written.append(self._change(old, ban))
             elif self.reassert:
                 self._assert(plan, ban, changed=False)
         added, gone = len(plan.written), sum(ban.time not in wanted for ban in there)
@@ -202,7 +205,7 @@ class PastWriter(BanWriter):
             facts = wanted.get(ban.time)
             if facts is None:
                 left = without_facts(ban)
-                plan.removed.append(self.keys.change(ban, left) if left else self.keys.removal(ban))
+                plan.removed.append(self._change(ban, left) if left else self.keys.removal(ban))
                 continue
             after = with_facts(ban, facts)
             if after is not ban:
@@ -217,9 +220,9 @@ class PastWriter(BanWriter):
         """Add facts at once, drop others only when they are written elsewhere."""
         both = with_facts(ban, joined((*ban.logged, *after.logged)))
         if both is not ban:
-            plan.written.append(self.keys.change(ban, both))
+            plan.written.append(self._change(ban, both))
         if after != both:
-            plan.removed.append(self.keys.change(both, after))
+            plan.removed.append(self._change(both, after))
         plan.amended += 1
 
     def _assert(self, plan: _Plan, ban: Ban, *, changed: bool) -> None:
@@ -239,6 +242,18 @@ def _is_inexact(ban: Ban) -> bool:
     return ban.exact is not None and ban.origin == IMPORTED and bool(ban.logged)
 
 
+def _span_of(line: BanLine) -> Reach:
+    """Return where facts may mean the ban of an exact line."""
+    saw = line.seen if not line.origin and not line.restored else 0.0
+    return exact_span(subject_of(line).time, saw, line.bantime)
+
+
+def _without(decision: Decision, there: Iterable[Ban]) -> list[tuple[int, Facts]]:
+    """Return the bans of a decision that are not recorded."""
+    seconds = {ban.time for ban in there}
+    return [(second, facts) for second, facts in decision.items() if second not in seconds]
+
+
 def _line(subject: Subject, fact: LogFact) -> BanLine:
     """Return the line that begins a ban that only logs tell of."""
     return BanLine(
@@ -256,4 +271,5 @@ def _line(subject: Subject, fact: LogFact) -> BanLine:
         bantime=fact.bantime,
         bancount=fact.bancount,
         failures=fact.failures,
+        first=fact.first,
     )

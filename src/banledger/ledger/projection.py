@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -118,6 +119,14 @@ class BanProjection:
             return tuple([read_(value) for read_, value in zip(_READS, map(get, _FIELDS))])  # noqa: B905  # faster
         except Damaged:
             return None
+
+    def rows(self, hashes: Sequence[Mapping[str, str]]) -> Sequence[Cells | None]:
+        """See Projection.rows."""
+        with suppress(Damaged):
+            if all(map(is_counted, [fields.get("origin") for fields in hashes])):
+                columns = [map(column.read, [f.get(column.fields[0]) for f in hashes]) for column in COLUMNS]
+                return list(zip(*columns, strict=True))
+        return list(map(self.cells, hashes))
 
     def counts(self, rows: Sequence[tuple[str, Cells]]) -> RowCounts:
         """See Projection.counts."""

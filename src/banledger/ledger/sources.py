@@ -33,6 +33,7 @@ from banledger.spool.events import (
     Event,
     GapLine,
     HeldLine,
+    ImportLine,
     NetworkLine,
     StartLine,
     StopLine,
@@ -41,6 +42,7 @@ from banledger.stores.api import Engine, Repair
 
 _RIVAL_S = 60.0  # a writer with lines this long after the next one's start has not stopped
 _RELABEL_S = 600.0  # a jail that starts this soon after one of that name stopped may be the same
+_SOURCELESS = (GapLine, NetworkLine, ImportLine)
 
 
 class Sources:
@@ -58,8 +60,8 @@ class Sources:
 
     def follow(self, lines: Sequence[Event]) -> list[Event]:
         """Return the lines, each in its place on its source's timeline. Notes starts and stops."""
-        self._learn({(line.server, line.jail) for line in lines if not isinstance(line, GapLine | NetworkLine)})
-        placed = [line if isinstance(line, GapLine | NetworkLine) else self._take(line) for line in lines]
+        self._learn({(line.server, line.jail) for line in lines if not isinstance(line, _SOURCELESS)})
+        placed = [line if isinstance(line, _SOURCELESS) else self._take(line) for line in lines]
         self._outlive()
         return placed
 

@@ -23,6 +23,7 @@ from banledger.ledger.labels import Labels
 from banledger.ledger.rebuild_lease import PACE, Gate, Pace
 from banledger.ledger.writer import Ledger
 from banledger.service.background import Background, Pausable
+from banledger.service.imports import log_finished
 from banledger.service.memory import Memory
 from banledger.service.outage import RECORDING, ServiceStatus
 from banledger.service.replay import Replay
@@ -115,8 +116,6 @@ class Recorder:
             return LabelTaken(refusal.message, hint=refusal.hint)
         return None
 
-    # Loops.
-
     def run(self, until: Until, notifier: Notifier) -> None:
         """Run until told to stop, then return. Raises errors that waiting can't fix."""
         status = ServiceStatus(notifier, self._spool)
@@ -198,6 +197,7 @@ class Recorder:
             self._spool.rollback()
             raise
         self._spool.commit()
+        log_finished(lines)
         self._replay.committed(ledger)
         for notice in ledger.notices():
             _log.warning("%s", notice)

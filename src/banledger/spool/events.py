@@ -71,7 +71,8 @@ class BanLine(TicketLine, frozen=True, tag="ban"):
 
     `origin` is empty for bans that the action saw itself, `import` for bans of another record of the past;
     `country` is the country in that record. `logged` is set if that record is a log, which names no ticket: when its
-    Ban line was logged; then `found` is the last failure's second, `unbanned` when it was lifted (0: unknown).
+    Ban line was logged; then `found` is the last failure's second, `first` the first one's if it is another, `unbanned`
+    when it was lifted (0: unknown).
     """
 
     users: tuple[str, ...] = ()
@@ -80,6 +81,7 @@ class BanLine(TicketLine, frozen=True, tag="ban"):
     country: str = ""
     logged: Annotated[float, Meta(ge=0, le=TICKETS_END - 1)] = 0.0
     found: Annotated[int, Meta(ge=0, lt=TICKETS_END)] = 0
+    first: Annotated[int, Meta(ge=0, lt=TICKETS_END)] = 0
     unbanned: Moment0 = 0.0
 
 
@@ -160,13 +162,26 @@ class NetworkLine(Line, frozen=True, tag_field="kind", tag="network"):
     raw: str = ""
 
 
+class ImportLine(Line, frozen=True, tag_field="kind", tag="import"):
+    """An import is at its end: its other lines come before. `bans`, `networks`: such lines; `lines`: what was read.
+
+    `server` and `jail` name the writer of the line, as in NetworkLine.
+    """
+
+    bans: Whole
+    lines: Whole
+    networks: Whole = 0
+
+
 class Unknown(Line, frozen=True):
     """A line of a kind that a later action writes under a version known here. Only its `seq` is used."""
 
     kind: Word
 
 
-Event: TypeAlias = BanLine | ProlongLine | UnbanLine | StartLine | StopLine | HeldLine | GapLine | NetworkLine
+Event: TypeAlias = (
+    BanLine | ProlongLine | UnbanLine | StartLine | StopLine | HeldLine | GapLine | NetworkLine | ImportLine
+)
 
 
 def bears_label(event: Line) -> bool:
@@ -174,7 +189,7 @@ def bears_label(event: Line) -> bool:
 
     An import has the label of a server of the past; a network belongs to no server.
     """
-    return not (isinstance(event, NetworkLine) or (isinstance(event, BanLine) and event.origin))
+    return not (isinstance(event, NetworkLine | ImportLine) or (isinstance(event, BanLine) and event.origin))
 
 
 _KINDS = frozenset(event.__struct_config__.tag for event in get_args(Event))

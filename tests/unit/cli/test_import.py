@@ -21,6 +21,7 @@ def test_the_help_is_complete(banledger: Run) -> None:
     code, out, err = banledger("import", "--help")
     assert (code, err) == (0, "")
     assert "Example:" in out and "--dry-run" in out
+    assert max(map(len, out.splitlines())) <= 80
     assert [p.name for p in import_.params if isinstance(p, click.Option) and not p.help] == []
 
 
@@ -69,8 +70,8 @@ def test_a_dry_run_says_what_each_source_holds(banledger: Run, log: Path, tmp_pa
     assert (code, err) == (0, "")
     assert out.splitlines() == [
         f"{log}: log of fail2ban 1.0.2",
-        "  2026-11-23 to 2026-11-23, 5 lines, 2 bans: 1 dated by their last failure, 1 by their own line",
-        "  1 unban",
+        "  2026-11-23 to 2026-11-23, 5 lines: 2 bans, 1 unban, 1 failure, 1 other",
+        "  bans: 1 dated by their last failure, 1 by their own line",
         "  sshd 1, web 1",
         f"refused: {other}: it is not a log or database of fail2ban",
         "2 bans found: 1 with their ticket's second, 1 dated by their own line",
@@ -103,9 +104,7 @@ def test_what_a_log_and_a_database_both_tell_is_said_to_count_for_each(banledger
             "INSERT INTO bans VALUES('sshd', '192.0.2.1', 1700000000, 600, 1, '{}');"
         )
     _, out, _ = banledger("import", str(log), str(database), "--dry-run")
-    assert out.splitlines()[-1] == (
-        "  a ban that a log and a database tell of, or both tables of a database, counts for each"
-    )
+    assert out.splitlines()[-1] == "  a ban that logs and a database tell of counts for each here, and is recorded once"
 
 
 def test_a_dry_run_as_json_has_all_counts(banledger: Run, log: Path, tmp_path: Path) -> None:
@@ -118,7 +117,52 @@ def test_a_dry_run_as_json_has_all_counts(banledger: Run, log: Path, tmp_path: P
     ]
     (source,) = answer["sources"]
     assert (source["lines"], source["bans"], source["exact"], source["unbans"]) == (5, 2, 1, 1)
+    assert (source["failures"], source["other_lines"], source["left_out"], source["examples"]) == (1, 1, {}, {})
     assert (source["jails"], source["trouble"]) == ({"sshd": 1, "web": 1}, None)
+
+
+def test_lines_that_are_left_out_are_counted_by_reason_with_an_escaped_example(banledger: Run, log: Path) -> None:
+    form = "{} 02:13:20,123 fail2ban.actions        [4]: NOTICE  [sshd] Ban 192.0.2.1\x1b[31m\n"
+    log.write_text(LOG + form.format("2199-11-23") * 2 + form.format("2026-13-23"))
+    out = banledger("import", str(log), "--dry-run", "--timezone", "UTC")[1].splitlines()
+    assert out[1] == "  2026-11-23 to 2026-11-23, 8 lines: 2 bans, 1 unban, 1 failure, 3 left out, 1 other"
+    assert out[4:6] == [
+        f"  {count} left out: its time is {what}; the first: {form.format(date)[:-6]}\\x1b[31m"
+        for count, what, date in ((2, "out of range", "2199-11-23"), (1, "invalid", "2026-13-23"))
+    ]
+
+
+def test_rows_of_both_tables_of_a_database_add_up(banledger: Run, tmp_path: Path) -> None:
+    row = ("192.0.2.1", "sshd", T0, 600, 1, None)
+    bans = [("sshd", "192.0.2.1", T0, 600, 1, None), ("sshd", "192.0.2.1", 0, 600, 1, None)]
+    path = database(tmp_path / "db", FOUR, *bans, bips=(row,))
+    _, out, _ = banledger("import", str(path), "--dry-run")
+    assert out.splitlines() == [
+        f"{path}: database of fail2ban, schema 4",
+        "  2026-11-23 to 2026-11-23, 3 rows: 1 ban, 1 about the same bans, 1 left out",
+        "  sshd 2",
+        "  1 left out: its time is out of range; the first: sshd, 192.0.2.1, 0",
+        "1 ban found: 1 with their ticket's second, 0 dated by their own line",
+    ]
+
+
+def test_a_directory_of_other_files_is_named_briefly(banledger: Run, log: Path) -> None:
+    others = log.with_name("others")
+    others.mkdir()
+    for number in range(30):
+        (others / f"{number:02d}").write_text("x\n" if number % 3 else "")
+    words = ("import", str(log), str(others), "--dry-run")
+    refused = [line for line in banledger(*words)[1].splitlines() if line.startswith("refused")]
+    assert len(refused) == 11 and refused[0] == f"refused: {others / '00'}: it is empty"  # the rarer reason
+    assert refused[-1] == "refused: 20 more files: 20: it is not a log or database of fail2ban (--json names all)"
+    assert len(json.loads(banledger(*words, "--json")[1])["refused"]) == 30
+
+
+def test_logs_about_earlier_bans_are_said_to_need_the_earlier_logs(banledger: Run, log: Path) -> None:
+    log.write_text("".join(LOG.splitlines(keepends=True)[4:]))
+    out = banledger("import", str(log), "--dry-run", "--timezone", "UTC")[1].splitlines()
+    assert out[1] == "  2026-11-23 to 2026-11-23, 1 line: 0 bans, 1 about earlier bans"
+    assert out[-1].startswith("  earlier bans are in earlier logs: ")
 
 
 def test_the_time_zone_of_logs_is_an_option(banledger: Run, log: Path) -> None:
@@ -156,7 +200,8 @@ def test_an_import_writes_the_bans_of_logs_and_databases_to_the_spool(
     assert "3 bans found: 2 with their ticket's second, 1 dated by their own line\n" in out
     written = out.splitlines()[-1]
     assert written.startswith("written to the spool; ") and written.endswith(" --server web1")
-    lines = [json.loads(line) for path in spool.glob("*.jsonl") for line in path.read_text().splitlines()]
+    *lines, last = [json.loads(line) for path in spool.glob("*.jsonl") for line in path.read_text().splitlines()]
+    assert (last["kind"], last["bans"], last["lines"]) == ("import", 3, 6)
     assert sorted((line["jail"], line["time"], line.get("logged")) for line in lines if "logged" in line) == [
         ("sshd", T0 - 1, T0 + 0.123),
         ("web", T0 + 1, T0 + 1.123),
@@ -164,6 +209,14 @@ def test_an_import_writes_the_bans_of_logs_and_databases_to_the_spool(
     (row,) = [line for line in lines if "logged" not in line]
     assert (row["time"], row["bantime"], row["bancount"], row["origin"]) == (T0 - 1, 600, 2, "import")
     assert {line["server"] for line in lines} == {"web1"}
+
+
+def test_the_service_logs_that_an_import_is_recorded(banledger: Run, log: Path, tmp_path: Path) -> None:
+    (spool := tmp_path / "spool").mkdir(mode=0o700)
+    banledger("import", str(log), "--server", "web 1", "--spool", str(spool))
+    code, out, err = banledger("record", "--once", "--spool", str(spool), "--store", str(tmp_path / "ledger.db"))
+    assert code == 0 and out.startswith("2 new bans, ")
+    assert err.splitlines()[-1] == "banledger: import of 'web 1' recorded: 5 lines read, 2 bans"
 
 
 def test_an_import_of_files_needs_a_label(banledger: Run, log: Path) -> None:

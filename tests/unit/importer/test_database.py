@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from banledger.importer.database import DatabaseRow, Invalid, opened, rows, schema
+from banledger.importer.database import DatabaseRow, Invalid, opened, rows, schema, tickets
 from banledger.importer.refusal import SourceRefused
 from tests.support.lines import T0
 
@@ -71,19 +71,31 @@ def test_a_bantime_that_an_upgrade_put_there_is_unknown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ban", "reason"),
+    ("ban", "left_out"),
     [
-        (("sshd", None, T0, 600, 1, None), "its banned value is missing"),
-        (("", "x", T0, 600, 1, None), "its jail is missing"),
-        (("x" * 5000, "x", T0, 600, 1, None), "its jail is too long"),
-        (("sshd", "x", "soon", 600, 1, None), "its time is out of range"),
-        (("sshd", "x", -1, 600, 1, None), "its time is out of range"),
-        (("sshd", "x", T0 * 2, 600, 1, None), "its time is out of range"),
+        (("sshd", None, T0, 600, 1, None), Invalid("its banned value is missing", f"sshd, None, {T0}")),
+        (("", "x", T0, 600, 1, None), Invalid("its jail is missing", f", x, {T0}")),
+        (("x" * 5000, "x", T0, 600, 1, None), Invalid("its jail is too long", f"{'x' * 60}, x, {T0}")),
+        (("sshd", "x", "soon", 600, 1, None), Invalid("its time is out of range", "sshd, x, soon")),
+        (("sshd", b"\xff", -1, 600, 1, None), Invalid("its time is out of range", "sshd, \\udcff, -1")),
+        (("sshd", "x", T0 * 2, 600, 1, None), Invalid("its time is out of range", f"sshd, x, {T0 * 2}")),
     ],
 )
-def test_a_row_that_is_no_ban_is_left_out_with_the_reason(tmp_path: Path, ban: tuple[object, ...], reason: str) -> None:
+def test_a_row_that_is_no_ban_is_left_out_with_the_reason(
+    tmp_path: Path, ban: tuple[object, ...], left_out: Invalid
+) -> None:
     path = database(tmp_path / "x", FOUR, ban, ("sshd", "192.0.2.1", T0, 600, 1, None))
-    assert read(path)[1] == [Invalid(reason), DatabaseRow(T0, "sshd", "192.0.2.1", 600, 1)]
+    assert read(path)[1] == [left_out, DatabaseRow(T0, "sshd", "192.0.2.1", 600, 1)]
+    with opened(str(path)) as connection:
+        assert tickets(connection, T0 + 86_400) == 1
+
+
+def test_bans_in_both_tables_are_counted_once(tmp_path: Path) -> None:
+    first, second = ("sshd", "192.0.2.1", T0, 600, 1, None), ("sshd", "192.0.2.1", T0 + 5, 600, 2, None)
+    path = database(tmp_path / "x", FOUR, first, second, bips=(("192.0.2.1", "sshd", T0 + 5, 600, 2, None),))
+    assert len(read(path)[1]) == 3
+    with opened(str(path)) as connection:
+        assert tickets(connection, T0 + 86_400) == 2
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_a_ban_has_the_second_of_the_last_failure_before_it() -> None:
             10:02 [sshd] Ban {A}
             10:03 [sshd] Found {A} - 2026-11-23 02:10:03"""
     )
-    assert bans == [ban(at(10, 2), at(10, 1), failures=2)]
+    assert bans == [ban(at(10, 2), at(10, 1), failures=2, first=at(9, 58))]
     assert outcomes == {LineOutcome.BANS: 1}
 
 

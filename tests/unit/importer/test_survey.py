@@ -19,6 +19,7 @@ from tests.unit.importer.test_database import FOUR, database
 from tests.unit.importer.test_journal import FIELDS, exported
 
 UTC = ZoneInfo("UTC")
+JOURNALCTL = Path(__file__).parent / "journalctl"
 LOG = """\
 2026-11-23 02:00:00,000 fail2ban.server         [4]: INFO    Starting Fail2ban v1.0.2
 2026-11-23 02:13:20,100 fail2ban.filter         [4]: INFO    [sshd] Found 192.0.2.1 - 2026-11-23 02:13:19
@@ -125,3 +126,21 @@ def test_lines_that_are_too_long_are_counted(tmp_path: Path) -> None:
     path.write_text(LOG + "x" * 3_000_000 + "\n" + LOG)
     found, _ = surveyed(path)
     assert found.sources[0].refused == {"it is too long": 1}
+
+
+@pytest.mark.parametrize("form", sorted(path.name for path in JOURNALCTL.iterdir()))
+def test_what_journalctl_writes_is_read(form: str) -> None:
+    """What `journalctl -o` of systemd 252 wrote of one journal. Only some forms say which user sent a message."""
+    found, taken = surveyed(JOURNALCTL / form)
+    says_sender = form in ("export", "json")
+    precise = form in ("export", "json", "short-iso-precise", "short-unix")
+    tenths = {"first": 0.3, "other": 0.6, "unban": 0.4} if precise else {"first": 0.0, "other": 0.0, "unban": 0.0}
+    assert [(one.jail, one.fid) for one in taken if one.fid == "192.0.2.66"] == [("sshd", "192.0.2.66")] * (
+        not says_sender
+    )
+    assert sorted(one for one in taken if isinstance(one, PastBan) and one.fid != "192.0.2.66") == [
+        PastBan(T0 + 1 + tenths["first"], "sshd", "192.0.2.1", T0, T0 + 601 + tenths["unban"], failures=1),
+        PastBan(T0 + 2 + tenths["other"], "web-auth", "2001:db8::1"),
+    ]
+    assert found.sources[0].kind.endswith(" of fail2ban 1.0.2")
+    assert (found.sources[0].lines, found.sources[0].failures) == (7, 2)

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from banledger.geo.place import Place
 from banledger.ledger.ban import PENDING, RESTORED, Ban, to_hash
+from banledger.ledger.log_fact import LogFact, fact_of, joined
 from banledger.ledger.merge import (
     address_of,
     begin_from_parts,
@@ -17,14 +18,28 @@ from banledger.ledger.merge import (
     parts_of,
     parts_of_line,
     subject_of,
+    with_facts,
     with_whole_users,
 )
 from banledger.ledger.moment import in_microseconds
-from banledger.ledger.new_ban import begin
+from banledger.ledger.new_ban import begin, begin_from_facts
 from banledger.ledger.parts import Parts
-from banledger.spool.events import TicketLine
+from banledger.spool.events import BanLine, TicketLine
 from tests.support.lines import T0, amendments, ban, ended_ticket, held_ticket, prolong, unban
 
+FIELDS: dict[str, Any] = {
+    "v": 1, "seq": 1, "server": "web1", "jail": "sshd", "fid": "192.0.2.1", "time": T0, "seen": T0, "origin": "import"
+}  # fmt: skip
+told_facts = st.builds(
+    LogFact,
+    st.integers(0, 9).map(lambda n: T0 + n / 8),
+    st.sampled_from([0, T0 - 1, T0]),
+    st.sampled_from([0.0, T0 + 60.5, T0 + 90.0]),
+    st.sampled_from([-(2**40), -1, 0, 600, 2**52]),
+    st.integers(0, 2),
+    st.integers(0, 9),
+    st.sampled_from([0, T0 - 9]),
+)
 BLANK = Ban("x" * 20, "web1", "sshd", "192.0.2.1", T0, "2026-11-23", 2, "192.0.2.1", "public", "DE", "test")
 
 
@@ -92,6 +107,15 @@ def test_a_live_ban_begins_as_its_parts_say(
     line = ban(seen=seen, users=tuple(users), bantime=bantime, bancount=bancount, **more)
     about = ("x" * 20, subject_of(line), ("2026-11-23", 2), "192.0.2.1", place, line)
     assert begin(*about) == begin_from_parts(*about)
+
+
+@given(st.lists(told_facts, min_size=1, max_size=3))
+def test_a_ban_of_logs_begins_as_its_parts_say(some: list[LogFact]) -> None:
+    lines = [BanLine(**FIELDS, **asdict(fact)) for fact in some]
+    place = Place("public", "DE", "whois", "192.0.2.0/24", 7, "org", "proven", "FR", "mine")
+    about = ("x" * 20, subject_of(lines[0]), ("2026-11-23", 2), "192.0.2.1", place)
+    facts = joined(map(fact_of, lines))
+    assert begin_from_facts(*about, facts) == with_facts(begin_from_parts(*about, lines[0]), facts)
 
 
 def test_a_known_line_returns_the_same_record_object() -> None:

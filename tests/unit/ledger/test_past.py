@@ -5,9 +5,11 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from banledger.ledger.log_fact import MOST_FACTS, LogFact, joined, read_facts
-from banledger.ledger.past import decide, events, spans, within
+from banledger.ledger.log_fact import MOST_FACTS, LogFact, joined, read_facts, text_of_facts
+from banledger.ledger.past import decide, events, exact_span, fact_spans, spans, within
+from banledger.spool.events import TICKETS_END
 from banledger.stores.fields import Damaged
 
 facts = st.builds(
@@ -18,7 +20,7 @@ facts = st.builds(
     st.sampled_from([0, -1, 600]),
     st.integers(0, 2),
     st.integers(0, 3),
-)
+).map(lambda fact: replace(fact, first=fact.found - 20) if fact.failures > 2 and fact.found else fact)
 
 
 def fact(logged: float, found: int = 0) -> LogFact:
@@ -47,6 +49,10 @@ def fact(logged: float, found: int = 0) -> LogFact:
         ([fact(100.5, 99), fact(103.0, 100)], [101], {99: 1, 101: 1}),
         ([fact(100.5, 99), fact(103.0, 100)], [100, 101], {100: 1, 101: 1}),
         ([fact(100.5, 99), fact(131.0, 99)], [99], {99: 2}),  # one identity
+        ([LogFact(9000.5, 900, first=100)], [99], {99: 0, 900: 1}),
+        ([LogFact(9000.5, 900, first=100)], [100, 300], {100: 0, 300: 1}),  # a backlog
+        ([LogFact(9000.5, 900, first=100)], [300, 901], {300: 0, 901: 1}),
+        ([LogFact(9000.5, 900, first=100), fact(9700.5, 9699)], [300, 8990], {300: 1, 8990: 0, 9699: 1}),
     ],
 )
 def test_each_event_is_one_ban(told: list[LogFact], exact: list[int], seconds: dict[int, int]) -> None:
@@ -90,8 +96,16 @@ def test_facts_of_one_line_have_a_join(one: LogFact, two: LogFact, three: LogFac
     assert a.join(a) == a
 
 
-def _rest(one: LogFact) -> tuple[int, float, int, int, int]:
-    return one.found, one.unbanned, one.bantime, one.bancount, one.failures
+def _rest(one: LogFact) -> tuple[int, float, int, int, int, int]:
+    return one.found, one.unbanned, one.bantime, one.bancount, one.failures, one.first
+
+
+@given(st.lists(facts, max_size=3))
+def test_facts_are_read_as_they_are_written(told: list[LogFact]) -> None:
+    some = joined(told)
+    text = text_of_facts(some)
+    assert not some or read_facts({"logged": text}, "logged") == some
+    assert text.count(",") == max(0, sum(7 if one.first else 6 for one in some) - 1)
 
 
 def test_a_record_keeps_a_bounded_number_of_facts() -> None:
@@ -109,6 +123,9 @@ _NOT_WRITTEN = [
     "[[1.5,0,0.0,0,0,0], [1.0]]",
     "[[2.0,0,0.0,0,0,0],[1.0,0,0.0,0,0,0]]",
     "[[1.00,0,0.0,0,0,0]]",
+    "[[9.0,5,0.0,0,0,0,0]]",
+    "[[9.0,5,0.0,0,0,0,5]]",
+    "[[9.0,0,0.0,0,0,0,5]]",
     json.dumps([[1.0] * 9000]),
 ]
 
@@ -119,13 +136,41 @@ def test_facts_that_no_import_writes_are_damage(text: str) -> None:
         read_facts({"logged": text}, "logged")
 
 
-def test_times_that_matter_are_ten_minutes_around() -> None:
-    times = spans([10_000.0, 11_000.0, 30_000.0])
-    assert times == [(9400.0, 11_600.0), (29_400.0, 30_600.0)]
-    assert [within(second, times) for second in (9399, 9400, 11_600, 20_000, 30_000)] == [
+def test_spans_that_overlap_are_one() -> None:
+    joined_spans = spans([(40.0, 60.0), (10.0, 20.0), (15.0, 17.0), (20.0, 30.0)])
+    assert joined_spans == [(10.0, 30.0), (40.0, 60.0)]
+    assert [within(second, joined_spans) for second in (9, 10, 30, 31, 50, 60, 61)] == [
         False,
         True,
         True,
         False,
         True,
+        True,
+        False,
     ]
+
+
+@pytest.mark.parametrize(
+    ("one", "failures"),
+    [
+        (fact(90_000.5), (89_400, 90_600)),
+        (fact(90_000.5, 80_000), (79_400, 80_600)),
+        (LogFact(90_000.5, 80_000, first=50_000), (49_400, 80_600)),
+    ],
+)
+def test_a_fact_looks_around_its_line_and_its_failures(one: LogFact, failures: tuple[int, int]) -> None:
+    assert list(fact_spans(one)) == [(89_400.5, 90_600.5), failures]
+
+
+@pytest.mark.parametrize(
+    ("seen", "bantime", "last"),
+    [
+        (1001.0, 600, 1601.0),
+        (50_000.5, 600, 50_600.5),
+        (0.0, 600, 2200),
+        (0.0, -1, TICKETS_END + 600),
+        (0.0, 0, 88_000),
+    ],
+)
+def test_an_exact_ban_looks_from_its_second_to_its_line(seen: float, bantime: int, last: float) -> None:
+    assert exact_span(1000, seen, bantime) == (400, last)

@@ -56,7 +56,7 @@ def test_an_unknown_kind_with_broken_common_fields_is_undecodable(broken: dict[s
     assert not caught.value.newer
 
 
-@pytest.mark.parametrize("kind", ["ban", "unban", "prolong", "gap", "network"])
+@pytest.mark.parametrize("kind", ["ban", "unban", "prolong", "gap", "network", "import"])
 def test_a_known_kind_that_lacks_its_fields_is_undecodable(kind: str) -> None:
     line = {"v": 1, "kind": kind, "seen": 5.5, "seq": 17, "server": "web1", "jail": "sshd"}
     with pytest.raises(Undecodable):

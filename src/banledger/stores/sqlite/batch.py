@@ -1,6 +1,7 @@
 """What a batch of changes becomes in the embedded ledger's tables. Pure: no database."""
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 from banledger.stores.api import Hash
 from banledger.stores.change import Change, Difference, difference
@@ -25,17 +26,16 @@ class Batch:
         self.rows: dict[bytes, Cells | None] = {}
         self.ranked: dict[str, Counter[str]] = defaultdict(Counter)
         self.fed: dict[str, list[Member]] = defaultdict(list)
-        self._gone: list[tuple[str, Cells]] = []
-        self._come: list[tuple[str, Cells]] = []
+        rows: list[tuple[bytes, str, Hash, Hash]] = []
         for change, have in accepted:
             fields = self._put(change, have)
             if projection and (packed := row_id(projection, change.key)):
-                self._project(projection, change.key[-ID_LENGTH:], packed, have, fields)
-                self._follow(change, packed, projection)
+                rows.append((packed, change.key[-ID_LENGTH:], have, fields))
+                self._follow(change, projection)
             else:
-                self._follow(change, stored(change.after.member or change.before.member))
+                self._follow(change)
         if projection:
-            self._count(projection)
+            self._project(projection, rows)
 
     def _put(self, change: Change, have: Hash) -> Hash:
         """Note the hash; return its fields."""
@@ -51,27 +51,27 @@ class Batch:
         self.hashes.append((change.key, fields))
         return fields
 
-    def _project(self, projection: Projection, id_: str, packed: bytes, have: Hash, fields: Hash) -> None:
-        """Note the row of the hash, as it was and as it is."""
-        before = projection.cells(have) if have else None
-        after = projection.cells(fields) if fields else None
-        if before != after:
-            self.rows[packed] = after
-            if after:
-                self._come.append((id_, after))
-            if before:
-                self._gone.append((id_, before))
-
-    def _count(self, projection: Projection) -> None:
-        """Note what rankings and tallies count of rows."""
-        for rows, add in ((self._come, Counter.update), (self._gone, Counter.subtract)):
+    def _project(self, projection: Projection, hashes: Sequence[tuple[bytes, str, Hash, Hash]]) -> None:
+        """Note the rows of hashes (packed id, id, as it was, as it is), and what rankings and tallies count of them."""
+        come: list[tuple[str, Cells]] = []
+        gone: list[tuple[str, Cells]] = []
+        before = _rows(projection, [have for _, _, have, _ in hashes])
+        after = _rows(projection, [fields for _, _, _, fields in hashes])
+        for (packed, id_, _, _), old, new in zip(hashes, before, after, strict=True):
+            if old != new:
+                self.rows[packed] = new
+                if new:
+                    come.append((id_, new))
+                if old:
+                    gone.append((id_, old))
+        for rows, add in ((come, Counter.update), (gone, Counter.subtract)):
             counts = projection.counts(rows)
             for kept, found in ((self.ranked, counts.rankings), (self.tallies, counts.tallies)):
                 for key, numbers in found.items():
                     add(kept[key], numbers)
 
-    def _follow(self, change: Change, member: Member, rows: Projection | None = None) -> None:
-        """Note what follows from the hash under other keys. `member`: the change's, as it is stored.
+    def _follow(self, change: Change, rows: Projection | None = None) -> None:
+        """Note what follows from the hash under other keys.
 
         rows  None: the hash has no row. Otherwise sets, their rankings and tallies follow from it
         """
@@ -110,6 +110,12 @@ class Batch:
         kinds.update(dict.fromkeys([key for key, _ in (*self.scores, *self.rankings)], RANKING))
         kinds.update(dict.fromkeys((*self.ranked, *self.fed), RANKING))
         return kinds
+
+
+def _rows(projection: Projection, hashes: Sequence[Hash]) -> list[Cells | None]:
+    """Return the row of each hash. None: it has none; most hashes were not there before."""
+    rows = iter(projection.rows([fields for fields in hashes if fields]))
+    return [next(rows) if fields else None for fields in hashes]
 
 
 def row_id(projection: Projection, key: str) -> bytes | None:

@@ -1,7 +1,7 @@
 """Writes the sorted sets of an embedded ledger. See `sorted_sets`."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from banledger.stores.change import FEED_KEPT
@@ -9,7 +9,7 @@ from banledger.stores.fields import MOST_NUMBER
 from banledger.stores.sqlite.batch import Batch
 from banledger.stores.sqlite.marks import drop_marks, mend_marks, put_marks, set_marks
 from banledger.stores.sqlite.named_keys import NamedKeys
-from banledger.stores.sqlite.stored_id import Member, ranked
+from banledger.stores.sqlite.stored_id import Member, has_mark, ranked
 
 _Counts: TypeAlias = Mapping[str, Mapping[str, int]]
 _Scores: TypeAlias = Mapping[tuple[str, Member], float | None]
@@ -53,11 +53,13 @@ class ScoreWriter(NamedKeys):
 
     def _rerank(self, deltas: _Counts) -> None:
         """Add to scores. A ranked value may look like an id, for instance the name of a user."""
-        ids = [(key, one) for key, found in deltas.items() for one in found if isinstance(ranked(one), bytes)]
+        ids = [(key, one) for key, found in deltas.items() for one in found if has_mark(one)]
         for key, member in ids:
             have = self.scores([key], [member])[0][0] or 0.0
             self._set({(key, ranked(member)): (have + deltas[key][member]) or None})
-        self._count(deltas, "ranking", frozenset(ids))
+        if ids:
+            deltas = {key: {one: found[one] for one in found if not has_mark(one)} for key, found in deltas.items()}
+        self._count(deltas, "ranking")
 
     def _rank(self, rankings: Mapping[tuple[str, Member], tuple[str, ...]]) -> None:
         """Give each ranked member the size of its sets, as they are now."""
@@ -74,7 +76,9 @@ class ScoreWriter(NamedKeys):
                 last = 0
                 for table in _TABLES:
                     self._db.execute(f"DELETE FROM {table} WHERE key = ?", (number,))
-            self._set({(key, member): float(score) for score, member in enumerate(members, int(last) + 1)})
+            scores = {member: float(score) for score, member in enumerate(members, int(last) + 1)}
+            self._score({(key, one): score for one, score in scores.items() if isinstance(one, str)})
+            set_marks(self._db, number, {one: score for one, score in scores.items() if isinstance(one, bytes)})
             old = int(last) + len(members) - FEED_KEPT
             for table in _TABLES:
                 self._db.execute(f"DELETE FROM {table} WHERE key = ? AND score <= ?", (number, old))
@@ -83,12 +87,12 @@ class ScoreWriter(NamedKeys):
         highest = f"SELECT coalesce(max(score), 0) FROM {table} WHERE key = ? AND score < ''"
         return float(self._db.execute(highest, (number,)).fetchone()[0])
 
-    def _count(self, deltas: _Counts, table: str = "tally", without: Set[tuple[str, str]] = frozenset()) -> None:
-        """Add to scores of sorted sets, by key and member. `without`: not of these members."""
+    def _count(self, deltas: _Counts, table: str = "tally") -> None:
+        """Add to scores of sorted sets, by key and member."""
         rows: list[tuple[int, str, int]] = []
         for number, key in sorted([(self._numbers[key][0], key) for key in deltas]):
             found = deltas[key]
-            rows += [(number, one, found[one]) for one in sorted(found) if found[one] and (key, one) not in without]
+            rows += [(number, member, found[member]) for member in sorted(found) if found[member]]
         self._db.executemany(
             f"INSERT INTO {table} VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET score = score + excluded.score", rows
         )

@@ -82,9 +82,15 @@ def stored(member: str) -> Member:
     return (packed_id(member) or member) if len(member) == ID_LENGTH else member
 
 
+@lru_cache(maxsize=8192)
 def ranked(member: str) -> Member:
     """Return a member of a sorted set that has a ranking: an id as `mark` has it, or text as `ranking` has it."""
     return stored(member) if member < _BEFORE else member
+
+
+def has_mark(member: str) -> bool:
+    """Whether a member of a sorted set that has a ranking is in `mark`."""
+    return len(member) == ID_LENGTH and isinstance(ranked(member), bytes)
 
 
 @lru_cache(maxsize=64)
@@ -102,10 +108,7 @@ def shown(member: Member) -> str:
 def item_key(key: str) -> ItemKey | None:
     """Return the key of an item; None: this key is stored by its name."""
     id_ = key[-ID_LENGTH:]
-    try:
-        packed = pack_id(id_) if _is_form(id_) else None
-    except ValueError:
-        return None
+    packed = packed_id(id_)
     head = _head(key[:-ID_LENGTH], id_[:4]) if packed else None
     return (head, packed) if head is not None and packed else None
 
