@@ -51,8 +51,9 @@ ELSEWHERE = {
     "banledger demo --store redis://localhost:6379/1": f"{DEMO}::test_a_demo_records_into_a_server",
     # changes a whole machine
     "banledger setup --dry-run": f"{SETUP}::test_a_dry_run_changes_nothing",
-    "banledger setup --server web1 --yes": f"{SETUP}::test_every_jail_is_recorded_beside_its_own_action",
-    "banledger setup --undo": f"{SETUP}::test_undo_makes_every_file_as_it_was",
+    "banledger setup --server web1 --yes": f"{SETUP}::"
+    "test_every_jail_is_recorded_beside_its_own_action_and_a_second_setup_changes_nothing",
+    "banledger setup --undo": f"{SETUP}::test_undo_makes_every_file_as_it_was_from_the_program_that_it_removes",
     # runs until it is stopped
     "banledger record": f"{RECORD}::test_a_signal_stops_the_service_at_once_even_while_it_backs_off",
     # works on the checkout, which tests leave alone

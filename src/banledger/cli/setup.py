@@ -135,6 +135,8 @@ def _describe(machine: "Machine", work: "JailWork", state: str) -> None:
     before = work.now.options().get("server")
     if before not in (None, work.options["server"]):
         _say(f"warning: the label was {before}; bans stay recorded under it")
+    if work.fault:
+        _say(f"warning: fail2ban-client -t refuses the configuration, with and without banledger: {work.fault}")
     for name in work.mended:
         _say(f"the jail {name} has no log file, and reads systemd's journal")
 
@@ -144,6 +146,7 @@ def _undo(machine: "Machine", *, dry_run: bool, yes: bool, purge: bool) -> None:
 
     undo = Undo(machine, _say, purge=purge)
     if not undo.lines:
+        machine.changes.journal.keep(machine.changes.journal.entries)  # a killed undo may have left its directory
         _say("nothing to undo: setup has changed nothing here")
         return
     for line in undo.lines:

@@ -17,7 +17,11 @@ _MEND = "banledger setup --mend"
 
 
 class JailWork:
-    """The files in fail2ban's configuration, and the restart that they need. `decide` comes first."""
+    """The files in fail2ban's configuration, and the restart that they need. `decide` comes first.
+
+    After it: options: of the action. mended: jails that are to read systemd's journal. fault: what fail2ban-client -t
+    says of a configuration that the server lives with nevertheless.
+    """
 
     def __init__(self, machine: Machine, fail2ban: Fail2ban) -> None:
         self._machine, self._fail2ban = machine, fail2ban
@@ -31,6 +35,7 @@ class JailWork:
         self._jails: tuple[str, ...] = ()
         self.options: dict[str, str] = {}
         self.mended: tuple[str, ...] = ()
+        self.fault = ""
 
     @property
     def now(self) -> JailConfiguration:
@@ -55,7 +60,9 @@ class JailWork:
         self.mended = tuple(broken)
         self._plan = self._fail2ban.plan(Wish(options, jails, self.mended)) if broken else plan
         if refusal := self._fail2ban.refusal(self._plan.text):
-            raise BanledgerError(f"fail2ban refuses its configuration: {refusal}", hint="fail2ban-client -t")
+            if not (self._fail2ban.alive() and self._fail2ban.refusal(None)):
+                raise BanledgerError(f"fail2ban refuses its configuration: {refusal}", hint="fail2ban-client -t")
+            self.fault = refusal
 
     def recorded(self) -> list[str]:
         """The jails that run and are to have our action."""
@@ -67,7 +74,7 @@ class JailWork:
         if self._restart.known() or not self._has_files():
             return False
         if not self._fail2ban.alive():
-            return not self._machine.systemd
+            return not self._machine.manages_fail2ban
         return not self._without_ours()
 
     def do(self) -> None:
@@ -92,9 +99,10 @@ class JailWork:
         """Restart fail2ban; return what is wrong then, or nothing."""
         if trouble := restart(self._machine, self._fail2ban, alive=alive):
             return trouble
-        if not alive and not self._machine.systemd:
+        if not alive and not self._machine.manages_fail2ban:
             return ""
-        if trouble := self._fail2ban.wait_until_alive([jail.name for jail in self._decided.before.enabled()]):
+        enabled = [jail.name for jail in self._decided.before.enabled() if not jail.error]
+        if trouble := self._fail2ban.wait_until_alive(enabled):
             return trouble
         missing = self._without_ours()
         return f"these jails don't have the action: {', '.join(missing)}" if missing else ""
@@ -139,7 +147,7 @@ def restart(machine: Machine, fail2ban: Fail2ban, *, alive: bool) -> str:
     A reload alone would not do: fail2ban gives no new action to a running jail. alive: whether it ran before setup
     changed anything. One that didn't is started by systemd only: elsewhere nobody knows how.
     """
-    if machine.systemd:
+    if machine.manages_fail2ban:
         said = machine.systemctl("restart", "fail2ban")
     elif not alive:
         return ""

@@ -30,6 +30,11 @@ class Machine:
         """Whether systemd runs this machine."""
         return self.whole and Path("/run/systemd/system").is_dir() and bool(system_command("systemctl"))
 
+    @property
+    def manages_fail2ban(self) -> bool:
+        """Whether systemd runs its fail2ban: the one with the system's configuration."""
+        return self.systemd and self.config == FAIL2BAN
+
     def place(self, path: str) -> Path:
         """Where a path of the machine is."""
         return self.changes.place(path)
@@ -69,7 +74,8 @@ class Machine:
                 f"there is no directory {config}",
                 hint="install fail2ban (apt-get install fail2ban), or name its configuration with --fail2ban-config",
             )
-        if (named := os.environ.get(_VARIABLE)) and (found := unpacked(Path(named).resolve())):
+        named = os.environ.get(_VARIABLE, "")
+        if not self.whole and named and (found := unpacked(Path(named).resolve())):
             return Fail2ban(config, found.client, found.client[0], found.env)
         client = next((Path(path) for path in _CLIENTS if Path(path).is_file()), None)
         if client is None:

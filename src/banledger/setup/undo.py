@@ -79,7 +79,7 @@ class Undo:
         before = self._check(fail2ban, old)
         self._machine.changes.restore(entry, purge=self._purge)
         broken = [jail.missing_log for jail in before.enabled() if jail.missing_log]
-        self._restart(fail2ban, [jail.name for jail in before.enabled() if not jail.error], alive, broken)
+        self._restart(fail2ban, before, alive, broken)
         self._forget_compiled()
 
     def _check(self, fail2ban: Fail2ban, old: str | None) -> JailConfiguration:
@@ -94,11 +94,17 @@ class Undo:
                 f"other files of fail2ban name banledger's action, in {', '.join(naming)}",
                 hint=f"remove it there first: grep -r 'banledger\\.py' {fail2ban.config}",
             )
-        if not any(jail.missing_log for jail in before.enabled()) and (why := fail2ban.refusal(old)):
+        place = self._machine.place(self._jail_file)
+        now = place.read_text(encoding="utf-8", errors="replace") if place.exists() else None
+        broken = any(jail.missing_log for jail in before.enabled())
+        if not broken and (why := fail2ban.refusal(old)) and not fail2ban.refusal(now):
             raise BanledgerError(f"fail2ban refuses its configuration without banledger: {why}", hint="mend it first")
         return before
 
-    def _restart(self, fail2ban: Fail2ban, jails: list[str], alive: bool, broken: list[str]) -> None:
+    def _restart(self, fail2ban: Fail2ban, before: JailConfiguration, alive: bool, broken: list[str]) -> None:
+        """Restart it, and look whether it lives without us. One that could not start again is left running."""
+        jails = [jail.name for jail in before.enabled() if not jail.error]
+        had = {jail.name for jail in before.enabled() if ACTION in jail.actions()}
         if broken and alive:
             for name in jails:
                 fail2ban.ask("set", name, "delaction", ACTION)
@@ -109,14 +115,19 @@ class Undo:
                 "Let that jail read the journal (backend = systemd), or install rsyslog"
             )
             return
-        trouble = restart(self._machine, fail2ban, alive=alive)
-        if not trouble and alive:
-            trouble = fail2ban.wait_until_alive(jails)
-            if not trouble and (still := [name for name in jails if ACTION in fail2ban.actions(name)]):
-                trouble = f"these jails still have the action: {', '.join(still)}"
+        if not alive and not self._failed():
+            self._tell("fail2ban doesn't run")
+            return
+        trouble = restart(self._machine, fail2ban, alive=alive) or fail2ban.wait_until_alive(jails)
+        if not trouble and (still := [name for name in jails if name not in had and ACTION in fail2ban.actions(name)]):
+            trouble = f"these jails still have the action: {', '.join(still)}"
         if trouble:
             raise BanledgerError(f"fail2ban without banledger: {trouble}", hint="mend it, and undo again")
-        self._tell("fail2ban runs without banledger" if alive else "fail2ban doesn't run")
+        self._tell("fail2ban runs without banledger")
+
+    def _failed(self) -> bool:
+        """Whether systemd runs fail2ban, and it died."""
+        return self._machine.manages_fail2ban and self._machine.systemctl("is-failed", "--quiet", "fail2ban").code == 0
 
     def _forget_compiled(self) -> None:
         """Remove what Python compiled of the action."""
