@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -126,8 +127,16 @@ class Host(PrivateServer):
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    with Host(tmp_path / "root") as server:
+def base() -> Iterator[Path]:
+    """A directory in memory, where there is one: a setup writes thousands of files, and its undo removes them."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def host(base: Path) -> Iterator[Host]:
+    with Host(base / "root") as server:
         yield server
 
 
@@ -254,9 +263,9 @@ def test_the_past_is_imported_if_asked_for(host: Host) -> None:
     assert json.loads(host.installed("bans", "--ip", "192.0.2.78", "--json"))["server"] == "web1"
 
 
-def test_a_fail2ban_that_dies_gets_its_configuration_back(tmp_path: Path) -> None:
-    file = tmp_path / "root/etc/fail2ban/jail.d" / JAIL_FILE
-    with Host(tmp_path / "root", LETHAL.format(file)) as host:
+def test_a_fail2ban_that_dies_gets_its_configuration_back(base: Path) -> None:
+    file = base / "root/etc/fail2ban/jail.d" / JAIL_FILE
+    with Host(base / "root", LETHAL.format(file)) as host:
         said = host.setup("--server", "web1", "--yes", code=1)
         try:
             assert "did not live with banledger's action, and has its old configuration again" in said
@@ -267,9 +276,9 @@ def test_a_fail2ban_that_dies_gets_its_configuration_back(tmp_path: Path) -> Non
             host.client("stop")
 
 
-def test_a_fail2ban_without_its_log_is_explained_and_mended(tmp_path: Path) -> None:
+def test_a_fail2ban_without_its_log_is_explained_and_mended(base: Path) -> None:
     jail = {"filter": "sshd", "logpath": "/nowhere/auth.log", "action": "nothing", "backend": "auto"}
-    host = Host(tmp_path / "root", sshd=jail)
+    host = Host(base / "root", sshd=jail)
     host.write_config()
     before = host.files()
 
