@@ -27,15 +27,16 @@ from tests.unit.report.conftest import write
 
 ADDRESS = "115.209.121.31"
 INSTALL = "tests/e2e/test_install.py"
+SETUP = "tests/e2e/test_setup.py"
 DEMO = "tests/e2e/test_demo.py"
 KEYSPACE = "tests/unit/ledger/test_keys.py::test_the_page_of_the_keyspace_is_what_the_code_says"
-SETUP = "tests/e2e/test_setup.py"
 RECORD = "tests/e2e/test_record_command.py"
 ACL = "tests/e2e/test_acl.py"
 PAGES_RUN = "tests/unit/test_pages_run.py"
 
 SECTIONS = {
     "README.md Install": f"{INSTALL}::test_the_readme_has_the_very_same_commands",
+    "install.md Two commands": f"{SETUP}::test_make_install_runs_the_setup_of_the_checkout",
     "install.md Six commands": f"{INSTALL}::test_the_commands_install_the_wheel_beside_the_system",
     "install.md Upgrading": f"{INSTALL}::test_upgrading_brings_what_is_new_and_restarts_what_it_must",
     "install.md Uninstalling": f"{INSTALL}::test_uninstalling_leaves_nothing_but_data",
@@ -50,6 +51,10 @@ ELSEWHERE = {
     "banledger demo --store /tmp/ledger.db": f"{DEMO}::test_a_demo_on_a_store_records_bans_once_when_repeated",
     "banledger demo --store redis://localhost:6379/1": f"{DEMO}::test_a_demo_records_into_a_server",
     # changes a whole machine
+    "make install": f"{SETUP}::test_make_install_runs_the_setup_of_the_checkout",
+    "make install ARGS=--mend": f"{SETUP}::test_make_install_runs_the_setup_of_the_checkout",
+    'sudo "$(command -v banledger)" setup': f"{SETUP}::test_make_install_runs_the_setup_of_the_checkout",
+    "banledger setup": f"{SETUP}::test_every_jail_is_recorded_beside_its_own_action_and_a_second_setup_changes_nothing",
     "banledger setup --dry-run": f"{SETUP}::test_a_dry_run_changes_nothing",
     "banledger setup --server web1 --yes": f"{SETUP}::"
     "test_every_jail_is_recorded_beside_its_own_action_and_a_second_setup_changes_nothing",

@@ -184,6 +184,23 @@ def test_undo_makes_every_file_as_it_was_from_the_program_that_it_removes(host: 
     assert "nothing to undo" in host.setup("--undo", "--yes")
 
 
+def test_make_install_runs_the_setup_of_the_checkout(host: Host, base: Path) -> None:
+    checkout = base / "checkout"
+    (checkout / "tools").mkdir(parents=True)
+    shutil.copy(ROOT / "Makefile", checkout)
+    (checkout / "tools/bootstrap").write_text("#!/bin/sh\necho bootstrap $1\n")  # what it makes is here already
+    (checkout / "tools/bootstrap").chmod(0o755)
+    (checkout / "bin").mkdir()
+    (checkout / "bin/banledger").write_text(f'#!/bin/sh\nexec {sys.executable} -m banledger "$@"\n')
+    (checkout / "bin/banledger").chmod(0o755)
+    words = ["make", "-C", str(checkout), "install", "BIN=bin", f"ARGS=--dry-run --root {host.directory}"]
+
+    done = subprocess.run(words, env=host.environment(), capture_output=True, text=True, timeout=60, check=True)
+
+    assert "bootstrap run" in done.stdout
+    assert "to do  add the action to 2 jails (sshd, my shop)" in done.stdout
+
+
 def test_a_dry_run_changes_nothing(host: Host) -> None:
     before = host.files()
 
