@@ -1,6 +1,7 @@
 """The log and the database of a real fail2ban, imported beside what its action recorded live: each ban once."""
 
 import gzip
+import json
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from typing import TypeAlias
 
 import pytest
 
+from banledger.demo.installation import Installation
 from banledger.ledger.ban import Ban
 from banledger.ledger.check import check
 from banledger.ledger.opening import open_to_read
@@ -168,6 +170,37 @@ def test_the_log_alone_has_as_many_bans_near_their_seconds(past: Past) -> None:
     for ban, (jail, fid, second) in zip(sorted(bans, key=_subject), live, strict=True):
         assert (ban.jail, ban.fid) == (jail, fid)
         assert abs(ban.time - second) <= 1
+
+
+_TARGETS = [
+    "",
+    "[padding=off]",
+    '[format="%(asctime)s %(levelname)s %(message)s"]',
+    '[format="%(process)d | %(asctime)s | %(name)s | %(message)s"]',
+    '[format="%(levelname)-5s | %(created)f | %(message)s"]',
+    '[format="f2b %(relativeCreated)5d | %(asctime)s %(threadName)s: %(message)s", datetime=off]',
+]
+
+
+def test_logs_of_any_target_are_one_history(tmp_path: Path, installation: Installation) -> None:
+    stage = Stage(tmp_path, installation)
+    server = stage.start({"sshd": stage.jail()})
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    try:
+        for number, target in enumerate(_TARGETS, 1):
+            log = logs / f"{number}.log"
+            server.client("set", "logtarget", f"{log}{target}")
+            stage.fail(f"192.0.2.{number}")
+            wait_for(lambda log=log: "] Ban " in log.read_text(), 30)  # type: ignore[misc]
+    finally:
+        server.stop()
+    found = json.loads(banledger("import", str(logs), "--dry-run", "--json"))
+    assert found["refused"] == []
+    assert [(one["bans"], one["exact"], one["unbans_at_stops"]) for one in found["sources"]] == [
+        *[(1, 1, 0)] * (len(_TARGETS) - 1),
+        (1, 1, len(_TARGETS)),
+    ]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

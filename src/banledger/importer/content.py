@@ -143,7 +143,7 @@ def _kind(head: bytes) -> str:
     if prefixes_of(text) or looks_like_syslog(text):
         return LOG
     if is_dateless(text):
-        raise SourceRefused("its lines have no time")
+        raise SourceRefused("its lines have no time before what they say")
     raise SourceRefused("it is not a log or database of fail2ban")
 
 

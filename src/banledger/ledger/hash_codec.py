@@ -123,7 +123,8 @@ def _compiled(forms: Sequence[tuple[str, Form]]) -> Callable[[Struct], dict[str,
     for number, (name, form) in enumerate(forms):
         known |= {f"write{number}": form.write, f"absent{number}": form.absent}
         text = f"write{number}(part)" if form.write else "part"
-        test = "" if form.needed else f"if part is not None and part != absent{number}: "
+        differs = "is not None" if form.absent is None else f"!= absent{number}"
+        test = "" if form.needed else f"if part {differs}: "
         lines += [f"    part = value.{name}", f"    {test}fields[{name!r}] = {text}"]
     exec("\n".join([*lines, "    return fields"]), known)  # noqa: S102  # names of our own structs
     made: Callable[[Struct], dict[str, str]] = known["to_hash"]

@@ -72,6 +72,14 @@ _RANKED = _places((*INDEXED, DAY))
 _TALLIED = _places([name for name, row in TABLE.items() if row.tallied])
 
 
+def _cells_of(column: Column, hashes: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """Return the cells of a column. Raises `fields.Damaged`. Each value is read once: most occur often."""
+    name = column.fields[0]
+    values = [fields.get(name) for fields in hashes]
+    cells = {value: column.read(value) for value in set(values)}
+    return map(cells.__getitem__, values)
+
+
 def _counted(rows: Sequence[Cells], names: list[tuple[str, list[int]]]) -> Iterator[tuple[str, Counter[str]]]:
     """Count the tokens of rows in some dimensions."""
     columns = list(zip(*rows, strict=True))
@@ -123,9 +131,8 @@ class BanProjection:
     def rows(self, hashes: Sequence[Mapping[str, str]]) -> Sequence[Cells | None]:
         """See Projection.rows."""
         with suppress(Damaged):
-            if all(map(is_counted, [fields.get("origin") for fields in hashes])):
-                columns = [map(column.read, [f.get(column.fields[0]) for f in hashes]) for column in COLUMNS]
-                return list(zip(*columns, strict=True))
+            if all(map(is_counted, {fields.get("origin") for fields in hashes})):
+                return list(zip(*[_cells_of(column, hashes) for column in COLUMNS], strict=True))
         return list(map(self.cells, hashes))
 
     def counts(self, rows: Sequence[tuple[str, Cells]]) -> RowCounts:

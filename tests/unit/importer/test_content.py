@@ -81,8 +81,8 @@ def test_a_kind_is_told_by_the_first_bytes(tmp_path: Path, content: bytes, kind:
         (gzip.compress(gzip.compress(LINE, mtime=0), mtime=0), "it is not a log or database of fail2ban"),
         (b"LPKSHHRH" + b"\0" * 100, "it is a file of the journal: give"),
         (b"PK\x03\x04" + LINE, "it is a zip archive: unpack it first"),
-        (b"[sshd] Ban 192.0.2.1\n", "its lines have no time"),
-        (b"fail2ban.actions [1]: NOTICE [sshd] Ban 192.0.2.1\n", "its lines have no time"),
+        (b"[sshd] Ban 192.0.2.1\n", "its lines have no time before what they say"),
+        (b"fail2ban.actions [1]: NOTICE [sshd] Ban 192.0.2.1\n", "its lines have no time before what they say"),
         (b"BZh91AYxxxxxxxxxxxxxxxxx", "its bzip2 data is damaged or cut"),
     ],
 )

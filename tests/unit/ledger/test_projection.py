@@ -50,6 +50,14 @@ def test_cells_hold_the_tokens_of_each_dimension(ban: Ban) -> None:
     assert named["scope"] == ban.scope
 
 
+@given(st.lists(BANS.map(to_hash), max_size=4), st.sampled_from([None, {}, {"origin": "live"}]))
+def test_rows_of_several_hashes_are_the_rows_of_each(
+    hashes: list[dict[str, str]], damaged: dict[str, str] | None
+) -> None:
+    some = hashes if damaged is None else [*hashes, damaged]
+    assert list(ROWS.rows(some)) == [ROWS.cells(fields) for fields in some]
+
+
 @given(st.lists(st.tuples(BANS, st.sampled_from(["2025-11-23", "2025-11-24"])), max_size=6))
 def test_rows_are_counted_where_the_entries_of_their_bans_say(some: list[tuple[Ban, str]]) -> None:
     bans = [replace(ban, day=day) for ban, day in some if ban.origin != PENDING]

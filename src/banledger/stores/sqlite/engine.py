@@ -39,6 +39,7 @@ def open_writer(path: Path, projection: Projection | None = None) -> "SqliteEngi
     Raises LedgerLocked if another process writes to it, NotALedger, StoreUnavailable.
     """
     is_there(path)
+    sqlite3.register_adapter(bytes, bytes)  # without one, sqlite3 makes and drops an exception for each bytes it binds
     lock = take(path)
     opened: list[sqlite3.Connection] = []
     try:
