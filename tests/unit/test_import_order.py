@@ -13,6 +13,7 @@ ORDER = (
     "errors",
     "clock",
     "settings",
+    "zstd",
     "net",
     "geo",
     "spool",
