@@ -175,7 +175,7 @@ def test_a_file_that_is_read_later_and_wins_is_an_error_that_names_the_jail(conf
 
 
 def test_a_missing_log_is_told_and_mended_by_reading_the_journal(configured: Configured) -> None:
-    configured.write("jail.local", "[sshd]\nenabled = true\nlogpath = /nowhere/auth.log\n")
+    configured.write("jail.local", "[sshd]\nenabled = true\nbackend = auto\nlogpath = /nowhere/auth.log\n")
     plan = configured.fail2ban.plan(WISH)
 
     assert "log file for sshd" in plan.before.enabled()[0].missing_log
