@@ -237,6 +237,19 @@ def test_only_the_jails_that_are_named_are_recorded(host: Host) -> None:
     assert "\x1b" not in host.setup("--jail", "ssh\x1b[31m", code=1)
 
 
+def test_a_place_that_cannot_be_changed_is_an_error_and_the_next_setup_goes_on(host: Host) -> None:
+    before = host.files()
+    unit = host.place("/etc/systemd")
+    unit.write_text("in the way")
+
+    assert "error: can't read or change" in host.setup("--server", "web1", "--yes", code=1)
+
+    unit.unlink()
+    host.setup("--server", "web1", "--yes")
+    host.setup("--undo", "--purge", "--yes")
+    assert host.files() == before
+
+
 def test_an_installation_by_hand_is_put_back_by_undo(host: Host) -> None:
     spool = host.place("/var/spool/banledger")
     by_hand = f'[sshd]\naction = nothing\n   banledger.py[server="old", matches=0, spool="{spool}"]\n'

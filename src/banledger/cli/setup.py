@@ -1,8 +1,8 @@
 """`banledger setup`."""
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,16 +79,29 @@ def setup(
         raise BanledgerError("setup needs root", hint='sudo "$(command -v banledger)" setup')
     if purge and not undo:
         raise click.UsageError("--purge belongs to --undo", click.get_current_context())
-    os.umask(0o022)
-    machine = Machine(root.resolve(), fail2ban_config)
-    if undo:
-        _undo(machine, dry_run=dry_run, yes=yes, purge=purge)
-        return
     if server is not None and not (server and server.isprintable()):
         raise QuestionError("a server label is printable text")
-    _set_up(machine, _Wanted(server, jails, mend, _store(machine, store, password_file)), dry_run=dry_run, yes=yes)
+    os.umask(0o022)
+    machine = Machine(root.resolve(), fail2ban_config)
+    with _translated():
+        if undo:
+            _undo(machine, dry_run=dry_run, yes=yes, purge=purge)
+            return
+        _set_up(machine, _Wanted(server, jails, mend, _store(machine, store, password_file)), dry_run=dry_run, yes=yes)
     if not dry_run:
         _conclude(machine, past=past)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """A file that can't be read or changed is an error that the user can mend."""
+    try:
+        yield
+    except OSError as error:
+        what = f"{error.filename or 'a file'}: {error.strerror or error}"
+        raise BanledgerError(
+            f"can't read or change {what}", hint="run it again: it goes on where it stopped"
+        ) from error
 
 
 class _Wanted:
@@ -176,6 +189,8 @@ def _store(machine: "Machine", store: str | None, password_file: str | None) -> 
         if password_file is not None:
             raise click.UsageError("--password-file belongs to --store", click.get_current_context())
         return StoreChoice()
+    config = machine.place(SETTINGS)
+    chosen = settings.load({"store": store, "config": str(config) if config.exists() else None})
     if not is_server(store):
         path = Path(store.removeprefix("sqlite://"))
         if path.parent != Path(STATE_DIRECTORY):
@@ -184,8 +199,6 @@ def _store(machine: "Machine", store: str | None, password_file: str | None) -> 
                 hint="run `systemctl edit banledger` for another place, and name it in the settings",
             )
         return StoreChoice(store)
-    config = machine.place(SETTINGS)
-    chosen = settings.load({"store": store, "config": str(config) if config.exists() else None})
     if password_file is not None:
         chosen = replace(chosen, password="", password_file=password_file)
     credentials = access(chosen)

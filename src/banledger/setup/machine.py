@@ -63,8 +63,10 @@ class Machine:
         return (-1 if uid is None else uid, -1 if gid is None else gid)
 
     def label(self) -> str:
-        """The name of this machine, as a server label."""
-        return socket.getfqdn() if "." in socket.gethostname() else _full_name()
+        """The name of this machine as a server label: the full one, if it knows it, as `hostname -f`."""
+        short = socket.gethostname()
+        full = socket.getfqdn(short)
+        return full if full.startswith(f"{short}.") else short
 
     def fail2ban(self) -> Fail2ban:
         """Its fail2ban. Raises MissingFail2ban; BanledgerError, if others than root could change what is run."""
@@ -107,10 +109,3 @@ def _interpreter(script: Path) -> str:
     if word.endswith("/env") and len(first) > 1:
         word = system_command(first[1])
     return word if word.startswith("/") else "/usr/bin/python3"
-
-
-def _full_name() -> str:
-    """The full name as `hostname -f` has it, or the short one."""
-    short = socket.gethostname()
-    full = socket.getfqdn(short)
-    return full if full.startswith(short) else short
