@@ -298,7 +298,7 @@ def test_a_fail2ban_that_dies_gets_its_configuration_back(base: Path) -> None:
     with Host(base / "root", LETHAL.format(file)) as host:
         said = host.setup("--server", "web1", "--yes", code=1)
         try:
-            assert "did not live with banledger's action, and has its old configuration again" in said
+            assert "does not run with banledger's action, and has its old configuration again" in said
             assert not file.exists() and not host.action_file.exists()
             assert host.client("ping").strip() == "Server replied: pong"
             assert host.has("sshd") == ["nothing"]
@@ -317,6 +317,19 @@ def test_a_fail2ban_without_its_log_is_explained_and_mended(base: Path) -> None:
     assert "fail2ban can't start: Have not found any log file for sshd jail" in said
     assert "hint: run banledger setup --mend" in said
     assert host.files() == before
+
+
+def test_a_fail2ban_that_cannot_read_the_journal_is_explained(base: Path) -> None:
+    host = Host(base / "root", sshd={"filter": "sshd", "action": "nothing", "backend": "systemd"})
+    host.write_config()
+    done = subprocess.run(["/usr/bin/python3", "-c", "import systemd.journal"], capture_output=True, check=False)
+    if done.returncode == 0:
+        pytest.skip("this machine's Python can")
+
+    said = host.setup("--yes", code=1)
+
+    assert "error: sshd can't read systemd's journal" in said
+    assert "hint: apt-get install python3-systemd" in said
 
 
 def test_a_store_is_tried_before_anything_is_changed(host: Host, private_server: MakeServer, tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
 """`banledger setup`."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -42,20 +42,7 @@ if TYPE_CHECKING:
     hidden=True,
     help="A directory that stands for /, for tests.",
 )
-def setup(
-    dry_run: bool,
-    yes: bool,
-    server: str | None,
-    jails: tuple[str, ...],
-    store: str | None,
-    password_file: str | None,
-    mend: bool,
-    past: bool,
-    fail2ban_config: str,
-    undo: bool,
-    purge: bool,
-    root: Path,
-) -> None:
+def setup(root: Path, fail2ban_config: str, undo: bool, purge: bool, **flags: Any) -> None:
     """Put banledger on this machine: shows a plan, asks, then does it.
 
     Copies the program to /opt/banledger, creates the service's user, the spool and the service, and adds the action to
@@ -77,19 +64,25 @@ def setup(
 
     if os.geteuid() != 0:
         raise BanledgerError("setup needs root", hint='sudo "$(command -v banledger)" setup')
-    if purge and not undo:
-        raise click.UsageError("--purge belongs to --undo", click.get_current_context())
-    if server is not None and not (server and server.isprintable()):
-        raise QuestionError("a server label is printable text")
+    _check(flags, undo=undo, purge=purge)
     os.umask(0o022)
     machine = Machine(root.resolve(), fail2ban_config)
     with _translated():
         if undo:
-            _undo(machine, dry_run=dry_run, yes=yes, purge=purge)
-            return
-        _set_up(machine, _Wanted(server, jails, mend, _store(machine, store, password_file)), dry_run=dry_run, yes=yes)
-    if not dry_run:
-        _conclude(machine, past=past)
+            _undo(machine, dry_run=flags["dry_run"], yes=flags["yes"], purge=purge)
+        else:
+            _set_up(machine, flags)
+
+
+def _check(flags: Mapping[str, Any], *, undo: bool, purge: bool) -> None:
+    """Refuse flags that don't fit. Raises UsageError, QuestionError."""
+    if purge and not undo:
+        raise click.UsageError("--purge belongs to --undo", click.get_current_context())
+    if flags["password_file"] is not None and flags["store"] is None:
+        raise click.UsageError("--password-file belongs to --store", click.get_current_context())
+    server = flags["server"]
+    if server is not None and not (server and server.isprintable()):
+        raise QuestionError("a server label is printable text")
 
 
 @contextmanager
@@ -104,35 +97,35 @@ def _translated() -> Iterator[None]:
         ) from error
 
 
-class _Wanted:
-    """What the flags ask for."""
-
-    def __init__(self, server: str | None, jails: tuple[str, ...], mend: bool, store: "StoreChoice") -> None:
-        self.server, self.jails, self.mend, self.store = server, jails, mend, store
-
-
-def _set_up(machine: "Machine", wanted: _Wanted, *, dry_run: bool, yes: bool) -> None:
+def _set_up(machine: "Machine", flags: Mapping[str, Any]) -> None:
     from banledger.setup.jails import JailWork
     from banledger.setup.plan import steps
     from banledger.setup.program import Program
 
+    store = _store(machine, flags["store"], flags["password_file"])
     fail2ban = machine.fail2ban()
     work = JailWork(machine, fail2ban)
-    work.decide(wanted.server, wanted.jails, mend=wanted.mend)
+    work.decide(flags["server"], flags["jails"], mend=flags["mend"])
     program = Program(machine)
     program.check()
-    plan = steps(machine, program, work, wanted.store)
+    plan = steps(machine, program, work, store)
     done = [step.done() for step in plan]
     _describe(machine, work, "running" if fail2ban.alive() else "not running")
     for step, is_done in zip(plan, done, strict=True):
         _say(f"{'done ' if is_done else 'to do'}  {step.title}")
-    if dry_run or all(done):
+    if all(done) or flags["dry_run"]:
         _say("nothing to do" if all(done) else "nothing was changed")
-        return
+    else:
+        _ask(yes=flags["yes"])
+        with machine.changes.journal.locked():
+            _do(plan)
+    if not flags["dry_run"]:
+        _conclude(machine, past=flags["past"])
+
+
+def _ask(*, yes: bool) -> None:
     if not yes:
         click.confirm("Do this?", abort=True, err=True)
-    with machine.changes.journal.locked():
-        _do(plan)
 
 
 def _do(plan: "Sequence[SetupStep]") -> None:
@@ -169,8 +162,7 @@ def _undo(machine: "Machine", *, dry_run: bool, yes: bool, purge: bool) -> None:
     if dry_run:
         _say("nothing was changed")
         return
-    if not yes:
-        click.confirm("Do this?", abort=True, err=True)
+    _ask(yes=yes)
     with machine.changes.journal.locked():
         undo.run()
     _say("banledger is removed" + ("; banledger's data stays (--undo --purge removes it)" if undo.kept else ""))
@@ -186,8 +178,6 @@ def _store(machine: "Machine", store: str | None, password_file: str | None) -> 
     from banledger.stores.connect import access, is_server
 
     if store is None:
-        if password_file is not None:
-            raise click.UsageError("--password-file belongs to --store", click.get_current_context())
         return StoreChoice()
     config = machine.place(SETTINGS)
     chosen = settings.load({"store": store, "config": str(config) if config.exists() else None})

@@ -26,6 +26,10 @@ class ReadJail(Struct, frozen=True):
     missing_log: str
     stream: list[list[Any]]
 
+    def reads_journal(self) -> bool:
+        """Whether it is told to read systemd's journal."""
+        return any(words[0] == "add" and str(words[2]).startswith("systemd") for words in self.stream)
+
     def actions(self) -> list[str]:
         """The names of its actions, in order."""
         return [str(words[3]) for words in self.stream if words[0] == "set" and words[2] == "addaction"]

@@ -54,9 +54,10 @@ class JailWork:
         mended = {jail.name for jail in self._now.enabled() if not jail.missing_log and jail.name in broken}
         if set(broken) - mended and not mend:
             raise BanledgerError(f"fail2ban can't start: {'; '.join(broken.values())}", hint=_hint(broken))
-        if broken and not plan.before.journal:
-            hint = "apt-get install python3-systemd, or install rsyslog instead"
-            raise BanledgerError("fail2ban's Python can't read systemd's journal", hint=hint)
+        blind = [jail.name for jail in plan.before.enabled() if jail.reads_journal() or jail.missing_log]
+        if blind and not plan.before.journal and (broken or not self._fail2ban.alive()):
+            what = f"{', '.join(blind)} can't read systemd's journal: fail2ban's Python has no module for it"
+            raise BanledgerError(what, hint="apt-get install python3-systemd, or install rsyslog instead")
         self.mended = tuple(broken)
         self._plan = self._fail2ban.plan(Wish(options, jails, self.mended)) if broken else plan
         if refusal := self._fail2ban.refusal(self._plan.text):
@@ -89,8 +90,10 @@ class JailWork:
         self._changes.write(self.jail_file, self._decided.text.encode())
         if trouble := self.restart_and_look(restart.alive):
             after = self._go_back(restart)
+            dead = "" if restart.alive else " (it did not run before, either)"
             raise BanledgerError(
-                f"fail2ban did not live with banledger's action, and has its old configuration again: {trouble}{after}",
+                "fail2ban does not run with banledger's action, and has its old configuration again"
+                f"{dead}: {trouble}{after}",
                 hint="see fail2ban's log; banledger setup --undo removes the rest",
             )
         self._restart.end()
