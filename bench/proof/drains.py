@@ -83,13 +83,11 @@ def _speed(seconds: list[float], cpu: list[float], start: int, end: int) -> Spee
 
 def drain_here(spool: Path, store: Path) -> None:
     """Record all lines of a spool as the service does, without whois."""
-    from banledger.cli.record import collect_rarely
     from banledger.ledger.writer import open_to_write
     from banledger.service.recorder import Recorder
     from banledger.spool.reader import SpoolReader
     from banledger.whois.locate import offline_only
 
-    collect_rarely()
     recorder = Recorder(SpoolReader(spool), lambda: open_to_write(str(store), "bans", "UTC"), offline_only)
     while True:
         start = time.perf_counter()

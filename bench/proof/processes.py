@@ -13,6 +13,13 @@ from pathlib import Path
 from threading import Timer
 from typing import NamedTuple
 
+RARELY = """
+import gc, runpy, sys
+gc.set_threshold(50_000)
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""Runs a file that collects garbage as rarely as the service does, also that of an older checkout."""
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -31,7 +38,7 @@ class Tree(NamedTuple):
 
     def bench(self, *words: object) -> list[str]:
         """Return the command that runs this checkout's `bench/ledger.py`."""
-        return [sys.executable, str(self.root / "bench" / "ledger.py"), *map(str, words)]
+        return [sys.executable, "-c", RARELY, str(self.root / "bench" / "ledger.py"), *map(str, words)]
 
 
 class Used(NamedTuple):

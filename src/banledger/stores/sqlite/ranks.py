@@ -10,7 +10,7 @@ from math import inf
 from msgspec import Struct
 
 from banledger.stores.api import Scored
-from banledger.stores.sqlite.file import as_json
+from banledger.stores.sqlite.file import INDEXED, as_json
 from banledger.stores.sqlite.stored_id import LISTED, MARKED, NO_ID, RANKED, Member, places, ranked, shown
 
 NUMBER = "score < ''"
@@ -22,19 +22,24 @@ class ScoreTable(Struct, frozen=True):
 
     member  the column of the member
     ours    which members a writer stores, in SQL
+    indexed which scores are in an index, in SQL; empty: all. Others are found by a look at all members
     """
 
     table: str
     member: str
     ours: str
+    indexed: str = ""
 
     def highest(self, db: sqlite3.Connection, number: int, start: int, count: int) -> list[Scored]:
         """Return a page of a sorted set, see Reader.ranking."""
-        rows = db.execute(
-            f"SELECT {self.member}, score FROM {self.table} WHERE key = ? AND {self.ours} AND {NUMBER}"
-            f" ORDER BY score DESC, {self.member} DESC LIMIT ? OFFSET ?",
-            (number, count, start),
-        )
+        for scores in filter(None, (self.indexed, NUMBER)):
+            rows = db.execute(
+                f"SELECT {self.member}, score FROM {self.table} WHERE key = ? AND {self.ours} AND {scores} AND {NUMBER}"
+                f" ORDER BY score DESC, {self.member} DESC LIMIT ? OFFSET ?",
+                (number, count, start),
+            ).fetchall()
+            if len(rows) == count:
+                break
         return _once(rows)
 
     def lowest(self, db: sqlite3.Connection, number: int, until: float, count: int, above: float) -> list[Scored]:
@@ -49,8 +54,9 @@ class ScoreTable(Struct, frozen=True):
 
     def at_least(self, db: sqlite3.Connection, number: int, least: float) -> int:
         """Return the number of members with that score or a higher one."""
+        scores = self.indexed if self.indexed and least >= INDEXED else NUMBER
         row = db.execute(
-            f"SELECT count(*) FROM {self.table} WHERE key = ? AND score >= ? AND {NUMBER}", (number, least)
+            f"SELECT count(*) FROM {self.table} WHERE key = ? AND score >= ? AND {scores} AND {NUMBER}", (number, least)
         ).fetchone()
         return int(row[0])
 
@@ -83,7 +89,7 @@ TALLIED = ScoreTable("tally", "member", NO_ID)
 OLD = ScoreTable("ranking", "member", NO_ID)
 """The members of all other sorted sets in files of format 1."""
 
-TEXTS = ScoreTable("ranking", "member", RANKED)
+TEXTS = ScoreTable("ranking", "member", RANKED, f"score >= {INDEXED}")
 """Their members that are no ids."""
 
 MARKS = _Marks("mark", "id", MARKED)
