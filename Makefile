@@ -13,7 +13,7 @@ BENCHES ?= $(sort $(wildcard bench/[a-z]*.py))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test coverage test-debian13 lint types bench docs long clean
+.PHONY: help demo install test coverage test-debian13 lint types bench docs long clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,10 @@ demo: ## a real fail2ban, a real auth.log, and the ledger of it (ARGS= for optio
 	@flock .cache/lock tools/bootstrap run
 	@flock .cache/lock tools/unpack-fail2ban
 	@$(BIN)/banledger demo --keep .cache/demo $(ARGS)
+
+install: ## put banledger on this machine, as root (ARGS=--dry-run shows what it would do, ARGS=--undo removes it)
+	@tools/bootstrap run
+	@$(BIN)/banledger setup $(ARGS)
 
 test: lint types ## lint, types and all tests (JOBS=2, ARGS= for pytest)
 	@tools/unpack-fail2ban

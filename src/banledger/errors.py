@@ -15,7 +15,7 @@
     │   └── LedgerLocked           exit 6   another recorder writes to the ledger
     ├── SpoolError                 exit 7   the spool can't be read (`retryable`)
     │   └── SpoolLocked                     another recorder reads it (`retryable`)
-    ├── MissingFail2ban            exit 8   no fail2ban-server to run (demo)
+    ├── MissingFail2ban            exit 8   no fail2ban to run (demo, setup)
     ├── LedgerFaulty               exit 9   the ledger has faults
     ├── LookupFailed               exit 10  the whois look-up failed (`retryable`)
     └── OutputError                exit 11  the output can't be written
@@ -102,7 +102,7 @@ class SpoolLocked(SpoolError):
 
 
 class MissingFail2ban(BanledgerError):
-    """No fail2ban-server was found to run."""
+    """No fail2ban was found to run, or to set up."""
 
 
 class LedgerFaulty(BanledgerError):
@@ -128,7 +128,7 @@ EXIT_CODES: tuple[tuple[int, type[BanledgerError] | None, str], ...] = (
     (5, StoreUnavailable, "the ledger is down, full or busy"),
     (6, LedgerLocked, "another recorder writes to the ledger"),
     (7, SpoolError, "the spool can't be read"),
-    (8, MissingFail2ban, "no fail2ban-server to run (demo)"),
+    (8, MissingFail2ban, "no fail2ban to run (demo, setup)"),
     (9, LedgerFaulty, "the ledger has faults"),
     (10, LookupFailed, "the whois look-up failed"),
     (11, OutputError, "the output can't be written"),

@@ -27,6 +27,7 @@ from tests.unit.report.conftest import write
 
 ADDRESS = "115.209.121.31"
 INSTALL = "tests/e2e/test_install.py"
+SETUP = "tests/e2e/test_setup.py"
 DEMO = "tests/e2e/test_demo.py"
 KEYSPACE = "tests/unit/ledger/test_keys.py::test_the_page_of_the_keyspace_is_what_the_code_says"
 RECORD = "tests/e2e/test_record_command.py"
@@ -35,6 +36,7 @@ PAGES_RUN = "tests/unit/test_pages_run.py"
 
 SECTIONS = {
     "README.md Install": f"{INSTALL}::test_the_readme_has_the_very_same_commands",
+    "install.md Two commands": f"{SETUP}::test_make_install_runs_the_setup_of_the_checkout",
     "install.md Six commands": f"{INSTALL}::test_the_commands_install_the_wheel_beside_the_system",
     "install.md Upgrading": f"{INSTALL}::test_upgrading_brings_what_is_new_and_restarts_what_it_must",
     "install.md Uninstalling": f"{INSTALL}::test_uninstalling_leaves_nothing_but_data",
@@ -48,6 +50,15 @@ ELSEWHERE = {
     "banledger demo --keep ~/banledger-demo": f"{DEMO}::test_a_demo_shows_many_bans_and_leaves_only_its_ledger",
     "banledger demo --store /tmp/ledger.db": f"{DEMO}::test_a_demo_on_a_store_records_bans_once_when_repeated",
     "banledger demo --store redis://localhost:6379/1": f"{DEMO}::test_a_demo_records_into_a_server",
+    # changes a whole machine
+    "make install": f"{SETUP}::test_make_install_runs_the_setup_of_the_checkout",
+    "make install ARGS=--mend": f"{SETUP}::test_make_install_runs_the_setup_of_the_checkout",
+    'sudo "$(command -v banledger)" setup': f"{SETUP}::test_make_install_runs_the_setup_of_the_checkout",
+    "banledger setup": f"{SETUP}::test_every_jail_is_recorded_beside_its_own_action_and_a_second_setup_changes_nothing",
+    "banledger setup --dry-run": f"{SETUP}::test_a_dry_run_changes_nothing",
+    "banledger setup --server web1 --yes": f"{SETUP}::"
+    "test_every_jail_is_recorded_beside_its_own_action_and_a_second_setup_changes_nothing",
+    "banledger setup --undo": f"{SETUP}::test_undo_makes_every_file_as_it_was_from_the_program_that_it_removes",
     # runs until it is stopped
     "banledger record": f"{RECORD}::test_a_signal_stops_the_service_at_once_even_while_it_backs_off",
     # works on the checkout, which tests leave alone

@@ -25,6 +25,7 @@ ORDER = (
     "report",
     "service",
     "demo",
+    "setup",
     "cli",
     "__main__",
 )

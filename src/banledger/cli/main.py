@@ -31,6 +31,7 @@ COMMANDS = {
     "demo": "a temporary fail2ban, a log of attacks, and their ledger",
     "store": "copy a ledger to another store, check it, rebuild it",
     "import": "import the past: logs and databases of fail2ban, a predecessor's Redis",
+    "setup": "put banledger on this machine, and remove it again",
     "action": "about the fail2ban action",
 }
 """Every command with its line in the help. Command `x` is the function `x` of `banledger.cli.x`."""

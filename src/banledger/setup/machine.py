@@ -1,0 +1,111 @@
+"""The machine that banledger is put on: its files, users, service manager and fail2ban."""
+
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from banledger.demo.installation import unpacked
+from banledger.errors import BanledgerError, MissingFail2ban
+from banledger.setup.changes import FileChanges, Owner
+from banledger.setup.command import Said, run, system_command, trusted
+from banledger.setup.fail2ban import Fail2ban
+
+USER, SPOOL_GROUP = "banledger", "banledger-spool"
+FAIL2BAN = "/etc/fail2ban"
+_CLIENTS = ("/usr/bin/fail2ban-client", "/usr/local/bin/fail2ban-client")
+_VARIABLE = "BANLEDGER_FAIL2BAN"
+
+
+class Machine:
+    """root: the directory that stands for `/`. config: fail2ban's configuration on it, as a path of the machine."""
+
+    def __init__(self, root: Path, config: str = FAIL2BAN) -> None:
+        self.root, self.config = root, config
+        self.changes = FileChanges(root)
+        self.whole = root == Path("/")
+
+    @property
+    def systemd(self) -> bool:
+        """Whether systemd runs this machine."""
+        return self.whole and Path("/run/systemd/system").is_dir() and bool(system_command("systemctl"))
+
+    @property
+    def manages_fail2ban(self) -> bool:
+        """Whether systemd runs its fail2ban: the one with the system's configuration."""
+        return self.systemd and self.config == FAIL2BAN
+
+    def place(self, path: str) -> Path:
+        """Where a path of the machine is."""
+        return self.changes.place(path)
+
+    def systemctl(self, *words: str) -> Said:
+        """Run systemctl."""
+        return run([system_command("systemctl"), *words])
+
+    def tell_systemd(self, *words: str) -> None:
+        """Run systemctl. Raises BanledgerError if that fails."""
+        said = self.systemctl(*words)
+        if said.code != 0:
+            raise BanledgerError(f"systemctl {' '.join(words)}: {said.reason()}", hint=f"journalctl -u {words[-1]}")
+
+    def user(self, name: str) -> int | None:
+        """The number of a user of the machine."""
+        return self._number("passwd", name)
+
+    def group(self, name: str) -> int | None:
+        """The number of a group."""
+        return self._number("group", name)
+
+    def owner(self, user: str, group: str) -> Owner:
+        """The numbers of both. -1, which no file has, for one that doesn't exist yet."""
+        uid, gid = self.user(user), self.group(group)
+        return (-1 if uid is None else uid, -1 if gid is None else gid)
+
+    def label(self) -> str:
+        """The name of this machine as a server label: the full one, if it knows it, as `hostname -f`."""
+        short = socket.gethostname()
+        full = socket.getfqdn(short)
+        return full if full.startswith(f"{short}.") else short
+
+    def fail2ban(self) -> Fail2ban:
+        """Its fail2ban. Raises MissingFail2ban; BanledgerError, if others than root could change what is run."""
+        config = self.place(self.config)
+        if not config.is_dir():
+            raise MissingFail2ban(
+                f"there is no directory {config}",
+                hint="install fail2ban (apt-get install fail2ban), or name its configuration with --fail2ban-config",
+            )
+        named = os.environ.get(_VARIABLE, "")
+        if not self.whole and named and (found := unpacked(Path(named).resolve())):
+            return Fail2ban(config, found.client, found.client[0], found.env)
+        client = next((Path(path) for path in _CLIENTS if Path(path).is_file()), None)
+        if client is None:
+            raise MissingFail2ban("there is no fail2ban-client in /usr/bin", hint="apt-get install fail2ban")
+        python = _interpreter(client)
+        for path in (client, Path(python)):
+            if not trusted(path):
+                raise BanledgerError(
+                    f"others than root may change {path}", hint=f"chown root {path}; chmod go-w {path}"
+                )
+        return Fail2ban(config, [python, str(client)], python, {})
+
+    def _number(self, table: str, name: str) -> int | None:
+        for line in _lines(self.place(f"/etc/{table}")):
+            words = line.split(":")
+            if len(words) > 2 and words[0] == name and words[2].isdecimal():
+                return int(words[2])
+        return None
+
+
+def _lines(path: Path) -> Sequence[str]:
+    return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ()
+
+
+def _interpreter(script: Path) -> str:
+    """The interpreter that a script names in its first line."""
+    first = script.open("rb").readline().decode("utf-8", "replace").split()
+    word = first[0].removeprefix("#!") if first else ""
+    if word.endswith("/env") and len(first) > 1:
+        word = system_command(first[1])
+    return word if word.startswith("/") else "/usr/bin/python3"

@@ -1,0 +1,33 @@
+"""`banledger setup`: what it refuses before it looks at the machine."""
+
+import os
+
+import pytest
+
+from banledger.cli.main import run
+
+
+def test_setup_needs_root(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+    assert run(["setup"]) == 1
+
+    assert capsys.readouterr().err == 'error: setup needs root\nhint: sudo "$(command -v banledger)" setup\n'
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--purge"], "--purge belongs to --undo"),
+        (["--server", ""], "a server label is printable text"),
+        (["--server", "a\nb"], "a server label is printable text"),
+    ],
+)
+def test_wrong_options_are_refused(
+    words: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+
+    assert run(["setup", "--root", "/nowhere", *words]) == 2
+
+    assert message in capsys.readouterr().err
