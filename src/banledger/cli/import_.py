@@ -137,6 +137,7 @@ def _import_files(
     if write is not None and found.bans:
         read = sum(source.lines for source in found.sources)
         write(line_of_import(server, time.time(), bans=found.bans, lines=read))
+    progress.clear()
     if as_json:
         click.echo(import_summary.as_json(found))
     else:
@@ -163,6 +164,7 @@ def _import_predecessor(
         predecessor.import_networks(source, server, write or (lambda _: None), summary, progress, now)
     if write is not None and (summary.written or summary.networks):
         write(line_of_import(server, now, bans=summary.written, lines=summary.found, networks=summary.networks))
+    progress.clear()
     _report(summary, server, dry_run=write is None)
 
 
