@@ -22,7 +22,11 @@ _SOURCES_HINT = "the reason is given for each file; banledger import --help list
 
 @click.command(name="import")
 @click.argument("sources", metavar="PATH|URL...", nargs=-1)
-@click.option("--server", metavar="LABEL", help="Server label for the bans.")
+@click.option(
+    "--server",
+    metavar="LABEL",
+    help='Server label for the bans: that of the action on their server (server="..." in fail2ban\'s jail.d).',
+)
 @click.option(
     "--timezone", "zone", metavar="ZONE", help="Time zone of the logs (IANA name) if it is not this machine's."
 )
