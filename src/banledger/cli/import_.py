@@ -22,7 +22,11 @@ _SOURCES_HINT = "the reason is given for each file; banledger import --help list
 
 @click.command(name="import")
 @click.argument("sources", metavar="PATH|URL...", nargs=-1)
-@click.option("--server", metavar="LABEL", help="Server label for the bans.")
+@click.option(
+    "--server",
+    metavar="LABEL",
+    help='Server label for the bans: that of the action on their server (server="..." in fail2ban\'s jail.d).',
+)
 @click.option(
     "--timezone", "zone", metavar="ZONE", help="Time zone of the logs (IANA name) if it is not this machine's."
 )
@@ -137,6 +141,7 @@ def _import_files(
     if write is not None and found.bans:
         read = sum(source.lines for source in found.sources)
         write(line_of_import(server, time.time(), bans=found.bans, lines=read))
+    progress.clear()
     if as_json:
         click.echo(import_summary.as_json(found))
     else:
@@ -163,6 +168,7 @@ def _import_predecessor(
         predecessor.import_networks(source, server, write or (lambda _: None), summary, progress, now)
     if write is not None and (summary.written or summary.networks):
         write(line_of_import(server, now, bans=summary.written, lines=summary.found, networks=summary.networks))
+    progress.clear()
     _report(summary, server, dry_run=write is None)
 
 

@@ -29,7 +29,7 @@ def lines(survey: Survey, zone: ZoneInfo) -> Iterator[str]:
         return
     inexact = sum(outcomes[LineOutcome.INEXACT] for outcomes in survey.outcomes)
     exact = survey.bans - inexact
-    yield f"{many(survey.bans, 'ban')} found: {exact:,} with their ticket's second, {inexact:,} dated by their own line"
+    yield f"{many(survey.bans, 'ban')} found: {exact:,} with their exact time, {inexact:,} dated by their own line"
     if any(source.lines for source in survey.sources if not source.rows):
         yield f"  times in logs are taken as {zone.key}; --timezone names another zone"
     if any(outcomes[LineOutcome.EARLIER] for outcomes in survey.outcomes):
@@ -104,7 +104,7 @@ _MORE: tuple[tuple[LineOutcome, Callable[[int], str]], ...] = (
     (LineOutcome.RESTORED, lambda count: many(count, "restored ban")),
     (LineOutcome.AT_STOP, lambda count: f"{many(count, 'unban')} of a stop"),
     (LineOutcome.EARLIER, lambda count: f"{count:,} about earlier bans"),
-    (LineOutcome.REPEATED, lambda count: f"{count:,} that another source has too"),
+    (LineOutcome.REPEATED, lambda count: f"{count:,} repeated"),
 )
 
 

@@ -46,7 +46,7 @@ filters = _together(
     click.option(
         "--since",
         metavar="WHEN",
-        help="Start: 7d 2w 3m 1y (whole days, with today), 24h, 2026-11-01, 2026-11, 2026, "
+        help="Start: 7d 2w 3m 1y (days, weeks, months, years; whole days, with today), 24h, 2026-11-01, 2026-11, 2026, "
         "'2026-11-01 14:00', today, yesterday, all.",
     ),
     click.option("--until", metavar="WHEN", help="End; a day, month or year is included as a whole."),

@@ -25,8 +25,14 @@ class ProgressBars:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove the bars, before anything else is printed: a bar that is drawn again overwrites the line above it."""
         if self._bars is not None:
             self._bars.stop()
+            self._bars = None
+            self._tasks.clear()
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show how much is done."""

@@ -18,7 +18,8 @@ _HELP = f"""The values of DIMENSION with most bans.
 
 DIMENSION is {", ".join(_NAMES[:-1])} or {_NAMES[-1]}. An id is what was banned, if it is not an address. Networks,
 systems and organisations come from whois. Without --since and --until it covers the last 30 days; `--since all`
-covers everything. A ban in which several user names were tried counts for each of them.
+covers everything. Several values of one filter mean any of them; different filters must all match. A ban in which
+several user names were tried counts for each of them.
 
 \b
 Example:

@@ -17,6 +17,6 @@ class LineOutcome(IntEnum):
     RESTORED = auto()
     """A known ban is restored."""
     REPEATED = auto()
-    """Another source has the same line."""
+    """The same was told before, by another source or by another line of this one."""
     EARLIER = auto()
     """It is about a ban before all that was given."""

@@ -5,7 +5,7 @@ from itertools import islice
 
 from banledger.geo.countries import NAMES, name_of
 from banledger.ledger.dimensions import DAY, TABLE
-from banledger.ledger.filters import PRIVATE
+from banledger.ledger.filters import PRIVATE, repeated
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.tokens import text_of
 from banledger.report.nearest import nearest
@@ -28,7 +28,7 @@ def unknown(ledger: LedgerReader, query: Query) -> Iterator[str]:
         known = _known(ledger, dimension) if absent else set()
         for value in absent:
             if value not in known:  # a running jail without bans yet
-                yield f"no such {dimension} {value!r}{nearest(value, known)}"
+                yield f"no such {dimension} {value!r}{repeated(value, dimension) or nearest(value, known)}"
 
 
 def _absent(ledger: LedgerReader, dimension: str, values: Sequence[str]) -> list[str]:

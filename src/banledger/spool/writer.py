@@ -21,6 +21,8 @@ _WAIT_S = 1.0
 _TRIES = 3
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SEGMENT = os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_MISSING = "systemd-tmpfiles --create makes it; or name another with --spool or BANLEDGER_SPOOL"
+_ANOTHER_USER = "run this as the user that fail2ban runs as; running it again is harmless"
 
 
 class SegmentWriter:
@@ -61,7 +63,7 @@ class SegmentWriter:
         except OSError as error:
             raise SpoolError(
                 f"can't write to the spool {self._path}: {error.strerror}",
-                hint="run this as the user that fail2ban runs as; running it again is harmless",
+                hint=_MISSING if isinstance(error, FileNotFoundError) else _ANOTHER_USER,
             ) from error
         self._seq += 1
 

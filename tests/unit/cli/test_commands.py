@@ -200,6 +200,14 @@ def test_errors_are_two_lines_and_a_code(banledger: Run, words: tuple[str, ...],
     assert first.startswith(f"error: {message}") and second.startswith("hint: ")
 
 
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("country", "CN,RU"), ("ip", "192.0.2.1,192.0.2.2"), ("asn", "64496, 64497"), ("jail", "sshd,x")],
+)
+def test_a_list_as_one_value_is_answered_with_how_to_give_several(banledger: Run, flag: str, value: str) -> None:
+    assert f"; for several values repeat --{flag}\n" in banledger("bans", f"--{flag}", value)[2]
+
+
 @pytest.mark.parametrize("words", [("bans",), ("top", "ip"), ("report",), ("bans", "--json"), ("top", "ip", "--csv")])
 def test_a_mistyped_jail_or_country_causes_a_warning(banledger: Run, words: tuple[str, ...]) -> None:
     code, _, err = banledger(*words, "--jail", "sshdd", "--country", "UK")

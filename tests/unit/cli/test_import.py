@@ -74,7 +74,7 @@ def test_a_dry_run_says_what_each_source_holds(banledger: Run, log: Path, tmp_pa
         "  bans: 1 dated by their last failure, 1 by their own line",
         "  sshd 1, web 1",
         f"refused: {other}: it is not a log or database of fail2ban",
-        "2 bans found: 1 with their ticket's second, 1 dated by their own line",
+        "2 bans found: 1 with their exact time, 1 dated by their own line",
         "  times in logs are taken as UTC; --timezone names another zone",
     ]
 
@@ -142,7 +142,7 @@ def test_rows_of_both_tables_of_a_database_add_up(banledger: Run, tmp_path: Path
         "  2026-11-23 to 2026-11-23, 3 rows: 1 ban, 1 about the same bans, 1 left out",
         "  sshd 2",
         "  1 left out: its time is out of range; the first: sshd, 192.0.2.1, 0",
-        "1 ban found: 1 with their ticket's second, 0 dated by their own line",
+        "1 ban found: 1 with their exact time, 0 dated by their own line",
     ]
 
 
@@ -197,7 +197,7 @@ def test_an_import_writes_the_bans_of_logs_and_databases_to_the_spool(
     )
 
     assert (code, err) == (0, "")
-    assert "3 bans found: 2 with their ticket's second, 1 dated by their own line\n" in out
+    assert "3 bans found: 2 with their exact time, 1 dated by their own line\n" in out
     written = out.splitlines()[-1]
     assert written.startswith("written to the spool; ") and written.endswith(" --server web1")
     *lines, last = [json.loads(line) for path in spool.glob("*.jsonl") for line in path.read_text().splitlines()]

@@ -15,6 +15,15 @@ with ProgressBars() as progress:
         time.sleep(0.1)
 """
 
+_PRINTS = (
+    _WORK
+    + """
+    progress.clear()
+    print("the summary", flush=True)
+    time.sleep(0.3)
+"""
+)
+
 
 def shown_on_a_terminal(code: str) -> str:
     """What Python code writes to a terminal of 80 columns, without its control sequences."""
@@ -40,3 +49,8 @@ def test_a_bar_shows_how_much_is_done_and_how_fast() -> None:
     frames = [line for line in re.split(r"[\r\n]+", shown_on_a_terminal(_WORK)) if "KiB read" in line]
     assert max(map(len, frames)) <= 80
     assert any(re.search(r" \d+/14000 +[\d,]+/s +0:00:0\d", frame) for frame in frames)
+
+
+def test_nothing_overwrites_what_is_printed_after_the_bars() -> None:
+    _, _, after = shown_on_a_terminal(_PRINTS).partition("the summary")
+    assert after.strip() == ""

@@ -16,6 +16,7 @@ LINES = [ban("192.0.2.1", T0, jail="sshd", server="web1"), ban("203.0.113.1", T0
         (question(jail=("sshdd",)), ["no such jail 'sshdd'; did you mean 'sshd'?"]),
         (question(jail=("SSHD",)), ["no such jail 'SSHD'; did you mean 'sshd'?"]),
         (question(jail=("sshd", "nginx-http-aut")), ["no such jail 'nginx-http-aut'; did you mean 'nginx-http-auth'?"]),
+        (question(jail=("sshd,recidive",)), ["no such jail 'sshd,recidive'; for several values repeat --jail"]),
         (question(jail=("\x1b",)), ["no such jail '\\x1b'"]),
         (question(server=("web2",)), ["no such server 'web2'; did you mean 'web1'?"]),
         (question(country=("UK",)), ["no such country 'UK'; did you mean 'GB' (United Kingdom)?"]),
