@@ -1,7 +1,7 @@
 """The file of an embedded ledger: found, made, checked; and SQLite's errors in our words.
 
 SQLite before 3.51.3 can corrupt a WAL file when two connections write or checkpoint at once. So there is one writer,
-under a lock (`sqlite_lock`); readers open `mode=ro`, which is refused a checkpoint.
+under a lock (`lock`); readers open `mode=ro`, which is refused a checkpoint.
 """
 
 import fcntl
