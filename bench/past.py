@@ -1,6 +1,6 @@
 """How fast logs of the past are read and recorded: lines a second, alone and with everything that follows from them.
 
-    python bench/past.py [--lines 1000000] [--rotations 10] [--bans 20000]
+    PYTHONPATH=. python bench/past.py [--lines 1000000] [--rotations 10] [--bans 20000]
 
 A log is made up: offenders fail five times, are banned and unbanned, and fail again. It is written in fail2ban's own
 form, in syslog's and in a custom one, and cut into rotations. `parsed` is text to events; `sorted and paired` is the

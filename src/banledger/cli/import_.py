@@ -45,9 +45,9 @@ def import_(
 ) -> None:
     """Import the past: logs and databases of fail2ban, the journal, or a predecessor's Redis.
 
-    Files may be given in any order and mixture, also directories and - for standard input. What they are is told by
+    Files may be given in any order and mixture, also directories and - for standard input. They are recognised by
     their content: logs of fail2ban 0.8 to 1.1 with their rotations (also .gz .bz2 .xz .zst), syslog, the output of
-    journalctl -u fail2ban -o export (or json, short-iso), fail2ban.sqlite3. Other files are refused by name.
+    journalctl -u fail2ban -o export (or json, short-iso), fail2ban.sqlite3. Other files are listed as refused.
 
     A redis:// URL names the store of a predecessor of this program (keys f2b:*), and its whois data (cidr:*). A URL
     with a password may come from BANLEDGER_IMPORT_URL instead.
@@ -67,7 +67,7 @@ def import_(
     _check_label(server, needed=bool(urls) or not dry_run)
     with ExitStack() as stack:
         if not dry_run:
-            stack.enter_context(_said_to_go_on())
+            stack.enter_context(_interruption_explained())
         progress = stack.enter_context(ProgressBars())
         write = None if dry_run else _writer(stack, spool, config, progress)
         if paths:
@@ -77,8 +77,8 @@ def import_(
 
 
 @contextmanager
-def _said_to_go_on() -> Iterator[None]:
-    """Say of an interruption that nothing is lost by it."""
+def _interruption_explained() -> Iterator[None]:
+    """Say after an interruption that nothing is lost."""
     try:
         yield
     except KeyboardInterrupt:
@@ -123,6 +123,7 @@ def _import_files(
     """Read logs and databases, and write their bans; `write` None: only count them."""
     from banledger.cli import import_summary
     from banledger.errors import BanledgerError
+    from banledger.importer.content import STDIN
     from banledger.importer.past_lines import line_of_ban, line_of_import
     from banledger.importer.survey import ImportedBan, survey
     from banledger.ledger.reader import zone_of
@@ -151,6 +152,8 @@ def _import_files(
             click.echo(f"written to the spool; {_seen(server)}")
     if not found.sources:
         raise BanledgerError("no log or database of fail2ban to import", hint=_SOURCES_HINT)
+    if absent := [path for path in paths if path != STDIN and not os.access(path, os.R_OK)]:
+        raise BanledgerError(f"{many(len(absent), 'path')} can't be read: see above", hint="all others were read")
 
 
 # The predecessor's Redis.
@@ -186,7 +189,7 @@ def _writer(
 
 
 def _seen(server: str) -> str:
-    """Who records what was written, and what shows it."""
+    """Say who records what was written, and what command shows it."""
     label = visible(shlex.quote(server))
     return f"the recorder adds the new ones: banledger report --since all --server {label}"
 

@@ -63,7 +63,7 @@ class SortedEvents:
             self._spill()
 
     def __iter__(self) -> Iterator[LogEvent]:
-        """All events in order; equal ones stay. After that no more are taken."""
+        """All events in order, also equal ones. Add none after that."""
         self._kept.sort()
         if not self._runs:
             yield from self._kept

@@ -89,7 +89,7 @@ class Ban(Struct, frozen=True, gc=False):
         Field(
             optional(COUNTRY),
             "ISO 3166 code, `XX` unknown; absent without a public address",
-            part="place",
+            join="place",
             standing=True,
         ),
     ]
@@ -98,7 +98,7 @@ class Ban(Struct, frozen=True, gc=False):
         Field(
             optional(WORD),
             "source of `country`: `whois` (the network's registration), `iptocc` (the address's registry), `import`",
-            part="place",
+            join="place",
         ),
     ]
     network: Annotated[
@@ -106,17 +106,17 @@ class Ban(Struct, frozen=True, gc=False):
         Field(
             optional(CIDR),
             "CIDR of the address's network; `bans:whois:<cidr>` has its record",
-            part="place",
+            join="place",
             standing=True,
         ),
     ] = None
     asn: Annotated[
         int | None,
-        Field(optional(WHOLE), "number of the autonomous system that announces it", part="place", standing=True),
+        Field(optional(WHOLE), "number of the autonomous system that announces it", join="place", standing=True),
     ] = None
     org: Annotated[
         str | None,
-        Field(optional(Form(read.text)), "organisation that the network is registered to", part="place", standing=True),
+        Field(optional(Form(read.text)), "organisation that the network is registered to", join="place", standing=True),
     ] = None
     whois: Annotated[
         str | None,
@@ -125,7 +125,7 @@ class Ban(Struct, frozen=True, gc=False):
             "how well the network is known: `proven` (its cell was looked up), `inherited` (from a near cell),"
             " `stale` (proven long ago), `waiting` (for a look-up), `none` (no registry has a network); absent if"
             " look-ups are disabled",
-            part="place",
+            join="place",
         ),
     ] = None
     located: Annotated[
@@ -139,45 +139,45 @@ class Ban(Struct, frozen=True, gc=False):
             one_of(RANK),
             "`live`, `import` (imported from another program), `restored` (first seen when fail2ban restored it),"
             " `pending` (only amendments are known yet)",
-            part="base",
+            join="base",
             standing=True,
         ),
     ] = PENDING
     seen: Annotated[
-        float, Field(MOMENT, "when the action saw the ban, UTC epoch seconds with microseconds", part="base")
+        float, Field(MOMENT, "when the action saw the ban, UTC epoch seconds with microseconds", join="base")
     ] = 0.0
-    failures: Annotated[int, Field(WHOLE, "failures that led to it; 0 in an imported ban: unknown", part="base")] = 0
+    failures: Annotated[int, Field(WHOLE, "failures that led to it; 0 in an imported ban: unknown", join="base")] = 0
     bantime: Annotated[
-        int, Field(BANTIME, "seconds, negative: for ever; 0 in an imported ban: unknown", part="term", standing=True)
+        int, Field(BANTIME, "seconds, negative: for ever; 0 in an imported ban: unknown", join="term", standing=True)
     ] = 0
     bancount: Annotated[
-        int, Field(WHOLE, "number of bans of this offender, by fail2ban; 0 in an imported ban: unknown", part="term")
+        int, Field(WHOLE, "number of bans of this offender, by fail2ban; 0 in an imported ban: unknown", join="term")
     ] = 0
     users: Annotated[
-        tuple[str, ...], Field(TEXTS, "user names that were tried, JSON array", part="base", standing=True)
+        tuple[str, ...], Field(TEXTS, "user names that were tried, JSON array", join="base", standing=True)
     ] = ()
     matches: Annotated[
-        tuple[str, ...], Field(TEXTS, "log lines that led to it, JSON array", part="base", guarded=False)
+        tuple[str, ...], Field(TEXTS, "log lines that led to it, JSON array", join="base", guarded=False)
     ] = ()
-    prolonged: Annotated[float | None, Field(optional(MOMENT), "when fail2ban last prolonged it", part="term")] = None
+    prolonged: Annotated[float | None, Field(optional(MOMENT), "when fail2ban last prolonged it", join="term")] = None
     reopened: Annotated[
         float | None,
-        Field(optional(MOMENT), "when it was banned again within the same second of ticket time", part="end"),
+        Field(optional(MOMENT), "when it was banned again within the same second of ticket time", join="end"),
     ] = None
     unbanned: Annotated[
         float | None,
-        Field(optional(MOMENT), "when it was lifted; absent if it was not", part="end", standing=True),
+        Field(optional(MOMENT), "when it was lifted; absent if it was not", join="end", standing=True),
     ] = None
     unbanned_before: Annotated[
         float | None,
-        Field(optional(MOMENT), "when it was lifted before a later ban within the same second", part="end"),
+        Field(optional(MOMENT), "when it was lifted before a later ban within the same second", join="end"),
     ] = None
     held: Annotated[
         float | None,
         Field(
             optional(MOMENT),
             "when a snapshot last showed it in force although this record said otherwise",
-            part="end",
+            join="end",
             standing=True,
         ),
     ] = None
@@ -186,7 +186,7 @@ class Ban(Struct, frozen=True, gc=False):
         Field(
             optional(MOMENT),
             "when a snapshot showed that it was no longer in force without an unban",
-            part="end",
+            join="end",
             standing=True,
         ),
     ] = None
@@ -195,7 +195,7 @@ class Ban(Struct, frozen=True, gc=False):
         Field(
             optional(SHORT),
             "reason: `not restored` (fail2ban started again without it), `not held` (it ended without an event)",
-            part="end",
+            join="end",
         ),
     ] = None
     logged: Annotated[
@@ -204,7 +204,7 @@ class Ban(Struct, frozen=True, gc=False):
             optional(Form(read_facts, text_of_facts), ()),
             "what imported logs say of it, JSON array: for each Ban line its time, and (0: unknown) the last failure's"
             " second, the unban's time, bantime, bancount, failures, and perhaps the first failure's second",
-            part="past",
+            join="past",
             exported=False,
         ),
     ] = ()
@@ -213,7 +213,7 @@ class Ban(Struct, frozen=True, gc=False):
         Field(
             optional(Form(partial(read.whole, most=FOUND), str)),
             "only if `time` does not come from the ticket: 1 it is the last failure's in a log, 0 the Ban line's",
-            part="base",
+            join="base",
         ),
     ] = None
     order: Annotated[
@@ -221,7 +221,7 @@ class Ban(Struct, frozen=True, gc=False):
         Field(
             optional(ORDER, ()),
             "JSON object: places on the timeline (seconds) of fields that a clock step put out of order",
-            part="end",
+            join="end",
             exported=False,
         ),
     ] = ()
@@ -266,7 +266,7 @@ CODEC = HashCodec(Ban)
 FIELDS = CODEC.docs | {"expires": "when it runs out by itself, UTC epoch seconds, or `never`"}
 """The fields of a ban's hash, and what each holds."""
 
-GUARDED = CODEC.names(lambda field: bool(field.part) and field.guarded)
+GUARDED = CODEC.names(lambda field: bool(field.join) and field.guarded)
 """The fields of a ban that may change after it is recorded. Changes are conditional on them."""
 
 STANDING_FIELDS = CODEC.names(lambda field: field.standing)

@@ -13,6 +13,7 @@ from msgspec import Struct
 from banledger.ledger.dimensions import DAY, INDEXED
 from banledger.ledger.ids import age_order, beginning, newest_first
 from banledger.ledger.reader import LedgerReader
+from banledger.spool.events import TICKETS_END
 from banledger.stores.conditions import CellTest, cell_test
 from banledger.stores.selection import Is, Selection
 
@@ -20,7 +21,6 @@ _HASH_COST = 10  # cost of a hash's fields in units of an id
 _FEW_IDS = 250_000  # ids of a union that may always be in memory
 _SAVES = 8  # more may be there if the days have so many times as many,
 _MOST_IDS = 2_000_000  # up to this
-_YEAR_2069 = 3_124_224_000
 
 
 class Candidates(Struct, frozen=True):
@@ -90,6 +90,6 @@ def _within(ids: list[str], selection: Selection) -> list[str]:
 def _bounds(selection: Selection) -> tuple[tuple[bool, str], tuple[bool, str]]:
     """The order of the first id inside, and of the first beyond. See `ids.age_order`."""
     since, until = selection.since, selection.until
-    low = age_order(beginning(min(ceil(since), _YEAR_2069))) if since is not None and since > 0 else (False, "")
-    high = age_order(beginning(max(ceil(until), 0))) if until is not None and until < _YEAR_2069 else (True, "7")
+    low = age_order(beginning(min(ceil(since), TICKETS_END))) if since is not None and since > 0 else (False, "")
+    high = age_order(beginning(max(ceil(until), 0))) if until is not None and until < TICKETS_END else (True, "7")
     return low, high

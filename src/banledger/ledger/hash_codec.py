@@ -66,15 +66,15 @@ class Field(Struct, frozen=True):
     """The declaration of a field.
 
     doc       its description in docs/keyspace.md
-    part      of a ban: the join that changes it; empty: it never changes
-    guarded   whether changes are conditional on its old value; only for fields with a `part`
+    join      of a ban: the join that changes it; empty: it never changes
+    guarded   whether changes are conditional on its old value; only for fields with a `join`
     standing  whether it may change and decides entries outside the slot
     exported  whether it is part of JSON and CSV
     """
 
     form: Form
     doc: str
-    part: Literal["", "base", "term", "end", "place", "past"] = ""
+    join: Literal["", "base", "term", "end", "place", "past"] = ""
     guarded: bool = True
     standing: bool = False
     exported: bool = True

@@ -1,4 +1,4 @@
-"""Whose bans logs tell of: one jail's offender. Pure."""
+"""One jail's offender, whose bans are decided together. Pure."""
 
 from typing import NamedTuple
 
@@ -13,33 +13,33 @@ INDEXES = ("ip", "id")
 
 
 class Offender(NamedTuple):
-    """Whose bans are decided together. `fid` canonical."""
+    """An offender of one jail. `fid` canonical."""
 
     server: str
     jail: str
     fid: str
 
     def at(self, second: int) -> Subject:
-        """Return the identity of their ban at a second."""
+        """Return the identity of the ban at a second."""
         return Subject(self.server, self.jail, self.fid, second)
 
     def indexes(self) -> list[tuple[str, str]]:
-        """Return the dimensions and tokens by which their bans are indexed."""
+        """Return the dimensions and tokens by which the bans are indexed."""
         address = canonical_address(self.fid)
         by_address = [("ip", address)] if address else []
         return [*by_address, ("id", token(self.fid))]
 
 
 def offender_of_line(line: TicketLine) -> Offender:
-    """Return whom a line is about."""
+    """Return the offender of a line."""
     return Offender(line.server, line.jail, canonical_address(line.fid) or line.fid)
 
 
 def offender_of_subject(subject: Subject) -> Offender:
-    """Return whose ban has that identity."""
+    """Return the offender of the ban with that identity."""
     return Offender(subject.server, subject.jail, subject.fid)
 
 
 def offender_of_ban(ban: Ban) -> Offender:
-    """Return whose ban it is."""
+    """Return the offender of a ban."""
     return Offender(ban.server, ban.jail, ban.fid)

@@ -38,13 +38,13 @@ _ROUNDS = 20
 class _Near(Struct):
     """What is decided about an offender: the lines of new facts, and the spans of exact bans that may be new."""
 
-    told: list[BanLine] = field(default_factory=list)
+    lines: list[BanLine] = field(default_factory=list)
     facts: list[LogFact] = field(default_factory=list)
     exact: list[TimeSpan] = field(default_factory=list)
 
-    def tell(self, line: BanLine) -> None:
+    def add(self, line: BanLine) -> None:
         """Add the line of a fact."""
-        self.told.append(line)
+        self.lines.append(line)
         self.facts.append(fact_of(line))
 
     @property
@@ -76,19 +76,19 @@ class PastWriter(BanWriter):
 
     def _record_tickets(self, lines: list[TicketLine], locate: Locate, now: float) -> Recorded:
         """Record exact lines as they are, then decide what logs say beside them."""
-        told = [line for line in lines if is_of_log(line)]
-        exact = [line for line in lines if not is_of_log(line)] if told else lines
+        of_logs = [line for line in lines if is_of_log(line)]
+        exact = [line for line in lines if not is_of_log(line)] if of_logs else lines
         done = self._record_bans(exact, locate) if exact else Recorded()
-        self._imported.learn(told, now)
-        if near := self._near(told, exact):
+        self._imported.learn(of_logs, now)
+        if near := self._near(of_logs, exact):
             done += self._decide(near, locate)
         return done
 
-    def _near(self, told: Iterable[BanLine], exact: Iterable[TicketLine]) -> dict[Offender, _Near]:
+    def _near(self, of_logs: Iterable[BanLine], exact: Iterable[TicketLine]) -> dict[Offender, _Near]:
         """Return what is to be decided."""
         found: dict[Offender, _Near] = {}
-        for line in told:
-            found.setdefault(offender_of_line(line), _Near()).tell(line)
+        for line in of_logs:
+            found.setdefault(offender_of_line(line), _Near()).add(line)
         for line in self._imported.may_meet_facts(exact):
             found.setdefault(offender_of_line(line), _Near()).exact.append(_span_of(line))
         return found
@@ -179,14 +179,14 @@ class PastWriter(BanWriter):
             if isinstance(old, Tombstone):
                 continue
             if isinstance(old, Damaged):
-                self._aside.put(self.keys.ban(one.id), old, near[offender_of_subject(subject)].told)
+                self._aside.put(self.keys.ban(one.id), old, near[offender_of_subject(subject)].lines)
             elif old is None:
                 ip = canonical_address(subject.fid)
                 about = one.id, subject, self._calendar(subject.time), ip, locate(ip, subject.time)
                 begun[subject] = None, begin_from_facts(*about, missing[subject])
             else:
-                told = merge(old, _line(subject, missing[subject][0]))
-                begun[subject] = old, with_facts(told, joined((*missing[subject], *old.logged)))
+                merged = merge(old, _line(subject, missing[subject][0]))
+                begun[subject] = old, with_facts(merged, joined((*missing[subject], *old.logged)))
         return begun
 
     def _plan(

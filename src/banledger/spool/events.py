@@ -15,8 +15,8 @@ VERSION = 1
 
 Timestamp: TypeAlias = Annotated[float, Meta(ge=1, lt=32_503_680_000)]
 """UTC epoch seconds, before the year 3000."""
-Moment0: TypeAlias = Annotated[float, Meta(ge=0, lt=32_503_680_000)]
-"""The same; 0: unknown."""
+MomentOrZero: TypeAlias = Annotated[float, Meta(ge=0, lt=32_503_680_000)]
+"""UTC epoch seconds, before the year 3000; 0: unknown."""
 TICKETS_END = 3_124_224_000
 """2069-01-01, UTC epoch seconds. Ids of bans have two digits of the year: tickets are from 1970 to 2068."""
 TicketTime: TypeAlias = Annotated[float, Meta(ge=1, le=TICKETS_END - 1)]
@@ -41,7 +41,7 @@ class Line(Struct, frozen=True, gc=False, kw_only=True):
     seq: Whole
     server: Label
     jail: Label
-    at: Moment0 = 0.0
+    at: MomentOrZero = 0.0
     writer: str = ""
 
     @property
@@ -70,9 +70,9 @@ class BanLine(TicketLine, frozen=True, tag="ban"):
     """fail2ban banned, or (`restored`) banned again what its database held when it started.
 
     `origin` is empty for bans that the action saw itself, `import` for bans of another record of the past;
-    `country` is the country in that record. `logged` is set if that record is a log, which names no ticket: when its
-    Ban line was logged; then `found` is the last failure's second, `first` the first one's if it is another, `unbanned`
-    when it was lifted (0: unknown).
+    `country` is the country in that record. `logged` is set if that record is a log, which names no ticket: it is when
+    the Ban line was logged. Then `found` is the second of the last failure, `first` that of the first one if they
+    differ, `unbanned` when the ban was lifted (0: unknown).
     """
 
     users: tuple[str, ...] = ()
@@ -82,7 +82,7 @@ class BanLine(TicketLine, frozen=True, tag="ban"):
     logged: Annotated[float, Meta(ge=0, le=TICKETS_END - 1)] = 0.0
     found: Annotated[int, Meta(ge=0, lt=TICKETS_END)] = 0
     first: Annotated[int, Meta(ge=0, lt=TICKETS_END)] = 0
-    unbanned: Moment0 = 0.0
+    unbanned: MomentOrZero = 0.0
 
 
 class ProlongLine(TicketLine, frozen=True, tag="prolong"):
@@ -163,7 +163,7 @@ class NetworkLine(Line, frozen=True, tag_field="kind", tag="network"):
 
 
 class ImportLine(Line, frozen=True, tag_field="kind", tag="import"):
-    """An import is at its end: its other lines come before. `bans`, `networks`: such lines; `lines`: what was read.
+    """The last line of an import. `bans`, `networks`: the number of its lines of that kind; `lines`: of lines read.
 
     `server` and `jail` name the writer of the line, as in NetworkLine.
     """

@@ -108,10 +108,11 @@ def test_what_a_log_and_a_database_both_tell_is_said_to_count_for_each(banledger
 
 
 def test_a_dry_run_as_json_has_all_counts(banledger: Run, log: Path, tmp_path: Path) -> None:
-    code, out, _ = banledger("import", str(log), str(tmp_path / "none"), "--dry-run", "--json", "--timezone", "UTC")
+    code, out, err = banledger("import", str(log), str(tmp_path / "none"), "--dry-run", "--json", "--timezone", "UTC")
     answer = json.loads(out)
 
-    assert code == 0 and answer["bans"] == 2
+    assert code == 1 and err.splitlines()[0] == "error: 1 path can't be read: see above"
+    assert answer["bans"] == 2
     assert answer["refused"] == [
         {"path": str(tmp_path / "none"), "reason": "it can't be read: No such file or directory"}
     ]

@@ -48,7 +48,7 @@ def test_a_ban_without_end_never_expires() -> None:
 class _WiderBan(Ban, frozen=True):
     """A ban with one more field in the table."""
 
-    reverse: Annotated[str | None, Field(optional(WORD), "name of the address", part="place", standing=True)] = None
+    reverse: Annotated[str | None, Field(optional(WORD), "name of the address", join="place", standing=True)] = None
 
 
 def test_a_field_in_the_table_is_in_hash_docs_guard_and_round_trip() -> None:

@@ -4,27 +4,24 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from banledger.geo.place import Place
 from banledger.ledger.opening import open_to_read
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.writer import open_to_write
 from banledger.spool.events import Event
+from tests.support import selections
 
 Make = Callable[[Iterable[Event]], LedgerReader]
 
 
-def place(address: str | None, _time: float) -> Place:
-    """A country, network, system and (hostile) owner by the first byte; 10.* is private, 3.* waits for whois."""
-    if address is None:
-        return Place("none")
-    if address.startswith("10."):
-        return Place("private")
-    country = ("CN", "DE", "XX")[ord(address[0]) % 3]
-    if address.startswith("3."):
-        return Place("public", country, "test", whois="waiting")
-    network, asn = f"{address[0]}.0.0.0/8" if "." in address else "2000::/8", 64500 + ord(address[0]) % 2
-    return Place("public", country, "test", network, asn, f"\x1b[3{address[0]}m\u202e=Org", "proven", "FR", "mine")
+def place(address: str | None, time: float) -> Place:
+    """A place by the first byte, see `selections.place`, with a hostile owner and a located country."""
+    found = selections.place(address, time)
+    if address is None or found.org is None:
+        return found
+    return replace(found, org=f"\x1b[3{address[0]}m\u202e=Org", located="FR", located_from="mine")
 
 
 def write(path: Path, lines: Iterable[Event], zone: str = "Europe/Berlin") -> None:

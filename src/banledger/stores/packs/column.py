@@ -11,7 +11,7 @@ from banledger.stores.packs.masks import Mask
 from banledger.stores.packs.passing import ColumnTest
 
 MOST_GROUPS = 8
-"""With more different cells, rows are not parted by masks."""
+"""With more different cells, rows are not grouped by masks."""
 
 
 class Counts(NamedTuple):

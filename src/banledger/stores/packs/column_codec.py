@@ -6,7 +6,7 @@ addresses, and there are more than 255, the rows stand in the order of their cel
 rows are read in their order.
 
     stream 0  the three high bytes of the numbers; of rows in the order of their cells: one number for each row
-    stream 1  their two low bytes. Stream 0 tells of most packs that they have no row with an address
+    stream 1  their two low bytes. For most packs stream 0 is enough to see that no row has an address
     stream 2  the texts, each after a line feed
     stream 3  the codes, or nothing if all cells are equal; or the rows in the order of their cells
     stream 4  only with rows in the order of their cells: for each text, the number of its rows less one

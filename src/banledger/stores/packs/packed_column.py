@@ -191,7 +191,7 @@ class OrderedColumn:
         order = numbers(data, 2).tolist()
         whole = bytes(range(self._rows >> 8))  # high bytes with which no low byte is too large
         if data[self._rows :].translate(None, whole) and max(order) >= self._rows:
-            raise DamagedPack("a column has a row too much")
+            raise DamagedPack("a column has a row that the pack lacks")
         return order
 
     def mask(self, test: ColumnTest) -> Mask:

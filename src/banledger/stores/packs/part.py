@@ -1,4 +1,4 @@
-"""Parts of a pack: a few streams of bytes, compressed each for itself, so that one can be read without the next. Pure.
+"""Parts of a pack: a few streams of bytes, each compressed by itself, so that one can be read without the others. Pure.
 
 number of streams (1 byte), for each stream: its length, its compressed length (4 bytes each, big-endian)
 the compressed streams (zlib, RFC 1950: its checksum finds damage)
@@ -12,7 +12,7 @@ MOST_BYTES = 64 << 20
 """The greatest length of a stream before it is compressed."""
 
 _LEVEL = 6
-_RATIO = 1032  # deflate makes nothing smaller than this part of it
+_RATIO = 1032  # deflate never compresses more than this
 _SIZES = Layout(">II")
 
 

@@ -37,5 +37,5 @@ def steps(rising: Sequence[int], width: int) -> bytes:
 
 
 def rising(data: bytes, width: int) -> list[int]:
-    """Return the rising numbers of which `data` has the differences."""
+    """Return the rising numbers whose differences `data` has, see `steps`."""
     return list(accumulate(numbers(data, width)))

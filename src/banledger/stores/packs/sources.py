@@ -112,11 +112,11 @@ class RowSieve:
         return place, test_of(condition, several=self._columns[place].several)
 
     def sources(self, given: Iterable[Recent | Packed]) -> list[RowSource]:
-        """Return the sources inside the selection's time. Recent rows are parted, each part as large as a pack."""
-        found = chain.from_iterable(map(self._parted, given))
+        """Return the sources inside the selection's time. Recent rows are split into pieces as large as a pack."""
+        found = chain.from_iterable(map(self._split, given))
         return [source for source in found if source.high >= self._low and source.low < self._high]
 
-    def _parted(self, given: Recent | Packed) -> Iterator[RowSource]:
+    def _split(self, given: Recent | Packed) -> Iterator[RowSource]:
         if isinstance(given, Packed):
             yield RowSource(given.pack, given.low, given.high, given.hidden)
             return

@@ -20,12 +20,12 @@ from banledger.stores.packs.pack import PACK_ROWS
 class Limits(Struct, frozen=True):
     """Numbers of rows.
 
-    pack    of a pack at most
-    recent  up to so many recent ones nothing is done
-    worth   recent ones for which a pack is written again
-    most    recent ones beyond which packs are written again for fewer, until there are no more. Questions read all
-            recent rows into memory, some 1.2 kB each
-    look    that are written before it is decided again
+    pack    rows of a pack, at most
+    recent  recent rows up to which nothing is done
+    worth   recent rows for which a pack is written again
+    most    recent rows beyond which packs are written again for fewer than `worth`. Questions read all recent rows
+            into memory, some 1.2 kB each
+    look    rows that are written before the next decision
     """
 
     pack: int = PACK_ROWS
@@ -39,7 +39,7 @@ LIMITS = Limits()
 
 
 class Fold(Struct, frozen=True):
-    """Make a new pack of the recent rows from `first` to `last`, `size` ones."""
+    """Make a new pack of the `size` recent rows from `first` to `last`."""
 
     first: bytes
     last: bytes
@@ -47,7 +47,7 @@ class Fold(Struct, frozen=True):
 
 
 class Merge(Struct, frozen=True):
-    """Write the pack with this number again, with the recent rows from `first` to `last`, `size` ones."""
+    """Write the pack with this number again, with the `size` recent rows from `first` to `last`."""
 
     number: int
     first: bytes
@@ -80,7 +80,7 @@ def next_step(recent: Sequence[bytes], packs: Sequence[tuple[int, bytes]], limit
 
 
 def in_packs(count: int, limits: Limits = LIMITS) -> list[range]:
-    """Divide so many rows into packs of about the same size."""
-    parts = max(1, -(-count // limits.pack))
-    bounds = [count * part // parts for part in range(parts + 1)]
+    """Divide `count` rows into packs of about the same size."""
+    packs = max(1, -(-count // limits.pack))
+    bounds = [count * pack // packs for pack in range(packs + 1)]
     return [range(low, high) for low, high in pairwise(bounds) if low < high]

@@ -4,7 +4,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,15 +21,14 @@ from banledger.stores.sqlite.file import (
     open_for_writing,
     translated,
 )
-from banledger.stores.sqlite.lock import WriterLock, take
+from banledger.stores.sqlite.lock import take
 from banledger.stores.sqlite.marks import TWICE
-from banledger.stores.sqlite.rows import RowWriter, compact_if_due
+from banledger.stores.sqlite.rows import compact_if_due
 from banledger.stores.sqlite.scoring import ScoreWriter, in_order
 from banledger.stores.sqlite.stored_id import IS_TEXT, MARKED, OURS, RANKED, Member, item_key, ranked, stored
 
 _APPLIED = Applied()
 _encode = msgspec.json.encode
-_Row = TypeVar("_Row", bound=tuple[Any, ...])
 
 
 def open_writer(path: Path, projection: Projection | None = None) -> "SqliteEngine":
@@ -60,19 +58,6 @@ class SqliteEngine(ScoreWriter):
 
     shared = False
     replay_s = 0.0
-
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        keeper: sqlite3.Connection,
-        path: Path,
-        lock: WriterLock,
-        projection: Projection | None = None,
-    ) -> None:
-        """See Transactions."""
-        super().__init__(connection, keeper, path, lock, projection)
-        self._projection = projection
-        self._rows = RowWriter(connection, projection) if projection else None
 
     def server(self) -> Server:
         """See Engine.server. There is none."""

@@ -1,7 +1,7 @@
 """The file of an embedded ledger: found, made, checked; and SQLite's errors in our words.
 
 SQLite before 3.51.3 can corrupt a WAL file when two connections write or checkpoint at once. So there is one writer,
-under a lock (`sqlite_lock`); readers open `mode=ro`, which is refused a checkpoint.
+under a lock (`lock`); readers open `mode=ro`, which is refused a checkpoint.
 """
 
 import fcntl
@@ -30,7 +30,7 @@ from banledger.stores.sqlite.held import are_in_wal, beside, check_length
 from banledger.stores.sqlite.lock import WriterLock
 from banledger.stores.sqlite.stored_id import Member, is_id, is_text
 
-INDEXED = 5
+INDEXED_FROM = 5
 """Scores of rankings from here on are in an index. Most addresses have fewer bans, each of which would write a page."""
 
 SCHEMA = f"""
@@ -41,7 +41,7 @@ CREATE TABLE hash (key INTEGER PRIMARY KEY, fields BLOB NOT NULL);
 CREATE TABLE member (key INTEGER, member TEXT, PRIMARY KEY (key, member)) WITHOUT ROWID;
 CREATE TABLE tally (key INTEGER, member TEXT, score INTEGER NOT NULL, PRIMARY KEY (key, member)) WITHOUT ROWID;
 CREATE TABLE ranking (key INTEGER, member TEXT, score REAL NOT NULL, PRIMARY KEY (key, member)) WITHOUT ROWID;
-CREATE INDEX ranking_by_score ON ranking (key, score, member) WHERE score >= {INDEXED};
+CREATE INDEX ranking_by_score ON ranking (key, score, member) WHERE score >= {INDEXED_FROM};
 CREATE TABLE mark (key INTEGER, score REAL, id BLOB, PRIMARY KEY (key, score, id)) WITHOUT ROWID;
 CREATE TABLE recent (prefix TEXT, id BLOB, cells TEXT, PRIMARY KEY (prefix, id)) WITHOUT ROWID;
 CREATE TABLE pack (

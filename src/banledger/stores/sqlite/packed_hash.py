@@ -8,7 +8,7 @@ large. A version's dictionary never changes: what it compressed must stay readab
 """
 
 from functools import lru_cache
-from importlib.resources import files
+from pathlib import Path
 
 from banledger.stores.api import Hash
 from banledger.stores.fields import UNREADABLE
@@ -84,7 +84,7 @@ def _compressor() -> zstd.ZstdCompressor:
 @lru_cache(maxsize=8)
 def _dictionary(version: int) -> zstd.ZstdDict:
     """Return a version's dictionary. Raises OSError if this banledger has none."""
-    return zstd.ZstdDict((files("banledger.stores.sqlite") / f"dictionary-{version}.bin").read_bytes())
+    return zstd.ZstdDict(Path(__file__).with_name(f"dictionary-{version}.bin").read_bytes())
 
 
 @lru_cache(maxsize=1024)

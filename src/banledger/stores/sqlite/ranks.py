@@ -10,7 +10,7 @@ from math import inf
 from msgspec import Struct
 
 from banledger.stores.api import Scored
-from banledger.stores.sqlite.file import INDEXED, as_json
+from banledger.stores.sqlite.file import INDEXED_FROM, as_json
 from banledger.stores.sqlite.stored_id import LISTED, MARKED, NO_ID, RANKED, Member, places, ranked, shown
 
 NUMBER = "score < ''"
@@ -22,7 +22,7 @@ class ScoreTable(Struct, frozen=True):
 
     member  the column of the member
     ours    which members a writer stores, in SQL
-    indexed which scores are in an index, in SQL; empty: all. Others are found by a look at all members
+    indexed which scores are in an index, in SQL; empty: all. For others all members of a key are searched
     """
 
     table: str
@@ -54,7 +54,7 @@ class ScoreTable(Struct, frozen=True):
 
     def at_least(self, db: sqlite3.Connection, number: int, least: float) -> int:
         """Return the number of members with that score or a higher one."""
-        scores = self.indexed if self.indexed and least >= INDEXED else NUMBER
+        scores = self.indexed if self.indexed and least >= INDEXED_FROM else NUMBER
         row = db.execute(
             f"SELECT count(*) FROM {self.table} WHERE key = ? AND score >= ? AND {scores} AND {NUMBER}", (number, least)
         ).fetchone()
@@ -89,7 +89,7 @@ TALLIED = ScoreTable("tally", "member", NO_ID)
 OLD = ScoreTable("ranking", "member", NO_ID)
 """The members of all other sorted sets in files of format 1."""
 
-TEXTS = ScoreTable("ranking", "member", RANKED, f"score >= {INDEXED}")
+TEXTS = ScoreTable("ranking", "member", RANKED, f"score >= {INDEXED_FROM}")
 """Their members that are no ids."""
 
 MARKS = _Marks("mark", "id", MARKED)

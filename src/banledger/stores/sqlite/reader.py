@@ -1,10 +1,10 @@
 """The embedded engine, to read: one SQLite file, its tables shaped as the store's hashes, sets and sorted sets.
 
 `item` holds hashes whose keys end in an id (see `items`). `key` names every other key once and knows the size of its
-set; the other tables refer to it by number. `tally` holds the sorted sets that are only added up, `ranking` those that
-are read by rank and so have an index by score, but for their members that are ids: those are *marks*, a row each, which
-is in order by score itself. Ids are members packed (see `stored_id`), but not in `tally`, which has none. Files of
-format 1 have no items, no marks and no packed ids; all else is the same.
+set; the other tables refer to it by number. `tally` holds the sorted sets that are only added up. Of those that are
+read by rank, `mark` holds the members that are ids, in order by score, and `ranking` all others, with an index of the
+higher scores. Members that are ids are packed (see `stored_id`), but not in `tally`, which has none. Files of format 1
+have no items, no marks and no packed ids; all else is the same.
 """
 
 import sqlite3

@@ -1,4 +1,4 @@
-"""The rows of an embedded ledger (see `selection`): recent ones each in the database, older ones in packs.
+"""The rows of an embedded ledger (see `selection`): recent ones one by one, older ones in packs.
 
 Theory of operation. A hash that is written puts its row among the recent ones, where it takes the place of an older
 row of the same id in a pack: that one is *hidden*. A recent row without cells says that there is none any more. From
@@ -151,7 +151,7 @@ class RowWriter(RowReader):
 
     def __init__(self, db: sqlite3.Connection, projection: Projection) -> None:
         super().__init__(db, projection)
-        self._due = 0  # rows that may be written before a look at what is to do
+        self._due = 0  # rows that may still be written before the next decision
 
     def put(self, rows: Mapping[bytes, Cells | None]) -> None:
         """Write rows; None: there is none."""
@@ -221,8 +221,8 @@ class RowWriter(RowReader):
         (last,) = self._db.execute(
             f"SELECT coalesce(max(number), 0) FROM pack WHERE number < {_NUMBERS - PACK_ROWS}"
         ).fetchone()
-        for number, part in enumerate(in_packs(len(rows), self.limits), last + 1):
-            some = rows[part.start : part.stop]
+        for number, span in enumerate(in_packs(len(rows), self.limits), last + 1):
+            some = rows[span.start : span.stop]
             self._db.execute(
                 "INSERT INTO pack VALUES (?, ?, ?, ?, ?)", (number, self._prefix, len(some), some[0][0], some[-1][0])
             )

@@ -1,4 +1,4 @@
-"""The sorted sets of an embedded ledger: tallies, which are only added up; others, which are read by score."""
+"""The sorted sets of an embedded ledger: tallies, which are only added up, and others, which are read by score."""
 
 import sqlite3
 from collections import Counter
@@ -16,7 +16,7 @@ _HAS = "SELECT EXISTS (SELECT 1 FROM ranking WHERE key = ?1), EXISTS (SELECT 1 F
 
 
 class SortedSets:
-    """Reads them. See `api.Reader`. `packed`: ids are members packed."""
+    """Reads sorted sets. See `api.Reader`. `packed`: whether members that are ids are packed."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, *, packed: bool) -> None:
         self._db = connection

@@ -18,6 +18,7 @@ from banledger.stores.sqlite.held import Disturbance, HeldFiles
 from banledger.stores.sqlite.items import Items
 from banledger.stores.sqlite.lock import WriterLock
 from banledger.stores.sqlite.reader import SqliteReader
+from banledger.stores.sqlite.rows import RowWriter
 
 _LARGE_WAL = 256 << 20
 
@@ -40,6 +41,8 @@ class Transactions(SqliteReader):
         """`keeper` has read the ledger. The connections and the lock are closed with this."""
         super().__init__(connection, path, projection)
         self._items = Items()
+        self._projection = projection
+        self._rows = RowWriter(connection, projection) if projection else None
         self._keeper = keeper
         self._files = HeldFiles(path, lock.path, lock.database)
         self._lock = lock
