@@ -15,6 +15,7 @@ _MAGICS = (
     (b"\xfd7zXZ\0", "xz"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
 )
+_SKIPPABLE = b"\x2a\x4d\x18"  # behind the first byte, 0x50 to 0x5f: pzstd begins its files with such a frame
 _PIECE = 1 << 18
 _MEMORY = 256 << 20
 _WINDOW_LOG = 27  # 128 MiB: what zstd itself accepts
@@ -61,6 +62,8 @@ class _Gzip:
 
 def compression_of(head: bytes) -> str:
     """The compression of a content by its first bytes; empty: none that is known."""
+    if head[1:4] == _SKIPPABLE and head[0] & 0xF0 == 0x50:
+        return "zstd"
     return next((name for magic, name in _MAGICS if head.startswith(magic)), "")
 
 

@@ -49,7 +49,7 @@ class Content:
     """
 
     def __init__(self, path: str) -> None:
-        self._file = sys.stdin.buffer if path == STDIN else _open_regular(path)
+        self._file = _standard_input() if path == STDIN else _open_regular(path)
         self._path = path
         self.written, self.done = 0.0, 0
         try:
@@ -61,13 +61,11 @@ class Content:
             raise
 
     def _begin(self) -> None:
-        pieces = self._pieces()
-        first = _head(pieces)
+        first, rest = _begun(self._pieces())
         self.packed = compression_of(b"".join(first)[:16])
         if self.packed:
-            pieces = expanded(self.packed, _chained(first, pieces), lambda: self.done)
-            first = _head(pieces)
-        self._chunks = _chained(first, pieces)
+            first, rest = _begun(expanded(self.packed, _chained(first, rest), lambda: self.done))
+        self._chunks = _chained(first, rest)
         self.kind = _kind(b"".join(first))
         if self.kind == DATABASE and (self.packed or self._path == STDIN):
             raise SourceRefused("it is a database: give its file, not compressed")
@@ -93,6 +91,12 @@ class Content:
             yield piece
 
 
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None:  # closed when this program was started
+        raise SourceRefused("it is closed")
+    return sys.stdin.buffer
+
+
 def _open_regular(path: str) -> BinaryIO:
     """Open a regular file; nothing else is even opened, as that may wait or act."""
     _refuse_others(Path(path).stat().st_mode)
@@ -110,13 +114,23 @@ def _refuse_others(mode: int) -> None:
         raise SourceRefused(_KINDS.get(stat.S_IFMT(mode), "it is not a regular file"))
 
 
-def _head(pieces: Iterator[bytes]) -> list[bytes]:
-    """The first pieces, up to the size at which a kind is told."""
+def _begun(pieces: Iterator[bytes]) -> tuple[list[bytes], Iterator[bytes]]:
+    """The first pieces, up to the size at which a kind is told, and the others. Where it is damaged, those raise it."""
     first, size = [], 0
-    while size < _HEAD and (piece := next(pieces, None)) is not None:
-        first.append(piece)
-        size += len(piece)
-    return first
+    try:
+        while size < _HEAD and (piece := next(pieces, None)) is not None:
+            first.append(piece)
+            size += len(piece)
+    except SourceRefused as error:
+        if not first:
+            raise
+        return first, _refused(error)
+    return first, pieces
+
+
+def _refused(error: SourceRefused) -> Iterator[bytes]:
+    yield from ()
+    raise error
 
 
 def _chained(first: list[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:

@@ -9,6 +9,7 @@
 """
 
 import json
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -61,7 +62,9 @@ def opened(path: str) -> Iterator[sqlite3.Connection]:
     with tempfile.TemporaryDirectory(prefix="banledger-") as private:
         at = _copied(path, Path(private)) if _is_wal(path) else Path(path).absolute()
         try:
-            connection = sqlite3.connect(f"file:{quote(str(at))}?mode=ro", uri=True, timeout=10, isolation_level=None)
+            connection = sqlite3.connect(
+                f"file:{quote(os.fsencode(at))}?mode=ro", uri=True, timeout=10, isolation_level=None
+            )
         except sqlite3.Error as error:
             raise SourceRefused(f"it can't be read: {error}") from error
         with closing(connection):

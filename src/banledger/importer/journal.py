@@ -77,7 +77,7 @@ def _entry(fields: _Fields) -> Entry | None:
     try:
         moment = int(str(fields.get("__REALTIME_TIMESTAMP"))) / 1e6
         return Entry(moment, _bytes_of(fields.get("MESSAGE")))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -56,9 +56,18 @@ class LogText:
                 yield from self._of_block(block)
 
     def message(self, moment: float, text: bytes) -> LogEvent | None:
-        """The event of a message of the journal; None: it is of no interest."""
+        """The event of a message of the journal; None: it is of no interest, or refused."""
         match = NO_PREFIX.match(text)
-        return self._event(moment, match.groups()) if match else None
+        if match is None:
+            return None
+        if not 1 <= moment <= self._latest:
+            self._refuse("its time is out of range", text)
+            return None
+        try:
+            return self._event(moment, match.groups())
+        except ValueError:
+            self._refuse("its time is invalid", text)
+            return None
 
     def _of_block(self, block: bytes) -> list[LogEvent]:
         form = self._forms[0]

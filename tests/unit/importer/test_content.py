@@ -6,6 +6,7 @@ import io
 import lzma
 import os
 import sqlite3
+import struct
 import sys
 import tarfile
 import tracemalloc
@@ -116,6 +117,32 @@ def test_a_cut_file_gives_what_is_whole_and_then_the_reason(tmp_path: Path, pack
     assert len(got) > 300_000 and noise.startswith(got)
 
 
+@pytest.mark.parametrize("pack", PACKERS[1:], ids=["gz", "bz2", "xz", "zst"])
+def test_a_small_file_that_is_cut_or_goes_on_with_something_else_gives_what_is_whole(
+    tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / "x"
+    whole = pack(LINE * 10)
+    for damaged in (whole + b"something else", whole + pack(LINE)[:-3]):
+        path.write_bytes(damaged)
+        got = b""
+        with Content(str(path)) as content, pytest.raises(SourceRefused, match="damaged or cut"):
+            for chunk in content.chunks():
+                got += chunk
+        assert got.startswith(LINE * 10)
+
+
+def test_frames_of_zstd_that_hold_nothing_are_skipped(tmp_path: Path) -> None:
+    """pzstd writes one before each frame, with its size."""
+    path = tmp_path / "x"
+    skipped = struct.pack("<II", 0x184D2A50, 4) + b"size"
+    frames = [b"", zstd.compress(b""), zstd.compress(LINE), zstd.compress(LINE), b""]
+    path.write_bytes(skipped.join(frames))
+    assert read(path) == (LOG, LINE * 2)
+    path.write_bytes(struct.pack("<II", 0x184D2A5F, 0xFFFFFFFF) + LINE)
+    assert "damaged or cut" in refusal(path)
+
+
 def test_a_decompression_bomb_is_refused_in_bounded_memory(tmp_path: Path) -> None:
     path = tmp_path / "bomb"
     pack = zlib.compressobj(9, wbits=31)
@@ -148,6 +175,11 @@ def test_standard_input_is_read_and_stays_open(monkeypatch: pytest.MonkeyPatch) 
     with Content("-") as content:
         assert b"".join(content.chunks()) == LINE
     assert not stdin.closed
+
+
+def test_standard_input_that_is_closed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert refusal(Path("-")) == "it is closed"
 
 
 @given(st.lists(st.binary(max_size=40).map(lambda one: one.replace(b"\0", b"")), max_size=20), st.integers(1, 60))

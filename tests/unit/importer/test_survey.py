@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from itertools import permutations
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -119,6 +120,35 @@ def test_json_of_the_journal_is_read(tmp_path: Path) -> None:
     found, taken = surveyed(path)
     assert taken == [PastBan(T0 + 0.25, "sshd", "192.0.2.1")]
     assert found.sources[0].lines == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [
+        ({"__REALTIME_TIMESTAMP": "9" * 19}, {"its time is out of range": 1}),
+        ({"__REALTIME_TIMESTAMP": "9" * 200}, {"its time is out of range": 1}),
+        ({"__REALTIME_TIMESTAMP": "-5"}, {"its time is out of range": 1}),
+        ({"__REALTIME_TIMESTAMP": "9" * 400}, {}),  # no number: it is no entry
+        ({"MESSAGE": "[sshd] Found 192.0.2.1 - 2026-99-99 00:00:00"}, {"its time is invalid": 1}),
+        ({"MESSAGE": "[sshd] Increase Ban 192.0.2.1 (2 # 20m -> 2026-02-30 00:00:00)"}, {"its time is invalid": 1}),
+    ],
+)
+def test_an_entry_of_the_journal_with_an_impossible_time_is_left_out(
+    tmp_path: Path, change: dict[str, str], refused: dict[str, int]
+) -> None:
+    as_json, as_export = tmp_path / "json", tmp_path / "export"
+    as_json.write_text(json.dumps(FIELDS) + "\n" + json.dumps(FIELDS | change))
+    as_export.write_bytes(exported(FIELDS) + exported(FIELDS | change))
+    for path in (as_json, as_export):
+        found, taken = surveyed(path)
+        assert taken == [PastBan(T0 + 0.25, "sshd", "192.0.2.1")]
+        assert (found.sources[0].lines, found.sources[0].refused) == (2, refused)
+
+
+def test_a_database_may_have_a_name_of_any_bytes(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xff%41?#\n")
+    database(tmp_path / "x", FOUR, ("sshd", "192.0.2.1", T0, 600, 2, None)).rename(path)
+    assert surveyed(path)[1] == [DatabaseRow(T0, "sshd", "192.0.2.1", 600, 2)]
 
 
 def test_lines_that_are_too_long_are_counted(tmp_path: Path) -> None:
