@@ -4,6 +4,9 @@ Theory of operation. The entries in a month's slot are compared month by month. 
 once: the sum of the fingerprints of every (key, member) that the hashes imply, with the sum for the store. Only if the
 sums differ are the hashes read again to find the keys. So a ledger of any size without faults needs memory for the keys
 of one month and for the bans in force; one with faults also for its keys, but never for its ids.
+
+Sets that an engine derives from rows are not compared: the rows are, with the hashes, by UTC day (`row_days`), and so
+are the scores of rankings.
 """
 
 from collections import defaultdict

@@ -21,10 +21,10 @@ from banledger.stores.fields import count_of
 class Changes(Struct, frozen=True):
     """Bans that changed after a number.
 
-    ids     their ids, the ban first that did not change for longest; some may be gone from the ledger
+    ids     their ids, the least recently changed first; some may be gone from the ledger
     seen    the number to ask with next time
-    missed  whether there are changes that the feed no longer has, or the ledger went back: read anew what is shown,
-            and go on from `seen`. The store may also go back while it can't be reached: after an error, do the same
+    missed  whether the feed lacks some of the changes, or the ledger went back: read what is shown anew, and go on from
+            `seen`. The store may also go back while it can't be reached: do the same after an error
     """
 
     ids: tuple[str, ...]

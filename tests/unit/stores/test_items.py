@@ -1,6 +1,5 @@
 """Hashes whose keys end in an id, beside keys by name; and files of format 1, which have no such rows."""
 
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -21,17 +20,6 @@ from tests.unit.stores.test_sqlite import contents, written
 ID = "2611230dnf7gxphpka6m"
 KEY = f"bans:{{2611}}:ban:{ID}"
 OLD_IDS = ["7001010000" + "0" * 10, "9912310000" + "0" * 10, "0001010000" + "0" * 10, "2611230000" + "0" * 10]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.db"
-
-
-@pytest.fixture
-def engine(path: Path) -> Iterator[SqliteEngine]:
-    with closing(open_writer(path, KEYS.projection)) as opened:
-        yield opened
 
 
 def rows(path: Path, table: str) -> int:

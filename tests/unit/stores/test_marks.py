@@ -1,12 +1,10 @@
 """Marks: members of sorted sets that are ids, a row each."""
 
-from collections.abc import Iterator
 from contextlib import closing
 from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,17 +24,6 @@ LIST = "bans:active:web1|sshd"
 IDS = [f"2611230000{'0' * 9}{n}" for n in range(4)]
 MEMBERS = [*IDS, *[day + "0" * 14 for day in ("700101", "991231", "000101")], "root", "1", "6", "zzz", "2611"]
 FEED = "bans:feed"
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.db"
-
-
-@pytest.fixture
-def engine(path: Path) -> Iterator[SqliteEngine]:
-    with closing(open_writer(path, KEYS.projection)) as opened:
-        yield opened
 
 
 def marks(path: Path) -> list[float]:

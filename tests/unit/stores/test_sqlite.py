@@ -44,12 +44,6 @@ from tests.support.world import ADDRESSES, Clock, live, wrong
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else or to mount")
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the ledger is, or would be."""
-    return tmp_path / "ledger.db"
-
-
 def written(path: Path, *lines: Event) -> Path:
     """A ledger with some bans in it, closed."""
     ledger = open_to_write(str(path), "bans", "UTC")

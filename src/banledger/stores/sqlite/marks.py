@@ -1,6 +1,6 @@
 """Writes marks: entries of sorted sets whose members are ids, such as the bans in force. One row each, and no index.
 
-A mark is found by its score. Where nobody knows that, all marks of its key are looked through, once for many ids.
+A mark is found by its score. If that is not known, all marks of the key are searched, once for many ids.
 """
 
 import sqlite3

@@ -71,7 +71,7 @@ class ScoreTable(Struct, frozen=True):
 
 
 class _Marks(ScoreTable, frozen=True):
-    """Ids. Has no index by id: all marks of a key are looked through for scores."""
+    """Ids. There is no index by id: to find scores, all marks of a key are searched."""
 
     def scores(self, db: sqlite3.Connection, number: int, members: Sequence[str]) -> list[float | None]:
         ids = [id_ for member in members if isinstance(id_ := ranked(member), bytes)]
