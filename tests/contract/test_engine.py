@@ -126,6 +126,16 @@ def test_scores_outside_follow_the_hash(engine: Engine) -> None:
     assert engine.kinds(["bans:active:web1|sshd"])[0] == "none"
 
 
+@pytest.mark.parametrize("key", [SLOT + "count:2026-11-23:ip", "bans:top:ip"])
+def test_all_entries_of_a_sorted_set_are_read_once_however_many_they_are(engine: Engine, key: str) -> None:
+    scores = [Score(key, f"n{number}", float(1 + number % 7)) for number in range(25_000)]
+    engine.mend(Repair(tallies=scores) if ":count:" in key else Repair(scores=scores))
+    found = list(engine.entries(key))
+    assert len(found) == len(scores)
+    assert dict(found) == {score.member: score.score for score in scores}
+    assert list(engine.entries("no")) == []
+
+
 def test_rankings_are_highest_first_and_equal_ones_backwards_by_bytes(engine: Engine) -> None:
     pairs = [("a", "1"), ("b", "2"), ("é", "1"), ("z", "1")]
     engine.apply([change(key=f"{SLOT}ban:{name}", fields={"pending": score}) for name, score in pairs])

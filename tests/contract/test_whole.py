@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from banledger.errors import StoreError
-from banledger.ledger import scan
 from banledger.ledger.check import check
 from banledger.ledger.copy import Copied, CopyEnd, Target, copy, verify
 from banledger.ledger.keys import Keyspace
@@ -185,7 +184,7 @@ def _forget(engine: Engine, keys: Keyspace) -> None:
         if engine.kinds([key])[0] == "set":
             engine.mend(Repair(leaves=[(key, member) for member in engine.members(key)]))
         elif engine.kinds([key])[0] == "zset":
-            gone = [Score(key, member, None) for member, _ in scan.entries(engine, key)]
+            gone = [Score(key, member, None) for member, _ in engine.entries(key)]
             engine.mend(Repair(tallies=gone) if ":count:" in key else Repair(scores=gone))
 
 
@@ -311,7 +310,7 @@ def test_mending_user_names_may_be_interrupted(engine: Engine, ledger: Ledger, t
         rebuild(engine, KEYS, 0.0, interrupt)
     rebuild(engine, KEYS, 0.0)
     assert list(check(engine, KEYS, 0.0)) == []
-    assert {tok for tok, _ in scan.entries(engine, KEYS.top("user"))} == {
+    assert {tok for tok, _ in engine.entries(KEYS.top("user"))} == {
         "pi",
         "root",
         token("x" * 240),

@@ -244,6 +244,9 @@ class ReferenceEngine:
         ordered = sorted(scores.items(), key=lambda pair: (pair[1], pair[0].encode()), reverse=True)
         return ordered[start : start + count]
 
+    def entries(self, key: str) -> Iterator[Scored]:
+        return iter(list(self.store.sorted.get(key, {}).items()))
+
     def kinds(self, keys: Sequence[str]) -> list[str]:
         store = self.store
         holds: dict[str, Container[str]] = {"hash": store.hashes, "set": store.sets, "zset": store.sorted}

@@ -57,12 +57,12 @@ def check(reader: Reader, keys: Keyspace, now: float = inf, progress: Progress =
         yield from _check_ranks(reader, keys, outside, progress)
     else:
         yield from _check_dimensions(reader, keys, outside, progress)
-    yield from compare(keys.top(DAY), dict(outside.days), dict(scan.entries(reader, keys.top(DAY))))
+    yield from compare(keys.top(DAY), dict(outside.days), dict(reader.entries(keys.top(DAY))))
     yield from outside.active_faults()
     yield from _check_sources(reader, keys, outside)
-    yield from compare(keys.gaps, outside.gaps, dict(scan.entries(reader, keys.gaps)))
+    yield from compare(keys.gaps, outside.gaps, dict(reader.entries(keys.gaps)))
     for index, hash_of in scan.indexes(keys).items():
-        listed_there = dict(scan.entries(reader, index))
+        listed_there = dict(reader.entries(index))
         hashed = {name.removeprefix(hash_of("")) for name in reader.keys(hash_of("") + "*")}
         moments = {name: score for name, score in listed_there.items() if 0 <= score < YEAR_3000}
         yield from compare(index, {name: moments.get(name, 0.0) for name in hashed}, listed_there)
@@ -94,10 +94,10 @@ def _check_sizes(reader: Reader, keys: Keyspace) -> Iterator[Fault]:
     active = [keys.active_of(tok) for tok in scan.sources(reader, keys)]
     large = [*tops, keys.networks, keys.cells]
     for key, card in zip(large, reader.sizes(large), strict=True):
-        yield from _compare_size(key, card, sum(1 for _ in scan.entries(reader, key)))
+        yield from _compare_size(key, card, sum(1 for _ in reader.entries(key)))
     of_ids = [*active, keys.gaps, keys.feed]
     for key, card in zip(of_ids, reader.sizes(of_ids), strict=True):
-        yield from _compare_size(key, card, len(dict(scan.entries(reader, key))))  # an id may have two scores
+        yield from _compare_size(key, card, len(dict(reader.entries(key))))  # an id may have two scores
 
 
 def _compare_size(key: str, card: int, size: int) -> Iterator[Fault]:
@@ -106,7 +106,7 @@ def _compare_size(key: str, card: int, size: int) -> Iterator[Fault]:
 
 
 def _compare_scores(reader: Reader, key: str, expected: dict[str, float]) -> Iterator[Fault]:
-    yield from _compare_all(reader, key, expected, dict(scan.entries(reader, key)))
+    yield from _compare_all(reader, key, expected, dict(reader.entries(key)))
 
 
 def _compare_set(reader: Reader, key: str, expected: set[str]) -> Iterator[Fault]:
@@ -185,7 +185,7 @@ def _check_ranks(reader: Reader, keys: Keyspace, outside: Outside, progress: Pro
     broken = []
     for dimension in INDEXED:
         actual, top = Sketch(), keys.top(dimension)
-        for tok, score in scan.entries(reader, top):
+        for tok, score in reader.entries(top):
             ranking = Ranking(top, tok, (keys.members(dimension, tok),))
             actual.add(counted(ranking, None), count_of(score) if score == count_of(score) else 0)
         if actual != outside.sets[top]:
@@ -212,7 +212,7 @@ def _check_sets(
             if score != size:
                 (ranking.lacks if score is None else ranking.wrong)(key.removeprefix(head))
         done += len(page)
-    for some in pages(scan.entries(reader, top)):
+    for some in pages(reader.entries(top)):
         for (tok, _), card in zip(some, reader.sizes([head + tok for tok, _ in some]), strict=True):
             if not card:
                 ranking.dangles(tok)
@@ -253,7 +253,7 @@ def _explain(
             else:
                 yield from _compare_size(key, reader.sizes([key])[0], actual.size)
         ranked = {key.removeprefix(head): float(sketch.size) for key, sketch in sets.items() if key.startswith(head)}
-        yield from compare(keys.top(dimension), ranked, dict(scan.entries(reader, keys.top(dimension))))
+        yield from compare(keys.top(dimension), ranked, dict(reader.entries(keys.top(dimension))))
 
 
 def _bans(reader: Reader, listed: list[str]) -> Iterator[Ban]:

@@ -158,7 +158,7 @@ def _copy_networks(source: CopyEnd, target: Target) -> None:
     """Copy networks and cells. Not counted: they are a cache, and are looked up again if missing."""
     theirs = scan.indexes(target.keys).items()
     for (index, key), (their_index, their_key) in zip(scan.indexes(source.keys).items(), theirs, strict=True):
-        for page in pages(scan.entries(source.engine, index)):
+        for page in pages(source.engine.entries(index)):
             hashes = source.engine.hashes([key(cidr) for cidr, _ in page])
             have = target.engine.hashes([their_key(cidr) for cidr, _ in page])
             pairs = zip(page, hashes, have, strict=True)
@@ -170,7 +170,7 @@ def _copy_sources(source: CopyEnd, target: Target) -> None:
     """Copy sources, also those of bans that no hash of a source tells, and what was imported of them. Not counted."""
     target.engine.put({target.keys.imported: source.engine.hashes([source.keys.imported])[0]})
     listed = set(source.engine.members(source.keys.sources))
-    listed |= {tok for tok, _ in scan.entries(target.engine, target.keys.top("server+jail"))}
+    listed |= {tok for tok, _ in target.engine.entries(target.keys.top("server+jail"))}
     for page in pages(sorted(listed | scan.sources(source.engine, source.keys))):
         hashes = source.engine.hashes([source.keys.source(tok) for tok in page])
         target.engine.mend(Repair(joins=[(target.keys.sources, tok) for tok in page]))

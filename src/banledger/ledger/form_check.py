@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from banledger.ledger import scan
 from banledger.ledger.faults import Fault
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.tokens import is_source_token
@@ -29,7 +28,7 @@ def base_faults(reader: Reader, key: str) -> Iterator[Fault]:
 
 def invalid_counts(reader: Reader, key: str) -> list[str]:
     """Return the members of counts of forgotten bans that no ledger writes."""
-    return [tok for tok, score in scan.entries(reader, key) if not (is_source_token(tok) and _is_number(score))]
+    return [tok for tok, score in reader.entries(key) if not (is_source_token(tok) and _is_number(score))]
 
 
 def _is_number(score: float) -> bool:

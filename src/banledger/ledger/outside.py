@@ -30,7 +30,7 @@ class Outside:
         self._active: dict[str, dict[str, float]] = defaultdict(dict)
         self._differences: dict[str, Differences] = {}
         for tok in scan.sources(reader, keys):
-            self._active[keys.active_of(tok)] = dict(scan.entries(reader, keys.active_of(tok)))
+            self._active[keys.active_of(tok)] = dict(reader.entries(keys.active_of(tok)))
 
     def add(self, entries: Entries, scores: Iterable[Score]) -> None:
         """Add the entries of one hash; `scores`: those outside its slot."""

@@ -116,7 +116,7 @@ class _Rebuild:
         for key in () if self.rows.kept else slot.sets.keys() | set(there["day"]):
             self._set(key, slot.sets[key])
         for key in slot.tallies.keys() | set(there["count"]):
-            wrong = _differences(key, slot.tallies[key], dict(scan.entries(self._engine, key)))
+            wrong = _differences(key, slot.tallies[key], dict(self._engine.entries(key)))
             self._mend(wrong, tallies=True)
         for key in (self._keys.pending(month), self._keys.waiting(month)):
             self._scores(key, slot.scores[key])
@@ -182,7 +182,7 @@ class _Rebuild:
         self._scores(self._keys.top(DAY), self._days)
         self._scores(self._keys.gaps, self.gaps)
         for index, key in scan.indexes(self._keys).items():
-            listed = dict(scan.entries(self._engine, index))
+            listed = dict(self._engine.entries(index))
             there = [name.removeprefix(key("")) for name in self._engine.keys(key("") + "*")]
             moments = {member: score for member, score in listed.items() if 0 <= score < YEAR_3000}
             self._scores(index, {member: moments.get(member, self._now) for member in there})
@@ -194,7 +194,7 @@ class _Rebuild:
 
     def _active(self, key: str) -> None:
         """Remove bans from a list of active bans that are not active, or belong to another source."""
-        for page in pages(list(scan.entries(self._engine, key)), _AT_ONCE):
+        for page in pages(list(self._engine.entries(key)), _AT_ONCE):
             bans = read_bans(self._engine, self._keys, [id_ for id_, _ in page])
             pairs = zip(page, [_active_score(self._keys, key, ban) for ban in bans], strict=True)
             self._mend([Score(key, id_, score) for (id_, have), score in pairs if score != have])
@@ -208,7 +208,7 @@ class _Rebuild:
             self._engine.mend(Repair(joins, [(key, member) for member in sorted(actual - wanted)]))
 
     def _scores(self, key: str, wanted: Mapping[str, float]) -> None:
-        self._mend(_differences(key, wanted, dict(scan.entries(self._engine, key))))
+        self._mend(_differences(key, wanted, dict(self._engine.entries(key))))
 
     def _mend(self, scores: list[Score], *, tallies: bool = False) -> None:
         for page in pages(scores, _AT_ONCE):

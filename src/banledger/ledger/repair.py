@@ -143,7 +143,7 @@ class Repairs:
         if holds == "set":
             return {"holds": holds, "members": json.dumps(list(self._engine.members(key)))}
         if holds == "zset":
-            return {"holds": holds, "members": json.dumps(dict(scan.entries(self._engine, key)))}
+            return {"holds": holds, "members": json.dumps(dict(self._engine.entries(key)))}
         return {"holds": holds}
 
     def _quarantine(self, key: str, fields: Hash) -> None:

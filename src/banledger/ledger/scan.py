@@ -45,14 +45,6 @@ def hashes_by_key(reader: Reader, listed: Iterable[str]) -> Iterator[tuple[str, 
                 yield key, fields
 
 
-def entries(reader: Reader, key: str) -> Iterator[Scored]:
-    """Return every member of a sorted set with its score, highest first. Nothing may write to it meanwhile."""
-    start = 0
-    while page := reader.ranking(key, start, _AT_ONCE):
-        yield from page
-        start += len(page)
-
-
 def sources(reader: Reader, keys: Keyspace) -> set[str]:
     """Return the tokens of all sources with a hash or a list of active bans, even if the ledger's set lacks them."""
     heads = keys.source(""), keys.active_of("")
@@ -107,6 +99,9 @@ class Without:
 
     def ranking(self, key: str, start: int, count: int) -> list[Scored]:
         return [] if key in self._hidden else self._reader.ranking(key, start, count)
+
+    def entries(self, key: str) -> Iterator[Scored]:
+        return iter(()) if key in self._hidden else self._reader.entries(key)
 
     def lowest(self, key: str, until: float, count: int, above: float = -inf) -> list[Scored]:
         return [] if key in self._hidden else self._reader.lowest(key, until, count, above)

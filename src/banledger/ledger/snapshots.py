@@ -10,7 +10,6 @@ from zlib import crc32
 
 from msgspec import Struct
 
-from banledger.ledger import scan
 from banledger.ledger.ban import PENDING, RESTORED, Ban
 from banledger.ledger.ids import ban_id
 from banledger.ledger.keys import Keyspace
@@ -40,7 +39,7 @@ class SnapshotJudge:
         """Return the lines that correct the ledger after one snapshot (its parts). `begun`: see `Source`."""
         view = _View(snapshot[0], begun)
         active_key = self._keys.active_of(source_token(view.line.server, view.line.jail))
-        active = dict(scan.entries(self._engine, active_key))
+        active = dict(self._engine.entries(active_key))
         listed: dict[str, _Held] = {}
         doubtful: dict[str, _Held] = {}
         for ban in _held(snapshot):

@@ -134,6 +134,10 @@ class Reader(Protocol):
         """Return a page of a sorted set: highest score first, equal scores by member in reverse (as ZREVRANGE)."""
         ...
 
+    def entries(self, key: str) -> Iterator[Scored]:
+        """Return every member of a sorted set with its score, in no order, in pages. Nothing may write meanwhile."""
+        ...
+
     def lowest(self, key: str, until: float, count: int, above: float = -inf) -> list[Scored]:
         """Return up to `count` members of a sorted set with a score of at most `until`, lowest first.
 

@@ -112,6 +112,7 @@ def test_a_sorted_set_of_ids_and_others_is_read_as_the_contract_says(writes: lis
             assert engine.ranking(LIST, start, count) == reference.ranking(LIST, start, count)
             assert engine.lowest(LIST, 2.0, count) == reference.lowest(LIST, 2.0, count)
             assert engine.lowest(LIST, inf, count, above=0.0) == reference.lowest(LIST, inf, count, above=0.0)
+        assert sorted(engine.entries(LIST)) == sorted(reference.entries(LIST))
         assert engine.scores([LIST], [*MEMBERS, "no"]) == reference.scores([LIST], [*MEMBERS, "no"])
         for least in (-inf, 1.0, 9.0, inf):
             assert engine.sizes([LIST], least) == reference.sizes([LIST], least)

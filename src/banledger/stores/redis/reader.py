@@ -27,6 +27,7 @@ _PAGE = 1000
 _TALLIES = 8  # fetched at once: each may have a name for every address of a day
 _REFUSED = -1  # in place of a size: the key is of another kind
 _IN_FLIGHT = 10  # pages of commands whose replies nobody has read
+_ENTRIES_PAGE = 10_000
 _FIELDS_PAGE = 500
 _FIELDS_AHEAD = 4  # pages of fields that are asked for while the caller looks at one
 _NO_HASH = {UNREADABLE: "holds no hash"}
@@ -219,6 +220,13 @@ class RedisReader:
             return []
         reply = self.call("ZRANGE", key, start, start + count - 1, "REV", "WITHSCORES")
         return [(member, float(score)) for member, score in reply]
+
+    def entries(self, key: str) -> Iterator[Scored]:
+        """See Reader.entries."""
+        start = 0
+        while page := self.ranking(key, start, _ENTRIES_PAGE):
+            yield from page
+            start += len(page)
 
     def lowest(self, key: str, until: float, count: int, above: float = -inf) -> list[Scored]:
         """See Reader.lowest."""

@@ -9,15 +9,13 @@ from banledger.stores.fields import count_of
 from banledger.stores.selection import DerivedSet, Family, Projection, Selected, Selection
 from banledger.stores.sqlite.glob import literal_head
 
-_PAGE = 50_000  # of a ranking, whose pages are found by counting through it
-
 
 class DerivedFrom(Protocol):
     """What derived sets are read from. See `api.Reader`."""
 
     def select(self, selection: Selection) -> Selected | None: ...
     def scores(self, keys: Sequence[str], members: Sequence[str]) -> list[list[float | None]]: ...
-    def ranking(self, key: str, start: int, count: int) -> list[Scored]: ...
+    def entries(self, key: str) -> Iterator[Scored]: ...
 
 
 class DerivedSets:
@@ -59,11 +57,8 @@ class DerivedSets:
         for family in self._families:
             if not (family.head.startswith(literal) or literal.startswith(family.head)):
                 continue
-            start = 0
-            while page := self._source.ranking(family.ranking, start, _PAGE):
-                for member, _ in page:
-                    yield from self._of_member(family, member, literal)
-                start += len(page)
+            for member, _ in self._source.entries(family.ranking):
+                yield from self._of_member(family, member, literal)
 
     def _of_member(self, family: Family, member: str, literal: str) -> list[str]:
         """Return which of the sets of a ranked member exist: one does, and of several those that have members."""

@@ -4,17 +4,21 @@ The order is by score, and equal ones by the member's text. Packed ids in `mark`
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import inf
+from pathlib import Path
 
 from msgspec import Struct
 
 from banledger.stores.api import Scored
-from banledger.stores.sqlite.file import INDEXED_FROM, as_json
+from banledger.stores.sqlite.file import INDEXED_FROM, as_json, beyond
 from banledger.stores.sqlite.stored_id import LISTED, MARKED, NO_ID, RANKED, Member, places, ranked, shown
 
 NUMBER = "score < ''"
 """Whether a score is a number, in SQL: numbers stand before text, and text before bytes."""
+
+
+_PAGE = 10_000
 
 
 class ScoreTable(Struct, frozen=True):
@@ -52,6 +56,18 @@ class ScoreTable(Struct, frozen=True):
         )
         return _once(rows)
 
+    def entries(self, db: sqlite3.Connection, number: int, path: Path) -> Iterator[Scored]:
+        """Return all members, see Reader.entries. By member, because no index has all scores in their order."""
+        above, last = ">=", ""
+        while rows := db.execute(
+            f"SELECT member, score FROM {self.table} WHERE key = ? AND member {above} ? AND {self.ours} AND {NUMBER}"
+            " ORDER BY member LIMIT ?",
+            (number, last, _PAGE),
+        ).fetchall():
+            yield from rows
+            last = beyond(last, rows[-1][0], path) if above == ">" else rows[-1][0]
+            above = ">"
+
     def at_least(self, db: sqlite3.Connection, number: int, least: float) -> int:
         """Return the number of members with that score or a higher one."""
         scores = self.indexed if self.indexed and least >= INDEXED_FROM else NUMBER
@@ -81,6 +97,12 @@ class _Marks(ScoreTable, frozen=True):
         )
         found = {shown(id_): score for id_, score in rows.fetchall()} if ids else {}
         return [found.get(member) for member in members]
+
+    def entries(self, db: sqlite3.Connection, number: int, path: Path) -> Iterator[Scored]:
+        start = 0
+        while page := self.highest(db, number, start, _PAGE):
+            yield from page
+            start += len(page)
 
 
 TALLIED = ScoreTable("tally", "member", NO_ID)

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import inf
 from pathlib import Path
 
@@ -74,6 +74,13 @@ class SortedSets:
                 return tables[0].highest(self._db, number, start, count)
             found = [one for table in tables for one in table.highest(self._db, number, 0, start + count)]
             return sorted(found, key=_by_score, reverse=True)[start : start + count]
+
+    def entries(self, key: str) -> Iterator[Scored]:
+        """See Reader.entries."""
+        with translated(self.path):
+            number, tables = self._tables(key)
+            for table in tables:
+                yield from table.entries(self._db, number, self.path)
 
     def _from(self, key: str, least: float) -> int:
         number, tables = self._tables(key)
