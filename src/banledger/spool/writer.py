@@ -17,6 +17,7 @@ from banledger.errors import SpoolError
 
 _ROTATE_BYTES = 1 << 20
 _BACKLOG_BYTES = 128 << 20
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _WAIT_S = 1.0
 _TRIES = 3
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -59,9 +60,9 @@ class SegmentWriter:
                 self._begin()
             self._append(line)
         except OSError as error:
+            hint = "make room" if error.errno in _NO_ROOM else "run this as the user that fail2ban runs as"
             raise SpoolError(
-                f"can't write to the spool {self._path}: {error.strerror}",
-                hint="run this as the user that fail2ban runs as; running it again is harmless",
+                f"can't write to the spool {self._path}: {error.strerror}", hint=f"{hint}; running it again is harmless"
             ) from error
         self._seq += 1
 
