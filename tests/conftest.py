@@ -1,8 +1,9 @@
-"""Servers for every test that wants one (see `tests/support/servers.py`)."""
+"""Servers for every test that wants one (see `tests/support/servers.py`), and a small disk."""
 
 import logging
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -107,3 +108,15 @@ def _no_handlers_left() -> Iterator[None]:
     logger.handlers[:] = handlers
     logger.setLevel(level)
     logger.propagate = propagate
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "banledger-test", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs a root that may mount")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)

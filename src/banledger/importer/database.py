@@ -159,7 +159,7 @@ def _data(raw: object) -> Mapping[str, Any]:
 
 
 def _failures(value: object) -> int:
-    return value if isinstance(value, int) and 0 <= value <= _MOST_BANTIME else 0
+    return value if isinstance(value, int) and value is not True and 0 <= value <= _MOST_BANTIME else 0
 
 
 def _users(about: Mapping[str, Any]) -> tuple[str, ...]:

@@ -70,17 +70,20 @@ class LogText:
             return None
 
     def _of_block(self, block: bytes) -> list[LogEvent]:
-        form = self._forms[0]
+        refused = self.refused.copy()
         if len(self._forms) == 1:
-            refused = self.refused.copy()
+            (form,) = self._forms
             events = self._matched(form, form.pattern.finditer(block))
-            if sum(event.kind in _BANS for event in events) >= block.count(_BAN_WORD):
-                return events
-            known = {form.pattern for form in self._forms}
-            self._forms += [more for more in prefixes_of(block) if more.pattern not in known]
-            if len(self._forms) == 1:
-                return events
-            self.refused = refused
+        else:
+            events = self._line_by_line(block)
+        if sum(event.kind in _BANS for event in events) >= block.count(_BAN_WORD) or len(self._forms) >= _MOST_FORMS:
+            return events
+        known = {form.pattern for form in self._forms}
+        more = [form for form in prefixes_of(block) if form.pattern not in known]
+        if not more:
+            return events
+        self._forms = [*self._forms, *more][:_MOST_FORMS]
+        self.refused = refused
         return self._line_by_line(block)
 
     def _line_by_line(self, block: bytes) -> list[LogEvent]:

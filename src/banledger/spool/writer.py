@@ -17,11 +17,13 @@ from banledger.errors import SpoolError
 
 _ROTATE_BYTES = 1 << 20
 _BACKLOG_BYTES = 128 << 20
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _WAIT_S = 1.0
 _TRIES = 3
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SEGMENT = os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MISSING = "systemd-tmpfiles --create makes it; or name another with --spool or BANLEDGER_SPOOL"
+_FULL = "make room; running it again is harmless"
 _ANOTHER_USER = "run this as the user that fail2ban runs as; running it again is harmless"
 
 
@@ -61,10 +63,7 @@ class SegmentWriter:
                 self._begin()
             self._append(line)
         except OSError as error:
-            raise SpoolError(
-                f"can't write to the spool {self._path}: {error.strerror}",
-                hint=_MISSING if isinstance(error, FileNotFoundError) else _ANOTHER_USER,
-            ) from error
+            raise SpoolError(f"can't write to the spool {self._path}: {error.strerror}", hint=_hint(error)) from error
         self._seq += 1
 
     def _append(self, line: bytes) -> None:
@@ -150,3 +149,9 @@ def _verify(status: os.stat_result, *, last: bool) -> None:
     forbidden = stat.S_IWOTH if last else stat.S_IWGRP | stat.S_IWOTH
     if status.st_mode & forbidden and (last or not status.st_mode & stat.S_ISVTX):
         raise OSError(errno.EPERM, "a directory on its path may be written to by others")
+
+
+def _hint(error: OSError) -> str:
+    if error.errno in _NO_ROOM:
+        return _FULL
+    return _MISSING if isinstance(error, FileNotFoundError) else _ANOTHER_USER

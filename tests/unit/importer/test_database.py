@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from banledger.importer.database import DatabaseRow, Invalid, opened, rows, schema, tickets
+from banledger.importer.past_lines import line_of_ban
 from banledger.importer.refusal import SourceRefused
+from banledger.spool.events import BanLine, decode
 from tests.support.lines import T0
 
 NOW = T0 + 86_400.0
@@ -63,6 +65,26 @@ def test_schema_4_has_all_of_a_ban(tmp_path: Path) -> None:
 def test_schema_2_has_no_bantime(tmp_path: Path) -> None:
     path = database(tmp_path / "x", TWO, ("sshd", "192.0.2.1", T0, '{"failures": 3, "user": "pi"}'))
     assert read(path) == (2, [DatabaseRow(T0, "sshd", "192.0.2.1", 0, 0, 3, ("pi",))])
+
+
+@pytest.mark.parametrize("failures", ["true", "false", "1e400", "9007199254740993", "-1", '"3"', "NaN"])
+def test_a_number_of_failures_that_is_none_is_unknown(tmp_path: Path, failures: str) -> None:
+    path = database(tmp_path / "x", FOUR, ("sshd", "192.0.2.1", T0, 600, 2, f'{{"failures": {failures}}}'))
+    (row,) = read(path)[1]
+    assert isinstance(row, DatabaseRow)
+    line = json.dumps(line_of_ban(row, "web1") | {"seq": 1}).encode()
+    assert decode(line) == BanLine(
+        v=1,
+        seen=T0,
+        seq=1,
+        server="web1",
+        jail="sshd",
+        fid="192.0.2.1",
+        time=T0,
+        bantime=600,
+        bancount=2,
+        origin="import",
+    )
 
 
 def test_a_bantime_that_an_upgrade_put_there_is_unknown(tmp_path: Path) -> None:

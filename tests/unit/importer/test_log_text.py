@@ -252,3 +252,23 @@ def test_equal_names_are_one_object() -> None:
     first, second = events(LINES[0][0] + "\n" + LINES[1][0] + "\n")
     assert first.jail is second.jail and first.text is second.text
     assert re.match(r"192", first.text)
+
+
+def test_a_log_may_change_its_form_again_and_again() -> None:
+    """As what `cat` makes of logs of several targets."""
+    said = "NOTICE  [sshd] Ban 192.0.2.1\n"
+    forms = [
+        "2026-11-23 02:13:20,123 fail2ban.actions        [504]: ",
+        "Nov 23 02:13:20 web1 fail2ban.actions[504]: ",
+        "2026-11-23T02:13:20+00:00 web1 fail2ban.actions[504]: ",
+        "1795400000.000000 web1 fail2ban.actions[504]: ",
+        "<6>Nov 23 02:13:20 web1 fail2ban-server[504]: fail2ban.actions        [504]: ",
+    ]
+    assert [event.text for event in events(*(form + said for form in forms))] == ["192.0.2.1"] * len(forms)
+    assert [event.text for event in events(*(form + said for form in reversed(forms)))] == ["192.0.2.1"] * len(forms)
+
+
+def test_a_log_that_changes_its_form_all_the_time_is_read_with_a_bounded_number_of_forms() -> None:
+    read = parser()
+    blocks = [f"{'|' * n} 2026-11-23 02:13:20 [sshd] Ban 192.0.2.1\n".encode() for n in range(1, 100)]
+    assert 1 < len(list(read.events(blocks))) == len(read._forms) < 20

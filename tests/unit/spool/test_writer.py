@@ -10,6 +10,7 @@ import pytest
 from banledger.errors import SpoolError
 from banledger.spool.reader import SpoolReader
 from banledger.spool.writer import SegmentWriter
+from tests.support.disk import fill
 from tests.support.lines import T0
 
 NOW = 2_000_000_000.0
@@ -101,6 +102,20 @@ def test_a_link_is_not_followed(directory: Path, tmp_path: Path) -> None:
 def test_a_missing_directory_is_a_clear_error(tmp_path: Path) -> None:
     with SegmentWriter(tmp_path / "no") as writer, pytest.raises(SpoolError, match="No such file"):
         writer.write(line())
+
+
+def test_on_a_full_disk_the_hint_is_to_make_room_and_no_part_of_a_line_stays(small_disk: Path) -> None:
+    spool = small_disk / "spool"
+    spool.mkdir()
+    fill(small_disk / "filler")
+    with (small_disk / "filler").open("r+b") as file:
+        file.truncate(file.seek(0, os.SEEK_END) - 50_000)
+    with SegmentWriter(spool) as writer, pytest.raises(SpoolError, match="No space left") as caught:
+        for _ in range(1000):
+            writer.write(line(jail="x" * 300))
+    assert caught.value.hint == "make room; running it again is harmless"
+    (segment,) = spool.iterdir()
+    assert segment.read_bytes().endswith(b"}\n")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tracemalloc
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -83,6 +84,16 @@ def test_what_follows_the_hash_makes_it_unreadable() -> None:
 def test_a_row_that_asks_for_more_memory_than_a_hash_needs_holds_no_hash() -> None:
     header = b"\x00" + bytes([(25 - 10) << 3])  # no flags, and a window of 32 MiB
     assert unpack_hash(b"\x01" + header + zstd.compress(b"a\0x")[6:]) == {UNREADABLE: NO_HASH}
+
+
+def test_nothing_stays_in_memory_of_hashes_with_many_names() -> None:
+    """Anybody who may write to a ledger may put them there."""
+    rows = [pack_hash({f"{n} {name}": "" for name in range(20_000)}) for n in range(10)]
+    tracemalloc.start()
+    for row in rows:
+        assert len(unpack_hash(row)) == 20_000
+    assert tracemalloc.get_traced_memory()[0] < 1 << 20
+    tracemalloc.stop()
 
 
 def test_the_dictionary_never_changes() -> None:

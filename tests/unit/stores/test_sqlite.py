@@ -37,6 +37,7 @@ from banledger.stores.sqlite.engine import SqliteEngine, open_writer
 from banledger.stores.sqlite.reader import open_reader
 from banledger.stores.sqlite.rows import RowWriter
 from tests.contract.conftest import KEYS, dump
+from tests.support.disk import fill
 from tests.support.lines import T0, ban, gap, nowhere, prolong, unban
 from tests.support.segments import NOW, Writer
 from tests.support.world import ADDRESSES, Clock, live, wrong
@@ -406,24 +407,12 @@ def test_a_copy_of_the_stopped_ledgers_file_is_complete(path: Path, tmp_path: Pa
 # A disk that is full.
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "banledger-test", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("needs a root that may mount")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def test_bans_wait_while_the_disk_is_full_and_none_is_lost(small_disk: Path, tmp_path: Path) -> None:
     spool = tmp_path / "spool"
     spool.mkdir()
     path = written(small_disk / "ledger.db")
     filler = small_disk / "filler"
-    _fill(filler)
+    fill(filler)
     writer = Writer(spool)
     writer.write(*(f"10.0.{n >> 8}.{n & 255}" for n in range(1000)))
     writer.close()
@@ -455,21 +444,11 @@ def test_a_ledger_that_no_longer_fits_on_its_disk_stays_whole(small_disk: Path) 
 
 
 def test_on_a_full_disk_a_new_ledger_waits_for_room(small_disk: Path) -> None:
-    _fill(small_disk / "filler")
+    fill(small_disk / "filler")
     with pytest.raises(StoreUnavailable, match=r"full|No space"):
         written(small_disk / "ledger.db")
     (small_disk / "filler").unlink()
     assert bans_in(written(small_disk / "ledger.db")) == 50
-
-
-def _fill(path: Path) -> None:
-    with path.open("wb", buffering=0) as file:
-        for size in (1 << 16, 1 << 12, 1):
-            try:
-                while file.write(b"x" * size) == size:
-                    pass
-            except OSError:
-                continue
 
 
 def _assert_whole(path: Path) -> None:

@@ -27,6 +27,7 @@ _LEVEL = 3
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _LIMITS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 24}  # a damaged row can't ask for more memory
 _HEX = 128
+_MOST_REMEMBERED = 4096  # characters of the names of one hash: all that a ledger writes have fewer
 _PLAIN, _IN_HEX = bytes([VERSION]), bytes([VERSION | _HEX])
 
 
@@ -59,7 +60,8 @@ def unpack_hash(row: bytes | str) -> Hash:
         if not unpacker.eof or unpacker.unused_data:
             return {UNREADABLE: TOO_LONG if len(text) == MOST_BYTES else NO_HASH}
         values = text.decode("utf-8", "surrogatepass").split("\0")
-        fields = _named(values[0], in_hex).copy()
+        named = _named if len(values[0]) <= _MOST_REMEMBERED else _named.__wrapped__
+        fields = named(values[0], in_hex).copy()
         del values[0]
         if len(values) != len(fields):
             return {UNREADABLE: NO_HASH}
