@@ -22,7 +22,7 @@ from banledger.stores.api import Reader
 from banledger.stores.fields import Damaged
 
 _AT_ONCE = 500
-_RANKED_AT_ONCE = 50_000
+_MOST_AT_ONCE = 32_000
 _IDENTITY = re.compile("[0-9a-f]{16}")
 _NOTED = 100  # damaged keys
 
@@ -146,14 +146,11 @@ class LedgerReader:
         return {day: count for day, count in sorted(self.ranked(DAY)) if read.day_number(day) is not None}
 
     def ranked(self, dimension: str) -> Iterator[tuple[str, int]]:
-        """Return the values (tokens) of a dimension with their all-time number of bans, most first, in pages.
-
-        Pages grow: an engine may look at all members for each.
-        """
-        start = 0
-        while page := self._reader.ranking(self.keys.top(dimension), start, min(max(start, _AT_ONCE), _RANKED_AT_ONCE)):
+        """Return the values (tokens) of a dimension with their all-time number of bans, most first, in pages."""
+        start, count = 0, _AT_ONCE
+        while page := self._reader.ranking(self.keys.top(dimension), start, count):
             yield from [(tok, bans) for tok, score in page if (bans := read.count_of(score)) > 0]
-            start += len(page)
+            start, count = start + len(page), min(2 * count, _MOST_AT_ONCE)  # a page may cost a look at all members
 
     def distinct(self, dimension: str) -> int:
         """Return how many values a dimension has, all time."""
