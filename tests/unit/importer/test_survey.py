@@ -151,6 +151,19 @@ def test_a_database_may_have_a_name_of_any_bytes(tmp_path: Path) -> None:
     assert surveyed(path)[1] == [DatabaseRow(T0, "sshd", "192.0.2.1", 600, 2)]
 
 
+def test_the_bans_of_a_damaged_database_are_counted_as_far_as_it_can_be_read(tmp_path: Path) -> None:
+    path = database(
+        tmp_path / "x", FOUR, *(("sshd", f"10.0.{n >> 8}.{n & 255}", T0, 600, 1, None) for n in range(2000))
+    )
+    whole = bytearray(path.read_bytes())
+    at = len(whole) // 2 // 4096 * 4096
+    whole[at : at + 4096] = bytes(4096)
+    path.write_bytes(whole)
+    found, taken = surveyed(path)
+    assert "malformed" in found.sources[0].trouble
+    assert found.bans == found.sources[0].rows == len(taken) > 100
+
+
 def test_lines_that_are_too_long_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text(LOG + "x" * 3_000_000 + "\n" + LOG)
