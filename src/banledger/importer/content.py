@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from banledger.importer.compressed import compression_of, expanded
 from banledger.importer.prefixes import is_dateless, looks_like_syslog, prefixes_of
-from banledger.importer.refusal import SourceRefused
+from banledger.importer.refusal import SourceRefused, unreadable
 
 LOG, EXPORT, JSON, DATABASE = "log", "journal export", "journal as JSON", "database"
 
@@ -45,7 +45,7 @@ class Content:
     written  when it was last written, UTC epoch seconds; 0: unknown
     done     bytes read so far, as stored
 
-    Raises SourceRefused if it is none of these, and OSError.
+    Raises SourceRefused if it is none of these, and OSError if it can't be opened.
     """
 
     def __init__(self, path: str) -> None:
@@ -86,9 +86,12 @@ class Content:
         return self._chunks
 
     def _pieces(self) -> Iterator[bytes]:
-        while piece := self._file.read(_PIECE):
-            self.done += len(piece)
-            yield piece
+        try:
+            while piece := self._file.read(_PIECE):
+                self.done += len(piece)
+                yield piece
+        except OSError as error:
+            raise SourceRefused(unreadable(error)) from error
 
 
 def _standard_input() -> BinaryIO:

@@ -22,7 +22,7 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from banledger.importer.messages import text_of_bytes
-from banledger.importer.refusal import SourceRefused
+from banledger.importer.refusal import SourceRefused, unreadable
 from banledger.importer.stamps import MOST_AHEAD_S
 
 _LONGEST_NAME = 4096
@@ -191,8 +191,11 @@ def _text(text: str) -> str:
 
 
 def _is_wal(path: str) -> bool:
-    with Path(path).open("rb") as file:
-        return file.read(20)[18:] == _WAL
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(20)[18:] == _WAL
+    except OSError as error:
+        raise SourceRefused(unreadable(error)) from error
 
 
 def _copied(path: str, private: Path) -> Path:

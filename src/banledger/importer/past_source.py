@@ -29,7 +29,7 @@ class SourceCount(Struct):
     lines    lines of a log, entries of a journal, rows of a database
     first    the earliest moment in it, UTC epoch seconds; `last` likewise; 0: none
     rows     rows of a database with a ban
-    tickets  different bans in them
+    tickets  different bans in them; of a database that can't be read to its end, all rows
     failures lines about failures
     jails    Ban lines or rows by jail
     refused  lines that are left out, by reason; `examples`: the beginning of the first of each
@@ -81,6 +81,7 @@ class PastSource:
             if not count.first:
                 raise
             count.trouble = str(error)
+            count.tickets = count.tickets or count.rows
         if not self._is_of_fail2ban():
             raise SourceRefused("it has no line of fail2ban")
         count.unclear, count.skipped = self._stamps.unclear, self._stamps.skipped

@@ -32,7 +32,11 @@ def named(paths: Iterable[str]) -> list[NamedFile]:
             if one.reason or one.path == STDIN:
                 found.append(one)
                 continue
-            status = Path(one.path).stat()
+            try:
+                status = Path(one.path).stat()
+            except OSError as error:  # gone meanwhile, as a log that is rotated
+                found.append(NamedFile(one.path, unreadable(error)))
+                continue
             if (status.st_dev, status.st_ino) not in seen:
                 seen.add((status.st_dev, status.st_ino))
                 found.append(one)

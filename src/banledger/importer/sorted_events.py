@@ -9,6 +9,7 @@ import heapq
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import IO, NamedTuple
 
 import msgspec
@@ -54,7 +55,8 @@ class SortedEvents:
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # there was no room for what is left to write
+                self._file.close()
 
     def add(self, event: LogEvent) -> None:
         """Take one event."""

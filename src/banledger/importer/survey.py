@@ -105,18 +105,25 @@ class _Reading:
         self._before = self.seen = 0
 
     def read(self, file: NamedFile) -> None:
-        reason = file.reason
-        if not reason:
-            try:
-                with Content(file.path) as content:
-                    self._found.sources.append(self._count(content, file.path))
-                    self._before += content.done
-            except SourceRefused as error:
-                reason = str(error)
-            except OSError as error:
-                reason = unreadable(error)
-        if reason:
+        """Raises OSError if there is no temporary room."""
+        if reason := file.reason or self._read(file.path):
             self._found.refused.append(NamedFile(file.path, reason))
+
+    def _read(self, path: str) -> str:
+        """Return why a file is refused; empty: it is a source."""
+        try:
+            content = Content(path)
+        except SourceRefused as error:
+            return str(error)
+        except OSError as error:
+            return unreadable(error)
+        with content:
+            try:
+                self._found.sources.append(self._count(content, path))
+            except SourceRefused as error:
+                return str(error)
+            self._before += content.done
+        return ""
 
     def _count(self, content: Content, path: str) -> SourceCount:
         add = self._events.add

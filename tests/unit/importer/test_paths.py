@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from banledger.importer.paths import NamedFile, named
 
 
@@ -30,3 +32,9 @@ def test_what_cannot_be_read_has_a_reason(tmp_path: Path) -> None:
         NamedFile(str(tmp_path / "d" / "link"), "it is a link, which is read only if you name it"),
         NamedFile(str(tmp_path / "none"), "it can't be read: No such file or directory"),
     ]
+
+
+def test_a_file_that_is_gone_meanwhile_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("banledger.importer.paths._files", lambda path: [NamedFile(path)])
+    gone = str(tmp_path / "log.1")
+    assert named([gone]) == [NamedFile(gone, "it can't be read: No such file or directory")]

@@ -1,6 +1,8 @@
 """All sources of a server's past together."""
 
+import errno
 import gzip
+import io
 import json
 import os
 from itertools import permutations
@@ -13,8 +15,11 @@ from hypothesis import strategies as st
 
 from banledger.importer.database import DatabaseRow
 from banledger.importer.past_ban import PastBan
-from banledger.importer.survey import Survey, survey
+from banledger.importer.paths import NamedFile
+from banledger.importer.sorted_events import SortedEvents
+from banledger.importer.survey import Survey, _Reading, survey
 from banledger.ledger.progress import silent
+from tests.support.disk import fill
 from tests.support.lines import T0
 from tests.unit.importer.test_database import FOUR, database
 from tests.unit.importer.test_journal import FIELDS, exported
@@ -149,6 +154,49 @@ def test_a_database_may_have_a_name_of_any_bytes(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"\xff%41?#\n")
     database(tmp_path / "x", FOUR, ("sshd", "192.0.2.1", T0, 600, 2, None)).rename(path)
     assert surveyed(path)[1] == [DatabaseRow(T0, "sshd", "192.0.2.1", 600, 2)]
+
+
+def test_the_bans_of_a_damaged_database_are_counted_as_far_as_it_can_be_read(tmp_path: Path) -> None:
+    path = database(
+        tmp_path / "x", FOUR, *(("sshd", f"10.0.{n >> 8}.{n & 255}", T0, 600, 1, None) for n in range(2000))
+    )
+    whole = bytearray(path.read_bytes())
+    at = len(whole) // 2 // 4096 * 4096
+    whole[at : at + 4096] = bytes(4096)
+    path.write_bytes(whole)
+    found, taken = surveyed(path)
+    assert "malformed" in found.sources[0].trouble
+    assert found.bans == found.sources[0].rows == len(taken) > 100
+
+
+class Failing(io.FileIO):
+    """A file on a disk that fails behind its beginning."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().read(size) or b""
+
+
+def test_a_file_that_cannot_be_read_to_its_end_is_read_as_far_as_it_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("banledger.importer.content._open_regular", Failing)
+    (tmp_path / "log").write_text(LOG)
+    found, taken = surveyed(tmp_path / "log")
+    assert found.sources[0].trouble == "it can't be read: Input/output error"
+    assert found.bans == len(taken) == 2
+
+
+def test_without_temporary_room_no_file_is_refused(
+    small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its other lines would be lost without a word, if there is room again for those of the next file."""
+    (tmp_path / "log").write_text(LOG)
+    fill(small_disk / "filler")
+    monkeypatch.setattr("tempfile.tempdir", str(small_disk))
+    with SortedEvents(in_memory=2) as events, pytest.raises(OSError, match="No space"):
+        _Reading(Survey(), events, UTC, T0 + 86_400.0, print, silent, 0).read(NamedFile(str(tmp_path / "log")))
 
 
 def test_lines_that_are_too_long_are_counted(tmp_path: Path) -> None:
