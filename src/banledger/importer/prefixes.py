@@ -29,6 +29,7 @@ _FROM_US = rb"(?= [^ \n]{1,255} fail2ban)"
 
 _MOST_SAMPLES = 200
 _MOST_FORMS = 8
+_LONGEST = 1024  # a pattern of 100,000 words takes seconds to be compiled
 _ENOUGH = 0.5  # of the lines
 
 
@@ -108,7 +109,9 @@ def _custom(head: bytes) -> list[Prefix]:
 
 
 def _generalised(before: bytes) -> tuple[str, bytes] | None:
-    """The form of one prefix: its time, any word for a word, blanks for blanks; None if it has no time."""
+    """The form of a prefix: its time, any word for a word, blanks for blanks; None: it has no time, or is too long."""
+    if len(before) > _LONGEST:
+        return None
     found = ((clock, pattern, time) for clock, pattern in _TIMES if (time := pattern.search(before)))
     clock, pattern, time = next(found, ("", None, None))
     if pattern is None or time is None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from banledger.importer.log_event import Kind, LogEvent
 from banledger.importer.log_text import LogText
+from banledger.importer.prefixes import prefixes_of
 from banledger.importer.stamps import Stamps
 from tests.support.lines import T0
 
@@ -272,3 +273,9 @@ def test_a_log_that_changes_its_form_all_the_time_is_read_with_a_bounded_number_
     read = parser()
     blocks = [f"{'|' * n} 2026-11-23 02:13:20 [sshd] Ban 192.0.2.1\n".encode() for n in range(1, 100)]
     assert 1 < len(list(read.events(blocks))) == len(read._forms) < 20
+
+
+def test_a_form_of_prefixes_has_no_thousands_of_words() -> None:
+    line = b"%s2026-11-23 02:13:20 [sshd] Ban 192.0.2.1\n"
+    assert len(prefixes_of(line % (b"a " * 100))) == 1
+    assert prefixes_of(line % (b"a " * 100_000)) == []
