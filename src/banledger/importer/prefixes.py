@@ -109,7 +109,7 @@ def _custom(head: bytes) -> list[Prefix]:
 
 
 def _generalised(before: bytes) -> tuple[str, bytes] | None:
-    """The form of one prefix: its time, any word for a word, blanks for blanks; None: it has no time, or is too long."""
+    """The form of a prefix: its time, any word for a word, blanks for blanks; None: it has no time, or is too long."""
     if len(before) > _LONGEST:
         return None
     found = ((clock, pattern, time) for clock, pattern in _TIMES if (time := pattern.search(before)))
