@@ -1,24 +1,28 @@
 """Find the values of a dimension with the most bans in a span: exactly, without fetching all values.
 
-Theory of operation. All time: read the ranking. Few tallies: merge them. For a big dimension in a long span,
-candidates come from two places: the best of some days, which set a high bar early, and the all-time ranking from its
-top. Each candidate is counted exactly in the span. A value can't have more bans in the span than of all time, so the
-walk down the ranking ends where its count falls to that of the n-th candidate. Ties are in reverse order of names, as
-in the ranking itself, so the end is exact even if thousands of values have one ban each.
+Theory of operation. All time: read the ranking. Few tallies: merge them. More, but not too many bans, and an engine
+that has rows: count those. For a big dimension in any other long span, candidates come from two places: the best of some
+days, which set a high bar early, and the all-time ranking from its top. Each candidate is counted exactly in the span. A
+value can't have more bans in the span than of all time, so the walk down the ranking ends where its count falls to that
+of the n-th candidate. Ties are in reverse order of names, as in the ranking itself, so the end is exact even if thousands
+of values have one ban each.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import nlargest
 from itertools import islice
 
+from banledger.ledger.dimensions import DAY
 from banledger.ledger.reader import LedgerReader
 from banledger.stores.best import rank_of
+from banledger.stores.selection import Between, Selection
 
 Row = tuple[str, int]
 """A value (token) and its bans."""
 
 _SMALL = frozenset({"country", "jail", "server", "hour"})
 _MERGED_AT_MOST = 3_000_000
+_ROWS_AT_MOST = 1_000_000
 _CHUNK = 500
 _SEEDED_DAYS = 31
 
@@ -52,6 +56,8 @@ def top(
         entries = sum(ledger.distinct_on(dimension, days))
     if entries <= ledger.merge_limit or not count:
         return _merge(ledger, dimension, days, count)
+    if sum(everything[day] for day in days) <= _ROWS_AT_MOST and (found := _by_rows(ledger, dimension, days, count)):
+        return found
     outside = list(everything.keys() - days)
     descent = Descent(ledger, dimension, days, outside, count)
     descent.seed()
@@ -63,6 +69,17 @@ def top(
 def _merge(ledger: LedgerReader, dimension: str, days: Sequence[str], count: int) -> tuple[list[Row], int]:
     table = ledger.tally(dimension, days)
     return list(rank_of(table, count).rows), len(table)
+
+
+def _by_rows(
+    ledger: LedgerReader, dimension: str, days: Sequence[str], count: int
+) -> tuple[list[Row], int | None] | None:
+    """Count rows; None: the engine has none."""
+    rows = ledger.store().select(Selection(((Between(DAY, min(days), max(days)),),)))
+    if rows is None:
+        return None
+    rank = rows.rank({dimension: count}).by[dimension]
+    return list(rank.rows), rank.distinct
 
 
 class Descent:

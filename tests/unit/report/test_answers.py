@@ -185,17 +185,21 @@ def test_the_walk_down_the_ranking_is_exact(lines: list[Any], span: Span, count:
             ledger.close()
 
 
-def test_a_big_span_is_answered_by_the_walk_down_the_ranking(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("by_rows", [True, False])
+def test_a_big_span_is_answered_from_rows_or_by_the_walk_down_the_ranking(
+    make: Make, monkeypatch: pytest.MonkeyPatch, by_rows: bool
+) -> None:
     lines = [ban(f"192.0.2.{n % 50}", T0 + n * 3600) for n in range(1, 400)]
     ledger = make(lines)
     monkeypatch.setattr(LedgerReader, "merge_limit", 10)
     monkeypatch.setattr(ranked, "_MERGED_AT_MOST", 0)
+    monkeypatch.setattr(ranked, "_ROWS_AT_MOST", 1000 if by_rows else 0)
 
     top = summary.top(ledger, "ip", Query(Span("2026-11-25", "2026-12-05")), 7)
 
     meant = [one for one in _all(ledger) if "2026-11-25" <= one.day <= "2026-12-05"]
     assert _rows(top) == _listed(_count(meant, "ip")[:7])
-    assert top.distinct is None
+    assert top.distinct == (len({one.ip for one in meant}) if by_rows else None)
 
 
 def test_days_without_bans_are_listed(make: Make) -> None:
