@@ -1,11 +1,11 @@
 """Find the values of a dimension with the most bans in a span: exactly, without fetching all values.
 
 Theory of operation. All time: read the ranking. Few tallies: merge them. More, but not too many bans, and an engine
-that has rows: count those. For a big dimension in any other long span, candidates come from two places: the best of some
-days, which set a high bar early, and the all-time ranking from its top. Each candidate is counted exactly in the span. A
-value can't have more bans in the span than of all time, so the walk down the ranking ends where its count falls to that
-of the n-th candidate. Ties are in reverse order of names, as in the ranking itself, so the end is exact even if thousands
-of values have one ban each.
+that has rows: count those. For a big dimension in any other long span, candidates come from two places: the best of
+some days, which set a high bar early, and the all-time ranking from its top. Each candidate is counted exactly in the
+span. A value can't have more bans in the span than of all time, so the walk down the ranking ends where its count
+falls to that of the n-th candidate. Ties are in reverse order of names, as in the ranking itself, so the end is exact
+even if thousands of values have one ban each.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
