@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
+from banledger.errors import StoreError
 from banledger.ledger import scan
 from banledger.ledger.ban import PENDING, Ban, from_hash, to_hash
 from banledger.ledger.dimensions import DAY, INDEXED
@@ -32,10 +33,11 @@ from banledger.ledger.tokens import source_token
 from banledger.ledger.tombstone import is_tombstone
 from banledger.stores.api import Engine, Hash, Repair
 from banledger.stores.change import Entries, Score
-from banledger.stores.fields import YEAR_3000
+from banledger.stores.fields import YEAR_3000, Damaged
 from banledger.stores.pages import pages
 
 _AT_ONCE = 10_000
+_COPY = "the store is damaged: save the bans that can be read: banledger store copy"
 
 
 class Rebuilt(Struct, frozen=True):
@@ -125,7 +127,10 @@ class _Rebuild:
     def _bans(self, listed: list[str]) -> Iterator[Ban]:
         for id_, fields in scan.hashes(self._engine, listed):
             if not is_tombstone(fields):
-                yield from_hash(id_, fields)
+                try:
+                    yield from_hash(id_, fields)
+                except Damaged as error:  # it was repaired or moved, but the store has it all the same
+                    raise StoreError(f"the ban {id_} can't be repaired: {error}", hint=_COPY) from error
 
     def _with_whole_users(self, bans: list[Ban]) -> list[Ban]:
         """Return the bans with their user names repaired, in their hashes too."""
