@@ -9,10 +9,12 @@ import os
 import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -118,6 +120,16 @@ _PLACE = re.compile(r"(?<![\w.:/@$~{}-])/(?!dev/null\b)(?=\w)")
 _SAFE = re.compile(r"(?<![\w.:/@$~{}-])/(?!dev/null\b)")
 
 
+def make_database(path: Path) -> None:
+    """An empty database of fail2ban."""
+    path.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            "CREATE TABLE fail2banDb(version INTEGER); INSERT INTO fail2banDb VALUES(4);"
+            "CREATE TABLE bans(jail TEXT, ip TEXT, timeofban INTEGER, bantime INTEGER, bancount INTEGER, data JSON);"
+        )
+
+
 class Sandbox:
     """A directory that stands for `/`, with a ledger where the service has it."""
 
@@ -131,6 +143,7 @@ class Sandbox:
         for name in ("var/log/fail2ban.log", "old-logs/fail2ban.log"):
             (root / name).parent.mkdir(parents=True)
             (root / name).write_text(LOG)
+        make_database(root / "var/lib/fail2ban/fail2ban.sqlite3")
         self._shim()
         self.server = ""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("BANLEDGER_", "XDG_"))}

@@ -12,7 +12,6 @@ SOURCE = Path(__file__).parents[2] / "src" / "banledger"
 ORDER = (
     "errors",
     "clock",
-    "zstd",
     "settings",
     "zstd",
     "net",
