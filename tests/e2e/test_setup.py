@@ -1,5 +1,6 @@
 """`banledger setup` and its undo, on a directory that stands for `/`, with a real fail2ban that reads it."""
 
+import io
 import json
 import os
 import random
@@ -9,11 +10,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from banledger.cli.main import run
 from banledger.demo.installation import locate
 from banledger.setup.mirror import JAIL_FILE
 from tests.conftest import MakeServer
@@ -76,18 +79,20 @@ class Host(PrivateServer):
         }
 
     def setup(self, *words: str, code: int = 0) -> str:
-        """What `banledger setup` says."""
-        done = subprocess.run(
-            self.words(*words),
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-            input="",
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        """What `banledger setup` says. It runs in this process, so that its lines count as run."""
+        said, umask = io.StringIO(), os.umask(0o022)
+        try:
+            with (
+                patch.dict(os.environ, self.environment(), clear=True),
+                patch.object(sys, "stdin", io.StringIO()),
+                redirect_stdout(said),
+                redirect_stderr(said),
+            ):
+                done = run(self.words(*words)[3:])
+        finally:
+            os.umask(umask)
+        assert done == code, said.getvalue()
+        return said.getvalue()
 
     def killed(self, delay_s: float, *words: str) -> None:
         """Kill `banledger setup` after some time."""
