@@ -32,18 +32,12 @@ class Filter(NamedTuple):
     beyond: Callable[[str], "Condition | None"] = lambda _: None
 
 
-def repeated(value: str, flag: str) -> str:
-    """Return how to give several values, if this one looks like a list of them."""
-    return f"; for several values repeat --{flag}" if "," in value else ""
-
-
 def country(value: str) -> str:
     """Return a country code in capitals; `private` as it is. Raises QuestionError."""
     if value.lower() == PRIVATE:
         return PRIVATE
     if len(value) != 2 or not value.isascii() or not value.isalpha():
-        hint = "two letters such as CN, XX for unknown, or private"
-        raise QuestionError(f"invalid country {value!r}", hint=hint + repeated(value, "country"))
+        raise QuestionError(f"invalid country {value!r}", hint="two letters such as CN, XX for unknown, or private")
     return value.upper()
 
 
@@ -60,8 +54,9 @@ def address(value: str) -> str:
 
     found = canonical_address(value.strip())
     if found is None:
-        hint = "an address or a network such as 192.0.2.7 or 192.0.2.0/24"
-        raise QuestionError(f"invalid address {value!r}", hint=hint + repeated(value, "ip"))
+        raise QuestionError(
+            f"invalid address {value!r}", hint="an address or a network such as 192.0.2.7 or 192.0.2.0/24"
+        )
     return found
 
 
@@ -76,6 +71,5 @@ def system(value: str) -> str:
     """Return the number of an autonomous system, from `64496` or `AS64496`. Raises QuestionError."""
     number = value.strip().upper().removeprefix("AS")
     if not (number.isascii() and number.isdecimal() and len(number) <= _LONGEST and int(number) < 2**32):
-        hint = "a number such as 64496, or AS64496"
-        raise QuestionError(f"invalid autonomous system {value!r}", hint=hint + repeated(value, "asn"))
+        raise QuestionError(f"invalid autonomous system {value!r}", hint="a number such as 64496, or AS64496")
     return str(int(number))

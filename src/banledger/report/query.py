@@ -110,8 +110,21 @@ def days_in(span: Span, everything: Mapping[str, int]) -> dict[str, int]:
 
 def question(span: Span = ALL_TIME, **typed: Iterable[str]) -> Query:
     """The query of a span and of typed filter values by dimension. Raises QuestionError."""
-    spelled = {name: tuple(map(FILTERS[name].spelled, values)) for name, values in typed.items()}
+    spelled = {name: tuple([_spelled(name, value) for value in values]) for name, values in typed.items()}
     return Query(span, {name: spelled[name] for name in FILTERS if spelled.get(name)})
+
+
+def _spelled(name: str, value: str) -> str:
+    """Return a filter's value in its canonical form. Raises QuestionError."""
+    try:
+        return FILTERS[name].spelled(value)
+    except QuestionError as error:
+        raise QuestionError(str(error), hint=error.hint + repeated(value, name)) from None
+
+
+def repeated(value: str, flag: str) -> str:
+    """Return how to give several values, if this one looks like a list of them."""
+    return f"; for several values repeat --{flag}" if "," in value else ""
 
 
 class _Point(Struct, frozen=True):

@@ -5,11 +5,11 @@ from itertools import islice
 
 from banledger.geo.countries import NAMES, name_of
 from banledger.ledger.dimensions import DAY, TABLE
-from banledger.ledger.filters import PRIVATE, repeated
+from banledger.ledger.filters import PRIVATE
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.tokens import text_of
 from banledger.report.nearest import nearest
-from banledger.report.query import Query
+from banledger.report.query import Query, repeated
 
 _NAMED = ("country", "jail", "server")
 _LOOKED_AT = 1000  # names to choose from

@@ -208,6 +208,11 @@ def test_a_list_as_one_value_is_answered_with_how_to_give_several(banledger: Run
     assert f"; for several values repeat --{flag}\n" in banledger("bans", f"--{flag}", value)[2]
 
 
+def test_only_a_filter_may_be_repeated(banledger: Run) -> None:
+    code, _, err = banledger("whois", "192.0.2.1,192.0.2.2")
+    assert code == 2 and "invalid address" in err and "repeat" not in err
+
+
 @pytest.mark.parametrize("words", [("bans",), ("top", "ip"), ("report",), ("bans", "--json"), ("top", "ip", "--csv")])
 def test_a_mistyped_jail_or_country_causes_a_warning(banledger: Run, words: tuple[str, ...]) -> None:
     code, _, err = banledger(*words, "--jail", "sshdd", "--country", "UK")
