@@ -4,15 +4,22 @@
 has no joins, so each stands here as one step; property tests compare them.
 """
 
+from typing import TypeAlias
+
 from banledger.geo.place import Place
-from banledger.ledger.ban import FOUND, IMPORTED, LINE, LIVE, Ban
+from banledger.ledger.ban import LIVE, Ban
 from banledger.ledger.ban_forms import LONGEST_BANTIME
 from banledger.ledger.ids import Subject
 from banledger.ledger.log_fact import Facts
-from banledger.ledger.merge import begin_from_parts, bounded
+from banledger.ledger.merge import base_of, begin_from_parts, bounded
 from banledger.ledger.moment import in_microseconds
 from banledger.ledger.users import tried
 from banledger.spool.events import BanLine, TicketLine
+
+_Begun: TypeAlias = tuple[
+    str, str, str, str, int, str, int, str | None,
+    str, str | None, str | None, str | None, int | None, str | None, str | None, str | None, str | None,
+]  # fmt: skip
 
 
 def begin(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, line: TicketLine) -> Ban:
@@ -26,40 +33,41 @@ def begin_from_facts(
     id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, facts: Facts
 ) -> Ban:
     """Make the record of a ban that only logs tell of: what `with_facts` returns for its facts."""
-    bancount, bantime = max((fact.bancount, fact.bantime) for fact in facts)
+    base = base_of(facts)
     return Ban(
-        id_,
-        subject.server,
-        subject.jail,
-        subject.fid,
-        subject.time,
-        *local,
-        ip,
-        place.scope,
-        place.country,
-        place.country_from,
-        place.network,
-        place.asn,
-        place.org,
-        place.whois,
-        place.located,
-        place.located_from,
-        IMPORTED,
+        *_identity_and_place(id_, subject, local, ip, place),
+        base.origin,
         facts[0].logged,
-        max(fact.failures for fact in facts),
-        bounded(bantime),
-        bancount,
+        base.failures,
+        base.bantime,
+        base.bancount,
         unbanned=min((fact.unbanned for fact in facts if fact.unbanned), default=None),
-        exact=FOUND if any(fact.found for fact in facts) else LINE,
+        exact=base.exact,
         logged=facts,
     )
 
 
 def _begin_live(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, line: BanLine) -> Ban:
     """What `begin_from_parts` returns for a live ban line, which most lines are, in a fraction of the time."""
-    seen, bantime, (day, hour) = in_microseconds(line.seen), line.bantime, local
+    seen, bantime = in_microseconds(line.seen), line.bantime
     order = in_microseconds(line.at) if line.at else seen
     return Ban(
+        *_identity_and_place(id_, subject, local, ip, place),
+        LIVE,
+        seen,
+        line.failures,
+        bantime if 0 <= bantime <= LONGEST_BANTIME else bounded(bantime),
+        line.bancount,
+        tried(line.users, restored=False),
+        line.matches,
+        order=() if order == seen else (("seen", order),),
+    )
+
+
+def _identity_and_place(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place) -> _Begun:
+    """Return the fields of `Ban` up to `located_from`, in their order."""
+    day, hour = local
+    return (
         id_,
         subject.server,
         subject.jail,
@@ -77,12 +85,4 @@ def _begin_live(id_: str, subject: Subject, local: tuple[str, int], ip: str | No
         place.whois,
         place.located,
         place.located_from,
-        LIVE,
-        seen,
-        line.failures,
-        bantime if 0 <= bantime <= LONGEST_BANTIME else bounded(bantime),
-        line.bancount,
-        tried(line.users, restored=False),
-        line.matches,
-        order=() if order == seen else (("seen", order),),
     )
