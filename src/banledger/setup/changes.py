@@ -1,4 +1,4 @@
-"""FileChanges of a machine's files: each is in the journal before it is made, and whole or not made at all."""
+"""Changes to a machine's files: each is in the journal before it is made, and is made whole or not at all."""
 
 import os
 import shutil

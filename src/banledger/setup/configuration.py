@@ -59,6 +59,14 @@ class JailConfiguration(Struct, frozen=True):
         """The jails that are enabled, in fail2ban's order."""
         return [jail for jail in self.jails if jail.enabled]
 
+    def running(self) -> list[str]:
+        """The names of the jails that a server runs with it."""
+        return [jail.name for jail in self.enabled() if not jail.error]
+
+    def broken(self) -> dict[str, str]:
+        """The jails for which a server refuses to start, each with the reason."""
+        return {jail.name: jail.missing_log for jail in self.enabled() if jail.missing_log}
+
     def options(self) -> dict[str, str]:
         """The options that our action has in the first jail that has it."""
         return next((options for jail in self.jails if (options := jail.options()) is not None), {})

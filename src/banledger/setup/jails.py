@@ -9,7 +9,6 @@ from banledger.setup.fail2ban import Fail2ban, JailPlan
 from banledger.setup.jail_file import Wish
 from banledger.setup.journal import seen
 from banledger.setup.machine import Machine
-from banledger.setup.mirror import JAIL_FILE
 from banledger.setup.restart import PendingRestart, Restart
 
 SPOOL = "/var/spool/banledger"
@@ -27,8 +26,7 @@ class JailWork:
         self._machine, self._fail2ban = machine, fail2ban
         self._changes = machine.changes
         self._restart = PendingRestart(machine.changes, "fail2ban")
-        self.jail_file = f"{machine.config}/jail.d/{JAIL_FILE}"
-        self.action_file = f"{machine.config}/action.d/{ACTION}.py"
+        self.jail_file, self.action_file = machine.jail_file, machine.action_file
         self._action = (files("banledger.action") / f"{ACTION}.py").read_bytes()
         self._now = fail2ban.read()
         self._plan: JailPlan | None = None
@@ -50,7 +48,7 @@ class JailWork:
         if strangers:
             raise BanledgerError(f"fail2ban has no jail {', '.join(sorted(strangers))}", hint="fail2ban-client status")
         plan = self._fail2ban.plan(Wish(options, jails))
-        broken = {jail.name: jail.missing_log for jail in plan.before.enabled() if jail.missing_log}
+        broken = plan.before.broken()
         mended = {jail.name for jail in self._now.enabled() if not jail.missing_log and jail.name in broken}
         if set(broken) - mended and not mend:
             raise BanledgerError(f"fail2ban can't start: {'; '.join(broken.values())}", hint=_hint(broken))
@@ -67,8 +65,7 @@ class JailWork:
 
     def recorded(self) -> list[str]:
         """The jails that run and are to have our action."""
-        enabled = [jail.name for jail in self._decided.before.enabled() if not jail.error]
-        return [name for name in enabled if not self._jails or name in self._jails]
+        return [name for name in self._decided.before.running() if not self._jails or name in self._jails]
 
     def done(self) -> bool:
         """Whether the files are there, and the running server has read them."""
@@ -104,8 +101,7 @@ class JailWork:
             return trouble
         if not alive and not self._machine.manages_fail2ban:
             return ""
-        enabled = [jail.name for jail in self._decided.before.enabled() if not jail.error]
-        if trouble := self._fail2ban.wait_until_alive(enabled):
+        if trouble := self._fail2ban.wait_until_alive(self._decided.before.running()):
             return trouble
         missing = self._without_ours()
         return f"these jails don't have the action: {', '.join(missing)}" if missing else ""

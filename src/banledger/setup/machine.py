@@ -9,7 +9,9 @@ from banledger.demo.installation import unpacked
 from banledger.errors import BanledgerError, MissingFail2ban
 from banledger.setup.changes import FileChanges, Owner
 from banledger.setup.command import Said, run, system_command, trusted
+from banledger.setup.configuration import ACTION
 from banledger.setup.fail2ban import Fail2ban
+from banledger.setup.mirror import JAIL_FILE
 
 USER, SPOOL_GROUP = "banledger", "banledger-spool"
 FAIL2BAN = "/etc/fail2ban"
@@ -24,6 +26,16 @@ class Machine:
         self.root, self.config = root, config
         self.changes = FileChanges(root)
         self.whole = root == Path("/")
+
+    @property
+    def jail_file(self) -> str:
+        """Our file among fail2ban's jails."""
+        return f"{self.config}/jail.d/{JAIL_FILE}"
+
+    @property
+    def action_file(self) -> str:
+        """Our action's file."""
+        return f"{self.config}/action.d/{ACTION}.py"
 
     @property
     def systemd(self) -> bool:

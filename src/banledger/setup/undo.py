@@ -28,8 +28,7 @@ class Undo:
         jails = [entry.path for entry in self._journal.entries if entry.path.endswith(f"/jail.d/{JAIL_FILE}")]
         if jails:
             machine.config = jails[0].removesuffix(f"/jail.d/{JAIL_FILE}")
-        self._jail_file = f"{machine.config}/jail.d/{JAIL_FILE}"
-        self._action_file = f"{machine.config}/action.d/{ACTION}.py"
+        self._jail_file, self._action_file = machine.jail_file, machine.action_file
 
     @property
     def lines(self) -> list[str]:
@@ -78,8 +77,7 @@ class Undo:
         old = entry.content.decode("utf-8", "replace") if entry.kind == "file" else None
         before = self._check(fail2ban, old)
         self._machine.changes.restore(entry, purge=self._purge)
-        broken = [jail.missing_log for jail in before.enabled() if jail.missing_log]
-        self._restart(fail2ban, before, alive, broken)
+        self._restart(fail2ban, before, alive, list(before.broken().values()))
         self._forget_compiled()
 
     def _check(self, fail2ban: Fail2ban, old: str | None) -> JailConfiguration:
@@ -96,14 +94,13 @@ class Undo:
             )
         place = self._machine.place(self._jail_file)
         now = place.read_text(encoding="utf-8", errors="replace") if place.exists() else None
-        broken = any(jail.missing_log for jail in before.enabled())
-        if not broken and (why := fail2ban.refusal(old)) and not fail2ban.refusal(now):
+        if not before.broken() and (why := fail2ban.refusal(old)) and not fail2ban.refusal(now):
             raise BanledgerError(f"fail2ban refuses its configuration without banledger: {why}", hint="mend it first")
         return before
 
     def _restart(self, fail2ban: Fail2ban, before: JailConfiguration, alive: bool, broken: list[str]) -> None:
         """Restart it, and look whether it lives without us. One that could not start again is left running."""
-        jails = [jail.name for jail in before.enabled() if not jail.error]
+        jails = before.running()
         had = {jail.name for jail in before.enabled() if ACTION in jail.actions()}
         if broken and alive:
             for name in jails:
