@@ -39,13 +39,18 @@ class ScoreWriter(NamedKeys):
 
     def _set(self, scores: _Scores, write: Callable[..., None] = set_marks) -> None:
         """Write scores, whatever the old ones are; None removes the member. `write`: see `marks`."""
-        self._score({(key, one): score for (key, one), score in scores.items() if isinstance(one, str)})
-        marks: dict[str, dict[bytes, float | None]] = defaultdict(dict)
+        by_key: dict[str, dict[Member, float | None]] = defaultdict(dict)
         for (key, one), score in scores.items():
-            if isinstance(one, bytes):
-                marks[key][one] = score
-        for key, some in marks.items():
-            write(self._db, self._numbers[key][0], some)
+            by_key[key][one] = score
+        for key, some in by_key.items():
+            self._set_of(key, some, write)
+
+    def _set_of(self, key: str, scores: Mapping[Member, float | None], write: Callable[..., None] = set_marks) -> None:
+        """The same for one key."""
+        if texts := {(key, one): score for one, score in scores.items() if isinstance(one, str)}:
+            self._score(texts)
+        if marks := {one: score for one, score in scores.items() if isinstance(one, bytes)}:
+            write(self._db, self._numbers[key][0], marks)
 
     def _mend(self, scores: _Scores) -> None:
         """Write scores, most of which may be right."""
@@ -76,9 +81,7 @@ class ScoreWriter(NamedKeys):
                 last = 0
                 for table in _TABLES:
                     self._db.execute(f"DELETE FROM {table} WHERE key = ?", (number,))
-            scores = {member: float(score) for score, member in enumerate(members, int(last) + 1)}
-            self._score({(key, one): score for one, score in scores.items() if isinstance(one, str)})
-            set_marks(self._db, number, {one: score for one, score in scores.items() if isinstance(one, bytes)})
+            self._set_of(key, {member: float(score) for score, member in enumerate(members, int(last) + 1)})
             old = int(last) + len(members) - FEED_KEPT
             for table in _TABLES:
                 self._db.execute(f"DELETE FROM {table} WHERE key = ? AND score <= ?", (number, old))
