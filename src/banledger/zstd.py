@@ -7,4 +7,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["zstd"]
+__all__ = ["MAGIC", "zstd"]
+
+MAGIC = b"\x28\xb5\x2f\xfd"
+"""The first bytes of a frame."""

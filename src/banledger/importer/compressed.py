@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from banledger.importer.refusal import SourceRefused
-from banledger.zstd import zstd
+from banledger.zstd import MAGIC, zstd
 
 _MAGICS = (
     (b"\x1f\x8b", "gzip"),
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\0", "xz"),
-    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (MAGIC, "zstd"),
 )
 _SKIPPABLE = b"\x2a\x4d\x18"  # behind the first byte, 0x50 to 0x5f: pzstd begins its files with such a frame
 _PIECE = 1 << 18

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from banledger.stores.api import Hash
 from banledger.stores.fields import UNREADABLE
-from banledger.zstd import zstd
+from banledger.zstd import MAGIC, zstd
 
 VERSION = 1
 """The dictionary that rows are written with."""
@@ -24,7 +24,6 @@ NO_HASH = "holds no hash"
 TOO_LONG = "is too long to be read"
 
 _LEVEL = 3
-_MAGIC = b"\x28\xb5\x2f\xfd"
 _LIMITS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 24}  # a damaged row can't ask for more memory
 _HEX = 128
 _MOST_REMEMBERED = 4096  # characters of the names of one hash: all that a ledger writes have fewer
@@ -38,7 +37,7 @@ def pack_hash(fields: Hash) -> bytes:
         head = _IN_HEX
         text = "\0".join(("\n".join(map(_hex, fields)), *map(_hex, fields.values())))
     frame = _compressor().compress(text.encode("utf-8", "surrogatepass"), zstd.ZstdCompressor.FLUSH_FRAME)
-    return head + frame[len(_MAGIC) :]
+    return head + frame[len(MAGIC) :]
 
 
 def text_of_hash(fields: Hash) -> str:
@@ -56,7 +55,7 @@ def unpack_hash(row: bytes | str) -> Hash:
     try:
         version, in_hex = row[0] & ~_HEX, row[0] & _HEX
         unpacker = zstd.ZstdDecompressor(_dictionary(version).as_digested_dict, _LIMITS)
-        text = unpacker.decompress(_MAGIC + row[1:], MOST_BYTES)
+        text = unpacker.decompress(MAGIC + row[1:], MOST_BYTES)
         if not unpacker.eof or unpacker.unused_data:
             return {UNREADABLE: TOO_LONG if len(text) == MOST_BYTES else NO_HASH}
         values = text.decode("utf-8", "surrogatepass").split("\0")
