@@ -17,6 +17,9 @@ from pathlib import Path
 SEGMENT = re.compile(r"[0-9]{13}-([0-9a-f]{8})-([0-9]{1,9})\.jsonl")
 """A segment's name: milliseconds, writer, number."""
 
+MISSING_HINT = "systemd-tmpfiles --create makes it; or name another with --spool or BANLEDGER_SPOOL"
+"""What to do if there is no spool."""
+
 NAMES_PER_S = 20_000
 _FEW = 2000  # names read per listing
 _MOST = 2_000_000  # the most per listing: it must end even while names are added

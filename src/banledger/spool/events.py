@@ -189,7 +189,7 @@ def bears_label(event: Line) -> bool:
 
     An import has the label of a server of the past; a network belongs to no server.
     """
-    return not (isinstance(event, NetworkLine | ImportLine) or (isinstance(event, BanLine) and event.origin))
+    return not (isinstance(event, (NetworkLine, ImportLine)) or (isinstance(event, BanLine) and event.origin))
 
 
 _KINDS = frozenset(event.__struct_config__.tag for event in get_args(Event))

@@ -20,7 +20,7 @@ from pathlib import Path
 from msgspec.structs import force_setattr
 
 from banledger.errors import SpoolError
-from banledger.spool.directory import Directory
+from banledger.spool.directory import MISSING_HINT, Directory
 from banledger.spool.events import VERSION, Event, HeldLine, Undecodable, Unknown, bears_label, decode
 from banledger.spool.position import Loss
 from banledger.spool.quarantine import Quarantine
@@ -145,7 +145,7 @@ class SpoolReader:
         except OSError as error:
             raise SpoolError(
                 f"can't read the spool {self.directory}: {error.strerror}",
-                hint="systemd-tmpfiles --create makes it; or name another with --spool or BANLEDGER_SPOOL",
+                hint=MISSING_HINT,
             ) from error
         return events
 

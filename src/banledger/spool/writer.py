@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from banledger.errors import SpoolError
+from banledger.spool.directory import MISSING_HINT
 
 _ROTATE_BYTES = 1 << 20
 _BACKLOG_BYTES = 128 << 20
@@ -22,7 +23,6 @@ _WAIT_S = 1.0
 _TRIES = 3
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SEGMENT = os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-_MISSING = "systemd-tmpfiles --create makes it; or name another with --spool or BANLEDGER_SPOOL"
 _FULL = "make room; running it again is harmless"
 _ANOTHER_USER = "run this as the user that fail2ban runs as; running it again is harmless"
 
@@ -154,4 +154,4 @@ def _verify(status: os.stat_result, *, last: bool) -> None:
 def _hint(error: OSError) -> str:
     if error.errno in _NO_ROOM:
         return _FULL
-    return _MISSING if isinstance(error, FileNotFoundError) else _ANOTHER_USER
+    return MISSING_HINT if isinstance(error, FileNotFoundError) else _ANOTHER_USER
