@@ -51,12 +51,12 @@ def top(
     if len(days) == len(everything):
         rows = [(tok, int(bans)) for tok, bans in islice(ledger.ranked(dimension), count)]
         return rows, ledger.distinct(dimension)
-    entries = sum(everything[day] for day in days)  # usually one per ban, if all are different
+    entries = bans = sum(everything[day] for day in days)  # usually one per ban, if all are different
     if entries > ledger.merge_limit:
         entries = sum(ledger.distinct_on(dimension, days))
     if entries <= ledger.merge_limit or not count:
         return _merge(ledger, dimension, days, count)
-    if sum(everything[day] for day in days) <= _ROWS_AT_MOST and (found := _by_rows(ledger, dimension, days, count)):
+    if bans <= _ROWS_AT_MOST and (found := _by_rows(ledger, dimension, days, count)):
         return found
     outside = list(everything.keys() - days)
     descent = Descent(ledger, dimension, days, outside, count)
