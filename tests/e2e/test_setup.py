@@ -4,6 +4,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -290,12 +291,65 @@ def test_the_action_named_in_another_file_stops_the_undo(host: Host) -> None:
 
 def test_the_past_is_imported_if_asked_for(host: Host) -> None:
     line = "2026-11-23 02:13:21,250 fail2ban.actions        [4]: NOTICE  [sshd] Ban 192.0.2.78\n"
-    host.place("/var/log/fail2ban.log").write_text(line)
+    host.log_file.with_name("fail2ban.log.1").write_text(line)
+    assert "import the past" not in host.setup("--server", "web1", "--dry-run")
+    assert f"to do  import the past: {host.log_file} and 1 more" in host.setup("--dry-run", "--import")
 
     host.setup("--server", "web1", "--import", "--yes")
 
     host.installed("record", "--once")
     assert json.loads(host.installed("bans", "--ip", "192.0.2.78", "--json"))["server"] == "web1"
+    assert "nothing to do" in host.setup("--import", "--yes")
+
+
+def test_setup_says_what_it_found(host: Host) -> None:
+    said = host.setup("--dry-run")
+
+    assert re.search(r"^fail2ban [\d.]+ runs; its configuration is /etc/fail2ban$", said, re.MULTILINE)
+    assert "its jails: sshd, my shop; recorded now: none" in said
+    assert "the store: /var/lib/banledger/ledger.db" in said
+
+    host.setup("--server", "web1", "--jail", "my shop", "--yes")
+    assert "its jails: sshd, my shop; recorded now: my shop" in host.setup("--dry-run", "--jail", "my shop")
+
+
+def test_a_fail2ban_elsewhere_is_found_again_by_later_setups_and_the_undo(host: Host, base: Path) -> None:
+    config = host.place("/srv/f2b")
+    shutil.copytree(host.config, config, symlinks=True)
+    before = host.files()
+    host.setup("--server", "web1", "--fail2ban-config", "/srv/f2b", "--yes")
+
+    assert (config / "jail.d" / JAIL_FILE).is_file() and not (host.config / "jail.d" / JAIL_FILE).exists()
+    assert "its configuration is /srv/f2b" in host.setup("--dry-run")
+
+    host.setup("--undo", "--purge", "--yes")
+    assert not (config / "jail.d" / JAIL_FILE).exists()
+    assert host.files() == before
+
+
+def test_a_fail2ban_in_a_container_is_left_alone_and_explained(host: Host) -> None:
+    before = host.files()
+
+    said = host.setup("--without-fail2ban", "--server", "web1", "--yes")
+
+    assert 'banledger.py[server="web1"]' in said and "/var/spool/banledger" in said
+    assert host.has("sshd") == ["nothing"]
+    assert not host.action_file.exists()
+    shutil.copy(host.installed("action", "path").strip(), host.action_file)
+    spool = host.place("/var/spool/banledger")
+    (host.config / "jail.d/by-hand.local").write_text(
+        f'[sshd]\naction = nothing\n         banledger.py[server="web1", spool="{spool}"]\n'
+    )
+    host.client("reload", "--restart")
+    host.client("set", "sshd", "banip", BANNED)
+    host.installed("record", "--once")
+    assert json.loads(host.installed("bans", "--ip", BANNED, "--json"))["server"] == "web1"
+
+    (host.config / "jail.d/by-hand.local").unlink()
+    host.action_file.unlink()
+    shutil.rmtree(host.config / "action.d/__pycache__", ignore_errors=True)
+    host.setup("--undo", "--purge", "--yes")
+    assert host.files() == before
 
 
 def test_a_fail2ban_that_dies_gets_its_configuration_back(base: Path) -> None:

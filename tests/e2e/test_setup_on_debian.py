@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = "systemd systemd-sysv dbus fail2ban python3-systemd iptables"
 INSTALL = f"apt-get update -qq && apt-get install -y -qq --no-install-recommends {PACKAGES}"
+PAST = "2026-11-23 02:13:21,250 fail2ban.actions        [4]: NOTICE  [sshd] Ban 192.0.2.9"
 SUITE = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
 
 pytestmark = [
@@ -99,9 +100,19 @@ def test_a_stock_debian_records_after_one_command_and_is_as_before_after_another
         assert "hint: run banledger setup --mend" in debian.setup("--yes", code=1)
         assert debian.etc() == before
 
+    client = "/opt/elsewhere/bin/fail2ban-client"
+    assert "there is no /opt/elsewhere" in debian.setup("--dry-run", "--fail2ban-client", client, code=8)
+    debian.said("install", "-D", "/usr/bin/fail2ban-client", client)
+    assert "its jails: sshd" in debian.setup("--dry-run", "--mend", "--fail2ban-client", client)
+    debian.said("rm", "-r", "/opt/elsewhere")
+
+    debian.said("sh", "-c", f"echo '{PAST}' > /var/log/fail2ban.log.1")
     began = time.monotonic()
-    debian.setup("--mend", "--server", "web1", "--yes")
+    said = debian.setup("--mend", "--server", "web1", "--yes")
     assert time.monotonic() - began < 60
+    assert "did    see in the ledger that these jails are recorded" in said
+    assert "did    import the past: /var/log/fail2ban.log" in said
+    assert "192.0.2.9" in debian.said("banledger", "bans")
 
     debian.said("fail2ban-client", "set", "sshd", "banip", "192.0.2.1")
     time.sleep(2)

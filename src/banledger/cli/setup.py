@@ -2,19 +2,18 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from banledger.errors import BanledgerError, LedgerMissing, QuestionError, SettingsError
+from banledger.errors import BanledgerError, QuestionError
 from banledger.report.formats.escape import visible
 
 if TYPE_CHECKING:
     from banledger.setup.jails import JailWork
     from banledger.setup.machine import Machine
-    from banledger.setup.plan import StoreChoice
     from banledger.setup.step import SetupStep
 
 
@@ -27,11 +26,14 @@ if TYPE_CHECKING:
 @click.option("--password-file", metavar="FILE", help="A file with the password for the store, and nothing else.")
 @click.option("--mend", is_flag=True, help="Let jails without a log file read systemd's journal.")
 @click.option(
-    "--import", "past", is_flag=True, help="Import this machine's past afterwards: fail2ban's logs, database."
+    "--import/--no-import",
+    "past",
+    default=None,
+    help="Import this machine's past afterwards: fail2ban's logs, database, journal. [default: where systemd is]",
 )
-@click.option(
-    "--fail2ban-config", metavar="DIR", default="/etc/fail2ban", show_default=True, help="fail2ban's configuration."
-)
+@click.option("--fail2ban-config", metavar="DIR", default="", help="fail2ban's configuration. [default: /etc/fail2ban]")
+@click.option("--fail2ban-client", metavar="FILE", default="", help="Its fail2ban-client, where it is not in /usr.")
+@click.option("--without-fail2ban", is_flag=True, help="Leave fail2ban alone: it runs in a container, for example.")
 @click.option("--undo", is_flag=True, help="Remove banledger: make every file as it was. The ledger stays.")
 @click.option("--purge", is_flag=True, help="With --undo: remove the ledger, the spool and the user too.")
 @click.option(
@@ -42,12 +44,13 @@ if TYPE_CHECKING:
     hidden=True,
     help="A directory that stands for /, for tests.",
 )
-def setup(root: Path, fail2ban_config: str, undo: bool, purge: bool, **flags: Any) -> None:
+def setup(root: Path, fail2ban_config: str, fail2ban_client: str, undo: bool, purge: bool, **flags: Any) -> None:
     """Put banledger on this machine: shows a plan, asks, then does it.
 
     Copies the program to /opt/banledger, creates the service's user, the spool and the service, and adds the action to
     every jail of fail2ban, beside the actions that the jail has. fail2ban is restarted; if it doesn't run afterwards,
-    its configuration is put back. Needs root.
+    its configuration is put back. Then it waits until the start of the jails is in the ledger, imports what fail2ban's
+    logs and database tell of the past, and shows the report. Needs root.
 
     What is done already is left alone, so it may be run again: after an upgrade of banledger, after an `action` of
     fail2ban was changed, or to finish a setup that was interrupted.
@@ -66,7 +69,7 @@ def setup(root: Path, fail2ban_config: str, undo: bool, purge: bool, **flags: An
         raise BanledgerError("setup needs root", hint='sudo "$(command -v banledger)" setup')
     _check(flags, undo=undo, purge=purge)
     os.umask(0o022)
-    machine = Machine(root.resolve(), fail2ban_config)
+    machine = Machine(root.resolve(), fail2ban_config, fail2ban_client)
     with _translated():
         if undo:
             _undo(machine, dry_run=flags["dry_run"], yes=flags["yes"], purge=purge)
@@ -98,19 +101,16 @@ def _translated() -> Iterator[None]:
 
 
 def _set_up(machine: "Machine", flags: Mapping[str, Any]) -> None:
-    from banledger.setup.jails import JailWork
     from banledger.setup.plan import steps
     from banledger.setup.program import Program
+    from banledger.setup.store_choice import choose
 
-    store = _store(machine, flags["store"], flags["password_file"])
-    fail2ban = machine.fail2ban()
-    work = JailWork(machine, fail2ban)
-    work.decide(flags["server"], flags["jails"], mend=flags["mend"])
+    store = choose(machine, flags["store"], flags["password_file"])
     program = Program(machine)
     program.check()
-    plan = steps(machine, program, work, store)
+    work = None if flags["without_fail2ban"] else _jail_work(machine, flags)
+    plan = [*steps(machine, program, store), *(_jail_steps(machine, work, flags["past"]) if work else ())]
     done = [step.done() for step in plan]
-    _describe(machine, work, "running" if fail2ban.alive() else "not running")
     for step, is_done in zip(plan, done, strict=True):
         _say(f"{'done ' if is_done else 'to do'}  {step.title}")
     if all(done) or flags["dry_run"]:
@@ -118,9 +118,31 @@ def _set_up(machine: "Machine", flags: Mapping[str, Any]) -> None:
     else:
         _ask(yes=flags["yes"])
         with machine.changes.journal.locked():
-            _do(plan)
+            _do(plan, done)
     if not flags["dry_run"]:
-        _conclude(machine, past=flags["past"])
+        _conclude(machine, None if work else flags["server"] or machine.label())
+
+
+def _jail_work(machine: "Machine", flags: Mapping[str, Any]) -> "JailWork":
+    """What is to be done in fail2ban; says what was found."""
+    from banledger.setup.jails import JailWork
+
+    work = JailWork(machine, machine.fail2ban())
+    work.decide(flags["server"], flags["jails"], mend=flags["mend"])
+    _describe(machine, work, flags["store"])
+    return work
+
+
+def _jail_steps(machine: "Machine", work: "JailWork", past: bool | None) -> "list[SetupStep]":
+    """past: whether to import it, None: where a service records it."""
+    from banledger.setup.past import Past
+    from banledger.setup.plan import jail_steps
+    from banledger.setup.program import COMMAND
+
+    if not (machine.systemd if past is None else past):
+        return jail_steps(machine, work, None)
+    found = Past(machine, work, machine.place(COMMAND))
+    return jail_steps(machine, work, found if found.title else None)
 
 
 def _ask(*, yes: bool) -> None:
@@ -128,15 +150,28 @@ def _ask(*, yes: bool) -> None:
         click.confirm("Do this?", abort=True, err=True)
 
 
-def _do(plan: "Sequence[SetupStep]") -> None:
-    for step in plan:
+def _do(plan: "Sequence[SetupStep]", done: Sequence[bool]) -> None:
+    for step, was_done in zip(plan, done, strict=True):
         if not step.done():
             step.do()
-            _say(f"did    {step.title}")
+        elif was_done:
+            continue
+        _say(f"did    {step.title}")
 
 
-def _describe(machine: "Machine", work: "JailWork", state: str) -> None:
-    _say(f"fail2ban {work.now.version} is {state}; its configuration is {machine.config}")
+def _describe(machine: "Machine", work: "JailWork", store: str | None) -> None:
+    """Say what was found on the machine, and what is strange about it."""
+    import platform
+
+    from banledger.settings import without_password
+    from banledger.setup.store_choice import installed_settings
+
+    recorded, jails = work.with_ours(), [jail.name for jail in work.now.enabled()]
+    _say(f"fail2ban {work.now.version} {work.state()}; its configuration is {machine.config}")
+    _say(f"its jails: {', '.join(jails) or 'none is enabled'}; recorded now: {', '.join(recorded) or 'none'}")
+    _say(
+        f"Python {platform.python_version()}; the store: {without_password(store or installed_settings(machine).store)}"
+    )
     _say(f"this server's label: {work.options['server']}")
     before = work.now.options().get("server")
     if before not in (None, work.options["server"]):
@@ -168,63 +203,30 @@ def _undo(machine: "Machine", *, dry_run: bool, yes: bool, purge: bool) -> None:
     _say("banledger is removed" + ("; banledger's data stays (--undo --purge removes it)" if undo.kept else ""))
 
 
-def _store(machine: "Machine", store: str | None, password_file: str | None) -> "StoreChoice":
-    """The store that is asked for, and its password. It is opened first. Raises SettingsError, StoreError."""
-    from msgspec.structs import replace
-
-    from banledger import settings
-    from banledger.ledger.opening import open_to_read
-    from banledger.setup.plan import SETTINGS, STATE_DIRECTORY, StoreChoice
-    from banledger.stores.connect import access, is_server
-
-    if store is None:
-        return StoreChoice()
-    config = machine.place(SETTINGS)
-    chosen = settings.load({"store": store, "config": str(config) if config.exists() else None})
-    if not is_server(store):
-        path = Path(store.removeprefix("sqlite://"))
-        if path.parent != Path(STATE_DIRECTORY):
-            raise SettingsError(
-                f"the service may write to {STATE_DIRECTORY} only, not to {path.parent}",
-                hint="run `systemctl edit banledger` for another place, and name it in the settings",
-            )
-        return StoreChoice(store)
-    if password_file is not None:
-        chosen = replace(chosen, password="", password_file=password_file)
-    credentials = access(chosen)
-    with suppress(LedgerMissing):  # the recorder makes it
-        open_to_read(chosen.store, chosen.prefix, credentials).close()
-    return StoreChoice(store, credentials.password if password_file is not None else "")
-
-
-def _conclude(machine: "Machine", *, past: bool) -> None:
-    """What comes after a setup: the import, the report, or how to go on without systemd."""
+def _conclude(machine: "Machine", label: str | None) -> None:
+    """What comes after a setup: the report, or how to go on. label: for a fail2ban that setup doesn't see."""
     from banledger.setup.program import COMMAND
 
-    if past:
-        _import_past(machine)
+    if label is not None:
+        _tell_of_container(machine, label)
     if machine.systemd:
-        _run(machine, "report")
+        _run(machine, "report", "--since", "all")
         return
     _say("there is no systemd here. Run the recorder by a service manager of your own:")
     _say(f"  runuser -u banledger -- {machine.place(COMMAND)} record")
-    if not machine.fail2ban().alive():
+    if label is None and not machine.fail2ban().alive():
         _say("fail2ban doesn't run: start it, and it records")
 
 
-def _import_past(machine: "Machine") -> None:
-    """Import fail2ban's logs and its database."""
+def _tell_of_container(machine: "Machine", label: str) -> None:
+    """How to connect a fail2ban that runs elsewhere on this machine, as in a container."""
     from banledger.setup.jails import SPOOL
+    from banledger.setup.program import COMMAND
 
-    configuration = machine.fail2ban().read()
-    paths = sorted(map(str, machine.place("/var/log").glob("fail2ban.log*")))
-    if configuration.database and Path(configuration.database).is_file():
-        paths.append(configuration.database)
-    if not paths:
-        _say("there is no log of fail2ban to import")
-        return
-    label = configuration.options().get("server", machine.label())
-    _run(machine, "import", *paths, "--server", label, "--spool", str(machine.place(SPOOL)))
+    _say("fail2ban was left alone. To have its bans recorded:")
+    _say(f"  give it the directory {SPOOL}, to read and to write (in a container: mount it at the same path)")
+    _say(f"  copy the action to the directory action.d of its configuration: {machine.place(COMMAND)} action path")
+    _say(f'  add the line   banledger.py[server="{label}"]   to the action of its jails, and restart it')
 
 
 def _run(machine: "Machine", *words: str) -> None:

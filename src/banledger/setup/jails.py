@@ -63,6 +63,20 @@ class JailWork:
                 raise BanledgerError(f"fail2ban refuses its configuration: {refusal}", hint="fail2ban-client -t")
             self.fault = refusal
 
+    def state(self) -> str:
+        """How the server runs, in words."""
+        if not self._fail2ban.alive():
+            return "does not run"
+        return "runs as a service of systemd" if self._machine.manages_fail2ban else "runs"
+
+    def log_target(self) -> str:
+        """Where fail2ban logs to."""
+        return self._fail2ban.log_target() or self._now.log
+
+    def with_ours(self) -> list[str]:
+        """The enabled jails that have our action in the configuration."""
+        return [jail.name for jail in self._now.enabled() if ACTION in jail.actions()]
+
     def recorded(self) -> list[str]:
         """The jails that run and are to have our action."""
         return [name for name in self._decided.before.running() if not self._jails or name in self._jails]
@@ -80,6 +94,7 @@ class JailWork:
         paths = (self.action_file, self.jail_file)
         known = [seen(path, self._machine.place(path)) for path in paths]
         restart = self._restart.begin(Restart(self._fail2ban.alive(), known))
+        self._machine.remember_fail2ban()
         cache = f"{self._machine.config}/action.d/__pycache__"
         for path in (cache, *paths):
             self._changes.remember(path)

@@ -5,9 +5,12 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+from msgspec import Struct
+
 from banledger.demo.installation import unpacked
 from banledger.errors import BanledgerError, MissingFail2ban
-from banledger.setup.changes import FileChanges, Owner
+from banledger.setup.changes import ROOT, STATE, FileChanges, Owner, write_whole
 from banledger.setup.command import Said, run, system_command, trusted
 from banledger.setup.configuration import ACTION
 from banledger.setup.fail2ban import Fail2ban
@@ -15,17 +18,44 @@ from banledger.setup.mirror import JAIL_FILE
 
 USER, SPOOL_GROUP = "banledger", "banledger-spool"
 FAIL2BAN = "/etc/fail2ban"
+STATE_DIRECTORY = "/var/lib/banledger"
 _CLIENTS = ("/usr/bin/fail2ban-client", "/usr/local/bin/fail2ban-client")
 _VARIABLE = "BANLEDGER_FAIL2BAN"
+_NO_CLIENT = (
+    "apt-get install fail2ban; or name another one's command with --fail2ban-client; or, if it runs in a container, use"
+    " --without-fail2ban"
+)
+
+
+class Fail2banPlace(Struct, frozen=True):
+    """Where fail2ban is, as paths of the machine. config: its configuration. client: fail2ban-client; empty: search."""
+
+    config: str = FAIL2BAN
+    client: str = ""
 
 
 class Machine:
-    """root: the directory that stands for `/`. config: fail2ban's configuration on it, as a path of the machine."""
+    """root: the directory that stands for `/`. config, client: as Fail2banPlace; empty: as in the setup before."""
 
-    def __init__(self, root: Path, config: str = FAIL2BAN) -> None:
-        self.root, self.config = root, config
+    def __init__(self, root: Path, config: str = "", client: str = "") -> None:
+        self.root = root
         self.changes = FileChanges(root)
         self.whole = root == Path("/")
+        self._memory = self.place(f"{STATE}/fail2ban.json")
+        known = msgspec.json.decode(self._memory.read_bytes(), type=Fail2banPlace) if self._memory.exists() else None
+        before = known or Fail2banPlace()
+        self._fail2ban = Fail2banPlace(config or before.config, client or before.client)
+
+    @property
+    def config(self) -> str:
+        """fail2ban's configuration directory."""
+        return self._fail2ban.config
+
+    def remember_fail2ban(self) -> None:
+        """Let later setups, and the undo, find this fail2ban."""
+        if self._fail2ban != Fail2banPlace():
+            self._memory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_whole(self._memory, msgspec.json.encode(self._fail2ban), 0o600, ROOT)
 
     @property
     def jail_file(self) -> str:
@@ -91,9 +121,10 @@ class Machine:
         named = os.environ.get(_VARIABLE, "")
         if not self.whole and named and (found := unpacked(Path(named).resolve())):
             return Fail2ban(config, found.client, found.client[0], found.env)
-        client = next((Path(path) for path in _CLIENTS if Path(path).is_file()), None)
+        candidates = [self._fail2ban.client] if self._fail2ban.client else _CLIENTS
+        client = next((Path(path) for path in candidates if Path(path).is_file()), None)
         if client is None:
-            raise MissingFail2ban("there is no fail2ban-client in /usr/bin", hint="apt-get install fail2ban")
+            raise MissingFail2ban(f"there is no {' or '.join(candidates)}", hint=_NO_CLIENT)
         python = _interpreter(client)
         for path in (client, Path(python)):
             if not trusted(path):

@@ -1,24 +1,24 @@
-"""The plan of a setup: its steps in their order. fail2ban comes last, when all that it leads to is there."""
+"""The plan of a setup: its steps in their order. fail2ban comes when all that it leads to is there."""
 
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 
-from msgspec import Struct
-
 from banledger.errors import BanledgerError
 from banledger.setup.changes import Owner
 from banledger.setup.command import run, system_command
 from banledger.setup.jails import SPOOL, JailWork
 from banledger.setup.journal import Before
-from banledger.setup.machine import SPOOL_GROUP, USER, Machine
+from banledger.setup.machine import SPOOL_GROUP, STATE_DIRECTORY, USER, Machine
+from banledger.setup.past import Past
 from banledger.setup.program import COMMAND, HOME, Program
+from banledger.setup.proof import Proof
 from banledger.setup.restart import PendingRestart, Restart
 from banledger.setup.step import SetupStep, StepWork
+from banledger.setup.store_choice import SETTINGS, StoreChoice, installed_settings
 
-STATE_DIRECTORY = "/var/lib/banledger"
-SETTINGS, PASSWORD = "/etc/banledger/banledger.toml", "/etc/banledger/password"
+PASSWORD = "/etc/banledger/password"  # noqa: S105
 LINK = "/usr/local/bin/banledger"
 UNIT = "/etc/systemd/system/banledger.service"
 WANTED = "/etc/systemd/system/multi-user.target.wants/banledger.service"
@@ -26,15 +26,8 @@ _SYSUSERS, _TMPFILES = "/etc/sysusers.d/banledger.conf", "/etc/tmpfiles.d/banled
 _ACCOUNTS_LOCK = "/etc/.pwd.lock"
 
 
-class StoreChoice(Struct, frozen=True):
-    """The store that the settings shall name, and its password, if it has one."""
-
-    store: str = ""
-    password: str = ""
-
-
-def steps(machine: Machine, program: Program, jails: JailWork, choice: StoreChoice) -> list[SetupStep]:
-    """All steps, in order."""
+def steps(machine: Machine, program: Program, choice: StoreChoice) -> list[SetupStep]:
+    """The steps up to the running service, in order."""
     service = Service(machine)
     return [
         SetupStep(f"copy banledger to {HOME}", program.made, service.renewing(program.make)),
@@ -43,7 +36,21 @@ def steps(machine: Machine, program: Program, jails: JailWork, choice: StoreChoi
         *_directories(machine),
         *_settings(machine, choice, service),
         *([SetupStep("start the service, now and at boot", service.runs, service.start)] if machine.systemd else []),
+    ]
+
+
+def jail_steps(machine: Machine, jails: JailWork, past: Past | None) -> list[SetupStep]:
+    """The steps that make fail2ban's bans arrive in the ledger, and those of the past."""
+    proof = Proof(lambda: installed_settings(machine), jails.options["server"], jails.recorded())
+    proven = [SetupStep("see in the ledger that these jails are recorded", proof.given, proof.wait)]
+    return [
         SetupStep(f"add the action to {_listed(jails)}, and restart fail2ban", jails.done, jails.do),
+        *(proven if machine.manages_fail2ban else []),
+        *(
+            [SetupStep(f"import the past: {past.title}", past.imported, lambda: past.do(machine.place(SPOOL)))]
+            if past is not None
+            else []
+        ),
     ]
 
 

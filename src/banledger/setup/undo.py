@@ -13,7 +13,7 @@ from banledger.setup.fail2ban import Fail2ban
 from banledger.setup.jails import restart
 from banledger.setup.journal import Before
 from banledger.setup.machine import SPOOL_GROUP, USER, Machine
-from banledger.setup.mirror import JAIL_FILE, mirrored
+from banledger.setup.mirror import mirrored
 from banledger.setup.plan import WANTED
 
 Tell = Callable[[str], None]
@@ -25,9 +25,6 @@ class Undo:
     def __init__(self, machine: Machine, tell: Tell, *, purge: bool) -> None:
         self._machine, self._tell, self._purge = machine, tell, purge
         self._journal = machine.changes.journal
-        jails = [entry.path for entry in self._journal.entries if entry.path.endswith(f"/jail.d/{JAIL_FILE}")]
-        if jails:
-            machine.config = jails[0].removesuffix(f"/jail.d/{JAIL_FILE}")
         self._jail_file, self._action_file = machine.jail_file, machine.action_file
 
     @property

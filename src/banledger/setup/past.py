@@ -1,0 +1,79 @@
+"""The past of a machine, and the step that imports it: fail2ban's logs, its database, systemd's journal."""
+
+import subprocess
+from pathlib import Path
+
+from banledger.errors import BanledgerError
+from banledger.setup.changes import ROOT, STATE, write_whole
+from banledger.setup.command import run, system_command
+from banledger.setup.jails import JailWork
+from banledger.setup.machine import Machine
+
+_UNIT = "fail2ban"
+_STDIN = "-"
+
+
+class Past:
+    """What there is to import. program: the path of the installed banledger."""
+
+    def __init__(self, machine: Machine, jails: JailWork, program: Path) -> None:
+        self._program, self._label = program, jails.options["server"]
+        self._mark = machine.place(f"{STATE}/imported")
+        self._logs = _logs(jails.log_target())
+        self._database = jails.now.database if Path(jails.now.database or ".").is_file() else ""
+        self._journal = machine.systemd and _has_bans(system_command("journalctl"))
+
+    @property
+    def title(self) -> str:
+        """What would be imported; empty if there is nothing."""
+        first = self._logs[0] if self._logs else ""
+        more = f" and {len(self._logs) - 1} more" if len(self._logs) > 1 else ""
+        return ", ".join(filter(None, (first + more, self._database, "systemd's journal" if self._journal else "")))
+
+    def words(self, spool: Path) -> list[str]:
+        """The command that imports it."""
+        sources = [*self._logs, *filter(None, (self._database, _STDIN if self._journal else ""))]
+        return [str(self._program), "import", *sources, "--server", self._label, "--spool", str(spool)]
+
+    def imported(self) -> bool:
+        """Whether a setup did that before."""
+        return self._mark.exists()
+
+    def do(self, spool: Path) -> None:
+        """Import it; its progress and summary are ours. Raises BanledgerError."""
+        words = self.words(spool)
+        if self._journal:
+            export = [system_command("journalctl"), "--quiet", "--no-pager", "--unit", _UNIT, "--output", "json"]
+            with subprocess.Popen(export, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/") as process:
+                done = subprocess.run(words, stdin=process.stdout, check=False, cwd="/")
+        else:
+            done = subprocess.run(words, stdin=subprocess.DEVNULL, check=False, cwd="/")
+        if done.returncode != 0:
+            raise BanledgerError("the past is not imported, all else is done", hint="run it again, or with --no-import")
+        self._mark.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_whole(self._mark, b"", 0o600, ROOT)
+
+
+def _logs(target: str) -> list[str]:
+    """The file that fail2ban logs to, and its rotations."""
+    path = Path(target.partition("[")[0]) if target.startswith("/") else Path()
+    if not path.name:
+        return []
+    return sorted(str(one) for one in path.parent.glob(f"{path.name}*") if one.is_file() and one.stat().st_size)
+
+
+def _has_bans(journalctl: str) -> bool:
+    """Whether systemd's journal has bans of fail2ban: its own log goes there, or to syslog."""
+    words = [
+        "--quiet",
+        "--no-pager",
+        "--unit",
+        _UNIT,
+        "--output",
+        "cat",
+        "--grep",
+        r"\] (Restore )?Ban ",
+        "--lines",
+        "1",
+    ]
+    return bool(journalctl) and bool(run([journalctl, *words]).out.strip())
