@@ -106,7 +106,7 @@ class Ledger(PastWriter):
 
     @cached_property
     def signs(self) -> Signs:
-        """The rebuild lease and the recorders' heartbeats."""
+        """The rebuild lease and the recorders' signs of life."""
         return Signs(self._engine, self.keys)
 
     def notices(self) -> list[str]:
