@@ -65,6 +65,14 @@ class RegistryTrouble(Struct, frozen=True):
     since: _Moment
 
 
+class WhoisCondition(Struct, frozen=True):
+    """What a recorder's whois does, which registries refuse or can't be reached, and why it pauses if it does."""
+
+    doing: str = ""
+    registries: tuple[RegistryTrouble, ...] = ()
+    trouble: str = ""
+
+
 class Heartbeat(Struct, frozen=True, omit_defaults=True):
     """What a recorder says about itself, and the table of its fields. Moments: UTC epoch seconds by its own clock.
 
@@ -207,8 +215,8 @@ def healths(beats: Iterable[Heartbeat], now: float, ahead: float | None = None) 
 
     `ahead`: seconds by which the store's clock is ahead of ours; None: unknown, all clocks are taken for equal.
     """
-    each = [(beat, _age_s(beat, now, ahead)) for beat in beats]
-    judged = [RecorderHealth(beat, _state(beat, age_s), age_s) for beat, age_s in each]
+    each = [(beat, age_s(beat, now, ahead)) for beat in beats]
+    judged = [RecorderHealth(beat, _state(beat, age), age) for beat, age in each]
     alive = [one.beat for one in judged if not one.state.gone]
     covered = {label for beat in alive for label in beat.labels}
     found = [
@@ -230,17 +238,18 @@ _ORDER = (
 )
 
 
-def _age_s(beat: Heartbeat, now: float, ahead: float | None) -> float:
+def age_s(beat: Heartbeat, now: float, ahead: float | None = None) -> float:
+    """Return the age of a heartbeat in seconds. See `healths`."""
     known = beat.ahead is not None and ahead is not None
     return now - beat.written + ((ahead or 0.0) - (beat.ahead or 0.0) if known else 0.0)
 
 
-def _state(beat: Heartbeat, age_s: float) -> RecorderState:
+def _state(beat: Heartbeat, age: float) -> RecorderState:
     if beat.stopped:
         return RecorderState.STOPPED
-    if age_s > SILENT_S:
+    if age > SILENT_S:
         return RecorderState.SILENT
-    if age_s < -SILENT_S:
+    if age < -SILENT_S:
         return RecorderState.AHEAD
     return RecorderState.WAITING if beat.waits else RecorderState.RECORDING
 
