@@ -249,7 +249,7 @@ class ReferenceEngine:
         return iter(list(self.store.sorted.get(key, {}).items()))
 
     def facts(self) -> StoreFacts:
-        return StoreFacts("reference", 0, of_server=False, clock=time())
+        return StoreFacts("memory", "reference", 0, of_server=False, clock=time())
 
     def kinds(self, keys: Sequence[str]) -> list[str]:
         store = self.store

@@ -58,11 +58,13 @@ class Server(Struct, frozen=True):
 class StoreFacts(Struct, frozen=True):
     """Facts about a store for people. None or empty: unknown.
 
+    where      its path or address, without secrets
     program    its name and version
     size       bytes: of the ledger's files, or (`of_server`) of memory that a whole server uses
     clock      its clock, UTC epoch seconds; of files: this machine's
     """
 
+    where: str
     program: str
     size: int | None
     of_server: bool

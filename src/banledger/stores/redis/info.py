@@ -18,13 +18,14 @@ def info(call: Callable[..., Any]) -> dict[str, str]:
     return dict(line.partition(":")[::2] for line in lines if ":" in line)
 
 
-def facts_of(fields: Mapping[str, str]) -> StoreFacts:
-    """Return the facts in the fields of INFO."""
+def facts_of(where: str, fields: Mapping[str, str]) -> StoreFacts:
+    """Return the facts about the store at `where`, from the fields of INFO."""
     named = [f"{program} {fields[name]}" for name, program in _PROGRAMS.items() if name in fields]
     clock, used = fields.get("server_time_usec", ""), fields.get("used_memory", "")
     return StoreFacts(
-        program=named[0] if named else "",
-        size=int(used) if used.isdecimal() else None,
+        where,
+        named[0] if named else "",
+        int(used) if used.isdecimal() else None,
         of_server=True,
         clock=int(clock) / 1e6 if clock.isdecimal() else None,
     )

@@ -139,7 +139,7 @@ class RedisReader:
 
     def facts(self) -> StoreFacts:
         """See Reader.facts."""
-        return facts_of(info(self.call))
+        return facts_of(self._where, info(self.call))
 
     def select(self, _selection: Selection) -> Selected | None:
         """See Reader.select. A server keeps no rows."""

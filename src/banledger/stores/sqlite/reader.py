@@ -108,7 +108,9 @@ class SqliteReader(SortedSets):
 
     def facts(self) -> StoreFacts:
         """See Reader.facts."""
-        return StoreFacts(f"SQLite {sqlite3.sqlite_version}", size_of(self.path), of_server=False, clock=time.time())
+        return StoreFacts(
+            str(self.path), f"SQLite {sqlite3.sqlite_version}", size_of(self.path), of_server=False, clock=time.time()
+        )
 
     def hashes(self, keys: Sequence[str]) -> list[Hash]:
         """See Reader.hashes."""
