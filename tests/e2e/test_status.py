@@ -95,6 +95,7 @@ def test_a_running_recorder_is_told_with_its_last_ban(watched: Watched) -> None:
     code, line = watched.check()
     assert (code, line.startswith("BANLEDGER OK - recording on ")) == (0, True)
     assert line.count("\n") == 1
+    assert watched.check("--warning", "10m", "--critical", "2h")[0] == 0
     assert "oldest=0s;300;3600;0" in line
     _, out, err = watched.banledger("report", "--since", "all")
     assert (out.startswith("Bans of all time"), err) == (True, "")
