@@ -2,7 +2,7 @@
 
 import sys
 
-from banledger.ledger import gap, network, source
+from banledger.ledger import gap, heartbeat, network, source
 from banledger.ledger.ban import FIELDS
 from banledger.ledger.key_table import META_FIELDS, describe
 from banledger.ledger.keys import LAYOUT
@@ -68,6 +68,14 @@ lie elsewhere in the network.
 
 {source}
 
+## A heartbeat
+
+Each field of `bans:heartbeats` is one recorder: 12 hexadecimal digits that stay the same when it starts again. Its
+value is a JSON object. What is absent is empty, 0 or unknown. Moments are by the recorder's clock;
+`written` + `ahead` is by the store's.
+
+{heartbeat}
+
 ## The hash of the ledger
 
 {meta}
@@ -99,9 +107,17 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 def document() -> str:
     """The whole page."""
     keys = [(f"`{key}`", kind, what.replace("|", "\\|")) for key, kind, what in describe()]
-    fields, gap_fields, network_fields, cell_fields, source_fields, meta_fields = (
+    fields, gap_fields, network_fields, cell_fields, source_fields, beat_fields, meta_fields = (
         [(f"`{name}`", what) for name, what in some.items()]
-        for some in (FIELDS, gap.FIELDS, network.FIELDS, network.CELL_FIELDS, source.FIELDS, META_FIELDS)
+        for some in (
+            FIELDS,
+            gap.FIELDS,
+            network.FIELDS,
+            network.CELL_FIELDS,
+            source.FIELDS,
+            heartbeat.FIELDS,
+            META_FIELDS,
+        )
     )
     return TEXT.format(
         layout=LAYOUT,
@@ -111,6 +127,7 @@ def document() -> str:
         network=_table(("field", "holds"), network_fields),
         cell=_table(("field", "holds"), cell_fields),
         source=_table(("field", "holds"), source_fields),
+        heartbeat=_table(("field", "holds"), beat_fields),
         meta=_table(("field", "holds"), meta_fields),
     )
 

@@ -1,5 +1,6 @@
 """What every engine owes (see `stores/api.py`)."""
 
+import time
 from collections.abc import Callable
 from math import inf
 
@@ -248,3 +249,12 @@ def test_fields_are_read_in_the_order_of_keys_and_names(engine: Engine) -> None:
     ]
     assert list(engine.fields([], ["a"])) == []
     assert engine.hashes(["h0000"]) == [{"a": "h0000\n", "é": "ü"}]
+
+
+def test_facts_name_the_program_its_size_and_the_time(engine: Engine) -> None:
+    facts = engine.facts()
+    assert facts.program
+    assert facts.size is not None
+    assert facts.clock is not None
+    assert abs(facts.clock - time.time()) < 60
+    assert facts.of_server == engine.shared

@@ -86,6 +86,8 @@ KV = {
     "DBSIZE": "",
 }
 READING = (
+    "status",
+    "status --json",
     *(f"report {words}" for words in (*SPANS, *FILTERS)),
     *(f"report --since all {words}" for words in FILTERS),
     *(f"top {dimension} {span}" for dimension, span in product(DIMENSIONS, SPANS)),

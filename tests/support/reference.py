@@ -8,8 +8,9 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from fnmatch import fnmatchcase
 from itertools import count
 from math import inf
+from time import time
 
-from banledger.stores.api import Advance, Applied, Conflict, Hash, Repair, Result, Scored, Server
+from banledger.stores.api import Advance, Applied, Conflict, Hash, Repair, Result, Scored, Server, StoreFacts
 from banledger.stores.change import FEED_KEPT, Change, Entries, Ranking, Score, difference
 from banledger.stores.fields import MOST_NUMBER, UNREADABLE, count_of
 from banledger.stores.selection import Cells, Selected, Selection
@@ -246,6 +247,9 @@ class ReferenceEngine:
 
     def entries(self, key: str) -> Iterator[Scored]:
         return iter(list(self.store.sorted.get(key, {}).items()))
+
+    def facts(self) -> StoreFacts:
+        return StoreFacts("memory", "reference", 0, of_server=False, clock=time())
 
     def kinds(self, keys: Sequence[str]) -> list[str]:
         store = self.store

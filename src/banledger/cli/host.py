@@ -3,6 +3,7 @@
 import os
 import socket
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 from banledger.service.systemd import state_directory
@@ -18,7 +19,12 @@ _ANYWHERE = (
 
 def recorder_name() -> str:
     """Host, address, boot and process of this recorder. Clones often differ only in the last three."""
-    return f"{_host()} ({', '.join([*_address(), *_boot(), f'pid {os.getpid()}'])})"
+    return f"{host()} ({', '.join([*_address(), *_boot(), f'pid {os.getpid()}'])})"
+
+
+def recorder_id(machine: str, spool: str) -> str:
+    """The id of this recorder's heartbeat: the same after a restart. `machine`: its name in a shared ledger."""
+    return sha256("\n".join([machine, host(), os.path.realpath(spool)]).encode("utf-8", "replace")).hexdigest()[:12]
 
 
 def place_of(spool: str) -> str:
@@ -26,7 +32,7 @@ def place_of(spool: str) -> str:
 
     Not the boot: the service's sandbox hides it.
     """
-    return " ".join([_host(), *_address(), os.path.realpath(spool)])
+    return " ".join([host(), *_address(), os.path.realpath(spool)])
 
 
 def state(folder: str) -> Path | None:
@@ -35,7 +41,8 @@ def state(folder: str) -> Path | None:
     return home / folder if home.is_dir() else None
 
 
-def _host() -> str:
+def host() -> str:
+    """This machine's name."""
     name = socket.gethostname()[:_LONGEST_HOST]
     return name if name.isascii() and name.isprintable() else "host"
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "record": "the service: record bans from the spool in the ledger",
     "report": "what happened: totals, bans per day, countries, addresses",
     "top": "the addresses, countries, jails, users ... with most bans",
+    "status": "whether bans are recorded, what waits, and what is wrong",
     "bans": "bans one by one, newest first",
     "show": "everything about an address, a network or one ban",
     "whois": "the network of an address, from the ledger or its registry",

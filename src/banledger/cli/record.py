@@ -15,7 +15,7 @@ from typing import ClassVar, TextIO
 
 import click
 
-from banledger import settings
+from banledger import __version__, settings
 from banledger.cli import environment, host
 from banledger.cli.directory import check_directory
 from banledger.cli.options import spool_option, store_options
@@ -23,13 +23,14 @@ from banledger.cli.streams import ReaderGone
 from banledger.clock import ClockWatch
 from banledger.errors import BanledgerError
 from banledger.ledger.ban_writer import Recorded
-from banledger.ledger.labels import Labels
+from banledger.ledger.heartbeat import Heartbeat, bounded
+from banledger.ledger.labels import NAMELESS, Labels
 from banledger.ledger.nonces import Nonces
 from banledger.ledger.writer import Ledger, open_to_write
 from banledger.service import systemd, wiring
 from banledger.service.memory import FILE, Memory
 from banledger.service.recorder import Recorder
-from banledger.settings import Settings
+from banledger.settings import Settings, machine_id
 from banledger.spool.lock import SpoolLock
 from banledger.spool.reader import SpoolReader
 from banledger.stores.connect import access, is_server
@@ -82,7 +83,8 @@ def _connect(chosen: Settings) -> Ledger:
     return open_to_write(chosen.store, chosen.prefix, chosen.timezone, access(chosen), chosen.machine)
 
 
-def _recorder(chosen: Settings, *, keep: bool = True) -> Recorder:
+def _recorder(chosen: Settings, me: Heartbeat | None = None) -> Recorder:
+    """A recorder. `me`: of the service; without it segments are removed at once."""
     known = wiring.places(chosen)
     watch, name = ClockWatch(), host.recorder_name()
     return Recorder(
@@ -90,12 +92,21 @@ def _recorder(chosen: Settings, *, keep: bool = True) -> Recorder:
         lambda: _connect(chosen),
         known.locate,
         whois=wiring.whois(chosen, known),
-        keep=keep,
+        keep=me is not None,
+        me=me,
         patient=is_server(chosen.store),
         watch=watch,
         labels=Labels(name, host.place_of(chosen.spool), chosen.spool, Nonces(host.state("labels")), watch.elapsed),
         lock=SpoolLock(Path(chosen.spool), name),
         memory=_memory(chosen),
+    )
+
+
+def _me(chosen: Settings) -> Heartbeat:
+    """What heartbeats of this service say of itself."""
+    id_, now = host.recorder_id(chosen.machine or machine_id() or NAMELESS, chosen.spool), max(0.0, time.time())
+    return Heartbeat(
+        now, now, host.host(), os.getpid(), __version__, id=id_, spool=bounded(os.path.realpath(chosen.spool))
     )
 
 
@@ -108,7 +119,7 @@ def _memory(chosen: Settings) -> Memory:
 
 def _drain(chosen: Settings) -> None:
     """Record what is there and print the counts. Raises LabelTaken if lines had to stay in the spool."""
-    with closing(_recorder(chosen, keep=False)) as recorder:
+    with closing(_recorder(chosen)) as recorder:
         _say(recorder.drain(time.time()), recorder.skipped)
         if (reason := recorder.held_back) is not None:
             raise reason
@@ -131,7 +142,7 @@ def _say(done: Recorded, skipped: int) -> None:
 
 
 class _Signals:
-    """SIGTERM, SIGINT and SIGHUP as state; a signal ends a wait. See recorder.Until."""
+    """SIGTERM, SIGINT and SIGHUP as state; a signal ends a wait. See outage.Until."""
 
     def __init__(self) -> None:
         self.stopped = self.reload = self.ending = False
@@ -163,7 +174,7 @@ class _Signals:
 def _serve(chosen: Settings, flags: Mapping[str, str | None]) -> None:
     signals, notifier = _Signals(), systemd.from_environment()
     while True:
-        with closing(_recorder(chosen)) as recorder:
+        with closing(_recorder(chosen, _me(chosen))) as recorder:
             _log.info("recording from %s into %s", chosen.spool, settings.without_password(chosen.store))
             recorder.run(signals, notifier)
         if not signals.take_reload():

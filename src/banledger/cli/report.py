@@ -45,4 +45,6 @@ def report(count: int, **flags: Any) -> None:
         with ProgressBars() as progress:
             answer = summary.report(reader, query, now, count, progress)
         view = Presentation(reader.zone, now)
+        said = session.alarm(reader, now) if form == "text" else ""
     options.write(form, answer, view)
+    session.warn_of_recorders(said)

@@ -36,6 +36,19 @@ def _warn_of_damage(keys: "Mapping[str, str]") -> None:
         _warn(f"left out: {key} is damaged: {why}{more} (banledger store check names all, store rebuild repairs it)")
 
 
+def alarm(reader: "LedgerReader", now: float) -> str:
+    """What a report must warn of: bans that are not recorded, as far as the recorders tell (UTC epoch `now`)."""
+    from banledger.report import status
+
+    return status.alarm(reader, now)
+
+
+def warn_of_recorders(said: str) -> None:
+    """Warn in one line, after a report."""
+    if said:
+        _warn(f"{said}: banledger status")
+
+
 def _warn(message: str) -> None:
     sys.stderr.write(f"warning: {visible(message)}\n")
 

@@ -42,4 +42,6 @@ def show(what: str, count: int | None, **flags: Any) -> None:
             answer = ask(reader, what, now, progress)
         listed = options.TABLE if count is None and form == "text" else count
         view = Presentation(reader.zone, now, reader.stopped, listed)
+        said = session.alarm(reader, now) if form == "text" else ""
     options.write(form, answer, view)
+    session.warn_of_recorders(said)

@@ -157,7 +157,12 @@ def _of_recorders(prefix: str) -> list[_Row]:
         (
             f"{prefix}:recorders",
             "hash",
-            "on Redis or Valkey: heartbeats of the running recorders, and the rebuild that each waits for",
+            "on Redis or Valkey: signs of life of the running recorders, and the rebuild that each waits for",
+        ),
+        (
+            f"{prefix}:heartbeats",
+            "hash",
+            "for each recorder what it says about itself, JSON: see below; removed when it is gone for 30 days",
         ),
         (
             f"{prefix}:imported",

@@ -66,6 +66,7 @@ class Keyspace:
         self.imported = f"{prefix}:imported"
         self.rebuild = f"{prefix}:rebuild"
         self.recorders = f"{prefix}:recorders"
+        self.heartbeats = f"{prefix}:heartbeats"
         self._top = {name: f"{prefix}:top:{name}" for name in (*INDEXED, DAY)}
         self.active = lru_cache(maxsize=1024)(self._make_active)
         self._ranking = lru_cache(maxsize=8192)(self._make_ranking)

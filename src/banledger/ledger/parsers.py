@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from banledger.ledger.ban import from_hash, is_own
 from banledger.ledger.gap import from_hash as gap_from_hash
+from banledger.ledger.heartbeat import parsed as parsed_heartbeat
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.networks import parsed_cell, parsed_lookups, parsed_network
 from banledger.ledger.reader import parsed_meta
@@ -62,7 +63,12 @@ def _label(_server: str, fields: Hash) -> None:
 
 def _recorders(_: str, fields: Hash) -> None:
     if not all(_SIGN.fullmatch(sign) for sign in fields.values()):
-        raise Damaged("", "has a field that is not a heartbeat")
+        raise Damaged("", "has a field that is not a sign of life")
+
+
+def _heartbeats(_: str, fields: Hash) -> None:
+    for id_, text in fields.items():
+        parsed_heartbeat(id_, text)
 
 
 def _imported(_: str, fields: Hash) -> None:
@@ -86,6 +92,7 @@ PARSERS: Mapping[str, Callable[[str, Hash], object]] = {
     "imported": _imported,
     "rebuild": lambda _, fields: parsed_lookups(fields),
     "recorders": _recorders,
+    "heartbeats": _heartbeats,
 }
 """Functions of (the rest of the key, fields) that raise Damaged."""
 
@@ -112,4 +119,10 @@ def heads(keys: Keyspace) -> dict[str, str]:
 
 def singles(keys: Keyspace) -> dict[str, str]:
     """Return the keys of the kinds of hashes with one key each, by kind; without the ledger's own (`meta`)."""
-    return {"lookups": keys.lookups, "imported": keys.imported, "rebuild": keys.rebuild, "recorders": keys.recorders}
+    return {
+        "lookups": keys.lookups,
+        "imported": keys.imported,
+        "rebuild": keys.rebuild,
+        "recorders": keys.recorders,
+        "heartbeats": keys.heartbeats,
+    }

@@ -11,6 +11,7 @@ from banledger.ledger.ban import Ban, from_hash
 from banledger.ledger.dimensions import DAY, INDEXED
 from banledger.ledger.gap import Gap
 from banledger.ledger.gap import from_hash as gap_from_hash
+from banledger.ledger.heartbeat import Heartbeat, read_heartbeats
 from banledger.ledger.ids import newest_first
 from banledger.ledger.keys import LAYOUT, Keyspace
 from banledger.ledger.networks import NetworksReader
@@ -244,6 +245,13 @@ class LedgerReader:
         return [
             gap for key, fields in zip(keys, self._reader.hashes(keys), strict=True) if (gap := self._gap(key, fields))
         ]
+
+    def heartbeats(self) -> list[Heartbeat]:
+        """Return what each recorder says about itself, in no order."""
+        beats, damage = read_heartbeats(self._reader, self.keys)
+        if damage:
+            self._note(self.keys.heartbeats, damage)
+        return beats
 
     def _gap(self, key: str, fields: dict[str, str]) -> Gap | None:
         try:

@@ -1,11 +1,10 @@
 """Coordinate a rebuild with running recorders, on stores with several writers.
 
-Theory of operation. A rebuild holds a lease, kept by renewal as in `lease`. Every recorder writes a heartbeat, and
-reads the lease between batches. While the lease is held, the recorder writes no bans, and its heartbeat names the
-holder that it waits for. The rebuild begins when every living recorder waits. A starting recorder writes its heartbeat
-before it reads the lease, and a rebuild takes the lease before it reads the heartbeats: so one of them sees the other.
-Clocks are never compared: a lease or heartbeat that stays the same for `Pace.lease_s` of our own elapsed time has no
-living owner.
+Theory of operation. A rebuild holds a lease, kept by renewal as in `lease`. Every recorder writes a sign of life,
+and reads the lease between batches. While the lease is held, the recorder writes no bans, and its sign names the holder
+that it waits for. The rebuild begins when every living recorder waits. A starting recorder writes its sign before it
+reads the lease, and a rebuild takes the lease before it reads the signs: so one of them sees the other. Clocks are
+never compared: a lease or sign that stays the same for `Pace.lease_s` of our own elapsed time has no living owner.
 """
 
 import os
@@ -31,7 +30,7 @@ Open: TypeAlias = Callable[[], Engine]
 class Pace(Struct, frozen=True):
     """Intervals, seconds.
 
-    lease_s  a lease or heartbeat that stays the same for this long has no living owner
+    lease_s  a lease or sign that stays the same for this long has no living owner
     renew_s  how often both are renewed
     look_s   how often a recorder reads the lease
     """
@@ -45,7 +44,7 @@ PACE = Pace()
 
 
 class Signs:
-    """The rebuild lease and the recorders' heartbeats in a store."""
+    """The rebuild lease and the recorders' signs of life in a store."""
 
     def __init__(self, engine: Engine, keys: Keyspace) -> None:
         self._engine = engine
@@ -60,15 +59,15 @@ class Signs:
         return take(self._engine, self._keys.rebuild, wanted, seen)
 
     def beat(self, name: str, word: str) -> None:
-        """Write a recorder's heartbeat."""
+        """Write a recorder's sign."""
         assign(self._engine, self._keys.recorders, {name: word})
 
     def leave(self, *names: str) -> None:
-        """Remove the heartbeats of recorders that stopped."""
+        """Remove the signs of recorders that stopped."""
         self._engine.apply([], [Advance(self._keys.recorders, {}, names)])
 
     def recorders(self) -> Hash:
-        """Return the heartbeat of each recorder: a number that changes, and the holder it waits for."""
+        """Return the sign of each recorder: a number that changes, and the holder it waits for."""
         return self._engine.hashes([self._keys.recorders])[0]
 
 
@@ -108,11 +107,11 @@ class Gate:
         self._beat_at = now + self._pace.renew_s
 
     def reopen(self) -> None:
-        """After the store is opened again, write the heartbeat and read the lease before anything else."""
+        """After the store is opened again, write the sign and read the lease before anything else."""
         self._look_at = self._beat_at = 0.0
 
     def leave(self, signs: Signs) -> None:
-        """Remove our heartbeat. Raises StoreError."""
+        """Remove our sign. Raises StoreError."""
         signs.leave(self._name)
 
 
@@ -189,7 +188,7 @@ class _RebuildTurn:
             engine.close()
 
     def wait_for_recorders(self, progress: Progress) -> None:
-        """Wait until every living recorder waits; remove the heartbeats of dead ones."""
+        """Wait until every living recorder waits; remove the signs of dead ones."""
         watches: dict[str, Watch[str]] = {}
         while True:
             self._check()

@@ -71,7 +71,7 @@ class Repairs:
         for word, key in singles(self._keys).items():
             fields = self._engine.hashes([key])[0]
             if fields and damage(word, "", fields):
-                self._remove([key])
+                self._single(word, key, fields)
         if any(feed_faults(self._engine, self._keys)):  # followers notice, and begin anew
             self._remove([self._keys.feed])
         strange = [member for member in self._engine.members(self._keys.aside) if line_of(member) is None]
@@ -90,6 +90,15 @@ class Repairs:
         if left | unknown != fields:
             self._engine.put({key: left | unknown})
             self.repaired += 1
+
+    def _single(self, word: str, key: str, fields: Hash) -> None:
+        """Remove a hash that is written again by itself; of the heartbeats only those that are damaged."""
+        left = {id_: text for id_, text in fields.items() if not damage(word, "", {id_: text})}
+        if word == "heartbeats" and left:
+            self._engine.put({key: left})
+            self.repaired += 1
+        else:
+            self._remove([key])
 
     def outboxes(self) -> None:
         """Empty the outboxes: after a rebuild no work is left."""

@@ -12,6 +12,7 @@ from banledger.errors import StoreError
 from banledger.geo.place import Locate
 from banledger.ledger.ban_writer import Recorded
 from banledger.ledger.calendar import new_zone
+from banledger.ledger.heartbeat import Heartbeat, remove, write
 from banledger.ledger.keys import LAYOUT, Keyspace
 from banledger.ledger.labels import NAMELESS, OWNER, LabelTable
 from banledger.ledger.network_line import of_line
@@ -106,8 +107,16 @@ class Ledger(PastWriter):
 
     @cached_property
     def signs(self) -> Signs:
-        """The rebuild lease and the recorders' heartbeats."""
+        """The rebuild lease and the recorders' signs of life."""
         return Signs(self._engine, self.keys)
+
+    def beat(self, beat: Heartbeat) -> None:
+        """Replace a recorder's heartbeat. Raises StoreError."""
+        write(self._engine, self.keys, beat)
+
+    def drop_heartbeats(self, ids: Iterable[str]) -> None:
+        """Remove heartbeats of recorders that are gone. Raises StoreError."""
+        remove(self._engine, self.keys, ids)
 
     def notices(self) -> list[str]:
         """Return warnings for the log about the lines recorded since the last call."""

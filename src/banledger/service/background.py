@@ -5,7 +5,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from banledger.errors import BanledgerError, StoreError
+from banledger.ledger.heartbeat import WhoisCondition
 from banledger.ledger.writer import Ledger
 from banledger.service.outage import Outage
 
@@ -21,6 +24,10 @@ class Background(Protocol):
 
     def follow(self, ledger: Ledger, now: float) -> bool:
         """Read a page of what the ledger knows; return whether it was the last."""
+        ...
+
+    def condition(self) -> WhoisCondition:
+        """Return what it does, and what hinders it."""
         ...
 
     def leave(self, ledger: Ledger) -> None:
@@ -40,6 +47,13 @@ class Pausable:
         self._elapsed = elapsed
         self._outage = Outage(5.0, 300.0, once=True)
         self._paused_until = 0.0
+        self._trouble = ""
+
+    def condition(self) -> WhoisCondition:
+        """Return what the work does, and what hinders it."""
+        if self._work is None:
+            return WhoisCondition("disabled")
+        return replace(self._work.condition(), trouble=self._trouble)
 
     def step(self, ledger: Ledger, now: float) -> None:
         """Do one step, unless paused. Raises StoreError only if the store fails recording too."""
@@ -48,15 +62,17 @@ class Pausable:
         try:
             self._work.step(ledger, now)
             self._outage.over()
+            self._trouble = ""
         except Exception as error:  # noqa: BLE001  # recording comes first
             if isinstance(error, StoreError):
-                _raise_if_lost(ledger, error)
+                raise_if_lost(ledger, error)
             self._pause(error)
 
     def _pause(self, error: Exception) -> None:
         """Log each kind of error once; an unexpected error with its traceback."""
         news = self._outage.failed(getattr(error, "hint", "") or type(error).__name__)
         self._paused_until = self._elapsed() + self._outage.wait_s
+        self._trouble = str(error) or type(error).__name__
         if news:
             unforeseen = None if isinstance(error, BanledgerError) else error
             _log.warning("whois paused: %r; bans are recorded without it", str(error), exc_info=unforeseen)
@@ -75,7 +91,7 @@ class Pausable:
                     self._work.leave(ledger)
 
 
-def _raise_if_lost(ledger: Ledger, error: StoreError) -> None:
+def raise_if_lost(ledger: Ledger, error: StoreError) -> None:
     """Raise the error if the store can't be read at all."""
     try:
         ledger.lost()

@@ -1,6 +1,7 @@
 """Outages: log the beginning and the end, choose the wait, and set the status for the service manager."""
 
 import logging
+from typing import Protocol
 
 from banledger.errors import BanledgerError, SpoolError
 from banledger.service.systemd import Notifier
@@ -9,6 +10,15 @@ from banledger.spool.reader import SpoolReader
 RECORDING = "recording"
 
 _log = logging.getLogger("banledger")
+
+
+class Until(Protocol):
+    """Ends the loop: `stopped` says whether to end, `wait` (seconds) returns early then."""
+
+    @property
+    def stopped(self) -> bool: ...
+
+    def wait(self, seconds: float) -> None: ...
 
 
 class Outage:

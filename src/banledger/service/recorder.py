@@ -13,24 +13,24 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
 
 from banledger.clock import ClockWatch
-from banledger.errors import BanledgerError, LabelTaken, RebuildRunning, StoreError
+from banledger.errors import BanledgerError, LabelTaken, RebuildRunning, SpoolLocked, StoreError
 from banledger.geo.place import Locate
 from banledger.ledger.ban_writer import Recorded
+from banledger.ledger.heartbeat import Heartbeat
 from banledger.ledger.labels import Labels
 from banledger.ledger.rebuild_lease import PACE, Gate, Pace
 from banledger.ledger.writer import Ledger
 from banledger.service.background import Background, Pausable
+from banledger.service.heartbeat import HeartbeatWriter
 from banledger.service.imports import log_finished
 from banledger.service.memory import Memory
-from banledger.service.outage import RECORDING, ServiceStatus
-from banledger.service.replay import Replay
+from banledger.service.outage import RECORDING, ServiceStatus, Until
+from banledger.service.replay import DAMAGED, Replay
 from banledger.service.systemd import Notifier
 from banledger.spool.events import Event, bears_label
-from banledger.spool.lock import NAME as LOCK
-from banledger.spool.lock import SpoolLock
+from banledger.spool.lock import NAME, SpoolLock
 from banledger.spool.reader import SpoolReader
 
 BATCH = 2000
@@ -39,23 +39,12 @@ BATCH = 2000
 _POLL_S = 0.1
 _TIDY_S = 60.0
 
-_DAMAGED = (
-    "the ledger has lost %s: the store evicted it, or another program deleted it; it was created again, and recording"
-    " continues (docs/stores.md, 'When keys are gone', says how to repair the rest)"
-)
+_REBUILD = "rebuild in progress"
+_WAITING = f"waiting: {_REBUILD}"
 
-_WAITING = "waiting: rebuild in progress"
+_UNLOCKED = "can't create %s: lost lines are not noticed; ensure that no other recorder reads this spool"
 
 _log = logging.getLogger("banledger")
-
-
-class Until(Protocol):
-    """Ends the loop: `stopped` says whether to end, `wait` (seconds) returns early then."""
-
-    @property
-    def stopped(self) -> bool: ...
-
-    def wait(self, seconds: float) -> None: ...
 
 
 class Recorder:
@@ -68,6 +57,7 @@ class Recorder:
     labels   server labels that this recorder may record into a shared ledger
     lock     of the spool
     memory   positions and identity that are remembered of the store
+    me       what this recorder's heartbeats say of itself; None: it writes none
     """
 
     def __init__(
@@ -84,6 +74,7 @@ class Recorder:
         labels: Labels | None = None,
         lock: SpoolLock | None = None,
         memory: Memory | None = None,
+        me: Heartbeat | None = None,
         pace: Pace = PACE,
     ) -> None:
         self._spool = spool
@@ -97,6 +88,7 @@ class Recorder:
         self._labels = labels or Labels(elapsed=self._watch.elapsed)
         self._lock = lock or SpoolLock(spool.directory)
         self._replay = Replay(spool, memory or Memory())
+        self._heart = HeartbeatWriter(me, spool, self._labels, self._whois, self._watch)
         self._gate = Gate(self._watch.elapsed, pace)
         self._ledger: Ledger | None = None
         self._identity = ""  # of the ledger that was opened last
@@ -126,6 +118,8 @@ class Recorder:
             except BanledgerError as error:
                 if not (error.retryable or self._may_recover(error)):
                     raise
+                if not isinstance(error, SpoolLocked):  # the other recorder tells
+                    self._beat(str(error))
                 until.wait(status.failed(error))
             else:
                 status.works(self._status())
@@ -158,11 +152,9 @@ class Recorder:
                 time.sleep(_POLL_S / 10)
 
     def step(self, now: float) -> Recorded:
-        """Record one batch and do one step of whois (UTC epoch `now`).
-
-        Raises StoreError or SpoolError, after which it may be called again.
-        """
+        """Record one batch, do one step of whois (UTC epoch `now`). May be repeated after StoreError and SpoolError."""
         done = self._move(now)
+        self._beat(_REBUILD if self._gate.closed else "", now)
         if self._gate.closed or self._ledger is None:
             return done
         try:
@@ -173,10 +165,19 @@ class Recorder:
             raise
         return done
 
+    def _beat(self, waits: str, now: float = 0.0) -> None:
+        """Write the heartbeat if it is due. If the store is lost, the next step opens it again."""
+        if self._ledger is not None:
+            try:
+                self._heart.beat(self._ledger, now or time.time(), waits=waits, replaying=self._replay.active)
+            except StoreError:
+                self._reconnect_and_replay()
+
     # One batch.
 
     def _move(self, now: float) -> Recorded:
         self._watch.see(now)
+        begun = self._watch.elapsed()
         try:
             ledger = self.open()
             if ledger.shared and self._waits_for_rebuild(ledger):
@@ -197,6 +198,7 @@ class Recorder:
             self._spool.rollback()
             raise
         self._spool.commit()
+        self._heart.recorded(lines, done, now + self._watch.elapsed() - begun)
         log_finished(lines)
         self._replay.committed(ledger)
         for notice in ledger.notices():
@@ -212,7 +214,7 @@ class Recorder:
                 _log.warning("%s", caution)
             self._gate.reopen()
             if ledger.damaged:
-                _log.error(_DAMAGED, ledger.keys.meta)
+                _log.error(DAMAGED, ledger.keys.meta)
             self._identity = ledger.identity
             self._compared = False
         return self._ledger
@@ -243,10 +245,7 @@ class Recorder:
         self._compared = False
         if not alone and not self._spool.missing and not self._unlocked:
             self._unlocked = True
-            _log.warning(
-                "can't create %s: lost lines are not noticed; ensure that no other recorder reads this spool",
-                self._spool.directory / LOCK,
-            )
+            _log.warning(_UNLOCKED, self._spool.directory / NAME)
 
     def _compare(self, ledger: Ledger) -> None:
         """Check what the store lost, after it was opened and after the lock was taken."""
@@ -285,6 +284,7 @@ class Recorder:
 
     def close(self) -> None:
         """Close spool and ledger; release leases that other recorders may wait for."""
+        self._heart.stop(self._ledger, time.time())
         self._spool.close()
         self._lock.release()
         self._whois.close(self._ledger)
@@ -292,7 +292,6 @@ class Recorder:
             if self._ledger.labels is not None:
                 with suppress(StoreError):
                     self._labels.give_back(self._ledger.labels)
-            if self._ledger.shared:
                 with suppress(StoreError):
                     self._gate.leave(self._ledger.signs)
             self._ledger.close()

@@ -17,6 +17,12 @@ from banledger.spool.events import Event
 from banledger.spool.position import Position, Writer, losses
 from banledger.spool.reader import SpoolReader
 
+DAMAGED = (
+    "the ledger has lost %s: the store evicted it, or another program deleted it; it was created again, and recording"
+    " continues (docs/stores.md, 'When keys are gone', says how to repair the rest)"
+)
+"""Logged by the recorder when it opens such a ledger. `%s`: the key."""
+
 _CAME_BACK = "the store came back without the ledger: its content is gone; recording into a new ledger"
 _WENT_BACK = "the store went back: %d lines are lost; those still in the spool are recorded again, the rest is a gap"
 

@@ -36,9 +36,10 @@ class _Rejected(NamedTuple):
 
 
 class Quarantine:
-    """Invalid lines of one read. Used by one thread."""
+    """Invalid lines of one read. Used by one thread. `kept`: how many were written to the folder."""
 
     def __init__(self) -> None:
+        self.kept = 0
         self._rejected: list[_Rejected] = []
 
     def __len__(self) -> int:
@@ -73,7 +74,9 @@ class Quarantine:
         try:
             room = _FILES - len(os.listdir(folder))  # by descriptor
             for one in self._rejected:
-                room -= room > 0 and _write_once(folder, one)
+                new = room > 0 and _write_once(folder, one)
+                room -= new
+                self.kept += new
         finally:
             os.close(folder)
 

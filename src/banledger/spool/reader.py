@@ -20,6 +20,7 @@ from pathlib import Path
 from msgspec.structs import force_setattr
 
 from banledger.errors import SpoolError
+from banledger.spool.backlog import Backlog, HeldLines, began
 from banledger.spool.directory import MISSING_HINT, Directory
 from banledger.spool.events import VERSION, Event, HeldLine, Undecodable, Unknown, bears_label, decode
 from banledger.spool.position import Loss
@@ -32,6 +33,7 @@ _OPEN_AT_ONCE = 64
 _BYTES_AT_ONCE = 16 << 20
 _HELD_AT_ONCE = 20_000
 _KINDS_SAID = 100
+_NEWER = "%r holds lines of %s, this banledger knows version %d: they wait there; upgrade banledger"
 
 _log = logging.getLogger("banledger")
 
@@ -41,6 +43,7 @@ class SpoolReader:
 
     keep_s     how long committed segments are kept, so that `rewind` can read them again
     numbers    line numbers of the writers: expected and missing
+    quarantine sets invalid lines aside
     skipped    lines of unknown kinds that were committed
     caught_up  whether the last `read` left nothing
     """
@@ -56,7 +59,8 @@ class SpoolReader:
         self._worked = self._unopened = False
         self._segments: dict[int, OpenSegment] = {}  # by inode, in the order they are read
         self._left: set[tuple[str, int]] = set()  # name and inode of those that are read and stay
-        self._quarantine = Quarantine()
+        self.quarantine = Quarantine()
+        self._held_lines = HeldLines()
         self.numbers = Sequences()
         self._unknown_kinds: set[str] = set()
 
@@ -64,6 +68,10 @@ class SpoolReader:
     def missing(self) -> bool:
         """Whether the directory does not exist."""
         return self._directory.missing
+
+    def backlog(self) -> Backlog:
+        """What waits in the spool. Raises OSError."""
+        return self._held_lines.backlog(self._directory, self._segments.values(), unopened=self._unopened)
 
     @property
     def doubtful(self) -> bool:
@@ -97,7 +105,8 @@ class SpoolReader:
 
     def rollback(self) -> None:
         """Lines since the last commit are not in the ledger: read them again."""
-        self._quarantine.clear()
+        self.quarantine.clear()
+        self._held_lines.rollback()
         self._skipped = self._passed = 0
         self.caught_up = False
         self.numbers.rollback()
@@ -119,6 +128,7 @@ class SpoolReader:
         """Read the whole spool from its beginning, including segments that were read and closed."""
         self.rollback()
         self._left.clear()
+        self._held_lines.clear()
         for segment in self._segments.values():
             segment.restart()
 
@@ -139,19 +149,17 @@ class SpoolReader:
                     break
                 if segment.finished is None:
                     self._read_segment(segment, limit, events)
+            self._held_lines.measure(len(events) + self._passed, self._bytes)
             self.caught_up = not (self._unopened or self._full(events, limit))
             if self.caught_up:
                 self.numbers.end()
         except OSError as error:
-            raise SpoolError(
-                f"can't read the spool {self.directory}: {error.strerror}",
-                hint=MISSING_HINT,
-            ) from error
+            raise SpoolError(f"can't read the spool {self.directory}: {error.strerror}", hint=MISSING_HINT) from error
         return events
 
     def _full(self, events: list[Event], limit: int) -> bool:
         """The cost of a line: invalid lines count too, and each ban in a snapshot may become an event."""
-        lines = len(events) + len(self._quarantine) + self._skipped + self._passed
+        lines = len(events) + len(self.quarantine) + self._skipped + self._passed
         return lines >= limit or self._bytes >= _BYTES_AT_ONCE or self._held >= _HELD_AT_ONCE
 
     def _scan(self) -> None:
@@ -198,7 +206,7 @@ class SpoolReader:
         self._read_lines(segment, limit, events)
         if not self._full(events, limit):
             if rest := segment.fragment():
-                self._quarantine.add(segment, rest, "torn line")
+                self.quarantine.add(segment, rest, "torn line")
             segment.finished = self._now
 
     def _read_lines(self, segment: OpenSegment, limit: int, events: list[Event]) -> None:
@@ -207,7 +215,7 @@ class SpoolReader:
             if fault == "":
                 self._take(segment, line, events)
             elif fault:
-                self._quarantine.add(segment, line, fault)
+                self.quarantine.add(segment, line, fault)
             if self._full(events, limit):
                 return
 
@@ -220,11 +228,13 @@ class SpoolReader:
         if _WRITER.fullmatch(event.writer):
             segment.writer, segment.seq = event.writer, event.seq
             self.numbers.sign(event.writer, event.seq)
+        segment.seen = event.seen
         held = event.server in self.numbers.held_back and bears_label(event)
         self.numbers.take(segment.writer, event, held=held)
         if held:
             self._passed += 1
             segment.passed = True
+            self._held_lines.hold(event.seen)
         elif isinstance(event, Unknown):
             self._skip_kind(event.kind)
         else:
@@ -242,26 +252,23 @@ class SpoolReader:
 
     def _not_an_event(self, segment: OpenSegment, line: bytes, error: Undecodable) -> None:
         if not error.newer:
-            self._quarantine.add(segment, line, str(error))
+            self.quarantine.add(segment, line, str(error))
             return
         self.numbers.skip(segment.writer)
+        self._held_lines.hold(segment.seen or began(segment.name))
         if not segment.kept:
             segment.kept = True
-            _log.error(
-                "%r holds lines of %s, this banledger knows version %d: they wait there; upgrade banledger",
-                segment.name,
-                error,
-                VERSION,
-            )
+            _log.error(_NEWER, segment.name, error, VERSION)
 
     # What was read is recorded.
 
     def commit(self) -> int:
         """Lines read are recorded: set aside invalid lines, remove finished segments. Return how many were removed."""
-        self._worked = bool(self._quarantine or self._skipped or self._passed or self._bytes >= _BYTES_AT_ONCE)
-        self._quarantine.keep(self._directory)
+        self._worked = bool(self.quarantine or self._skipped or self._passed or self._bytes >= _BYTES_AT_ONCE)
+        self.quarantine.keep(self._directory)
         self.skipped += self._skipped
         self._skipped = self._passed = 0
+        self._held_lines.commit()
         self.numbers.commit(complete=self.caught_up)
         finished = []
         for inode, segment in self._segments.items():

@@ -25,6 +25,7 @@ class OpenSegment:
 
     writer    the writer's name: from the segment's name until a line names it
     seq       the last number of a line that names its writer
+    seen      when its last line was written, UTC epoch seconds; 0: none was read
     live      whether its writer holds the lock
     finished  when it was read to the end and its writer was done; None: not yet
     kept      whether it holds lines that must wait
@@ -36,6 +37,7 @@ class OpenSegment:
         self.writer = writer
         self.fd = fd
         self.seq = 0
+        self.seen = 0.0
         self.live = self.kept = False
         self._opened = opened
         self.restart()
@@ -94,6 +96,11 @@ class OpenSegment:
             for line in lines:
                 self._offset += len(line) + 1
                 yield line, ""
+
+    @property
+    def unread(self) -> int:
+        """Bytes that were not read."""
+        return max(0, os.fstat(self.fd).st_size - self._offset)
 
     def fragment(self) -> bytes:
         """The text behind the last newline of a finished segment: a torn line."""

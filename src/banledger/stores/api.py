@@ -55,6 +55,22 @@ class Server(Struct, frozen=True):
     cautions: tuple[str, ...] = ()
 
 
+class StoreFacts(Struct, frozen=True):
+    """Facts about a store for people. None or empty: unknown.
+
+    where      its path or address, without secrets
+    program    its name and version
+    size       bytes: of the ledger's files, or (`of_server`) of memory that a whole server uses
+    clock      its clock, UTC epoch seconds; of files: this machine's
+    """
+
+    where: str
+    program: str
+    size: int | None
+    of_server: bool
+    clock: float | None
+
+
 class Repair(Struct, frozen=True):
     """The wanted state of members of sets and sorted sets. A key without members is removed.
 
@@ -143,6 +159,10 @@ class Reader(Protocol):
 
         `above`: only scores higher than that.
         """
+        ...
+
+    def facts(self) -> StoreFacts:
+        """Return facts about the store."""
         ...
 
     def kinds(self, keys: Sequence[str]) -> list[str]:

@@ -67,6 +67,7 @@ class Backoff:
     """Consecutive failures of registries, and the pauses that follow. Used by one thread.
 
     failures  consecutive failures over all registries
+    outages   of registries
     """
 
     def __init__(self, throttle: Throttle) -> None:
@@ -74,7 +75,7 @@ class Backoff:
         self.throttle = throttle
         self._strikes: dict[str, int] = {}
         self._applied: dict[str, Pause] = {}
-        self._outages = Outages()
+        self.outages = Outages()
 
     def apply(self, pauses: Mapping[str, Pause], now: float) -> None:
         """Honour pauses recorded by any recorder, each once: elapsed time ends them."""
@@ -87,7 +88,7 @@ class Backoff:
         """Note a registry's request to pause for `retry_s` seconds (0: not given). Return the pause to share."""
         strikes = self._strike(name)
         pause_s = min(retry_s or doubled(_FIRST_PAUSE_S, _LAST_PAUSE_S, strikes), LONGEST_PAUSE_S)
-        self._outages.limited(name, pause_s, now)
+        self.outages.limited(name, pause_s, now)
         return self._pause(name, pause_s, now)
 
     def failed(self, name: str, problem: str, now: float) -> Pause | None:
@@ -96,7 +97,7 @@ class Backoff:
         self.failures += 1
         if strikes < _STRIKES:
             return None
-        self._outages.unreachable(name, problem, now)
+        self.outages.unreachable(name, problem, now)
         return self._pause(name, doubled(_FIRST_PAUSE_S, _LAST_PAUSE_S, strikes - _STRIKES + 1), now)
 
     def answered(self, *names: str) -> None:
@@ -104,7 +105,7 @@ class Backoff:
         self.failures = 0
         for name in names:
             self._strikes[name] = 0
-            self._outages.over(name)
+            self.outages.over(name)
 
     def _strike(self, name: str) -> int:
         self._strikes[name] = strikes = self._strikes.get(name, 0) + 1

@@ -61,7 +61,7 @@ def _report(answer: Report) -> dict[str, Any]:
         "hours": list(answer.hours),
         **{name: _rows(top) if top else None for name, top in tops.items()},
         "waiting": answer.waiting,
-        "gaps": [_gap(gap) for gap in answer.gaps],
+        "gaps": [gap_object(gap) for gap in answer.gaps],
     }
 
 
@@ -134,5 +134,6 @@ def _rows(top: Top) -> list[dict[str, Any]]:
     return [{"name": row.name, "bans": row.bans} | ({"owner": row.owner} if owned else {}) for row in top.rows]
 
 
-def _gap(gap: Gap) -> dict[str, Any]:
+def gap_object(gap: Gap) -> dict[str, Any]:
+    """A gap."""
     return {name: getattr(gap, name) for name in ("server", "jail", "since", "seen", "bans", "others", "reason")}

@@ -18,7 +18,6 @@ from typing import Any
 import redis
 from msgspec import Struct
 
-from banledger.errors import StoreError
 from banledger.stores.api import Advance, Applied, Conflict, Hash, Repair, Result, Server
 from banledger.stores.change import Change, Layout, Score
 from banledger.stores.fields import UNREADABLE
@@ -26,6 +25,7 @@ from banledger.stores.pages import pages
 from banledger.stores.redis.client import cautions
 from banledger.stores.redis.entries import EntriesByKey
 from banledger.stores.redis.follow import Consequence, Following
+from banledger.stores.redis.info import info
 from banledger.stores.redis.outbox import Inside, Task, slot_of
 from banledger.stores.redis.reader import named_fields
 from banledger.stores.redis.scripts import Call, Script
@@ -57,12 +57,8 @@ class RedisEngine(Following):
         self._tokens = count()
 
     def server(self) -> Server:
-        """See Engine.server. INFO may be renamed or forbidden."""
-        try:
-            lines = str(self.call("INFO")).splitlines()
-        except StoreError:
-            lines = []
-        facts = dict(line.partition(":")[::2] for line in lines if ":" in line)
+        """See Engine.server."""
+        facts = info(self.call)
         left = [
             f"set aside in {key}: {what}; banledger store check names it, store rebuild removes it"
             for key, what in self._left.items()

@@ -41,8 +41,9 @@ from banledger.stores.redis.outbox import (
     unfinished,
     work_again,
 )
-from banledger.stores.redis.reader import Part, RedisReader, in_parts, packed
+from banledger.stores.redis.reader import RedisReader
 from banledger.stores.redis.scripts import Call, Script
+from banledger.stores.redis.wire import Part, in_parts, packed
 
 _PAGE = 1000
 

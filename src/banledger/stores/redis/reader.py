@@ -7,23 +7,22 @@ from itertools import chain, islice, repeat
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-import hiredis
 import redis
-from msgspec import Struct
 from redis import exceptions
 
-from banledger.stores.api import Hash, Scored
+from banledger.stores.api import Hash, Scored, StoreFacts
 from banledger.stores.fields import UNREADABLE, count_of
 from banledger.stores.pages import pages
 from banledger.stores.redis.entries import Command
 from banledger.stores.redis.errors import translate
+from banledger.stores.redis.info import facts_of, info
 from banledger.stores.redis.outbox import slot_of
+from banledger.stores.redis.wire import PAGE, Part, in_parts, packed_hmget
 from banledger.stores.selection import Cells, Selected, Selection
 
 if TYPE_CHECKING:
     from redis.connection import AbstractConnection
 
-_PAGE = 1000
 _TALLIES = 8  # fetched at once: each may have a name for every address of a day
 _REFUSED = -1  # in place of a size: the key is of another kind
 _IN_FLIGHT = 10  # pages of commands whose replies nobody has read
@@ -113,7 +112,7 @@ class RedisReader:
         """See Reader.hashes."""
         return [
             dict(reply) if reply is _NO_HASH else named_fields(reply)
-            for page in pages(keys, _PAGE)
+            for page in pages(keys, PAGE)
             for reply in self.calls([("HGETALL", key) for key in page], _NO_HASH)
         ]
 
@@ -138,6 +137,10 @@ class RedisReader:
                 rows[at] = [None] * width
         return rows
 
+    def facts(self) -> StoreFacts:
+        """See Reader.facts."""
+        return facts_of(self._where, info(self.call))
+
     def select(self, _selection: Selection) -> Selected | None:
         """See Reader.select. A server keeps no rows."""
         return None
@@ -148,7 +151,7 @@ class RedisReader:
 
     def members(self, key: str) -> Iterator[str]:
         """See Reader.members."""
-        if self.call("SCARD", key) <= _PAGE:
+        if self.call("SCARD", key) <= PAGE:
             yield from self.call("SMEMBERS", key)
             return
         yield from self._scan("SSCAN", key)
@@ -156,7 +159,7 @@ class RedisReader:
     def sizes(self, keys: Sequence[str], least: float = -inf) -> list[int]:
         """See Reader.sizes. Most keys are sets; for sorted sets SCARD fails, and ZCARD is sent in a second round."""
         found: list[int] = []
-        for page in pages(keys, _PAGE):
+        for page in pages(keys, PAGE):
             if least > -inf:
                 found += self.calls([("ZCOUNT", key, least, "+inf") for key in page])
                 continue
@@ -236,7 +239,7 @@ class RedisReader:
 
     def kinds(self, keys: Sequence[str]) -> list[str]:
         """See Reader.kinds."""
-        return [str(reply) for page in pages(keys, _PAGE) for reply in self.calls([("TYPE", key) for key in page])]
+        return [str(reply) for page in pages(keys, PAGE) for reply in self.calls([("TYPE", key) for key in page])]
 
     def keys(self, pattern: str) -> Iterator[str]:
         """See Reader.keys."""
@@ -248,7 +251,7 @@ class RedisReader:
         seen: set[str] = set()
         cursor = "0"
         while True:
-            cursor, page = self.call(command, *key, cursor, *more, "COUNT", _PAGE)
+            cursor, page = self.call(command, *key, cursor, *more, "COUNT", PAGE)
             new = [element for element in page if element not in seen]
             seen.update(new)
             yield from new
@@ -261,30 +264,6 @@ def named_fields(fields: Mapping[str, str]) -> Hash:
     named = dict(fields)
     named.pop("", None)
     return named
-
-
-class Part(Struct, frozen=True, gc=False):
-    """Some commands, and their bytes on the wire."""
-
-    commands: Sequence[Command]
-    packed: bytes
-
-
-def in_parts(commands: Sequence[Command]) -> Iterator[Part]:
-    """Split commands into parts; each is packed when it is taken."""
-    return (Part(page, packed(page)) for page in pages(commands, _PAGE))
-
-
-def packed(commands: Iterable[Command]) -> bytes:
-    """Return the bytes of commands. A pipeline of redis-py takes four times as long."""
-    return b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]
-
-
-def packed_hmget(keys: Iterable[str], names: Sequence[str]) -> bytes:
-    """Return the bytes of an HMGET of the same fields for each key. What they share is packed once."""
-    head = b"*%d\r\n$5\r\nHMGET\r\n" % (len(names) + 2)
-    tail = b"\r\n" + b"".join([b"$%d\r\n%b\r\n" % (len(raw), raw) for raw in map(str.encode, names)])
-    return b"".join([b"%b$%d\r\n%b%b" % (head, len(raw), raw, tail) for raw in map(str.encode, keys)])
 
 
 def _named(command: Command) -> str:

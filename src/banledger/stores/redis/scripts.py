@@ -8,7 +8,7 @@ from importlib.resources import files
 from msgspec import Struct
 
 from banledger.stores.redis.entries import Command
-from banledger.stores.redis.reader import packed
+from banledger.stores.redis.wire import packed
 
 _LINE = re.compile(r"user_script: ?(\d+)")
 _CALL = re.compile(r"call\('(\w+)'")

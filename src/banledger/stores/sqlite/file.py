@@ -84,6 +84,14 @@ def is_there(path: Path) -> bool:
     return True
 
 
+def size_of(path: Path) -> int | None:
+    """Bytes of the ledger's files; None: unknown. They are not opened: closing one would drop SQLite's locks."""
+    try:
+        return path.stat().st_size + sum(wal.stat().st_size for wal in (beside(path, "-wal"),) if wal.exists())
+    except OSError:
+        return None
+
+
 def open_for_writing(path: Path, lock: WriterLock) -> sqlite3.Connection:
     """The ledger, made where it is not. For the holder of its lock. Raises NotALedger, StoreUnavailable."""
     signs = _signs_of_another(lock) if os.fstat(lock.database).st_size == 0 else []

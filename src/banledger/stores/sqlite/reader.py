@@ -8,6 +8,7 @@ have no items, no marks and no packed ids; all else is the same.
 """
 
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import inf
@@ -16,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from banledger.errors import LedgerMissing
-from banledger.stores.api import Hash
+from banledger.stores.api import Hash, StoreFacts
 from banledger.stores.fields import UNREADABLE
 from banledger.stores.id_form import ID_LENGTH
 from banledger.stores.pages import pages
@@ -32,6 +33,7 @@ from banledger.stores.sqlite.file import (
     check_header,
     connect,
     is_there,
+    size_of,
     translated,
 )
 from banledger.stores.sqlite.glob import matching
@@ -103,6 +105,12 @@ class SqliteReader(SortedSets):
     def close(self) -> None:
         """See Reader.close."""
         self._db.close()
+
+    def facts(self) -> StoreFacts:
+        """See Reader.facts."""
+        return StoreFacts(
+            str(self.path), f"SQLite {sqlite3.sqlite_version}", size_of(self.path), of_server=False, clock=time.time()
+        )
 
     def hashes(self, keys: Sequence[str]) -> list[Hash]:
         """See Reader.hashes."""

@@ -1,0 +1,259 @@
+"""Heartbeats: what each recorder says about itself, so that readers know whether bans are recorded.
+
+Theory of operation. All heartbeats are fields of one hash, one for each recorder: a report reads them at once, and a
+recorder replaces its own without looking at the others. A recorder writes its heartbeat at its start, at least every
+`BEAT_S`, and when it stops. One that was not written for `SILENT_S` has no living recorder, or one that can't write.
+
+Clocks of machines may differ by years. On a server, a recorder adds how far the server's clock is ahead of its own; a
+reader that asks the server's clock too then knows the true age (`Clock`). Ages inside a heartbeat (`oldest_s`) are
+durations for the same reason.
+
+The id of a recorder stays the same when it starts again, so it finds its own last heartbeat. A recorder that is gone is
+no trouble if others record all of its labels now: its container was created anew, or its address changed.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Annotated, TypeAlias, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from banledger.ledger.keys import Keyspace
+from banledger.ledger.swap import assign
+from banledger.stores.api import Advance, Engine, Reader
+from banledger.stores.fields import MOST_NUMBER, YEAR_3000, Damaged
+
+BEAT_S = 30.0
+"""A recorder writes its heartbeat at least this often."""
+
+SILENT_S = 120.0
+"""A recorder without a new heartbeat for this long does not record."""
+
+KEPT_S = 30 * 86_400.0
+"""Heartbeats of recorders that are gone for longer are removed."""
+
+MOST_LISTED = 100
+"""Labels, registries … in one heartbeat."""
+
+MOST_TEXT = 300
+"""Characters of a text in a heartbeat."""
+
+_MOST_BYTES = 256 << 10
+_ID = re.compile("[0-9a-f]{12}")
+
+_Moment: TypeAlias = Annotated[float, Meta(ge=0, lt=YEAR_3000)]
+_Seconds: TypeAlias = Annotated[float, Meta(ge=-YEAR_3000, lt=YEAR_3000)]
+_Number: TypeAlias = Annotated[int, Meta(ge=0, le=MOST_NUMBER)]
+_Text: TypeAlias = Annotated[str, Meta(max_length=MOST_TEXT)]
+
+
+class HeldLabel(Struct, frozen=True):
+    """A server label whose lines a recorder holds back, and why."""
+
+    label: _Text
+    why: _Text
+
+
+class RegistryTrouble(Struct, frozen=True):
+    """A registry that refuses or can't be reached: its name, why, and since when (UTC epoch seconds)."""
+
+    name: _Text
+    why: _Text
+    since: _Moment
+
+
+class WhoisCondition(Struct, frozen=True):
+    """What a recorder's whois does, which registries refuse or can't be reached, and why it pauses if it does."""
+
+    doing: str = ""
+    registries: tuple[RegistryTrouble, ...] = ()
+    trouble: str = ""
+
+
+class Heartbeat(Struct, frozen=True, omit_defaults=True):
+    """What a recorder says about itself, and the table of its fields. Moments: UTC epoch seconds by its own clock.
+
+    `id` is the field's name, not part of its value.
+    """
+
+    written: Annotated[_Moment, Meta(description="when it was written, by the recorder's clock")]
+    since: Annotated[_Moment, Meta(description="when the recorder started")]
+    host: Annotated[_Text, Meta(description="name of its machine")]
+    pid: Annotated[_Number, Meta(description="its process id")]
+    version: Annotated[_Text, Meta(description="its version of banledger")]
+    id: str = ""
+    spool: Annotated[_Text, Meta(description="the spool that it reads")] = ""
+    ahead: Annotated[
+        _Seconds | None,
+        Meta(description="seconds by which the store's clock is ahead of the recorder's; absent: unknown"),
+    ] = None
+    stopped: Annotated[_Moment, Meta(description="when it was told to stop; absent: it was not")] = 0.0
+    waits: Annotated[
+        _Text, Meta(description="why it can't record at present (a rebuild, a spool that can't be read …)")
+    ] = ""
+    waits_since: Annotated[_Moment, Meta(description="since when it can't record")] = 0.0
+    labels: Annotated[
+        tuple[_Text, ...],
+        Meta(max_length=MOST_LISTED, description="server labels of the lines that it recorded during the last day"),
+    ] = ()
+    last_id: Annotated[_Text, Meta(description="id of the last ban that it recorded")] = ""
+    last_ban: Annotated[_Moment, Meta(description="when the action saw that ban")] = 0.0
+    last_recorded: Annotated[_Moment, Meta(description="when that ban was recorded")] = 0.0
+    delay_s: Annotated[
+        _Seconds | None,
+        Meta(description="seconds from a ban to its record: the median of the last 100; absent: none since its start"),
+    ] = None
+    lines: Annotated[_Number, Meta(description="lines recorded since its start")] = 0
+    waiting: Annotated[_Number, Meta(description="about how many lines wait in the spool")] = 0
+    waiting_bytes: Annotated[_Number, Meta(description="bytes of these lines")] = 0
+    oldest_s: Annotated[_Seconds, Meta(description="age of the oldest of them in seconds, when this was written")] = 0.0
+    held: Annotated[
+        tuple[HeldLabel, ...],
+        Meta(max_length=MOST_LISTED, description="server labels that it holds back, each with the reason"),
+    ] = ()
+    rejected: Annotated[_Number, Meta(description="invalid lines that it set aside since its start")] = 0
+    skipped: Annotated[_Number, Meta(description="lines of unknown kinds that it skipped since its start")] = 0
+    lost: Annotated[_Number, Meta(description="lost events of which it recorded a gap since its start")] = 0
+    replaying: Annotated[bool, Meta(description="whether it records again what the spool still holds")] = False
+    whois: Annotated[
+        _Text, Meta(description="`asks` registries, `follows` another recorder that asks, or is `disabled`")
+    ] = ""
+    whois_trouble: Annotated[_Text, Meta(description="why whois pauses")] = ""
+    registries: Annotated[
+        tuple[RegistryTrouble, ...],
+        Meta(max_length=MOST_LISTED, description="registries that refuse or can't be reached: name, why, since"),
+    ] = ()
+    cautions: Annotated[
+        tuple[_Text, ...], Meta(max_length=MOST_LISTED, description="settings of the store that endanger the ledger")
+    ] = ()
+
+
+FIELDS: Mapping[str, str] = {
+    name: meta.description
+    for name, hint in get_type_hints(Heartbeat, include_extras=True).items()
+    for meta in getattr(hint, "__metadata__", ())
+    if meta.description
+}
+"""The fields of a heartbeat, and what each holds."""
+
+_decoder = msgspec.json.Decoder(Heartbeat)
+
+
+def parsed(id_: str, text: str) -> Heartbeat:
+    """Return the heartbeat of a field. Raises `fields.Damaged`."""
+    try:
+        if len(text) > _MOST_BYTES or not _ID.fullmatch(id_):
+            raise ValueError
+        return replace(_decoder.decode(text), id=id_)
+    except (ValueError, RecursionError):  # errors of msgspec are ValueErrors
+        raise Damaged("", "has a field that is not a heartbeat") from None
+
+
+def bounded(text: str) -> str:
+    """Return a text as a heartbeat may have it."""
+    return text[:MOST_TEXT].encode("utf-8", "backslashreplace").decode()[:MOST_TEXT]
+
+
+def read_heartbeats(reader: Reader, keys: Keyspace) -> tuple[list[Heartbeat], Damaged | None]:
+    """Return all heartbeats, and the first damage; damaged ones are left out. Raises StoreError."""
+    found: list[Heartbeat] = []
+    damage: Damaged | None = None
+    for id_, text in reader.hashes([keys.heartbeats])[0].items():
+        try:
+            found.append(parsed(id_, text))
+        except Damaged as error:
+            damage = damage or error
+    return found, damage
+
+
+def write(engine: Engine, keys: Keyspace, beat: Heartbeat) -> None:
+    """Replace a recorder's heartbeat. Raises StoreError."""
+    assign(engine, keys.heartbeats, {beat.id: msgspec.json.encode(replace(beat, id="")).decode()})
+
+
+def remove(engine: Engine, keys: Keyspace, ids: Iterable[str]) -> None:
+    """Remove heartbeats. Raises StoreError."""
+    engine.apply([], [Advance(keys.heartbeats, {}, tuple(ids))])
+
+
+class RecorderState(StrEnum):
+    """What a heartbeat says about its recorder.
+
+    WAITING   it lives, and can't record at present
+    SILENT    no heartbeat for `SILENT_S`: it was killed, its machine is down, or it can't write to the store
+    STOPPED   it was told to stop
+    REPLACED  it is gone, and others record all of its labels
+    AHEAD     its heartbeat is from the future: a clock is wrong
+    """
+
+    RECORDING = "recording"
+    WAITING = "waiting"
+    SILENT = "silent"
+    STOPPED = "stopped"
+    REPLACED = "replaced"
+    AHEAD = "clock"
+
+    @property
+    def gone(self) -> bool:
+        """Whether it does not record, nor try to."""
+        return self in (RecorderState.SILENT, RecorderState.STOPPED)
+
+
+class RecorderHealth(Struct, frozen=True):
+    """A recorder's heartbeat, its state, and the age of the heartbeat in seconds (negative: from the future)."""
+
+    beat: Heartbeat
+    state: RecorderState
+    age_s: float
+
+
+def healths(beats: Iterable[Heartbeat], now: float, ahead: float | None = None) -> list[RecorderHealth]:
+    """Judge heartbeats (UTC epoch `now`), those with trouble first.
+
+    `ahead`: seconds by which the store's clock is ahead of ours; None: unknown, all clocks are taken for equal.
+    """
+    each = [(beat, age_s(beat, now, ahead)) for beat in beats]
+    judged = [RecorderHealth(beat, _state(beat, age), age) for beat, age in each]
+    alive = [one.beat for one in judged if not one.state.gone]
+    covered = {label for beat in alive for label in beat.labels}
+    found = [
+        replace(one, state=RecorderState.REPLACED)
+        if one.state.gone and alive and covered.issuperset(one.beat.labels)
+        else one
+        for one in judged
+    ]
+    return sorted(found, key=lambda one: (_ORDER.index(one.state), one.beat.host, one.beat.spool))
+
+
+_ORDER = (
+    RecorderState.SILENT,
+    RecorderState.STOPPED,
+    RecorderState.WAITING,
+    RecorderState.AHEAD,
+    RecorderState.RECORDING,
+    RecorderState.REPLACED,
+)
+
+
+def age_s(beat: Heartbeat, now: float, ahead: float | None = None) -> float:
+    """Return the age of a heartbeat in seconds. See `healths`."""
+    known = beat.ahead is not None and ahead is not None
+    return now - beat.written + ((ahead or 0.0) - (beat.ahead or 0.0) if known else 0.0)
+
+
+def _state(beat: Heartbeat, age: float) -> RecorderState:
+    if beat.stopped:
+        return RecorderState.STOPPED
+    if age > SILENT_S:
+        return RecorderState.SILENT
+    if age < -SILENT_S:
+        return RecorderState.AHEAD
+    return RecorderState.WAITING if beat.waits else RecorderState.RECORDING
+
+
+def doubtful(beats: Iterable[Heartbeat], now: float) -> bool:
+    """Whether the store's clock must be known to judge these: by ours, a recorder that runs looks silent or ahead."""
+    return any(not beat.stopped and abs(now - beat.written) > SILENT_S for beat in beats)
