@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 
 from tests.support.lines import T0, ban, nowhere, told
 
+from banledger.cli.record import collect_rarely
 from banledger.importer.content import Blocks
 from banledger.importer.log_text import LogText
 from banledger.importer.stamps import Stamps
@@ -89,7 +90,7 @@ def compare(bans: int, offenders: int) -> str:
     """Live bans beside the same bans from a log."""
     names = [f"10.{n % offenders >> 16 & 255}.{n % offenders >> 8 & 255}.{n % offenders & 255}" for n in range(bans)]
     live = recorded([ban(name, T0 + n) for n, name in enumerate(names)])
-    log = recorded([told(name, T0 + n + 0.5, T0 + n) for n, name in enumerate(names)])
+    log = recorded([told(name, T0 + n + 0.5, T0 + n, writer="0123abcd", seq=n + 1) for n, name in enumerate(names)])
     return f"{live:,.0f} live bans/s, {log:,.0f} from a log ({log / live:.0%})"
 
 
@@ -99,6 +100,7 @@ def main() -> None:
     parser.add_argument("--rotations", type=int, default=10)
     parser.add_argument("--bans", type=int, default=20_000)
     options = parser.parse_args()
+    collect_rarely()
     print(f"recorded, each of another offender: {compare(options.bans, options.bans)}")
     print(f"recorded, ten of each offender: {compare(options.bans, options.bans // 10)}")
     for form in FORMS:

@@ -159,6 +159,12 @@ def fact_spans(fact: LogFact) -> Iterable[TimeSpan]:
     yield (fact.first or second) - REACH_S, second + REACH_S
 
 
+def fact_reach(fact: LogFact) -> TimeSpan:
+    """Return the time from the first of `fact_spans` to the last."""
+    second = fact.found or int(fact.logged)
+    return min(fact.logged, fact.first or second) - REACH_S, max(fact.logged, second) + REACH_S
+
+
 def exact_span(second: int, seen: float, bantime: int) -> TimeSpan:
     """Return where inexact bans lie whose facts may mean an exact ban: from its second to its Ban line.
 
