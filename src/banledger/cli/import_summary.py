@@ -16,7 +16,6 @@ from banledger.report.formats.moment import local
 _MOST_JAILS = 12
 _MOST_REASONS = 20
 _MOST_REFUSED = 10
-_LONGEST_EXAMPLE = 200
 
 
 def lines(survey: Survey, zone: ZoneInfo) -> Iterator[str]:
@@ -65,7 +64,7 @@ def _of_source(source: SourceCount, outcomes: Counter[LineOutcome], zone: ZoneIn
         yield ", ".join(f"{visible(jail)} {count:,}" for jail, count in _most(source.jails))
     for reason, count in source.refused.most_common(_MOST_REASONS):
         example = source.examples.get(reason, "")
-        shown = f"; the first: {visible(example[:_LONGEST_EXAMPLE])}" if example else ""
+        shown = f"; the first: {visible(example)}" if example else ""
         yield f"{count:,} left out: {visible(reason)}{shown}"
     if source.unclear:
         yield f"{many(source.unclear, 'line')} in an hour that a clock change repeats: its first pass is assumed"
