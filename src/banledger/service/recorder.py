@@ -197,7 +197,7 @@ class Recorder:
             self._spool.rollback()
             raise
         self._spool.commit()
-        log_finished(lines)
+        log_finished(lines, ledger.imports.of)
         self._replay.committed(ledger)
         for notice in ledger.notices():
             _log.warning("%s", notice)
