@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from banledger.spool.writer import SegmentWriter
 
 _URL_VARIABLE = "BANLEDGER_IMPORT_URL"
+_FULL = "the spool is full: waiting for the recorder (banledger record)"
+_INTERRUPTED = "interrupted: run it again; what it wrote is recorded, and is then known"
+_INTERRUPTED_LATE = "interrupted; nothing is lost: all is in the spool, and the recorder adds it"
 _SOURCES_HINT = "the reason is given for each file; banledger import --help lists what can be read"
 
 
@@ -119,12 +122,17 @@ def _check_label(server: str | None, *, needed: bool) -> None:
 
 
 class _Lines:
-    """Writes the lines of one import to the spool; a dry run writes nothing. `bans`: how many were written."""
+    """Writes the lines of one import to the spool; a dry run writes nothing.
+
+    bans   how many were written
+    ended  whether all lines are
+    """
 
     def __init__(self, segment: "SegmentWriter | None", server: str) -> None:
         self._segment = segment
         self._server = server
         self.bans = 0
+        self.ended = False
 
     def write(self, fields: dict[str, Any]) -> None:
         """Write one line."""
@@ -138,6 +146,9 @@ class _Lines:
 
         if self.bans or networks:
             self.write(line_of_import(self._server, time.time(), bans=self.bans, lines=read, networks=networks))
+        if self._segment is not None:
+            self._segment.close()
+        self.ended = True
 
     def outcome(self, job: _Job) -> "Outcome | None":
         """Wait for the recorder; return what is known in the end. None: nothing was written, or nobody waits."""
@@ -145,7 +156,10 @@ class _Lines:
 
         if self._segment is None or not self.bans or not job.waits:
             return None
-        return wait(job.chosen, job.server, self._segment.writer, self.bans, job.progress)
+        try:
+            return wait(job.chosen, job.server, self._segment.writer, self.bans, job.progress)
+        finally:
+            job.progress.clear()
 
 
 @contextmanager
@@ -156,13 +170,14 @@ def _spooled(job: _Job) -> Iterator[_Lines]:
     if job.dry_run:
         yield _Lines(None, job.server)
         return
-    waiting = "the spool is full: waiting for the recorder (banledger record)"
-    try:
-        with SegmentWriter(Path(job.chosen.spool), lambda: job.progress.say(waiting)) as segment:
-            yield _Lines(segment, job.server)
-    except KeyboardInterrupt:
-        click.echo("interrupted: run it again; what it wrote is recorded, and is then known", err=True)
-        raise
+    with SegmentWriter(Path(job.chosen.spool), lambda: job.progress.say(_FULL)) as segment:
+        lines = _Lines(segment, job.server)
+        try:
+            yield lines
+        except KeyboardInterrupt:
+            job.progress.clear()
+            click.echo(_INTERRUPTED_LATE if lines.ended else _INTERRUPTED, err=True)
+            raise
 
 
 def _say_recorded(job: _Job, bans: int, outcome: "Outcome | None") -> None:
@@ -208,11 +223,10 @@ def _import_files(paths: Sequence[str], zone: str | None, job: _Job) -> None:
             hint = "sorting needs temporary room: TMPDIR names another directory"
             raise BanledgerError(f"can't sort what was read: {error.strerror}", hint=hint) from error
         lines.end(read=sum(source.lines for source in found.sources))
-    job.progress.clear()
-    if not job.as_json:
-        _print(import_summary.lines(found, local))
-    outcome = lines.outcome(job)
-    job.progress.clear()
+        job.progress.clear()
+        if not job.as_json:
+            _print(import_summary.lines(found, local))
+        outcome = lines.outcome(job)
     if job.as_json:
         click.echo(import_summary.as_json(found, label.other, outcome.count if outcome else None))
         if outcome is not None and outcome.why:
@@ -237,15 +251,15 @@ def _import_predecessor(url: str, job: _Job) -> None:
     from banledger.importer import predecessor
 
     summary, now = predecessor.Summary(), time.time()
-    with _spooled(job) as lines, predecessor.connect(url) as source:
-        predecessor.import_bans(source, job.server, lines.write, summary, job.progress, now)
-        predecessor.import_networks(source, job.server, lines.write, summary, job.progress, now)
+    with _spooled(job) as lines:
+        with predecessor.connect(url) as source:
+            predecessor.import_bans(source, job.server, lines.write, summary, job.progress, now)
+            predecessor.import_networks(source, job.server, lines.write, summary, job.progress, now)
         lines.end(read=summary.found, networks=summary.networks)
-    job.progress.clear()
-    _report(summary, dry_run=job.dry_run)
-    if not job.dry_run and (lines.bans or summary.networks):
-        outcome = lines.outcome(job)
         job.progress.clear()
+        _report(summary, dry_run=job.dry_run)
+        outcome = lines.outcome(job)
+    if not job.dry_run and (lines.bans or summary.networks):
         _say_recorded(job, lines.bans, outcome)
 
 

@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 from msgspec import Struct
 
 from banledger.cli.progress import ProgressBars
@@ -24,7 +23,6 @@ _GRACE_S = 0.5  # if none seems to run
 
 _NO_RECORDER = "no recorder is running, and nothing is lost: start it (systemctl start banledger, or banledger record)"
 _SLOW = "the recorder makes no progress, and nothing is lost: its log says why (journalctl -u banledger)"
-_INTERRUPTED = "interrupted; nothing is lost: all is in the spool, and the recorder adds it"
 
 
 class Outcome(Struct, frozen=True):
@@ -35,10 +33,7 @@ class Outcome(Struct, frozen=True):
 
 
 def wait(chosen: "Settings", server: str, writer: str, bans: int, progress: ProgressBars) -> Outcome:
-    """Wait for an import of so many bans, as long as its recorder makes progress. `writer`: of its lines.
-
-    Raises KeyboardInterrupt, after it said that nothing is lost.
-    """
+    """Wait for an import of so many bans, as long as its recorder makes progress. `writer`: of its lines."""
     from banledger.ledger.opening import open_to_read
     from banledger.spool.lock import is_held
     from banledger.stores.connect import access
@@ -57,10 +52,6 @@ def wait(chosen: "Settings", server: str, writer: str, bans: int, progress: Prog
             if idle > (_PATIENCE_S if runs and not watch.trouble else _GRACE_S):
                 return Outcome(why=(watch.trouble or _SLOW) if runs else _NO_RECORDER)
             time.sleep(_POLL_S)
-    except KeyboardInterrupt:
-        progress.clear()
-        click.echo(_INTERRUPTED, err=True)
-        raise
     finally:
         watch.close()
 

@@ -53,6 +53,10 @@ class SegmentWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Finish the segment: the recorder may remove it when its lines are recorded."""
         self._leave()
 
     def write(self, fields: dict[str, Any]) -> None:
