@@ -121,7 +121,7 @@ def test_an_import_says_how_many_bans_were_new(place: Place, tmp_path: Path) -> 
     path = log(tmp_path / "fail2ban.log", 3000)
     assert place.imports(str(path), "--server", "web1").splitlines()[-2:] == [
         "recorded 3,000 bans: 3,000 new, 0 known, 0 amended",
-        "banledger report --since all --server web1 shows them",
+        "shown by: banledger report --since all --server web1",
     ]
     more = log(tmp_path / "more.log", 100, 3000)
     out = place.imports(str(path), str(more), "--server", "web1", "--json")

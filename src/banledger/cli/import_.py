@@ -16,8 +16,13 @@ from banledger.cli.progress import ProgressBars
 from banledger.report.formats.escape import many, visible
 
 if TYPE_CHECKING:
-    from banledger.cli.import_recorded import Outcome
+    from collections.abc import Callable
+    from zoneinfo import ZoneInfo
+
+    from banledger.cli.import_recorded import Awaited
+    from banledger.importer.edges import Edges
     from banledger.importer.predecessor import Summary
+    from banledger.importer.survey import Survey
     from banledger.settings import Settings
     from banledger.spool.writer import SegmentWriter
 
@@ -150,7 +155,7 @@ class _Lines:
             self._segment.close()
         self.ended = True
 
-    def outcome(self, job: _Job) -> "Outcome | None":
+    def outcome(self, job: _Job) -> "Awaited | None":
         """Wait for the recorder; return what is known in the end. None: nothing was written, or nobody waits."""
         from banledger.cli.import_recorded import wait
 
@@ -180,14 +185,14 @@ def _spooled(job: _Job) -> Iterator[_Lines]:
             raise
 
 
-def _say_recorded(job: _Job, bans: int, outcome: "Outcome | None") -> None:
+def _say_recorded(job: _Job, bans: int, outcome: "Awaited | None") -> None:
     """Say what the import did, or who records what was written."""
     from banledger.report.imports import counts_text
 
     label = visible(shlex.quote(job.server))
     if outcome is not None and outcome.count is not None:
         click.echo(f"recorded {counts_text(bans, outcome.count)}")
-        click.echo(f"banledger report --since all --server {label} shows them")
+        click.echo(f"shown by: banledger report --since all --server {label}")
         return
     if outcome is not None:
         click.echo(outcome.why)
@@ -202,27 +207,13 @@ def _import_files(paths: Sequence[str], zone: str | None, job: _Job) -> None:
     from banledger.cli import import_label, import_summary
     from banledger.errors import BanledgerError
     from banledger.importer.content import STDIN
-    from banledger.importer.past_lines import line_of_ban
-    from banledger.importer.survey import survey
     from banledger.ledger.reader import zone_of
     from banledger.settings import machine_zone
 
     local = zone_of(zone or machine_zone() or "UTC")
     label = import_label.LabelCheck(job.chosen, job.server, job.progress, ask=not (job.dry_run or job.confirmed))
     with _spooled(job) as lines:
-        try:
-            found = survey(
-                paths,
-                local,
-                time.time(),
-                lambda ban: lines.write(line_of_ban(ban, job.server)),
-                job.progress,
-                label.check,
-            )
-        except OSError as error:
-            hint = "sorting needs temporary room: TMPDIR names another directory"
-            raise BanledgerError(f"can't sort what was read: {error.strerror}", hint=hint) from error
-        lines.end(read=sum(source.lines for source in found.sources))
+        found = _surveyed(paths, local, lines, label.check, job)
         job.progress.clear()
         if not job.as_json:
             _print(import_summary.lines(found, local))
@@ -237,6 +228,26 @@ def _import_files(paths: Sequence[str], zone: str | None, job: _Job) -> None:
         raise BanledgerError("no log or database of fail2ban to import", hint=_SOURCES_HINT)
     if absent := [path for path in paths if path != STDIN and not os.access(path, os.R_OK)]:
         raise BanledgerError(f"{many(len(absent), 'path')} can't be read: see above", hint="all others were read")
+
+
+def _surveyed(
+    paths: Sequence[str], zone: "ZoneInfo", lines: _Lines, begin: "Callable[[Edges], None]", job: _Job
+) -> "Survey":
+    """Read the sources, and write all lines of the import."""
+    from banledger.errors import BanledgerError
+    from banledger.importer.past_lines import line_of_ban
+    from banledger.importer.survey import ImportedBan, survey
+
+    def take(ban: ImportedBan) -> None:
+        lines.write(line_of_ban(ban, job.server))
+
+    try:
+        found = survey(paths, zone, time.time(), take, job.progress, begin)
+    except OSError as error:
+        hint = "sorting needs temporary room: TMPDIR names another directory"
+        raise BanledgerError(f"can't sort what was read: {error.strerror}", hint=hint) from error
+    lines.end(read=sum(source.lines for source in found.sources))
+    return found
 
 
 def _print(lines: Iterator[str]) -> None:

@@ -25,14 +25,14 @@ _NO_RECORDER = "no recorder is running, and nothing is lost: start it (systemctl
 _SLOW = "the recorder makes no progress, and nothing is lost: its log says why (journalctl -u banledger)"
 
 
-class Outcome(Struct, frozen=True):
+class Awaited(Struct, frozen=True):
     """What is known of an import in the end: its count, or why there is none yet."""
 
     count: "ImportCount | None" = None
     why: str = ""
 
 
-def wait(chosen: "Settings", server: str, writer: str, bans: int, progress: ProgressBars) -> Outcome:
+def wait(chosen: "Settings", server: str, writer: str, bans: int, progress: ProgressBars) -> Awaited:
     """Wait for an import of so many bans, as long as its recorder makes progress. `writer`: of its lines."""
     from banledger.ledger.opening import open_to_read
     from banledger.spool.lock import is_held
@@ -46,11 +46,11 @@ def wait(chosen: "Settings", server: str, writer: str, bans: int, progress: Prog
             moved = time.monotonic() if watch.look() else moved
             count = watch.count
             if count is not None and count.bans is not None:
-                return Outcome(count)
+                return Awaited(count)
             progress("bans recorded", count.lines.total if count else 0, bans)
             runs, idle = is_held(spool), time.monotonic() - moved
             if idle > (_PATIENCE_S if runs and not watch.trouble else _GRACE_S):
-                return Outcome(why=(watch.trouble or _SLOW) if runs else _NO_RECORDER)
+                return Awaited(why=(watch.trouble or _SLOW) if runs else _NO_RECORDER)
             time.sleep(_POLL_S)
     finally:
         watch.close()

@@ -15,13 +15,13 @@ from banledger.importer.content import STDIN, Content
 from banledger.importer.database import DatabaseRow
 from banledger.importer.edges import Edges
 from banledger.importer.history import History
-from banledger.importer.kept_rows import KeptRows
 from banledger.importer.line_outcome import LineOutcome
 from banledger.importer.log_event import Kind, LogEvent
 from banledger.importer.past_ban import PastBan
 from banledger.importer.past_source import PastSource, SourceCount
 from banledger.importer.paths import NamedFile, named
 from banledger.importer.refusal import SourceRefused, unreadable
+from banledger.importer.row_file import RowFile
 from banledger.importer.sorted_events import SortedEvents
 from banledger.ledger.progress import Progress
 
@@ -64,7 +64,7 @@ def survey(
     """
     found = Survey()
     files = named(paths)
-    with SortedEvents() as events, KeptRows() as rows:
+    with SortedEvents() as events, RowFile() as rows:
         reading = _Reading(found, events, rows, zone, now, progress, _total(files))
         for file in files:
             reading.read(file)
@@ -101,7 +101,7 @@ class _Reading:
         self,
         found: Survey,
         events: SortedEvents,
-        rows: KeptRows,
+        rows: RowFile,
         zone: ZoneInfo,
         now: float,
         progress: Progress,

@@ -58,7 +58,7 @@ def decide(facts: Sequence[LogFact], exact: Sequence[int], seen: Mapping[int, fl
     decided: dict[int, list[LogFact]] = {second: [] for second in exact}
     bans = _Exact(decided, seen)
     left = events(facts)
-    for rule in (bans.seen_with, bans.same, bans.beside, bans.among, bans.before):
+    for rule in (bans.seen_with, bans.same, bans.beside, bans.among, bans.before) if exact else ():
         unmatched = []
         for event in left:
             second = rule(event)

@@ -39,6 +39,7 @@ from banledger.stores.fields import Damaged
 from banledger.stores.selection import Is, Selection
 
 _ROUNDS = 20
+_MOST_OWNERS = 20_000
 
 
 class PastWriter(BanWriter):
@@ -51,6 +52,9 @@ class PastWriter(BanWriter):
         super().__init__(engine, keyspace)
         self._imported = Imported(engine, keyspace.imported)
         self.imports = ImportCounts(engine, keyspace)
+        self._owners: dict[
+            str, Offender
+        ] = {}  # whose the last new bans are, by id: they needn't be read to be told apart
 
     def _record_tickets(self, lines: list[TicketLine], locate: Locate, now: float) -> Recorded:
         """Record the lines of fail2ban and those of each import, and count what the imports do."""
@@ -140,10 +144,11 @@ class PastWriter(BanWriter):
 
     def _there(self, near: Nears) -> dict[Offender, list[Ban]]:
         """Return the recorded bans that matter, of the offenders that have any."""
-        ids = sorted(self._ids(near))
+        owners = self._owners
+        ids = sorted([id_ for id_ in self._ids(near) if id_ not in owners or _may_matter(id_, near.get(owners[id_]))])
         found: dict[Offender, list[Ban]] = {}
         for id_, fields in zip(ids, self._engine.hashes([self.keys.ban(id_) for id_ in ids]), strict=True):
-            if (one := near.get(_named(fields))) is None or not _may_matter(id_, one):
+            if not _may_matter(id_, near.get(_named(fields))):
                 continue
             ban = read_ban(id_, fields)
             if isinstance(ban, Damaged):
@@ -154,8 +159,12 @@ class PastWriter(BanWriter):
 
     def _ids(self, near: Nears) -> set[str]:
         """Return the ids of bans of these offenders at these times, and perhaps of others."""
-        places = [(offender, *place) for offender in near for place in offender.indexes()]
-        either = tuple([Is(name, frozenset([tok for _, one, tok in places if one == name])) for name in INDEXES])
+        sizes = zip(INDEXES, self._engine.sizes(list(map(self.keys.top, INDEXES))), strict=True)
+        used = [name for name, size in sizes if size]  # most ledgers have no ban of what is no address
+        places = [(offender, name, tok) for offender in near for name, tok in offender.indexes() if name in used]
+        if not places:
+            return set()
+        either = tuple([Is(name, frozenset([tok for _, one, tok in places if one == name])) for name in used])
         first, last = reach(near)
         selected = self._engine.select(Selection((either,), first, last + 1))
         if selected is not None:
@@ -188,6 +197,8 @@ class PastWriter(BanWriter):
             for second, facts in (_without(decision, there[offender]) if offender in there else decision.items())
         ]
         self._look_up([one for _, _, one in missing])
+        if again or len(self._owners) > _MOST_OWNERS:  # an id may belong to another ban
+            self._owners = {}
         begun: defaultdict[Offender, list[Begun]] = defaultdict(list)
         aside: dict[Offender, int] = {}
         for offender, facts, one in missing:
@@ -200,6 +211,7 @@ class PastWriter(BanWriter):
                 ip = canonical_address(subject.fid)
                 about = one.id, subject, self._calendar(subject.time), ip, locate(ip, subject.time)
                 begun[offender].append((None, begin_from_facts(*about, facts)))
+                self._owners[one.id] = offender
             else:
                 merged = merge(old, _line(subject, facts[0]))
                 begun[offender].append((old, with_facts(merged, joined((*facts, *old.logged)))))
@@ -225,10 +237,10 @@ def _named(fields: Hash) -> Offender:
     return Offender(fields.get("server", ""), fields.get("jail", ""), fields.get("fid") or fields.get("ip", ""))
 
 
-def _may_matter(id_: str, near: Near) -> bool:
-    """Whether the ban with that id lies where bans matter."""
-    second = second_of(id_)
-    return second is not None and within(second, near.spans)
+def _may_matter(id_: str, near: Near | None) -> bool:
+    """Whether the ban with that id lies where bans of its offender matter (None: none does)."""
+    second = second_of(id_) if near is not None else None
+    return near is not None and second is not None and within(second, near.spans)
 
 
 def _is_inexact(ban: Ban) -> bool:

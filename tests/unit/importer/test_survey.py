@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from banledger.importer.database import DatabaseRow
 from banledger.importer.edges import Edges
-from banledger.importer.kept_rows import KeptRows
 from banledger.importer.past_ban import PastBan
 from banledger.importer.paths import NamedFile
+from banledger.importer.row_file import RowFile
 from banledger.importer.sorted_events import SortedEvents
 from banledger.importer.survey import Survey, _Reading, survey
 from banledger.ledger.progress import silent
@@ -197,7 +197,7 @@ def test_without_temporary_room_no_file_is_refused(
     (tmp_path / "log").write_text(LOG)
     fill(small_disk / "filler")
     monkeypatch.setattr("tempfile.tempdir", str(small_disk))
-    with SortedEvents(in_memory=2) as events, KeptRows() as rows, pytest.raises(OSError, match="No space"):
+    with SortedEvents(in_memory=2) as events, RowFile() as rows, pytest.raises(OSError, match="No space"):
         _Reading(Survey(), events, rows, UTC, T0 + 86_400.0, silent, 0).read(NamedFile(str(tmp_path / "log")))
 
 

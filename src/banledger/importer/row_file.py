@@ -11,13 +11,13 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(DatabaseRow)
 
 
-class KeptRows:
+class RowFile:
     """Rows in their order. A context. Raises OSError if there is no temporary room."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="banledger-")  # noqa: SIM115 - closed by the context
 
-    def __enter__(self) -> "KeptRows":
+    def __enter__(self) -> "RowFile":
         return self
 
     def __exit__(self, *_: object) -> None:
