@@ -1,6 +1,6 @@
 """How fast logs of the past are read and recorded: lines a second, alone and with everything that follows from them.
 
-    PYTHONPATH=. python bench/past.py [--lines 1000000] [--rotations 10] [--bans 20000]
+    PYTHONPATH=. python bench/past.py [--lines 1000000] [--rotations 10] [--bans 20000] [--turns 9]
 
 A log is made up: offenders fail five times, are banned and unbanned, and fail again. It is written in fail2ban's own
 form, in syslog's and in a custom one, and cut into rotations. `parsed` is text to events; `sorted and paired` is the
@@ -16,10 +16,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from zoneinfo import ZoneInfo
 
 from tests.support.lines import T0, ban, nowhere, told
 
+from banledger.cli.record import collect_rarely
 from banledger.importer.content import Blocks
 from banledger.importer.log_text import LogText
 from banledger.importer.stamps import Stamps
@@ -85,12 +87,15 @@ def recorded(lines: Sequence[BanLine]) -> float:
         return len(lines) / (time.process_time() - begun)
 
 
-def compare(bans: int, offenders: int) -> str:
-    """Live bans beside the same bans from a log."""
+def compare(bans: int, offenders: int, turns: int) -> str:
+    """Live bans beside the same bans from a log, in turns: medians, and of the ratios of the turns."""
     names = [f"10.{n % offenders >> 16 & 255}.{n % offenders >> 8 & 255}.{n % offenders & 255}" for n in range(bans)]
-    live = recorded([ban(name, T0 + n) for n, name in enumerate(names)])
-    log = recorded([told(name, T0 + n + 0.5, T0 + n) for n, name in enumerate(names)])
-    return f"{live:,.0f} live bans/s, {log:,.0f} from a log ({log / live:.0%})"
+    live = [ban(name, T0 + n) for n, name in enumerate(names)]
+    log = [told(name, T0 + n + 0.5, T0 + n, writer="0123abcd", seq=n + 1) for n, name in enumerate(names)]
+    rates = [(recorded(live), recorded(log)) for _ in range(turns)]
+    of_live, of_log = (median(each) for each in zip(*rates, strict=True))
+    ratio = median(log / live for live, log in rates)
+    return f"{of_live:,.0f} live bans/s, {of_log:,.0f} from a log ({ratio:.0%})"
 
 
 def main() -> None:
@@ -98,9 +103,11 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--rotations", type=int, default=10)
     parser.add_argument("--bans", type=int, default=20_000)
+    parser.add_argument("--turns", type=int, default=9)
     options = parser.parse_args()
-    print(f"recorded, each of another offender: {compare(options.bans, options.bans)}")
-    print(f"recorded, ten of each offender: {compare(options.bans, options.bans // 10)}")
+    collect_rarely()
+    print(f"recorded, each of another offender: {compare(options.bans, options.bans, options.turns)}")
+    print(f"recorded, ten of each offender: {compare(options.bans, options.bans // 10, options.turns)}")
     for form in FORMS:
         lines = log(form, options.lines)
         alone = parsed("".join(lines).encode())

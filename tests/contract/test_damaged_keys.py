@@ -113,7 +113,7 @@ def sample(engine: Engine) -> None:
         ban("alice", writer="0a"),
         ban("7.7.7.7", writer="0a"),
         unban("203.0.113.9", seen=T0 + 60.0, writer="0a"),
-        told("6.6.6.6", logged=T0 + 5.25, found=T0 + 4),
+        told("6.6.6.6", logged=T0 + 5.25, found=T0 + 4, writer="0c"),
         gap(),
         start(T0 + 100.0, writer="0b"),
         held(("5.5.5.5", T0, 7200, 2), as_of=T0 + 101.0, writer="0b"),

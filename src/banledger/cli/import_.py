@@ -3,21 +3,46 @@
 import os
 import shlex
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
 
 from banledger.cli import options
 from banledger.cli.progress import ProgressBars
 from banledger.report.formats.escape import many, visible
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from zoneinfo import ZoneInfo
+
+    from banledger.cli.import_recorded import Awaited
+    from banledger.importer.edges import Edges
     from banledger.importer.predecessor import Summary
+    from banledger.importer.survey import Survey
+    from banledger.settings import Settings
+    from banledger.spool.writer import SegmentWriter
 
 _URL_VARIABLE = "BANLEDGER_IMPORT_URL"
+_FULL = "the spool is full: waiting for the recorder (banledger record)"
+_INTERRUPTED = "interrupted: run it again; what it wrote is recorded, and is then known"
+_INTERRUPTED_LATE = "interrupted; nothing is lost: all is in the spool, and the recorder adds it"
 _SOURCES_HINT = "the reason is given for each file; banledger import --help lists what can be read"
+
+
+class _Job(Struct, frozen=True):
+    """What to do: with which settings, for which label, and how the flags want it. `waits`: for the recorder."""
+
+    chosen: "Settings"
+    server: str
+    progress: ProgressBars
+    dry_run: bool = False
+    as_json: bool = False
+    waits: bool = True
+    confirmed: bool = False
 
 
 @click.command(name="import")
@@ -31,30 +56,34 @@ _SOURCES_HINT = "the reason is given for each file; banledger import --help list
     "--timezone", "zone", metavar="ZONE", help="Time zone of the logs (IANA name) if it is not this machine's."
 )
 @click.option("--dry-run", is_flag=True, help="Only count; write nothing.")
+@click.option("--no-wait", is_flag=True, help="Don't wait for the recorder.")
+@click.option("--yes", is_flag=True, help="Import also what is recorded under another label.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, for logs and databases.")
 @options.spool_option
-@click.option("--config", metavar="FILE", help="Settings file instead of /etc/banledger/banledger.toml.")
+@options.store_options
 def import_(
     sources: tuple[str, ...],
     server: str | None,
     zone: str | None,
     dry_run: bool,
+    no_wait: bool,
+    yes: bool,
     as_json: bool,
-    spool: str | None,
-    config: str | None,
+    **flags: str | None,
 ) -> None:
     """Import the past: logs and databases of fail2ban, the journal, or a predecessor's Redis.
 
     Files may be given in any order and mixture, also directories and - for standard input. They are recognised by
     their content: logs of fail2ban 0.8 to 1.1 with their rotations (also .gz .bz2 .xz .zst), syslog, the output of
-    journalctl -u fail2ban -o export (or json, short-iso), fail2ban.sqlite3. Other files are listed as refused.
+    journalctl -u fail2ban -o export (or json, short-iso), fail2ban.sqlite3. Other files are listed with the reason.
 
     A redis:// URL names the store of a predecessor of this program (keys f2b:*), and its whois data (cidr:*). A URL
     with a password may come from BANLEDGER_IMPORT_URL instead.
 
-    Bans keep their time and go to the spool like new ones. Importing them twice, in parts, again after an interruption,
-    or beside what the action recorded, records them once. Sources are not changed, and don't say which server made the
-    bans: --server does. Run this as the user that fail2ban runs as (root).
+    Bans keep their time and go to the spool like new ones. The command waits until the recorder has recorded them, and
+    says how many were new. Importing them twice, in parts, again after an interruption, or beside what the action
+    recorded, records them once. Sources are not changed, and don't say which server made the bans: --server does. Run
+    this as the user that fail2ban runs as (root).
 
     \b
     Example:
@@ -63,27 +92,16 @@ def import_(
       banledger import old-logs/ --server web1 --timezone Europe/Berlin
       banledger import redis://localhost/0 --server web1
     """
+    from banledger.cli.environment import load
+
     urls, paths = _urls_and_paths(sources)
     _check_label(server, needed=bool(urls) or not dry_run)
-    with ExitStack() as stack:
-        if not dry_run:
-            stack.enter_context(_interruption_explained())
-        progress = stack.enter_context(ProgressBars())
-        write = None if dry_run else _writer(stack, spool, config, progress)
+    with ProgressBars() as progress:
+        job = _Job(load(flags), server or "", progress, dry_run, as_json, not no_wait, yes)
         if paths:
-            _import_files(paths, zone, write, server or "", progress, as_json=as_json)
+            _import_files(paths, zone, job)
         for url in urls:
-            _import_predecessor(url, write, server or "", progress)
-
-
-@contextmanager
-def _interruption_explained() -> Iterator[None]:
-    """Say after an interruption that nothing is lost."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        click.echo("interrupted: run it again; what it wrote is recorded, and is then known", err=True)
-        raise
+            _import_predecessor(url, job)
 
 
 def _urls_and_paths(sources: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -108,96 +126,158 @@ def _check_label(server: str | None, *, needed: bool) -> None:
         raise click.BadParameter("up to 255 printable characters", param_hint="'--server'")
 
 
+class _Lines:
+    """Writes the lines of one import to the spool; a dry run writes nothing.
+
+    bans   how many were written
+    ended  whether all lines are
+    """
+
+    def __init__(self, segment: "SegmentWriter | None", server: str) -> None:
+        self._segment = segment
+        self._server = server
+        self.bans = 0
+        self.ended = False
+
+    def write(self, fields: dict[str, Any]) -> None:
+        """Write one line."""
+        self.bans += fields["kind"] == "ban" and not fields.get("again")
+        if self._segment is not None:
+            self._segment.write(fields)
+
+    def end(self, *, read: int, networks: int = 0) -> None:
+        """Write the last line, if there were others. `read`: lines of logs and rows of databases."""
+        from banledger.importer.past_lines import line_of_import
+
+        if self.bans or networks:
+            self.write(line_of_import(self._server, time.time(), bans=self.bans, lines=read, networks=networks))
+        if self._segment is not None:
+            self._segment.close()
+        self.ended = True
+
+    def outcome(self, job: _Job) -> "Awaited | None":
+        """Wait for the recorder; return what is known in the end. None: nothing was written, or nobody waits."""
+        from banledger.cli.import_recorded import wait
+
+        if self._segment is None or not self.bans or not job.waits:
+            return None
+        try:
+            return wait(job.chosen, job.server, self._segment.writer, self.bans, job.progress)
+        finally:
+            job.progress.clear()
+
+
+@contextmanager
+def _spooled(job: _Job) -> Iterator[_Lines]:
+    """The lines of one import. After an interruption, says that nothing is lost."""
+    from banledger.spool.writer import SegmentWriter
+
+    if job.dry_run:
+        yield _Lines(None, job.server)
+        return
+    with SegmentWriter(Path(job.chosen.spool), lambda: job.progress.say(_FULL)) as segment:
+        lines = _Lines(segment, job.server)
+        try:
+            yield lines
+        except KeyboardInterrupt:
+            job.progress.clear()
+            click.echo(_INTERRUPTED_LATE if lines.ended else _INTERRUPTED, err=True)
+            raise
+
+
+def _say_recorded(job: _Job, bans: int, outcome: "Awaited | None") -> None:
+    """Say what the import did, or who records what was written."""
+    from banledger.report.imports import counts_text
+
+    label = visible(shlex.quote(job.server))
+    if outcome is not None and outcome.count is not None:
+        click.echo(f"recorded {counts_text(bans, outcome.count)}")
+        click.echo(f"shown by: banledger report --since all --server {label}")
+        return
+    if outcome is not None:
+        click.echo(outcome.why)
+    click.echo(f"written to the spool; the recorder adds the new ones: banledger report --since all --server {label}")
+
+
 # Logs and databases.
 
 
-def _import_files(
-    paths: Sequence[str],
-    zone: str | None,
-    write: Callable[[dict[str, Any]], None] | None,
-    server: str,
-    progress: ProgressBars,
-    *,
-    as_json: bool,
-) -> None:
-    """Read logs and databases, and write their bans; `write` None: only count them."""
-    from banledger.cli import import_summary
+def _import_files(paths: Sequence[str], zone: str | None, job: _Job) -> None:
+    """Read logs and databases, and write their bans."""
+    from banledger.cli import import_label, import_summary
     from banledger.errors import BanledgerError
     from banledger.importer.content import STDIN
-    from banledger.importer.past_lines import line_of_ban, line_of_import
-    from banledger.importer.survey import ImportedBan, survey
     from banledger.ledger.reader import zone_of
     from banledger.settings import machine_zone
 
-    def take(ban: ImportedBan) -> None:
-        if write is not None:
-            write(line_of_ban(ban, server))
-
     local = zone_of(zone or machine_zone() or "UTC")
-    try:
-        found = survey(paths, local, time.time(), take, progress)
-    except OSError as error:
-        hint = "sorting needs temporary room: TMPDIR names another directory"
-        raise BanledgerError(f"can't sort what was read: {error.strerror}", hint=hint) from error
-    if write is not None and found.bans:
-        read = sum(source.lines for source in found.sources)
-        write(line_of_import(server, time.time(), bans=found.bans, lines=read))
-    progress.clear()
-    if as_json:
-        click.echo(import_summary.as_json(found))
-    else:
-        for line in import_summary.lines(found, local):
-            click.echo(line)
-        if write is not None and found.bans:
-            click.echo(f"written to the spool; {_seen(server)}")
+    label = import_label.LabelCheck(job.chosen, job.server, job.progress, ask=not (job.dry_run or job.confirmed))
+    with _spooled(job) as lines:
+        found = _surveyed(paths, local, lines, label.check, job)
+        job.progress.clear()
+        if not job.as_json:
+            _print(import_summary.lines(found, local))
+        outcome = lines.outcome(job)
+    if job.as_json:
+        click.echo(import_summary.as_json(found, label.other, outcome.count if outcome else None))
+        if outcome is not None and outcome.why:
+            click.echo(outcome.why, err=True)
+    elif lines.bans and not job.dry_run:
+        _say_recorded(job, lines.bans, outcome)
     if not found.sources:
         raise BanledgerError("no log or database of fail2ban to import", hint=_SOURCES_HINT)
     if absent := [path for path in paths if path != STDIN and not os.access(path, os.R_OK)]:
         raise BanledgerError(f"{many(len(absent), 'path')} can't be read: see above", hint="all others were read")
 
 
+def _surveyed(
+    paths: Sequence[str], zone: "ZoneInfo", lines: _Lines, begin: "Callable[[Edges], None]", job: _Job
+) -> "Survey":
+    """Read the sources, and write all lines of the import."""
+    from banledger.errors import BanledgerError
+    from banledger.importer.past_lines import line_of_ban
+    from banledger.importer.survey import ImportedBan, survey
+
+    def take(ban: ImportedBan) -> None:
+        lines.write(line_of_ban(ban, job.server))
+
+    try:
+        found = survey(paths, zone, time.time(), take, job.progress, begin)
+    except OSError as error:
+        hint = "sorting needs temporary room: TMPDIR names another directory"
+        raise BanledgerError(f"can't sort what was read: {error.strerror}", hint=hint) from error
+    lines.end(read=sum(source.lines for source in found.sources))
+    return found
+
+
+def _print(lines: Iterator[str]) -> None:
+    for line in lines:
+        click.echo(line)
+
+
 # The predecessor's Redis.
 
 
-def _import_predecessor(
-    url: str, write: Callable[[dict[str, Any]], None] | None, server: str, progress: ProgressBars
-) -> None:
+def _import_predecessor(url: str, job: _Job) -> None:
     from banledger.importer import predecessor
-    from banledger.importer.past_lines import line_of_import
 
     summary, now = predecessor.Summary(), time.time()
-    with predecessor.connect(url) as source:
-        predecessor.import_bans(source, server, write or (lambda _: None), summary, progress, now)
-        predecessor.import_networks(source, server, write or (lambda _: None), summary, progress, now)
-    if write is not None and (summary.written or summary.networks):
-        write(line_of_import(server, now, bans=summary.written, lines=summary.found, networks=summary.networks))
-    progress.clear()
-    _report(summary, server, dry_run=write is None)
+    with _spooled(job) as lines:
+        with predecessor.connect(url) as source:
+            predecessor.import_bans(source, job.server, lines.write, summary, job.progress, now)
+            predecessor.import_networks(source, job.server, lines.write, summary, job.progress, now)
+        lines.end(read=summary.found, networks=summary.networks)
+        job.progress.clear()
+        _report(summary, dry_run=job.dry_run)
+        outcome = lines.outcome(job)
+    if not job.dry_run and (lines.bans or summary.networks):
+        _say_recorded(job, lines.bans, outcome)
 
 
-def _writer(
-    stack: ExitStack, spool: str | None, config: str | None, progress: ProgressBars
-) -> Callable[[dict[str, Any]], None]:
-    from pathlib import Path
-
-    from banledger.cli.environment import load
-    from banledger.spool.writer import SegmentWriter
-
-    directory = Path(load({"spool": spool, "config": config}).spool)
-    waiting = "the spool is full: waiting for the recorder (banledger record)"
-    return stack.enter_context(SegmentWriter(directory, lambda: progress.say(waiting))).write
-
-
-def _seen(server: str) -> str:
-    """Say who records what was written, and what command shows it."""
-    label = visible(shlex.quote(server))
-    return f"the recorder adds the new ones: banledger report --since all --server {label}"
-
-
-def _report(summary: "Summary", server: str, *, dry_run: bool) -> None:
+def _report(summary: "Summary", *, dry_run: bool) -> None:
     click.echo(f"{many(summary.found, 'ban')} found")
     done = "could be imported" if dry_run else "written to the spool"
-    click.echo(f"{summary.written:,} {done}{'' if dry_run else f'; {_seen(server)}'}")
+    click.echo(f"{summary.written:,} {done}")
     if summary.without_country:
         click.echo(f"{summary.without_country:,} of them have no country: it is looked up as for any ban")
     for reason, count in summary.skipped.most_common(20):

@@ -2,21 +2,22 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from banledger.importer.content import STDIN
 from banledger.importer.line_outcome import LineOutcome
 from banledger.importer.past_source import SourceCount
+from banledger.importer.paths import NamedFile
 from banledger.importer.survey import Survey
+from banledger.ledger.import_count import ImportCount
 from banledger.report.formats.escape import many, visible
 from banledger.report.formats.moment import local
 
 _MOST_JAILS = 12
 _MOST_REASONS = 20
 _MOST_REFUSED = 10
-_LONGEST_EXAMPLE = 200
 
 
 def lines(survey: Survey, zone: ZoneInfo) -> Iterator[str]:
@@ -24,7 +25,8 @@ def lines(survey: Survey, zone: ZoneInfo) -> Iterator[str]:
     for source, outcomes in zip(survey.sources, survey.outcomes, strict=True):
         yield f"{_name(source.path)}: {visible(source.kind)}"
         yield from (f"  {line}" for line in _of_source(source, outcomes, zone))
-    yield from _refused(survey)
+    yield from _refused([file for file in survey.refused if file.listed], "skipped")
+    yield from _refused([file for file in survey.refused if not file.listed], "refused")
     if not survey.sources:
         return
     inexact = sum(outcomes[LineOutcome.INEXACT] for outcomes in survey.outcomes)
@@ -44,15 +46,15 @@ def _name(path: str) -> str:
     return "standard input" if path == STDIN else visible(path)
 
 
-def _refused(survey: Survey) -> Iterator[str]:
-    """The files that are no sources: some with their reasons, the rarest first; of many others the number."""
-    how_many = Counter(file.reason for file in survey.refused)
-    files = sorted(survey.refused, key=lambda file: (how_many[file.reason], file))
+def _refused(files: Sequence[NamedFile], word: str) -> Iterator[str]:
+    """Files that are no sources: some with their reasons, the rarest first; of many others the number."""
+    how_many = Counter(file.reason for file in files)
+    files = sorted(files, key=lambda file: (how_many[file.reason], file))
     for file in files[:_MOST_REFUSED]:
-        yield f"refused: {_name(file.path)}: {visible(file.reason)}"
+        yield f"{word}: {_name(file.path)}: {visible(file.reason)}"
     if more := Counter(file.reason for file in files[_MOST_REFUSED:]):
         reasons = "; ".join(f"{count:,}: {visible(reason)}" for reason, count in more.most_common(_MOST_REASONS))
-        yield f"refused: {many(more.total(), 'more file')}: {reasons} (--json names all)"
+        yield f"{word}: {many(more.total(), 'more file')}: {reasons} (--json names all)"
 
 
 def _of_source(source: SourceCount, outcomes: Counter[LineOutcome], zone: ZoneInfo) -> Iterator[str]:
@@ -65,7 +67,7 @@ def _of_source(source: SourceCount, outcomes: Counter[LineOutcome], zone: ZoneIn
         yield ", ".join(f"{visible(jail)} {count:,}" for jail, count in _most(source.jails))
     for reason, count in source.refused.most_common(_MOST_REASONS):
         example = source.examples.get(reason, "")
-        shown = f"; the first: {visible(example[:_LONGEST_EXAMPLE])}" if example else ""
+        shown = f"; the first: {visible(example)}" if example else ""
         yield f"{count:,} left out: {visible(reason)}{shown}"
     if source.unclear:
         yield f"{many(source.unclear, 'line')} in an hour that a clock change repeats: its first pass is assumed"
@@ -118,11 +120,26 @@ def _most(jails: Counter[str]) -> list[tuple[str, int]]:
     return [*ordered[:_MOST_JAILS], *([("others", left)] if left else [])]
 
 
-def as_json(survey: Survey) -> str:
-    """A survey as one JSON object. Times are UTC epoch seconds; what is unknown is null."""
+def as_json(survey: Survey, other: str | None = None, count: ImportCount | None = None) -> str:
+    """A survey as one JSON object. Times are UTC epoch seconds; what is unknown is null.
+
+    `other`: a label under which the bans are recorded already. `count`: what the import did.
+    """
     sources = [_object(source, outcomes) for source, outcomes in zip(survey.sources, survey.outcomes, strict=True)]
-    refused = [{"path": file.path, "reason": file.reason} for file in survey.refused]
-    return json.dumps({"bans": survey.bans, "sources": sources, "refused": refused}, indent=2)
+    files = {
+        word: [{"path": file.path, "reason": file.reason} for file in survey.refused if file.listed == listed]
+        for word, listed in (("refused", False), ("skipped", True))
+    }
+    done = {"recorded": _recorded(count), "recorded_as": other}
+    return json.dumps({"bans": survey.bans, "sources": sources} | files | done, indent=2)
+
+
+def _recorded(count: ImportCount | None) -> dict[str, Any] | None:
+    if count is None:
+        return None
+    lines = count.lines
+    numbers = {"new": lines.new, "known": lines.known, "amended": lines.amended, "set_aside": lines.aside}
+    return {"bans": count.bans} | numbers | {"exact": count.exact}
 
 
 def _object(source: SourceCount, outcomes: Mapping[LineOutcome, int]) -> dict[str, Any]:

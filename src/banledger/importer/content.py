@@ -22,7 +22,6 @@ STDIN = "-"
 
 _PIECE = 1 << 18
 _HEAD = 1 << 18
-_EXAMPLE = 200
 _KINDS = {
     stat.S_IFIFO: "it is a FIFO",
     stat.S_IFSOCK: "it is a socket",
@@ -168,14 +167,15 @@ class Blocks:
     """The text of a content in blocks of whole lines, without NUL bytes. An iterable, once.
 
     `longest`: bytes that a line may have; longer ones are left out and counted in `too_long`, the first begins with
-    `example`.
+    `example`. `unfinished`: the last line if it has no line feed. It is left out too: a log that is still being written
+    may end in the middle of an address.
     """
 
     def __init__(self, chunks: Iterator[bytes], longest: int = 1 << 16) -> None:
         self._chunks = chunks
         self._longest = longest
         self.too_long = 0
-        self.example = b""
+        self.example = self.unfinished = b""
 
     def __iter__(self) -> Iterator[bytes]:
         kept, skips = b"", False
@@ -187,12 +187,11 @@ class Blocks:
                     kept += chunk
                     skips = len(kept) > self._longest
                     self.too_long += skips
-                    self.example = self.example or (kept[:_EXAMPLE] if skips else b"")
+                    self.example = self.example or (kept if skips else b"")
                 continue
             start = chunk.find(b"\n") + 1 if skips else 0
             block = chunk[start:end] if skips else kept + chunk[:end]
             kept, skips = chunk[end:], False
             if block:
                 yield block
-        if kept and not skips:
-            yield kept
+        self.unfinished = b"" if skips else kept

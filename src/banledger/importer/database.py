@@ -37,7 +37,10 @@ _NEEDED = {"jail", "ip", "timeofban", "data"}
 
 
 class DatabaseRow(Struct, frozen=True, gc=False, order=True):
-    """One ban of a database: `time` is its ticket's second, UTC epoch; bantime 0 and bancount 0: not known."""
+    """One ban of a database: `time` is its ticket's second, UTC epoch; bantime 0 and bancount 0: not known.
+
+    `again`: of the same ticket as a row of the other table, which came before.
+    """
 
     time: int
     jail: str
@@ -47,6 +50,7 @@ class DatabaseRow(Struct, frozen=True, gc=False, order=True):
     failures: int = 0
     users: tuple[str, ...] = ()
     matches: tuple[str, ...] = ()
+    again: bool = False
 
 
 class Invalid(Struct, frozen=True):
@@ -90,13 +94,13 @@ def schema(connection: sqlite3.Connection) -> int:
 
 def rows(connection: sqlite3.Connection, now: float) -> Iterator[DatabaseRow | Invalid]:
     """All its bans; those of one ticket may come twice (UTC epoch `now`). Raises sqlite3.Error."""
-    for table in ("bans", "bips"):
+    for table, again in (("bans", "0"), ("bips", "(jail, ip, timeofban) IN (SELECT jail, ip, timeofban FROM bans)")):
         columns = _columns(connection, table)
         if not columns >= _NEEDED:
             continue
         more = "bantime, bancount" if columns >= {"bantime", "bancount"} else "0, 0"
         data = f"CASE WHEN length(data) <= {_LONGEST_DATA} THEN data END"
-        for row in connection.execute(f"SELECT jail, ip, timeofban, {more}, {data} FROM {table}"):  # noqa: S608
+        for row in connection.execute(f"SELECT jail, ip, timeofban, {more}, {data}, {again} FROM {table}"):  # noqa: S608
             try:
                 yield _row(row, now)
             except ValueError as error:
@@ -120,7 +124,7 @@ def _columns(connection: sqlite3.Connection, table: str) -> set[str]:
 
 
 def _row(row: tuple[Any, ...], now: float) -> DatabaseRow:
-    jail, fid, time, bantime, bancount, data = row
+    jail, fid, time, bantime, bancount, data, again = row
     if not isinstance(time, int) or not 1 <= time <= now + MOST_AHEAD_S:
         raise ValueError("its time is out of range")
     about = _data(data)
@@ -133,6 +137,7 @@ def _row(row: tuple[Any, ...], now: float) -> DatabaseRow:
         _failures(about.get("failures")),
         _users(about),
         _matches(about.get("matches")),
+        bool(again),
     )
 
 

@@ -26,6 +26,7 @@ def _of_row(row: DatabaseRow) -> dict[str, Any]:
         "bancount": row.bancount,
         "users": whole(row.users),
         "matches": row.matches,
+        "again": int(row.again),
     }
 
 

@@ -19,6 +19,7 @@ from banledger.importer.stamps import Stamps
 _FOUND = int(Kind.FOUND)
 _MOST_NAMED = 1000
 _LONGEST_EXAMPLE = 200
+_UNFINISHED = "its last line is not complete yet"
 _OTHER_JAILS = "(other jails)"
 
 
@@ -83,7 +84,8 @@ class PastSource:
             count.trouble = str(error)
             count.tickets = count.tickets or count.rows
         if not self._is_of_fail2ban():
-            raise SourceRefused("it has no line of fail2ban")
+            complete = "complete " if _UNFINISHED in count.refused else ""
+            raise SourceRefused(f"it has no {complete}line of fail2ban")
         count.unclear, count.skipped = self._stamps.unclear, self._stamps.skipped
         if self._content.kind != DATABASE:
             versions = " to ".join(sorted(self._versions, key=version_of)[:: max(1, len(self._versions) - 1)])
@@ -114,7 +116,8 @@ class PastSource:
             self._show(self._text.examples)
 
     def _show(self, examples: Mapping[str, bytes]) -> None:
-        self.count.examples |= {reason: text_of_bytes(line[:_LONGEST_EXAMPLE]) for reason, line in examples.items()}
+        """Keep the beginnings of lines that are left out."""
+        self.count.examples |= {reason: text_of_bytes(line)[:_LONGEST_EXAMPLE] for reason, line in examples.items()}
 
     def _events(self) -> Iterator[LogEvent]:
         kind, chunks = self._content.kind, self._content.chunks()
@@ -125,9 +128,17 @@ class PastSource:
         try:
             yield from self._text.events(blocks) if kind == LOG else self._of_entries(json_entries(blocks))
         finally:
-            if blocks.too_long:
-                self.count.refused["it is too long"] += blocks.too_long
-                self._show({"it is too long": blocks.example})
+            self._left_out("it is too long", blocks.too_long, blocks.example)
+        if blocks.unfinished and kind == LOG:
+            self._text.lines += 1
+            self._left_out(_UNFINISHED, 1, blocks.unfinished)
+        elif blocks.unfinished:  # JSON that is cut can't be read, so what can be read is complete
+            yield from self._of_entries(json_entries([blocks.unfinished]))
+
+    def _left_out(self, reason: str, count: int, example: bytes) -> None:
+        if count:
+            self.count.refused[reason] += count
+            self._show({reason: example})
 
     def _of_entries(self, entries: Iterable[Entry | None]) -> Iterator[LogEvent]:
         for entry in entries:

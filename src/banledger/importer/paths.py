@@ -14,10 +14,11 @@ _MOST_FILES = 100_000
 
 
 class NamedFile(Struct, frozen=True, order=True):
-    """A file to import, or why it can't be (`reason`)."""
+    """A file to import, or why it can't be (`reason`). `listed`: it was found in a directory, nobody named it."""
 
     path: str
     reason: str = ""
+    listed: bool = False
 
 
 def named(paths: Iterable[str]) -> list[NamedFile]:
@@ -27,15 +28,17 @@ def named(paths: Iterable[str]) -> list[NamedFile]:
     """
     found: list[NamedFile] = []
     seen: set[tuple[int, int]] = set()
-    for path in sorted(set(paths)):
-        for one in _files(path):
+    given = set(paths)
+    for path in sorted(given):
+        for file in _files(path):
+            one = NamedFile(file.path, file.reason, file.path not in given)
             if one.reason or one.path == STDIN:
                 found.append(one)
                 continue
             try:
                 status = Path(one.path).stat()
             except OSError as error:  # gone meanwhile, as a log that is rotated
-                found.append(NamedFile(one.path, unreadable(error)))
+                found.append(NamedFile(one.path, unreadable(error), one.listed))
                 continue
             if (status.st_dev, status.st_ino) not in seen:
                 seen.add((status.st_dev, status.st_ino))

@@ -13,15 +13,19 @@ from msgspec import Struct, field
 
 from banledger.importer.content import STDIN, Content
 from banledger.importer.database import DatabaseRow
+from banledger.importer.edges import Edges
 from banledger.importer.history import History
 from banledger.importer.line_outcome import LineOutcome
+from banledger.importer.log_event import Kind, LogEvent
 from banledger.importer.past_ban import PastBan
 from banledger.importer.past_source import PastSource, SourceCount
 from banledger.importer.paths import NamedFile, named
 from banledger.importer.refusal import SourceRefused, unreadable
+from banledger.importer.row_file import RowFile
 from banledger.importer.sorted_events import SortedEvents
 from banledger.ledger.progress import Progress
 
+_BAN = int(Kind.BAN)
 _EVERY = 5_000
 
 ImportedBan: TypeAlias = PastBan | DatabaseRow
@@ -47,18 +51,26 @@ class Survey(Struct):
 
 
 def survey(
-    paths: Sequence[str], zone: ZoneInfo, now: float, take: Callable[[ImportedBan], None], progress: Progress
+    paths: Sequence[str],
+    zone: ZoneInfo,
+    now: float,
+    take: Callable[[ImportedBan], None],
+    progress: Progress,
+    begin: Callable[[Edges], None] = lambda _: None,
 ) -> Survey:
-    """Read the sources at `paths`; pass every ban to `take`.
+    """Read the sources at `paths`; pass every ban to `take`, after `begin`, which may raise what it wants.
 
     `zone`: in which their logs were written. `now`: UTC epoch. Raises OSError if there is no temporary room.
     """
     found = Survey()
     files = named(paths)
-    with SortedEvents() as events:
-        reading = _Reading(found, events, zone, now, take, progress, _total(files))
+    with SortedEvents() as events, RowFile() as rows:
+        reading = _Reading(found, events, rows, zone, now, progress, _total(files))
         for file in files:
             reading.read(file)
+        begin(reading.edges)
+        for row in rows:
+            take(row)
         history = History()
         for number, event in enumerate(events):
             for ban in history.take(event):
@@ -83,15 +95,15 @@ def _total(files: Sequence[NamedFile]) -> int:
 
 
 class _Reading:
-    """Reads one file after the other into a survey. `seen`: the number of events so far."""
+    """Reads one file after the other into a survey. `seen`: the number of events so far; `edges`: of their bans."""
 
     def __init__(
         self,
         found: Survey,
         events: SortedEvents,
+        rows: RowFile,
         zone: ZoneInfo,
         now: float,
-        take: Callable[[ImportedBan], None],
         progress: Progress,
         total: int,
     ) -> None:
@@ -99,7 +111,8 @@ class _Reading:
         self._events = events
         self._zone = zone
         self._now = now
-        self._take = take
+        self._rows = rows
+        self.edges = Edges()
         self._progress = progress
         self._total = total
         self._before = self.seen = 0
@@ -107,7 +120,7 @@ class _Reading:
     def read(self, file: NamedFile) -> None:
         """Raises OSError if there is no temporary room."""
         if reason := file.reason or self._read(file.path):
-            self._found.refused.append(NamedFile(file.path, reason))
+            self._found.refused.append(NamedFile(file.path, reason, file.listed))
 
     def _read(self, path: str) -> str:
         """Return why a file is refused; empty: it is a source."""
@@ -126,13 +139,19 @@ class _Reading:
         return ""
 
     def _count(self, content: Content, path: str) -> SourceCount:
-        add = self._events.add
+        add, note = self._events.add, self.edges.add
 
-        def event(one: object) -> None:
-            add(one)  # type: ignore[arg-type]
+        def event(one: LogEvent) -> None:
+            add(one)
+            if one.kind == _BAN:
+                note(one.moment, one.jail, one.text)
             self.seen += 1
             if self.seen % _EVERY == 0:
                 self._progress("KiB read", (self._before + content.done) >> 10, self._total >> 10)
 
+        def row(one: DatabaseRow) -> None:
+            self._rows.add(one)
+            note(one.time, one.jail, one.fid)
+
         source = PastSource(content, path, len(self._found.sources), self._zone, self._now)
-        return source.read(event, self._take)
+        return source.read(event, row)

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from banledger.ledger import dimensions
 from banledger.ledger.dimensions import DAY
+from banledger.ledger.import_count import KEPT
 from banledger.stores.change import FEED_KEPT
 
 _Row: TypeAlias = tuple[str, str, str]
@@ -168,6 +169,13 @@ def _of_recorders(prefix: str) -> list[_Row]:
             f"{prefix}:imported",
             "hash",
             "sources of which logs were imported (`server|jail`), and the time of each one's last imported Ban line",
+        ),
+        (
+            f"{prefix}:imports:<server>",
+            "hash",
+            f"what the last {KEPT} imports did, by their writer: number of the last line counted, when it began, new, "
+            "amended and known bans, bans set aside, all its bans (`-`: not yet known), `counted` or `approximate`, "
+            "and a random name of the run that counted",
         ),
         (f"{prefix}:months", "set", "the months (YYMM) that have keys"),
         (f"{prefix}:meta", "hash", "properties of the ledger: layout, time zone …"),

@@ -153,6 +153,10 @@ class Keyspace:
         """The positions of a server's writers. See `positions`."""
         return f"{self.prefix}:position:{token(server)}"
 
+    def imports(self, server: str) -> str:
+        """The counts of a server's imports. See `import_count`."""
+        return f"{self.prefix}:imports:{token(server)}"
+
     def active_of(self, tok: str) -> str:
         """The bans of a source that were not lifted, scored by the time they run out."""
         return f"{self.prefix}:active:{tok}"

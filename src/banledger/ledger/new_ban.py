@@ -7,7 +7,7 @@ has no joins, so each stands here as one step; property tests compare them.
 from typing import TypeAlias
 
 from banledger.geo.place import Place
-from banledger.ledger.ban import LIVE, Ban
+from banledger.ledger.ban import FOUND, IMPORTED, LINE, LIVE, Ban
 from banledger.ledger.ban_forms import LONGEST_BANTIME
 from banledger.ledger.ids import Subject
 from banledger.ledger.log_fact import Facts
@@ -33,6 +33,8 @@ def begin_from_facts(
     id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, facts: Facts
 ) -> Ban:
     """Make the record of a ban that only logs tell of: what `with_facts` returns for its facts."""
+    if len(facts) == 1:  # as most have
+        return _begin_from_fact(id_, subject, local, ip, place, facts)
     base = base_of(facts)
     return Ban(
         *_identity_and_place(id_, subject, local, ip, place),
@@ -43,6 +45,24 @@ def begin_from_facts(
         base.bancount,
         unbanned=min((fact.unbanned for fact in facts if fact.unbanned), default=None),
         exact=base.exact,
+        logged=facts,
+    )
+
+
+def _begin_from_fact(
+    id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, facts: Facts
+) -> Ban:
+    """What `begin_from_facts` returns for one fact, in a fraction of the time."""
+    (fact,) = facts
+    return Ban(
+        *_identity_and_place(id_, subject, local, ip, place),
+        IMPORTED,
+        fact.logged,
+        fact.failures,
+        bounded(fact.bantime),
+        fact.bancount,
+        unbanned=fact.unbanned or None,
+        exact=FOUND if fact.found else LINE,
         logged=facts,
     )
 

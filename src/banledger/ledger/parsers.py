@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 
+from banledger.ledger import import_count
 from banledger.ledger.ban import from_hash, is_own
 from banledger.ledger.gap import from_hash as gap_from_hash
 from banledger.ledger.heartbeat import parsed as parsed_heartbeat
@@ -78,6 +79,14 @@ def _imported(_: str, fields: Hash) -> None:
         read.whole(fields, source, most=read.YEAR_3000)
 
 
+def _imports(_server: str, fields: Hash) -> None:
+    for writer, text in fields.items():
+        if not WRITER.fullmatch(writer):
+            raise Damaged("", "has a field that is not a writer")
+        if import_count.from_text(text) is None:
+            raise Damaged(writer, "is not the count of an import")
+
+
 PARSERS: Mapping[str, Callable[[str, Hash], object]] = {
     "ban": _ban,
     "gap": _gap,
@@ -90,6 +99,7 @@ PARSERS: Mapping[str, Callable[[str, Hash], object]] = {
     "position": _position,
     "label": _label,
     "imported": _imported,
+    "imports": _imports,
     "rebuild": lambda _, fields: parsed_lookups(fields),
     "recorders": _recorders,
     "heartbeats": _heartbeats,
@@ -114,6 +124,7 @@ def heads(keys: Keyspace) -> dict[str, str]:
         "source": keys.source(""),
         "label": keys.label(""),
         "position": keys.position(""),
+        "imports": keys.imports(""),
     }
 
 

@@ -58,7 +58,7 @@ def decide(facts: Sequence[LogFact], exact: Sequence[int], seen: Mapping[int, fl
     decided: dict[int, list[LogFact]] = {second: [] for second in exact}
     bans = _Exact(decided, seen)
     left = events(facts)
-    for rule in (bans.seen_with, bans.same, bans.beside, bans.among, bans.before):
+    for rule in (bans.seen_with, bans.same, bans.beside, bans.among, bans.before) if exact else ():
         unmatched = []
         for event in left:
             second = rule(event)
@@ -157,6 +157,12 @@ def fact_spans(fact: LogFact) -> Iterable[TimeSpan]:
     second = second_of_facts((fact,))
     yield fact.logged - REACH_S, fact.logged + REACH_S
     yield (fact.first or second) - REACH_S, second + REACH_S
+
+
+def fact_reach(fact: LogFact) -> TimeSpan:
+    """Return the time from the first of `fact_spans` to the last."""
+    second = fact.found or int(fact.logged)
+    return min(fact.logged, fact.first or second) - REACH_S, max(fact.logged, second) + REACH_S
 
 
 def exact_span(second: int, seen: float, bantime: int) -> TimeSpan:

@@ -7,108 +7,118 @@ repeated after a crash between any two changes. A fact is written to its new rec
 `imported` says which exact bans may have facts near them.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeGuard
 
-from msgspec import Struct, field
+from msgspec.structs import replace
 
 from banledger.errors import StoreUnavailable
 from banledger.geo.place import Locate
 from banledger.ledger.ban import IMPORTED, LIVE, Ban
 from banledger.ledger.ban_writer import BanWriter, BatchBan, Recorded
 from banledger.ledger.ids import Subject, second_of
+from banledger.ledger.import_count import LineCounts
+from banledger.ledger.import_counts import ImportCounts
 from banledger.ledger.imported import Imported
 from banledger.ledger.keys import Keyspace
-from banledger.ledger.log_fact import Facts, LogFact, fact_of, joined
-from banledger.ledger.merge import merge, subject_of, with_facts, without_facts
+from banledger.ledger.log_fact import Facts, LogFact, joined
+from banledger.ledger.merge import merge, with_facts
+from banledger.ledger.near import Near, Nears, nears, reach
 from banledger.ledger.new_ban import begin_from_facts
-from banledger.ledger.offender import INDEXES, Offender, offender_of_ban, offender_of_line, offender_of_subject
-from banledger.ledger.past import Decision, TimeSpan, decide, exact_span, fact_spans, spans, within
+from banledger.ledger.offender import INDEXES, Offender, offender_of_ban
+from banledger.ledger.past import Decision, decide, within
+from banledger.ledger.past_plan import Begun, Plan, Planner
+from banledger.ledger.reader import read_ban
 from banledger.ledger.tombstone import Tombstone
 from banledger.net.address import canonical_address
 from banledger.spool.events import VERSION, BanLine, TicketLine
-from banledger.stores.api import Conflict, Engine
+from banledger.stores.api import Conflict, Engine, Hash
 from banledger.stores.change import Change
 from banledger.stores.fields import Damaged
 from banledger.stores.selection import Is, Selection
 
 _ROUNDS = 20
-
-
-class _Near(Struct):
-    """What is decided about an offender: the lines of new facts, and the spans of exact bans that may be new."""
-
-    lines: list[BanLine] = field(default_factory=list)
-    facts: list[LogFact] = field(default_factory=list)
-    exact: list[TimeSpan] = field(default_factory=list)
-
-    def add(self, line: BanLine) -> None:
-        """Add the line of a fact."""
-        self.lines.append(line)
-        self.facts.append(fact_of(line))
-
-    @property
-    def spans(self) -> list[TimeSpan]:
-        """Where bans matter."""
-        return spans([*(span for fact in self.facts for span in fact_spans(fact)), *self.exact])
-
-
-class _Plan(Struct):
-    """The changes for one offender: first those that add facts, then those that remove some; and how they count."""
-
-    written: list[Change] = field(default_factory=list)
-    removed: list[Change] = field(default_factory=list)
-    new: int = 0
-    amended: int = 0
-    known: int = 0
-
-    def touches(self, keys: set[str]) -> bool:
-        """Whether any of these keys is changed."""
-        return bool(keys) and not keys.isdisjoint(change.key for change in (*self.written, *self.removed))
+_MOST_OWNERS = 20_000
 
 
 class PastWriter(BanWriter):
-    """Writes bans, live ones and those of the past. See `writer.Ledger`."""
+    """Writes bans, live ones and those of the past. See `writer.Ledger`.
+
+    imports  counts what imports do
+    """
 
     def __init__(self, engine: Engine, keyspace: Keyspace) -> None:
         super().__init__(engine, keyspace)
         self._imported = Imported(engine, keyspace.imported)
+        self.imports = ImportCounts(engine, keyspace)
+        self._owners: dict[
+            str, Offender
+        ] = {}  # whose the last new bans are, by id: they needn't be read to be told apart
 
     def _record_tickets(self, lines: list[TicketLine], locate: Locate, now: float) -> Recorded:
-        """Record exact lines as they are, then decide what logs say beside them."""
-        of_logs = [line for line in lines if is_of_log(line)]
-        exact = [line for line in lines if not is_of_log(line)] if of_logs else lines
-        done = self._record_bans(exact, locate) if exact else Recorded()
-        self._imported.learn(of_logs, now)
-        if near := self._near(of_logs, exact):
-            done += self._decide(near, locate)
+        """Record the lines of fail2ban and those of each import, and count what the imports do."""
+        past = [line for line in lines if is_of_past(line)]
+        if not past:
+            return self._record_some(lines, [], locate, now)[0]
+        done = Recorded()
+        if len(past) < len(lines):
+            done, _ = self._record_some([line for line in lines if not is_of_past(line)], [], locate, now)
+        self.imports.know(past, now)
+        counted: defaultdict[tuple[str, str], list[BanLine]] = defaultdict(list)
+        others = []
+        for line in past:
+            if self.imports.counted(line):
+                others.append(line)
+            else:
+                counted[line.server, line.writer].append(line)
+        for some in (*counted.values(), *([others] if others else [])):
+            exact: list[TicketLine] = [line for line in some if not line.logged]
+            of_logs = [line for line in some if line.logged] if len(exact) < len(some) else []
+            recorded, counts = self._record_some(exact, of_logs, locate, now)
+            done += recorded
+            if some is not others:
+                self.imports.add(some, counts)
         return done
 
-    def _near(self, of_logs: Iterable[BanLine], exact: Iterable[TicketLine]) -> dict[Offender, _Near]:
-        """Return what is to be decided."""
-        found: dict[Offender, _Near] = {}
-        for line in of_logs:
-            found.setdefault(offender_of_line(line), _Near()).add(line)
-        for line in self._imported.may_meet_facts(exact):
-            found.setdefault(offender_of_line(line), _Near()).exact.append(_span_of(line))
-        return found
+    def _record_some(
+        self, exact: list[TicketLine], of_logs: list[BanLine], locate: Locate, now: float
+    ) -> tuple[Recorded, LineCounts]:
+        """Record exact lines as they are, then decide what logs say beside them. Returns what all these lines did."""
+        done = self._record_bans(exact, locate) if exact else Recorded()
+        told = LineCounts(done.new, done.amended, len(exact) - done.new - done.amended - done.aside, done.aside)
+        self._imported.learn(of_logs, now)
+        near = nears(of_logs, self._imported.may_meet_facts(exact))
+        if not near:
+            return done, told
+        plans = self._decide(near, locate)
+        moved = min(done.new, sum([plan.moved for plan in plans]))
+        told = replace(told, new=told.new - moved, amended=told.amended + moved)
+        done += Recorded(
+            new=sum([plan.new for plan in plans]),
+            amended=sum([plan.amended for plan in plans]),
+            known=sum([plan.known for plan in plans]),
+        )
+        return done, sum([plan.lines for plan in plans], told)
 
     # What follows.
 
-    def _decide(self, near: dict[Offender, _Near], locate: Locate) -> Recorded:
-        done: list[_Plan] = []
+    def _decide(self, near: dict[Offender, Near], locate: Locate) -> list[Plan]:
+        """Decide, and carry out what follows; return that."""
+        done: list[Plan] = []
         for again in range(_ROUNDS):
             plans = self._plans(near, locate, again=bool(again))
             conflicts = self._conflicts([change for plan in plans.values() for change in plan.written])
-            ready = [plan for plan in plans.values() if not plan.touches(conflicts)]
+            ready = [plan for plan in plans.values() if plan.removed and not (conflicts and plan.touches(conflicts))]
             conflicts |= self._conflicts([change for plan in ready for change in plan.removed])
+            if not conflicts:
+                return [*done, *plans.values()]
             for offender, plan in plans.items():
                 if not plan.touches(conflicts):
                     done.append(plan)
                     del near[offender]
             if not near:
-                new, amended = sum(plan.new for plan in done), sum(plan.amended for plan in done)
-                return Recorded(new=new, amended=amended, known=sum(plan.known for plan in done))
+                return done
         raise StoreUnavailable("the ledger keeps changing under the recorder", hint="it is tried again")
 
     def _conflicts(self, changes: Sequence[Change]) -> set[str]:
@@ -116,136 +126,126 @@ class PastWriter(BanWriter):
         outcomes = zip(changes, self._apply(changes), strict=True) if changes else ()
         return {change.key for change, outcome in outcomes if isinstance(outcome, Conflict)}
 
-    def _plans(self, near: Mapping[Offender, _Near], locate: Locate, *, again: bool) -> dict[Offender, _Plan]:
+    def _plans(self, near: Nears, locate: Locate, *, again: bool) -> dict[Offender, Plan]:
         """Return the changes for each offender. `again`: there was a conflict, so look where new bans will be."""
         there = self._there(near)
-        wanted: dict[Offender, Decision] = {}
-        for offender, one in near.items():
-            facts = [*one.facts, *(fact for ban in there[offender] for fact in ban.logged)]
-            exact = [ban for ban in there[offender] if not _is_inexact(ban)]
-            seen = {ban.time: ban.seen for ban in exact if ban.origin == LIVE}
-            wanted[offender] = decide(facts, [ban.time for ban in exact], seen)
-        missing = {
-            offender.at(second): facts
-            for offender, decision in wanted.items()
-            for second, facts in _without(decision, there[offender])
-        }
-        begun = self._begun(missing, near, locate, again=again)
-        return {
-            offender: self._plan(
-                near[offender], there[offender], decision, [begun.get(offender.at(s)) for s in decision]
+        wanted = {offender: _decided(one, there.get(offender, ())) for offender, one in near.items()}
+        begun, aside = self._begun(wanted, there, near, locate, again=again)
+        planner = Planner(self.keys, self._change, reassert=self.reassert)
+        plans = {
+            offender: planner.plan(
+                one, there.get(offender, ()), wanted[offender], begun.get(offender, ()), aside.get(offender, 0)
             )
-            for offender, decision in wanted.items()
+            for offender, one in near.items()
         }
+        if self.reassert:
+            self.touched |= {(ban.id[:4], ban.day) for plan in plans.values() for ban in plan.asserted}
+        return plans
 
-    def _there(self, near: Mapping[Offender, _Near]) -> dict[Offender, list[Ban]]:
-        """Return the recorded bans of each offender that matter."""
-        times = {offender: one.spans for offender, one in near.items()}
-        found: dict[Offender, list[Ban]] = {offender: [] for offender in near}
-        for ban in filter(None, self.bans(sorted(self._ids(near, times)))):
-            offender = offender_of_ban(ban)
-            if offender in found and within(ban.time, times[offender]):
-                found[offender].append(ban)
+    def _there(self, near: Nears) -> dict[Offender, list[Ban]]:
+        """Return the recorded bans that matter, of the offenders that have any."""
+        owners = self._owners
+        ids = sorted([id_ for id_ in self._ids(near) if id_ not in owners or _may_matter(id_, near.get(owners[id_]))])
+        found: dict[Offender, list[Ban]] = {}
+        for id_, fields in zip(ids, self._engine.hashes([self.keys.ban(id_) for id_ in ids]), strict=True):
+            if not _may_matter(id_, near.get(_named(fields))):
+                continue
+            ban = read_ban(id_, fields)
+            if isinstance(ban, Damaged):
+                self._note(self.keys.ban(id_), ban)
+            elif isinstance(ban, Ban):
+                found.setdefault(offender_of_ban(ban), []).append(ban)
         return found
 
-    def _ids(self, near: Iterable[Offender], times: Mapping[Offender, list[TimeSpan]]) -> set[str]:
+    def _ids(self, near: Nears) -> set[str]:
         """Return the ids of bans of these offenders at these times, and perhaps of others."""
-        indexes = {offender: offender.indexes() for offender in near}
-        ends = [end for several in times.values() for span in several for end in span]
-        tokens = [place for places in indexes.values() for place in places]
-        either = tuple([Is(name, frozenset([tok for one, tok in tokens if one == name])) for name in INDEXES])
-        selected = self._engine.select(Selection((either,), min(ends), max(ends) + 1))
+        sizes = zip(INDEXES, self._engine.sizes(list(map(self.keys.top, INDEXES))), strict=True)
+        used = [name for name, size in sizes if size]  # most ledgers have no ban of what is no address
+        places = [(offender, name, tok) for offender in near for name, tok in offender.indexes() if name in used]
+        if not places:
+            return set()
+        either = tuple([Is(name, frozenset([tok for _, one, tok in places if one == name])) for name in used])
+        first, last = reach(near)
+        selected = self._engine.select(Selection((either,), first, last + 1))
         if selected is not None:
             return set(selected.newest())
-        keys = [(offender, self.keys.members(*place)) for offender, places in indexes.items() for place in places]
+        keys = [(offender, self.keys.members(name, tok)) for offender, name, tok in places]
         ids: set[str] = set()
         for (offender, key), size in zip(keys, self._engine.sizes([key for _, key in keys]), strict=True):
             listed = [(id_, second_of(id_)) for id_ in self._engine.members(key)] if size else []
-            ids |= {id_ for id_, second in listed if second is not None and within(second, times[offender])}
+            times = near[offender].spans if listed else ()
+            ids |= {id_ for id_, second in listed if second is not None and within(second, times)}
         return ids
 
     def _begun(
-        self, missing: Mapping[Subject, Facts], near: Mapping[Offender, _Near], locate: Locate, *, again: bool
-    ) -> dict[Subject, tuple[Ban | None, Ban]]:
+        self,
+        wanted: Mapping[Offender, Decision],
+        there: Mapping[Offender, Sequence[Ban]],
+        near: Nears,
+        locate: Locate,
+        *,
+        again: bool,
+    ) -> tuple[dict[Offender, list[Begun]], dict[Offender, int]]:
         """Return the new bans, each with what is at its place: nothing, or what no index leads to.
 
-        That is amendments that came before it, or a ban whose entries the store lost.
+        That is amendments that came before it, or a ban whose entries the store lost. And the number of lines that were
+        set aside, because what is there is damaged.
         """
-        bans = [BatchBan(subject, [], looked_up=not again) for subject in missing]
-        self._look_up(bans)
-        begun: dict[Subject, tuple[Ban | None, Ban]] = {}
-        for one in bans:
+        missing = [
+            (offender, facts, BatchBan(offender.at(second), [], looked_up=not again))
+            for offender, decision in wanted.items()
+            for second, facts in (_without(decision, there[offender]) if offender in there else decision.items())
+        ]
+        self._look_up([one for _, _, one in missing])
+        if again or len(self._owners) > _MOST_OWNERS:  # an id may belong to another ban
+            self._owners = {}
+        begun: defaultdict[Offender, list[Begun]] = defaultdict(list)
+        aside: dict[Offender, int] = {}
+        for offender, facts, one in missing:
             old, subject = one.there, one.subject
             if isinstance(old, Tombstone):
                 continue
             if isinstance(old, Damaged):
-                self._aside.put(self.keys.ban(one.id), old, near[offender_of_subject(subject)].lines)
+                aside[offender] = self._aside.put(self.keys.ban(one.id), old, near[offender].lines)
             elif old is None:
                 ip = canonical_address(subject.fid)
                 about = one.id, subject, self._calendar(subject.time), ip, locate(ip, subject.time)
-                begun[subject] = None, begin_from_facts(*about, missing[subject])
+                begun[offender].append((None, begin_from_facts(*about, facts)))
+                self._owners[one.id] = offender
             else:
-                merged = merge(old, _line(subject, missing[subject][0]))
-                begun[subject] = old, with_facts(merged, joined((*missing[subject], *old.logged)))
-        return begun
-
-    def _plan(
-        self, near: _Near, there: Sequence[Ban], wanted: Decision, begun: Sequence[tuple[Ban | None, Ban] | None]
-    ) -> _Plan:
-        """Return the changes from the recorded bans to those that follow. `begun`: the new ones."""
-        plan, new = _Plan(), {fact.logged for fact in near.facts}
-        for old, ban in filter(None, begun):
-            if old is not ban:
-                plan.written.append(self._change(old, ban))
-            elif self.reassert:
-                self._assert(plan, ban, changed=False)
-        added, gone = len(plan.written), sum(ban.time not in wanted for ban in there)
-        plan.new, plan.amended = added - gone, min(added, gone)
-        for ban in there:
-            facts = wanted.get(ban.time)
-            if facts is None:
-                left = without_facts(ban)
-                plan.removed.append(self._change(ban, left) if left else self.keys.removal(ban))
-                continue
-            after = with_facts(ban, facts)
-            if after is not ban:
-                self._amend_facts(plan, ban, after)
-            elif not new.isdisjoint(fact.logged for fact in facts):
-                plan.known += 1
-            if self.reassert:
-                self._assert(plan, after, changed=after is not ban)
-        return plan
-
-    def _amend_facts(self, plan: _Plan, ban: Ban, after: Ban) -> None:
-        """Add facts at once, drop others only when they are written elsewhere."""
-        both = with_facts(ban, joined((*ban.logged, *after.logged)))
-        if both is not ban:
-            plan.written.append(self._change(ban, both))
-        if after != both:
-            plan.removed.append(self._change(both, after))
-        plan.amended += 1
-
-    def _assert(self, plan: _Plan, ban: Ban, *, changed: bool) -> None:
-        """Write an unchanged ban's entries again too. See `BanWriter`."""
-        if not changed:
-            plan.written.append(self.keys.assertion(ban))
-        self.touched.add((ban.id[:4], ban.day))
+                merged = merge(old, _line(subject, facts[0]))
+                begun[offender].append((old, with_facts(merged, joined((*facts, *old.logged)))))
+        return begun, aside
 
 
-def is_of_log(line: TicketLine) -> TypeGuard[BanLine]:
-    """Whether a line was made of a log by an import."""
-    return isinstance(line, BanLine) and bool(line.origin and line.logged)
+def is_of_past(line: TicketLine) -> TypeGuard[BanLine]:
+    """Whether an import made a line: of a log if it has `logged`, else of an exact ban."""
+    return isinstance(line, BanLine) and bool(line.origin)
+
+
+def _decided(near: Near, there: Sequence[Ban]) -> Decision:
+    """Return which bans of an offender follow."""
+    if not there:
+        return decide(near.facts, ())
+    facts = [*near.facts, *(fact for ban in there for fact in ban.logged)]
+    exact = [ban for ban in there if not _is_inexact(ban)]
+    return decide(facts, [ban.time for ban in exact], {ban.time: ban.seen for ban in exact if ban.origin == LIVE})
+
+
+def _named(fields: Hash) -> Offender:
+    """Return the offender that a ban's hash names."""
+    return Offender(fields.get("server", ""), fields.get("jail", ""), fields.get("fid") or fields.get("ip", ""))
+
+
+def _may_matter(id_: str, near: Near | None) -> bool:
+    """Whether the ban with that id lies where bans of its offender matter (None: none does)."""
+    second = second_of(id_) if near is not None else None
+    return near is not None and second is not None and within(second, near.spans)
 
 
 def _is_inexact(ban: Ban) -> bool:
     """Whether only logs tell of a ban. (Without its facts, which damage may cost, it stays as it is.)"""
     return ban.exact is not None and ban.origin == IMPORTED and bool(ban.logged)
-
-
-def _span_of(line: BanLine) -> TimeSpan:
-    """Return where facts may mean the ban of an exact line."""
-    saw = line.seen if not line.origin and not line.restored else 0.0
-    return exact_span(subject_of(line).time, saw, line.bantime)
 
 
 def _without(decision: Decision, there: Iterable[Ban]) -> list[tuple[int, Facts]]:

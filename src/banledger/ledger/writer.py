@@ -18,7 +18,7 @@ from banledger.ledger.labels import NAMELESS, OWNER, LabelTable
 from banledger.ledger.network_line import of_line
 from banledger.ledger.networks import Networks
 from banledger.ledger.opening import opened
-from banledger.ledger.past_writer import PastWriter, is_of_log
+from banledger.ledger.past_writer import PastWriter, is_of_past
 from banledger.ledger.positions import StoredPositions
 from banledger.ledger.reader import remains
 from banledger.ledger.rebuild_lease import Signs
@@ -27,7 +27,7 @@ from banledger.ledger.sources import Sources
 from banledger.ledger.swap import claim
 from banledger.ledger.tokens import text_of
 from banledger.settings import machine_id
-from banledger.spool.events import Event, GapLine, HeldLine, Line, NetworkLine, TicketLine
+from banledger.spool.events import Event, GapLine, HeldLine, ImportLine, Line, NetworkLine, TicketLine
 from banledger.spool.position import Position, Writer
 from banledger.stores import connect
 from banledger.stores.api import Applied, Conflict, Engine
@@ -156,24 +156,28 @@ class Ledger(PastWriter):
         """
         now = now or time.time()
         taken = list(lines)
+        self.imports.begin()
         placed = self._sources.follow(taken)
         held = _those(HeldLine, placed)
         learned = self._record_networks(_those(NetworkLine, placed), now)
         gaps = self._record_gaps(_those(GapLine, placed))
         advances = self._positions.advances(positions, forgotten)
-        tickets = _those(TicketLine, placed)
-        later = bool(held) or any(map(is_of_log, tickets))  # positions go after the last change
+        tickets, ends = _those(TicketLine, placed), _those(ImportLine, placed)
+        later = bool(held or ends) or any(map(is_of_past, tickets))  # positions go after the last change
         self._carried = [] if later else advances
         done = self._record_tickets(tickets, locate, now)
         done += Recorded(lines=len(taken), gaps=gaps, networks=learned)
         for snapshot in self._sources.snapshots(held):
             begun = self._sources.since((snapshot[0].server, snapshot[0].jail))
             done += self._record_tickets(self._snapshots.judge(snapshot, begun), locate, now)
+        self.imports.end(ends, now)
+        advances += self.imports.advances()
         self._sources.save()
         if advances and (later or self._carried):
             self._engine.apply([], advances)
         self._carried = []
         self._positions.written(positions)
+        self.imports.stored()
         return done
 
     def _record_networks(self, lines: list[NetworkLine], now: float) -> int:

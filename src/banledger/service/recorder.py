@@ -199,7 +199,7 @@ class Recorder:
             raise
         self._spool.commit()
         self._heart.recorded(lines, done, now + self._watch.elapsed() - begun)
-        log_finished(lines)
+        log_finished(lines, ledger.imports.of)
         self._replay.committed(ledger)
         for notice in ledger.notices():
             _log.warning("%s", notice)

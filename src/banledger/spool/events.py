@@ -72,7 +72,8 @@ class BanLine(TicketLine, frozen=True, tag="ban"):
     `origin` is empty for bans that the action saw itself, `import` for bans of another record of the past;
     `country` is the country in that record. `logged` is set if that record is a log, which names no ticket: it is when
     the Ban line was logged. Then `found` is the second of the last failure, `first` that of the first one if they
-    differ, `unbanned` when the ban was lifted (0: unknown).
+    differ, `unbanned` when the ban was lifted (0: unknown). `again`: an earlier line of the same
+    import tells of the same ban.
     """
 
     users: tuple[str, ...] = ()
@@ -83,6 +84,7 @@ class BanLine(TicketLine, frozen=True, tag="ban"):
     found: Annotated[int, Meta(ge=0, lt=TICKETS_END)] = 0
     first: Annotated[int, Meta(ge=0, lt=TICKETS_END)] = 0
     unbanned: MomentOrZero = 0.0
+    again: int = 0
 
 
 class ProlongLine(TicketLine, frozen=True, tag="prolong"):

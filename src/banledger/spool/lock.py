@@ -25,6 +25,23 @@ _OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LONGEST_NAME = 100
 
 
+def is_held(directory: Path) -> bool:
+    """Whether a recorder has the lock on the spool in a directory. If we may not see it, a lock file counts as held."""
+    try:
+        fd = os.open(directory / NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 class SpoolLock:
     """The lock on one spool. Used by one thread."""
 

@@ -30,7 +30,7 @@ _ANOTHER_USER = "run this as the user that fail2ban runs as; running it again is
 class SegmentWriter:
     """Write lines to the spool. Used by one thread, as a context. Raises SpoolError.
 
-    `waiting` is called once a second while the spool is too full to write to.
+    `waiting` is called once a second while the spool is too full to write to. `writer`: the name of this writer.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class SegmentWriter:
         self._waiting = waiting
         self._sleep = sleep
         self._backlog = backlog
-        self._writer = os.urandom(4).hex()
+        self.writer = os.urandom(4).hex()
         self._count = self._seq = self._size = 0
         self._fd = -1
 
@@ -53,6 +53,10 @@ class SegmentWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Finish the segment: the recorder may remove it when its lines are recorded."""
         self._leave()
 
     def write(self, fields: dict[str, Any]) -> None:
@@ -95,7 +99,7 @@ class SegmentWriter:
 
     def _create(self, directory: int) -> int:
         self._count += 1
-        name = f"{time.time_ns() // 1_000_000:013d}-{self._writer}-{self._count}.jsonl"
+        name = f"{time.time_ns() // 1_000_000:013d}-{self.writer}-{self._count}.jsonl"
         fd = os.open(name, _SEGMENT, 0o600, dir_fd=directory)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # before the group can lock it

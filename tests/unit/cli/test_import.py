@@ -11,6 +11,7 @@ import pytest
 from banledger.cli.import_ import import_
 from banledger.cli.main import commands
 from banledger.cli.progress import ProgressBars
+from banledger.spool.lock import SpoolLock, is_held
 from tests.support.lines import T0
 from tests.unit.cli.conftest import Run
 from tests.unit.importer.test_database import FOUR, database
@@ -153,10 +154,11 @@ def test_a_directory_of_other_files_is_named_briefly(banledger: Run, log: Path) 
     for number in range(30):
         (others / f"{number:02d}").write_text("x\n" if number % 3 else "")
     words = ("import", str(log), str(others), "--dry-run")
-    refused = [line for line in banledger(*words)[1].splitlines() if line.startswith("refused")]
-    assert len(refused) == 11 and refused[0] == f"refused: {others / '00'}: it is empty"  # the rarer reason
-    assert refused[-1] == "refused: 20 more files: 20: it is not a log or database of fail2ban (--json names all)"
-    assert len(json.loads(banledger(*words, "--json")[1])["refused"]) == 30
+    skipped = [line for line in banledger(*words)[1].splitlines() if line.startswith("skipped")]
+    assert len(skipped) == 11 and skipped[0] == f"skipped: {others / '00'}: it is empty"  # the rarer reason
+    assert skipped[-1] == "skipped: 20 more files: 20: it is not a log or database of fail2ban (--json names all)"
+    answer = json.loads(banledger(*words, "--json")[1])
+    assert (len(answer["skipped"]), answer["refused"]) == (30, [])
 
 
 def test_logs_about_earlier_bans_are_said_to_need_the_earlier_logs(banledger: Run, log: Path) -> None:
@@ -217,9 +219,137 @@ def test_the_service_logs_that_an_import_is_recorded(banledger: Run, log: Path, 
     banledger("import", str(log), "--server", "web 1", "--spool", str(spool))
     code, out, err = banledger("record", "--once", "--spool", str(spool), "--store", str(tmp_path / "ledger.db"))
     assert code == 0 and out.startswith("2 new bans, ")
-    assert err.splitlines()[-1] == "banledger: import of 'web 1' recorded: 5 lines read, 2 bans"
+    assert (
+        err.splitlines()[-1] == "banledger: import of 'web 1' recorded: 5 lines read, 2 bans: 2 new, 0 known, 0 amended"
+    )
 
 
 def test_an_import_of_files_needs_a_label(banledger: Run, log: Path) -> None:
     code, out, err = banledger("import", str(log))
     assert (code, out) == (2, "") and err.startswith("error: missing option '--server'")
+
+
+def test_a_last_line_that_is_not_complete_is_said_to_be_left_out(banledger: Run, log: Path) -> None:
+    log.write_text(LOG + "2026-11-23 02:30:00,000 fail2ban.actions        [4]: NOTICE  [sshd] Ban 192.0.2.4")
+    out = banledger("import", str(log), "--dry-run", "--timezone", "UTC")[1].splitlines()
+    assert out[1] == "  2026-11-23 to 2026-11-23, 6 lines: 2 bans, 1 unban, 1 failure, 1 left out, 1 other"
+    assert out[4].startswith("  1 left out: its last line is not complete yet; the first: 2026-11-23 02:30:00,000 ")
+
+
+# With a recorder.
+
+
+def written(tmp_path: Path, count: int) -> Path:
+    """A log of so many bans."""
+    path = tmp_path / "bans.log"
+    form = "2026-11-23 02:{:02d}:{:02d},500 fail2ban.actions        [4]: NOTICE  [sshd] Ban 192.0.2.{}\n"
+    path.write_text("".join(form.format(n // 60, n % 60, n) for n in range(count)))
+    return path
+
+
+class Place:
+    """A spool and a ledger, and the words that name them."""
+
+    def __init__(self, tmp_path: Path, banledger: Run) -> None:
+        self.spool = tmp_path / "spool"
+        self.spool.mkdir(mode=0o700)
+        self.words = ("--spool", str(self.spool), "--store", str(tmp_path / "imported.db"))
+        self.banledger = banledger
+
+    def imports(self, path: Path, *words: str) -> tuple[int, str, str]:
+        return self.banledger("import", str(path), "--timezone", "UTC", *self.words, *words)
+
+    def records(self) -> str:
+        code, out, _ = self.banledger("record", "--once", *self.words)
+        assert code == 0
+        return out
+
+
+@pytest.fixture
+def place(tmp_path: Path, banledger: Run) -> Place:
+    return Place(tmp_path, banledger)
+
+
+def test_without_a_recorder_an_import_says_how_to_start_one(place: Place, tmp_path: Path) -> None:
+    code, out, err = place.imports(written(tmp_path, 20), "--server", "web1")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-2] == (
+        "no recorder is running, and nothing is lost: start it (systemctl start banledger, or banledger record)"
+    )
+    assert place.records().startswith("20 new bans")
+    assert "no recorder" not in place.imports(written(tmp_path, 20), "--server", "web1", "--no-wait")[1]
+
+
+def test_a_recorder_that_makes_no_progress_is_not_waited_for(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("banledger.cli.import_recorded._PATIENCE_S", 0.3)
+    lock = SpoolLock(place.spool, "a recorder that hangs")
+    assert not is_held(place.spool) and lock.hold() and is_held(place.spool)
+    code, out, _ = place.imports(written(tmp_path, 20), "--server", "web1")
+    lock.release()
+    assert code == 0 and "the recorder makes no progress, and nothing is lost" in out
+
+
+def test_a_ledger_that_cannot_be_read_leaves_the_numbers_to_the_log(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "imported.db").write_text("something else")
+    lock = SpoolLock(place.spool, "a recorder")
+    assert lock.hold()
+    code, out, _ = place.imports(written(tmp_path, 20), "--server", "web1")
+    lock.release()
+    assert code == 0 and "can't read the ledger (" in out and "the recorder's log says how many were new" in out
+
+
+def test_bans_of_another_label_are_not_imported_unasked(place: Place, tmp_path: Path) -> None:
+    log = written(tmp_path, 20)
+    place.imports(log, "--server", "web1")
+    place.records()
+    said = "these bans are recorded already as those of server 'web1': as 'web2' they count a second time"
+    code, out, err = place.imports(log, "--server", "web2")
+    assert (code, out) == (1, "")
+    assert err == f"error: {said}\nhint: --server web1 adds only what is new; --yes imports them all the same\n"
+    assert place.records().startswith("0 new bans, 0 amended, 0 lines known before")
+
+    code, out, err = place.imports(log, "--server", "web2", "--dry-run")
+    assert (code, err) == (0, f"warning: {said}\n") and "20 bans found" in out
+    assert json.loads(place.imports(log, "--server", "web2", "--dry-run", "--json")[1])["recorded_as"] == "web1"
+
+    code, _, err = place.imports(log, "--server", "web2", "--yes")
+    assert (code, err) == (0, f"warning: {said}\n")
+    assert place.records().startswith("20 new bans")
+    for label in ("web1", "web2"):  # both have them now
+        assert place.imports(log, "--server", label)[0] == 0
+
+
+def test_other_bans_or_few_of_them_ask_nothing(place: Place, tmp_path: Path) -> None:
+    log = written(tmp_path, 20)
+    place.imports(log, "--server", "web1")
+    place.records()
+    lines = log.read_text().splitlines(keepends=True)
+    for text in (
+        "".join(lines[:2]),
+        "".join(lines).replace("[sshd]", "[web]"),
+        "".join(lines).replace("02:", "12:"),
+        "".join(lines[:2] + [line.replace("192.0.2", "198.51.100") for line in lines[2:]]),
+    ):
+        log.write_text(text)
+        assert place.imports(log, "--server", "web2")[0] == 0
+
+
+def test_earlier_bans_beside_known_ones_are_found_by_the_last(place: Place, tmp_path: Path) -> None:
+    log = written(tmp_path, 200)
+    text = log.read_text()
+    log.write_text("".join(text.splitlines(keepends=True)[150:]))
+    place.imports(log, "--server", "web1")
+    place.records()
+    log.write_text(text)
+    assert place.imports(log, "--server", "webserver1")[0] == 1
+
+
+def test_a_database_is_recognised_under_another_label(place: Place, tmp_path: Path) -> None:
+    rows = [("sshd", f"192.0.2.{n}", T0 + n, 600, 1, None) for n in range(9)]
+    path = database(tmp_path / "db", FOUR, *rows)
+    place.imports(path, "--server", "web1")
+    place.records()
+    assert place.imports(path, "--server", "web2")[0] == 1
+    assert place.imports(path, "--server", "web1")[0] == 0

@@ -187,3 +187,15 @@ def test_a_database_that_fail2ban_writes_to_is_read(tmp_path: Path) -> None:
     assert len(read(path)[1]) == 1
     writer.close()
     assert [one.name for one in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_row_of_the_second_table_says_whether_the_first_told_of_its_ticket(tmp_path: Path) -> None:
+    both, later = ("192.0.2.1", "sshd", T0, 600, 1, None), ("192.0.2.2", "sshd", T0, 600, 1, None)
+    path = database(tmp_path / "db", FOUR, ("sshd", "192.0.2.1", T0, 600, 1, None), bips=(both, later))
+    with opened(str(path)) as connection:
+        found = [row for row in rows(connection, T0 + 9.0) if isinstance(row, DatabaseRow)]
+    assert [(row.fid, row.again) for row in found] == [
+        ("192.0.2.1", False),
+        ("192.0.2.1", True),
+        ("192.0.2.2", False),
+    ]

@@ -12,11 +12,12 @@ def test_directories_stand_for_all_their_files_in_any_order(tmp_path: Path) -> N
     for name in ("b/2", "b/c/1", "a"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    wanted = [NamedFile(str(tmp_path / name)) for name in ("a", "b/2", "b/c/1")]
+    wanted = [NamedFile(str(tmp_path / name), listed=True) for name in ("a", "b/2", "b/c/1")]
+    a = NamedFile(str(tmp_path / "a"))
 
     assert named([str(tmp_path)]) == wanted
-    assert named([str(tmp_path / "b"), str(tmp_path / "a"), str(tmp_path)]) == wanted
-    assert named([str(tmp_path / "a"), "-"]) == [NamedFile("-"), wanted[0]]
+    assert named([str(tmp_path / "b"), str(tmp_path / "a"), str(tmp_path)]) == [a, *wanted[1:]]
+    assert named([str(tmp_path / "a"), "-"]) == [NamedFile("-"), a]
 
 
 def test_a_file_with_two_names_is_read_once(tmp_path: Path) -> None:
@@ -29,7 +30,7 @@ def test_what_cannot_be_read_has_a_reason(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "link").symlink_to("/etc/passwd")
     assert named([str(tmp_path / "d"), str(tmp_path / "none")]) == [
-        NamedFile(str(tmp_path / "d" / "link"), "it is a link, which is read only if you name it"),
+        NamedFile(str(tmp_path / "d" / "link"), "it is a link, which is read only if you name it", listed=True),
         NamedFile(str(tmp_path / "none"), "it can't be read: No such file or directory"),
     ]
 

@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banledger.importer.database import DatabaseRow
+from banledger.importer.edges import Edges
 from banledger.importer.past_ban import PastBan
 from banledger.importer.paths import NamedFile
+from banledger.importer.row_file import RowFile
 from banledger.importer.sorted_events import SortedEvents
 from banledger.importer.survey import Survey, _Reading, survey
 from banledger.ledger.progress import silent
@@ -195,8 +197,8 @@ def test_without_temporary_room_no_file_is_refused(
     (tmp_path / "log").write_text(LOG)
     fill(small_disk / "filler")
     monkeypatch.setattr("tempfile.tempdir", str(small_disk))
-    with SortedEvents(in_memory=2) as events, pytest.raises(OSError, match="No space"):
-        _Reading(Survey(), events, UTC, T0 + 86_400.0, print, silent, 0).read(NamedFile(str(tmp_path / "log")))
+    with SortedEvents(in_memory=2) as events, RowFile() as rows, pytest.raises(OSError, match="No space"):
+        _Reading(Survey(), events, rows, UTC, T0 + 86_400.0, silent, 0).read(NamedFile(str(tmp_path / "log")))
 
 
 def test_lines_that_are_too_long_are_counted(tmp_path: Path) -> None:
@@ -222,3 +224,52 @@ def test_what_journalctl_writes_is_read(form: str) -> None:
     ]
     assert found.sources[0].kind.endswith(" of fail2ban 1.0.2")
     assert (found.sources[0].lines, found.sources[0].failures) == (7, 2)
+
+
+_CUT = "2026-11-23 02:13:25,123 fail2ban.actions        [4]: NOTICE  [sshd] Ban 192.0.2.4"  # perhaps of 192.0.2.45
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_last_line_without_its_line_feed_is_left_out_with_its_reason(tmp_path: Path, packed: bool) -> None:
+    text = (LOG + _CUT).encode()
+    (tmp_path / "log").write_bytes(gzip.compress(text) if packed else text)
+    found, taken = surveyed(tmp_path / "log")
+    (source,) = found.sources
+    assert len(taken) == found.bans == 2
+    assert (source.lines, source.refused) == (6, {"its last line is not complete yet": 1})
+    assert source.examples == {"its last line is not complete yet": _CUT}
+
+
+def test_a_last_line_of_standard_input_without_its_line_feed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((LOG + _CUT).encode())))
+    found, taken = surveyed("-")
+    assert len(taken) == 2 and found.sources[0].refused == {"its last line is not complete yet": 1}
+
+
+def test_files_without_their_last_line_feed_are_not_joined(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text(LOG + _CUT)
+    (tmp_path / "b").write_text(LOG.replace("192.0.2.1", "192.0.2.7"))
+    _, taken = surveyed(tmp_path / "a", tmp_path / "b")
+    assert sorted({ban.fid for ban in taken}) == ["192.0.2.1", "192.0.2.7"]
+
+
+def test_a_log_of_one_line_that_is_not_complete_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(_CUT)
+    found, taken = surveyed(tmp_path / "log")
+    assert taken == [] and found.refused[0].reason == "it has no complete line of fail2ban"
+
+
+def test_a_last_entry_of_json_that_is_whole_needs_no_line_feed(tmp_path: Path) -> None:
+    text = "\n".join(json.dumps(FIELDS | {"MESSAGE": f"[sshd] Ban 192.0.2.{n}"}) for n in (1, 2))
+    for cut, count in ((0, 2), (3, 1)):
+        (tmp_path / "json").write_text(text[: len(text) - cut])
+        found, taken = surveyed(tmp_path / "json")
+        assert len(taken) == count and found.sources[0].lines == 2
+
+
+def test_rows_come_only_after_everything_is_read(mixture: list[Path]) -> None:
+    said: list[object] = []
+    survey([str(path) for path in mixture], UTC, T0 + 86_400.0, said.append, silent, said.append)
+    edges = said[0]
+    assert isinstance(edges, Edges)
+    assert {one.fid for one in edges.first} == {one.fid for one in edges.last} == {"192.0.2.1", "192.0.2.3"}
