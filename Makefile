@@ -58,10 +58,11 @@ bench: ## measure (BENCHES="bench/ledger.py" for one, ARGS= for its options)
 	@tools/unpack-redis
 	@set -e; for bench in $(BENCHES); do PYTHONPATH=. $(BIN)/python $$bench $(ARGS); done
 
-docs: ## docs/keyspace.md and the example of the settings file from the code
+docs: ## docs/keyspace.md, the man pages, the completions and the example of the settings file, from the code
 	@tools/bootstrap dev
 	$(BIN)/python tools/keyspace_doc.py > docs/keyspace.md
 	$(BIN)/python tools/settings_example.py > src/banledger/packaging/examples/banledger.toml
+	$(BIN)/python tools/shell_pages.py
 
 long: ## the tests that take minutes
 	@tools/bootstrap dev

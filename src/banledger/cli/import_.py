@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from banledger.cli import options
+from banledger.cli import completion, options
 from banledger.cli.progress import ProgressBars
 from banledger.report.formats.escape import many, visible
 
@@ -21,7 +21,7 @@ _SOURCES_HINT = "the reason is given for each file; banledger import --help list
 
 
 @click.command(name="import")
-@click.argument("sources", metavar="PATH|URL...", nargs=-1)
+@click.argument("sources", shell_complete=completion.path, metavar="PATH|URL...", nargs=-1)
 @click.option(
     "--server",
     metavar="LABEL",
