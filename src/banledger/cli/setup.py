@@ -60,10 +60,11 @@ def setup(root: Path, fail2ban_config: str, undo: bool, purge: bool, **flags: An
       banledger setup --server web1 --yes
       banledger setup --undo
     """
+    from banledger.setup.command import as_root
     from banledger.setup.machine import Machine
 
     if os.geteuid() != 0:
-        raise BanledgerError("setup needs root", hint='sudo "$(command -v banledger)" setup')
+        raise BanledgerError("setup needs root", hint=as_root())
     _check(flags, undo=undo, purge=purge)
     os.umask(0o022)
     machine = Machine(root.resolve(), fail2ban_config)

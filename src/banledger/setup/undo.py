@@ -15,6 +15,7 @@ from banledger.setup.journal import Before
 from banledger.setup.machine import SPOOL_GROUP, USER, Machine
 from banledger.setup.mirror import JAIL_FILE, mirrored
 from banledger.setup.plan import WANTED
+from banledger.setup.program import HOME
 
 Tell = Callable[[str], None]
 
@@ -33,7 +34,7 @@ class Undo:
     @property
     def lines(self) -> list[str]:
         """What it will do, for a person."""
-        found = [entry for entry in self._journal.entries if self._purge or not entry.data]
+        found = [entry for entry in self._journal.entries if self._ours(entry) and (self._purge or not entry.data)]
         return [_line(entry) for entry in reversed(found)]
 
     @property
@@ -54,8 +55,14 @@ class Undo:
             self._machine.systemctl("daemon-reload")
         self._journal.keep([entry for entry in reversed(left) if entry.data])
 
+    def _ours(self, entry: Before) -> bool:
+        """Whether it is not, by now, the program of a package."""
+        return not (entry.path == HOME and self._machine.packaged)
+
     def _put_back(self, entry: Before) -> bool:
         """Put one thing back; return whether it is as it was."""
+        if not self._ours(entry):
+            return True
         if entry.kind != "user":
             return self._machine.changes.restore(entry, purge=self._purge)
         if self._purge:
