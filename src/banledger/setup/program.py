@@ -24,7 +24,6 @@ COMMAND = f"{HOME}/bin/banledger"
 _PACKAGE = "banledger"
 _STAMP = "made-by-setup"
 _VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
-_INSTALL_AGAIN = "install banledger with the system's Python: pipx install --python /usr/bin/python3 banledger"
 _NAME = re.compile(r"[\w.-]+")
 _TRIAL = "import " + ", ".join(
     f"banledger.{name}"
@@ -59,7 +58,8 @@ class Program:
                 why = "banledger's Debian package is installed here, and this is another banledger"
                 raise BanledgerError(why, hint="sudo /usr/bin/banledger setup; or remove the package first")
             if (path := open_to_others(path for path, _ in self._files)) is not None:
-                raise BanledgerError(f"others than you may change {path}", hint=_INSTALL_AGAIN)
+                why = f"others than root and the user behind sudo may change {path}"
+                raise BanledgerError(why, hint=f"chmod go-w {path}; or run it with sudo as the user who installed it")
             _interpreter()
         elif not trusted(self._place / "bin", self._place):
             raise BanledgerError(f"others than root may change {self._place}", hint=f"chown -R root {self._place}")
@@ -146,5 +146,5 @@ def _interpreter() -> Path:
             return path
     raise BanledgerError(
         f"there is no {_VERSION} that only root can change, and banledger runs in one that others can",
-        hint=f"{_INSTALL_AGAIN} (or uv tool)",
+        hint="use the system's Python: pipx (or uv tool) install --python /usr/bin/python3 banledger",
     )
