@@ -4,11 +4,14 @@ import os
 import re
 import shutil
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from banledger import __version__
+from tests.e2e.test_setup_on_debian import Booted
 from tests.support.debian import ROOT, SUITE, CleanDebian, alone, clean_debian, needs_debian, run
 
 pytestmark = needs_debian
@@ -22,11 +25,9 @@ TOOLS = """\
 # All of /etc, without the copies that the system's own tools make of accounts; accounts themselves only if asked.
 etc() {
     cd /etc
-    find . ! -name '*-' ! -name '.pwd.lock' ${1:+! -name passwd ! -name group ! -name shadow ! -name gshadow} |
-        sort | while read -r path; do
-            stat -c '%N %f %u %g' "$path"
-            [ ! -f "$path" ] || sha256sum "$path"
-        done
+    set -- . ! -name '*-' ! -name .pwd.lock ${1:+! -name passwd ! -name group ! -name shadow ! -name gshadow}
+    find "$@" -printf '%p %y %m %U %G %l\\n' | sort
+    find "$@" -type f -exec sha256sum {} + | sort
     cd - >/dev/null
 }
 same() { diff "/tmp/$1" "/tmp/$2"; }
@@ -200,10 +201,11 @@ grep "others than root and the user behind sudo may change $file" /tmp/said
 chmod o-w "$file"
 as_joe 'sudo ~/.local/bin/banledger setup --yes'
 
-as_joe 'sudo ~/.local/bin/banledger setup --undo --purge --yes'
+as_joe 'sudo banledger setup --undo --purge --yes'
 freed
 etc > /tmp/now; same clean now
 [ -z "$(find /usr /opt /var -name '*banledger*')" ]
+as_joe 'pipx uninstall banledger'
 echo all done
 END
 """,
@@ -213,6 +215,36 @@ END
     assert said.endswith("all done\n")
 
 
+@pytest.mark.long
+def test_the_wheel_of_a_user_with_uv_is_set_up_with_sudo(debian: CleanDebian, wheel: Path) -> None:
+    said = debian.bash(
+        f"""{TOOLS}
+useradd -m -s /bin/bash joe
+echo 'joe ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/joe
+mv {wheel.name} /tmp
+runuser -l joe -c "pipx install uv"
+runuser -l joe -c "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt ~/.local/bin/uv tool install /tmp/{wheel.name}"
+start_fail2ban
+runuser -l joe -c 'sudo ~/.local/bin/banledger setup --server web1 --yes'
+mv /home/joe /home/gone
+recorded 192.0.2.1
+echo all done
+""",
+        wheel,
+    )
+
+    assert said.endswith("all done\n")
+
+
+@pytest.mark.long
+def test_a_deb_for_another_architecture(tmp_path: Path) -> None:
+    said = run(sys.executable, "tools/make_deb.py", "--arch", "arm64", "--python", PYTHON, "--out", tmp_path)
+
+    listed = run("dpkg-deb", "--contents", Path(said.strip()))
+    assert "_aarch64.whl" in listed and "x86_64" not in listed
+
+
+@pytest.mark.long
 def test_a_setup_of_pipx_is_taken_over_by_the_deb(debian: CleanDebian, wheel: Path, shared: Path) -> None:
     package = deb(shared)
 
@@ -294,6 +326,71 @@ def test_the_deb_has_a_man_page_for_each_command_and_no_file_of_others(shared: P
     assert pages == {path.name for path in (ROOT / "src/banledger/packaging/share/man").rglob("*.[15]")}
     assert not any(name.startswith(("etc/", "opt/", "usr/local/", "var/")) for name in names)
     assert "root/root" in listed and set(re.findall(r"(?m)^\S+ (\S+)", listed)) == {"root/root"}
+
+
+@pytest.fixture
+def booted(debian: CleanDebian, tmp_path: Path, wheel: Path, shared: Path) -> Iterator[Booted]:
+    """A copy that systemd boots, with both packages and the wheel in /root; the wheel is installed by pipx."""
+    if shutil.which("systemd-nspawn") is None:
+        pytest.skip("no systemd-nspawn here")
+    root = tmp_path / "root"
+    run("cp", "-a", debian.root, root)
+    for path in (deb(shared, OLDER), deb(shared), wheel):
+        shutil.copy(path, root / "root")
+    run(ROOT / "tools/in-root", root, "root", "pipx", "install", f"/root/{wheel.name}")
+    system = Booted(root)
+    yield system
+    system.stop()
+    shutil.rmtree(root, ignore_errors=True)
+
+
+def runs_as_a_service(system: Booted, unit: str) -> None:
+    """Both services run, a ban is recorded, and the unit is as good as it was written."""
+    assert system.said("systemctl", "is-active", "banledger", "fail2ban") == "active\nactive\n"
+    system.said("fail2ban-client", "set", "sshd", "banip", "192.0.2.1")
+    time.sleep(2)
+    assert "web1" in system.said("banledger", "show", "192.0.2.1")
+    assert "banledger.service" not in system.said("systemd-analyze", "verify", unit)
+    system.said("systemd-analyze", "security", "--no-pager", "--threshold=15", "banledger.service")
+
+
+@pytest.mark.long
+def test_the_deb_on_a_system_that_systemd_runs(booted: Booted, shared: Path) -> None:
+    def main_pid() -> str:
+        return booted.said("systemctl", "show", "-P", "MainPID", "banledger")
+
+    booted.said("apt-get", "install", "-y", f"/root/{deb(shared, OLDER).name}")
+    before = booted.etc()
+    assert booted.run("systemctl", "is-active", "banledger").stdout == "inactive\n"
+    booted.said("banledger", "setup", "--mend", "--server", "web1", "--yes")
+    runs_as_a_service(booted, "/usr/lib/systemd/system/banledger.service")
+
+    old = main_pid()
+    booted.said("apt-get", "install", "-y", f"/root/{deb(shared).name}")
+    assert main_pid() != old
+    runs_as_a_service(booted, "/usr/lib/systemd/system/banledger.service")
+
+    booted.said("banledger", "setup", "--undo", "--yes")
+    assert booted.etc() == before
+    booted.said("banledger", "setup", "--mend", "--server", "web1", "--yes")
+    booted.said("apt-get", "purge", "-y", "banledger")
+    assert booted.etc() == before
+    assert booted.said("systemctl", "is-active", "fail2ban") == "active\n"
+    assert "banledger" not in booted.said("fail2ban-client", "get", "sshd", "actions")
+    assert booted.said("sh", "-c", "find /usr /opt -name '*banledger*' -not -path '/usr/src/*'") == ""
+
+
+@pytest.mark.long
+def test_the_wheel_on_a_system_that_systemd_runs(booted: Booted) -> None:
+    before = booted.etc()
+    pipx = "/root/.local/bin/banledger"
+    booted.said(pipx, "setup", "--mend", "--server", "web1", "--yes")
+    runs_as_a_service(booted, "/etc/systemd/system/banledger.service")
+
+    assert "nothing to do" in booted.said(pipx, "setup", "--yes")
+    booted.said(pipx, "setup", "--undo", "--purge", "--yes")
+    assert booted.etc() == before
+    assert booted.said("systemctl", "is-active", "fail2ban") == "active\n"
 
 
 @pytest.mark.long
