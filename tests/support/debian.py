@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SUITE = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
-PACKAGES = "systemd systemd-sysv dbus fail2ban python3-systemd iptables nftables sudo pipx"
+PACKAGES = "systemd systemd-sysv dbus procps fail2ban python3-systemd iptables nftables sudo pipx"
 
 needs_debian = [
     pytest.mark.e2e,
