@@ -43,7 +43,7 @@ def _every(
     words: tuple[str, ...], context: click.Context | None = None
 ) -> Iterator[tuple[tuple[str, ...], click.Context]]:
     """Each command, as the words that name it and its context; groups too."""
-    context = context or click.Context(commands, info_name="banledger")
+    context = context or click.Context(commands, info_name="banledger", **commands.context_settings)
     yield words, context
     for name, command in _below(context):
         yield from _every((*words, name), click.Context(command, info_name=name, parent=context))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from banledger.errors import BanledgerError, MissingFail2ban
+from banledger.setup.changes import ROOT, write_whole
 from banledger.setup.command import run, system_command
 from banledger.setup.configuration import ACTION, JailConfiguration
 from banledger.setup.fail2ban import Fail2ban
@@ -18,13 +19,14 @@ from banledger.setup.plan import WANTED
 from banledger.setup.program import HOME
 
 Tell = Callable[[str], None]
+_MENDED = "zz-journal.local"
 
 
 class Undo:
-    """What an undo does. tell: is given a line for each thing done."""
+    """What an undo does. tell: is given a line for each thing done. keep_mended: leave what fail2ban starts by."""
 
-    def __init__(self, machine: Machine, tell: Tell, *, purge: bool) -> None:
-        self._machine, self._tell, self._purge = machine, tell, purge
+    def __init__(self, machine: Machine, tell: Tell, *, purge: bool, keep_mended: bool = False) -> None:
+        self._machine, self._tell, self._purge, self._keep_mended = machine, tell, purge, keep_mended
         self._journal = machine.changes.journal
         jails = [entry.path for entry in self._journal.entries if entry.path.endswith(f"/jail.d/{JAIL_FILE}")]
         if jails:
@@ -84,7 +86,11 @@ class Undo:
         old = entry.content.decode("utf-8", "replace") if entry.kind == "file" else None
         before = self._check(fail2ban, old)
         self._machine.changes.restore(entry, purge=self._purge)
-        self._restart(fail2ban, before, alive, list(before.broken().values()))
+        broken = before.broken()
+        if broken and self._keep_mended:
+            self._mend(list(broken))
+            broken = {}
+        self._restart(fail2ban, before, alive, list(broken.values()))
         self._forget_compiled()
 
     def _check(self, fail2ban: Fail2ban, old: str | None) -> JailConfiguration:
@@ -104,6 +110,13 @@ class Undo:
         if not before.broken() and (why := fail2ban.refusal(old)) and not fail2ban.refusal(now):
             raise BanledgerError(f"fail2ban refuses its configuration without banledger: {why}", hint="mend it first")
         return before
+
+    def _mend(self, names: list[str]) -> None:
+        """Let jails without a log go on reading the journal, by a file that is the operator's from now on."""
+        path = f"{self._machine.config}/jail.d/{_MENDED}"
+        text = "".join(f"[{name}]\nbackend = systemd\n" for name in names)
+        write_whole(self._machine.place(path), text.encode(), 0o644, ROOT)
+        self._tell(f"stays  {path}: without it fail2ban can't start, as before the setup")
 
     def _restart(self, fail2ban: Fail2ban, before: JailConfiguration, alive: bool, broken: list[str]) -> None:
         """Restart it, and look whether it lives without us. One that could not start again is left running."""

@@ -23,6 +23,7 @@ def test_setup_needs_root(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     ("words", "message"),
     [
         (["--purge"], "--purge belongs to --undo"),
+        (["--keep-mended"], "--keep-mended belongs to --undo"),
         (["--server", ""], "a server label is printable text"),
         (["--server", "a\nb"], "a server label is printable text"),
     ],
