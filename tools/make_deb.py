@@ -52,7 +52,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("dist"))
     chosen = parser.parse_args()
     os.umask(0o022)
-    epoch = os.environ.setdefault("SOURCE_DATE_EPOCH", _epoch())
+    epoch = os.environ.get("SOURCE_DATE_EPOCH") or _epoch()
+    os.environ["SOURCE_DATE_EPOCH"] = epoch
     chosen.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as directory:
         own = make_wheel(Path(directory))
@@ -140,8 +141,11 @@ def _maintainer() -> str:
 
 def _epoch() -> str:
     """When the sources were last changed: their commit, or now."""
+    now = str(int(time.time()))
+    if shutil.which("git") is None:
+        return now
     done = subprocess.run(["git", "log", "-1", "--format=%ct"], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or str(int(time.time()))
+    return done.stdout.strip() or now
 
 
 def _put(source: Path, target: Path, mode: int = 0o644) -> None:

@@ -77,6 +77,7 @@ def deb(shared: Path, version: str = __version__) -> Path:
         made = list((shared / "deb").glob(f"banledger_{version}_*.deb"))
         if not made:
             checkout = shared / f"checkout-{version}"
+            shutil.rmtree(checkout, ignore_errors=True)  # of a test that failed
             for name in ("pyproject.toml", "README.md", "LICENSE"):
                 checkout.mkdir(exist_ok=True)
                 shutil.copy(ROOT / name, checkout)
