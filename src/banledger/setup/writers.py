@@ -11,11 +11,10 @@ from pathlib import Path
 
 def open_to_others(files: Iterable[Path]) -> Path | None:
     """A file, or a directory above one, that others may change; None: there is none."""
-    paths = list(files)
+    paths = [path.resolve() for path in files]
     user = os.environ.get("SUDO_UID", "")
     owners = {0, int(user)} if user.isdecimal() else {0}
-    real = {directory.resolve() for directory in {path.parent for path in paths}}
-    above = {one for directory in real for one in (directory, *directory.parents)}
+    above = {directory for path in paths for directory in path.parents}
     return next((path for path in (*sorted(above), *paths) if _open(path, owners)), None)
 
 
