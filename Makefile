@@ -8,12 +8,13 @@ ARGS ?=
 # Lines that the tests run: from Python 3.12 on that costs little. Not where ARGS chooses tests.
 COVERAGE = $(if $(ARGS),,$(shell $(BIN)/python -c 'import sys; print(sys.version_info >= (3, 12) and "--cov --cov-fail-under=95" or "")'))
 SCRIPTS := tools/bootstrap tools/fetch-package tools/unpack-fail2ban tools/unpack-redis \
-	tools/debian-root tools/in-root tools/test-elsewhere tools/commit-msg .ci/run
+	tools/debian-root tools/in-root tools/test-elsewhere tools/commit-msg .ci/run \
+	tools/debian/postinst tools/debian/prerm tools/debian/postrm
 BENCHES ?= $(sort $(wildcard bench/[a-z]*.py))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo install test coverage test-debian13 lint types bench docs long clean
+.PHONY: help demo install test coverage test-debian13 lint types bench dist deb docs long clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,16 +53,25 @@ types: ## mypy, strict, over everything
 	@tools/bootstrap dev
 	$(BIN)/mypy
 
+dist: ## the wheel and the source archive, in dist
+	@tools/bootstrap dev
+	$(BIN)/python -m build --no-isolation --outdir dist
+
+deb: ## the Debian package, in dist (ARGS="--arch arm64" for another machine)
+	@tools/bootstrap dev
+	@$(BIN)/python tools/make_deb.py $(ARGS)
+
 bench: ## measure (BENCHES="bench/ledger.py" for one, ARGS= for its options)
 	@tools/bootstrap dev
 	@tools/unpack-fail2ban
 	@tools/unpack-redis
 	@set -e; for bench in $(BENCHES); do PYTHONPATH=. $(BIN)/python $$bench $(ARGS); done
 
-docs: ## docs/keyspace.md and the example of the settings file from the code
+docs: ## docs/keyspace.md, the man pages, the completions and the example of the settings file, from the code
 	@tools/bootstrap dev
 	$(BIN)/python tools/keyspace_doc.py > docs/keyspace.md
 	$(BIN)/python tools/settings_example.py > src/banledger/packaging/examples/banledger.toml
+	$(BIN)/python tools/shell_pages.py
 
 long: ## the tests that take minutes
 	@tools/bootstrap dev

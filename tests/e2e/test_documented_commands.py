@@ -29,6 +29,7 @@ from tests.unit.report.conftest import write
 
 ADDRESS = "115.209.121.31"
 INSTALL = "tests/e2e/test_install.py"
+PACKAGES = "tests/e2e/test_packages.py"
 SETUP = "tests/e2e/test_setup.py"
 DEMO = "tests/e2e/test_demo.py"
 KEYSPACE = "tests/unit/ledger/test_keys.py::test_the_page_of_the_keyspace_is_what_the_code_says"
@@ -39,6 +40,7 @@ PAGES_RUN = "tests/unit/test_pages_run.py"
 
 SECTIONS = {
     "README.md Install": f"{INSTALL}::test_the_readme_has_the_very_same_commands",
+    "install.md Three ways": f"{PACKAGES}::test_the_deb_installs_offline_upgrades_and_leaves_fail2ban_alive",
     "install.md Two commands": f"{SETUP}::test_make_install_runs_the_setup_of_the_checkout",
     "install.md Six commands": f"{INSTALL}::test_the_commands_install_the_wheel_beside_the_system",
     "install.md Upgrading": f"{INSTALL}::test_upgrading_brings_what_is_new_and_restarts_what_it_must",
@@ -55,8 +57,17 @@ ELSEWHERE = {
     "banledger demo --store redis://localhost:6379/1": f"{DEMO}::test_a_demo_records_into_a_server",
     # changes a whole machine
     "make install": f"{SETUP}::test_make_install_runs_the_setup_of_the_checkout",
-    "make install ARGS=--mend": f"{SETUP}::test_make_install_runs_the_setup_of_the_checkout",
-    'sudo "$(command -v banledger)" setup': f"{SETUP}::test_make_install_runs_the_setup_of_the_checkout",
+    "make install ARGS=--undo": f"{SETUP}::test_make_install_runs_the_setup_of_the_checkout",
+    'make deb ARGS="--arch arm64"': f"{PACKAGES}::test_a_deb_for_another_architecture",
+    "apt remove banledger": f"{PACKAGES}::test_the_deb_installs_offline_upgrades_and_leaves_fail2ban_alive",
+    "apt purge banledger": f"{PACKAGES}::test_the_deb_installs_offline_upgrades_and_leaves_fail2ban_alive",
+    "apt install ./banledger_*.deb": f"{PACKAGES}::test_the_deb_installs_offline_upgrades_and_leaves_fail2ban_alive",
+    "sudo ~/.local/bin/banledger setup": f"{PACKAGES}::test_the_wheel_of_a_user_with_pipx_is_set_up_with_sudo",
+    "pipx uninstall banledger": f"{PACKAGES}::test_the_wheel_of_a_user_with_pipx_is_set_up_with_sudo",
+    "uv tool install ./dist/banledger-*.whl": f"{PACKAGES}::test_the_wheel_of_a_user_with_uv_is_set_up_with_sudo",
+    "sudo banledger setup --undo": f"{PACKAGES}::test_the_wheel_of_a_user_with_pipx_is_set_up_with_sudo",
+    "banledger setup --mend": "tests/e2e/test_setup_on_debian.py::"
+    "test_a_stock_debian_records_after_one_command_and_is_as_before_after_another",
     "banledger setup": f"{SETUP}::test_every_jail_is_recorded_beside_its_own_action_and_a_second_setup_changes_nothing",
     "banledger setup --dry-run": f"{SETUP}::test_a_dry_run_changes_nothing",
     "banledger setup --server web1 --yes": f"{SETUP}::"
@@ -88,6 +99,7 @@ ELSEWHERE = {
 
 NO_COMMANDS = {
     "umask 022",  # a part of one, explained
+    "pipx install --force",
     "chmod o=",
     "cp -p",
     "kill -9",  # what a process may suffer

@@ -175,7 +175,7 @@ def test_there_are_at_most_six_commands() -> None:
 
 def test_the_readme_has_the_very_same_commands() -> None:
     assert len(commands("Two commands")) == 2
-    assert in_section("README.md Install") == commands("Two commands")
+    assert in_section("README.md Install") == commands("Three ways")
 
 
 def test_the_commands_install_the_wheel_beside_the_system(machine: Machine) -> None:

@@ -22,8 +22,21 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROGRAMS = {"banledger", "make", "jq", "redis-cli", "valkey-cli", "sqlite3", "ACL"} | {
     *("adduser", "apt", "apt-get", "chmod", "chown", "cp", "delgroup", "deluser", "du"),
     *("fail2ban-client", "getent", "install", "journalctl"),
-    *("kill", "nano", "pip", "python", "python3", "rm", "runuser", "sed", "sudo", "systemctl", "systemd-sysusers"),
-    *("systemd-tmpfiles", "timeout", "umask"),
+    *(
+        "kill",
+        "nano",
+        "pip",
+        "pipx",
+        "python",
+        "python3",
+        "rm",
+        "runuser",
+        "sed",
+        "sudo",
+        "systemctl",
+        "systemd-sysusers",
+    ),
+    *("systemd-tmpfiles", "timeout", "umask", "uv"),
 }
 
 _BLOCK = re.compile(r"(?ms)^( *)```(\w*)\n(.*?)^\1```")

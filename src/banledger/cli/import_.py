@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec import Struct
 
-from banledger.cli import options
+from banledger.cli import completion, options
 from banledger.cli.progress import ProgressBars
 from banledger.report.formats.escape import many, visible
 
@@ -46,7 +46,7 @@ class _Job(Struct, frozen=True):
 
 
 @click.command(name="import")
-@click.argument("sources", metavar="PATH|URL...", nargs=-1)
+@click.argument("sources", shell_complete=completion.path, metavar="PATH|URL...", nargs=-1)
 @click.option(
     "--server",
     metavar="LABEL",

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from banledger.cli import completion
 from banledger.ledger.dimensions import FILTERS
+from banledger.ledger.dimensions import TABLE as DIMENSIONS
 
 if TYPE_CHECKING:
     from banledger.report.formats.base import AnyAnswer, Presentation
@@ -33,14 +35,24 @@ class WholeNumber(click.IntRange):
 
 store_options = _together(
     click.option(
-        "--store", metavar="PATH|URL", help="The store of the ledger: the path of an embedded ledger, or a URL."
+        "--store",
+        metavar="PATH|URL",
+        shell_complete=completion.path,
+        help="The store of the ledger: the path of an embedded ledger, or a URL.",
     ),
     click.option("--prefix", metavar="TEXT", help="Prefix of every key of the ledger."),
-    click.option("--config", metavar="FILE", help="Settings file instead of /etc/banledger/banledger.toml."),
+    click.option(
+        "--config",
+        metavar="FILE",
+        shell_complete=completion.path,
+        help="Settings file instead of /etc/banledger/banledger.toml.",
+    ),
 )
 """Options of every command that uses a ledger. See `session.ledger`."""
 
-spool_option = click.option("--spool", metavar="DIR", help="The directory that the action writes to.")
+spool_option = click.option(
+    "--spool", metavar="DIR", shell_complete=completion.directory, help="The directory that the action writes to."
+)
 
 filters = _together(
     click.option(
@@ -50,7 +62,16 @@ filters = _together(
         "'2026-11-01 14:00', today, yesterday, all.",
     ),
     click.option("--until", metavar="WHEN", help="End; a day, month or year is included as a whole."),
-    *(click.option(f"--{name}", multiple=True, metavar=one.metavar, help=one.help) for name, one in FILTERS.items()),
+    *(
+        click.option(
+            f"--{name}",
+            multiple=True,
+            metavar=one.metavar,
+            shell_complete=completion.recorded(name) if DIMENSIONS[name].few else None,
+            help=one.help,
+        )
+        for name, one in FILTERS.items()
+    ),
 )
 """Options that choose bans. See `session.query`."""
 

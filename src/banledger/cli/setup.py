@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 @click.option("--undo", is_flag=True, help="Remove banledger: make every file as it was. The ledger stays.")
 @click.option("--purge", is_flag=True, help="With --undo: remove the ledger, the spool and the user too.")
 @click.option(
+    "--keep-mended", is_flag=True, help="With --undo: what --mend did for fail2ban stays, so that it can start."
+)
+@click.option(
     "--root",
     metavar="DIR",
     type=click.Path(path_type=Path),
@@ -63,24 +66,26 @@ def setup(root: Path, fail2ban_config: str, fail2ban_client: str, undo: bool, pu
       banledger setup --server web1 --yes
       banledger setup --undo
     """
+    from banledger.setup.command import as_root
     from banledger.setup.machine import Machine
 
     if os.geteuid() != 0:
-        raise BanledgerError("setup needs root", hint='sudo "$(command -v banledger)" setup')
+        raise BanledgerError("setup needs root", hint=as_root())
     _check(flags, undo=undo, purge=purge)
     os.umask(0o022)
     machine = Machine(root.resolve(), fail2ban_config, fail2ban_client)
     with _translated():
         if undo:
-            _undo(machine, dry_run=flags["dry_run"], yes=flags["yes"], purge=purge)
+            _undo(machine, flags, purge=purge)
         else:
             _set_up(machine, flags)
 
 
 def _check(flags: Mapping[str, Any], *, undo: bool, purge: bool) -> None:
     """Refuse flags that don't fit. Raises UsageError, QuestionError."""
-    if purge and not undo:
-        raise click.UsageError("--purge belongs to --undo", click.get_current_context())
+    for flag, given in {"--purge": purge, "--keep-mended": flags["keep_mended"]}.items():
+        if given and not undo:
+            raise click.UsageError(f"{flag} belongs to --undo", click.get_current_context())
     if flags["password_file"] is not None and flags["store"] is None:
         raise click.UsageError("--password-file belongs to --store", click.get_current_context())
     server = flags["server"]
@@ -182,10 +187,10 @@ def _describe(machine: "Machine", work: "JailWork", store: str | None) -> None:
         _say(f"the jail {name} has no log file, and reads systemd's journal")
 
 
-def _undo(machine: "Machine", *, dry_run: bool, yes: bool, purge: bool) -> None:
+def _undo(machine: "Machine", flags: Mapping[str, Any], *, purge: bool) -> None:
     from banledger.setup.undo import Undo
 
-    undo = Undo(machine, _say, purge=purge)
+    undo = Undo(machine, _say, purge=purge, keep_mended=flags["keep_mended"])
     if not undo.lines:
         machine.changes.journal.keep(machine.changes.journal.entries)  # a killed undo may have left its directory
         _say("nothing to undo: setup has changed nothing here")
@@ -194,10 +199,10 @@ def _undo(machine: "Machine", *, dry_run: bool, yes: bool, purge: bool) -> None:
         _say(f"to do  {line}")
     for path in undo.kept:
         _say(f"stays  {path}")
-    if dry_run:
+    if flags["dry_run"]:
         _say("nothing was changed")
         return
-    _ask(yes=yes)
+    _ask(yes=flags["yes"])
     with machine.changes.journal.locked():
         undo.run()
     _say("banledger is removed" + ("; banledger's data stays (--undo --purge removes it)" if undo.kept else ""))

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from banledger.cli import options, session
+from banledger.cli import completion, options, session
 from banledger.cli.progress import ProgressBars
 from banledger.ledger.dimensions import TABLE
 
@@ -32,7 +32,7 @@ Example:
 
 
 @click.command(name="top", help=_HELP)
-@click.argument("dimension")
+@click.argument("dimension", shell_complete=completion.dimensions)
 @options.filters
 @click.option(
     "-n", "count", type=options.WholeNumber(1, 1_000_000), default=20, show_default=True, help="How many to list."

@@ -1,8 +1,10 @@
 """Commands of the system, run as root: found in the system's own directories only, with an environment of their own."""
 
 import os
+import shlex
 import stat
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -54,6 +56,13 @@ def system_command(name: str) -> str:
     """The path of a command of the system; empty if there is none."""
     paths = (Path(directory, name) for directory in _DIRECTORIES)
     return next((str(path) for path in paths if os.access(path, os.X_OK)), "")
+
+
+def as_root() -> str:
+    """This command line as root: the command's path is given, as sudo searches the system's directories only."""
+    command = Path(sys.argv[0])
+    words = [str(command.absolute())] if command.name == "banledger" else [sys.executable, "-m", "banledger"]
+    return shlex.join(["sudo", *words, *sys.argv[1:]])
 
 
 def trusted(path: Path, below: Path = Path("/")) -> bool:

@@ -8,7 +8,7 @@ before the first. The directory belongs to root alone, since old bytes may be se
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -99,8 +99,16 @@ class Journal:
         if not entries:
             self.directory.rmdir()
             return
+        self._write()
+
+    def forget(self, paths: Set[str]) -> None:
+        """Forget these places: they are no longer the setup's."""
+        self._entries = {path: entry for path, entry in self._entries.items() if path not in paths}
+        self._write()
+
+    def _write(self) -> None:
         new = self._path.with_suffix(".new")
-        new.write_bytes(b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries))
+        new.write_bytes(b"".join(msgspec.json.encode(entry) + b"\n" for entry in self.entries))
         new.chmod(0o600)
         new.replace(self._path)
 

@@ -19,6 +19,7 @@ from banledger.setup.mirror import JAIL_FILE
 USER, SPOOL_GROUP = "banledger", "banledger-spool"
 FAIL2BAN = "/etc/fail2ban"
 STATE_DIRECTORY = "/var/lib/banledger"
+PACKAGED_UNIT = "/usr/lib/systemd/system/banledger.service"
 _CLIENTS = ("/usr/bin/fail2ban-client", "/usr/local/bin/fail2ban-client")
 _VARIABLE = "BANLEDGER_FAIL2BAN"
 _NO_CLIENT = (
@@ -71,6 +72,11 @@ class Machine:
     def systemd(self) -> bool:
         """Whether systemd runs this machine."""
         return self.whole and Path("/run/systemd/system").is_dir() and bool(system_command("systemctl"))
+
+    @property
+    def packaged(self) -> bool:
+        """Whether a package has put the program here: its unit is where only packages put units."""
+        return self.place(PACKAGED_UNIT).is_file()
 
     @property
     def manages_fail2ban(self) -> bool:

@@ -3,14 +3,16 @@
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
-from importlib.resources import files
+from importlib.resources import as_file, files
+from pathlib import Path
 
 from banledger.errors import BanledgerError
 from banledger.setup.changes import Owner
 from banledger.setup.command import run, system_command
 from banledger.setup.jails import SPOOL, JailWork
 from banledger.setup.journal import Before
-from banledger.setup.machine import SPOOL_GROUP, STATE_DIRECTORY, USER, Machine
+from banledger.setup.machine import PACKAGED_UNIT, SPOOL_GROUP, STATE_DIRECTORY, USER, Machine
+from banledger.setup.package import handed_over
 from banledger.setup.past import Past
 from banledger.setup.program import COMMAND, HOME, Program
 from banledger.setup.proof import Proof
@@ -23,6 +25,7 @@ LINK = "/usr/local/bin/banledger"
 UNIT = "/etc/systemd/system/banledger.service"
 WANTED = "/etc/systemd/system/multi-user.target.wants/banledger.service"
 _SYSUSERS, _TMPFILES = "/etc/sysusers.d/banledger.conf", "/etc/tmpfiles.d/banledger.conf"
+_SHARE = "/usr/local/share"
 _ACCOUNTS_LOCK = "/etc/.pwd.lock"
 
 
@@ -31,7 +34,7 @@ def steps(machine: Machine, program: Program, choice: StoreChoice) -> list[Setup
     service = Service(machine)
     return [
         SetupStep(f"copy banledger to {HOME}", program.made, service.renewing(program.make)),
-        *_files(machine, service),
+        *(handed_over(machine, _placed()) if machine.packaged else _files(machine, service)),
         *_accounts(machine),
         *_directories(machine),
         *_settings(machine, choice, service),
@@ -60,6 +63,7 @@ class Service:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._restart = PendingRestart(machine.changes, "service")
+        self._unit = PACKAGED_UNIT if machine.packaged else UNIT
 
     def renewing(self, do: StepWork) -> StepWork:
         """The work of a step after which the service must start again."""
@@ -72,13 +76,13 @@ class Service:
 
     def runs(self) -> bool:
         """Whether it runs what is installed, and will at boot."""
-        enabled = self._machine.changes.has_link(WANTED, UNIT)
+        enabled = self._machine.changes.has_link(WANTED, self._unit)
         active = self._machine.systemctl("is-active", "--quiet", "banledger").code == 0
         return enabled and active and self._restart.known() is None
 
     def start(self) -> None:
         """Enable it, and start it again. Raises BanledgerError."""
-        self._machine.changes.link(WANTED, UNIT)
+        self._machine.changes.link(WANTED, self._unit)
         self._machine.tell_systemd("daemon-reload")
         self._machine.tell_systemd("restart", "banledger")
         self._restart.end()
@@ -97,6 +101,29 @@ def _files(machine: Machine, service: Service) -> Iterator[SetupStep]:
     for path in (UNIT, _SYSUSERS, _TMPFILES):
         content = (files("banledger") / "packaging/root" / path.lstrip("/")).read_bytes()
         yield _file(machine, service, path, content)
+    yield SetupStep(
+        f"write the man pages and completions to {_SHARE}",
+        lambda: all(changes.has_file(*page) for page in _pages()),
+        lambda: _write_pages(machine),
+    )
+
+
+def _pages() -> Iterator[tuple[str, bytes]]:
+    """The man pages and the completions: each place, and what is there."""
+    with as_file(files("banledger") / "packaging/share") as share:
+        for path in sorted(filter(Path.is_file, share.rglob("*"))):
+            yield f"{_SHARE}/{path.relative_to(share)}", path.read_bytes()
+
+
+def _write_pages(machine: Machine) -> None:
+    for page in _pages():
+        if not machine.changes.has_file(*page):
+            machine.changes.write(*page)
+
+
+def _placed() -> list[str]:
+    """Every place of `_files`."""
+    return [LINK, UNIT, _SYSUSERS, _TMPFILES, *(path for path, _ in _pages())]
 
 
 def _file(machine: Machine, service: Service, path: str, content: bytes) -> SetupStep:

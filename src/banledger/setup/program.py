@@ -17,6 +17,7 @@ import banledger
 from banledger.errors import BanledgerError
 from banledger.setup.command import run, trusted
 from banledger.setup.machine import Machine
+from banledger.setup.writers import open_to_others
 
 HOME = "/opt/banledger/venv"
 COMMAND = f"{HOME}/bin/banledger"
@@ -53,6 +54,12 @@ class Program:
     def check(self) -> None:
         """Raises BanledgerError if it can't be made, or is one that others than root may change."""
         if not self.made():
+            if self._machine.packaged:
+                why = "banledger's Debian package is installed here, and this is another banledger"
+                raise BanledgerError(why, hint="sudo /usr/bin/banledger setup; or remove the package first")
+            if (path := open_to_others(path for path, _ in self._files)) is not None:
+                why = f"others than root and the user behind sudo may change {path}"
+                raise BanledgerError(why, hint=f"chmod go-w {path}; or run it with sudo as the user who installed it")
             _interpreter()
         elif not trusted(self._place / "bin", self._place):
             raise BanledgerError(f"others than root may change {self._place}", hint=f"chown -R root {self._place}")
@@ -139,5 +146,5 @@ def _interpreter() -> Path:
             return path
     raise BanledgerError(
         f"there is no {_VERSION} that only root can change, and banledger runs in one that others can",
-        hint="install banledger with the system's Python: pipx install --python /usr/bin/python3 banledger",
+        hint="use the system's Python: pipx (or uv tool) install --python /usr/bin/python3 banledger",
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from banledger.errors import BanledgerError, MissingFail2ban
+from banledger.setup.changes import ROOT, write_whole
 from banledger.setup.command import run, system_command
 from banledger.setup.configuration import ACTION, JailConfiguration
 from banledger.setup.fail2ban import Fail2ban
@@ -15,22 +16,24 @@ from banledger.setup.journal import Before
 from banledger.setup.machine import SPOOL_GROUP, USER, Machine
 from banledger.setup.mirror import mirrored
 from banledger.setup.plan import WANTED
+from banledger.setup.program import HOME
 
 Tell = Callable[[str], None]
+_MENDED = "zz-journal.local"
 
 
 class Undo:
-    """What an undo does. tell: is given a line for each thing done."""
+    """What an undo does. tell: is given a line for each thing done. keep_mended: leave what fail2ban starts by."""
 
-    def __init__(self, machine: Machine, tell: Tell, *, purge: bool) -> None:
-        self._machine, self._tell, self._purge = machine, tell, purge
+    def __init__(self, machine: Machine, tell: Tell, *, purge: bool, keep_mended: bool = False) -> None:
+        self._machine, self._tell, self._purge, self._keep_mended = machine, tell, purge, keep_mended
         self._journal = machine.changes.journal
         self._jail_file, self._action_file = machine.jail_file, machine.action_file
 
     @property
     def lines(self) -> list[str]:
         """What it will do, for a person."""
-        found = [entry for entry in self._journal.entries if self._purge or not entry.data]
+        found = [entry for entry in self._journal.entries if self._ours(entry) and (self._purge or not entry.data)]
         return [_line(entry) for entry in reversed(found)]
 
     @property
@@ -51,8 +54,14 @@ class Undo:
             self._machine.systemctl("daemon-reload")
         self._journal.keep([entry for entry in reversed(left) if entry.data])
 
+    def _ours(self, entry: Before) -> bool:
+        """Whether it is not, by now, the program of a package."""
+        return not (entry.path == HOME and self._machine.packaged)
+
     def _put_back(self, entry: Before) -> bool:
         """Put one thing back; return whether it is as it was."""
+        if not self._ours(entry):
+            return True
         if entry.kind != "user":
             return self._machine.changes.restore(entry, purge=self._purge)
         if self._purge:
@@ -74,7 +83,11 @@ class Undo:
         old = entry.content.decode("utf-8", "replace") if entry.kind == "file" else None
         before = self._check(fail2ban, old)
         self._machine.changes.restore(entry, purge=self._purge)
-        self._restart(fail2ban, before, alive, list(before.broken().values()))
+        broken = before.broken()
+        if broken and self._keep_mended:
+            self._mend(list(broken))
+            broken = {}
+        self._restart(fail2ban, before, alive, list(broken.values()))
         self._forget_compiled()
 
     def _check(self, fail2ban: Fail2ban, old: str | None) -> JailConfiguration:
@@ -94,6 +107,13 @@ class Undo:
         if not before.broken() and (why := fail2ban.refusal(old)) and not fail2ban.refusal(now):
             raise BanledgerError(f"fail2ban refuses its configuration without banledger: {why}", hint="mend it first")
         return before
+
+    def _mend(self, names: list[str]) -> None:
+        """Let jails without a log go on reading the journal, by a file that is the operator's from now on."""
+        path = f"{self._machine.config}/jail.d/{_MENDED}"
+        text = "".join(f"[{name}]\nbackend = systemd\n" for name in names)
+        write_whole(self._machine.place(path), text.encode(), 0o644, ROOT)
+        self._tell(f"stays  {path}: without it fail2ban can't start, as before the setup")
 
     def _restart(self, fail2ban: Fail2ban, before: JailConfiguration, alive: bool, broken: list[str]) -> None:
         """Restart it, and look whether it lives without us. One that could not start again is left running."""
