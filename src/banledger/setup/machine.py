@@ -3,12 +3,13 @@
 import os
 import socket
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 from banledger.demo.installation import unpacked
 from banledger.errors import BanledgerError, MissingFail2ban
 from banledger.setup.changes import FileChanges, Owner
-from banledger.setup.command import Said, run, system_command, trusted
+from banledger.setup.command import LONGEST_S, Said, run, system_command, trusted
 from banledger.setup.configuration import ACTION
 from banledger.setup.fail2ban import Fail2ban
 from banledger.setup.mirror import JAIL_FILE
@@ -24,8 +25,12 @@ class Machine:
 
     def __init__(self, root: Path, config: str = FAIL2BAN) -> None:
         self.root, self.config = root, config
-        self.changes = FileChanges(root)
         self.whole = root == Path("/")
+
+    @cached_property
+    def changes(self) -> FileChanges:
+        """Its files, to change them."""
+        return FileChanges(self.root)
 
     @property
     def jail_file(self) -> str:
@@ -49,11 +54,11 @@ class Machine:
 
     def place(self, path: str) -> Path:
         """Where a path of the machine is."""
-        return self.changes.place(path)
+        return self.root / path.lstrip("/")
 
-    def systemctl(self, *words: str) -> Said:
+    def systemctl(self, *words: str, longest_s: float = LONGEST_S) -> Said:
         """Run systemctl."""
-        return run([system_command("systemctl"), *words])
+        return run([system_command("systemctl"), *words], longest_s=longest_s)
 
     def tell_systemd(self, *words: str) -> None:
         """Run systemctl. Raises BanledgerError if that fails."""
@@ -80,8 +85,11 @@ class Machine:
         full = socket.getfqdn(short)
         return full if full.startswith(f"{short}.") else short
 
-    def fail2ban(self) -> Fail2ban:
-        """Its fail2ban. Raises MissingFail2ban; BanledgerError, if others than root could change what is run."""
+    def fail2ban(self, longest_s: float = LONGEST_S) -> Fail2ban:
+        """Its fail2ban, whose commands end after `longest_s`.
+
+        Raises MissingFail2ban; BanledgerError, if others than root could change what is run.
+        """
         config = self.place(self.config)
         if not config.is_dir():
             raise MissingFail2ban(
@@ -90,7 +98,7 @@ class Machine:
             )
         named = os.environ.get(_VARIABLE, "")
         if not self.whole and named and (found := unpacked(Path(named).resolve())):
-            return Fail2ban(config, found.client, found.client[0], found.env)
+            return Fail2ban(config, found.client, found.client[0], found.env, longest_s)
         client = next((Path(path) for path in _CLIENTS if Path(path).is_file()), None)
         if client is None:
             raise MissingFail2ban("there is no fail2ban-client in /usr/bin", hint="apt-get install fail2ban")
@@ -100,7 +108,7 @@ class Machine:
                 raise BanledgerError(
                     f"others than root may change {path}", hint=f"chown root {path}; chmod go-w {path}"
                 )
-        return Fail2ban(config, [python, str(client)], python, {})
+        return Fail2ban(config, [python, str(client)], python, {}, longest_s)
 
     def _number(self, table: str, name: str) -> int | None:
         for line in _lines(self.place(f"/etc/{table}")):

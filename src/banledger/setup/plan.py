@@ -22,7 +22,7 @@ SETTINGS, PASSWORD = "/etc/banledger/banledger.toml", "/etc/banledger/password"
 LINK = "/usr/local/bin/banledger"
 UNIT = "/etc/systemd/system/banledger.service"
 WANTED = "/etc/systemd/system/multi-user.target.wants/banledger.service"
-_SYSUSERS, _TMPFILES = "/etc/sysusers.d/banledger.conf", "/etc/tmpfiles.d/banledger.conf"
+_SYSUSERS, TMPFILES = "/etc/sysusers.d/banledger.conf", "/etc/tmpfiles.d/banledger.conf"
 _ACCOUNTS_LOCK = "/etc/.pwd.lock"
 
 
@@ -87,7 +87,7 @@ def _files(machine: Machine, service: Service) -> Iterator[SetupStep]:
     changes = machine.changes
     target = str(machine.place(COMMAND))
     yield SetupStep(f"link {LINK} to it", lambda: changes.has_link(LINK, target), lambda: changes.link(LINK, target))
-    for path in (UNIT, _SYSUSERS, _TMPFILES):
+    for path in (UNIT, _SYSUSERS, TMPFILES):
         content = (files("banledger") / "packaging/root" / path.lstrip("/")).read_bytes()
         yield _file(machine, service, path, content)
 
