@@ -2,12 +2,14 @@
 
 import time
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
 
 from banledger.cli.options import spool_option, store_options
 from banledger.errors import FaultsFound
+from banledger.report.formats.escape import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -100,4 +102,18 @@ def _print_json(found: "Iterable[Result]") -> int:
 
 
 def _bundle(examined: "Examined", found: "Iterable[Result]", name: str) -> None:
-    raise NotImplementedError
+    """Write the archive, and say what it holds."""
+    from banledger.doctor import evidence
+    from banledger.doctor.bundle import members, write
+    from banledger.doctor.redaction import Redaction, vocabulary
+
+    place = Path(name or time.strftime("banledger-doctor-%Y%m%d-%H%M%S.tar.gz"))
+    click.echo("collecting versions, settings, units, jails, listings, logs and counts", err=True)
+    known = evidence.known(examined)
+    files = members(evidence.collected(examined, found), Redaction(vocabulary(), known.secrets, known.names))
+    write(place, files)
+    for member, content in files.items():
+        click.echo(f"{len(content):>9,} bytes  {member}")
+    shown = visible(quote(str(place)))
+    click.echo(f"{shown} is written. What tells who and where is replaced or left out, as far as a program can tell:")
+    click.echo(f"read it before you send it (tar -xzOf {shown} | less)")

@@ -24,7 +24,7 @@ def trouble(examined: Examined) -> Diagnosis:
         return unseen("fail2ban doesn't answer")
     command = f"grep -a 'banledger: ' {quote(where)} | tail"
     if where.startswith("/"):
-        lines = [*_tail(Path(where))]
+        lines = [*tail(Path(where))]
     else:
         lines = examined.journal("fail2ban", 2000)
         command = "journalctl -u fail2ban -g 'banledger: ' -n 20"
@@ -50,11 +50,11 @@ def complaints(lines: "list[str]") -> list[str]:
 
 def last_error(log: Path) -> str:
     """The last error in a log of fail2ban; empty if nothing was logged, or that can't be read."""
-    errors = deque((line for line in _tail(log) if "ERROR" in line or "CRITICAL" in line), maxlen=1)
+    errors = deque((line for line in tail(log) if "ERROR" in line or "CRITICAL" in line), maxlen=1)
     return _STAMP.sub("", errors[0]).strip() if errors else ""
 
 
-def _tail(log: Path) -> Iterator[str]:
+def tail(log: Path) -> Iterator[str]:
     """The last lines of a file."""
     try:
         with log.open("rb") as file:

@@ -11,7 +11,7 @@ from banledger.errors import BanledgerError
 from banledger.ledger.heartbeat import Heartbeat
 from banledger.report.status import Level, judged, status
 from banledger.setup.command import trusted
-from banledger.setup.program import COMMAND, HOME
+from banledger.setup.program import COMMAND, HOME, STAMP
 
 _WHICH = "import sys; print('python%d.%d' % sys.version_info[:2])"
 
@@ -42,11 +42,7 @@ def version(examined: Examined) -> Diagnosis:
     """See the table of checks."""
     started = examined.unit.get("ExecMainStartTimestamp", "").lstrip("@")
     if started.isdecimal() and examined.unit.get("ActiveState") == "active":
-        try:
-            changed = examined.machine.place(HOME).stat().st_ctime
-        except OSError:
-            changed = 0.0
-        if changed > int(started) + 1:
+        if _made(examined.machine.place(HOME)) > int(started) + 1:
             return wrong("the service runs what was installed before; it was not restarted", RESTART)
     beat = own_heartbeat(examined)
     if beat is None:
@@ -54,6 +50,14 @@ def version(examined: Examined) -> Diagnosis:
     if beat.version != __version__:
         return wrong(f"the recorder is {beat.version}, this is {__version__}", RESTART if examined.unit else "")
     return well(__version__)
+
+
+def _made(home: Path) -> float:
+    """When the program was put there, by setup or by pip; UTC epoch seconds, 0: unknown."""
+    stamps = (
+        [home / STAMP] if (home / STAMP).exists() else home.glob("lib/*/site-packages/banledger-*.dist-info/RECORD")
+    )
+    return max((path.stat().st_mtime for path in stamps), default=0.0)
 
 
 def own_heartbeat(examined: Examined) -> Heartbeat | None:

@@ -35,7 +35,8 @@ def unit_file(examined: Examined) -> Diagnosis | None:
 def setup(examined: Examined) -> Diagnosis:
     """See the table of checks."""
     state = examined.machine.place(STATE)
-    places = [state / "restart-fail2ban", state / "restart-service", examined.machine.place(f"{HOME}.new")]
+    services = ["fail2ban", "service"] if examined.machine.systemd else ["fail2ban"]
+    places = [*(state / f"restart-{name}" for name in services), examined.machine.place(f"{HOME}.new")]
     if left := [str(place) for place in places if place.exists()]:
         return wrong(f"a setup was interrupted: {', '.join(left)}", examined.setup())
     if not state.exists():
