@@ -87,11 +87,11 @@ class Patient(Host):
 def shared() -> Iterator[Patient]:
     """One for all tests: a setup takes seconds."""
     memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as directory:
-        with Patient(Path(directory, "root")) as host:
-            host.setup("--server", "web1", "--yes")
-            host.record()
-            yield host
+    place = memory if os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=place) as directory, Patient(Path(directory, "root")) as host:
+        host.setup("--server", "web1", "--yes")
+        host.record()
+        yield host
 
 
 @pytest.fixture

@@ -8,7 +8,9 @@ placeholder. A value after `password=` and the like is removed whole.
 A name that is also a word of our sources stays, unless it is known: a host called `report` that no setting names.
 """
 
+import errno
 import ipaddress
+import os
 import re
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
@@ -42,9 +44,10 @@ _PARTS = re.compile(r"[._:+\-#%&*~^$!?\[\]]+")
 
 
 def vocabulary() -> frozenset[str]:
-    """The words of banledger's own sources, and of systemd about a service."""
+    """The words of banledger's own sources, of the system's errors, and of systemd about a service."""
     words = (word for text in _texts(files("banledger")) for word in re.findall(r"[a-z]+", text.lower()))
-    return frozenset(words) | _SYSTEMD
+    errors = (word for code in errno.errorcode for word in re.findall(r"[a-z]+", os.strerror(code).lower()))
+    return frozenset(words) | frozenset(errors) | _SYSTEMD
 
 
 def _texts(place: Traversable) -> Iterable[str]:

@@ -41,9 +41,9 @@ def unit(examined: Examined) -> Diagnosis | None:
 def version(examined: Examined) -> Diagnosis:
     """See the table of checks."""
     started = examined.unit.get("ExecMainStartTimestamp", "").lstrip("@")
-    if started.isdecimal() and examined.unit.get("ActiveState") == "active":
-        if _made(examined.machine.place(HOME)) > int(started) + 1:
-            return wrong("the service runs what was installed before; it was not restarted", RESTART)
+    active = examined.unit.get("ActiveState") == "active" and started.isdecimal()
+    if active and _made(examined.machine.place(HOME)) > int(started) + 1:
+        return wrong("the service runs what was installed before; it was not restarted", RESTART)
     beat = own_heartbeat(examined)
     if beat is None:
         return unseen("no heartbeat of this machine's recorder")
@@ -54,9 +54,8 @@ def version(examined: Examined) -> Diagnosis:
 
 def _made(home: Path) -> float:
     """When the program was put there, by setup or by pip; UTC epoch seconds, 0: unknown."""
-    stamps = (
-        [home / STAMP] if (home / STAMP).exists() else home.glob("lib/*/site-packages/banledger-*.dist-info/RECORD")
-    )
+    by_pip = home.glob("lib/*/site-packages/banledger-*.dist-info/RECORD")
+    stamps = [home / STAMP] if (home / STAMP).exists() else by_pip
     return max((path.stat().st_mtime for path in stamps), default=0.0)
 
 
