@@ -19,7 +19,7 @@
     ├── LedgerFaulty               exit 9   the ledger has faults
     ├── LookupFailed               exit 10  the whois look-up failed (`retryable`)
     ├── OutputError                exit 11  the output can't be written
-    └── FaultsFound                exit 12  a check of the doctor failed
+    └── FaultsFound                exit 12  a check of `doctor` failed
 
 Each error has a message, a hint that says what to do, whether trying again may help, and the exit code of the command
 line (`EXIT_CODES`). Foreign errors are translated once, where they arise, with `from`; bugs are not wrapped.

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import stat
@@ -22,6 +23,7 @@ import redis
 
 from banledger.cli.main import run
 from banledger.errors import BanledgerError
+from banledger.setup.mirror import JAIL_FILE
 from tests.conftest import MakeServer
 from tests.support.servers import Flavour, StoreServer, flavour_named
 
@@ -65,14 +67,14 @@ class Patient(Host):
         return {
             name: one["found"]
             for name, one in self.checks(*words).items()
-            if one["verdict"] != "well" and name not in OF_THIS_MACHINE
+            if one["verdict"] != "well" and name not in OF_THIS_MACHINE and "vanished from spool" not in one["found"]
         }
 
     def mend(self, check: str) -> None:
         """Run the remedy of a check, with fail2ban's client of this host."""
         remedy = self.checks()[check]["remedy"]
-        if remedy.startswith("fail2ban-client"):
-            self.client(*remedy.replace("'", "").split()[3 if "-c" in remedy else 1 :])
+        if remedy.startswith("fail2ban-client -c"):
+            self.client(*shlex.split(remedy)[3:])
             return
         done = subprocess.run(
             ["sh", "-c", remedy], env=self.environment(), capture_output=True, text=True, timeout=60, check=False
@@ -117,10 +119,13 @@ def patient(shared: Patient) -> Iterator[Patient]:
 
 
 def test_all_is_well_after_a_setup_and_the_doctor_changes_nothing(patient: Patient) -> None:
-    before = patient.files()
+    def files() -> dict[str, object]:
+        return {name: one for name, one in patient.files().items() if not name.endswith("-shm")}  # SQLite's index
+
+    before = files()
 
     assert patient.ills() == {}
-    assert patient.files() == before
+    assert files() == before
 
     code, said = patient.doctor()
     assert code == 12  # no recorder runs here
@@ -215,8 +220,9 @@ def test_a_fail2ban_that_died_says_why(patient: Patient) -> None:
     try:
         _died(patient)
     finally:
-        (patient.config / "jail.d/third.local").unlink(missing_ok=True)
-        patient.start()
+        for name in ("third.local", JAIL_FILE):
+            (patient.config / "jail.d" / name).unlink(missing_ok=True)
+        patient.start()  # as before the setup
         patient.setup("--yes")
 
 
@@ -364,9 +370,9 @@ def test_settings_of_a_server_that_endanger_the_ledger_are_named(on_server: tupl
     assert found["verdict"] == "wrong"
     assert "it may evict bans (maxmemory-policy allkeys-lru)" in found["found"]
     assert "no append-only file" in found["found"]
-    assert f"redis-cli -h localhost -p {server.port} CONFIG SET maxmemory-policy noeviction" in found["remedy"]
+    assert f"redis-cli -h 127.0.0.1 -p {server.port} CONFIG SET maxmemory-policy noeviction" in found["remedy"]
     for line in found["remedy"].split(" && "):
-        words = line.split()[5:]
+        words = shlex.split(line)[5:]
         if words != ["CONFIG", "REWRITE"]:  # this server has no file
             tell(server, *words)
     assert patient.ills("--store", server.url) == {}
@@ -387,7 +393,7 @@ def test_what_a_users_acl_lacks_is_named_and_given(patient: Patient, private_ser
         tell(server, "ACL", "SETUSER", "banledger", "-hset", "-zadd", "-eval")
         found = patient.checks("--store", url)["store rights"]
         assert found["found"] == "the user banledger lacks eval, hset, zadd"
-        tell(server, *found["remedy"].split()[5:])
+        tell(server, *shlex.split(found["remedy"])[5:])
         assert patient.ills("--store", url) == {}
 
         tell(server, "ACL", "SETUSER", "banledger", "resetkeys", "~other:*")

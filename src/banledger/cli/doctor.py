@@ -14,7 +14,7 @@ from banledger.report.formats.escape import visible
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from banledger.doctor.checks import Result
+    from banledger.doctor.checks import CheckResult
     from banledger.doctor.examined import Examined
 
 
@@ -74,7 +74,7 @@ def doctor(as_json: bool, bundle: str | None, root: Path, fail2ban_config: str, 
         )
 
 
-def _print(found: "Iterable[Result]") -> int:
+def _print(found: "Iterable[CheckResult]") -> int:
     """Print a line as soon as its check is done; return how many failed."""
     import sys
 
@@ -89,7 +89,7 @@ def _print(found: "Iterable[Result]") -> int:
     return failed
 
 
-def _print_json(found: "Iterable[Result]") -> int:
+def _print_json(found: "Iterable[CheckResult]") -> int:
     """Print all results as one object; return how many failed."""
     import json
 
@@ -101,7 +101,7 @@ def _print_json(found: "Iterable[Result]") -> int:
     return sum(one.diagnosis.verdict is Verdict.WRONG for one in done)
 
 
-def _bundle(examined: "Examined", found: "Iterable[Result]", name: str) -> None:
+def _bundle(examined: "Examined", found: "Iterable[CheckResult]", name: str) -> None:
     """Write the archive, and say what it holds."""
     from banledger.doctor import evidence
     from banledger.doctor.bundle import members, write

@@ -1,11 +1,11 @@
 """The check of bans: whether the ledger has what fail2ban holds. Bans come and go, so it looks twice if need be."""
 
 import time
-from shlex import quote
 
 from banledger.doctor.diagnosis import Diagnosis, caution, together, unseen, well, wrong
 from banledger.doctor.differences import JailDifference, differences
 from banledger.doctor.examined import Examined
+from banledger.doctor.fail2ban import client
 from banledger.errors import BanledgerError
 from banledger.report.formats.escape import many
 from banledger.setup.configuration import ACTION
@@ -28,7 +28,7 @@ def compared(examined: Examined) -> Diagnosis:
         return unseen(str(error))
     held = sum(len(jail.banned) for jail in examined.server.jails if jail.name in found)
     return together(
-        [_judged(one) for one in found.values() if one.any()],
+        [_judged(examined, one) for one in found.values() if one.any()],
         well(f"{many(held, 'ban')} of {many(len(found), 'jail')} in force, all in the ledger"),
     )
 
@@ -41,8 +41,8 @@ def _compared(examined: Examined, *, again: bool) -> dict[str, JailDifference]:
         return {one.jail: one for one in differences(examined, reader, labels, ours)}
 
 
-def _judged(one: JailDifference) -> Diagnosis:
-    again = f"fail2ban-client reload --restart {quote(one.jail)}"
+def _judged(examined: Examined, one: JailDifference) -> Diagnosis:
+    again = client(examined, "reload", "--restart", one.jail)
     if one.lacking:
         return wrong(f"{one.jail}: the ledger lacks {many(len(one.lacking), 'ban')} in force", again)
     if one.unrecorded:

@@ -41,7 +41,7 @@ class Check(Struct, frozen=True):
     root: bool = False
 
 
-class Result(Struct, frozen=True):
+class CheckResult(Struct, frozen=True):
     """A check's name and what it found."""
 
     check: str
@@ -161,11 +161,11 @@ TABLE = (
 """All checks, in the order in which they are done and shown."""
 
 
-def results(examined: Examined) -> Iterator[Result]:
+def results(examined: Examined) -> Iterator[CheckResult]:
     """Do all checks, one after the other. A check that doesn't end is given up."""
     for check in TABLE:
         if (diagnosis := _done(check, examined)) is not None:
-            yield Result(check.name, diagnosis)
+            yield CheckResult(check.name, diagnosis)
 
 
 def _done(check: Check, examined: Examined) -> Diagnosis | None:

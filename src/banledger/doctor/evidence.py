@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from banledger import __version__
-from banledger.doctor.checks import Result
+from banledger.doctor.checks import CheckResult
 from banledger.doctor.examined import SERVICE, Examined
 from banledger.doctor.log import tail
 from banledger.doctor.screen import as_object
@@ -38,7 +38,7 @@ _INFO = (
     *("expired_keys", "rejected_connections", "total_connections_received"),
 )
 _FACTS = (
-    *("LoadState", "ActiveState", "SubState", "UnitFileState", "NeedDaemonReload", "Result", "NRestarts"),
+    *("LoadState", "ActiveState", "SubState", "UnitFileState", "NeedDaemonReload", "CheckResult", "NRestarts"),
     "WatchdogUSec",
 )
 _TOLD = ("add", "maxretry", "findtime", "bantime", "addaction", "usedns", "addlogpath", "datepattern", "maxmatches")
@@ -69,7 +69,7 @@ class Known(Struct, frozen=True):
     names: dict[str, str]
 
 
-def collected(examined: Examined, results: Iterable[Result]) -> Evidence:
+def collected(examined: Examined, results: Iterable[CheckResult]) -> Evidence:
     """Collect everything. What can't be read is left out."""
     return Evidence(
         as_object(results),

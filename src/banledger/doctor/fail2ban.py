@@ -2,13 +2,16 @@
 
 import re
 from pathlib import Path
+from shlex import join
 
 from banledger.doctor.diagnosis import Diagnosis, caution, unseen, well, wrong
 from banledger.doctor.examined import Examined
 from banledger.doctor.log import last_error
 from banledger.errors import BanledgerError, MissingFail2ban
 from banledger.report.formats.escape import many
+from banledger.setup.machine import FAIL2BAN
 
+HANGS = "does not answer"
 _OLDEST = (1, 0)
 _FAULTS = (
     ((1, 1), "before 1.1 a stop within ten seconds of a ban can lose how long it was prolonged"),
@@ -43,28 +46,33 @@ def answers(examined: Examined) -> Diagnosis:
     return well(f"it runs, with {many(len(examined.server.jails), 'jail')}")
 
 
-def start_command(examined: Examined) -> str:
-    """The command that starts or restarts it."""
-    if examined.machine.manages_fail2ban:
-        return "systemctl restart fail2ban"
-    return f"fail2ban-client -c {examined.machine.place(examined.machine.config)} restart"
+def client(examined: Examined, *words: str) -> str:
+    """The command that tells it something."""
+    machine = examined.machine
+    where = () if machine.config == FAIL2BAN and machine.whole else ("-c", str(machine.place(machine.config)))
+    return join(["fail2ban-client", *where, *words])
 
 
 def _dead(examined: Examined, broken: str) -> Diagnosis:
-    if broken:
-        return wrong(f"it can't start: {broken}", examined.setup("--mend"))
+    restart = "systemctl restart fail2ban" if examined.machine.manages_fail2ban else client(examined, "restart")
     if isinstance(examined.fail2ban, BanledgerError):
         return unseen(str(examined.fail2ban))
+    if HANGS in examined.server.why:
+        return wrong(f"it hangs: it {examined.server.why}", restart)
+    if broken:
+        return wrong(f"it can't start: {broken}", examined.setup("--mend"))
     tried = examined.fail2ban.ask("-t")
     if tried.code != 0:
-        return wrong(f"it can't start: {tried.reason()}", "fail2ban-client -t")
+        return wrong(f"it can't start: {tried.reason()}", client(examined, "-t"))
     said = _last_words(examined)
-    return wrong(f"it doesn't run: {said or examined.server.why}", start_command(examined))
+    return wrong(f"it doesn't run: {said}" if said else "it doesn't run", restart)
 
 
 def _last_words(examined: Examined) -> str:
-    """Its last complaint: in its log, or in the journal of its unit."""
+    """Its last complaint before it ended: in its log, or in the journal of its unit."""
     if examined.server.log.startswith("/") and (said := last_error(Path(examined.server.log))):
         return said
-    lines = examined.journal("fail2ban", 20) if examined.machine.manages_fail2ban else []
-    return next((line for line in reversed(lines) if "ERROR" in line or "rror:" in line), "")
+    if examined.unit_of("fail2ban").get("ActiveState") != "failed":
+        return ""
+    lines = reversed(examined.journal("fail2ban", 20))
+    return next((line for line in lines if "ERROR" in line or "rror:" in line), "")

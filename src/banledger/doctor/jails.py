@@ -2,10 +2,10 @@
 
 import hashlib
 from importlib.resources import files
-from shlex import join
 
 from banledger.doctor.diagnosis import Diagnosis, caution, unseen, well, wrong
 from banledger.doctor.examined import Examined
+from banledger.doctor.fail2ban import client
 from banledger.errors import BanledgerError
 from banledger.report.formats.escape import many
 from banledger.setup.configuration import ACTION
@@ -47,16 +47,11 @@ def running(examined: Examined) -> Diagnosis:
     there = {jail.name: jail.actions for jail in examined.server.jails}
     without = sorted(name for name in wanted & there.keys() if ACTION not in there[name])
     if without:
-        commands = " && ".join(_client(examined, "reload", "--restart", name) for name in without)
+        commands = " && ".join(client(examined, "reload", "--restart", name) for name in without)
         return wrong(f"these jails started without it: {', '.join(without)}", commands)
     if absent := sorted(wanted - there.keys()):
-        return caution(f"these jails are enabled and don't run: {', '.join(absent)}", _client(examined, "reload"))
+        return caution(f"these jails are enabled and don't run: {', '.join(absent)}", client(examined, "reload"))
     return well(f"{many(len(wanted), 'running jail')} with it")
-
-
-def _client(examined: Examined, *words: str) -> str:
-    where = () if examined.machine.whole else ("-c", str(examined.machine.place(examined.machine.config)))
-    return join(["fail2ban-client", *where, *words])
 
 
 def action_file(examined: Examined) -> Diagnosis:

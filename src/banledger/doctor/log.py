@@ -1,18 +1,18 @@
 """What fail2ban's log says of our action, and of the server's end."""
 
 import re
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
 
 from banledger.doctor.diagnosis import Diagnosis, caution, unseen, well
 from banledger.doctor.examined import Examined
+from banledger.report.formats.escape import many
 
 _TAIL = 1 << 20
 _PREFIX = "banledger: "
 _ENDS = "works again"
-_STARTS = "Starting Fail2ban"
+_STARTS, _EXITS = "Starting Fail2ban", "Exiting Fail2ban"
 _BAD = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b")
 _STAMP = re.compile(r"^[-\d]+ [:\d]+(,\d+)? +")
 
@@ -30,7 +30,7 @@ def trouble(examined: Examined) -> Diagnosis:
         command = "journalctl -u fail2ban -g 'banledger: ' -n 20"
     said = complaints(lines)
     if said:
-        return caution(f"the action complained {len(said)} times since fail2ban's start, last: {said[-1]}", command)
+        return caution(f"{many(len(said), 'complaint')} since fail2ban's start, last: {said[-1]}", command)
     return well("no complaint of the action since fail2ban's start")
 
 
@@ -49,9 +49,14 @@ def complaints(lines: "list[str]") -> list[str]:
 
 
 def last_error(log: Path) -> str:
-    """The last error in a log of fail2ban; empty if nothing was logged, or that can't be read."""
-    errors = deque((line for line in tail(log) if "ERROR" in line or "CRITICAL" in line), maxlen=1)
-    return _STAMP.sub("", errors[0]).strip() if errors else ""
+    """The last error of a fail2ban that did not end by itself; empty if there is none, or the log can't be read."""
+    said = ""
+    for line in tail(log):
+        if _STARTS in line or _EXITS in line:
+            said = ""
+        elif ("ERROR" in line or "CRITICAL" in line) and _PREFIX not in line:
+            said = _STAMP.sub("", line).strip()
+    return said
 
 
 def tail(log: Path) -> Iterator[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from banledger.doctor.checks import TABLE, Result
+from banledger.doctor.checks import TABLE, CheckResult
 from banledger.doctor.diagnosis import Verdict
 from banledger.report.formats.escape import visible
 
@@ -31,7 +31,7 @@ def marks_for(encoding: str | None) -> Marks:
     return _UNICODE
 
 
-def lines(result: Result, marks: Marks) -> Iterator[str]:
+def lines(result: CheckResult, marks: Marks) -> Iterator[str]:
     """A result, and its remedy below it. The remedy alone can be pasted."""
     diagnosis = result.diagnosis
     yield f"{marks.verdicts[diagnosis.verdict]} {result.check:<{_WIDTH}}  {visible(diagnosis.found)}"
@@ -39,7 +39,7 @@ def lines(result: Result, marks: Marks) -> Iterator[str]:
         yield f"  {'':<{_WIDTH}}  {marks.remedy} {visible(diagnosis.remedy)}"
 
 
-def as_object(results: Iterable[Result]) -> dict[str, Any]:
+def as_object(results: Iterable[CheckResult]) -> dict[str, Any]:
     """Results for programs."""
     return {
         "checks": [

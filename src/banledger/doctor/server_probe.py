@@ -62,7 +62,7 @@ def main(directory):
     try:
         answer = answer_of(options["socket"])
     except Exception as error:
-        why = "it does not answer within {} s".format(_ANSWERS_S) if "timed out" in str(error) else str(error)
+        why = "does not answer within {} s".format(_ANSWERS_S) if "timed out" in str(error) else str(error)
         answer = {"alive": False, "why": why, "log": str(options.get("logtarget", ""))}
     json.dump(answer, sys.stdout)
 
