@@ -17,7 +17,10 @@ SET = "mkdir -p /etc/banledger && cd /etc/banledger && printf '%s\\n'"
 RESTART = "systemctl restart banledger"
 
 
-FRESH = f"systemctl stop banledger fail2ban; rm -r /var/lib/banledger/*; {RESTART}; systemctl start fail2ban"
+FRESH = (
+    "fail2ban-client unban --all; systemctl stop banledger fail2ban; rm -r /var/lib/banledger/*;"
+    f" {RESTART}; systemctl start fail2ban"
+)
 """A ledger without gaps, and a fail2ban without complaints: lost bans are told for a day."""
 
 
@@ -79,6 +82,9 @@ FAULTS = {
     ),
     "action of another version": Fault(
         "echo '# other' >> /etc/fail2ban/action.d/banledger.py", "action file", "wrong", "not the one of this version"
+    ),
+    "action changed under fail2ban": Fault(
+        "sleep 2; touch /etc/fail2ban/action.d/banledger.py", "action file", "wrong", "was not restarted"
     ),
     "action file gone": Fault("rm /etc/fail2ban/action.d/banledger.py", "action file", "wrong", "there is no"),
     "jail started without the action": Fault(
@@ -183,6 +189,16 @@ def test_all_is_well_after_a_setup_and_nothing_is_changed_by_looking(patient: Bo
 
     assert patient.said("sh", "-c", listing) == before
     patient.said("sh", "-c", RESTART)
+
+
+def test_a_user_who_may_read_nothing_gets_the_checks_that_need_nothing(patient: Booted) -> None:
+    done = patient.run("runuser", "-u", "nobody", "--", "banledger", "doctor", "--json")
+
+    assert done.stderr == ""
+    found = {one["name"]: one["verdict"] for one in json.loads(done.stdout)["checks"]}
+    assert done.returncode == 0 and set(found.values()) == {"well", "unseen", "caution"}
+    assert {found[name] for name in ("bans", "spool lock", "fail2ban server", "store", "ledger file")} == {"unseen"}
+    assert {found[name] for name in ("service", "unit file", "jails", "action file", "program")} == {"well"}
 
 
 @pytest.mark.parametrize("name", FAULTS)

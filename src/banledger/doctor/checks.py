@@ -89,7 +89,12 @@ TABLE = (
         root=True,
     ),
     Check("jails", "whether each enabled jail has the action in fail2ban's configuration", "setup", jails.configured),
-    Check("action file", "whether fail2ban's copy of the action is this version's", "setup", jails.action_file),
+    Check(
+        "action file",
+        "whether it is this version's, and fail2ban was restarted since it changed",
+        "setup",
+        jails.action_file,
+    ),
     Check(
         "running jails", "whether each running jail has the action", "a restart of the jail", jails.running, root=True
     ),

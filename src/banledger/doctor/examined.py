@@ -5,6 +5,7 @@ changed.
 import os
 import shlex
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cached_property
@@ -158,8 +159,16 @@ class Examined:
         """What systemd says of a unit; empty without systemd."""
         if not self.machine.systemd:
             return {}
-        said = self.machine.systemctl("show", "--timestamp=unix", name, longest_s=PATIENCE_S)
+        said = self.machine.systemctl("show", name, longest_s=PATIENCE_S)
         return dict(line.partition("=")[::2] for line in said.out.splitlines() if "=" in line)
+
+    def started(self, unit: str) -> float:
+        """When a unit's main process started, UTC epoch seconds; 0: it doesn't run, or there is no systemd."""
+        facts = self.unit_of(unit)
+        since_boot = facts.get("ExecMainStartTimestampMonotonic", "")
+        if facts.get("ActiveState") != "active" or not since_boot.isdecimal():
+            return 0.0
+        return time.time() - (time.monotonic() - int(since_boot) / 1e6)
 
     def journal(self, unit: str, lines: int) -> list[str]:
         """The last messages of a unit in systemd's journal."""

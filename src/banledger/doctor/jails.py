@@ -10,6 +10,7 @@ from banledger.errors import BanledgerError
 from banledger.report.formats.escape import many
 from banledger.setup.configuration import ACTION
 
+_ROUND_S = 1.0
 _NO_SERVER = "fail2ban doesn't answer"
 _NO_CONFIGURATION = "fail2ban's configuration can't be read"
 
@@ -67,4 +68,7 @@ def action_file(examined: Examined) -> Diagnosis:
     if there != ours:
         digest = hashlib.sha256(there).hexdigest()[:8]
         return wrong(f"{place} (sha256 {digest}…) is not the one of this version", examined.setup())
+    started = examined.started("fail2ban") if examined.machine.manages_fail2ban else 0.0
+    if 0 < started < place.stat().st_mtime - _ROUND_S:
+        return wrong("fail2ban was not restarted since it changed", "systemctl restart fail2ban")
     return well("it is the one of this version")

@@ -2,7 +2,6 @@
 
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 from msgspec import Struct
@@ -77,25 +76,32 @@ def lines(spool: Path, segments: list[str]) -> SpoolLines:
     return SpoolLines(events, list(newer), left > 0)
 
 
-def _content(path: Path, most: int) -> bytes:
-    """A segment's bytes; none if it is gone or no regular file any more."""
+def _content(path: str | Path, most: int, folder: int | None = None) -> bytes:
+    """A file's bytes; none if it is gone, a link, or no regular file."""
     try:
-        descriptor = os.open(path, _OPEN)
+        descriptor = os.open(path, _OPEN, dir_fd=folder)
     except OSError:
         return b""
     with os.fdopen(descriptor, "rb") as file:
-        return file.read(most) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+        status = os.fstat(descriptor)
+        return file.read(most) if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 else b""
 
 
-def rejected(spool: Path) -> Iterator[os.DirEntry[str]]:
-    """The files of rejected lines. Raises OSError."""
-    with os.scandir(spool / REJECTED) as entries:
-        for entry, _ in zip(entries, range(_MOST_NAMES), strict=False):
-            if entry.is_file(follow_symlinks=False):
-                yield entry
+class RejectedLines(Struct, frozen=True):
+    """The number of rejected lines, and why the last one was."""
+
+    count: int
+    last: str
 
 
-def reason_of(entry: os.DirEntry[str]) -> str:
-    """Why a line was rejected: what stands in its file."""
-    first = _content(Path(entry.path), 4096).partition(b"\n")[0].decode("utf-8", "replace")
-    return first.removeprefix("reason: ")
+def rejected(spool: Path) -> RejectedLines:
+    """The rejected lines. The service may have put anything there, so no link is followed. Raises OSError."""
+    folder = os.open(spool / REJECTED, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        names = os.listdir(folder)[:_MOST_NAMES]  # noqa: PTH208  # by descriptor
+        last = max(names, key=lambda name: os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime, default="")
+        first = _content(last, 4096, folder).partition(b"\n")[0].decode("utf-8", "replace") if last else ""
+    finally:
+        os.close(folder)
+    head, reason, text = first.partition("reason: ")
+    return RejectedLines(len(names), text if reason and not head else "unknown")

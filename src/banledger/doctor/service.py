@@ -13,6 +13,7 @@ from banledger.report.status import Level, judged, status
 from banledger.setup.command import trusted
 from banledger.setup.program import COMMAND, HOME, STAMP
 
+_ROUND_S = 1.0
 _WHICH = "import sys; print('python%d.%d' % sys.version_info[:2])"
 
 
@@ -40,9 +41,8 @@ def unit(examined: Examined) -> Diagnosis | None:
 
 def version(examined: Examined) -> Diagnosis:
     """See the table of checks."""
-    started = examined.unit.get("ExecMainStartTimestamp", "").lstrip("@")
-    active = examined.unit.get("ActiveState") == "active" and started.isdecimal()
-    if active and _made(examined.machine.place(HOME)) > int(started) + 1:
+    started = examined.started(SERVICE)
+    if 0 < started < _made(examined.machine.place(HOME)) - _ROUND_S:
         return wrong("the service runs what was installed before; it was not restarted", RESTART)
     beat = own_heartbeat(examined)
     if beat is None:

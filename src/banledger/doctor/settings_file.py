@@ -4,7 +4,7 @@ from pathlib import Path
 from shlex import quote
 
 from banledger.doctor.access import may_read
-from banledger.doctor.diagnosis import Diagnosis, together, well, wrong
+from banledger.doctor.diagnosis import Diagnosis, together, unseen, well, wrong
 from banledger.doctor.examined import Examined
 from banledger.doctor.store import edit
 from banledger.errors import BanledgerError
@@ -16,6 +16,8 @@ def settings(examined: Examined) -> Diagnosis:
     """See the table of checks."""
     path = examined.settings_file
     if isinstance(examined.settings, BanledgerError):
+        if not examined.root and str(examined.settings).startswith("can't read"):
+            return unseen(str(examined.settings))
         return wrong(str(examined.settings), _remedy(examined, str(examined.settings), path))
     chosen = examined.settings
     try:

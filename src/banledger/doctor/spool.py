@@ -97,16 +97,15 @@ def foreign(examined: Examined) -> Diagnosis:
 def rejected(examined: Examined) -> Diagnosis:
     """See the table of checks."""
     try:
-        found = list(segments.rejected(examined.spool))
+        found = segments.rejected(examined.spool)
     except FileNotFoundError:
         return well("there are none")
     except OSError as error:
         return unseen(f"can't list them: {error.strerror}")
-    if not found:
+    if not found.count:
         return well("there are none")
-    last = max(found, key=lambda entry: entry.stat(follow_symlinks=False).st_mtime)
     there = quote(str(examined.spool / REJECTED))
-    return caution(f"{len(found):,}, last: {segments.reason_of(last)}", f"mv {there} ~/banledger-rejected")
+    return caution(f"{found.count:,}, last: {found.last}", f"mv {there} ~/banledger-rejected")
 
 
 def lock(examined: Examined) -> Diagnosis:
