@@ -96,6 +96,12 @@ FAULTS = {
         "bans", "wrong", "sshd: the ledger lacks 1 ban in force",
         after=FRESH,
     ),
+    "unban not recorded": Fault(
+        "fail2ban-client set sshd banip 192.0.2.3; sleep 3; systemctl stop banledger;"
+        f" fail2ban-client set sshd unbanip 192.0.2.3; sleep 1; rm {SPOOL}/*.jsonl; {RESTART}",
+        "bans", "caution", "sshd: 1 ban in force in the ledger only",
+        after=FRESH,
+    ),
     "spool of another mode": Fault(f"chmod 755 {SPOOL}", "spool", "wrong", "is 2755, not 2770"),
     "spool of another owner": Fault(f"chown nobody {SPOOL}", "spool", "wrong", "doesn't belong to root"),
     "spool gone": Fault(
