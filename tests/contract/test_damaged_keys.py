@@ -5,6 +5,7 @@ itself, or the first test here asks for an example of it.
 """
 
 import io
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -19,6 +20,7 @@ from banledger.geo.place import Place
 from banledger.ledger.aside import text_of
 from banledger.ledger.check import check
 from banledger.ledger.copy import CopyEnd, Target, copy, verify
+from banledger.ledger.heartbeat import Heartbeat, HeldLabel, RegistryTrouble
 from banledger.ledger.key_table import describe, kinds_of_keys
 from banledger.ledger.labels import LabelTable
 from banledger.ledger.lease import Held
@@ -28,10 +30,11 @@ from banledger.ledger.rebuild import rebuild
 from banledger.ledger.rebuild_lease import Signs
 from banledger.ledger.writer import Ledger
 from banledger.net.address import canonical_address
-from banledger.report import show, summary, walk
+from banledger.report import show, status, summary, walk
 from banledger.report.answers import Listed
 from banledger.report.columns import dimensions
 from banledger.report.formats import redis_cli
+from banledger.report.formats import status as status_format
 from banledger.report.formats.base import AnyAnswer, Presentation
 from banledger.report.formats.csv import CsvFormat
 from banledger.report.formats.escape import visible
@@ -125,6 +128,13 @@ def sample(engine: Engine) -> None:
     signs = Signs(engine, KEYS)
     signs.lease(Held("one", "0"), Held())
     signs.beat("0123456789ab", "7 one")
+    trouble = RegistryTrouble("ripe", "\x1b[2J", T0)
+    ledger.beat(
+        Heartbeat(
+            NOW, T0, "web\x1b1", 7, "1", id="0123456789ab", waits="\x9b1m", labels=("web1",), oldest_s=9e3,
+            held=(HeldLabel("web1", "\u202e"),), registries=(trouble,), whois_trouble="\x07",
+        )
+    )  # fmt: skip
     network = Network(
         cidrs=("5.5.5.0/24",), source="rdap", registry="ripe", fetched=T0, handle="H", name="N", country="DE", org="O",
         abuse="a@b.example", asn=64500, registered="2020-01-01", changed="2021-01-01", remarks=("r",), raw=b"{}",
@@ -206,6 +216,7 @@ def commands(reader: LedgerReader, key: str) -> Iterator[Callable[[], Sequence[s
         yield partial(show_of, reader, asked)
         if canonical_address(asked):
             yield partial(whois_of, reader, asked)
+    yield partial(status_of, reader)
     for words in (["KEYS", "*"], ["HGETALL", key], ["SMEMBERS", key], ["ZRANGE", key, "0", "-1", "WITHSCORES"]):
         yield partial(kv_of, reader, words)
     yield lambda: [visible(f"{fault.key} {fault.what}") for fault in check(reader.store(), KEYS, NOW)]
@@ -230,6 +241,13 @@ def show_of(reader: LedgerReader, asked: str) -> list[str]:
 def whois_of(reader: LedgerReader, asked: str) -> list[str]:
     answer = known(reader.networks, asked, NOW, 1e6)
     return [*written(answer, Presentation(reader.zone, NOW)), repr(reader.networks.pauses())]
+
+
+def status_of(reader: LedgerReader) -> list[str]:
+    found = status.judged(status.status(reader, NOW))
+    view = Presentation(reader.zone, NOW)
+    lines = [status_format.check_line(found), json.dumps(status_format.status_object(found)), status.alarm(reader, NOW)]
+    return [*printed_by(lambda screen: status_format.status(found, view, screen)), *lines]
 
 
 def written(answer: AnyAnswer, view: Presentation) -> list[str]:

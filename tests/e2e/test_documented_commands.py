@@ -35,6 +35,7 @@ DEMO = "tests/e2e/test_demo.py"
 KEYSPACE = "tests/unit/ledger/test_keys.py::test_the_page_of_the_keyspace_is_what_the_code_says"
 RECORD = "tests/e2e/test_record_command.py"
 ACL = "tests/e2e/test_acl.py"
+STATUS = "tests/e2e/test_status.py"
 PAGES_RUN = "tests/unit/test_pages_run.py"
 
 SECTIONS = {
@@ -69,6 +70,12 @@ ELSEWHERE = {
     "::test_a_bundle_has_no_address_and_no_name_and_only_its_owner_reads_it",
     # runs until it is stopped
     "banledger record": f"{RECORD}::test_a_signal_stops_the_service_at_once_even_while_it_backs_off",
+    # needs a recorder that runs
+    "banledger status --check": f"{STATUS}::test_a_running_recorder_is_told_with_its_last_ban",
+    "banledger status --check --warning 10m --critical 2h": f"{STATUS}::"
+    "test_a_running_recorder_is_told_with_its_last_ban",
+    "systemd-run --on-calendar=hourly --unit=banledger-check --uid=banledger banledger status --check": f"{STATUS}"
+    "::test_a_running_recorder_is_told_with_its_last_ban",
     # works on the checkout, which tests leave alone
     "make demo": f"{DEMO}::test_a_demo_shows_many_bans_and_leaves_only_its_ledger",
     "make test": "tests/unit/test_docs.py::test_make_targets_in_the_readme_exist",

@@ -97,7 +97,7 @@ def _status(flags: Mapping[str, Any], warning: float, critical: float) -> "tuple
         from banledger.report import status as asking
         from banledger.report.formats.base import Presentation
 
-        found = asking.status(reader, now, asking.Limits(warning, critical))
+        found = asking.status(reader, now, asking.AgeLimits(warning, critical))
         return asking.judged(replace(found, unrecorded=_unrecorded(found))), Presentation(reader.zone, now)
 
 

@@ -41,7 +41,7 @@ class Level(IntEnum):
         return (Level.CRITICAL, Level.WARNING, Level.UNKNOWN, Level.OK).index(self)
 
 
-class Limits(Struct, frozen=True):
+class AgeLimits(Struct, frozen=True):
     """From which age of the oldest waiting ban, seconds, it is a warning, and critical."""
 
     warning_s: float = _WARNING_S
@@ -91,7 +91,7 @@ class LedgerStatus(Struct, frozen=True):
     gaps: tuple[Gap, ...]
     aside: int
     unrecorded: tuple[UnrecordedJail, ...] | None = None
-    limits: Limits = Limits()
+    limits: AgeLimits = AgeLimits()
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -110,7 +110,7 @@ class LedgerStatus(Struct, frozen=True):
         return [one for one in self.recorders if not one.state.gone and one.state is not RecorderState.REPLACED]
 
 
-def status(ledger: LedgerReader, now: float, limits: Limits = Limits()) -> LedgerStatus:  # noqa: B008
+def status(ledger: LedgerReader, now: float, limits: AgeLimits = AgeLimits()) -> LedgerStatus:  # noqa: B008
     """Read the status of a ledger (UTC epoch `now`), not `judged` yet. Raises StoreError."""
     facts = ledger.store().facts()
     return LedgerStatus(
@@ -156,7 +156,7 @@ def judged(found: LedgerStatus) -> LedgerStatus:
     )
 
 
-def _of_recorder(one: RecorderHealth, limits: Limits) -> Iterator[Finding]:
+def _of_recorder(one: RecorderHealth, limits: AgeLimits) -> Iterator[Finding]:
     beat, host = one.beat, visible(one.beat.host)
     if one.state is RecorderState.REPLACED:
         return

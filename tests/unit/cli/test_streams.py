@@ -19,7 +19,7 @@ from banledger.cli.streams import ReaderGone, _Guarded
 from tests.unit.cli.test_whois import ADDRESS, know
 
 PRINTING = (
-    "report", "report --json", "report --csv",
+    "report", "report --json", "report --csv", "status", "status --json",
     "top ip", "top ip --json", "top ip --csv",
     "bans", "bans --json", "bans --csv",
     "show 192.0.2.1", "show 192.0.2.1 --json", "show 192.0.2.1 --csv",
