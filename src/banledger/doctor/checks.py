@@ -53,7 +53,7 @@ TABLE = (
         "settings",
         "the settings file: its form, its names, its mode; files of passwords and certificates, and whether the"
         " service may read them",
-        "`chmod o=` or an editor",
+        "`chown` and `chmod`, or an editor",
         settings_file.settings,
     ),
     Check("program", "the interpreter and the packages of the service's virtual environment", "setup", service.program),

@@ -30,12 +30,16 @@ def settings(examined: Examined) -> Diagnosis:
         if not one.is_file():
             found.append(wrong(f"there is no file {one}", edit(examined)))
         elif examined.root and not may_read(examined.machine, one):
-            where = quote(str(one))
-            found.append(wrong(f"the service may not read {one}", f"chown root:{USER} {where} && chmod 640 {where}"))
+            found.append(wrong(f"the service may not read {one}", _for_service(one)))
     return together(found, well(str(path) if path.exists() else f"there is no {path}: defaults are in force"))
 
 
 def _remedy(examined: Examined, error: str, path: Path) -> str:
     if "accessible to everybody" in error:
-        return f"chmod o= {quote(str(path))}"
+        return _for_service(path)
     return edit(examined)
+
+
+def _for_service(path: Path) -> str:
+    """The command that lets only root and the service's group read a file."""
+    return f"chown root:{USER} {quote(str(path))} && chmod 640 {quote(str(path))}"
