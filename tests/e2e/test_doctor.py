@@ -422,6 +422,16 @@ def test_a_server_that_hangs_or_is_down_is_named(patient: Patient, private_serve
 def test_a_bundle_has_no_address_and_no_name_and_only_its_owner_reads_it(patient: Patient, tmp_path: Path) -> None:
     patient.client("set", "sshd", "banip", BANNED)
     patient.record()
+    file, password = patient.place("/etc/banledger/banledger.toml"), tmp_path / "secret"
+    file.parent.mkdir()
+    password.write_text(SECRET)
+    password.chmod(0o600)
+    hidden = ("bob", "hunter22", "proxy7.corp", "eve@example.org", "vault7")
+    file.write_text(
+        f'password_file = "{password}"\nwhois.proxy = "http://bob:hunter22@proxy7.corp:3128"\n'
+        'whois.contact = "eve@example.org"\nmachine = "vault7"\n'
+    )
+    file.chmod(0o640)
     place = tmp_path / "report.tar.gz"
 
     code, said = patient.doctor("--bundle", str(place))
@@ -434,7 +444,8 @@ def test_a_bundle_has_no_address_and_no_name_and_only_its_owner_reads_it(patient
     for name in texts:
         assert name.rpartition("/")[2] in said
     whole = "\n".join(texts.values())
-    assert BANNED not in whole and "web1" not in whole and os.uname().nodename not in whole.split()
+    assert [text for text in (SECRET, BANNED, "web1", *hidden) if text in whole] == []
+    assert os.uname().nodename not in whole.split()
     ledger = json.loads(texts["banledger-doctor/ledger.json"])
     assert ledger["bans"] >= 1 and ledger["in force"] >= 1
     assert json.loads(texts["banledger-doctor/doctor.json"])["checks"]

@@ -134,6 +134,10 @@ FAULTS = {
         f"{SET} '' > banledger.toml && chmod 600 banledger.toml", "settings", "wrong", "the service may not read",
         after=f"rm {SETTINGS}",
     ),
+    "service that can't start": Fault(
+        f"{SET} 'nonsense = 1' > banledger.toml; {RESTART}; sleep 1",
+        "service", "wrong", "unknown setting", f"rm {SETTINGS}; {RESTART}",
+    ),
     "another time zone": Fault(
         f"{SET} 'timezone = \"Asia/Tokyo\"' > banledger.toml",
         "time zone", "caution", "the setting is Asia/Tokyo", f"rm {SETTINGS}",

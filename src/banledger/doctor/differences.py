@@ -6,13 +6,14 @@ Lines that wait in the spool count as recorded.
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 
 from msgspec import Struct
 
 from banledger.doctor import segments
 from banledger.doctor.examined import Examined
 from banledger.doctor.running import RunningJail
-from banledger.errors import BanledgerError
+from banledger.errors import BanledgerError, SpoolError
 from banledger.importer import database
 from banledger.importer.refusal import SourceRefused
 from banledger.ledger.ban import Ban
@@ -21,10 +22,12 @@ from banledger.ledger.offender import Offender, offender_of_line
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.tokens import source_token
 from banledger.net.address import canonical_address
+from banledger.setup.machine import USER
 from banledger.spool.events import TicketLine
 from banledger.stores.pages import pages
 
 _MOST = 50_000  # bans in force of a jail that are compared
+_MOST_ROWS = 200_000  # of the database that are compared
 _UNSURE_S = 10.0  # a ban's ticket may be a little older than the ban
 
 
@@ -55,7 +58,7 @@ class JailDifference(Struct, frozen=True):
 def differences(
     examined: Examined, reader: LedgerReader, labels: Mapping[str, str], jails: Sequence[RunningJail]
 ) -> Iterator[JailDifference]:
-    """Compare these jails, whose server labels are given. Raises StoreError."""
+    """Compare these jails, whose server labels are given. Raises StoreError; SpoolError if too much waits."""
     waiting = _waiting(examined)
     tickets = _tickets(examined)
     since = {(source.server, source.jail): source.since for source in reader.sources}
@@ -98,11 +101,14 @@ def _absent(reader: LedgerReader, ids: set[str]) -> Iterator[str]:
 
 def _waiting(examined: Examined) -> set[Offender]:
     """Whom waiting lines are about."""
-    with suppress(OSError, BanledgerError):
-        names = segments.listed(examined.spool, examined.machine.user("banledger")).segments
-        found = segments.lines(examined.spool, names).events
-        return {offender_of_line(line) for line in found if isinstance(line, TicketLine)}
-    return set()
+    try:
+        names = segments.listed(examined.spool, examined.machine.user(USER)).segments
+        found = segments.lines(examined.spool, names)
+    except OSError as error:
+        raise SpoolError(f"can't read {examined.spool}: {error.strerror}") from error
+    if not found.whole:
+        raise SpoolError("too much waits in the spool")
+    return {offender_of_line(line) for line in found.events if isinstance(line, TicketLine)}
 
 
 def _tickets(examined: Examined) -> Mapping[str, list[tuple[str, int]]]:
@@ -111,7 +117,7 @@ def _tickets(examined: Examined) -> Mapping[str, list[tuple[str, int]]]:
     with suppress(BanledgerError, SourceRefused):
         if path := examined.jails.database:
             with database.opened(path) as connection:
-                for row in database.rows(connection, examined.now):
+                for row in islice(database.rows(connection, examined.now), _MOST_ROWS):
                     if isinstance(row, database.DatabaseRow):
                         found[row.jail].append((canonical_address(row.fid) or row.fid, row.time))
     return found

@@ -27,7 +27,7 @@ def unit(examined: Examined) -> Diagnosis | None:
     found = []
     active = facts.get("ActiveState", "")
     if active != "active":
-        said = next(iter(reversed(examined.journal(SERVICE, 1))), "")
+        said = next((line for line in reversed(examined.journal(SERVICE, 20)) if "error: " in line), "")
         state = f"it is {active} ({facts.get('SubState', '')})" + (f": {said}" if said else "")
         found.append(wrong(state, RESTART if active != "activating" else JOURNAL))
     elif (restarts := facts.get("NRestarts", "0")) != "0":
