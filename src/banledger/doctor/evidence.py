@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import stat
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, TypeVar
@@ -212,10 +213,9 @@ def known(examined: Examined) -> Known:
         secrets = [chosen.password, chosen.whois_contact, _tried(lambda: access(chosen).password, "")]
         names[chosen.machine] = "host"
         for text in (chosen.store, chosen.whois_proxy):
-            if "://" in text:
-                url = _tried(lambda text=text: urlsplit(text), urlsplit(""))  # type: ignore[misc]
-                secrets += [url.password or "", unquote(url.password or "")]
-                names |= {url.username or "": "user", _tried(lambda url=url: url.hostname, None) or "": "host"}  # type: ignore[misc]
+            url = _tried(partial(urlsplit, text), urlsplit(""))
+            secrets += [url.password or "", unquote(url.password or "")]
+            names |= {url.username or "": "user", url.hostname or "": "host"}
     for server in _labels(examined):
         names[server] = "label"
     return Known(secrets, {name: kind for name, kind in names.items() if name and name not in _OURS})

@@ -14,7 +14,7 @@ from banledger.setup.machine import FAIL2BAN
 HANGS = "does not answer"
 _OLDEST = (1, 0)
 _FAULTS = (
-    ((1, 1), "before 1.1 a stop within ten seconds of a ban can lose how long it was prolonged"),
+    ((1, 1), "before 1.1 it does not run in Python 3.12 or later"),
 )  # fmt: skip
 """Faults of versions before the first number that matter to us, and that nothing here can mend."""
 
