@@ -16,7 +16,6 @@ from banledger.doctor.running import RunningJail
 from banledger.errors import BanledgerError, SpoolError
 from banledger.importer import database
 from banledger.importer.refusal import SourceRefused
-from banledger.ledger.ban import Ban
 from banledger.ledger.ids import ban_id
 from banledger.ledger.offender import Offender, offender_of_line
 from banledger.ledger.reader import LedgerReader
@@ -67,7 +66,8 @@ def differences(
             continue
         server = labels[jail.name]
         banned = {canonical_address(fid) or fid for fid in jail.banned}
-        recorded = {ban.fid for ban in in_force(reader, server, jail.name, examined.now)}
+        recorded = active(reader, server, jail.name)
+        lasting = {fid for fid, until in recorded.items() if until > examined.now}
         moving = {one.fid for one in waiting if (one.server, one.jail) == (server, jail.name)}
         began = since.get((server, jail.name))
         unrecorded = (
@@ -81,17 +81,24 @@ def differences(
         )
         yield JailDifference(
             jail.name,
-            frozenset(banned - recorded - moving),
-            frozenset(recorded - banned - moving),
+            frozenset(banned - recorded.keys() - moving),
+            frozenset(lasting - banned - moving),
             frozenset(_absent(reader, unrecorded)),
         )
 
 
-def in_force(reader: LedgerReader, server: str, jail: str, now: float) -> Iterator[Ban]:
-    """The bans of a source that run out after `now` (UTC epoch), by the ledger. Raises StoreError."""
-    active = reader.store().entries(reader.keys.active_of(source_token(server, jail)))
-    for page in pages(id_ for id_, until in active if until > now):
-        yield from filter(None, reader.bans(page))
+def active(reader: LedgerReader, server: str, jail: str) -> dict[str, float]:
+    """What a source has banned and not lifted, and until when (UTC epoch), by the ledger. Raises StoreError.
+
+    A ban that ran out may be among them: fail2ban lifts it a moment later, or has prolonged it.
+    """
+    found: dict[str, float] = {}
+    for page in pages(reader.store().entries(reader.keys.active_of(source_token(server, jail)))):
+        bans = reader.bans([id_ for id_, _ in page])
+        for ban, (_, until) in zip(bans, page, strict=True):
+            if ban is not None:
+                found[ban.fid] = max(until, found.get(ban.fid, until))
+    return found
 
 
 def _absent(reader: LedgerReader, ids: set[str]) -> Iterator[str]:
