@@ -147,9 +147,10 @@ def _text(words: str) -> str:
 
 def _plain(words: str) -> str:
     """Text as roff prints it unchanged; hyphens stay ASCII, so that a command can be copied."""
-    return (
+    ascii_only = (
         words.replace("\\", "\\e").replace("-", "\\-").replace("~", "\\(ti").replace("^", "\\(ha").replace("'", "\\(aq")
     )
+    return "".join(one if one.isascii() else f"\\[u{ord(one):04X}]" for one in ascii_only)
 
 
 def _guarded(line: str) -> str:

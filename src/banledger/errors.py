@@ -18,7 +18,8 @@
     ├── MissingFail2ban            exit 8   no fail2ban to run (demo, setup)
     ├── LedgerFaulty               exit 9   the ledger has faults
     ├── LookupFailed               exit 10  the whois look-up failed (`retryable`)
-    └── OutputError                exit 11  the output can't be written
+    ├── OutputError                exit 11  the output can't be written
+    └── FaultsFound                exit 12  a check of `doctor` failed
 
 Each error has a message, a hint that says what to do, whether trying again may help, and the exit code of the command
 line (`EXIT_CODES`). Foreign errors are translated once, where they arise, with `from`; bugs are not wrapped.
@@ -119,6 +120,10 @@ class OutputError(BanledgerError):
     """stdout can't be written to: the disk is full, or it is closed."""
 
 
+class FaultsFound(BanledgerError):
+    """A check of the doctor failed."""
+
+
 EXIT_CODES: tuple[tuple[int, type[BanledgerError] | None, str], ...] = (
     (0, None, "success"),
     (1, BanledgerError, "an error that you can fix; `kv`: an error reply"),
@@ -132,6 +137,7 @@ EXIT_CODES: tuple[tuple[int, type[BanledgerError] | None, str], ...] = (
     (9, LedgerFaulty, "the ledger has faults"),
     (10, LookupFailed, "the whois look-up failed"),
     (11, OutputError, "the output can't be written"),
+    (12, FaultsFound, "a check of `doctor` failed"),
     (130, None, "interrupted"),
     (141, None, "the reader of the output closed the pipe"),
 )

@@ -31,6 +31,7 @@ ADDRESS = "115.209.121.31"
 INSTALL = "tests/e2e/test_install.py"
 PACKAGES = "tests/e2e/test_packages.py"
 SETUP = "tests/e2e/test_setup.py"
+DOCTOR = "tests/e2e/test_doctor.py"
 DEMO = "tests/e2e/test_demo.py"
 KEYSPACE = "tests/unit/ledger/test_keys.py::test_the_page_of_the_keyspace_is_what_the_code_says"
 RECORD = "tests/e2e/test_record_command.py"
@@ -73,6 +74,11 @@ ELSEWHERE = {
     "banledger setup --server web1 --yes": f"{SETUP}::"
     "test_every_jail_is_recorded_beside_its_own_action_and_a_second_setup_changes_nothing",
     "banledger setup --undo": f"{SETUP}::test_undo_makes_every_file_as_it_was_from_the_program_that_it_removes",
+    # looks at a whole machine
+    "banledger doctor": f"{DOCTOR}::test_all_is_well_after_a_setup_and_the_doctor_changes_nothing",
+    "banledger doctor --json": f"{DOCTOR}::test_all_is_well_after_a_setup_and_the_doctor_changes_nothing",
+    "banledger doctor --bundle report.tar.gz": f"{DOCTOR}"
+    "::test_a_bundle_has_no_address_and_no_name_and_only_its_owner_reads_it",
     # runs until it is stopped
     "banledger record": f"{RECORD}::test_a_signal_stops_the_service_at_once_even_while_it_backs_off",
     # needs a recorder that runs

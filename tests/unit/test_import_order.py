@@ -25,6 +25,7 @@ ORDER = (
     "service",
     "demo",
     "setup",
+    "doctor",
     "cli",
     "__main__",
 )

@@ -33,6 +33,7 @@ COMMANDS = {
     "store": "copy a ledger to another store, check it, rebuild it",
     "import": "import the past: logs and databases of fail2ban, a predecessor's Redis",
     "setup": "put banledger on this machine, and remove it again",
+    "doctor": "whether bans reach the ledger, and what to do if not",
     "action": "about the fail2ban action",
 }
 """Every command with its line in the help. Command `x` is the function `x` of `banledger.cli.x`."""

@@ -14,7 +14,8 @@ from banledger.errors import BanledgerError
 
 _DIRECTORIES = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _ENVIRONMENT = {"PATH": ":".join(_DIRECTORIES), "LC_ALL": "C.UTF-8"}
-_LONGEST_S = 180
+LONGEST_S = 180.0
+"""How long a command may take, unless its caller says otherwise."""
 
 
 class Said(Struct, frozen=True):
@@ -31,7 +32,9 @@ class Said(Struct, frozen=True):
         return (complaints or lines or [f"exit code {self.code}"])[0]
 
 
-def run(words: Sequence[str], *, env: Mapping[str, str] | None = None, given: str = "") -> Said:
+def run(
+    words: Sequence[str], *, env: Mapping[str, str] | None = None, given: str = "", longest_s: float = LONGEST_S
+) -> Said:
     """Run a command whose first word is a path; `env` is added to its environment. Raises BanledgerError."""
     try:
         done = subprocess.run(
@@ -40,7 +43,7 @@ def run(words: Sequence[str], *, env: Mapping[str, str] | None = None, given: st
             env={**_ENVIRONMENT, **(env or {})},
             cwd="/",
             capture_output=True,
-            timeout=_LONGEST_S,
+            timeout=longest_s,
             check=False,
             encoding="utf-8",
             errors="backslashreplace",

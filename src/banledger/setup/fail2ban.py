@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from banledger.errors import BanledgerError
-from banledger.setup.command import Said, run
+from banledger.setup.command import LONGEST_S, Said, run
 from banledger.setup.configuration import JailConfiguration
 from banledger.setup.jail_file import Wish, compose, first_forms, next_forms, wrong
 from banledger.setup.mirror import mirrored
@@ -30,22 +30,29 @@ class Fail2ban:
     """fail2ban's commands over one configuration directory.
 
     client: the words that start fail2ban-client. python: the interpreter that it runs in. env: added to the
-    environment of both, which has nothing else of ours.
+    environment of both, which has nothing else of ours. longest_s: how long either may take.
     """
 
-    def __init__(self, config: Path, client: Sequence[str], python: str, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, config: Path, client: Sequence[str], python: str, env: Mapping[str, str], longest_s: float = LONGEST_S
+    ) -> None:
         self.config = config
+        self._longest_s = longest_s
         self._client, self._python, self._env = tuple(client), python, dict(env)
 
     def read(self, config: Path | None = None) -> JailConfiguration:
         """What fail2ban reads in its directory, or in another one. Raises BanledgerError."""
         probe = (files("banledger.setup") / "jail_probe.py").read_text(encoding="utf-8")
-        said = self._run([self._python, "-", str(config or self.config)], given=probe)
+        said = self.probe(probe, str(config or self.config))
         try:
             return msgspec.json.decode(said.out, type=JailConfiguration)
         except msgspec.DecodeError:
             where = f"the configuration in {self.config}"
             raise BanledgerError(f"fail2ban can't read {where}: {said.reason()}", hint="fail2ban-client -d") from None
+
+    def probe(self, program: str, *arguments: str) -> Said:
+        """Run a program of ours in fail2ban's Python."""
+        return self._run([self._python, "-", *arguments], given=program)
 
     def plan(self, wish: Wish) -> JailPlan:
         """The file that adds our action, proven by what fail2ban reads with it. Raises BanledgerError."""
@@ -113,4 +120,4 @@ class Fail2ban:
         return f"these jails don't run: {', '.join(absent)}" if absent else ""
 
     def _run(self, words: Sequence[str], given: str = "") -> Said:
-        return run(words, env=self._env, given=given)
+        return run(words, env=self._env, given=given, longest_s=self._longest_s)

@@ -3,6 +3,8 @@
 import os
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -11,7 +13,7 @@ from msgspec import Struct
 from banledger.demo.installation import unpacked
 from banledger.errors import BanledgerError, MissingFail2ban
 from banledger.setup.changes import ROOT, STATE, FileChanges, Owner, write_whole
-from banledger.setup.command import Said, run, system_command, trusted
+from banledger.setup.command import LONGEST_S, Said, run, system_command, trusted
 from banledger.setup.configuration import ACTION
 from banledger.setup.fail2ban import Fail2ban
 from banledger.setup.mirror import JAIL_FILE
@@ -40,11 +42,11 @@ class Machine:
 
     def __init__(self, root: Path, config: str = "", client: str = "") -> None:
         self.root = root
-        self.changes = FileChanges(root)
         self.whole = root == Path("/")
         self._memory = self.place(f"{STATE}/fail2ban.json")
-        known = msgspec.json.decode(self._memory.read_bytes(), type=Fail2banPlace) if self._memory.exists() else None
-        before = known or Fail2banPlace()
+        before = Fail2banPlace()
+        with suppress(FileNotFoundError, PermissionError):  # only root may know
+            before = msgspec.json.decode(self._memory.read_bytes(), type=Fail2banPlace)
         self._fail2ban = Fail2banPlace(config or before.config, client or before.client)
 
     @property
@@ -57,6 +59,11 @@ class Machine:
         if self._fail2ban != Fail2banPlace():
             self._memory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_whole(self._memory, msgspec.json.encode(self._fail2ban), 0o600, ROOT)
+
+    @cached_property
+    def changes(self) -> FileChanges:
+        """Its files, to change them."""
+        return FileChanges(self.root)
 
     @property
     def jail_file(self) -> str:
@@ -85,11 +92,11 @@ class Machine:
 
     def place(self, path: str) -> Path:
         """Where a path of the machine is."""
-        return self.changes.place(path)
+        return self.root / path.lstrip("/")
 
-    def systemctl(self, *words: str) -> Said:
+    def systemctl(self, *words: str, longest_s: float = LONGEST_S) -> Said:
         """Run systemctl."""
-        return run([system_command("systemctl"), *words])
+        return run([system_command("systemctl"), *words], longest_s=longest_s)
 
     def tell_systemd(self, *words: str) -> None:
         """Run systemctl. Raises BanledgerError if that fails."""
@@ -116,8 +123,11 @@ class Machine:
         full = socket.getfqdn(short)
         return full if full.startswith(f"{short}.") else short
 
-    def fail2ban(self) -> Fail2ban:
-        """Its fail2ban. Raises MissingFail2ban; BanledgerError, if others than root could change what is run."""
+    def fail2ban(self, longest_s: float = LONGEST_S) -> Fail2ban:
+        """Its fail2ban, whose commands end after `longest_s`.
+
+        Raises MissingFail2ban; BanledgerError, if others than root could change what is run.
+        """
         config = self.place(self.config)
         if not config.is_dir():
             raise MissingFail2ban(
@@ -126,7 +136,7 @@ class Machine:
             )
         named = os.environ.get(_VARIABLE, "")
         if not self.whole and named and (found := unpacked(Path(named).resolve())):
-            return Fail2ban(config, found.client, found.client[0], found.env)
+            return Fail2ban(config, found.client, found.client[0], found.env, longest_s)
         candidates = [self._fail2ban.client] if self._fail2ban.client else _CLIENTS
         client = next((Path(path) for path in candidates if Path(path).is_file()), None)
         if client is None:
@@ -137,7 +147,7 @@ class Machine:
                 raise BanledgerError(
                     f"others than root may change {path}", hint=f"chown root {path}; chmod go-w {path}"
                 )
-        return Fail2ban(config, [python, str(client)], python, {})
+        return Fail2ban(config, [python, str(client)], python, {}, longest_s)
 
     def _number(self, table: str, name: str) -> int | None:
         for line in _lines(self.place(f"/etc/{table}")):

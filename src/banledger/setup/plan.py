@@ -24,7 +24,7 @@ PASSWORD = "/etc/banledger/password"  # noqa: S105
 LINK = "/usr/local/bin/banledger"
 UNIT = "/etc/systemd/system/banledger.service"
 WANTED = "/etc/systemd/system/multi-user.target.wants/banledger.service"
-_SYSUSERS, _TMPFILES = "/etc/sysusers.d/banledger.conf", "/etc/tmpfiles.d/banledger.conf"
+_SYSUSERS, TMPFILES = "/etc/sysusers.d/banledger.conf", "/etc/tmpfiles.d/banledger.conf"
 _SHARE = "/usr/local/share"
 _ACCOUNTS_LOCK = "/etc/.pwd.lock"
 
@@ -98,7 +98,7 @@ def _files(machine: Machine, service: Service) -> Iterator[SetupStep]:
     changes = machine.changes
     target = str(machine.place(COMMAND))
     yield SetupStep(f"link {LINK} to it", lambda: changes.has_link(LINK, target), lambda: changes.link(LINK, target))
-    for path in (UNIT, _SYSUSERS, _TMPFILES):
+    for path in (UNIT, _SYSUSERS, TMPFILES):
         content = (files("banledger") / "packaging/root" / path.lstrip("/")).read_bytes()
         yield _file(machine, service, path, content)
     yield SetupStep(
@@ -123,7 +123,7 @@ def _write_pages(machine: Machine) -> None:
 
 def _placed() -> list[str]:
     """Every place of `_files`."""
-    return [LINK, UNIT, _SYSUSERS, _TMPFILES, *(path for path, _ in _pages())]
+    return [LINK, UNIT, _SYSUSERS, TMPFILES, *(path for path, _ in _pages())]
 
 
 def _file(machine: Machine, service: Service, path: str, content: bytes) -> SetupStep:

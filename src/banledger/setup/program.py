@@ -22,7 +22,8 @@ from banledger.setup.writers import open_to_others
 HOME = "/opt/banledger/venv"
 COMMAND = f"{HOME}/bin/banledger"
 _PACKAGE = "banledger"
-_STAMP = "made-by-setup"
+STAMP = "made-by-setup"
+"""A file that setup puts into the environment last."""
 _VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _NAME = re.compile(r"[\w.-]+")
 _TRIAL = "import " + ", ".join(
@@ -48,8 +49,9 @@ class Program:
         """Whether it is there: it is what runs now, or equals that."""
         if Path(sys.prefix).resolve() == self._place.resolve():
             return True
-        stamp = self._place / _STAMP
-        return stamp.is_file() and stamp.read_text() == self._digest
+        stamp, package = self._place / STAMP, self._place / "lib" / _VERSION / "site-packages" / _PACKAGE
+        whole = (self._place / "bin/python").exists() and package.is_dir()
+        return whole and stamp.is_file() and stamp.read_text() == self._digest
 
     def check(self) -> None:
         """Raises BanledgerError if it can't be made, or is one that others than root may change."""
@@ -81,7 +83,7 @@ class Program:
         if said.code != 0:
             reason = said.err.strip().rpartition("\n")[2]
             raise BanledgerError(f"the copy of banledger doesn't run: {reason}", hint="install banledger again")
-        (new / _STAMP).write_text(self._digest)
+        (new / STAMP).write_text(self._digest)
         self._machine.changes.put_tree(HOME)
 
     def _make_environment(self, new: Path) -> None:

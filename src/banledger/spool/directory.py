@@ -96,7 +96,7 @@ class Directory:
             status = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             return 0
-        if fault := _fault(status, owners):
+        if fault := fault_of(status, owners):
             self._ignore(entry.name, fault)
             return 0
         return status.st_ino
@@ -116,7 +116,7 @@ class Directory:
                 self._ignore(name, str(error.strerror))
                 self._say(now, 0)
             return None
-        if fault := _fault(os.fstat(segment), self._owners(fd)):
+        if fault := fault_of(os.fstat(segment), self._owners(fd)):
             os.close(segment)
             self._ignore(name, fault)
             return None
@@ -145,7 +145,7 @@ class Directory:
             _log.warning("%d files are in the spool: new bans are noticed every %.0f s", names, names / NAMES_PER_S)
 
 
-def _fault(status: os.stat_result, owners: tuple[int, ...]) -> str:
+def fault_of(status: os.stat_result, owners: tuple[int, ...]) -> str:
     """Why this file must not be read as a segment; empty if it may be."""
     if not stat.S_ISREG(status.st_mode):
         return "not a regular file"

@@ -60,7 +60,7 @@ def _read_secret(path: Path) -> str:
 
 def reader(store: str, layout: Layout, access: Access) -> Reader:
     """Open a store to read keys of that layout. Raises SettingsError for an invalid name, StoreError."""
-    if (path := _embedded(store)) is not None:
+    if (path := embedded(store)) is not None:
         from banledger.stores.sqlite.reader import open_reader
 
         return open_reader(path, layout.projection)
@@ -71,7 +71,7 @@ def reader(store: str, layout: Layout, access: Access) -> Reader:
 
 def writer(store: str, layout: Layout, access: Access) -> Engine:
     """Open a store to write keys of that layout. Raises SettingsError for an invalid name, StoreError."""
-    if (path := _embedded(store)) is not None:
+    if (path := embedded(store)) is not None:
         from banledger.stores.sqlite.engine import open_writer
 
         return open_writer(path, layout.projection)
@@ -80,12 +80,41 @@ def writer(store: str, layout: Layout, access: Access) -> Engine:
     return RedisEngine(_client(store, access, once=True), without_password(store), layout)
 
 
+def refused(store: str, prefix: str, access: Access) -> list[str]:
+    """The commands that a server refuses its user, of those that are needed. Raises SettingsError, StoreError."""
+    from redis.exceptions import RedisError
+
+    from banledger.stores.redis.errors import translate
+    from banledger.stores.redis.rights import refused
+
+    client = _client(store, access)
+    try:
+        return refused(client, prefix)
+    except (RedisError, OSError) as error:
+        raise translate(error, without_password(store)) from error
+    finally:
+        client.close()
+
+
+def server_facts(store: str, access: Access) -> dict[str, str]:
+    """What a server says of itself (INFO); empty if it may not be asked. Raises SettingsError, StoreError."""
+    from banledger.stores.redis.info import info
+    from banledger.stores.redis.reader import RedisReader
+
+    reader = RedisReader(_client(store, access), without_password(store))
+    try:
+        return info(reader.call)
+    finally:
+        reader.close()
+
+
 def is_server(store: str) -> bool:
     """Whether the store is on a server, which other clients may use too."""
-    return _embedded(store) is None
+    return embedded(store) is None
 
 
-def _embedded(store: str) -> Path | None:
+def embedded(store: str) -> Path | None:
+    """The path of an embedded store; None: it is on a server."""
     scheme, colon, rest = store.partition("://")
     if not colon:
         return Path(store)

@@ -28,7 +28,7 @@ PRINTING = (
     "store check", "store check --json", "store copy {store} {folder}/copy.db", "store rebuild",
     "record --once", "action path",
     "--version", "-V", "--help", "", "report --help", "store --help", "store copy --help", "import --help",
-    "setup --help",
+    "setup --help", "doctor --help",
 )  # fmt: skip
 """Commands that print something without a server or a fail2ban."""
 
