@@ -7,12 +7,11 @@ import sqlite3
 from collections.abc import Collection, Iterable, Mapping
 from typing import TypeAlias
 
+from banledger.stores.sqlite.inserts import insert
 from banledger.stores.sqlite.stored_id import LISTED, places
 
 Mark: TypeAlias = tuple[int, float, bytes]
 """The number of the key, the score, the packed id: a row."""
-
-_PUT = "INSERT OR IGNORE INTO mark VALUES (?, ?, ?)"
 
 TWICE = (
     "(key, score, id) IN (SELECT key, score, id FROM"
@@ -24,7 +23,7 @@ TWICE = (
 
 def put_marks(db: sqlite3.Connection, marks: Iterable[Mark]) -> int:
     """Write marks whose ids have no other score; return how many were not there."""
-    return db.executemany(_PUT, sorted(marks)).rowcount
+    return insert(db, "INSERT OR IGNORE INTO mark", sorted(marks))
 
 
 def drop_marks(db: sqlite3.Connection, marks: Iterable[Mark]) -> None:

@@ -22,6 +22,7 @@ from banledger.stores.packs.pack import AFTER_ALL, BEFORE_ALL, PACK_ROWS, Damage
 from banledger.stores.packs.selected import Packed, Recent
 from banledger.stores.selection import Cells, Projection, Selection
 from banledger.stores.sqlite.compaction import LIMITS, Fold, Merge, in_packs, next_step
+from banledger.stores.sqlite.inserts import insert
 from banledger.stores.sqlite.stored_id import IS_TEXT, PACKED
 
 _PARTS = 6  # bits of `part.number`: the pack's number << 6 | the part's
@@ -155,8 +156,9 @@ class RowWriter(RowReader):
 
     def put(self, rows: Mapping[bytes, Cells | None]) -> None:
         """Write rows; None: there is none."""
-        self._db.executemany(
-            "INSERT OR REPLACE INTO recent VALUES (?, ?, ?)",
+        insert(
+            self._db,
+            "INSERT OR REPLACE INTO recent",
             [(self._prefix, id_, "\n".join(cells) if cells else None) for id_, cells in sorted(rows.items())],
         )
         self._due -= len(rows)
