@@ -4,7 +4,7 @@
 has no joins, so each stands here as one step; property tests compare them.
 """
 
-from typing import TypeAlias
+from msgspec.structs import replace
 
 from banledger.geo.place import Place
 from banledger.ledger.ban import LIVE, Ban
@@ -15,11 +15,6 @@ from banledger.ledger.merge import base_of, begin_from_parts, bounded
 from banledger.ledger.moment import in_microseconds
 from banledger.ledger.users import tried
 from banledger.spool.events import BanLine, TicketLine
-
-_Begun: TypeAlias = tuple[
-    str, str, str, str, int, str, int, str | None,
-    str, str | None, str | None, str | None, int | None, str | None, str | None, str | None, str | None,
-]  # fmt: skip
 
 
 def begin(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, line: TicketLine) -> Ban:
@@ -34,47 +29,55 @@ def begin_from_facts(
 ) -> Ban:
     """Make the record of a ban that only logs tell of: what `with_facts` returns for its facts."""
     base = base_of(facts)
-    return Ban(
-        *_identity_and_place(id_, subject, local, ip, place),
-        base.origin,
-        facts[0].logged,
-        base.failures,
-        base.bantime,
-        base.bancount,
-        unbanned=min((fact.unbanned for fact in facts if fact.unbanned), default=None),
-        exact=base.exact,
-        logged=facts,
-    )
+    unbanned = min((fact.unbanned for fact in facts if fact.unbanned), default=None)
+    ban = _new(id_, subject, local, ip, place, base.origin, facts[0].logged, base.failures, base.bantime, base.bancount)
+    return replace(ban, unbanned=unbanned, exact=base.exact, logged=facts)
 
 
 def _begin_live(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, line: BanLine) -> Ban:
     """What `begin_from_parts` returns for a live ban line, which most lines are, in a fraction of the time."""
     seen, bantime = in_microseconds(line.seen), line.bantime
-    order = in_microseconds(line.at) if line.at else seen
-    return Ban(
-        *_identity_and_place(id_, subject, local, ip, place),
+    ban = _new(
+        id_,
+        subject,
+        local,
+        ip,
+        place,
         LIVE,
         seen,
         line.failures,
         bantime if 0 <= bantime <= LONGEST_BANTIME else bounded(bantime),
         line.bancount,
-        tried(line.users, restored=False),
+        tried(line.users, restored=False) if line.users else (),
         line.matches,
-        order=() if order == seen else (("seen", order),),
     )
+    order = in_microseconds(line.at) if line.at else seen
+    return ban if order == seen else replace(ban, order=(("seen", order),))
 
 
-def _identity_and_place(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place) -> _Begun:
-    """Return the fields of `Ban` up to `located_from`, in their order."""
-    day, hour = local
-    return (
+def _new(
+    id_: str,
+    subject: Subject,
+    local: tuple[str, int],
+    ip: str | None,
+    place: Place,
+    origin: str,
+    seen: float,
+    failures: int,
+    bantime: int,
+    bancount: int,
+    users: tuple[str, ...] = (),
+    matches: tuple[str, ...] = (),
+) -> Ban:
+    """Return the ban with these fields: by their places, since names take longer."""
+    return Ban(
         id_,
         subject.server,
         subject.jail,
         subject.fid,
         subject.time,
-        day,
-        hour,
+        local[0],
+        local[1],
         ip,
         place.scope,
         place.country,
@@ -85,4 +88,11 @@ def _identity_and_place(id_: str, subject: Subject, local: tuple[str, int], ip: 
         place.whois,
         place.located,
         place.located_from,
+        origin,
+        seen,
+        failures,
+        bantime,
+        bancount,
+        users,
+        matches,
     )

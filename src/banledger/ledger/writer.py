@@ -148,11 +148,12 @@ class Ledger(PastWriter):
         now = now or time.time()
         taken = list(lines)
         placed = self._sources.follow(taken)
-        held = _those(HeldLine, placed)
-        learned = self._record_networks(_those(NetworkLine, placed), now)
-        gaps = self._record_gaps(_those(GapLine, placed))
-        advances = self._positions.advances(positions, forgotten)
         tickets = _those(TicketLine, placed)
+        others = placed if len(tickets) < len(placed) else []  # most batches have no others
+        held = _those(HeldLine, others)
+        learned = self._record_networks(_those(NetworkLine, others), now)
+        gaps = self._record_gaps(_those(GapLine, others))
+        advances = self._positions.advances(positions, forgotten)
         later = bool(held) or any(map(is_of_log, tickets))  # positions go after the last change
         self._carried = [] if later else advances
         done = self._record_tickets(tickets, locate, now)
