@@ -35,7 +35,12 @@ def locate(address: str | None) -> Place:
     country = _country_code()(address)
     if country is None and kind_of(block(address)):
         return PRIVATE
-    return Place("public", country or UNKNOWN, SOURCE)
+    return _public(country or UNKNOWN)
+
+
+@cache
+def _public(country: str) -> Place:
+    return Place("public", country, SOURCE)
 
 
 @cache

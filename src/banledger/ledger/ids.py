@@ -42,9 +42,9 @@ def ban_id(server: str, jail: str, fid: str, second: int, salt: int = 0) -> str:
 
     `salt`: number of earlier ids of this ban that belong to another ban (a collision of 50 bits).
     """
-    end = _framed(str(second)) + (_framed(str(salt)) if salt else _NO_SALT)
-    digest = hashlib.sha256(_head(server, jail) + _framed(fid) + end).digest()
-    bits = int.from_bytes(digest[:7], "big") >> 6
+    what, when, end = fid.encode("utf-8", "surrogatepass"), b"%d" % second, _framed(str(salt)) if salt else _NO_SALT
+    about = b"%b%d:%b%d:%b%b" % (_head(server, jail), len(what), what, len(when), when, end)
+    bits = int.from_bytes(hashlib.sha256(about).digest()[:7], "big") >> 6
     return (
         f"{beginning(second)}{PAIRS[bits >> 40]}{PAIRS[bits >> 30 & 1023]}{PAIRS[bits >> 20 & 1023]}"
         f"{PAIRS[bits >> 10 & 1023]}{PAIRS[bits & 1023]}"

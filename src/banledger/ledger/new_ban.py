@@ -4,7 +4,7 @@
 has no joins, so each stands here as one step; property tests compare them.
 """
 
-from typing import TypeAlias
+from msgspec.structs import replace
 
 from banledger.geo.place import Place
 from banledger.ledger.ban import FOUND, IMPORTED, LINE, LIVE, Ban
@@ -15,11 +15,6 @@ from banledger.ledger.merge import base_of, begin_from_parts, bounded
 from banledger.ledger.moment import in_microseconds
 from banledger.ledger.users import tried
 from banledger.spool.events import BanLine, TicketLine
-
-_Begun: TypeAlias = tuple[
-    str, str, str, str, int, str, int, str | None,
-    str, str | None, str | None, str | None, int | None, str | None, str | None, str | None, str | None,
-]  # fmt: skip
 
 
 def begin(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, line: TicketLine) -> Ban:
@@ -36,17 +31,9 @@ def begin_from_facts(
     if len(facts) == 1:  # as most have
         return _begin_from_fact(id_, subject, local, ip, place, facts)
     base = base_of(facts)
-    return Ban(
-        *_identity_and_place(id_, subject, local, ip, place),
-        base.origin,
-        facts[0].logged,
-        base.failures,
-        base.bantime,
-        base.bancount,
-        unbanned=min((fact.unbanned for fact in facts if fact.unbanned), default=None),
-        exact=base.exact,
-        logged=facts,
-    )
+    unbanned = min((fact.unbanned for fact in facts if fact.unbanned), default=None)
+    ban = _new(id_, subject, local, ip, place, base.origin, facts[0].logged, base.failures, base.bantime, base.bancount)
+    return replace(ban, unbanned=unbanned, exact=base.exact, logged=facts)
 
 
 def _begin_from_fact(
@@ -54,47 +41,55 @@ def _begin_from_fact(
 ) -> Ban:
     """What `begin_from_facts` returns for one fact, in a fraction of the time."""
     (fact,) = facts
-    return Ban(
-        *_identity_and_place(id_, subject, local, ip, place),
-        IMPORTED,
-        fact.logged,
-        fact.failures,
-        bounded(fact.bantime),
-        fact.bancount,
-        unbanned=fact.unbanned or None,
-        exact=FOUND if fact.found else LINE,
-        logged=facts,
-    )
+    bantime = bounded(fact.bantime)
+    ban = _new(id_, subject, local, ip, place, IMPORTED, fact.logged, fact.failures, bantime, fact.bancount)
+    return replace(ban, unbanned=fact.unbanned or None, exact=FOUND if fact.found else LINE, logged=facts)
 
 
 def _begin_live(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place, line: BanLine) -> Ban:
     """What `begin_from_parts` returns for a live ban line, which most lines are, in a fraction of the time."""
     seen, bantime = in_microseconds(line.seen), line.bantime
-    order = in_microseconds(line.at) if line.at else seen
-    return Ban(
-        *_identity_and_place(id_, subject, local, ip, place),
+    ban = _new(
+        id_,
+        subject,
+        local,
+        ip,
+        place,
         LIVE,
         seen,
         line.failures,
         bantime if 0 <= bantime <= LONGEST_BANTIME else bounded(bantime),
         line.bancount,
-        tried(line.users, restored=False),
+        tried(line.users, restored=False) if line.users else (),
         line.matches,
-        order=() if order == seen else (("seen", order),),
     )
+    order = in_microseconds(line.at) if line.at else seen
+    return ban if order == seen else replace(ban, order=(("seen", order),))
 
 
-def _identity_and_place(id_: str, subject: Subject, local: tuple[str, int], ip: str | None, place: Place) -> _Begun:
-    """Return the fields of `Ban` up to `located_from`, in their order."""
-    day, hour = local
-    return (
+def _new(
+    id_: str,
+    subject: Subject,
+    local: tuple[str, int],
+    ip: str | None,
+    place: Place,
+    origin: str,
+    seen: float,
+    failures: int,
+    bantime: int,
+    bancount: int,
+    users: tuple[str, ...] = (),
+    matches: tuple[str, ...] = (),
+) -> Ban:
+    """Return the ban with these fields: by their places, since names take longer."""
+    return Ban(
         id_,
         subject.server,
         subject.jail,
         subject.fid,
         subject.time,
-        day,
-        hour,
+        local[0],
+        local[1],
         ip,
         place.scope,
         place.country,
@@ -105,4 +100,11 @@ def _identity_and_place(id_: str, subject: Subject, local: tuple[str, int], ip: 
         place.whois,
         place.located,
         place.located_from,
+        origin,
+        seen,
+        failures,
+        bantime,
+        bancount,
+        users,
+        matches,
     )

@@ -158,11 +158,12 @@ class Ledger(PastWriter):
         taken = list(lines)
         self.imports.begin()
         placed = self._sources.follow(taken)
-        held = _those(HeldLine, placed)
-        learned = self._record_networks(_those(NetworkLine, placed), now)
-        gaps = self._record_gaps(_those(GapLine, placed))
+        tickets = _those(TicketLine, placed)
+        others = placed if len(tickets) < len(placed) else []  # most batches have no others
+        held, ends = _those(HeldLine, others), _those(ImportLine, others)
+        learned = self._record_networks(_those(NetworkLine, others), now)
+        gaps = self._record_gaps(_those(GapLine, others))
         advances = self._positions.advances(positions, forgotten)
-        tickets, ends = _those(TicketLine, placed), _those(ImportLine, placed)
         later = bool(held or ends) or any(map(is_of_past, tickets))  # positions go after the last change
         self._carried = [] if later else advances
         done = self._record_tickets(tickets, locate, now)

@@ -13,11 +13,10 @@ rows are read in their order.
 """
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from itertools import chain, repeat
 
 from banledger.stores.packs import ipv4
 from banledger.stores.packs.part import DamagedPack, PackPart, join
@@ -59,10 +58,12 @@ def encode_column(cells: Sequence[str], *, several: bool) -> bytes:
 def _in_order(codes: Sequence[int], rising: Sequence[int], text: bytes, texts: int) -> bytes:
     """Return the part of rows in the order of their cells. `texts`: how many different ones there are."""
     rows = sorted(range(len(codes)), key=codes.__getitem__)
-    counts = Counter(codes)
-    each = chain.from_iterable([repeat(number, counts[code]) for code, number in enumerate(rising, 1)])
+    in_order = list(map(codes.__getitem__, rows))
+    numbered = bisect_right(in_order, len(rising))
+    each = list(map([0, *rising].__getitem__, in_order[:numbered]))
+    counts = Counter(in_order[numbered:])
     less_one = [counts[len(rising) + 1 + place] - 1 for place in range(texts)]
-    return join([*_split(list(each)), text, planes(rows, 2), planes(less_one, 2)])
+    return join([*_split(each), text, planes(rows, 2), planes(less_one, 2)])
 
 
 def _split(rising: Sequence[int]) -> tuple[bytes, bytes]:

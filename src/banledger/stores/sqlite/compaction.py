@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -58,25 +58,39 @@ class Merge(Struct, frozen=True):
 Step: TypeAlias = Fold | Merge
 
 
-def next_step(recent: Sequence[bytes], packs: Sequence[tuple[int, bytes]], limits: Limits = LIMITS) -> Step | None:
-    """Return what to do next; None: nothing.
+class RecentRows(Protocol):
+    """The recent rows by their packed ids.
 
-    recent  packed ids of the recent rows, sorted
-    packs   number and last id of each pack, sorted by that
+    total  how many there are
+    after  how many of them are after all packs
     """
-    if len(recent) <= limits.recent:
+
+    total: int
+    after: int
+
+    def after_packs(self, place: int) -> bytes:
+        """Return the id at that place, from 0, among those after all packs."""
+        ...
+
+    def in_packs(self) -> Sequence[bytes]:
+        """Return all other ids, sorted."""
+        ...
+
+
+def next_step(recent: RecentRows, packs: Sequence[tuple[int, bytes]], limits: Limits = LIMITS) -> Step | None:
+    """Return what to do next; None: nothing. `packs`: number and last id of each pack, sorted by that."""
+    if recent.total <= limits.recent:
         return None
-    highs = [high for _, high in packs]
-    after = bisect_right(recent, highs[-1]) if highs else 0
-    if len(recent) - after >= limits.recent:
-        return Fold(recent[after], recent[after + limits.pack - 1], limits.pack)
-    if not after:
+    if recent.after >= limits.recent:
+        return Fold(recent.after_packs(0), recent.after_packs(limits.pack - 1), limits.pack)
+    if recent.after == recent.total:
         return None
-    ((pack, size),) = Counter(bisect_left(highs, id_) for id_ in recent[:after]).most_common(1)
-    if size < limits.worth and len(recent) <= limits.most:
+    ids, highs = recent.in_packs(), [high for _, high in packs]
+    ((pack, size),) = Counter(bisect_left(highs, id_) for id_ in ids).most_common(1)
+    if size < limits.worth and recent.total <= limits.most:
         return None
-    first = bisect_right(recent, highs[pack - 1]) if pack else 0
-    return Merge(packs[pack][0], recent[first], recent[first + size - 1], size)
+    first = bisect_right(ids, highs[pack - 1]) if pack else 0
+    return Merge(packs[pack][0], ids[first], ids[first + size - 1], size)
 
 
 def in_packs(count: int, limits: Limits = LIMITS) -> list[range]:

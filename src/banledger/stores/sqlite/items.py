@@ -16,6 +16,7 @@ from banledger.stores.api import Hash
 from banledger.stores.pages import pages
 from banledger.stores.sqlite.file import beyond
 from banledger.stores.sqlite.glob import literal_head, matching
+from banledger.stores.sqlite.inserts import insert
 from banledger.stores.sqlite.packed_hash import MOST_BYTES, TOO_LONG, pack_hash
 from banledger.stores.sqlite.stored_id import PACKED, PACKED_LENGTH, item_key, key_of_item, packed_id, places
 
@@ -65,7 +66,7 @@ class Items:
                 rows.append((known.get(item[0]) or self._numbered(db, item[0]), item[1], pack_hash(fields)))
             else:
                 others.append((key, fields))
-        db.executemany("INSERT OR REPLACE INTO item VALUES (?, ?, ?)", sorted(rows))
+        insert(db, "INSERT OR REPLACE INTO item", sorted(rows))
         return others
 
     def drop(self, db: sqlite3.Connection, keys: Iterable[str]) -> None:

@@ -7,12 +7,11 @@ import sqlite3
 from collections.abc import Collection, Iterable, Mapping
 from typing import TypeAlias
 
+from banledger.stores.sqlite.inserts import insert
 from banledger.stores.sqlite.stored_id import LISTED, places
 
 Mark: TypeAlias = tuple[int, float, bytes]
 """The number of the key, the score, the packed id: a row."""
-
-_PUT = "INSERT OR IGNORE INTO mark VALUES (?, ?, ?)"
 
 TWICE = (
     "(key, score, id) IN (SELECT key, score, id FROM"
@@ -24,7 +23,7 @@ TWICE = (
 
 def put_marks(db: sqlite3.Connection, marks: Iterable[Mark]) -> int:
     """Write marks whose ids have no other score; return how many were not there."""
-    return db.executemany(_PUT, sorted(marks)).rowcount
+    return insert(db, "INSERT OR IGNORE INTO mark", sorted(marks))
 
 
 def drop_marks(db: sqlite3.Connection, marks: Iterable[Mark]) -> None:
@@ -46,8 +45,11 @@ def mend_marks(db: sqlite3.Connection, number: int, scores: Mapping[bytes, float
 
 
 def forget_marks(db: sqlite3.Connection, number: int, ids: Collection[bytes]) -> None:
-    """Remove ids, whatever their scores are."""
-    db.execute(f"DELETE FROM mark WHERE key = ? AND id IN ({LISTED})", (number, b"".join(ids), places(len(ids))))
+    """Remove ids, whatever their scores are. New ids lie beyond all others, so most marks need one comparison."""
+    db.execute(
+        f"DELETE FROM mark WHERE key = ? AND id BETWEEN ? AND ? AND id IN ({LISTED})",
+        (number, min(ids), max(ids), b"".join(ids), places(len(ids))),
+    )
 
 
 def _rows(number: int, scores: Mapping[bytes, float | None]) -> list[Mark]:

@@ -22,6 +22,7 @@ from banledger.stores.packs.pack import AFTER_ALL, BEFORE_ALL, PACK_ROWS, Damage
 from banledger.stores.packs.selected import Packed, Recent
 from banledger.stores.selection import Cells, Projection, Selection
 from banledger.stores.sqlite.compaction import LIMITS, Fold, Merge, in_packs, next_step
+from banledger.stores.sqlite.inserts import insert
 from banledger.stores.sqlite.stored_id import IS_TEXT, PACKED
 
 _PARTS = 6  # bits of `part.number`: the pack's number << 6 | the part's
@@ -34,7 +35,7 @@ _IS_PACK = (
     f"number BETWEEN 1 AND {_NUMBERS} AND rows BETWEEN 1 AND {PACK_ROWS}"
     " AND typeof(low) = 'blob' AND typeof(high) = 'blob'"
 )
-_IS_ROW = "typeof(cells) IN ('text', 'null')"
+_IS_ROW = "(cells < x'' OR cells IS NULL)"  # text: the column stores no numbers
 
 _PackRow: TypeAlias = tuple[int, int, bytes, bytes]  # number, rows, first and last id
 
@@ -107,13 +108,6 @@ class RowReader:
         rows = [(id_, _cells(cells) if cells else None) for id_, cells in found]
         return [row for row in rows if row[1] is None or len(row[1]) == width]
 
-    def _recent_ids(self) -> list[bytes]:
-        """Return the ids of all recent rows, sorted, also of those whose cells are damaged."""
-        found = self._db.execute(
-            f"SELECT id FROM recent WHERE prefix = ? AND {_IS_ID} AND {_IS_ROW} ORDER BY id", (self._prefix,)
-        )
-        return [id_ for (id_,) in found]
-
     def _pack(self, number: int, rows: int) -> Pack:
         return Pack(self.columns, rows, lambda part: self._part(number, part))
 
@@ -155,8 +149,9 @@ class RowWriter(RowReader):
 
     def put(self, rows: Mapping[bytes, Cells | None]) -> None:
         """Write rows; None: there is none."""
-        self._db.executemany(
-            "INSERT OR REPLACE INTO recent VALUES (?, ?, ?)",
+        insert(
+            self._db,
+            "INSERT OR REPLACE INTO recent",
             [(self._prefix, id_, "\n".join(cells) if cells else None) for id_, cells in sorted(rows.items())],
         )
         self._due -= len(rows)
@@ -193,15 +188,16 @@ class RowWriter(RowReader):
 
     def _step(self) -> int:
         """Do the next step, if there is one; return how many recent rows there are then."""
-        recent = self._recent_ids()
         packs = self._packs()
+        recent = _RecentRows(self._db, self._prefix, packs[-1][3] if packs else BEFORE_ALL)
         step = next_step(recent, [(number, high) for number, _, _, high in packs], self.limits)
-        self._due = max(self.limits.look, self.limits.recent - len(recent) + (step.size if step else 0))
+        left = recent.total - (step.size if step else 0)
+        self._due = max(self.limits.look, self.limits.recent - left)
         if isinstance(step, Fold):
             self._fold(step)
         elif isinstance(step, Merge):
             self._merge(step, next(pack for pack in packs if pack[0] == step.number))
-        return len(recent) - (step.size if step else 0)
+        return left
 
     def _fold(self, step: Fold) -> None:
         rows = self._recent(before(step.first), step.last)
@@ -237,6 +233,26 @@ class RowWriter(RowReader):
             "DELETE FROM part WHERE number BETWEEN ? AND ?",
             [(number << _PARTS, (number + 1 << _PARTS) - 1) for number in numbers],
         )
+
+
+class _RecentRows:
+    """See compaction.RecentRows. Counted, not read: there are many. `last`: the last id of all packs."""
+
+    def __init__(self, db: sqlite3.Connection, prefix: str, last: bytes) -> None:
+        self._db, self._of = db, (prefix, last)
+        count = f"SELECT count(*), coalesce(sum(id > ?2), 0) FROM recent WHERE prefix = ?1 AND {_IS_ID} AND {_IS_ROW}"
+        found: tuple[int, int] = db.execute(count, self._of).fetchone()
+        self.total, self.after = found
+
+    def after_packs(self, place: int) -> bytes:
+        return self._ids(f"id > ? ORDER BY id LIMIT 1 OFFSET {place}")[0]
+
+    def in_packs(self) -> list[bytes]:
+        return self._ids("id <= ? ORDER BY id")
+
+    def _ids(self, where: str) -> list[bytes]:
+        question = f"SELECT id FROM recent WHERE prefix = ? AND {_IS_ID} AND {_IS_ROW} AND {where}"
+        return [id_ for (id_,) in self._db.execute(question, self._of)]
 
 
 def compact_if_due(rows: RowWriter | None, transaction: Callable[[], AbstractContextManager[None]]) -> None:

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias, TypeVar
 from banledger.stores.change import FEED_KEPT
 from banledger.stores.fields import MOST_NUMBER
 from banledger.stores.sqlite.batch import Batch
+from banledger.stores.sqlite.inserts import insert
 from banledger.stores.sqlite.marks import drop_marks, mend_marks, put_marks, set_marks
 from banledger.stores.sqlite.named_keys import NamedKeys
 from banledger.stores.sqlite.stored_id import Member, has_mark, ranked
@@ -96,19 +97,18 @@ class ScoreWriter(NamedKeys):
         for number, key in sorted([(self._numbers[key][0], key) for key in deltas]):
             found = deltas[key]
             rows += [(number, member, found[member]) for member in sorted(found) if found[member]]
-        self._db.executemany(
-            f"INSERT INTO {table} VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET score = score + excluded.score", rows
-        )
+        insert(self._db, f"INSERT INTO {table}", rows, "ON CONFLICT DO UPDATE SET score = score + excluded.score")
         fewer = [(number, member) for number, member, delta in rows if delta < 0]
         self._db.executemany(f"DELETE FROM {table} WHERE key = ? AND member = ? AND score = 0", fewer)
 
     def _score(self, scores: Mapping[tuple[str, str], float | None], table: str = "ranking") -> None:
         """Give members that have no mark their score; None removes them."""
         rows = [(self._numbers[key][0], member, score) for (key, member), score in scores.items()]
-        self._db.executemany(
-            f"INSERT INTO {table} VALUES (?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET score = excluded.score WHERE score <> excluded.score",
+        insert(
+            self._db,
+            f"INSERT INTO {table}",
             in_order([row for row in rows if row[2] is not None]),
+            "ON CONFLICT DO UPDATE SET score = excluded.score WHERE score <> excluded.score",
         )
         self._db.executemany(
             f"DELETE FROM {table} WHERE key = ? AND member = ?",
