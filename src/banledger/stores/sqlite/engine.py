@@ -84,6 +84,7 @@ class SqliteEngine(ScoreWriter):
             gone += self._db.execute(
                 f"DELETE FROM key WHERE name >= x'' OR NOT {IS_TEXT.format(column='name')}"
             ).rowcount
+            self._db.execute("UPDATE key SET card = 0 WHERE kind IN ('tally', 'ranking') AND card <> 0")
             gone += self._rows.sweep() if self._rows else 0
             self._numbers.clear()
         return gone

@@ -22,6 +22,7 @@ from banledger.stores.packs.pack import AFTER_ALL, BEFORE_ALL, PACK_ROWS, Damage
 from banledger.stores.packs.selected import Packed, Recent
 from banledger.stores.selection import Cells, Projection, Selection
 from banledger.stores.sqlite.compaction import LIMITS, Fold, Merge, in_packs, next_step
+from banledger.stores.sqlite.sizes import count_sizes
 from banledger.stores.sqlite.stored_id import IS_TEXT, PACKED
 
 _PARTS = 6  # bits of `part.number`: the pack's number << 6 | the part's
@@ -207,6 +208,7 @@ class RowWriter(RowReader):
         rows = self._recent(before(step.first), step.last)
         self._store([(id_, cells) for id_, cells in rows if cells])
         self._forget(step.first, step.last)
+        count_sizes(self._db)
 
     def _merge(self, step: Merge, pack: _PackRow) -> None:
         joined = self._joined(pack, self._recent(before(step.first), step.last))

@@ -1,7 +1,9 @@
 """Writes the sorted sets of an embedded ledger. See `sorted_sets`."""
 
+import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import count
 from typing import Any, TypeAlias, TypeVar
 
 from banledger.stores.change import FEED_KEPT
@@ -9,6 +11,7 @@ from banledger.stores.fields import MOST_NUMBER
 from banledger.stores.sqlite.batch import Batch
 from banledger.stores.sqlite.marks import drop_marks, mend_marks, put_marks, set_marks
 from banledger.stores.sqlite.named_keys import NamedKeys
+from banledger.stores.sqlite.sizes import add_to_sizes, forget_sizes
 from banledger.stores.sqlite.stored_id import Member, has_mark, ranked
 
 _Counts: TypeAlias = Mapping[str, Mapping[str, int]]
@@ -20,6 +23,11 @@ _TABLES = ("ranking", "mark")
 
 class ScoreWriter(NamedKeys):
     """Writes scores. Every method is called in a transaction, and every key has its number."""
+
+    def __init__(self, connection: sqlite3.Connection, *others: Any) -> None:
+        super().__init__(connection, *others)
+        self._met = count()  # counts in SQL the members that are there already
+        connection.create_function("met", 0, self._met.__next__)
 
     def _put_scores(self, batch: Batch) -> None:
         """Write all that a batch scores."""
@@ -36,6 +44,7 @@ class ScoreWriter(NamedKeys):
         self._score({(key, one): score for (key, one), score in batch.scores.items() if isinstance(one, str)})
         come = [(key, score, id_) for (key, id_), score in batch.scores.items() if isinstance(id_, bytes)]
         put_marks(self._db, [(self._numbers[key][0], score, id_) for key, score, id_ in come if score is not None])
+        forget_sizes(self._db, {self._numbers[key][0] for key, *_ in (*ended, *come)})
 
     def _set(self, scores: _Scores, write: Callable[..., None] = set_marks) -> None:
         """Write scores, whatever the old ones are; None removes the member. `write`: see `marks`."""
@@ -50,7 +59,8 @@ class ScoreWriter(NamedKeys):
         if texts := {(key, one): score for one, score in scores.items() if isinstance(one, str)}:
             self._score(texts)
         if marks := {one: score for one, score in scores.items() if isinstance(one, bytes)}:
-            write(self._db, self._numbers[key][0], marks)
+            write(self._db, number := self._numbers[key][0], marks)
+            forget_sizes(self._db, [number])
 
     def _mend(self, scores: _Scores) -> None:
         """Write scores, most of which may be right."""
@@ -92,15 +102,22 @@ class ScoreWriter(NamedKeys):
 
     def _count(self, deltas: _Counts, table: str = "tally") -> None:
         """Add to scores of sorted sets, by key and member."""
-        rows: list[tuple[int, str, int]] = []
+        grown = []
         for number, key in sorted([(self._numbers[key][0], key) for key in deltas]):
             found = deltas[key]
-            rows += [(number, member, found[member]) for member in sorted(found) if found[member]]
-        self._db.executemany(
-            f"INSERT INTO {table} VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET score = score + excluded.score", rows
-        )
-        fewer = [(number, member) for number, member, delta in rows if delta < 0]
-        self._db.executemany(f"DELETE FROM {table} WHERE key = ? AND member = ? AND score = 0", fewer)
+            rows = [(number, member, found[member]) for member in sorted(found) if found[member]]
+            start = next(self._met)
+            self._db.executemany(
+                f"INSERT INTO {table} VALUES (?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET score = score + excluded.score + 0 * met()",
+                rows,
+            )
+            there = next(self._met) - start - 1
+            fewer = [(number, member) for _, member, delta in rows if delta < 0]
+            drop = f"DELETE FROM {table} WHERE key = ? AND member = ? AND score = 0"
+            gone = self._db.executemany(drop, fewer).rowcount if fewer else 0
+            grown.append((len(rows) - there - gone, number))
+        add_to_sizes(self._db, grown)
 
     def _score(self, scores: Mapping[tuple[str, str], float | None], table: str = "ranking") -> None:
         """Give members that have no mark their score; None removes them."""
@@ -114,6 +131,7 @@ class ScoreWriter(NamedKeys):
             f"DELETE FROM {table} WHERE key = ? AND member = ?",
             [(number, member) for number, member, score in rows if score is None],
         )
+        forget_sizes(self._db, {number for number, _, _ in rows})
 
 
 def in_order(rows: Collection[_Row]) -> list[_Row]:
