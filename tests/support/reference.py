@@ -247,6 +247,9 @@ class ReferenceEngine:
     def entries(self, key: str) -> Iterator[Scored]:
         return iter(list(self.store.sorted.get(key, {}).items()))
 
+    def damage(self) -> Iterator[str]:
+        return iter(())
+
     def kinds(self, keys: Sequence[str]) -> list[str]:
         store = self.store
         holds: dict[str, Container[str]] = {"hash": store.hashes, "set": store.sets, "zset": store.sorted}

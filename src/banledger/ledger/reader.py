@@ -146,11 +146,20 @@ class LedgerReader:
         return {day: count for day, count in sorted(self.ranked(DAY)) if read.day_number(day) is not None}
 
     def ranked(self, dimension: str) -> Iterator[tuple[str, int]]:
-        """Return the values (tokens) of a dimension with their all-time number of bans, most first, in pages."""
+        """Return the values (tokens) of a dimension with their all-time number of bans, most first, in pages.
+
+        For those with most bans: the deeper a page, the longer it takes. `values` reads all of them faster.
+        """
         start, count = 0, _AT_ONCE
         while page := self._reader.ranking(self.keys.top(dimension), start, count):
             yield from [(tok, bans) for tok, score in page if (bans := read.count_of(score)) > 0]
             start, count = start + len(page), min(2 * count, _MOST_AT_ONCE)  # a page may cost a look at all members
+
+    def values(self, dimension: str) -> Iterator[tuple[str, int]]:
+        """Return the values (tokens) of a dimension with their all-time number of bans, in no order, in pages."""
+        for tok, score in self._reader.entries(self.keys.top(dimension)):
+            if (bans := read.count_of(score)) > 0:
+                yield tok, bans
 
     def distinct(self, dimension: str) -> int:
         """Return how many values a dimension has, all time."""

@@ -68,7 +68,7 @@ class SqliteEngine(ScoreWriter):
         return 0
 
     def sweep(self) -> int:
-        """See Engine.sweep. Also the empty member of a set, which no reader shows.
+        """See Engine.sweep. Also the empty member of a set, which no reader shows. Makes indexes again.
 
         Not items that no key names: such a row may be all that is left of a ban.
         """
@@ -80,6 +80,7 @@ class SqliteEngine(ScoreWriter):
             "mark": f"NOT ({MARKED}) OR score >= '' OR {TWICE}",
         }
         with self._transaction():
+            self._db.execute("REINDEX")
             gone = sum(self._db.execute(f"DELETE FROM {table} WHERE {row}").rowcount for table, row in rubbish.items())
             gone += self._db.execute(
                 f"DELETE FROM key WHERE name >= x'' OR NOT {IS_TEXT.format(column='name')}"

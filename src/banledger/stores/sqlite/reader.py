@@ -39,7 +39,7 @@ from banledger.stores.sqlite.ids import unpack_id
 from banledger.stores.sqlite.items import Items
 from banledger.stores.sqlite.kept import KeptRows, readable
 from banledger.stores.sqlite.packed_hash import MOST_BYTES, NO_HASH, TOO_LONG, unpack_hash
-from banledger.stores.sqlite.rows import RowReader
+from banledger.stores.sqlite.rows import RowReader, is_damage
 from banledger.stores.sqlite.sizes import CARD
 from banledger.stores.sqlite.sorted_sets import SortedSets
 from banledger.stores.sqlite.stored_id import Member, item_key, shown
@@ -50,6 +50,7 @@ _EXISTS = (
     " OR EXISTS (SELECT 1 FROM mark WHERE mark.key = key.id) ELSE card <> 0 END"
 )
 _PAGE = 1000
+_FAULTS = 20  # of the file that are named
 
 # The fields of a hash; text: why they can't be read; NULL: there are none.
 _FIELDS = (
@@ -208,6 +209,17 @@ class SqliteReader(SortedSets):
             missing = [key for key in keys if key not in found]
             found.update((key, SET) for key, size in self._derived.sizes(missing).items() if size)
         return [_REDIS_KIND.get(str(found[key]), "unknown") if key in found else "none" for key in keys]
+
+    def damage(self) -> Iterator[str]:
+        """See Reader.damage: SQLite's own check of every page of the file, and of indexes."""
+        with translated(self.path):
+            try:
+                found = self._db.execute(f"PRAGMA integrity_check({_FAULTS})").fetchall()
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+                found = [(error,)]  # it gave up
+        yield from [" ".join(str(what).split()) for (what,) in found if what != "ok"]
 
     def keys(self, pattern: str) -> Iterator[str]:
         """See Reader.keys."""
