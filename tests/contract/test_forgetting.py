@@ -13,7 +13,8 @@ from banledger.ledger.ban_writer import Recorded
 from banledger.ledger.check import check
 from banledger.ledger.copy import Copied, CopyEnd, Target, copy, verify
 from banledger.ledger.day_check import day_faults
-from banledger.ledger.reader import LedgerReader, read_bans
+from banledger.ledger.found import read_bans
+from banledger.ledger.reader import LedgerReader
 from banledger.ledger.rebuild import rebuild
 from banledger.ledger.swap import assign
 from banledger.ledger.tombstone import Tombstone

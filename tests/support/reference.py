@@ -251,6 +251,9 @@ class ReferenceEngine:
     def facts(self) -> StoreFacts:
         return StoreFacts("memory", "reference", 0, of_server=False, clock=time())
 
+    def damage(self) -> Iterator[str]:
+        return iter(())
+
     def kinds(self, keys: Sequence[str]) -> list[str]:
         store = self.store
         holds: dict[str, Container[str]] = {"hash": store.hashes, "set": store.sets, "zset": store.sorted}

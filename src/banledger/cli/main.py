@@ -94,6 +94,7 @@ def commands() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command that the arguments name; return the exit code. Its output is written when this returns."""
+    gc.set_threshold(50_000)  # a command is short
     atexit.register(gc.freeze)  # faster exit: skip the last garbage collection
     try:
         _invoke(list(arguments) or ["--help"])

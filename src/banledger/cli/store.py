@@ -44,8 +44,9 @@ def store() -> None:
 def check(as_json: bool, **flags: str | None) -> None:
     """Check whether the ledger is whole: derive all entries from the bans again and compare.
 
-    Prints the faults, one per line; exit code 9 if there are any. Reads the whole ledger. A ban that is recorded
-    during the check may look like a fault: to be sure, stop the recorder (bans wait in the spool).
+    Prints the faults, one per line; exit code 9 if there are any. Reads the whole ledger, and of an embedded one every
+    page of the file and every index (SQLite's integrity_check). A ban that is recorded during the check may look like a
+    fault: to be sure, stop the recorder (bans wait in the spool).
 
     \b
     Example:

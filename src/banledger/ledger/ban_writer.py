@@ -12,11 +12,12 @@ from banledger.geo.place import Locate
 from banledger.ledger.aside import Aside, waiting
 from banledger.ledger.ban import PENDING, Ban
 from banledger.ledger.calendar import calendar
+from banledger.ledger.found import Found, read_ban, read_bans
 from banledger.ledger.ids import Subject, ban_id
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.merge import address_of, merge, place_at, subject_of
 from banledger.ledger.new_ban import begin
-from banledger.ledger.reader import Found, LedgerReader, read_ban, read_bans
+from banledger.ledger.reader import LedgerReader
 from banledger.ledger.tombstone import Tombstone
 from banledger.spool.events import BanLine, TicketLine
 from banledger.stores.api import Advance, Applied, Conflict, Engine, Repair, Result

@@ -40,7 +40,7 @@ def candidates(
     tests = _tests_of_days(selection)
     days = [day for day in everything if all(test(day) for test in tests)]
     inside = sum(map(everything.__getitem__, days))
-    found = _smallest(ledger, selection)
+    found = smallest(ledger, selection)
     if found is not None and found[0] <= min(_MOST_IDS, max(_FEW_IDS, inside // _SAVES)):
         size, conditions = found
         wanted = size * inside // max(1, sum(everything.values()))
@@ -60,8 +60,8 @@ def _tests_of_days(selection: Selection) -> list[CellTest]:
     return [cell_test(one, several=False) for one in alone if one.column == DAY]
 
 
-def _smallest(ledger: LedgerReader, selection: Selection) -> tuple[int, list[Is]] | None:
-    """The number of ids of the group with the fewest, and its conditions: tokens of dimensions that have sets."""
+def smallest(ledger: LedgerReader, selection: Selection) -> tuple[int, list[Is]] | None:
+    """Return the number of ids of the group with the fewest, and its conditions: tokens of indexed dimensions."""
     found = []
     for number, group in enumerate(selection.all_of):
         indexed = [one for one in group if isinstance(one, Is) and one.column in INDEXED]

@@ -6,7 +6,7 @@ sums differ are the hashes read again to find the keys. So a ledger of any size 
 of one month and for the bans in force; one with faults also for its keys, but never for its ids.
 
 Sets that an engine derives from rows are not compared: the rows are, with the hashes, by UTC day (`row_days`), and so
-are the scores of rankings.
+are the scores of rankings. At last the store looks for damage in what no key is read from.
 """
 
 from collections import defaultdict
@@ -70,6 +70,7 @@ def check(reader: Reader, keys: Keyspace, now: float = inf, progress: Progress =
     yield from feed_faults(reader, keys)
     if strange := sum(line_of(member) is None for member in reader.members(keys.aside)):
         yield Fault(keys.aside, f"has {strange:,} invalid members")
+    yield from [Fault("the store", f"is damaged: {what}") for what in reader.damage()]
 
 
 def _check_hashes(reader: Reader, keys: Keyspace) -> Iterator[Fault]:

@@ -25,9 +25,9 @@ from banledger.ledger.ban import PENDING, Ban
 from banledger.ledger.check import check
 from banledger.ledger.dimensions import INDEXED
 from banledger.ledger.faults import Sketch, StaleHash
+from banledger.ledger.found import read_ban
 from banledger.ledger.keys import LAYOUT, Keyspace, whole_guard
 from banledger.ledger.progress import Progress, silent
-from banledger.ledger.reader import read_ban
 from banledger.ledger.swap import assign
 from banledger.stores.api import Applied, Engine, Hash, Reader, Repair
 from banledger.stores.change import Change, Score

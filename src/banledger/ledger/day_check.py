@@ -7,9 +7,9 @@ again if another recorder wrote meanwhile.
 
 from banledger.ledger.ban import Ban
 from banledger.ledger.faults import Fault
+from banledger.ledger.found import read_bans
 from banledger.ledger.implied import Implied
 from banledger.ledger.keys import Keyspace
-from banledger.ledger.reader import read_bans
 from banledger.stores.api import Reader
 from banledger.stores.change import NOTHING
 

@@ -17,6 +17,7 @@ from banledger.errors import StoreUnavailable
 from banledger.geo.place import Locate
 from banledger.ledger.ban import IMPORTED, LIVE, Ban
 from banledger.ledger.ban_writer import BanWriter, BatchBan, Recorded
+from banledger.ledger.found import read_ban
 from banledger.ledger.ids import Subject, second_of
 from banledger.ledger.import_count import LineCounts
 from banledger.ledger.import_counts import ImportCounts
@@ -29,7 +30,6 @@ from banledger.ledger.new_ban import begin_from_facts
 from banledger.ledger.offender import INDEXES, Offender, offender_of_ban
 from banledger.ledger.past import Decision, decide, within
 from banledger.ledger.past_plan import Begun, Plan, Planner
-from banledger.ledger.reader import read_ban
 from banledger.ledger.tombstone import Tombstone
 from banledger.net.address import canonical_address
 from banledger.spool.events import VERSION, BanLine, TicketLine

@@ -21,12 +21,12 @@ from banledger.errors import StoreError
 from banledger.ledger import scan
 from banledger.ledger.ban import PENDING, Ban, from_hash, to_hash
 from banledger.ledger.dimensions import DAY, INDEXED
+from banledger.ledger.found import Found, read_bans
 from banledger.ledger.gap import from_hash as gap_from_hash
 from banledger.ledger.implied import Implied
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.merge import with_whole_users
 from banledger.ledger.progress import Progress, silent
-from banledger.ledger.reader import Found, read_bans
 from banledger.ledger.repair import Repairs
 from banledger.ledger.row_days import RowDays
 from banledger.ledger.tokens import source_token

@@ -115,6 +115,9 @@ class Without:
     def keys(self, pattern: str) -> Iterator[str]:
         return (key for key in self._reader.keys(pattern) if key not in self._hidden)
 
+    def damage(self) -> Iterator[str]:
+        return self._reader.damage()
+
     def close(self) -> None:
         self._reader.close()
 

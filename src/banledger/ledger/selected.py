@@ -1,6 +1,7 @@
 """Answer questions with any mix of filters.
 
-Theory of operation. An engine that keeps rows beside its hashes answers from them. For all others the hashes of the
+Theory of operation. An engine that keeps rows beside its hashes answers from them; if the selection needs a rare token,
+tallies tell the few days on which to look. For all others the hashes of the
 candidates are read, newest first: only the fields that the question needs, in blocks, while the server works on the
 next page. Memory holds a block, what is counted, and the offenders of the last days.
 """
@@ -8,15 +9,18 @@ next page. Memory holds a block, what is counted, and the offenders of the last 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from math import inf
 
-from banledger.ledger.candidates import candidates
+from msgspec.structs import replace
+
+from banledger.ledger.candidates import candidates, smallest
 from banledger.ledger.dimensions import DAY
 from banledger.ledger.projection import COLUMN
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.sieve import Passed, Sieve
 from banledger.stores.best import rank_of
 from banledger.stores.pages import pages
-from banledger.stores.selection import Rank, Ranks, RowsDone, Selected, Selection, no_progress
+from banledger.stores.selection import Is, Rank, Ranks, RowsDone, Selected, Selection, no_progress
 
 _PAGE = 500  # rows: they fit into a processor's cache
 _FIRST_BLOCK = 500  # ids; a caller may need the newest only
@@ -30,9 +34,27 @@ def select(ledger: LedgerReader, selection: Selection, everything: Mapping[str, 
     `everything`: the number of bans of every day with bans, if known.
     """
     found = ledger.store().select(selection)
-    if found is not None:
-        return found
-    return SelectedHashes(ledger, selection, ledger.days() if everything is None else everything)
+    everything = ledger.days() if everything is None else everything
+    if found is None:
+        return SelectedHashes(ledger, selection, everything)
+    rare = _days_of_rare(ledger, selection, everything)
+    narrow = replace(selection, all_of=((rare,), *selection.all_of)) if rare else selection
+    return ledger.store().select(narrow) or found
+
+
+def _days_of_rare(ledger: LedgerReader, selection: Selection, everything: Mapping[str, int]) -> Is | None:
+    """The days on which the rarest tokens of a selection have bans, by their tallies; None: no token is rare."""
+    size, conditions = smallest(ledger, selection) or (inf, [])
+    if size >= len(everything):
+        return None
+    days = list(everything)
+    found = [
+        day
+        for one in conditions
+        for day, bans in zip(days, ledger.tally_of(one.column, sorted(one.tokens), days), strict=True)
+        if any(bans)
+    ]
+    return Is(DAY, frozenset(found))
 
 
 class SelectedHashes:

@@ -11,10 +11,10 @@ from zlib import crc32
 from msgspec import Struct
 
 from banledger.ledger.ban import PENDING, RESTORED, Ban
+from banledger.ledger.found import Found, read_bans
 from banledger.ledger.ids import ban_id
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.merge import EndedTicket, HeldTicket, bounded
-from banledger.ledger.reader import Found, read_bans
 from banledger.ledger.tokens import source_token
 from banledger.ledger.tombstone import Tombstone
 from banledger.net.address import canonical_address

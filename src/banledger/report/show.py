@@ -126,10 +126,13 @@ def _parts(asked: Block) -> Iterator[str]:
             yield Block(asked.version, asked.first + number * size, prefix).text
 
 
-def _ranked_inside(ledger: LedgerReader, asked: Block, progress: Progress) -> Iterator[str]:
+def _ranked_inside(ledger: LedgerReader, asked: Block, progress: Progress) -> list[str]:
+    """Return the values inside a large network, those with most bans first."""
     total = ledger.distinct("ip")
-    for number, (tok, _) in enumerate(ledger.ranked("ip"), 1):
+    found = []
+    for number, (tok, bans) in enumerate(ledger.values("ip"), 1):
         if canonical_address(tok[:64]) == tok and asked.covers(block(tok)):
-            yield tok
+            found.append((bans, tok))
         if number % _SAID_EVERY == 0:
             progress("addresses", number, total)
+    return [tok for _, tok in sorted(found, reverse=True)]

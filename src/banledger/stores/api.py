@@ -173,6 +173,10 @@ class Reader(Protocol):
         """Return the keys that match a glob pattern (`*`, `?`, `[…]`), each once, in no order."""
         ...
 
+    def damage(self) -> Iterator[str]:
+        """Return what is damaged in the store itself, also where no key is read from; nothing for a server's."""
+        ...
+
     def close(self) -> None:
         """Close the store. The engine can't be used afterwards."""
         ...

@@ -8,6 +8,8 @@ from banledger.stores.selection import Rank
 
 _K = TypeVar("_K", bound=Hashable)
 
+_SPARE = 1000  # tokens beyond those that are wanted, before they are sorted out
+
 
 class Best:
     """The tokens with most rows, of any number of tables. `most`: how many; None: all. Each token is added once."""
@@ -22,12 +24,14 @@ class Best:
         """Add tokens. `text` returns the token of a key of `counts`."""
         self._distinct += len(counts)
         self._counted += sum(counts.values())
-        most = len(counts) if self._most is None else self._most
-        if 0 < most < len(counts):
-            self._bar = max(self._bar, nlargest(most, counts.values())[-1])
-        if most:
-            self._found += [(count, text(key)) for key, count in counts.items() if count >= self._bar]
-        if self._most and len(self._found) > 2 * self._most + 1000:
+        if self._most == 0:
+            return
+        likely = [(count, key) for key, count in counts.items() if count >= self._bar]
+        if self._most and len(likely) > self._most + _SPARE:
+            self._bar = nlargest(self._most, counts.values())[-1]
+            likely = [one for one in likely if one[0] >= self._bar]
+        self._found += [(count, text(key)) for count, key in likely]
+        if self._most and len(self._found) > 2 * self._most + _SPARE:
             self._cut()
             self._bar = max(self._bar, self._found[-1][0])
 

@@ -32,6 +32,10 @@ class Counts(NamedTuple):
 class ColumnCells(Protocol):
     """The cells of some rows in one column."""
 
+    def may_pass(self, test: ColumnTest) -> bool:
+        """Return whether any row may pass: a quick look before `mask`."""
+        ...
+
     def mask(self, test: ColumnTest) -> Mask:
         """Return which rows pass."""
         ...
@@ -59,6 +63,10 @@ class RecentColumn:
     def __init__(self, cells: Sequence[str], *, several: bool) -> None:
         self._cells = cells
         self._several = several
+
+    def may_pass(self, test: ColumnTest) -> bool:
+        """See ColumnCells.may_pass. All cells must be looked at."""
+        return True
 
     def mask(self, test: ColumnTest) -> Mask:
         """See ColumnCells.mask."""

@@ -115,11 +115,17 @@ class DifferentCells:
             raise DamagedPack("a column has damaged texts")
         return texts
 
+    def may_pass(self, test: ColumnTest) -> bool:
+        """Whether any cell may pass: a quick look at all of them."""
+        return test.may_pass(self._text) or bool(self._near(test))
+
+    def _near(self, test: ColumnTest) -> Sequence[tuple[int, int]]:
+        """Return from where to where the numbers may pass, by their high bytes."""
+        return test.spans(numbers(self._high, _HIGH_BYTES), 8 * _LOW_BYTES) if self.numbered else ()
+
     def spans(self, test: ColumnTest) -> Iterable[tuple[int, int]]:
         """Return from where to where (excluded) the numbers pass."""
-        if not self.numbered or not test.spans(numbers(self._high, _HIGH_BYTES), 8 * _LOW_BYTES):
-            return ()
-        return test.spans(self.numbers)
+        return test.spans(self.numbers) if self._near(test) else ()
 
     def places(self, test: ColumnTest) -> Sequence[int]:
         """Return the places of the texts that pass."""

@@ -48,6 +48,10 @@ class _CodedColumn:
         """The code of each row."""
         raise NotImplementedError
 
+    def may_pass(self, test: ColumnTest) -> bool:
+        """See ColumnCells.may_pass."""
+        return self._different.may_pass(test)
+
     def _table(self, test: ColumnTest) -> bytearray:
         """Return for each code whether its cell passes."""
         table = bytearray(self._codes_possible)
@@ -194,6 +198,10 @@ class OrderedColumn:
             raise DamagedPack("a column has a row that the pack lacks")
         return order
 
+    def may_pass(self, test: ColumnTest) -> bool:
+        """See ColumnCells.may_pass."""
+        return self._different.may_pass(test)
+
     def mask(self, test: ColumnTest) -> Mask:
         """See ColumnCells.mask."""
         spans = list(self._different.spans(test))
@@ -206,8 +214,12 @@ class OrderedColumn:
 
     def counts(self, mask: Mask) -> Counts:
         """See ColumnCells.counts."""
-        passing = bytes(itemgetter(*self._order)(mask))
         split, known = self._different.addresses, self._different.numbered
+        if 0 not in mask:
+            texts = zip(self._different.texts, map(sub, self._ends[1:], self._ends), strict=True)
+            lows = self._different.lows
+            return Counts(lows[:split], lows[split:], (), [found for found in texts if found[0]])
+        passing = bytes(itemgetter(*self._order)(mask))
         return Counts(
             compress(self._different.lows[:split], passing),
             compress(self._different.lows[split:], passing[split:known]),

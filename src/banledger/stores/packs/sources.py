@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence, Set
+from functools import cached_property
 from itertools import chain
 from typing import Protocol
 
@@ -9,15 +10,15 @@ from msgspec import Struct
 
 from banledger.stores.packs.column import ColumnCells, RecentColumn
 from banledger.stores.packs.masks import Mask, between, both, either
-from banledger.stores.packs.pack import AFTER_ALL, BEFORE_ALL, PACK_ROWS, Key, Pack, Row, lowest_key
+from banledger.stores.packs.pack import AFTER_ALL, BEFORE_ALL, PACK_ROWS, Key, Pack, lowest_key
 from banledger.stores.packs.passing import ColumnTest, test_of
 from banledger.stores.selection import Column, Condition, Selection
 
 
 class Recent(Struct, frozen=True):
-    """Rows in memory, sorted by key."""
+    """Rows in memory, sorted by key, each with its cells as one text: with line feeds between."""
 
-    rows: Sequence[Row]
+    rows: Sequence[tuple[Key, str]]
 
 
 class Packed(Struct, frozen=True):
@@ -50,10 +51,15 @@ class Rows(Protocol):
 class RecentRows:
     """Rows in memory as columns."""
 
-    def __init__(self, columns: Sequence[Column], rows: Sequence[Row]) -> None:
+    def __init__(self, columns: Sequence[Column], rows: Sequence[tuple[Key, str]]) -> None:
         self.rows = len(rows)
         self._columns = columns
         self._rows = rows
+
+    @cached_property
+    def _cells(self) -> list[str]:
+        """All cells, row by row."""
+        return "\n".join([cells for _, cells in self._rows]).split("\n")
 
     def keys(self) -> list[Key]:
         """See Rows.keys."""
@@ -61,7 +67,7 @@ class RecentRows:
 
     def column(self, number: int) -> RecentColumn:
         """See Rows.column."""
-        return RecentColumn([cells[number] for _, cells in self._rows], several=self._columns[number].several)
+        return RecentColumn(self._cells[number :: len(self._columns)], several=self._columns[number].several)
 
 
 class RowSource(Struct, frozen=True):
@@ -128,7 +134,10 @@ class RowSieve:
         """Return the rows that pass; None: there are none."""
         passing = Passing(source.rows)
         for tests in self._groups:
-            if not tests or not passing.restrict(either([passing.column(place).mask(test) for place, test in tests])):
+            if not any(passing.column(place).may_pass(test) for place, test in tests):
+                return None
+        for tests in self._groups:
+            if not passing.restrict(either([passing.column(place).mask(test) for place, test in tests])):
                 return None
         within = source.low >= self._low and source.high < self._high
         if (source.hidden or not within) and not passing.restrict(self._visible(source)):

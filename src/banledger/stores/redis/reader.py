@@ -237,6 +237,10 @@ class RedisReader:
         reply = self.call("ZRANGE", key, least, until, "BYSCORE", "LIMIT", 0, count, "WITHSCORES")
         return [(member, float(score)) for member, score in reply]
 
+    def damage(self) -> Iterator[str]:
+        """See Reader.damage."""
+        return iter(())
+
     def kinds(self, keys: Sequence[str]) -> list[str]:
         """See Reader.kinds."""
         return [str(reply) for page in pages(keys, PAGE) for reply in self.calls([("TYPE", key) for key in page])]

@@ -68,7 +68,7 @@ class SqliteEngine(ScoreWriter):
         return 0
 
     def sweep(self) -> int:
-        """See Engine.sweep. Also the empty member of a set, which no reader shows.
+        """See Engine.sweep. Also the empty member of a set, which no reader shows. Makes indexes again.
 
         Not items that no key names: such a row may be all that is left of a ban.
         """
@@ -80,10 +80,12 @@ class SqliteEngine(ScoreWriter):
             "mark": f"NOT ({MARKED}) OR score >= '' OR {TWICE}",
         }
         with self._transaction():
+            self._db.execute("REINDEX")
             gone = sum(self._db.execute(f"DELETE FROM {table} WHERE {row}").rowcount for table, row in rubbish.items())
             gone += self._db.execute(
                 f"DELETE FROM key WHERE name >= x'' OR NOT {IS_TEXT.format(column='name')}"
             ).rowcount
+            self._db.execute("UPDATE key SET card = 0 WHERE kind IN ('tally', 'ranking') AND card <> 0")
             gone += self._rows.sweep() if self._rows else 0
             self._numbers.clear()
         return gone

@@ -68,7 +68,7 @@ _INDEX_WRITE_LOCK = 120
 
 _log = logging.getLogger("banledger")
 
-_Place = TypeVar("_Place", int, str, bytes, tuple[bool, Member])
+_Place = TypeVar("_Place", int, str, bytes, tuple[bool, Member], tuple[float, bytes])
 
 
 def is_there(path: Path) -> bool:

@@ -99,10 +99,14 @@ class _Marks(ScoreTable, frozen=True):
         return [found.get(member) for member in members]
 
     def entries(self, db: sqlite3.Connection, number: int, path: Path) -> Iterator[Scored]:
-        start = 0
-        while page := self.highest(db, number, start, _PAGE):
-            yield from page
-            start += len(page)
+        after, last = "", (-inf, b"")
+        while rows := db.execute(
+            f"SELECT score, id FROM mark WHERE key = ? {after} AND {self.ours} AND {NUMBER} ORDER BY score, id LIMIT ?",
+            (number, *(last if after else ()), _PAGE),
+        ).fetchall():
+            yield from {shown(id_): score for score, id_ in rows}.items()
+            last = beyond(last, rows[-1], path) if after else rows[-1]
+            after = "AND (score, id) > (?, ?)"
 
 
 TALLIED = ScoreTable("tally", "member", NO_ID)

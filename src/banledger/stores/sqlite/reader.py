@@ -1,10 +1,10 @@
 """The embedded engine, to read: one SQLite file, its tables shaped as the store's hashes, sets and sorted sets.
 
 `item` holds hashes whose keys end in an id (see `items`). `key` names every other key once and knows the size of its
-set; the other tables refer to it by number. `tally` holds the sorted sets that are only added up. Of those that are
-read by rank, `mark` holds the members that are ids, in order by score, and `ranking` all others, with an index of the
-higher scores. Members that are ids are packed (see `stored_id`), but not in `tally`, which has none. Files of format 1
-have no items, no marks and no packed ids; all else is the same.
+set (see `sizes`); the other tables refer to it by number. `tally` holds the sorted sets that are only added up. Of
+those that are read by rank, `mark` holds the members that are ids, in order by score, and `ranking` all others, with an
+index of the higher scores. Members that are ids are packed (see `stored_id`), but not in `tally`, which has none. Files
+of format 1 have no items, no marks and no packed ids; all else is the same.
 """
 
 import sqlite3
@@ -41,24 +41,18 @@ from banledger.stores.sqlite.ids import unpack_id
 from banledger.stores.sqlite.items import Items
 from banledger.stores.sqlite.kept import KeptRows, readable
 from banledger.stores.sqlite.packed_hash import MOST_BYTES, NO_HASH, TOO_LONG, unpack_hash
-from banledger.stores.sqlite.rows import RowReader
+from banledger.stores.sqlite.rows import RowReader, is_damage
+from banledger.stores.sqlite.sizes import CARD
 from banledger.stores.sqlite.sorted_sets import SortedSets
 from banledger.stores.sqlite.stored_id import Member, item_key, shown
 
-# `card` is the size of a set, 1 for a hash; sorted sets are counted when somebody asks.
 _EXISTS = (
     "CASE kind WHEN 'tally' THEN EXISTS (SELECT 1 FROM tally WHERE tally.key = key.id)"
     " WHEN 'ranking' THEN EXISTS (SELECT 1 FROM ranking WHERE ranking.key = key.id)"
     " OR EXISTS (SELECT 1 FROM mark WHERE mark.key = key.id) ELSE card <> 0 END"
 )
-_CARD = (
-    "CASE kind WHEN 'tally' THEN (SELECT count(*) FROM tally WHERE tally.key = key.id)"
-    " WHEN 'ranking' THEN (SELECT count(*) FROM ranking WHERE ranking.key = key.id)"
-    " + (SELECT count(*) FROM mark WHERE mark.key = key.id)"
-    " ELSE max(CAST(card AS INTEGER), 0) END"
-)
-
 _PAGE = 1000
+_FAULTS = 20  # of the file that are named
 
 # The fields of a hash; text: why they can't be read; NULL: there are none.
 _FIELDS = (
@@ -201,7 +195,7 @@ class SqliteReader(SortedSets):
         for some in pages(keys, _PAGE):
             found.update(
                 self._db.execute(
-                    f"SELECT name, {_CARD} FROM json_each(?) JOIN key ON name = value",
+                    f"SELECT name, {CARD} FROM json_each(?) JOIN key ON name = value",
                     (as_json(some),),
                 )
             )
@@ -223,6 +217,17 @@ class SqliteReader(SortedSets):
             missing = [key for key in keys if key not in found]
             found.update((key, SET) for key, size in self._derived.sizes(missing).items() if size)
         return [_REDIS_KIND.get(str(found[key]), "unknown") if key in found else "none" for key in keys]
+
+    def damage(self) -> Iterator[str]:
+        """See Reader.damage: SQLite's own check of every page of the file, and of indexes."""
+        with translated(self.path):
+            try:
+                found = self._db.execute(f"PRAGMA integrity_check({_FAULTS})").fetchall()
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+                found = [(error,)]  # it gave up
+        yield from [" ".join(str(what).split()) for (what,) in found if what != "ok"]
 
     def keys(self, pattern: str) -> Iterator[str]:
         """See Reader.keys."""

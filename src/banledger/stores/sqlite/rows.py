@@ -23,6 +23,7 @@ from banledger.stores.packs.selected import Packed, Recent
 from banledger.stores.selection import Cells, Projection, Selection
 from banledger.stores.sqlite.compaction import LIMITS, Fold, Merge, in_packs, next_step
 from banledger.stores.sqlite.inserts import insert
+from banledger.stores.sqlite.sizes import count_sizes
 from banledger.stores.sqlite.stored_id import IS_TEXT, PACKED
 
 _PARTS = 6  # bits of `part.number`: the pack's number << 6 | the part's
@@ -38,6 +39,7 @@ _IS_PACK = (
 _IS_ROW = "(cells < x'' OR cells IS NULL)"  # text: the column stores no numbers
 
 _PackRow: TypeAlias = tuple[int, int, bytes, bytes]  # number, rows, first and last id
+_RecentRow: TypeAlias = tuple[bytes, str | None]  # id, cells with line feeds between
 
 _log = logging.getLogger("banledger")
 
@@ -58,9 +60,9 @@ class RowReader:
             try:
                 yield from self._joined(pack, recent)
             except DamagedPack:
-                yield from [(id_, cells) for id_, cells in recent if cells]
+                yield from _rows(recent)
             after = pack[3]
-        yield from [(id_, cells) for id_, cells in self._recent(after, AFTER_ALL) if cells]
+        yield from _rows(self._recent(after, AFTER_ALL))
 
     def sources(self, since: float | None, until: float | None) -> Iterator[Recent | Packed]:
         """Return all rows whose second may lie in a span (UTC epoch seconds, `until` excluded; None: open)."""
@@ -69,10 +71,9 @@ class RowReader:
         recent = self._recent(low, high)
         yield Recent([(id_, cells) for id_, cells in recent if cells])
         ids = [id_ for id_, _ in recent]
-        for number, rows, first, last in reversed(self._packs()):
-            if first <= high and last >= low:
-                hidden = ids[bisect_left(ids, first) : bisect_right(ids, last)]
-                yield Packed(self._pack(number, rows), first, last, frozenset(hidden))
+        for number, rows, first, last in reversed(self._packs(low, high)):
+            hidden = ids[bisect_left(ids, first) : bisect_right(ids, last)]
+            yield Packed(self._pack(number, rows), first, last, frozenset(hidden))
 
     def seconds(self, selection: Selection) -> list[int]:
         """Return seconds that divide the rows of a selection into parts that fit into memory, newest first.
@@ -89,13 +90,17 @@ class RowReader:
         seconds = {int.from_bytes(id_[:4], "big") for id_ in ids}
         return sorted([second for second in seconds if since < second < until], reverse=True)
 
-    def _packs(self) -> list[_PackRow]:
-        """Return number, rows, first and last id of each pack, oldest first."""
+    def _packs(self, low: bytes = BEFORE_ALL, high: bytes = AFTER_ALL) -> list[_PackRow]:
+        """Return number, rows, first and last id of each pack that may have rows between two ids, oldest first."""
         return self._found(
-            f"SELECT number, rows, low, high FROM pack WHERE prefix = ? AND {_IS_PACK} ORDER BY high", self._prefix
+            f"SELECT number, rows, low, high FROM pack WHERE prefix = ? AND {_IS_PACK} AND high >= ? AND low <= ?"
+            " ORDER BY high",
+            self._prefix,
+            low,
+            high,
         )
 
-    def _recent(self, after: bytes, last: bytes) -> list[tuple[bytes, Cells | None]]:
+    def _recent(self, after: bytes, last: bytes) -> list[_RecentRow]:
         """Return the recent rows after one id up to another, oldest first. None: there is no row any more."""
         found = self._found(
             f"SELECT id, CAST(cells AS BLOB) FROM recent WHERE prefix = ? AND id > ? AND id <= ?"
@@ -104,9 +109,9 @@ class RowReader:
             after,
             last,
         )
-        width = len(self.columns)
-        rows = [(id_, _cells(cells) if cells else None) for id_, cells in found]
-        return [row for row in rows if row[1] is None or len(row[1]) == width]
+        breaks = len(self.columns) - 1
+        texts = [(id_, _text(cells) if cells else None) for id_, cells in found]
+        return [row for row in texts if row[1] is None or row[1].count("\n") == breaks]
 
     def _pack(self, number: int, rows: int) -> Pack:
         return Pack(self.columns, rows, lambda part: self._part(number, part))
@@ -122,11 +127,12 @@ class RowReader:
         except sqlite3.DatabaseError as error:
             raise (DamagedPack(str(error)) if is_damage(error) else error) from error
 
-    def _joined(self, pack: _PackRow, recent: Iterable[tuple[bytes, Cells | None]]) -> list[Row]:
+    def _joined(self, pack: _PackRow, recent: Sequence[_RecentRow]) -> list[Row]:
         """Return the rows of a pack as the recent ones change them, sorted."""
-        rows: dict[bytes, Cells | None] = dict(self._rows_of(pack))
-        rows.update(recent)
-        return sorted((id_, cells) for id_, cells in rows.items() if cells)
+        rows = dict(self._rows_of(pack))
+        for id_, _ in recent:
+            rows.pop(id_, None)
+        return sorted([*rows.items(), *_rows(recent)])
 
     def _rows_of(self, pack: _PackRow) -> list[Row]:
         """Return the rows of a pack. Raises DamagedPack, also if they are not those that it is found by."""
@@ -201,8 +207,9 @@ class RowWriter(RowReader):
 
     def _fold(self, step: Fold) -> None:
         rows = self._recent(before(step.first), step.last)
-        self._store([(id_, cells) for id_, cells in rows if cells])
+        self._store(_rows(rows))
         self._forget(step.first, step.last)
+        count_sizes(self._db)
 
     def _merge(self, step: Merge, pack: _PackRow) -> None:
         joined = self._joined(pack, self._recent(before(step.first), step.last))
@@ -277,9 +284,14 @@ def is_damage(error: sqlite3.DatabaseError) -> bool:
     return code == sqlite3.SQLITE_CORRUPT or str(error).startswith("Could not decode to UTF-8")
 
 
-def _cells(raw: bytes) -> Cells:
-    """Return the cells of a recent row; none if they are no text."""
+def _text(raw: bytes) -> str:
+    """Return the cells of a recent row as a text; an empty one if they are no text."""
     try:
-        return tuple(raw.decode().split("\n"))
+        return raw.decode()
     except UnicodeDecodeError:
-        return ()
+        return ""
+
+
+def _rows(recent: Iterable[_RecentRow]) -> list[Row]:
+    """Return the rows that are there."""
+    return [(id_, tuple(cells.split("\n"))) for id_, cells in recent if cells]

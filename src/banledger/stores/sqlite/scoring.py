@@ -1,6 +1,7 @@
 """Writes the sorted sets of an embedded ledger. See `sorted_sets`."""
 
-from collections import defaultdict
+import sqlite3
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
@@ -10,6 +11,7 @@ from banledger.stores.sqlite.batch import Batch
 from banledger.stores.sqlite.inserts import insert
 from banledger.stores.sqlite.marks import drop_marks, mend_marks, put_marks, set_marks
 from banledger.stores.sqlite.named_keys import NamedKeys
+from banledger.stores.sqlite.sizes import add_to_sizes, forget_sizes
 from banledger.stores.sqlite.stored_id import Member, has_mark, ranked
 
 _Counts: TypeAlias = Mapping[str, Mapping[str, int]]
@@ -21,6 +23,16 @@ _TABLES = ("ranking", "mark")
 
 class ScoreWriter(NamedKeys):
     """Writes scores. Every method is called in a transaction, and every key has its number."""
+
+    def __init__(self, connection: sqlite3.Connection, *others: Any) -> None:
+        super().__init__(connection, *others)
+        self._met: Counter[int] = Counter()  # members that were there already, by key
+        connection.create_function("met", 1, self._meet)
+
+    def _meet(self, number: int) -> int:
+        """Count, from SQL, a member that is there already."""
+        self._met[number] += 1
+        return 0
 
     def _put_scores(self, batch: Batch) -> None:
         """Write all that a batch scores."""
@@ -37,6 +49,7 @@ class ScoreWriter(NamedKeys):
         self._score({(key, one): score for (key, one), score in batch.scores.items() if isinstance(one, str)})
         come = [(key, score, id_) for (key, id_), score in batch.scores.items() if isinstance(id_, bytes)]
         put_marks(self._db, [(self._numbers[key][0], score, id_) for key, score, id_ in come if score is not None])
+        forget_sizes(self._db, {self._numbers[key][0] for key, *_ in (*ended, *come)})
 
     def _set(self, scores: _Scores, write: Callable[..., None] = set_marks) -> None:
         """Write scores, whatever the old ones are; None removes the member. `write`: see `marks`."""
@@ -51,7 +64,8 @@ class ScoreWriter(NamedKeys):
         if texts := {(key, one): score for one, score in scores.items() if isinstance(one, str)}:
             self._score(texts)
         if marks := {one: score for one, score in scores.items() if isinstance(one, bytes)}:
-            write(self._db, self._numbers[key][0], marks)
+            write(self._db, number := self._numbers[key][0], marks)
+            forget_sizes(self._db, [number])
 
     def _mend(self, scores: _Scores) -> None:
         """Write scores, most of which may be right."""
@@ -97,9 +111,15 @@ class ScoreWriter(NamedKeys):
         for number, key in sorted([(self._numbers[key][0], key) for key in deltas]):
             found = deltas[key]
             rows += [(number, member, found[member]) for member in sorted(found) if found[member]]
-        insert(self._db, f"INSERT INTO {table}", rows, "ON CONFLICT DO UPDATE SET score = score + excluded.score")
-        fewer = [(number, member) for number, member, delta in rows if delta < 0]
-        self._db.executemany(f"DELETE FROM {table} WHERE key = ? AND member = ? AND score = 0", fewer)
+        self._met.clear()
+        conflict = "ON CONFLICT DO UPDATE SET score = score + excluded.score + met(excluded.key)"
+        insert(self._db, f"INSERT INTO {table}", rows, conflict)
+        grown = Counter([number for number, _, _ in rows])
+        grown.subtract(self._met)
+        for number, member in [(number, member) for number, member, delta in rows if delta < 0]:
+            drop = f"DELETE FROM {table} WHERE key = ? AND member = ? AND score = 0"
+            grown[number] -= self._db.execute(drop, (number, member)).rowcount
+        add_to_sizes(self._db, grown)
 
     def _score(self, scores: Mapping[tuple[str, str], float | None], table: str = "ranking") -> None:
         """Give members that have no mark their score; None removes them."""
@@ -114,6 +134,7 @@ class ScoreWriter(NamedKeys):
             f"DELETE FROM {table} WHERE key = ? AND member = ?",
             [(number, member) for number, member, score in rows if score is None],
         )
+        forget_sizes(self._db, {number for number, _, _ in rows})
 
 
 def in_order(rows: Collection[_Row]) -> list[_Row]:

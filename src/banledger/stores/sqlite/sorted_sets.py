@@ -7,7 +7,7 @@ from math import inf
 from pathlib import Path
 
 from banledger.stores.api import Scored
-from banledger.stores.fields import count_of
+from banledger.stores.fields import MOST_NUMBER, count_of
 from banledger.stores.sqlite.file import RANKING, TALLY, as_json, translated
 from banledger.stores.sqlite.ranks import MARKS, NUMBER, OLD, TALLIED, TEXTS, ScoreTable
 from banledger.stores.sqlite.stored_id import NO_ID, OURS
@@ -25,13 +25,14 @@ class SortedSets:
         self._ours = OURS if packed else NO_ID
 
     def tally(self, keys: Sequence[str]) -> dict[str, int]:
-        """See Reader.tally. Members come as one text a key, and most count 1: those get no row and no look each."""
+        """See Reader.tally. Many members count 1: those come as one text a key, without a row and a look each."""
         total: Counter[str] = Counter()
+        get = total.get
         listed = (as_json(keys),)
         with translated(self.path):
             for (members,) in self._db.execute(
                 "SELECT (SELECT group_concat(member, '\n') FROM tally WHERE tally.key = key.id"
-                f" AND {NO_ID} AND {NUMBER})"
+                f" AND score = 1 AND {NO_ID})"
                 " FROM json_each(?) JOIN key ON name = value",
                 listed,
             ):
@@ -41,7 +42,7 @@ class SortedSets:
                 f" WHERE score <> 1 AND {NO_ID} AND {NUMBER}",
                 listed,
             ):
-                total[member] += count_of(score) - 1
+                total[member] = get(member, 0) + (int(score) if 0 < score <= MOST_NUMBER else count_of(score))
         return total
 
     def scores(self, keys: Sequence[str], members: Sequence[str]) -> list[list[float | None]]:

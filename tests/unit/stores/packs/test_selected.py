@@ -76,6 +76,10 @@ MOST = st.dictionaries(st.sampled_from([column.name for column in COLUMNS]), st.
 PAIRS = st.none() | st.tuples(st.sampled_from(SINGLE), st.sampled_from(SINGLE))
 
 
+def in_memory(rows: Sequence[Row]) -> Recent:
+    return Recent([(key, "\n".join(cells)) for key, cells in rows])
+
+
 def packed(rows: Sequence[Row], hidden: frozenset[Key] = frozenset()) -> Packed:
     parts = encode(COLUMNS, rows)
     return Packed(Pack(COLUMNS, len(rows), parts.__getitem__), rows[0][0], rows[-1][0], hidden)
@@ -101,13 +105,13 @@ def split(rows: Sequence[Row], choose: random.Random) -> tuple[list[Packed | Rec
                 visible[key] = choose.choice(rows)[1]
                 recent.append((key, visible[key]))
         if choose.random() < 0.2:
-            found.append(Recent(pack))  # nothing is hidden there
+            found.append(in_memory(pack))  # nothing is hidden there
             visible |= dict(pack)
             recent = [row for row in recent if row[0] not in dict(pack)]
         else:
             found.append(packed(pack, frozenset(hidden)))
         start = end
-    found.append(Recent(recent))
+    found.append(in_memory(recent))
     choose.shuffle(found)
     return found, sorted(visible.items())
 
@@ -161,7 +165,7 @@ def crowd() -> tuple[list[Packed | Recent], list[Row]]:
     visible |= dict(recent)
     hidden = frozenset([key for key, _ in recent])
     parts = [rows[place : place + 1400] for place in range(0, len(rows), 1400)]
-    return [*[packed(part, hidden) for part in parts], Recent(sorted(recent))], sorted(visible.items())
+    return [*[packed(part, hidden) for part in parts], in_memory(sorted(recent))], sorted(visible.items())
 
 
 QUESTIONS = [
@@ -223,7 +227,7 @@ def test_reading_the_newest_loads_no_older_pack_than_needed() -> None:
 def test_progress_ends_at_the_total() -> None:
     rows = [(second.to_bytes(4, "big") + bytes(8), ("a", "", "", "", "", "")) for second in range(20)]
     told: list[tuple[int, int]] = []
-    given_: list[Packed | Recent] = [packed(rows[:10]), Recent(rows[10:])]
+    given_: list[Packed | Recent] = [packed(rows[:10]), in_memory(rows[10:])]
 
     SelectedRows(COLUMNS, Selection(), lambda: given_, id_of).rank({"jail": 1}, progress=lambda *now: told.append(now))
 
