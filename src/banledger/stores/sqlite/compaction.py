@@ -58,7 +58,7 @@ class Merge(Struct, frozen=True):
 Step: TypeAlias = Fold | Merge
 
 
-class RecentRows(Protocol):
+class UnpackedRows(Protocol):
     """The recent rows by their packed ids.
 
     total  how many there are
@@ -77,7 +77,7 @@ class RecentRows(Protocol):
         ...
 
 
-def next_step(recent: RecentRows, packs: Sequence[tuple[int, bytes]], limits: Limits = LIMITS) -> Step | None:
+def next_step(recent: UnpackedRows, packs: Sequence[tuple[int, bytes]], limits: Limits = LIMITS) -> Step | None:
     """Return what to do next; None: nothing. `packs`: number and last id of each pack, sorted by that."""
     if recent.total <= limits.recent:
         return None

@@ -243,7 +243,7 @@ class RowWriter(RowReader):
 
 
 class _RecentRows:
-    """See compaction.RecentRows. Counted, not read: there are many. `last`: the last id of all packs."""
+    """See compaction.UnpackedRows. Counted, not read: there are many. `last`: the last id of all packs."""
 
     def __init__(self, db: sqlite3.Connection, prefix: str, last: bytes) -> None:
         self._db, self._of = db, (prefix, last)
