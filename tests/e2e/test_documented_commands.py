@@ -73,6 +73,7 @@ ELSEWHERE = {
     "banledger setup --dry-run": f"{SETUP}::test_a_dry_run_changes_nothing",
     "banledger setup --server web1 --yes": f"{SETUP}::"
     "test_every_jail_is_recorded_beside_its_own_action_and_a_second_setup_changes_nothing",
+    "banledger setup --without-fail2ban": f"{SETUP}::test_a_fail2ban_in_a_container_is_left_alone_and_explained",
     "banledger setup --undo": f"{SETUP}::test_undo_makes_every_file_as_it_was_from_the_program_that_it_removes",
     # looks at a whole machine
     "banledger doctor": f"{DOCTOR}::test_all_is_well_after_a_setup_and_the_doctor_changes_nothing",

@@ -145,7 +145,7 @@ TABLE = (
     Check(
         "store rights",
         "on a server: whether the user may run all commands that are needed",
-        "`ACL SETUSER`",
+        "its line of [stores.md](stores.md#a-user-of-its-own)",
         store.rights,
     ),
     Check(

@@ -119,7 +119,8 @@ class Recorder:
                 if not (error.retryable or self._may_recover(error)):
                     raise
                 if not isinstance(error, SpoolLocked):  # the other recorder tells
-                    self._beat(str(error))
+                    with suppress(StoreError):
+                        self._beat(str(error))
                 until.wait(status.failed(error))
             else:
                 status.works(self._status())
@@ -166,12 +167,13 @@ class Recorder:
         return done
 
     def _beat(self, waits: str, now: float = 0.0) -> None:
-        """Write the heartbeat if it is due. If the store is lost, the next step opens it again."""
+        """Write the heartbeat if it is due. Raises StoreError if the store is lost; the next step opens it again."""
         if self._ledger is not None:
             try:
                 self._heart.beat(self._ledger, now or time.time(), waits=waits, replaying=self._replay.active)
             except StoreError:
                 self._reconnect_and_replay()
+                raise
 
     # One batch.
 

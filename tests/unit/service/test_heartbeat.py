@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from banledger.clock import ClockWatch
+from banledger.errors import LedgerChanged
 from banledger.ledger.heartbeat import BEAT_S, Heartbeat
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.opening import open_to_read
@@ -238,3 +239,16 @@ def test_a_broken_key_stops_no_recording(
     writer.write("192.0.2.1")
     assert make().step(NOW).new == 1
     assert "can't write a heartbeat" in caplog.text
+
+
+def test_a_ledger_that_changed_is_noticed_by_the_heartbeat_and_said(
+    make: Make, read: Read, writer: Writer, elapsed: Clock, tmp_path: Path
+) -> None:
+    one = make()
+    one.step(NOW)
+    (tmp_path / "ledger.db-wal").unlink()
+    elapsed.now += 2 * BEAT_S
+    with pytest.raises(LedgerChanged):
+        one.step(NOW + 60)
+    writer.write("192.0.2.1")
+    assert one.step(NOW + 61).new == 1
