@@ -72,7 +72,7 @@ class UnpackedRows(Protocol):
         """Return the id at that place, from 0, among those after all packs."""
         ...
 
-    def in_packs(self) -> Sequence[bytes]:
+    def within_packs(self) -> Sequence[bytes]:
         """Return all other ids, sorted."""
         ...
 
@@ -85,7 +85,7 @@ def next_step(recent: UnpackedRows, packs: Sequence[tuple[int, bytes]], limits: 
         return Fold(recent.after_packs(0), recent.after_packs(limits.pack - 1), limits.pack)
     if recent.after == recent.total:
         return None
-    ids, highs = recent.in_packs(), [high for _, high in packs]
+    ids, highs = recent.within_packs(), [high for _, high in packs]
     ((pack, size),) = Counter(bisect_left(highs, id_) for id_ in ids).most_common(1)
     if size < limits.worth and recent.total <= limits.most:
         return None

@@ -254,7 +254,7 @@ class _RecentRows:
     def after_packs(self, place: int) -> bytes:
         return self._ids(f"id > ? ORDER BY id LIMIT 1 OFFSET {place}")[0]
 
-    def in_packs(self) -> list[bytes]:
+    def within_packs(self) -> list[bytes]:
         return self._ids("id <= ? ORDER BY id")
 
     def _ids(self, where: str) -> list[bytes]:
