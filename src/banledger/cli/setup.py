@@ -146,8 +146,7 @@ def _jail_steps(machine: "Machine", work: "JailWork", past: bool | None) -> "lis
 
     if not (machine.systemd if past is None else past):
         return jail_steps(machine, work, None)
-    found = Past(machine, work, machine.place(COMMAND))
-    return jail_steps(machine, work, found if found.title else None)
+    return jail_steps(machine, work, Past(machine, work, machine.place(COMMAND)))
 
 
 def _ask(*, yes: bool) -> None:
@@ -199,6 +198,8 @@ def _undo(machine: "Machine", flags: Mapping[str, Any], *, purge: bool) -> None:
         _say(f"to do  {line}")
     for path in undo.kept:
         _say(f"stays  {path}")
+    if warning := undo.warning():
+        _say(f"warning: fail2ban could not start again then: {warning} (--undo --keep-mended leaves what --mend did)")
     if flags["dry_run"]:
         _say("nothing was changed")
         return

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from banledger.ledger.gap import Gap
 from banledger.ledger.heartbeat import Heartbeat, RecorderHealth, RecorderState, doubtful, healths
 from banledger.ledger.reader import LedgerReader
-from banledger.ledger.source import RUNNING, Source
+from banledger.ledger.source import RUNNING, STOPPED, Source
 from banledger.report.formats.escape import many, visible
 from banledger.report.formats.moment import rough
 from banledger.stores.api import StoreFacts
@@ -201,6 +201,8 @@ def _lines(beat: Heartbeat) -> str:
 def _of_ledger(found: LedgerStatus) -> Iterator[Finding]:
     if not found.recorders:
         yield Finding(Level.UNKNOWN, "no recorder says that it runs: it never did, or it is older than this banledger")
+    if found.sources and found.recorders and all(one.state == STOPPED for one in found.sources):
+        yield Finding(Level.WARNING, "no jail runs: fail2ban is stopped (systemctl status fail2ban)")
     lately = [gap for gap in found.gaps if found.now - gap.seen < _LOST_LATELY_S]
     if lately:
         yield Finding(Level.WARNING, f"{lost(lately)} could not be recorded in the last day")

@@ -76,7 +76,8 @@ class HeartbeatWriter:
         self._now = replace(self._now, lines=self._now.lines + len(lines), lost=self._now.lost + lost)
         live = [line for line in lines if isinstance(line, BanLine) and not line.origin and not line.restored]
         if live and done.new:
-            self._delays.extend(max(0.0, now - line.seen) for line in live[-_DELAYS:])
+            if done.new >= len(live):  # otherwise some were read again, and recorded before
+                self._delays.extend(max(0.0, now - line.seen) for line in live[-_DELAYS:])
             about = subject_of(live[-1])
             id_ = ban_id(about.server, about.jail, about.fid, about.time)
             self._now = replace(self._now, last_id=id_, last_ban=live[-1].seen, last_recorded=max(0.0, now))

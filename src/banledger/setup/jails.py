@@ -1,5 +1,6 @@
 """The step that adds our action to fail2ban's jails, and proves that fail2ban lives with it."""
 
+import time
 from collections.abc import Sequence
 from importlib.resources import files
 
@@ -19,7 +20,7 @@ class JailWork:
     """The files in fail2ban's configuration, and the restart that they need. `decide` comes first.
 
     After it: options: of the action. mended: jails that are to read systemd's journal. fault: what fail2ban-client -t
-    says of a configuration that the server lives with nevertheless.
+    says of a configuration that the server lives with nevertheless. restarted: when `do` restarted it, UTC epoch.
     """
 
     def __init__(self, machine: Machine, fail2ban: Fail2ban) -> None:
@@ -34,6 +35,7 @@ class JailWork:
         self.options: dict[str, str] = {}
         self.mended: tuple[str, ...] = ()
         self.fault = ""
+        self.restarted = 0.0
 
     @property
     def now(self) -> JailConfiguration:
@@ -112,6 +114,7 @@ class JailWork:
 
     def restart_and_look(self, alive: bool) -> str:
         """Restart fail2ban; return what is wrong then, or nothing."""
+        self.restarted = time.time()
         if trouble := restart(self._machine, self._fail2ban, alive=alive):
             return trouble
         if not alive and not self._machine.manages_fail2ban:

@@ -25,15 +25,16 @@ class Past:
 
     @property
     def title(self) -> str:
-        """What would be imported; empty if there is nothing."""
+        """What would be imported."""
         first = self._logs[0] if self._logs else ""
         more = f" and {len(self._logs) - 1} more" if len(self._logs) > 1 else ""
-        return ", ".join(filter(None, (first + more, self._database, "systemd's journal" if self._journal else "")))
+        found = ", ".join(filter(None, (first + more, self._database, "systemd's journal" if self._journal else "")))
+        return found or "there is none"
 
     def words(self, spool: Path) -> list[str]:
-        """The command that imports it."""
+        """The command that imports it; none if there is nothing."""
         sources = [*self._logs, *filter(None, (self._database, _STDIN if self._journal else ""))]
-        return [str(self._program), "import", *sources, "--server", self._label, "--spool", str(spool)]
+        return sources and [str(self._program), "import", *sources, "--server", self._label, "--spool", str(spool)]
 
     def imported(self) -> bool:
         """Whether a setup did that before."""
@@ -42,16 +43,20 @@ class Past:
     def do(self, spool: Path) -> None:
         """Import it; its progress and summary are ours. Raises BanledgerError."""
         words = self.words(spool)
+        if words and not self._imports(words):
+            raise BanledgerError("the past is not imported, all else is done", hint="run it again, or with --no-import")
+        self._mark.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_whole(self._mark, b"", 0o600, ROOT)
+
+    def _imports(self, words: list[str]) -> bool:
+        """Run the import; return whether it worked."""
         if self._journal:
             export = [system_command("journalctl"), "--quiet", "--no-pager", "--unit", _UNIT, "--output", "json"]
             with subprocess.Popen(export, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/") as process:
                 done = subprocess.run(words, stdin=process.stdout, check=False, cwd="/")
         else:
             done = subprocess.run(words, stdin=subprocess.DEVNULL, check=False, cwd="/")
-        if done.returncode != 0:
-            raise BanledgerError("the past is not imported, all else is done", hint="run it again, or with --no-import")
-        self._mark.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_whole(self._mark, b"", 0o600, ROOT)
+        return done.returncode == 0
 
 
 def _logs(target: str) -> list[str]:

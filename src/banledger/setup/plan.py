@@ -44,7 +44,9 @@ def steps(machine: Machine, program: Program, choice: StoreChoice) -> list[Setup
 
 def jail_steps(machine: Machine, jails: JailWork, past: Past | None) -> list[SetupStep]:
     """The steps that make fail2ban's bans arrive in the ledger, and those of the past."""
-    proof = Proof(lambda: installed_settings(machine), jails.options["server"], jails.recorded())
+    proof = Proof(
+        lambda: installed_settings(machine), jails.options["server"], jails.recorded(), lambda: jails.restarted
+    )
     proven = [SetupStep("see in the ledger that these jails are recorded", proof.given, proof.wait)]
     return [
         SetupStep(f"add the action to {_listed(jails)}, and restart fail2ban", jails.done, jails.do),

@@ -19,10 +19,15 @@ _PAUSE_S = 0.2
 
 
 class Proof:
-    """Whether the ledger that the service's settings name has these jails of a server as running."""
+    """Whether the ledger that the service's settings name has these jails of a server as running.
 
-    def __init__(self, settings: Callable[[], Settings], server: str, jails: Sequence[str]) -> None:
-        self._settings = settings
+    restarted: when this setup restarted them, UTC epoch seconds, 0: it did not. An earlier start proves nothing then.
+    """
+
+    def __init__(
+        self, settings: Callable[[], Settings], server: str, jails: Sequence[str], restarted: Callable[[], float]
+    ) -> None:
+        self._settings, self._restarted = settings, restarted
         self._wanted = {(server, jail) for jail in jails}
 
     def given(self) -> bool:
@@ -45,7 +50,11 @@ class Proof:
         settings = self._settings()
         try:
             with closing(open_to_read(settings.store, settings.prefix, access(settings))) as reader:
-                running = {(source.server, source.jail) for source in reader.sources if source.state == RUNNING}
+                running = {
+                    (source.server, source.jail)
+                    for source in reader.sources
+                    if source.state == RUNNING and source.since >= self._restarted()
+                }
         except StoreError as error:
             return str(error)
         return ", ".join(sorted(jail for _, jail in self._wanted - running))

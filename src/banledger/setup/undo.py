@@ -45,6 +45,19 @@ class Undo:
             entry.path for entry in kept if entry.kind != "user" and self._machine.place(entry.path).is_dir()
         ]
 
+    def warning(self) -> str:
+        """Why fail2ban could not start again afterwards; empty: it could, or nobody can tell."""
+        entry = self._journal.entry(self._jail_file)
+        if entry is None or self._keep_mended:
+            return ""
+        try:
+            fail2ban = self._machine.fail2ban()
+        except MissingFail2ban:
+            return ""
+        with mirrored(fail2ban.config) as mirror:
+            mirror.put(_text(entry))
+            return "; ".join(fail2ban.read(mirror.directory).broken().values())
+
     def run(self) -> None:
         """Undo everything. Raises BanledgerError before anything is changed if fail2ban would not live without us."""
         self._leave_fail2ban()
@@ -80,7 +93,7 @@ class Undo:
         except MissingFail2ban:
             return  # it was removed since: its files are put back as they were
         alive = fail2ban.alive()
-        old = entry.content.decode("utf-8", "replace") if entry.kind == "file" else None
+        old = _text(entry)
         before = self._check(fail2ban, old)
         self._machine.changes.restore(entry, purge=self._purge)
         broken = before.broken()
@@ -153,6 +166,11 @@ class Undo:
         if self._machine.systemd and self._journal.entry(WANTED) is not None:
             self._machine.systemctl("stop", "banledger")
             self._tell("the service is stopped")
+
+
+def _text(entry: Before) -> str | None:
+    """What a file was, None: there was none."""
+    return entry.content.decode("utf-8", "replace") if entry.kind == "file" else None
 
 
 def _line(entry: Before) -> str:
