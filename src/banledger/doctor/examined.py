@@ -64,6 +64,10 @@ class Examined:
         config = [] if self.machine.config == FAIL2BAN else ["--fail2ban-config", self.machine.config]
         return f"{self.ours} {shlex.join(['setup', '--yes', *words, *root, *config])}"
 
+    def make_program(self) -> str:
+        """The command that makes the service's program again, by the package if that made it."""
+        return f"/usr/lib/banledger/make-program && {RESTART}" if self.machine.packaged else self.setup()
+
     @property
     def settings_file(self) -> Path:
         """The settings file that the flags or the environment name, or the machine's."""

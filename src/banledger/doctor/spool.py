@@ -36,7 +36,8 @@ def directory(examined: Examined) -> Diagnosis:
     try:
         status = spool.stat()
     except FileNotFoundError:
-        made = examined.machine.systemd and examined.machine.place(TMPFILES).exists()
+        machine = examined.machine
+        made = machine.systemd and (machine.packaged or machine.place(TMPFILES).exists())
         return wrong(f"there is no {spool}", _CREATE if made else examined.setup())
     except OSError as error:
         return unseen(f"can't look at {spool}: {error.strerror}")

@@ -11,7 +11,7 @@ from banledger.setup.changes import Owner
 from banledger.setup.command import run, system_command
 from banledger.setup.jails import SPOOL, JailWork
 from banledger.setup.journal import Before
-from banledger.setup.machine import PACKAGED_UNIT, SPOOL_GROUP, STATE_DIRECTORY, USER, Machine
+from banledger.setup.machine import SPOOL_GROUP, STATE_DIRECTORY, UNIT, USER, Machine
 from banledger.setup.package import handed_over
 from banledger.setup.past import Past
 from banledger.setup.program import COMMAND, HOME, Program
@@ -22,7 +22,6 @@ from banledger.setup.store_choice import SETTINGS, StoreChoice, installed_settin
 
 PASSWORD = "/etc/banledger/password"  # noqa: S105
 LINK = "/usr/local/bin/banledger"
-UNIT = "/etc/systemd/system/banledger.service"
 WANTED = "/etc/systemd/system/multi-user.target.wants/banledger.service"
 _SYSUSERS, TMPFILES = "/etc/sysusers.d/banledger.conf", "/etc/tmpfiles.d/banledger.conf"
 _SHARE = "/usr/local/share"
@@ -63,7 +62,7 @@ class Service:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._restart = PendingRestart(machine.changes, "service")
-        self._unit = PACKAGED_UNIT if machine.packaged else UNIT
+        self._unit = machine.unit
 
     def renewing(self, do: StepWork) -> StepWork:
         """The work of a step after which the service must start again."""
