@@ -13,6 +13,7 @@ from banledger.doctor.size import shown_bytes
 from banledger.errors import BanledgerError
 from banledger.report.formats.escape import many
 from banledger.report.formats.moment import rough
+from banledger.report.status import AgeLimits
 from banledger.setup.jails import SPOOL
 from banledger.setup.machine import SPOOL_GROUP, USER
 from banledger.setup.plan import TMPFILES
@@ -21,7 +22,6 @@ from banledger.spool.quarantine import REJECTED
 
 MODE = 0o2770
 _CREATE = "systemd-tmpfiles --create banledger.conf"
-_LATE_S = 300.0
 _SHOWN = 3
 _SPOOL_MAX = 512 << 20
 _UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -76,7 +76,7 @@ def backlog(examined: Examined) -> Diagnosis:
     newer = segments.lines(examined.spool, found.segments).newer
     if newer:
         return wrong(f"a newer banledger is needed for {many(len(newer), 'segment')}", examined.setup())
-    if age > _LATE_S:
+    if age > AgeLimits().warning_s:
         return wrong(what, JOURNAL if examined.machine.systemd else f"{examined.ours} record --once")
     return well(what)
 

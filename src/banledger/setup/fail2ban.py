@@ -15,7 +15,7 @@ from banledger.setup.jail_file import Wish, compose, first_forms, next_forms, wr
 from banledger.setup.mirror import mirrored
 
 _ANSWERS_S, _HAS_JAILS_S = 10.0, 60.0  # it answers before it has its jails
-_SILENT = "fail2ban doesn't answer"
+SILENT = "fail2ban doesn't answer"
 _ACTIONS = "has the following actions:"
 
 
@@ -93,7 +93,7 @@ class Fail2ban:
         began = time.monotonic()
         while missing := self._missing(jails):
             waited_s = time.monotonic() - began
-            if waited_s > (_ANSWERS_S if missing == _SILENT else _HAS_JAILS_S):
+            if waited_s > (_ANSWERS_S if missing == SILENT else _HAS_JAILS_S):
                 break
             time.sleep(0.2)
         return missing
@@ -115,7 +115,7 @@ class Fail2ban:
 
     def _missing(self, jails: Sequence[str]) -> str:
         if not self.alive():
-            return _SILENT
+            return SILENT
         absent = [name for name in jails if self.ask("status", name).code != 0]
         return f"these jails don't run: {', '.join(absent)}" if absent else ""
 
