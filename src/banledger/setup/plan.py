@@ -7,6 +7,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from banledger.errors import BanledgerError
+from banledger.report.formats.escape import many
 from banledger.setup.changes import Owner
 from banledger.setup.command import run, system_command
 from banledger.setup.jails import SPOOL, JailWork
@@ -89,8 +90,7 @@ class Service:
 
 def _listed(jails: JailWork) -> str:
     names = jails.recorded()
-    count = f"{len(names)} jail{'s' if len(names) != 1 else ''}"
-    return f"{count} ({', '.join(names)})" if names else "fail2ban's jails (none is enabled now)"
+    return f"{many(len(names), 'jail')} ({', '.join(names)})" if names else "fail2ban's jails (none is enabled now)"
 
 
 def _files(machine: Machine, service: Service) -> Iterator[SetupStep]:
