@@ -107,7 +107,7 @@ def _absent(reader: LedgerReader, ids: set[str]) -> Iterator[str]:
 
 
 def _waiting(examined: Examined) -> set[Offender]:
-    """Whom waiting lines are about."""
+    """Return the offenders of the lines that wait in the spool. Raises SpoolError."""
     try:
         names = segments.listed(examined.spool, examined.machine.user(USER)).segments
         found = segments.lines(examined.spool, names)

@@ -15,12 +15,11 @@ from banledger.report.formats.escape import many
 from banledger.report.formats.moment import rough
 from banledger.report.status import AgeLimits
 from banledger.setup.jails import SPOOL
-from banledger.setup.machine import SPOOL_GROUP, USER
+from banledger.setup.machine import SPOOL_GROUP, SPOOL_MODE, USER
 from banledger.setup.plan import TMPFILES
 from banledger.spool.lock import NAME
 from banledger.spool.quarantine import REJECTED
 
-MODE = 0o2770
 _CREATE = "systemd-tmpfiles --create banledger.conf"
 _SHOWN = 3
 _SPOOL_MAX = 512 << 20
@@ -45,9 +44,9 @@ def directory(examined: Examined) -> Diagnosis:
     found = []
     if (status.st_uid, status.st_gid) != owner:
         found.append(wrong(f"{spool} doesn't belong to root:{SPOOL_GROUP}", f"chown root:{SPOOL_GROUP} {there}"))
-    if (mode := stat.S_IMODE(status.st_mode)) != MODE:
-        found.append(wrong(f"the mode of {spool} is {mode:o}, not {MODE:o}", f"chmod {MODE:o} {there}"))
-    return together([*found, *_other_spools(examined)], well(f"{spool}, root:{SPOOL_GROUP} {MODE:o}"))
+    if (mode := stat.S_IMODE(status.st_mode)) != SPOOL_MODE:
+        found.append(wrong(f"the mode of {spool} is {mode:o}, not {SPOOL_MODE:o}", f"chmod {SPOOL_MODE:o} {there}"))
+    return together([*found, *_other_spools(examined)], well(f"{spool}, root:{SPOOL_GROUP} {SPOOL_MODE:o}"))
 
 
 def _other_spools(examined: Examined) -> list[Diagnosis]:

@@ -19,6 +19,7 @@ from banledger.setup.fail2ban import Fail2ban
 from banledger.setup.mirror import JAIL_FILE
 
 USER, SPOOL_GROUP = "banledger", "banledger-spool"
+SPOOL_MODE = 0o2770
 FAIL2BAN = "/etc/fail2ban"
 STATE_DIRECTORY = "/var/lib/banledger"
 UNIT = "/etc/systemd/system/banledger.service"

@@ -12,7 +12,7 @@ from banledger.setup.changes import Owner
 from banledger.setup.command import run, system_command
 from banledger.setup.jails import SPOOL, JailWork
 from banledger.setup.journal import Before
-from banledger.setup.machine import SPOOL_GROUP, STATE_DIRECTORY, UNIT, USER, Machine
+from banledger.setup.machine import SPOOL_GROUP, SPOOL_MODE, STATE_DIRECTORY, UNIT, USER, Machine
 from banledger.setup.package import handed_over
 from banledger.setup.past import Past
 from banledger.setup.program import COMMAND, HOME, Program
@@ -163,7 +163,7 @@ def _make_accounts(machine: Machine) -> None:
 
 
 def _directories(machine: Machine) -> Iterator[SetupStep]:
-    for path, mode, user, group in ((SPOOL, 0o2770, "root", SPOOL_GROUP), (STATE_DIRECTORY, 0o750, USER, USER)):
+    for path, mode, user, group in ((SPOOL, SPOOL_MODE, "root", SPOOL_GROUP), (STATE_DIRECTORY, 0o750, USER, USER)):
         yield _directory(machine, path, mode, user, group)
 
 
