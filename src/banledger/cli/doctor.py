@@ -113,5 +113,7 @@ def _bundle(examined: "Examined", found: "Iterable[CheckResult]", name: str) -> 
     for member, content in files.items():
         click.echo(f"{len(content):>9,} bytes  {member}")
     shown = visible(quote(str(place)))
-    click.echo(f"{shown} is written. What tells who and where is replaced or left out, as far as a program can tell:")
+    click.echo(
+        f"{shown} is written. Addresses, names and passwords are replaced or removed, as far as they are recognised:"
+    )
     click.echo(f"read it before you send it (tar -xzOf {shown} | less)")

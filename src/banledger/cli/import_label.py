@@ -1,5 +1,6 @@
 """Warn before bans are imported that are recorded under another server label already."""
 
+import shlex
 import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -40,7 +41,9 @@ class LabelCheck:
         if not self._ask:
             click.echo(f"warning: {found}", err=True)
         elif not sys.stdin.isatty():
-            raise BanledgerError(found, hint=f"--server {other} adds only what is new; --yes imports them all the same")
+            raise BanledgerError(
+                found, hint=f"--server {shlex.quote(other)} adds only what is new; --yes imports them all the same"
+            )
         else:
             click.confirm(f"{found}. Import them?", abort=True, err=True)
 

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -106,11 +107,13 @@ def _unrecorded(found: "LedgerStatus") -> "tuple[UnrecordedJail, ...] | None":
     from banledger.cli.fail2ban_jails import unrecorded_jails
     from banledger.cli.host import host
     from banledger.report.status import recorded_jails
+    from banledger.setup.machine import Machine
 
     ours = [one.beat for one in found.recorders if one.beat.host == host()]
     if found.recorders and not ours:
         return None
-    return unrecorded_jails(recorded_jails(found.sources, [label for beat in ours for label in beat.labels]))
+    labels = [label for beat in ours for label in beat.labels]
+    return unrecorded_jails(Machine(Path("/")), recorded_jails(found.sources, labels))
 
 
 def _check(flags: Mapping[str, Any], warning: float, critical: float) -> int:

@@ -9,6 +9,7 @@ from banledger.doctor.fail2ban import client
 from banledger.errors import BanledgerError
 from banledger.report.formats.escape import many
 from banledger.setup.configuration import ACTION
+from banledger.setup.fail2ban import SILENT
 
 _AGAIN_S = 3.0
 _LABEL = "localhost"  # the action's own default
@@ -17,7 +18,7 @@ _LABEL = "localhost"  # the action's own default
 def compared(examined: Examined) -> Diagnosis:
     """See the table of checks."""
     if not examined.server.alive:
-        return unseen("fail2ban doesn't answer")
+        return unseen(SILENT)
     try:
         found = _compared(examined, again=False)
         if any(one.any() for one in found.values()):

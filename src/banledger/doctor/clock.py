@@ -48,7 +48,7 @@ def clock(examined: Examined) -> Diagnosis:
     kept = synchronised()
     if kept is False:
         found.append(caution("no time server sets it", "timedatectl set-ntp true"))
-    return together(found, well("a time server sets it" if kept else "nothing speaks against it"))
+    return together(found, well("a time server sets it" if kept else "unknown whether a time server sets it"))
 
 
 def _impossible(examined: Examined) -> Iterator[str]:

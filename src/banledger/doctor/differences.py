@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from banledger.doctor import segments
 from banledger.doctor.examined import Examined
-from banledger.doctor.running import RunningJail
 from banledger.errors import BanledgerError, SpoolError
 from banledger.importer import database
 from banledger.importer.refusal import SourceRefused
@@ -22,6 +21,7 @@ from banledger.ledger.reader import LedgerReader
 from banledger.ledger.tokens import source_token
 from banledger.net.address import canonical_address
 from banledger.setup.machine import USER
+from banledger.setup.running import RunningJail
 from banledger.spool.events import TicketLine
 from banledger.stores.pages import pages
 
@@ -107,7 +107,7 @@ def _absent(reader: LedgerReader, ids: set[str]) -> Iterator[str]:
 
 
 def _waiting(examined: Examined) -> set[Offender]:
-    """Whom waiting lines are about."""
+    """Return the offenders of the lines that wait in the spool. Raises SpoolError."""
     try:
         names = segments.listed(examined.spool, examined.machine.user(USER)).segments
         found = segments.lines(examined.spool, names)

@@ -2,12 +2,14 @@
 
 import grp
 import json
+import os
 import platform
 import pwd
 import socket
 import sqlite3
 import stat
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
@@ -80,7 +82,7 @@ def collected(examined: Examined, results: Iterable[CheckResult]) -> Evidence:
         _tried(lambda: _jails(examined), []),
         _tried(lambda: _files(examined), []),
         _tried(lambda: _journal(examined), []),
-        [line for line in tail(Path(examined.server.log)) if "banledger" in line][-_LOG_LINES:],
+        _tried(lambda: _log(examined), []),
         _tried(lambda: _info(examined), {}),
         _tried(lambda: _counts(examined), {}),
     )
@@ -140,11 +142,14 @@ def _files(examined: Examined) -> list[Mapping[str, Any]]:
     """What is in our directories: path, kind, size, mode, owner."""
     tops = [examined.spool, *map(examined.machine.place, (STATE_DIRECTORY, STATE, "/etc/banledger"))]
     paths = [path for top in tops if top.exists() for path in (top, *sorted(top.rglob("*"))[:_MOST_FILES])]
-    return [_file(path) for path in paths]
+    found: list[Mapping[str, Any]] = []
+    for path in paths:
+        with suppress(FileNotFoundError):  # the recorder removes segments meanwhile
+            found.append(_file(path, path.lstat()))
+    return found
 
 
-def _file(path: Path) -> Mapping[str, Any]:
-    status = path.lstat()
+def _file(path: Path, status: os.stat_result) -> Mapping[str, Any]:
     return {
         "path": str(path),
         "kind": stat.filemode(status.st_mode)[0],
@@ -179,6 +184,12 @@ def _journal(examined: Examined) -> list[Mapping[str, str]]:
             }
         )
     return found
+
+
+def _log(examined: Examined) -> list[str]:
+    """What the last lines of fail2ban's log say of banledger."""
+    log = examined.server.log
+    return [line for line in tail(Path(log)) if "banledger" in line][-_LOG_LINES:] if log.startswith("/") else []
 
 
 def _info(examined: Examined) -> dict[str, str]:

@@ -9,15 +9,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
 from msgspec.structs import replace
 
 from banledger import settings
-from banledger.doctor.running import RunningServer
 from banledger.errors import BanledgerError
 from banledger.ledger.opening import open_to_read
 from banledger.ledger.reader import LedgerReader
@@ -27,6 +24,7 @@ from banledger.setup.configuration import JailConfiguration
 from banledger.setup.fail2ban import Fail2ban
 from banledger.setup.machine import FAIL2BAN, Machine
 from banledger.setup.program import HOME
+from banledger.setup.running import RunningServer
 from banledger.setup.store_choice import SETTINGS
 from banledger.stores.connect import access, is_server
 
@@ -63,6 +61,10 @@ class Examined:
         root = [] if self.machine.whole else ["--root", str(self.machine.root)]
         config = [] if self.machine.config == FAIL2BAN else ["--fail2ban-config", self.machine.config]
         return f"{self.ours} {shlex.join(['setup', '--yes', *words, *root, *config])}"
+
+    def make_program(self) -> str:
+        """The command that makes the service's program again, by the package if that made it."""
+        return f"/usr/lib/banledger/make-program && {RESTART}" if self.machine.packaged else self.setup()
 
     @property
     def settings_file(self) -> Path:
@@ -129,12 +131,7 @@ class Examined:
         """Ask the running fail2ban again."""
         if isinstance(self.fail2ban, BanledgerError):
             return RunningServer(why=str(self.fail2ban))
-        probe = (files("banledger.doctor") / "server_probe.py").read_text(encoding="utf-8")
-        said = self.fail2ban.probe(probe, str(self.fail2ban.config))
-        try:
-            return msgspec.json.decode(said.out, type=RunningServer)
-        except msgspec.DecodeError:
-            return RunningServer(why=said.reason())
+        return self.fail2ban.server()
 
     @contextmanager
     def ledger(self) -> Iterator[LedgerReader]:

@@ -28,7 +28,9 @@ def installed(examined: Examined) -> Diagnosis:
     version = configuration.version
     number = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     if number < _OLDEST:
-        return caution(f"{version} is older than 1.0, the oldest tested with banledger", "apt-get upgrade fail2ban")
+        return caution(
+            f"{version} is older than 1.0, the oldest tested with banledger", "apt-get install --only-upgrade fail2ban"
+        )
     faults = "; ".join(fault for before, fault in _FAULTS if number < before)
     return well(f"{version} ({faults})" if faults else version)
 

@@ -9,9 +9,9 @@ from banledger.doctor.fail2ban import client
 from banledger.errors import BanledgerError
 from banledger.report.formats.escape import many
 from banledger.setup.configuration import ACTION
+from banledger.setup.fail2ban import SILENT
 
 _ROUND_S = 1.0
-_NO_SERVER = "fail2ban doesn't answer"
 _NO_CONFIGURATION = "fail2ban's configuration can't be read"
 
 
@@ -41,7 +41,7 @@ def _covers_all(examined: Examined) -> bool:
 def running(examined: Examined) -> Diagnosis:
     """See the table of checks."""
     if not examined.server.alive:
-        return unseen(_NO_SERVER)
+        return unseen(SILENT)
     if isinstance(examined.configuration, BanledgerError):
         return unseen(_NO_CONFIGURATION)
     wanted = {jail.name for jail in examined.configuration.enabled() if ACTION in jail.actions()}

@@ -8,6 +8,7 @@ from shlex import quote
 from banledger.doctor.diagnosis import Diagnosis, caution, unseen, well
 from banledger.doctor.examined import Examined
 from banledger.report.formats.escape import many
+from banledger.setup.fail2ban import SILENT
 
 _TAIL = 1 << 20
 _PREFIX = "banledger: "
@@ -21,7 +22,7 @@ def trouble(examined: Examined) -> Diagnosis:
     """See the table of checks."""
     where = examined.server.log
     if not examined.server.alive:
-        return unseen("fail2ban doesn't answer")
+        return unseen(SILENT)
     command = f"grep -a 'banledger: ' {quote(where)} | tail"
     if where.startswith("/"):
         lines = [*tail(Path(where))]

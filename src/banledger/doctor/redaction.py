@@ -1,4 +1,4 @@
-"""Take everything out of texts that could tell who and where: addresses, names, passwords.
+"""Remove from texts whatever could identify people or machines: addresses, names, passwords.
 
 Theory of operation. What is known to be secret or a name is replaced first. Of the rest only what is known to be
 harmless stays: words that banledger's own sources contain, numbers, times, versions, names of files. Any other word

@@ -1,5 +1,6 @@
 """Checks of the service: its unit, whether it runs what is installed, and what its heartbeat says."""
 
+import os
 import socket
 from pathlib import Path
 from shlex import quote
@@ -66,7 +67,8 @@ def own_heartbeat(examined: Examined) -> Heartbeat | None:
             beats = reader.heartbeats()
     except BanledgerError:
         return None
-    mine = [beat for beat in beats if beat.host == socket.gethostname() and Path(beat.spool) == examined.spool]
+    host, spool = socket.gethostname(), os.path.realpath(examined.spool)  # as the recorder names it
+    mine = [beat for beat in beats if (beat.host, beat.spool) == (host, spool)]
     return max(mine, key=lambda beat: beat.written, default=None)
 
 
@@ -88,20 +90,22 @@ def program(examined: Examined) -> Diagnosis:
     home = examined.machine.place(HOME)
     if not home.exists():
         if examined.unit.get("LoadState") == "loaded" or not examined.unit:
-            return wrong(f"there is no {home}", examined.setup())
+            return wrong(f"there is no {home}", examined.make_program())
         return unseen(f"there is no {home}")
     python = home / "bin/python"
     target = python.resolve()
     libraries = sorted(path.name for path in (home / "lib").glob("python3.*"))
     if not target.is_file():
-        return wrong(f"its interpreter {target} is gone", examined.setup())
+        return wrong(f"its interpreter {target} is gone", examined.make_program())
     if not trusted(target) or not trusted(home / "bin", home):
         where = quote(str(home))
         return wrong(f"others than root may change {home}", f"chown -R root {where} && chmod -R go-w {where}")
     now = examined.run_file(python, "-I", "-c", _WHICH).out.strip()
     if now and now not in libraries:
-        return wrong(f"it was made for {', '.join(libraries)}, and its interpreter is {now} now", examined.setup())
+        return wrong(
+            f"it was made for {', '.join(libraries)}, and its interpreter is {now} now", examined.make_program()
+        )
     said = examined.run_file(python, "-I", "-c", "import banledger.cli.record")
     if said.code != 0:
-        return wrong(f"{home} doesn't run: {said.err.strip().rpartition(chr(10))[2]}", examined.setup())
+        return wrong(f"{home} doesn't run: {said.err.strip().rpartition(chr(10))[2]}", examined.make_program())
     return well(f"{examined.machine.place(COMMAND)} runs in {now}")

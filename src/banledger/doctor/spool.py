@@ -13,15 +13,14 @@ from banledger.doctor.size import shown_bytes
 from banledger.errors import BanledgerError
 from banledger.report.formats.escape import many
 from banledger.report.formats.moment import rough
+from banledger.report.status import AgeLimits
 from banledger.setup.jails import SPOOL
-from banledger.setup.machine import SPOOL_GROUP, USER
+from banledger.setup.machine import SPOOL_GROUP, SPOOL_MODE, USER
 from banledger.setup.plan import TMPFILES
 from banledger.spool.lock import NAME
 from banledger.spool.quarantine import REJECTED
 
-MODE = 0o2770
 _CREATE = "systemd-tmpfiles --create banledger.conf"
-_LATE_S = 300.0
 _SHOWN = 3
 _SPOOL_MAX = 512 << 20
 _UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -36,7 +35,8 @@ def directory(examined: Examined) -> Diagnosis:
     try:
         status = spool.stat()
     except FileNotFoundError:
-        made = examined.machine.systemd and examined.machine.place(TMPFILES).exists()
+        machine = examined.machine
+        made = machine.systemd and (machine.packaged or machine.place(TMPFILES).exists())
         return wrong(f"there is no {spool}", _CREATE if made else examined.setup())
     except OSError as error:
         return unseen(f"can't look at {spool}: {error.strerror}")
@@ -44,9 +44,9 @@ def directory(examined: Examined) -> Diagnosis:
     found = []
     if (status.st_uid, status.st_gid) != owner:
         found.append(wrong(f"{spool} doesn't belong to root:{SPOOL_GROUP}", f"chown root:{SPOOL_GROUP} {there}"))
-    if (mode := stat.S_IMODE(status.st_mode)) != MODE:
-        found.append(wrong(f"the mode of {spool} is {mode:o}, not {MODE:o}", f"chmod {MODE:o} {there}"))
-    return together([*found, *_other_spools(examined)], well(f"{spool}, root:{SPOOL_GROUP} {MODE:o}"))
+    if (mode := stat.S_IMODE(status.st_mode)) != SPOOL_MODE:
+        found.append(wrong(f"the mode of {spool} is {mode:o}, not {SPOOL_MODE:o}", f"chmod {SPOOL_MODE:o} {there}"))
+    return together([*found, *_other_spools(examined)], well(f"{spool}, root:{SPOOL_GROUP} {SPOOL_MODE:o}"))
 
 
 def _other_spools(examined: Examined) -> list[Diagnosis]:
@@ -75,7 +75,7 @@ def backlog(examined: Examined) -> Diagnosis:
     newer = segments.lines(examined.spool, found.segments).newer
     if newer:
         return wrong(f"a newer banledger is needed for {many(len(newer), 'segment')}", examined.setup())
-    if age > _LATE_S:
+    if age > AgeLimits().warning_s:
         return wrong(what, JOURNAL if examined.machine.systemd else f"{examined.ours} record --once")
     return well(what)
 

@@ -5,7 +5,7 @@ from shlex import join, quote
 from urllib.parse import urlsplit
 
 from banledger.doctor.diagnosis import Diagnosis, caution, together, unseen, well, wrong
-from banledger.doctor.examined import Examined
+from banledger.doctor.examined import RESTART, Examined
 from banledger.doctor.size import shown_bytes
 from banledger.errors import BanledgerError, LedgerMissing, LedgerOlder, StoreUnavailable
 from banledger.stores.connect import access, is_server, refused, server_facts
@@ -35,7 +35,7 @@ def readable(examined: Examined) -> Diagnosis:
 
 
 def _start(examined: Examined) -> str:
-    return "systemctl restart banledger" if examined.machine.systemd else f"{examined.ours} record --once"
+    return RESTART if examined.machine.systemd else f"{examined.ours} record --once"
 
 
 def edit(examined: Examined) -> str:

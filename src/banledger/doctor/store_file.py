@@ -35,7 +35,7 @@ def file(examined: Examined) -> Diagnosis | None:
     found = [*_owners(examined, path, files, folder.st_uid), *_inside(examined, path)]
     if (wal := beside(path, "-wal")) in files and files[wal].st_size > _WAL_LARGE:
         size = shown_bytes(files[wal].st_size)
-        found.append(caution(f"{wal.name} has grown to {size}: it is being read for long", "lslocks"))
+        found.append(caution(f"{wal.name} has grown to {size}: a reader has been keeping it from shrinking", "lslocks"))
     if free < _FULL:
         found.append(wrong(f"only {shown_bytes(free)} are free in {path.parent}", f"df -h {_q(path.parent)}"))
     elif free < _THIN:

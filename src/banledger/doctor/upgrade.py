@@ -5,30 +5,27 @@ from importlib.resources import files
 from banledger.doctor.diagnosis import Diagnosis, caution, together, unseen, well, wrong
 from banledger.doctor.examined import RESTART, Examined
 from banledger.setup.changes import STATE
-from banledger.setup.plan import UNIT
+from banledger.setup.machine import UNIT
 from banledger.setup.program import HOME
 
 
 def unit_file(examined: Examined) -> Diagnosis | None:
     """See the table of checks."""
-    place = examined.machine.place(UNIT)
+    machine = examined.machine
+    place = machine.place(machine.unit)
     try:
         there = place.read_bytes()
     except FileNotFoundError:
-        return wrong(f"there is no {place}", examined.setup()) if examined.machine.systemd else None
+        return wrong(f"there is no {place}", examined.setup()) if machine.systemd else None
     except OSError as error:
         return unseen(f"can't read {place}: {error.strerror}")
     ours = (files("banledger") / "packaging/root" / UNIT.lstrip("/")).read_bytes()
     found = []
     if there != ours:
-        found.append(caution(f"{place} is not the one of this version", examined.setup()))
+        remedy = "dpkg --verify banledger" if machine.packaged else examined.setup()
+        found.append(caution(f"{place} is not the one of this version", remedy))
     if examined.unit.get("NeedDaemonReload") == "yes":
-        found.append(
-            wrong(
-                "systemd has not read the unit again",
-                f"systemctl daemon-reload && {RESTART}",
-            )
-        )
+        found.append(wrong("systemd has not read the unit again", f"systemctl daemon-reload && {RESTART}"))
     return together(found, well("it is the one of this version"))
 
 

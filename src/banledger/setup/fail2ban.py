@@ -13,9 +13,10 @@ from banledger.setup.command import LONGEST_S, Said, run
 from banledger.setup.configuration import JailConfiguration
 from banledger.setup.jail_file import Wish, compose, first_forms, next_forms, wrong
 from banledger.setup.mirror import mirrored
+from banledger.setup.running import RunningServer
 
 _ANSWERS_S, _HAS_JAILS_S = 10.0, 60.0  # it answers before it has its jails
-_SILENT = "fail2ban doesn't answer"
+SILENT = "fail2ban doesn't answer"
 _ACTIONS = "has the following actions:"
 
 
@@ -42,17 +43,20 @@ class Fail2ban:
 
     def read(self, config: Path | None = None) -> JailConfiguration:
         """What fail2ban reads in its directory, or in another one. Raises BanledgerError."""
-        probe = (files("banledger.setup") / "jail_probe.py").read_text(encoding="utf-8")
-        said = self.probe(probe, str(config or self.config))
+        said = self._probe("jail_probe.py", config or self.config)
         try:
             return msgspec.json.decode(said.out, type=JailConfiguration)
         except msgspec.DecodeError:
             where = f"the configuration in {self.config}"
             raise BanledgerError(f"fail2ban can't read {where}: {said.reason()}", hint="fail2ban-client -d") from None
 
-    def probe(self, program: str, *arguments: str) -> Said:
-        """Run a program of ours in fail2ban's Python."""
-        return self._run([self._python, "-", *arguments], given=program)
+    def server(self) -> RunningServer:
+        """The running server and its jails."""
+        said = self._probe("server_probe.py", self.config)
+        try:
+            return msgspec.json.decode(said.out, type=RunningServer)
+        except msgspec.DecodeError:
+            return RunningServer(why=said.reason())
 
     def plan(self, wish: Wish) -> JailPlan:
         """The file that adds our action, proven by what fail2ban reads with it. Raises BanledgerError."""
@@ -93,7 +97,7 @@ class Fail2ban:
         began = time.monotonic()
         while missing := self._missing(jails):
             waited_s = time.monotonic() - began
-            if waited_s > (_ANSWERS_S if missing == _SILENT else _HAS_JAILS_S):
+            if waited_s > (_ANSWERS_S if missing == SILENT else _HAS_JAILS_S):
                 break
             time.sleep(0.2)
         return missing
@@ -115,9 +119,14 @@ class Fail2ban:
 
     def _missing(self, jails: Sequence[str]) -> str:
         if not self.alive():
-            return _SILENT
+            return SILENT
         absent = [name for name in jails if self.ask("status", name).code != 0]
         return f"these jails don't run: {', '.join(absent)}" if absent else ""
+
+    def _probe(self, name: str, config: Path) -> Said:
+        """Run a program of ours in fail2ban's Python."""
+        program = (files("banledger.setup") / name).read_text(encoding="utf-8")
+        return self._run([self._python, "-", str(config)], given=program)
 
     def _run(self, words: Sequence[str], given: str = "") -> Said:
         return run(words, env=self._env, given=given, longest_s=self._longest_s)

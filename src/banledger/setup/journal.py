@@ -108,9 +108,13 @@ class Journal:
 
     def _write(self) -> None:
         new = self._path.with_suffix(".new")
-        new.write_bytes(b"".join(msgspec.json.encode(entry) + b"\n" for entry in self.entries))
-        new.chmod(0o600)
+        with new.open("wb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.writelines(msgspec.json.encode(entry) + b"\n" for entry in self.entries)
+            file.flush()
+            os.fsync(file.fileno())
         new.replace(self._path)
+        sync(self.directory)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

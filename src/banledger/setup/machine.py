@@ -19,8 +19,10 @@ from banledger.setup.fail2ban import Fail2ban
 from banledger.setup.mirror import JAIL_FILE
 
 USER, SPOOL_GROUP = "banledger", "banledger-spool"
+SPOOL_MODE = 0o2770
 FAIL2BAN = "/etc/fail2ban"
 STATE_DIRECTORY = "/var/lib/banledger"
+UNIT = "/etc/systemd/system/banledger.service"
 PACKAGED_UNIT = "/usr/lib/systemd/system/banledger.service"
 _CLIENTS = ("/usr/bin/fail2ban-client", "/usr/local/bin/fail2ban-client")
 _VARIABLE = "BANLEDGER_FAIL2BAN"
@@ -84,6 +86,11 @@ class Machine:
     def packaged(self) -> bool:
         """Whether a package has put the program here: its unit is where only packages put units."""
         return self.place(PACKAGED_UNIT).is_file()
+
+    @property
+    def unit(self) -> str:
+        """The file of the service's unit: the package's, or the one that setup writes."""
+        return PACKAGED_UNIT if self.packaged else UNIT
 
     @property
     def manages_fail2ban(self) -> bool:

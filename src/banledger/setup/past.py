@@ -4,13 +4,13 @@ import subprocess
 from pathlib import Path
 
 from banledger.errors import BanledgerError
+from banledger.importer.content import STDIN
 from banledger.setup.changes import ROOT, STATE, write_whole
 from banledger.setup.command import run, system_command
 from banledger.setup.jails import JailWork
 from banledger.setup.machine import Machine
 
 _UNIT = "fail2ban"
-_STDIN = "-"
 
 
 class Past:
@@ -33,7 +33,7 @@ class Past:
 
     def words(self, spool: Path) -> list[str]:
         """The command that imports it; none if there is nothing."""
-        sources = [*self._logs, *filter(None, (self._database, _STDIN if self._journal else ""))]
+        sources = [*self._logs, *filter(None, (self._database, STDIN if self._journal else ""))]
         return sources and [str(self._program), "import", *sources, "--server", self._label, "--spool", str(spool)]
 
     def imported(self) -> bool:
@@ -53,10 +53,11 @@ class Past:
         if self._journal:
             export = [system_command("journalctl"), "--quiet", "--no-pager", "--unit", _UNIT, "--output", "json"]
             with subprocess.Popen(export, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/") as process:
-                done = subprocess.run(words, stdin=process.stdout, check=False, cwd="/")
+                code = subprocess.run(words, stdin=process.stdout, check=False, cwd="/").returncode
+            code = code or process.returncode
         else:
-            done = subprocess.run(words, stdin=subprocess.DEVNULL, check=False, cwd="/")
-        return done.returncode == 0
+            code = subprocess.run(words, stdin=subprocess.DEVNULL, check=False, cwd="/").returncode
+        return code == 0
 
 
 def _logs(target: str) -> list[str]:

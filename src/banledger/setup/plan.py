@@ -7,11 +7,12 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from banledger.errors import BanledgerError
+from banledger.report.formats.escape import many
 from banledger.setup.changes import Owner
 from banledger.setup.command import run, system_command
 from banledger.setup.jails import SPOOL, JailWork
 from banledger.setup.journal import Before
-from banledger.setup.machine import PACKAGED_UNIT, SPOOL_GROUP, STATE_DIRECTORY, USER, Machine
+from banledger.setup.machine import SPOOL_GROUP, SPOOL_MODE, STATE_DIRECTORY, UNIT, USER, Machine
 from banledger.setup.package import handed_over
 from banledger.setup.past import Past
 from banledger.setup.program import COMMAND, HOME, Program
@@ -22,7 +23,6 @@ from banledger.setup.store_choice import SETTINGS, StoreChoice, installed_settin
 
 PASSWORD = "/etc/banledger/password"  # noqa: S105
 LINK = "/usr/local/bin/banledger"
-UNIT = "/etc/systemd/system/banledger.service"
 WANTED = "/etc/systemd/system/multi-user.target.wants/banledger.service"
 _SYSUSERS, TMPFILES = "/etc/sysusers.d/banledger.conf", "/etc/tmpfiles.d/banledger.conf"
 _SHARE = "/usr/local/share"
@@ -65,7 +65,7 @@ class Service:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._restart = PendingRestart(machine.changes, "service")
-        self._unit = PACKAGED_UNIT if machine.packaged else UNIT
+        self._unit = machine.unit
 
     def renewing(self, do: StepWork) -> StepWork:
         """The work of a step after which the service must start again."""
@@ -92,8 +92,7 @@ class Service:
 
 def _listed(jails: JailWork) -> str:
     names = jails.recorded()
-    count = f"{len(names)} jail{'s' if len(names) != 1 else ''}"
-    return f"{count} ({', '.join(names)})" if names else "fail2ban's jails (none is enabled now)"
+    return f"{many(len(names), 'jail')} ({', '.join(names)})" if names else "fail2ban's jails (none is enabled now)"
 
 
 def _files(machine: Machine, service: Service) -> Iterator[SetupStep]:
@@ -166,7 +165,7 @@ def _make_accounts(machine: Machine) -> None:
 
 
 def _directories(machine: Machine) -> Iterator[SetupStep]:
-    for path, mode, user, group in ((SPOOL, 0o2770, "root", SPOOL_GROUP), (STATE_DIRECTORY, 0o750, USER, USER)):
+    for path, mode, user, group in ((SPOOL, SPOOL_MODE, "root", SPOOL_GROUP), (STATE_DIRECTORY, 0o750, USER, USER)):
         yield _directory(machine, path, mode, user, group)
 
 

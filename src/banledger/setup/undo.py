@@ -23,7 +23,7 @@ _MENDED = "zz-journal.local"
 
 
 class Undo:
-    """What an undo does. tell: is given a line for each thing done. keep_mended: leave what fail2ban starts by."""
+    """What an undo does. tell: is given a line for each thing done. keep_mended: keep what `--mend` did."""
 
     def __init__(self, machine: Machine, tell: Tell, *, purge: bool, keep_mended: bool = False) -> None:
         self._machine, self._tell, self._purge, self._keep_mended = machine, tell, purge, keep_mended
@@ -59,7 +59,7 @@ class Undo:
             return "; ".join(fail2ban.read(mirror.directory).broken().values())
 
     def run(self) -> None:
-        """Undo everything. Raises BanledgerError before anything is changed if fail2ban would not live without us."""
+        """Undo everything. Raises BanledgerError before anything is changed if fail2ban would not start without us."""
         self._leave_fail2ban()
         self._leave_systemd()
         left = [entry for entry in reversed(self._journal.entries) if not self._put_back(entry)]
@@ -84,7 +84,7 @@ class Undo:
     # fail2ban
 
     def _leave_fail2ban(self) -> None:
-        """Take the action from the jails, and see fail2ban live without it; then the action's file may go."""
+        """Remove the action from the jails, and check that fail2ban runs without it, before its file is removed."""
         entry = self._journal.entry(self._jail_file)
         if entry is None:
             return
@@ -129,7 +129,7 @@ class Undo:
         self._tell(f"stays  {path}: without it fail2ban can't start, as before the setup")
 
     def _restart(self, fail2ban: Fail2ban, before: JailConfiguration, alive: bool, broken: list[str]) -> None:
-        """Restart it, and look whether it lives without us. One that could not start again is left running."""
+        """Restart it, and check that it runs without us. One that could not start again is left running."""
         jails = before.running()
         had = {jail.name for jail in before.enabled() if ACTION in jail.actions()}
         if broken and alive:

@@ -1,4 +1,4 @@
-"""Who may change the files that root is about to copy: only root may, and the user behind sudo, whose command it is."""
+"""Refuse to copy files, as root, that users other than root and the user behind sudo may change."""
 
 import grp
 import os

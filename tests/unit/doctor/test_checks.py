@@ -4,12 +4,13 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from banledger.doctor import checks
+from banledger.doctor import checks, upgrade
 from banledger.doctor.checks import TABLE, Check, results
 from banledger.doctor.diagnosis import Diagnosis, Verdict, caution, together, unseen, well, wrong
 from banledger.doctor.examined import Examined
@@ -18,7 +19,7 @@ from banledger.doctor.screen import lines, marks_for
 from banledger.doctor.spool import spool_max
 from banledger.doctor.store import cli, dangers
 from banledger.errors import BanledgerError
-from banledger.setup.machine import Machine
+from banledger.setup.machine import PACKAGED_UNIT, UNIT, Machine
 from banledger.stores.redis.rights import NEEDED
 
 ROOT = Path(__file__).parents[3]
@@ -109,6 +110,24 @@ def test_outside_text_is_escaped_and_the_marks_fit_the_terminal() -> None:
         ["→", "rm", "'a\\x1b'"],
     ]
     assert "".join(lines(result, marks_for("latin-1"))).isascii()
+
+
+# The unit
+
+
+@pytest.mark.parametrize("place", [UNIT, PACKAGED_UNIT])
+def test_the_unit_is_looked_at_where_setup_or_the_package_put_it(examined: Examined, place: str) -> None:
+    path = examined.machine.place(place)
+    path.parent.mkdir(parents=True)
+    ours = (files("banledger") / "packaging/root" / UNIT.lstrip("/")).read_bytes()
+
+    path.write_bytes(ours)
+    assert upgrade.unit_file(examined) == well("it is the one of this version")
+
+    path.write_bytes(ours + b"#")
+    found = upgrade.unit_file(examined)
+    assert found is not None and found.verdict is Verdict.CAUTION and str(path) in found.found
+    assert (found.remedy == "dpkg --verify banledger") is (place == PACKAGED_UNIT)
 
 
 # fail2ban's log
