@@ -1,14 +1,17 @@
 """The doctor's checks: the table, what it promises in the docs, and rules that need no machine."""
 
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from banledger.doctor import checks, upgrade
 from banledger.doctor.checks import TABLE, Check, results
@@ -16,9 +19,12 @@ from banledger.doctor.diagnosis import Diagnosis, Verdict, caution, together, un
 from banledger.doctor.examined import Examined
 from banledger.doctor.log import complaints
 from banledger.doctor.screen import lines, marks_for
+from banledger.doctor.service import own_heartbeat
 from banledger.doctor.spool import spool_max
 from banledger.doctor.store import cli, dangers
 from banledger.errors import BanledgerError
+from banledger.ledger.heartbeat import Heartbeat
+from banledger.ledger.writer import open_to_write
 from banledger.setup.machine import PACKAGED_UNIT, UNIT, Machine
 from banledger.stores.redis.rights import NEEDED
 
@@ -191,3 +197,20 @@ def test_remedies_for_a_server_have_no_password(store: str, words: str) -> None:
 
 def test_the_limit_of_the_spool_is_the_actions(examined: Examined) -> None:
     assert spool_max(examined) == 512 << 20
+
+
+# The recorder of this machine
+
+
+def test_the_heartbeat_of_this_machine_is_found_also_where_the_spool_is_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "spool").symlink_to("real")
+    store = str(tmp_path / "ledger.db")
+    now = time.time()
+    mine = Heartbeat(now, now, socket.gethostname(), 7, "1", id="0123456789ab", spool=str(tmp_path / "real"))
+    with closing(open_to_write(store, "bans", "UTC")) as ledger:
+        ledger.beat(mine)
+        ledger.beat(replace(mine, id="ba9876543210", spool="/elsewhere", written=now + 1))
+
+    flags = {"store": store, "spool": str(tmp_path / "spool")}
+    assert own_heartbeat(Examined(Machine(tmp_path), flags, now)) == mine
