@@ -47,15 +47,11 @@ class ReadJail(Struct, frozen=True):
 
 
 class JailConfiguration(Struct, frozen=True):
-    """Everything that setup asks of a configuration.
-
-    database, log: the server's `dbfile` and `logtarget`; empty if unknown. default: the default `action` as written.
-    """
+    """Everything that setup asks of a configuration. default: the default `action` as written."""
 
     version: str
     journal: bool
     database: str
-    log: str
     default: str | None
     jails: list[ReadJail]
 

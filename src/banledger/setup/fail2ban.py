@@ -108,11 +108,6 @@ class Fail2ban:
         _, found, names = said.out.partition(_ACTIONS)
         return [name.strip() for name in names.split(",") if name.strip()] if said.code == 0 and found else []
 
-    def log_target(self) -> str:
-        """Where the running server logs to; empty if it doesn't run."""
-        said = self.ask("get", "logtarget")
-        return said.out.strip().rpartition("`- ")[2] if said.code == 0 else ""
-
     def ask(self, *words: str) -> Said:
         """Ask the running server."""
         return self._run([*self._client, "-c", str(self.config), *words])

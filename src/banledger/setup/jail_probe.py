@@ -69,12 +69,12 @@ def has_journal():
     return True
 
 
-def server_option(directory, name):
-    """An option of the server itself; empty if it has none, or that can't be read."""
+def database(directory):
+    """The server's database; empty if it has none, or that can't be read."""
     try:
         reader = Fail2banReader(basedir=directory)
         reader.read()
-        return reader.getEarlyOptions() and str(reader.get("Definition", name))
+        return reader.getEarlyOptions() and str(reader.get("Definition", "dbfile"))
     except Exception:
         return ""
 
@@ -90,8 +90,7 @@ def main(directory):
     answer = {
         "version": version,
         "journal": has_journal(),
-        "database": server_option(directory, "dbfile"),
-        "log": server_option(directory, "logtarget"),
+        "database": database(directory),
         "default": config.get_defaults().get("action"),
         "jails": [jail_of(name, shared, config) for name in names],
     }

@@ -72,8 +72,8 @@ class JailWork:
         return "runs as a service of systemd" if self._machine.manages_fail2ban else "runs"
 
     def log_target(self) -> str:
-        """Where fail2ban logs to."""
-        return self._fail2ban.log_target() or self._now.log
+        """Where fail2ban logs to; empty: nobody can tell."""
+        return self._fail2ban.server().log
 
     def with_ours(self) -> list[str]:
         """The enabled jails that have our action in the configuration."""
