@@ -1,6 +1,7 @@
 """The past of a machine, and the step that imports it: fail2ban's logs, its database, systemd's journal."""
 
 import subprocess
+from functools import cached_property
 from pathlib import Path
 
 from banledger.errors import BanledgerError
@@ -17,14 +18,29 @@ class Past:
     """What there is to import. program: the path of the installed banledger."""
 
     def __init__(self, machine: Machine, jails: JailWork, program: Path) -> None:
-        self._program, self._label = program, jails.options["server"]
+        self._machine, self._jails, self._program = machine, jails, program
         self._mark = machine.place(f"{STATE}/imported")
-        self._logs = _logs(jails.log_target())
-        self._database = jails.now.database if Path(jails.now.database or ".").is_file() else ""
-        self._journal = machine.systemd and _has_bans(system_command("journalctl"))
+
+    @cached_property
+    def _logs(self) -> list[str]:
+        return _rotations(self._jails.log_target())
+
+    @cached_property
+    def _database(self) -> str:
+        database = self._jails.now.database
+        return database if Path(database or ".").is_file() else ""
+
+    @cached_property
+    def _journal(self) -> bool:
+        return self._machine.systemd and _has_bans(system_command("journalctl"))
 
     @property
     def title(self) -> str:
+        """The step. What is imported already is not looked for again: that may read the whole journal."""
+        return "import the past" if self.imported() else f"import the past: {self._found}"
+
+    @property
+    def _found(self) -> str:
         """What would be imported."""
         first = self._logs[0] if self._logs else ""
         more = f" and {len(self._logs) - 1} more" if len(self._logs) > 1 else ""
@@ -34,7 +50,15 @@ class Past:
     def words(self, spool: Path) -> list[str]:
         """The command that imports it; none if there is nothing."""
         sources = [*self._logs, *filter(None, (self._database, STDIN if self._journal else ""))]
-        return sources and [str(self._program), "import", *sources, "--server", self._label, "--spool", str(spool)]
+        return sources and [
+            str(self._program),
+            "import",
+            *sources,
+            "--server",
+            self._jails.options["server"],
+            "--spool",
+            str(spool),
+        ]
 
     def imported(self) -> bool:
         """Whether a setup did that before."""
@@ -60,7 +84,7 @@ class Past:
         return code == 0
 
 
-def _logs(target: str) -> list[str]:
+def _rotations(target: str) -> list[str]:
     """The file that fail2ban logs to, and its rotations."""
     path = Path(target.partition("[")[0]) if target.startswith("/") else Path()
     if not path.name:

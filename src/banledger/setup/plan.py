@@ -51,11 +51,7 @@ def jail_steps(machine: Machine, jails: JailWork, past: Past | None) -> list[Set
     return [
         SetupStep(f"add the action to {_listed(jails)}, and restart fail2ban", jails.done, jails.do),
         *(proven if machine.manages_fail2ban else []),
-        *(
-            [SetupStep(f"import the past: {past.title}", past.imported, lambda: past.do(machine.place(SPOOL)))]
-            if past is not None
-            else []
-        ),
+        *([SetupStep(past.title, past.imported, lambda: past.do(machine.place(SPOOL)))] if past is not None else []),
     ]
 
 
