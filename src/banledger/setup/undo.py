@@ -52,11 +52,9 @@ class Undo:
             return ""
         try:
             fail2ban = self._machine.fail2ban()
-        except MissingFail2ban:
+            return "; ".join(_read_with(fail2ban, _text(entry)).broken().values())
+        except BanledgerError:
             return ""
-        with mirrored(fail2ban.config) as mirror:
-            mirror.put(_text(entry))
-            return "; ".join(fail2ban.read(mirror.directory).broken().values())
 
     def run(self) -> None:
         """Undo everything. Raises BanledgerError before anything is changed if fail2ban would not start without us."""
@@ -105,9 +103,7 @@ class Undo:
 
     def _check(self, fail2ban: Fail2ban, old: str | None) -> JailConfiguration:
         """What fail2ban will read. Raises BanledgerError if that names an action that will be gone."""
-        with mirrored(fail2ban.config) as mirror:
-            mirror.put(old)
-            before = fail2ban.read(mirror.directory)
+        before = _read_with(fail2ban, old)
         action = self._journal.entry(self._action_file)
         naming = [jail.name for jail in before.enabled() if ACTION in jail.actions()]
         if naming and action is not None and action.kind == "absent":
@@ -166,6 +162,13 @@ class Undo:
         if self._machine.systemd and self._journal.entry(WANTED) is not None:
             self._machine.systemctl("stop", "banledger")
             self._tell("the service is stopped")
+
+
+def _read_with(fail2ban: Fail2ban, old: str | None) -> JailConfiguration:
+    """What fail2ban reads with the old text of our file, None: without it. Raises BanledgerError."""
+    with mirrored(fail2ban.config) as mirror:
+        mirror.put(old)
+        return fail2ban.read(mirror.directory)
 
 
 def _text(entry: Before) -> str | None:
