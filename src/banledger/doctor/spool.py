@@ -9,10 +9,10 @@ from shlex import quote
 from banledger.doctor import segments
 from banledger.doctor.diagnosis import Diagnosis, caution, together, unseen, well, wrong
 from banledger.doctor.examined import JOURNAL, RESTART, Examined
-from banledger.doctor.size import shown_bytes
 from banledger.errors import BanledgerError
 from banledger.report.formats.escape import many
 from banledger.report.formats.moment import rough
+from banledger.report.formats.size import shown_bytes
 from banledger.report.status import AgeLimits
 from banledger.setup.jails import SPOOL
 from banledger.setup.machine import SPOOL_GROUP, SPOOL_MODE, USER

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from banledger.doctor.diagnosis import Diagnosis, caution, together, unseen, well, wrong
 from banledger.doctor.examined import RESTART, Examined
-from banledger.doctor.size import shown_bytes
 from banledger.errors import BanledgerError, LedgerMissing, LedgerOlder, StoreUnavailable
+from banledger.report.formats.size import shown_bytes
 from banledger.stores.connect import access, is_server, refused, server_facts
 from banledger.stores.redis.client import too_old
 

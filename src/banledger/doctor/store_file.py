@@ -9,7 +9,7 @@ from shlex import quote
 
 from banledger.doctor.diagnosis import Diagnosis, caution, together, unseen, well, wrong
 from banledger.doctor.examined import Examined
-from banledger.doctor.size import shown_bytes
+from banledger.report.formats.size import shown_bytes
 from banledger.setup.machine import USER
 from banledger.stores.connect import embedded
 from banledger.stores.sqlite.file import FORMAT

@@ -15,6 +15,7 @@ from banledger.report.formats.escape import many, visible
 from banledger.report.formats.json import gap_object
 from banledger.report.formats.moment import rough, short
 from banledger.report.formats.screen import Screen
+from banledger.report.formats.size import shown_bytes
 from banledger.report.status import LedgerStatus, Level, lost
 
 _NAMED = 6
@@ -28,7 +29,6 @@ _WORDS = {
     RecorderState.AHEAD: ("wrong clock", "yellow"),
 }
 _STYLES = {Level.CRITICAL: "bold red", Level.WARNING: "yellow", Level.UNKNOWN: "yellow"}
-_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def status(answer: LedgerStatus, view: Presentation, screen: Screen) -> None:
@@ -73,18 +73,10 @@ def _totals(answer: LedgerStatus, screen: Screen) -> Text:
 
 def _store(answer: LedgerStatus) -> list[str]:
     facts = answer.facts
-    program, size = visible(facts.program), None if facts.size is None else _bytes(facts.size)
+    program, size = visible(facts.program), None if facts.size is None else shown_bytes(facts.size)
     if facts.of_server:
         return [program + (f" (the whole server uses {size})" if size else "")] if program else []
     return [f"{size} ({program})" if size else program]
-
-
-def _bytes(size: float) -> str:
-    for unit in _UNITS[:-1]:
-        if size < 1000:
-            return f"{size:.0f} {unit}" if size >= 10 or unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} {_UNITS[-1]}"
 
 
 def _recorders(answer: LedgerStatus, zone: ZoneInfo, screen: Screen) -> Table:
