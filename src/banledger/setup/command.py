@@ -16,6 +16,8 @@ _DIRECTORIES = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _ENVIRONMENT = {"PATH": ":".join(_DIRECTORIES), "LC_ALL": "C.UTF-8"}
 LONGEST_S = 180.0
 """How long a command may take, unless its caller says otherwise."""
+TIMED_OUT = 124
+"""The exit code of a command that took longer, as of timeout(1)."""
 
 
 class Said(Struct, frozen=True):
@@ -49,7 +51,7 @@ def run(
             errors="backslashreplace",
         )
     except subprocess.TimeoutExpired:
-        return Said(124, "", f"{words[0]} doesn't end")
+        return Said(TIMED_OUT, "", f"{words[0]} doesn't end")
     except OSError as error:
         raise BanledgerError(f"can't run {words[0]}: {error.strerror}") from error
     return Said(done.returncode, done.stdout, done.stderr)
