@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from banledger.cli.options import spool_option, store_options
+from banledger.cli.options import machine_options, spool_option, store_options
 from banledger.errors import FaultsFound
 from banledger.report.formats.escape import visible
 
@@ -29,15 +29,7 @@ if TYPE_CHECKING:
 )
 @spool_option
 @store_options
-@click.option("--fail2ban-config", metavar="DIR", default="", help="fail2ban's configuration. [default: as in setup]")
-@click.option(
-    "--root",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    default=Path("/"),
-    hidden=True,
-    help="A directory that stands for /, for tests.",
-)
+@machine_options
 def doctor(as_json: bool, bundle: str | None, root: Path, fail2ban_config: str, **flags: str | None) -> None:
     """Find out whether bans reach the ledger: one line a check, and a command for what is wrong.
 

@@ -1,6 +1,7 @@
 """Options that several commands share, and the query they make."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -53,6 +54,24 @@ store_options = _together(
 spool_option = click.option(
     "--spool", metavar="DIR", shell_complete=completion.directory, help="The directory that the action writes to."
 )
+
+machine_options = _together(
+    click.option(
+        "--fail2ban-config",
+        metavar="DIR",
+        default="",
+        help="fail2ban's configuration. [default: that of the last setup, or /etc/fail2ban]",
+    ),
+    click.option(
+        "--root",
+        metavar="DIR",
+        type=click.Path(path_type=Path),
+        default=Path("/"),
+        hidden=True,
+        help="A directory that stands for /, for tests.",
+    ),
+)
+"""Options of commands that look at a whole machine."""
 
 filters = _together(
     click.option(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from banledger.cli.options import machine_options
 from banledger.errors import BanledgerError, QuestionError
 from banledger.report.formats.escape import visible
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     default=None,
     help="Import this machine's past afterwards: fail2ban's logs, database, journal. [default: where systemd is]",
 )
-@click.option("--fail2ban-config", metavar="DIR", default="", help="fail2ban's configuration. [default: /etc/fail2ban]")
 @click.option("--fail2ban-client", metavar="FILE", default="", help="Its fail2ban-client, where it is not in /usr.")
 @click.option("--without-fail2ban", is_flag=True, help="Leave fail2ban alone: it runs in a container, for example.")
 @click.option("--undo", is_flag=True, help="Remove banledger: make every file as it was. The ledger stays.")
@@ -39,14 +39,7 @@ if TYPE_CHECKING:
 @click.option(
     "--keep-mended", is_flag=True, help="With --undo: what --mend did for fail2ban stays, so that it can start."
 )
-@click.option(
-    "--root",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    default=Path("/"),
-    hidden=True,
-    help="A directory that stands for /, for tests.",
-)
+@machine_options
 def setup(root: Path, fail2ban_config: str, fail2ban_client: str, undo: bool, purge: bool, **flags: Any) -> None:
     """Put banledger on this machine: shows a plan, asks, then does it.
 
