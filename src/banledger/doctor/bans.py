@@ -27,10 +27,12 @@ def compared(examined: Examined) -> Diagnosis:
             found = {name: found[name].confirmed(one) for name, one in second.items() if name in found}
     except BanledgerError as error:
         return unseen(str(error))
+    if not found:
+        return unseen("no running jail has the action")
     held = sum(len(jail.banned) for jail in examined.server.jails if jail.name in found)
     return together(
         [_judged(examined, one) for one in found.values() if one.any()],
-        well(f"{many(held, 'ban')} of {many(len(found), 'jail')} in force, all in the ledger"),
+        well(f"{many(held, 'ban')} of {many(len(found), 'jail')} in force, each in the ledger or waiting in the spool"),
     )
 
 

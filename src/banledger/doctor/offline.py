@@ -18,15 +18,16 @@ _OLD_RELEASE_S = 365 * 86_400.0
 
 def registered(examined: Examined) -> Diagnosis:
     """See the table of checks."""
+    missing = caution("iptocc is not installed: countries are XX until whois answers; banledger's packages bring it")
     try:
         release, spec = version("iptocc"), find_spec("iptocc")
     except PackageNotFoundError:
-        return caution("iptocc is not installed: countries are XX until whois answers", "pip install iptocc")
+        return missing
     if spec is None or spec.origin is None:
-        return caution("iptocc is not installed: countries are XX until whois answers", "pip install iptocc")
+        return missing
     age = examined.now - Path(spec.origin).stat().st_mtime
     if age > _OLD_RELEASE_S:
-        return caution(f"iptocc {release} was installed {rough(age)} ago", "pip install --upgrade iptocc")
+        return caution(f"iptocc {release} was installed {rough(age)} ago; a newer banledger brings a newer one")
     return well(f"iptocc {release}, installed {rough(age)} ago")
 
 
