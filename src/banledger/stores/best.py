@@ -1,7 +1,10 @@
 """Find the tokens with most rows. Pure."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from heapq import nlargest
+from itertools import compress, islice
+from operator import eq
 from typing import TypeVar
 
 from banledger.stores.selection import Rank
@@ -19,6 +22,7 @@ class Best:
         self._bar = 0
         self._found: list[tuple[int, str]] = []
         self._distinct = self._counted = 0
+        self._seldom = False  # whether most tokens have one row, as far as is known
 
     def add(self, counts: Mapping[_K, int], text: Callable[[_K], str]) -> None:
         """Add tokens. `text` returns the token of a key of `counts`."""
@@ -30,6 +34,33 @@ class Best:
         if self._most and len(likely) > self._most + _SPARE:
             self._bar = nlargest(self._most, counts.values())[-1]
             likely = [one for one in likely if one[0] >= self._bar]
+        self._keep(likely, text)
+
+    def add_each(self, keys: Iterable[int], text: Callable[[int], str]) -> None:
+        """Add a row for each of `keys`. Each token is in one call."""
+        if self._seldom and self._most is not None:
+            self._add_rising(sorted(keys), text)
+            return
+        counts = Counter(keys)
+        self._seldom = 2 * len(counts) > counts.total()
+        self.add(counts, text)
+
+    def _add_rising(self, keys: Sequence[int], text: Callable[[int], str]) -> None:
+        """Count neighbours. Faster than counting each token where most of them have one row, and few are wanted."""
+        self._counted += len(keys)
+        self._distinct += len(keys) - sum(map(eq, keys, islice(keys, 1, None)))
+        if self._most == 0:
+            return
+        least = max(self._bar, 1)
+        likely = _again(keys, least - 1)
+        while self._most and len(likely) > 8 * self._most + _SPARE:
+            fewer = _again(likely, least)  # whose count is at least twice `least`
+            if len(set(fewer)) < self._most:
+                break
+            least, likely = 2 * least, fewer
+        self._keep([(count + least - 1, key) for key, count in Counter(likely).items()], text)
+
+    def _keep(self, likely: Iterable[tuple[int, _K]], text: Callable[[_K], str]) -> None:
         self._found += [(count, text(key)) for count, key in likely]
         if self._most and len(self._found) > 2 * self._most + _SPARE:
             self._cut()
@@ -44,6 +75,11 @@ class Best:
         """Return what was found."""
         self._cut()
         return Rank(tuple([(token, count) for count, token in self._found]), self._distinct, self._counted)
+
+
+def _again(keys: Sequence[int], more: int) -> Sequence[int]:
+    """Return each of some rising keys as often as it occurs, less `more` times."""
+    return list(compress(keys, map(eq, keys, islice(keys, more, None)))) if more else keys
 
 
 def rank_of(table: Mapping[str, int], most: int | None) -> Rank:

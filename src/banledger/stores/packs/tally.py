@@ -93,7 +93,7 @@ class TokenCounts(Generic[_K]):
 
 
 class NumberCounts:
-    """The number of rows by a number of 32 bits, as many rows as fit. `complete`: see TokenCounts."""
+    """Rows with a number of 32 bits, as many as fit. `complete`: see TokenCounts."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -123,12 +123,12 @@ class NumberCounts:
             return run[:]  # without room for more
         return run[bisect_left(run, self._low) : bisect_left(run, self._high)]
 
-    def take(self) -> Iterator[dict[int, int]]:
-        """Return what was counted, in parts, and begin with the next numbers."""
+    def take(self) -> Iterator[Iterator[int]]:
+        """Return the numbers, in parts, and begin with the next ones. Equal ones are in the same part."""
         runs, self._runs, self._held = self._runs, [], 0
         self.complete = self._high == _END
         self._low, self._high = self._high, _END
-        return map(Counter, in_parts(runs))
+        return in_parts(runs)
 
 
 def in_parts(runs: "Sequence[array[int]]") -> Iterator[Iterator[int]]:
@@ -168,9 +168,9 @@ class Tally:
     def end_pass(self) -> bool:
         """Count what was added. Returns whether all tokens are counted; if not, all rows are to be added again."""
         for part in self._addresses.take():
-            self._best.add(part, ipv4.text_of)
+            self._best.add_each(part, ipv4.text_of)
         for part in self._networks.take():
-            self._best.add(part, ipv4.network_text)
+            self._best.add_each(part, ipv4.network_text)
         self._best.add(self._texts.take(), str)
         return self._addresses.complete and self._networks.complete and self._texts.complete
 
