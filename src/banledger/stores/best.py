@@ -11,6 +11,7 @@ from banledger.stores.selection import Rank
 
 _K = TypeVar("_K", bound=Hashable)
 
+_SAMPLE = 4096
 _SPARE = 1000  # tokens beyond those that are wanted, before they are sorted out
 
 
@@ -22,7 +23,6 @@ class Best:
         self._bar = 0
         self._found: list[tuple[int, str]] = []
         self._distinct = self._counted = 0
-        self._seldom = False  # whether most tokens have one row, as far as is known
 
     def add(self, counts: Mapping[_K, int], text: Callable[[_K], str]) -> None:
         """Add tokens. `text` returns the token of a key of `counts`."""
@@ -38,12 +38,11 @@ class Best:
 
     def add_each(self, keys: Iterable[int], text: Callable[[int], str]) -> None:
         """Add a row for each of `keys`. Each token is in one call."""
-        if self._seldom and self._most is not None:
-            self._add_rising(sorted(keys), text)
-            return
-        counts = Counter(keys)
-        self._seldom = 2 * len(counts) > counts.total()
-        self.add(counts, text)
+        listed = list(keys)
+        if self._most is not None and _mostly_different(listed):
+            self._add_rising(sorted(listed), text)
+        else:
+            self.add(Counter(listed), text)
 
     def _add_rising(self, keys: Sequence[int], text: Callable[[int], str]) -> None:
         """Count neighbours. Faster than counting each token where most of them have one row, and few are wanted."""
@@ -75,6 +74,12 @@ class Best:
         """Return what was found."""
         self._cut()
         return Rank(tuple([(token, count) for count, token in self._found]), self._distinct, self._counted)
+
+
+def _mostly_different(keys: Sequence[int]) -> bool:
+    """Whether most tokens have one row, by a sample: where they have two, 1.6 % of it occur again."""
+    sample = keys[:: max(1, len(keys) // _SAMPLE)]
+    return len(sample) - len(set(sample)) <= len(sample) // 64
 
 
 def _again(keys: Sequence[int], more: int) -> Sequence[int]:

@@ -19,15 +19,16 @@ _HOST_BITS = {str(prefix): 32 - prefix for prefix in range(32)}
 
 
 def number_of(text: str) -> int | None:
-    """Return the number of a canonical address or network; None: `text` is neither."""
+    """Return the number of a canonical address or network; None: `text` is neither.
+
+    `inet_pton` takes an address in canonical form only: four numbers without leading zeros (inet_pton(3)).
+    """
     if text.count(".") != 3:
         return None
     address, slash, prefix = text.partition("/")
     try:
         packed = inet_pton(AF_INET, address)
     except (OSError, ValueError):
-        return None
-    if inet_ntoa(packed) != address:
         return None
     number = int.from_bytes(packed, "big")
     if not slash:
