@@ -27,7 +27,7 @@ Value: TypeAlias = str | bool | int
 
 def _dotted(field: str) -> str:
     """Return the dotted name of a setting: the TOML table's name comes before the dot."""
-    return field.replace("whois_", "whois.", 1)
+    return re.sub("^(whois|retention)_", r"\1.", field)
 
 
 class Settings(Struct, frozen=True, rename=_dotted):
@@ -78,6 +78,15 @@ class Settings(Struct, frozen=True, rename=_dotted):
     whois_asn: Annotated[bool, "Ask Team Cymru's DNS which autonomous system announces the address."] = True
     whois_proxy: Annotated[str, "A proxy for look-ups, http://host:port (empty: HTTPS_PROXY of the environment)."] = ""
 
+    retention_bans: Annotated[
+        str,
+        "How long bans are kept: 2y, 6m, 90d (years of 365 days, months of 30, weeks, days); empty: for ever."
+        " Older ones are forgotten once a day, but none that is in force.",
+    ] = ""
+    retention_matches: Annotated[
+        str, "How long the log lines that led to a ban are kept with it, such as 90d; empty: as long as the ban."
+    ] = ""
+
     def __repr__(self) -> str:
         """Leave the password out: a repr ends up in logs."""
         return f"Settings(store={without_password(self.store)!r}, spool={self.spool!r}, prefix={self.prefix!r})"
@@ -123,6 +132,11 @@ _NOT_ALLOWED = "root and members of the group banledger may read it: adduser YOU
 _PREFIX = re.compile(r"([-_.]*[A-Za-z0-9][-_.A-Za-z0-9]*)?")
 _PROXY = re.compile(r"(http://([^/?#@\s]*@)?[^/?#@\s]+/?)?")
 
+_AGE = re.compile(r"([1-9]\d{0,4})\s*([dwmy])")
+_DAYS = {"d": 1, "w": 7, "m": 30, "y": 365}
+RETENTION = ("retention.bans", "retention.matches")
+"""The settings that are ages."""
+
 _SECRET = "password"  # noqa: S105
 _OPEN_SECRET = "a password on the command line can be read by everybody: use password_file"  # noqa: S105
 _SHOWN = re.compile(r"(db|timeout)=[0-9.]*")
@@ -154,6 +168,7 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str] = os.en
         if said is not None:
             mistakes += _take(values, setting, said)
     chosen = {setting.name: setting.default for setting in TABLE} | values
+    mistakes += [f"{name}: {error}" for name in RETENTION if (error := _age_error(str(chosen[name])))]
     mistakes += [f"{name} must not be empty" for name in ("store", "spool", "prefix") if not chosen[name]]
     if _has_password(store := flags.get("store") or ""):
         secret = "@" in store or _SECRET in store
@@ -167,6 +182,26 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str] = os.en
         unknown = any("unknown setting" in mistake for mistake in mistakes)
         raise SettingsError("; ".join(mistakes), hint=f"known settings: {names}" if unknown else _HINT)
     return msgspec.convert(values, Settings)
+
+
+def age_s(text: str) -> float:
+    """Return an age such as `90d` in seconds; 0 for an empty text. Raises ValueError."""
+    if not text:
+        return 0.0
+    match = _AGE.fullmatch(text.strip().lower())
+    if not match:
+        raise ValueError(
+            f"invalid age {text!r}: a number of d, w, m or y (days, weeks, months, years), such as 90d or 2y"
+        )
+    return int(match[1]) * _DAYS[match[2]] * 86_400.0
+
+
+def _age_error(text: str) -> str:
+    try:
+        age_s(text)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _take(values: dict[str, Value], setting: Setting, said: object, where: str = "") -> list[str]:

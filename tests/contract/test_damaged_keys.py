@@ -20,6 +20,7 @@ from banledger.geo.place import Place
 from banledger.ledger.aside import text_of
 from banledger.ledger.check import check
 from banledger.ledger.copy import CopyEnd, Target, copy, verify
+from banledger.ledger.forget_change import forgetting
 from banledger.ledger.heartbeat import Heartbeat, HeldLabel, RegistryTrouble
 from banledger.ledger.key_table import describe, kinds_of_keys
 from banledger.ledger.labels import LabelTable
@@ -42,7 +43,7 @@ from banledger.report.formats.json import JsonFormat, RawFormat
 from banledger.report.formats.screen import Screen
 from banledger.report.formats.text import TextFormat
 from banledger.report.query import Query, Span, question
-from banledger.spool.events import Event
+from banledger.spool.events import Event, ForgetLine
 from banledger.spool.position import Position
 from banledger.stores.api import Engine, Hash, Reader, Repair
 from banledger.stores.change import Score
@@ -84,6 +85,7 @@ FREE = {
     "source": {"version"},
     "lookups": {"holder"},
     "rebuild": {"holder"},
+    "forgetter": {"holder"},
     "label": {"recorder", "rival"},
 }
 SCORES = (inf, -inf, -1.0, 2.0**60, 1e300)
@@ -123,7 +125,10 @@ def sample(engine: Engine) -> None:
     )
     (forgotten,) = ledger.bans(list(ledger.ids("ip", "7.7.7.7")))
     assert forgotten is not None
-    engine.apply([KEYS.forgetting(forgotten, NOW)])
+    engine.apply([forgetting(KEYS, forgotten, NOW)])
+    asked = {"what": "ip", "value": "9.9.9.9", "before": NOW, "server": "-", "jail": "-"}
+    ledger.forgetter.record([ForgetLine(v=1, seen=NOW, seq=1, writer="0badcafe", **asked)], NOW)  # type: ignore[arg-type]
+    ledger.forgetter.lease(Held("one", repr(T0 + 60.0)), Held())
     LabelTable(engine, KEYS, ledger.identity, "a-machine").adopt("web1", "here", "a recorder")
     signs = Signs(engine, KEYS)
     signs.lease(Held("one", "0"), Held())

@@ -13,6 +13,7 @@ from banledger.ledger.ban_writer import Recorded
 from banledger.ledger.check import check
 from banledger.ledger.copy import Copied, CopyEnd, Target, copy, verify
 from banledger.ledger.day_check import day_faults
+from banledger.ledger.forget_change import forgetting
 from banledger.ledger.found import read_bans
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.rebuild import rebuild
@@ -52,7 +53,7 @@ def forget(engine: Engine, ids: list[str]) -> None:
         bans = [one for one in read_bans(engine, KEYS, ids) if isinstance(one, Ban)]
         if not bans:
             return
-        if any(isinstance(one, Conflict) for one in engine.apply([KEYS.forgetting(one, NOW) for one in bans])):
+        if any(isinstance(one, Conflict) for one in engine.apply([forgetting(KEYS, one, NOW) for one in bans])):
             engine.settle()
     raise AssertionError("it keeps conflicting")
 
@@ -107,7 +108,7 @@ def test_a_ban_that_changed_meanwhile_is_not_forgotten(engine: Engine, ledger: L
     (old,) = [one for one in ledger.bans(found_at(ledger)) if one and one.time == T0]
     ledger.record([unban(seen=T0 + 9)], nowhere)
     before = dump(engine)
-    (outcome,) = engine.apply([KEYS.forgetting(old, NOW)])
+    (outcome,) = engine.apply([forgetting(KEYS, old, NOW)])
     assert isinstance(outcome, Conflict) and "unbanned" in outcome.current
     assert dump(engine) == before
 
@@ -281,14 +282,14 @@ def test_a_ban_that_another_recorder_works_on_is_not_forgotten_before_that_is_do
     def attempt(other: Ledger) -> None:
         (there,) = other.bans(found_at(other))
         assert there is not None and there.country == "FR"
-        outcomes.extend(other._engine.apply([KEYS.forgetting(there, NOW)]))
+        outcomes.extend(other._engine.apply([forgetting(KEYS, there, NOW)]))
 
     engine, ids = amended(redis_server, attempt)
     (outcome,) = outcomes
     assert isinstance(outcome, Conflict) and outcome.current["country"] == "FR"
     assert faults(engine) == []
     (there,) = [one for one in read_bans(engine, KEYS, ids) if isinstance(one, Ban)]
-    assert engine.apply([KEYS.forgetting(there, NOW)]) == [Applied()]
+    assert engine.apply([forgetting(KEYS, there, NOW)]) == [Applied()]
     assert faults(engine) == []
     engine.close()
 

@@ -21,7 +21,7 @@ from banledger.ledger.swap import claim
 from banledger.ledger.tokens import source_token, token
 from banledger.ledger.writer import Ledger
 from banledger.spool.events import TICKETS_END, BanLine, Event, ProlongLine, UnbanLine
-from banledger.stores.api import Engine, Repair, Result
+from banledger.stores.api import Applied, Engine, Repair, Result
 from banledger.stores.sqlite.engine import open_writer
 from tests.contract.conftest import KEYS, dump, stable
 from tests.support.lines import T0, ban, events, gap, held, nowhere, prolong, ticket_lines, unban
@@ -259,6 +259,9 @@ class _Dying(ReferenceEngine):
             self.left -= 1
             if self.left < 0:
                 raise _Crash
+        if all(isinstance(outcome, Applied) for outcome in outcomes):
+            for one in advances:
+                self._advance(one)
         return outcomes
 
 

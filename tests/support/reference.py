@@ -174,6 +174,9 @@ class ReferenceEngine:
     def server(self) -> Server:
         return Server()
 
+    def purge(self, *, rewrite: bool) -> bool:
+        return False
+
     def settle(self) -> int:
         left = list(self.store.outbox)
         for token in left:

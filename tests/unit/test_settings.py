@@ -14,7 +14,7 @@ from banledger.errors import SettingsError
 from banledger.settings import CONFIG_VARIABLE, TABLE, Settings, load, machine_zone, without_password
 
 NAMES = [setting.name for setting in TABLE]
-TEXTS = [name for name in NAMES if not name.startswith("whois.")]
+TEXTS = [name for name in NAMES if "." not in name]
 
 
 @pytest.fixture

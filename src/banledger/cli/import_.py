@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from zoneinfo import ZoneInfo
 
-    from banledger.cli.import_recorded import Awaited
+    from banledger.cli.waiting import Awaited
     from banledger.importer.edges import Edges
     from banledger.importer.predecessor import Summary
     from banledger.importer.survey import Survey
+    from banledger.ledger.import_count import ImportCount
     from banledger.settings import Settings
     from banledger.spool.writer import SegmentWriter
 
@@ -34,7 +35,10 @@ _SOURCES_HINT = "the reason is given for each file; banledger import --help list
 
 
 class _Job(Struct, frozen=True):
-    """What to do: with which settings, for which label, and how the flags want it. `waits`: for the recorder."""
+    """What to do: with which settings, for which label, and how the flags want it.
+
+    `waits`: for the recorder. `again`: record also what was forgotten.
+    """
 
     chosen: "Settings"
     server: str
@@ -43,6 +47,7 @@ class _Job(Struct, frozen=True):
     as_json: bool = False
     waits: bool = True
     confirmed: bool = False
+    again: bool = False
 
 
 @click.command(name="import")
@@ -58,6 +63,7 @@ class _Job(Struct, frozen=True):
 @click.option("--dry-run", is_flag=True, help="Only count; write nothing.")
 @click.option("--no-wait", is_flag=True, help="Don't wait for the recorder.")
 @click.option("--yes", is_flag=True, help="Import also what is recorded under another label.")
+@click.option("--again", is_flag=True, help="Record also bans that were forgotten (see banledger forget).")
 @click.option("--json", "as_json", is_flag=True, help="JSON, for logs and databases.")
 @options.spool_option
 @options.store_options
@@ -68,6 +74,7 @@ def import_(
     dry_run: bool,
     no_wait: bool,
     yes: bool,
+    again: bool,
     as_json: bool,
     **flags: str | None,
 ) -> None:
@@ -97,7 +104,7 @@ def import_(
     urls, paths = _urls_and_paths(sources)
     _check_label(server, needed=bool(urls) or not dry_run)
     with ProgressBars() as progress:
-        job = _Job(load(flags), server or "", progress, dry_run, as_json, not no_wait, yes)
+        job = _Job(load(flags), server or "", progress, dry_run, as_json, not no_wait, yes, again)
         if paths:
             _import_files(paths, zone, job)
         for url in urls:
@@ -133,9 +140,10 @@ class _Lines:
     ended  whether all lines are
     """
 
-    def __init__(self, segment: "SegmentWriter | None", server: str) -> None:
+    def __init__(self, segment: "SegmentWriter | None", job: _Job) -> None:
         self._segment = segment
-        self._server = server
+        self._server = job.server
+        self._more = {"revive": 1} if job.again else {}
         self.bans = 0
         self.ended = False
 
@@ -143,7 +151,7 @@ class _Lines:
         """Write one line."""
         self.bans += fields["kind"] == "ban" and not fields.get("again")
         if self._segment is not None:
-            self._segment.write(fields)
+            self._segment.write(fields | self._more if fields["kind"] == "ban" else fields)
 
     def end(self, *, read: int, networks: int = 0) -> None:
         """Write the last line, if there were others. `read`: lines of logs and rows of databases."""
@@ -155,14 +163,21 @@ class _Lines:
             self._segment.close()
         self.ended = True
 
-    def outcome(self, job: _Job) -> "Awaited | None":
+    def outcome(self, job: _Job) -> "Awaited[ImportCount] | None":
         """Wait for the recorder; return what is known in the end. None: nothing was written, or nobody waits."""
-        from banledger.cli.import_recorded import wait
+        from banledger.cli.waiting import wait
+        from banledger.ledger.import_counts import stored_counts
 
         if self._segment is None or not self.bans or not job.waits:
             return None
+        writer = self._segment.writer
         try:
-            return wait(job.chosen, job.server, self._segment.writer, self.bans, job.progress)
+            return wait(
+                job.chosen,
+                lambda ledger: stored_counts(ledger.store(), ledger.keys, job.server).get(writer),
+                lambda count: count.bans is not None,
+                lambda count: job.progress("bans recorded", count.lines.total if count else 0, self.bans),
+            )
         finally:
             job.progress.clear()
 
@@ -173,10 +188,10 @@ def _spooled(job: _Job) -> Iterator[_Lines]:
     from banledger.spool.writer import SegmentWriter
 
     if job.dry_run:
-        yield _Lines(None, job.server)
+        yield _Lines(None, job)
         return
     with SegmentWriter(Path(job.chosen.spool), lambda: job.progress.say(_FULL)) as segment:
-        lines = _Lines(segment, job.server)
+        lines = _Lines(segment, job)
         try:
             yield lines
         except KeyboardInterrupt:
@@ -185,13 +200,13 @@ def _spooled(job: _Job) -> Iterator[_Lines]:
             raise
 
 
-def _say_recorded(job: _Job, bans: int, outcome: "Awaited | None") -> None:
+def _say_recorded(job: _Job, bans: int, outcome: "Awaited[ImportCount] | None") -> None:
     """Say what the import did, or who records what was written."""
     from banledger.report.imports import counts_text
 
     label = visible(shlex.quote(job.server))
-    if outcome is not None and outcome.count is not None:
-        click.echo(f"recorded {counts_text(bans, outcome.count)}")
+    if outcome is not None and outcome.state is not None:
+        click.echo(f"recorded {counts_text(bans, outcome.state)}")
         click.echo(f"shown by: banledger report --since all --server {label}")
         return
     if outcome is not None:
@@ -216,10 +231,10 @@ def _import_files(paths: Sequence[str], zone: str | None, job: _Job) -> None:
         found = _surveyed(paths, local, lines, label.check, job)
         job.progress.clear()
         if not job.as_json:
-            _print(import_summary.lines(found, local))
+            click.echo("\n".join(import_summary.lines(found, local)))
         outcome = lines.outcome(job)
     if job.as_json:
-        click.echo(import_summary.as_json(found, label.other, outcome.count if outcome else None))
+        click.echo(import_summary.as_json(found, label.other, outcome.state if outcome else None))
         if outcome is not None and outcome.why:
             click.echo(outcome.why, err=True)
     elif lines.bans and not job.dry_run:
@@ -248,11 +263,6 @@ def _surveyed(
         raise BanledgerError(f"can't sort what was read: {error.strerror}", hint=hint) from error
     lines.end(read=sum(source.lines for source in found.sources))
     return found
-
-
-def _print(lines: Iterator[str]) -> None:
-    for line in lines:
-        click.echo(line)
 
 
 # The predecessor's Redis.

@@ -32,6 +32,7 @@ COMMANDS = {
     "demo": "a temporary fail2ban, a log of attacks, and their ledger",
     "store": "copy a ledger to another store, check it, rebuild it",
     "import": "import the past: logs and databases of fail2ban, a predecessor's Redis",
+    "forget": "forget bans, a user name or matched lines, for ever",
     "setup": "put banledger on this machine, and remove it again",
     "doctor": "whether bans reach the ledger, and what to do if not",
     "action": "about the fail2ban action",

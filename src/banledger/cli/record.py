@@ -28,6 +28,7 @@ from banledger.ledger.labels import NAMELESS, Labels
 from banledger.ledger.nonces import Nonces
 from banledger.ledger.writer import Ledger, open_to_write
 from banledger.service import systemd, wiring
+from banledger.service.forgetting import Forgetting
 from banledger.service.memory import FILE, Memory
 from banledger.service.recorder import Recorder
 from banledger.settings import Settings, machine_id
@@ -83,15 +84,18 @@ def _connect(chosen: Settings) -> Ledger:
     return open_to_write(chosen.store, chosen.prefix, chosen.timezone, access(chosen), chosen.machine)
 
 
-def _recorder(chosen: Settings, me: Heartbeat | None = None) -> Recorder:
+def _recorder(chosen: Settings, me: Heartbeat | None = None, notifier: systemd.Notifier | None = None) -> Recorder:
     """A recorder. `me`: of the service; without it segments are removed at once."""
     known = wiring.places(chosen)
     watch, name = ClockWatch(), host.recorder_name()
+    spool = SpoolReader(Path(chosen.spool))
+    alive = (notifier or systemd.Notifier("")).kept_alive
     return Recorder(
-        SpoolReader(Path(chosen.spool)),
+        spool,
         lambda: _connect(chosen),
         known.locate,
         whois=wiring.whois(chosen, known),
+        forgetting=Forgetting(spool, wiring.retention(chosen), watch, name, alive),
         keep=me is not None,
         me=me,
         patient=is_server(chosen.store),
@@ -174,7 +178,7 @@ class _Signals:
 def _serve(chosen: Settings, flags: Mapping[str, str | None]) -> None:
     signals, notifier = _Signals(), systemd.from_environment()
     while True:
-        with closing(_recorder(chosen, _me(chosen))) as recorder:
+        with closing(_recorder(chosen, _me(chosen), notifier)) as recorder:
             _log.info("recording from %s into %s", chosen.spool, settings.without_password(chosen.store))
             recorder.run(signals, notifier)
         if not signals.take_reload():

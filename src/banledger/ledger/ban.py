@@ -6,7 +6,6 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from banledger.ledger import ids
 from banledger.ledger.ban_forms import BANTIME, DAY, FID, HOUR, ORDER, TIME
 from banledger.ledger.hash_codec import (
     CIDR,
@@ -30,10 +29,7 @@ from banledger.stores import fields as read
 
 LINE, FOUND, EXACT = 0, 1, 2
 """How a ban's second is known: by its Ban line in a log, by the last failure in a log, or by its ticket."""
-LIVE = "live"
-IMPORTED = "import"
-RESTORED = "restored"
-PENDING = "pending"
+LIVE, IMPORTED, RESTORED, PENDING = "live", "import", "restored", "pending"
 RANK = {LIVE: 0, RESTORED: 1, IMPORTED: 2, PENDING: 3}
 """Origins, the best first."""
 
@@ -46,7 +42,6 @@ _WHOIS = WAITS | {PROVEN, NONE}
 FOR_EVER = "never"
 """The value of `expires` for a ban without end."""
 
-_SALTS = 4  # ids that a ban may have; no collision has been seen yet
 SCOPES = frozenset(("public", "private", "none"))
 """The values of `scope`."""
 
@@ -54,7 +49,7 @@ SCOPES = frozenset(("public", "private", "none"))
 class Ban(Struct, frozen=True, gc=False):
     """One ban, and the table of its fields. Times are UTC epoch seconds; `day` and `hour` are local.
 
-    Every attribute except `id` is a field of its hash. The hash also has `expires`, which follows from other fields.
+    Every attribute except `id` is a field of its hash. It also has `expires`, which follows from others.
     """
 
     id: str
@@ -216,6 +211,12 @@ class Ban(Struct, frozen=True, gc=False):
             join="base",
         ),
     ] = None
+    erased: Annotated[
+        int | None,
+        Field(
+            optional(WHOLE), "when its matched lines (perhaps a user name) were erased; none comes back", join="base"
+        ),
+    ] = None
     order: Annotated[
         tuple[tuple[str, float], ...],
         Field(
@@ -292,8 +293,3 @@ def from_hash(ban_id: str, fields: Mapping[str, str]) -> Ban:
 
 def _expires(time: int, bantime: int) -> str:
     return FOR_EVER if bantime < 0 else str(time + bantime)
-
-
-def is_own(ban: Ban) -> bool:
-    """Whether the id matches the ban's identity, which never changes."""
-    return any(ids.ban_id(ban.server, ban.jail, ban.fid, ban.time, salt) == ban.id for salt in range(_SALTS))

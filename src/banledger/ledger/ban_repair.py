@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
-from banledger.ledger.ban import FIELDS, FOR_EVER, LIVE, PUBLIC, from_hash, is_own, to_hash
+from banledger.ledger.ban import FIELDS, FOR_EVER, LIVE, PUBLIC, from_hash, to_hash
 from banledger.ledger.ban_forms import LONGEST_BANTIME
-from banledger.ledger.ids import second_of
+from banledger.ledger.ids import is_id_of, second_of
 from banledger.ledger.tombstone import FORGOTTEN, is_tombstone, repaired_tombstone
 from banledger.net.prefix import block
 from banledger.net.special import kind_of
@@ -36,7 +36,7 @@ def repaired(ban_id: str, fields: dict[str, str], local: Local) -> dict[str, str
             left.pop(error.field, None)
             left |= {} if known is None else {error.field: known}
             continue
-        return left if is_own(ban) else _with_own_time(ban_id, left, local)
+        return left if is_id_of(ban.id, ban.subject) else _with_own_time(ban_id, left, local)
     return None
 
 
@@ -49,7 +49,7 @@ def _with_own_time(id_: str, fields: dict[str, str], local: Local) -> dict[str, 
     left = fields | {"time": str(time), "day": day, "hour": str(hour)}
     left.pop("expires", None)
     ban = from_hash(id_, left)
-    return left | {"expires": to_hash(ban)["expires"]} if is_own(ban) else None
+    return left | {"expires": to_hash(ban)["expires"]} if is_id_of(ban.id, ban.subject) else None
 
 
 def _again(id_: str, name: str, fields: dict[str, str], local: Local) -> str | None:

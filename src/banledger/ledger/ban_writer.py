@@ -12,10 +12,11 @@ from banledger.geo.place import Locate
 from banledger.ledger.aside import Aside, waiting
 from banledger.ledger.ban import PENDING, Ban
 from banledger.ledger.calendar import calendar
+from banledger.ledger.forget_change import revival
 from banledger.ledger.found import Found, read_ban, read_bans
 from banledger.ledger.ids import Subject, ban_id
 from banledger.ledger.keys import Keyspace
-from banledger.ledger.merge import address_of, merge, place_at, subject_of
+from banledger.ledger.merge import address_of, erased, merge, place_at, subject_of
 from banledger.ledger.new_ban import begin
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.tombstone import Tombstone
@@ -80,6 +81,7 @@ class BanWriter(LedgerReader):
 
     reassert  write the entries of unchanged bans again too, because the store may have lost them
     touched   the (month, local day) of all bans recorded while `reassert` was set
+    erase_before  matched lines of bans before this moment are erased, unless the ban is in force; UTC epoch seconds
     """
 
     def __init__(self, engine: Engine, keyspace: Keyspace) -> None:
@@ -92,6 +94,7 @@ class BanWriter(LedgerReader):
         self._carried: list[Advance] = []
         self.reassert = False
         self.touched: set[tuple[str, str]] = set()
+        self.erase_before = 0.0
 
     def _record_bans(self, lines: list[TicketLine], locate: Locate) -> Recorded:
         """Merge and apply; after a conflict, merge again over the ledger's record."""
@@ -103,7 +106,7 @@ class BanWriter(LedgerReader):
             for one in left:
                 if isinstance(one.there, Damaged):
                     aside += self._aside.put(self.keys.ban(one.id), one.there, one.lines)
-                elif isinstance(one.there, Tombstone):
+                elif isinstance(one.there, Tombstone) and not revives(one.lines):
                     known += 1
                 else:
                     ready.append(one)
@@ -115,7 +118,7 @@ class BanWriter(LedgerReader):
                 if isinstance(outcome, Conflict):
                     one.there = read_ban(one.id, outcome.current)
                     left.append(one)
-                elif change.guard is None:
+                elif change.guard is None or isinstance(one.there, Tombstone):
                     new += 1
                 elif change.fields or change.drop:
                     amended += 1
@@ -132,12 +135,22 @@ class BanWriter(LedgerReader):
         for one in bans:
             old = one.there if isinstance(one.there, Ban) else None
             ban = reduce(merge, one.lines, old) if old else self._begin(one.subject, one.id, one.lines, locate)
+            if ban.time < self.erase_before and ban.matches and not ban.open:
+                ban = erased(ban, self.erase_before, lambda _: False)
             if ban is not old or self.reassert:
-                change = self.keys.assertion(ban) if ban is old else self._change(old, ban)
+                change = self._changed(one.there, ban)
                 changed.append((one, change))
                 yield change
             if self.reassert:
                 self.touched.add((ban.id[:4], ban.day))
+
+    def _changed(self, there: Found, ban: Ban) -> Change:
+        """Return the change from what is there; from the ban itself: its entries are written again."""
+        if isinstance(there, Tombstone):
+            return revival(self.keys, there, ban)
+        return (
+            self.keys.assertion(ban) if there is ban else self._change(there if isinstance(there, Ban) else None, ban)
+        )
 
     def _look_up(self, bans: Sequence[BatchBan]) -> None:
         """Set the id of each, the first that no other ban has, and what is there."""
@@ -251,6 +264,11 @@ def _by_ban(lines: Iterable[TicketLine]) -> list[BatchBan]:
         if isinstance(line, BanLine) and not line.restored:
             one.looked_up = True
     return list(bans.values())
+
+
+def revives(lines: Iterable[TicketLine]) -> bool:
+    """Whether lines record a ban even if it was forgotten."""
+    return any(isinstance(line, BanLine) and line.revive for line in lines)
 
 
 def _id(subject: Subject, salt: int) -> str:

@@ -15,10 +15,11 @@ from math import inf
 
 from banledger.ledger import scan
 from banledger.ledger.aside import line_of
-from banledger.ledger.ban import PENDING, Ban, from_hash, is_own
+from banledger.ledger.ban import PENDING, Ban, from_hash
 from banledger.ledger.dimensions import DAY, INDEXED
 from banledger.ledger.faults import Differences, Fault, Sketch, StaleHash, compare
 from banledger.ledger.form_check import base_faults, feed_faults
+from banledger.ledger.ids import is_id_of
 from banledger.ledger.implied import Implied
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.merge import with_whole_users
@@ -261,7 +262,7 @@ def _bans(reader: Reader, listed: list[str]) -> Iterator[Ban]:
     for id_, fields in scan.hashes(reader, listed):
         try:
             ban = from_hash(id_, fields)
-            if is_own(ban):
+            if is_id_of(ban.id, ban.subject):
                 yield ban
         except Damaged:
             continue  # a tombstone, or reported before

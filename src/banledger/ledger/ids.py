@@ -20,6 +20,7 @@ from msgspec import Struct
 from banledger.stores.id_form import DIGITS, PAIRS, has_id_form
 
 _DAY_S = 86_400
+_SALTS = 4  # ids that a ban may have; no collision has been seen yet
 _CENTURY = "7"  # ids before it are of this century: fail2ban's clock starts in 1970
 
 
@@ -49,6 +50,12 @@ def ban_id(server: str, jail: str, fid: str, second: int, salt: int = 0) -> str:
         f"{beginning(second)}{PAIRS[bits >> 40]}{PAIRS[bits >> 30 & 1023]}{PAIRS[bits >> 20 & 1023]}"
         f"{PAIRS[bits >> 10 & 1023]}{PAIRS[bits & 1023]}"
     )
+
+
+def is_id_of(id_: str, subject: Subject) -> bool:
+    """Whether an id is that of a ban with this identity, which never changes."""
+    about = subject.server, subject.jail, subject.fid, subject.time
+    return any(ban_id(*about, salt) == id_ for salt in range(_SALTS))
 
 
 @lru_cache(maxsize=1024)

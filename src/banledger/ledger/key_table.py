@@ -166,6 +166,17 @@ def _of_recorders(prefix: str) -> list[_Row]:
             "for each recorder what it says about itself, JSON: see below; removed when it is gone for 30 days",
         ),
         (
+            f"{prefix}:forget",
+            "hash",
+            "requests to forget, by name: a number that grows, and JSON: what is asked, and how far it is; when it is "
+            "done only the numbers, for 30 days",
+        ),
+        (
+            f"{prefix}:forgetter",
+            "hash",
+            "on Redis or Valkey: the lease on these requests (holder, until)",
+        ),
+        (
             f"{prefix}:imported",
             "hash",
             "sources of which logs were imported (`server|jail`), and the time of each one's last imported Ban line",

@@ -21,7 +21,7 @@ from banledger.ledger.ids import ban_id
 from banledger.ledger.months import months_of
 from banledger.ledger.projection import BanProjection
 from banledger.ledger.tokens import source_token, token
-from banledger.ledger.tombstone import is_tombstone, tombstone_hash
+from banledger.ledger.tombstone import is_tombstone
 from banledger.spool.events import GapLine
 from banledger.stores import fields as read
 from banledger.stores.change import NOTHING, Change, Entries, Ranking, Score
@@ -67,6 +67,8 @@ class Keyspace:
         self.rebuild = f"{prefix}:rebuild"
         self.recorders = f"{prefix}:recorders"
         self.heartbeats = f"{prefix}:heartbeats"
+        self.forget = f"{prefix}:forget"
+        self.forgetter = f"{prefix}:forgetter"
         self._top = {name: f"{prefix}:top:{name}" for name in (*INDEXED, DAY)}
         self.active = lru_cache(maxsize=1024)(self._make_active)
         self._ranking = lru_cache(maxsize=8192)(self._make_ranking)
@@ -246,19 +248,6 @@ class Keyspace:
     def removal(self, ban: Ban) -> Change:
         """Return the change that removes a ban."""
         return Change(self.ban(ban.id), whole_guard(ban), None, before=self.entries(ban), after=Entries(ban.id))
-
-    def forgetting(self, ban: Ban, now: float) -> Change:
-        """Return the change that leaves a tombstone of a ban, and counts it as forgotten (UTC epoch `now`)."""
-        base = (self.base(ban.id[:4]), source_token(ban.server, ban.jail))
-        after = Entries(ban.id, tallies=() if ban.origin == PENDING else (base,))
-        return Change(
-            self.ban(ban.id),
-            whole_guard(ban),
-            tombstone_hash(now),
-            before=self.entries(ban),
-            after=after,
-            whole=True,
-        )
 
     def assertion(self, ban: Ban) -> Change:
         """Return a change that leaves the ban as it is, and writes its entries again, except tallies."""

@@ -7,12 +7,16 @@ for recorders of older versions.
 """
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from msgspec import Struct
 
 from banledger.ledger.swap import swap
 from banledger.stores.api import Engine, Hash
+
+LEASE_S = 60.0
+"""How long a lease that is not renewed has a holder, seconds."""
+RENEW_S = LEASE_S / 3
 
 _Seen = TypeVar("_Seen")
 
@@ -72,3 +76,26 @@ class Watch(Generic[_Seen]):
     def still_s(self) -> float:
         """Seconds since the value last changed."""
         return self._elapsed() - self._since
+
+
+Take: TypeAlias = Callable[[Held, Held], Held]
+"""Take a lease, given the wanted one and the one that has no living holder. See `take`."""
+
+
+class Lease:
+    """One process's side of a lease. `elapsed`: elapsed seconds. Used by one thread."""
+
+    def __init__(self, holder: str, elapsed: Callable[[], float]) -> None:
+        self._holder = holder
+        self._watch = Watch(elapsed, Held())
+
+    def take(self, take: Take, now: float) -> bool:
+        """Take or renew it (UTC epoch `now`); whether it is ours for the next `RENEW_S`. Raises StoreError."""
+        seen = self._watch.seen if self._watch.still_s >= LEASE_S else Held()
+        there = take(Held(self._holder, repr(now + LEASE_S)), seen)
+        self._watch.see(there)
+        return there.holder == self._holder
+
+    def give_back(self, take: Take) -> None:
+        """Release it, so that another process can take it at once. Raises StoreError."""
+        take(Held(self._holder, "0"), Held())

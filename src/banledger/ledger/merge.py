@@ -20,11 +20,14 @@ first. The other fields of a place come from whois (`place_at`).
 What logs say of a ban (`logged`) is no part of this join: `past` decides it. Of a ban that only logs tell of, base and
 unban follow from that.
 
+A ban whose matched lines were `erased` gets no matched line and no user name by a line.
+
 A restored line never changes a record of a live line (fail2ban's bancount is then one too high); an imported line
 changes only its country. An amendment that comes before its ban makes a `pending` record, which is not counted until
 the ban comes. Equal moments are decided by content, so that the order of arrival never matters.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from msgspec.structs import asdict, replace
@@ -80,7 +83,7 @@ def merge(ban: Ban, line: TicketLine) -> Ban:
     """Merge a line into a record. Returns `ban` itself if nothing changes."""
     known = parts_of(ban)
     joined = known.join(parts_of_line(line))
-    return _with_country(ban if joined == known else _changed(ban, _WITHOUT_MOMENTS | _shown(joined, ban.logged)), line)
+    return _with_country(ban if joined == known else _with_parts(ban, joined, ban.logged), line)
 
 
 def with_facts(ban: Ban, facts: Facts) -> Ban:
@@ -90,7 +93,7 @@ def with_facts(ban: Ban, facts: Facts) -> Ban:
     base, term, end = parts_of(ban)
     if base.exact != EXACT and base.origin == IMPORTED:
         base = base_of(facts)
-    return _changed(ban, _WITHOUT_MOMENTS | _shown(Parts(base, term, end), facts) | {"logged": facts})
+    return _with_parts(ban, Parts(base, term, end), facts)
 
 
 def without_facts(ban: Ban) -> Ban | None:
@@ -101,7 +104,7 @@ def without_facts(ban: Ban) -> Ban | None:
     if not known:
         return None
     pending = Parts(Base(PENDING, min(known)), term, end)
-    return _changed(ban, _WITHOUT_MOMENTS | _shown(pending) | {"logged": ()})
+    return _with_parts(ban, pending, ())
 
 
 def base_of(facts: Facts) -> Base:
@@ -197,6 +200,21 @@ def _shown(parts: Parts, facts: Facts = ()) -> dict[str, Any]:
         shown[name] = moment.wall
     shown["order"] = tuple(sorted([(name, at.order) for name, at in moments.items() if at.order != at.wall]))
     return shown
+
+
+def _with_parts(ban: Ban, parts: Parts, facts: Facts) -> Ban:
+    """Set the fields that follow from these values. Returns `ban` itself if nothing changes."""
+    shown = _WITHOUT_MOMENTS | _shown(parts, facts) | {"logged": facts}
+    return _changed(ban, shown if ban.erased is None else shown | {"users": ban.users, "matches": ban.matches})
+
+
+def erased(ban: Ban, at: float, is_gone: Callable[[str], bool]) -> Ban:
+    """Erase the matched lines of a ban, and user names (UTC epoch `at`). Returns `ban` itself if it has none."""
+    left = tuple([name for name in ban.users if not is_gone(name)])
+    users = tuple([name for name in whole(left) if not is_gone(name)])
+    if users == ban.users and not ban.matches:
+        return ban
+    return replace(ban, users=users, matches=(), erased=int(at))
 
 
 def _with_country(ban: Ban, line: TicketLine) -> Ban:

@@ -4,9 +4,11 @@ import re
 from collections.abc import Callable, Mapping
 
 from banledger.ledger import import_count
-from banledger.ledger.ban import from_hash, is_own
+from banledger.ledger.ban import from_hash
+from banledger.ledger.forget_request import parsed_requests
 from banledger.ledger.gap import from_hash as gap_from_hash
 from banledger.ledger.heartbeat import parsed as parsed_heartbeat
+from banledger.ledger.ids import is_id_of
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.networks import parsed_cell, parsed_lookups, parsed_network
 from banledger.ledger.reader import parsed_meta
@@ -26,7 +28,7 @@ _NONCE_MAX = 512
 def _ban(id_: str, fields: Hash) -> None:
     if is_tombstone(fields):
         tombstone_of(id_, fields)
-    elif not is_own(from_hash(id_, fields)):
+    elif not is_id_of(id_, from_hash(id_, fields).subject):
         raise Damaged("", "the id belongs to another ban: server, jail, ip, fid or time is wrong")
 
 
@@ -87,6 +89,10 @@ def _imports(_server: str, fields: Hash) -> None:
             raise Damaged(writer, "is not the count of an import")
 
 
+def _forget(_: str, fields: Hash) -> None:
+    parsed_requests(fields)
+
+
 PARSERS: Mapping[str, Callable[[str, Hash], object]] = {
     "ban": _ban,
     "gap": _gap,
@@ -103,6 +109,8 @@ PARSERS: Mapping[str, Callable[[str, Hash], object]] = {
     "rebuild": lambda _, fields: parsed_lookups(fields),
     "recorders": _recorders,
     "heartbeats": _heartbeats,
+    "forget": _forget,
+    "forgetter": lambda _, fields: parsed_lookups(fields),
 }
 """Functions of (the rest of the key, fields) that raise Damaged."""
 
@@ -136,4 +144,6 @@ def singles(keys: Keyspace) -> dict[str, str]:
         "rebuild": keys.rebuild,
         "recorders": keys.recorders,
         "heartbeats": keys.heartbeats,
+        "forget": keys.forget,
+        "forgetter": keys.forgetter,
     }

@@ -6,16 +6,19 @@ from typing import TypeAlias
 from msgspec import Struct, field
 
 from banledger.ledger.ban import Ban
+from banledger.ledger.forget_change import removal, revival
 from banledger.ledger.import_count import LineCounts
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.log_fact import joined
 from banledger.ledger.merge import with_facts, without_facts
 from banledger.ledger.near import Near
 from banledger.ledger.past import Decision
+from banledger.ledger.tokens import source_token
+from banledger.ledger.tombstone import Tombstone
 from banledger.stores.change import Change
 
-Begun: TypeAlias = tuple[Ban | None, Ban]
-"""A new ban, and what is at its place: nothing, or what no index leads to."""
+Begun: TypeAlias = tuple[Ban | Tombstone | None, Ban]
+"""A new ban, and what is at its place: nothing, what no index leads to, or that it was forgotten."""
 
 
 class Plan(Struct):
@@ -59,7 +62,9 @@ class Planner:
         """
         plan = Plan()
         for old, ban in begun:
-            if old is not ban:
+            if isinstance(old, Tombstone):
+                self._revive(plan, old, ban)
+            elif old is not ban:
                 plan.written.append(self._change(old, ban))
             elif self._reassert:
                 self._assert(plan, ban, changed=False)
@@ -71,6 +76,14 @@ class Planner:
             known = told if not begun else 0  # it was forgotten
             plan.lines = LineCounts(plan.new, told - known - plan.new, known, aside)
         return plan
+
+    def _revive(self, plan: Plan, old: Tombstone, ban: Ban) -> None:
+        """Add the changes that record a forgotten ban again, perhaps at another second."""
+        if old.id == ban.id:
+            plan.written.append(revival(self._keys, old, ban))
+        else:
+            plan.written.append(self._change(None, ban))
+            plan.removed.append(removal(self._keys, old, source_token(ban.server, ban.jail)))
 
     def _plan_recorded(self, plan: Plan, near: Near, there: Sequence[Ban], wanted: Decision) -> None:
         """Add the changes of recorded bans."""

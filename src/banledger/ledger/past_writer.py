@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from banledger.errors import StoreUnavailable
 from banledger.geo.place import Locate
 from banledger.ledger.ban import IMPORTED, LIVE, Ban
-from banledger.ledger.ban_writer import BanWriter, BatchBan, Recorded
+from banledger.ledger.ban_writer import BanWriter, BatchBan, Recorded, revives
+from banledger.ledger.forgotten_bans import ForgottenBans
 from banledger.ledger.found import read_ban
 from banledger.ledger.ids import Subject, second_of
 from banledger.ledger.import_count import LineCounts
@@ -51,6 +52,7 @@ class PastWriter(BanWriter):
     def __init__(self, engine: Engine, keyspace: Keyspace) -> None:
         super().__init__(engine, keyspace)
         self._imported = Imported(engine, keyspace.imported)
+        self._forgotten = ForgottenBans(engine, keyspace)
         self.imports = ImportCounts(engine, keyspace)
         self._owners: dict[
             str, Offender
@@ -199,18 +201,19 @@ class PastWriter(BanWriter):
         self._look_up([one for _, _, one in missing])
         if again or len(self._owners) > _MOST_OWNERS:  # an id may belong to another ban
             self._owners = {}
+        known = self._forgotten.among([(offender, facts) for offender, facts, one in missing if one.there is None])
         begun: defaultdict[Offender, list[Begun]] = defaultdict(list)
         aside: dict[Offender, int] = {}
         for offender, facts, one in missing:
-            old, subject = one.there, one.subject
-            if isinstance(old, Tombstone):
+            old, subject = one.there or known.get((offender, facts)), one.subject
+            if isinstance(old, Tombstone) and not revives(near[offender].lines):
                 continue
             if isinstance(old, Damaged):
                 aside[offender] = self._aside.put(self.keys.ban(one.id), old, near[offender].lines)
-            elif old is None:
+            elif old is None or isinstance(old, Tombstone):
                 ip = canonical_address(subject.fid)
                 about = one.id, subject, self._calendar(subject.time), ip, locate(ip, subject.time)
-                begun[offender].append((None, begin_from_facts(*about, facts)))
+                begun[offender].append((old, begin_from_facts(*about, facts)))
                 self._owners[one.id] = offender
             else:
                 merged = merge(old, _line(subject, facts[0]))

@@ -31,6 +31,7 @@ from banledger.ledger.tokens import source_token
 from banledger.spool.events import (
     BanLine,
     Event,
+    ForgetLine,
     GapLine,
     HeldLine,
     ImportLine,
@@ -42,7 +43,7 @@ from banledger.stores.api import Engine, Repair
 
 _RIVAL_S = 60.0  # a writer with lines this long after the next one's start has not stopped
 _RELABEL_S = 600.0  # a jail that starts this soon after one of that name stopped may be the same
-_SOURCELESS = (GapLine, NetworkLine, ImportLine)
+_SOURCELESS = (GapLine, NetworkLine, ImportLine, ForgetLine)
 
 
 class Sources:

@@ -12,6 +12,7 @@ from banledger.errors import StoreError
 from banledger.geo.place import Locate
 from banledger.ledger.ban_writer import Recorded
 from banledger.ledger.calendar import new_zone
+from banledger.ledger.forgetter import Forgetter
 from banledger.ledger.heartbeat import Heartbeat, remove, write
 from banledger.ledger.keys import LAYOUT, Keyspace
 from banledger.ledger.labels import NAMELESS, OWNER, LabelTable
@@ -27,7 +28,7 @@ from banledger.ledger.sources import Sources
 from banledger.ledger.swap import claim
 from banledger.ledger.tokens import text_of
 from banledger.settings import machine_id
-from banledger.spool.events import Event, GapLine, HeldLine, ImportLine, Line, NetworkLine, TicketLine
+from banledger.spool.events import Event, ForgetLine, GapLine, HeldLine, ImportLine, Line, NetworkLine, TicketLine
 from banledger.spool.position import Position, Writer
 from banledger.stores import connect
 from banledger.stores.api import Applied, Conflict, Engine
@@ -118,6 +119,11 @@ class Ledger(PastWriter):
         """Remove heartbeats of recorders that are gone. Raises StoreError."""
         remove(self._engine, self.keys, ids)
 
+    @cached_property
+    def forgetter(self) -> Forgetter:
+        """The requests to forget."""
+        return Forgetter(self._engine, self.keys)
+
     def notices(self) -> list[str]:
         """Return warnings for the log about the lines recorded since the last call."""
         notices = self._sources.notices + self._aside.notices
@@ -163,6 +169,7 @@ class Ledger(PastWriter):
         held, ends = _those(HeldLine, others), _those(ImportLine, others)
         learned = self._record_networks(_those(NetworkLine, others), now)
         gaps = self._record_gaps(_those(GapLine, others))
+        self.forgetter.record(_those(ForgetLine, others), now)
         advances = self._positions.advances(positions, forgotten)
         later = bool(held or ends) or any(map(is_of_past, tickets))  # positions go after the last change
         self._carried = [] if later else advances

@@ -39,30 +39,27 @@ class Background(Protocol):
         ...
 
 
-class Pausable:
-    """Background work with a pause after each error. None: there is no such work. `elapsed`: seconds."""
+class Guard:
+    """Runs work between batches. After an error it pauses; an error never stops recording. `elapsed`: seconds.
 
-    def __init__(self, work: Background | None, elapsed: Callable[[], float]) -> None:
-        self._work = work
+    trouble  why the work pauses; empty: it doesn't
+    """
+
+    def __init__(self, name: str, elapsed: Callable[[], float]) -> None:
+        self._name = name
         self._elapsed = elapsed
         self._outage = Outage(5.0, 300.0, once=True)
         self._paused_until = 0.0
-        self._trouble = ""
+        self.trouble = ""
 
-    def condition(self) -> WhoisCondition:
-        """Return what the work does, and what hinders it."""
-        if self._work is None:
-            return WhoisCondition("disabled")
-        return replace(self._work.condition(), trouble=self._trouble)
-
-    def step(self, ledger: Ledger, now: float) -> None:
-        """Do one step, unless paused. Raises StoreError only if the store fails recording too."""
-        if self._work is None or self._elapsed() < self._paused_until:
+    def run(self, ledger: Ledger, work: Callable[[], None]) -> None:
+        """Do the work, unless it pauses. Raises StoreError only if the store fails recording too."""
+        if self._elapsed() < self._paused_until:
             return
         try:
-            self._work.step(ledger, now)
+            work()
             self._outage.over()
-            self._trouble = ""
+            self.trouble = ""
         except Exception as error:  # noqa: BLE001  # recording comes first
             if isinstance(error, StoreError):
                 raise_if_lost(ledger, error)
@@ -72,10 +69,29 @@ class Pausable:
         """Log each kind of error once; an unexpected error with its traceback."""
         news = self._outage.failed(getattr(error, "hint", "") or type(error).__name__)
         self._paused_until = self._elapsed() + self._outage.wait_s
-        self._trouble = str(error) or type(error).__name__
+        self.trouble = str(error) or type(error).__name__
         if news:
             unforeseen = None if isinstance(error, BanledgerError) else error
-            _log.warning("whois paused: %r; bans are recorded without it", str(error), exc_info=unforeseen)
+            _log.warning("%s paused: %r; bans are recorded without it", self._name, str(error), exc_info=unforeseen)
+
+
+class Pausable:
+    """Background work with a pause after each error. None: there is no such work. `elapsed`: seconds."""
+
+    def __init__(self, work: Background | None, elapsed: Callable[[], float]) -> None:
+        self._work = work
+        self._guard = Guard("whois", elapsed)
+
+    def condition(self) -> WhoisCondition:
+        """Return what the work does, and what hinders it."""
+        if self._work is None:
+            return WhoisCondition("disabled")
+        return replace(self._work.condition(), trouble=self._guard.trouble)
+
+    def step(self, ledger: Ledger, now: float) -> None:
+        """Do one step, unless paused. Raises StoreError only if the store fails recording too."""
+        if (work := self._work) is not None:
+            self._guard.run(ledger, lambda: work.step(ledger, now))
 
     def follow(self, ledger: Ledger, now: float) -> None:
         """Read everything that the ledger knows. Raises StoreError."""

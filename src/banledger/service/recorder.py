@@ -23,6 +23,7 @@ from banledger.ledger.labels import Labels
 from banledger.ledger.rebuild_lease import PACE, Gate, Pace
 from banledger.ledger.writer import Ledger
 from banledger.service.background import Background, Pausable
+from banledger.service.forgetting import Forgetting
 from banledger.service.heartbeat import HeartbeatWriter
 from banledger.service.imports import log_finished
 from banledger.service.memory import Memory
@@ -36,8 +37,7 @@ from banledger.spool.reader import SpoolReader
 BATCH = 2000
 """Lines that go into the ledger in one step."""
 
-_POLL_S = 0.1
-_TIDY_S = 60.0
+_POLL_S, _TIDY_S = 0.1, 60.0
 
 _REBUILD = "rebuild in progress"
 _WAITING = f"waiting: {_REBUILD}"
@@ -51,6 +51,7 @@ class Recorder:
     """Move what the spool holds into the ledger that `connect` opens. Used by one thread.
 
     whois    background work. Errors in it back off and never stop recording
+    forgetting  forgets between batches
     keep     keep segments in the spool as long as the store may lose recent writes
     patient  `run` waits out every error of the store, even one that only a person can fix
     watch    judges the wall clock
@@ -67,6 +68,7 @@ class Recorder:
         locate: Locate,
         *,
         whois: Background | None = None,
+        forgetting: Forgetting | None = None,
         batch: int = BATCH,
         keep: bool = True,
         patient: bool = False,
@@ -85,6 +87,7 @@ class Recorder:
         self._patient = patient
         self._watch = watch or ClockWatch()
         self._whois = Pausable(whois, self._watch.elapsed)
+        self._forgetting = forgetting
         self._labels = labels or Labels(elapsed=self._watch.elapsed)
         self._lock = lock or SpoolLock(spool.directory)
         self._replay = Replay(spool, memory or Memory())
@@ -104,9 +107,7 @@ class Recorder:
     @property
     def held_back(self) -> LabelTaken | None:
         """Why some lines are left in the spool."""
-        for refusal in self._labels.refused.values():
-            return LabelTaken(refusal.message, hint=refusal.hint)
-        return None
+        return next((LabelTaken(one.message, hint=one.hint) for one in self._labels.refused.values()), None)
 
     def run(self, until: Until, notifier: Notifier) -> None:
         """Run until told to stop, then return. Raises errors that waiting can't fix."""
@@ -116,7 +117,8 @@ class Recorder:
             try:
                 done = self.step(time.time())
             except BanledgerError as error:
-                if not (error.retryable or self._may_recover(error)):
+                may_recover = self._patient and (isinstance(error, StoreError) or bool(self._identity))
+                if not (error.retryable or may_recover):
                     raise
                 if not isinstance(error, SpoolLocked):  # the other recorder tells
                     with suppress(StoreError):
@@ -126,10 +128,6 @@ class Recorder:
                 status.works(self._status())
                 if done.lines < self._batch:
                     until.wait(_POLL_S)
-
-    def _may_recover(self, error: BanledgerError) -> bool:
-        """Whether waiting may help: the store may be repaired, or the error is newer than our start."""
-        return self._patient and (isinstance(error, StoreError) or bool(self._identity))
 
     def _status(self) -> str:
         labels = sorted(self._labels.refused)
@@ -161,6 +159,8 @@ class Recorder:
         try:
             self._replay.step(self._ledger)
             self._whois.step(self._ledger, now)
+            if self._forgetting:
+                self._forgetting.step(self._ledger, now)
         except StoreError:
             self._reconnect_and_replay()
             raise
@@ -174,8 +174,6 @@ class Recorder:
             except StoreError:
                 self._reconnect_and_replay()
                 raise
-
-    # One batch.
 
     def _move(self, now: float) -> Recorded:
         self._watch.see(now)
@@ -290,6 +288,8 @@ class Recorder:
         self._spool.close()
         self._lock.release()
         self._whois.close(self._ledger)
+        if self._forgetting:
+            self._forgetting.close(self._ledger)
         if self._ledger is not None:
             if self._ledger.labels is not None:
                 with suppress(StoreError):

@@ -3,10 +3,13 @@
 import os
 import socket
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event, Thread
 
 _ALIVE_S = 5.0  # well below half of any sensible WatchdogSec
+_LONGEST_S = 1800.0
 _PATIENCE_S = 1.0  # a manager that does not read must not block the recording
 
 
@@ -26,6 +29,26 @@ class Notifier:
         now = time.monotonic()
         if now >= self._alive_due:
             self._alive_due = now + _ALIVE_S
+            self._send("WATCHDOG=1")
+
+    @contextmanager
+    def kept_alive(self) -> Iterator[None]:
+        """Feed the watchdog meanwhile, for half an hour at most: a step may take minutes."""
+        ended = Event()
+        feeder = Thread(target=self._feed, args=(ended,), daemon=True)
+        if self._address:
+            feeder.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            if self._address:
+                feeder.join()
+
+    def _feed(self, ended: Event) -> None:
+        for _ in range(int(_LONGEST_S / _ALIVE_S)):
+            if ended.wait(_ALIVE_S):
+                return
             self._send("WATCHDOG=1")
 
     def status(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Wiring of whois: build its cache, look-up and worker from the settings."""
+"""Wiring of what runs between batches: whois (its cache, look-up and worker) and forgetting, from the settings."""
 
 import os
 import time
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from banledger.clock import ClockWatch
 from banledger.ledger.network import Answer
 from banledger.net.prefix import Block
+from banledger.service.forgetting import Retention
 from banledger.service.systemd import state_directory
-from banledger.settings import Settings, machine_id
+from banledger.settings import Settings, age_s, machine_id
 from banledger.whois.cache import Cache
 from banledger.whois.locate import Places, alike
 from banledger.whois.pool import ThreadPool
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 
 DAY_S = 86_400.0
 _THREADS = 8  # more than there are registries: each gets one question at a time
+
+
+def retention(chosen: Settings) -> Retention:
+    """How long bans and their matched lines are kept."""
+    return Retention(age_s(chosen.retention_bans), age_s(chosen.retention_matches))
 
 
 def places(chosen: Settings) -> Places:

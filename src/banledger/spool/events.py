@@ -5,7 +5,7 @@ an event or raises `Undecodable` with the reason, never anything else.
 """
 
 import json
-from typing import Annotated, TypeAlias, get_args
+from typing import Annotated, Literal, TypeAlias, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -73,7 +73,7 @@ class BanLine(TicketLine, frozen=True, tag="ban"):
     `country` is the country in that record. `logged` is set if that record is a log, which names no ticket: it is when
     the Ban line was logged. Then `found` is the second of the last failure, `first` that of the first one if they
     differ, `unbanned` when the ban was lifted (0: unknown). `again`: an earlier line of the same
-    import tells of the same ban.
+    import tells of the same ban. `revive`: to be recorded even if the ban was forgotten.
     """
 
     users: tuple[str, ...] = ()
@@ -85,6 +85,7 @@ class BanLine(TicketLine, frozen=True, tag="ban"):
     first: Annotated[int, Meta(ge=0, lt=TICKETS_END)] = 0
     unbanned: MomentOrZero = 0.0
     again: int = 0
+    revive: int = 0
 
 
 class ProlongLine(TicketLine, frozen=True, tag="prolong"):
@@ -175,6 +176,18 @@ class ImportLine(Line, frozen=True, tag_field="kind", tag="import"):
     networks: Whole = 0
 
 
+class ForgetLine(Line, frozen=True, tag_field="kind", tag="forget"):
+    """A request to forget bans, or a part of them. `server` and `jail` name the writer of the line, as in NetworkLine.
+
+    what    which bans: `ip`, `user` or `server`, those with this `value`; `bans` or `matches`, all of them
+    before  only bans whose time is before this moment, UTC epoch seconds
+    """
+
+    what: Literal["ip", "user", "server", "bans", "matches"]
+    before: Timestamp
+    value: str = ""
+
+
 class Unknown(Line, frozen=True):
     """A line of a kind that a later action writes under a version known here. Only its `seq` is used."""
 
@@ -182,7 +195,16 @@ class Unknown(Line, frozen=True):
 
 
 Event: TypeAlias = (
-    BanLine | ProlongLine | UnbanLine | StartLine | StopLine | HeldLine | GapLine | NetworkLine | ImportLine
+    BanLine
+    | ProlongLine
+    | UnbanLine
+    | StartLine
+    | StopLine
+    | HeldLine
+    | GapLine
+    | NetworkLine
+    | ImportLine
+    | ForgetLine
 )
 
 
@@ -191,7 +213,9 @@ def bears_label(event: Line) -> bool:
 
     An import has the label of a server of the past; a network belongs to no server.
     """
-    return not (isinstance(event, (NetworkLine, ImportLine)) or (isinstance(event, BanLine) and event.origin))
+    if isinstance(event, BanLine):
+        return not event.origin
+    return not isinstance(event, (NetworkLine, ImportLine, ForgetLine))
 
 
 _KINDS = frozenset(event.__struct_config__.tag for event in get_args(Event))

@@ -9,9 +9,11 @@ import hashlib
 import logging
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
+from banledger.errors import SpoolError
 from banledger.spool.directory import Directory
 from banledger.spool.segment import OpenSegment
 
@@ -22,6 +24,7 @@ _FILES = 1000
 _MOST_BYTES = 16 << 10
 _SAID = 5
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _log = logging.getLogger("banledger")
@@ -90,6 +93,49 @@ def _open_folder(spool: int) -> int:
         os.close(folder)
         raise OSError(errno.EPERM, "it belongs to another user, or others may write to it")
     return folder
+
+
+def remove_rejected(directory: Directory, is_meant: Callable[[str], bool]) -> int:
+    """Remove the invalid lines of a spool for which this is true; return their number. Raises SpoolError."""
+    removed = 0
+    try:
+        with directory.opened() as spool, _folder(spool) as folder:
+            for name in () if folder is None else os.listdir(folder):  # noqa: PTH208  # by descriptor
+                text = _text(folder, name) if folder is not None else None
+                if text is not None and is_meant(text):
+                    os.unlink(name, dir_fd=folder)
+                    removed += 1
+    except OSError as error:
+        raise SpoolError(f"can't remove lines from {REJECTED} in the spool: {error.strerror}") from error
+    return removed
+
+
+@contextmanager
+def _folder(spool: int) -> Iterator[int | None]:
+    """The folder, if there is one."""
+    try:
+        folder = os.open(REJECTED, _DIRECTORY, dir_fd=spool)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _text(folder: int, name: str) -> str | None:
+    """Return what is in a file of the folder; None: it is no file of ours."""
+    try:
+        fd = os.open(name, _READ, dir_fd=folder)
+    except OSError:
+        return None
+    with os.fdopen(fd, "rb") as file:
+        return file.read(2 * _MOST_BYTES).decode("utf-8", "replace") if _is_file(fd) else None
+
+
+def _is_file(fd: int) -> bool:
+    return stat.S_ISREG(os.fstat(fd).st_mode)
 
 
 def _write_once(folder: int, rejected: _Rejected) -> bool:

@@ -233,6 +233,14 @@ class Engine(Reader, Protocol):
         """Remove entries that no engine writes (in SQLite: not text, not a number, empty); return their number."""
         ...
 
+    def purge(self, *, rewrite: bool) -> bool:
+        """Remove some of what was deleted and is still in the store's files; return whether there is more.
+
+        `rewrite`: also what is left in free room of the files, by writing them anew: in the last step, which may take
+        long. A server rewrites its files itself.
+        """
+        ...
+
     def server(self) -> Server:
         """Return facts about the server."""
         ...

@@ -18,11 +18,11 @@ from collections.abc import Callable
 from banledger.clock import ClockWatch
 from banledger.errors import StoreError
 from banledger.ledger.heartbeat import WhoisCondition
+from banledger.ledger.lease import RENEW_S, Lease
 from banledger.ledger.network import Answer, Cell, Network, Outcome, Pause, cell_of
 from banledger.ledger.writer import Ledger
 from banledger.net.prefix import Block, block
 from banledger.whois.follow import Followers
-from banledger.whois.lease import RENEW_S, Lease
 from banledger.whois.locate import Places
 from banledger.whois.pool import ThreadPool
 from banledger.whois.queue import Backfill, Policy, Question, Queue, failed_cell
@@ -111,7 +111,7 @@ class Whois:
     def leave(self, ledger: Ledger) -> None:
         """Let another recorder ask. Raises StoreError."""
         if self._asks_for_all and ledger.shared:
-            self._lease.give_back(ledger.networks)
+            self._lease.give_back(ledger.networks.lease)
         self._asks_for_all = False
 
     def close(self) -> None:
@@ -166,7 +166,7 @@ class Whois:
         """Whether this recorder asks for all that share the ledger. An embedded ledger needs no lease."""
         if self._is_due("lease"):
             before = self._asks_for_all
-            self._asks_for_all = not ledger.shared or self._lease.take(ledger.networks, now)
+            self._asks_for_all = not ledger.shared or self._lease.take(ledger.networks.lease, now)
             self._wait("lease", RENEW_S)
             if self._asks_for_all and not before:
                 self._backoff.throttle.begin()

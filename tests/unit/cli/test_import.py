@@ -283,7 +283,7 @@ def test_without_a_recorder_an_import_says_how_to_start_one(place: Place, tmp_pa
 def test_a_recorder_that_makes_no_progress_is_not_waited_for(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("banledger.cli.import_recorded._PATIENCE_S", 0.3)
+    monkeypatch.setattr("banledger.cli.waiting._PATIENCE_S", 0.3)
     lock = SpoolLock(place.spool, "a recorder that hangs")
     assert not is_held(place.spool) and lock.hold() and is_held(place.spool)
     code, out, _ = place.imports(written(tmp_path, 20), "--server", "web1")
@@ -297,7 +297,7 @@ def test_a_ledger_that_cannot_be_read_leaves_the_numbers_to_the_log(place: Place
     assert lock.hold()
     code, out, _ = place.imports(written(tmp_path, 20), "--server", "web1")
     lock.release()
-    assert code == 0 and "can't read the ledger (" in out and "the recorder's log says how many were new" in out
+    assert code == 0 and "can't read the ledger (" in out and "the recorder's log says what it did" in out
 
 
 def test_bans_of_another_label_are_not_imported_unasked(place: Place, tmp_path: Path) -> None:

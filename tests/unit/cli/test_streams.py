@@ -28,7 +28,7 @@ PRINTING = (
     "store check", "store check --json", "store copy {store} {folder}/copy.db", "store rebuild",
     "record --once", "action path",
     "--version", "-V", "--help", "", "report --help", "store --help", "store copy --help", "import --help",
-    "setup --help", "doctor --help",
+    "setup --help", "doctor --help", "forget --ip 192.0.2.1 --dry-run",
 )  # fmt: skip
 """Commands that print something without a server or a fail2ban."""
 

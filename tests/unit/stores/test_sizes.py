@@ -8,6 +8,7 @@ import pytest
 
 from banledger.ledger.ban import Ban
 from banledger.ledger.check import check
+from banledger.ledger.forget_change import forgetting
 from banledger.ledger.found import read_bans
 from banledger.ledger.rebuild import rebuild
 from banledger.ledger.writer import Ledger
@@ -62,7 +63,7 @@ def test_sizes_are_known_and_follow_bans_that_come_and_are_forgotten(path: Path)
         assert len(known(path)) > 20
 
         ids = list(engine.members(KEYS.members("ip", "192.0.2.7")))
-        engine.apply([KEYS.forgetting(one, T0) for one in read_bans(engine, KEYS, ids) if isinstance(one, Ban)])
+        engine.apply([forgetting(KEYS, one, T0) for one in read_bans(engine, KEYS, ids) if isinstance(one, Ban)])
         assert known(path)[KEYS.top("ip")] == 19
 
         Ledger(engine, KEYS, "UTC").record([unban("192.0.2.0", time=T0), ban("192.0.2.99", time=T0)], nowhere)

@@ -65,6 +65,10 @@ class RedisEngine(Following):
         ]
         return Server(facts.get("run_id", ""), (*cautions(facts), *left))
 
+    def purge(self, *, rewrite: bool) -> bool:
+        """See Engine.purge."""
+        return False
+
     def sweep(self) -> int:
         """See Engine.sweep. Members that are no text are removed by `mend`, as the text that they are read as."""
         return 0

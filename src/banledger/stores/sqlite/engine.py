@@ -1,5 +1,6 @@
 """The embedded engine: a batch is one transaction, so nothing is ever left half done."""
 
+import logging
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,6 +10,7 @@ import msgspec
 
 from banledger.stores.api import Advance, Applied, Conflict, Hash, Repair, Result, Server
 from banledger.stores.change import Change, Score
+from banledger.stores.packs.pack import DamagedPack
 from banledger.stores.selection import Projection
 from banledger.stores.sqlite.batch import Batch, row_id
 from banledger.stores.sqlite.file import (
@@ -28,6 +30,7 @@ from banledger.stores.sqlite.scoring import ScoreWriter, in_order
 from banledger.stores.sqlite.stored_id import IS_TEXT, MARKED, OURS, RANKED, Member, item_key, ranked, stored
 
 _APPLIED = Applied()
+_log = logging.getLogger("banledger")
 _encode = msgspec.json.encode
 
 
@@ -66,6 +69,23 @@ class SqliteEngine(ScoreWriter):
     def settle(self) -> int:
         """See Engine.settle. A transaction leaves nothing undone."""
         return 0
+
+    def purge(self, *, rewrite: bool) -> bool:
+        """See Engine.purge: packs with rows that were removed, one at a time, and in the end the file as a whole."""
+        with self._transaction():
+            if self._drop_removed():
+                return True
+        if rewrite:
+            self._rewrite()
+        return False
+
+    def _drop_removed(self) -> bool:
+        """Write a pack again that has rows that were removed; return whether there was one."""
+        try:
+            return self._rows is not None and self._rows.drop_removed()
+        except DamagedPack as error:
+            _log.warning("%s: a damaged pack of rows keeps what was deleted: run banledger store rebuild", error)
+            return False
 
     def sweep(self) -> int:
         """See Engine.sweep. Also the empty member of a set, which no reader shows. Makes indexes again.

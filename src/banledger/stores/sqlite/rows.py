@@ -24,19 +24,18 @@ from banledger.stores.selection import Cells, Projection, Selection
 from banledger.stores.sqlite.compaction import LIMITS, Fold, Merge, in_packs, next_step
 from banledger.stores.sqlite.inserts import insert
 from banledger.stores.sqlite.sizes import count_sizes
-from banledger.stores.sqlite.stored_id import IS_TEXT, PACKED
+from banledger.stores.sqlite.stored_id import IS_TEXT
+from banledger.stores.sqlite.unpacked_ids import IS_ID, IS_ROW, UnpackedIds
 
 _PARTS = 6  # bits of `part.number`: the pack's number << 6 | the part's
 _NUMBERS = 1 << 56  # of packs; no writer gets that far, and numbers above have no parts
 _NEWEST = 1024  # recent rows that are read first
 _TOGETHER = 8  # packs whose ids are read at once
 _STEPS = 32  # of compaction at once, while there are too many recent rows
-_IS_ID = PACKED.format(column="id")
 _IS_PACK = (
     f"number BETWEEN 1 AND {_NUMBERS} AND rows BETWEEN 1 AND {PACK_ROWS}"
     " AND typeof(low) = 'blob' AND typeof(high) = 'blob'"
 )
-_IS_ROW = "(cells < x'' OR cells IS NULL)"  # text: the column stores no numbers
 
 _PackRow: TypeAlias = tuple[int, int, bytes, bytes]  # number, rows, first and last id
 _RecentRow: TypeAlias = tuple[bytes, str | None]  # id, cells with line feeds between
@@ -82,7 +81,7 @@ class RowReader:
         """
         packs = [first for _, _, first, _ in reversed(self._packs())]
         recent = self._found(
-            f"SELECT id FROM recent WHERE prefix = ? AND {_IS_ID} ORDER BY id DESC LIMIT 1 OFFSET {_NEWEST}",
+            f"SELECT id FROM recent WHERE prefix = ? AND {IS_ID} ORDER BY id DESC LIMIT 1 OFFSET {_NEWEST}",
             self._prefix,
         )
         ids = [*[id_ for (id_,) in recent], *packs[:1], *packs[_TOGETHER::_TOGETHER]]
@@ -104,7 +103,7 @@ class RowReader:
         """Return the recent rows after one id up to another, oldest first. None: there is no row any more."""
         found = self._found(
             f"SELECT id, CAST(cells AS BLOB) FROM recent WHERE prefix = ? AND id > ? AND id <= ?"
-            f" AND {_IS_ID} AND {_IS_ROW} ORDER BY id",
+            f" AND {IS_ID} AND {IS_ROW} ORDER BY id",
             self._prefix,
             after,
             last,
@@ -174,10 +173,32 @@ class RowWriter(RowReader):
             if self._step() <= self.limits.most:
                 return
 
+    def drop_removed(self) -> bool:
+        """Write one pack again that still has rows that were removed; return whether there was one.
+
+        Raises DamagedPack.
+        """
+        gone = f"SELECT id FROM recent WHERE prefix = ? AND cells IS NULL AND {IS_ID} ORDER BY id LIMIT 1"
+        found = self._db.execute(gone, (self._prefix,)).fetchone()
+        if found is None:
+            return False
+        packs = self._packs()
+        place = bisect_left([high for _, _, _, high in packs], found[0])
+        if place == len(packs):
+            self._db.execute(
+                "DELETE FROM recent WHERE prefix = ? AND cells IS NULL AND id >= ?", (self._prefix, *found)
+            )
+            return True
+        pack = packs[place]
+        after = packs[place - 1][3] if place else BEFORE_ALL
+        ids = [id_ for id_, _ in self._recent(after, pack[3])]
+        self._merge(Merge(pack[0], ids[0], ids[-1], len(ids)), pack)
+        return True
+
     def sweep(self) -> int:
         """Remove what no writer put there: invalid recent rows, packs that can't be read; return their number."""
         breaks = "length(cells) - length(replace(cells, char(10), ''))"
-        is_row = f"{_IS_ID} AND {_IS_ROW} AND {IS_TEXT.format(column='cells')}"
+        is_row = f"{IS_ID} AND {IS_ROW} AND {IS_TEXT.format(column='cells')}"
         invalid = f"prefix = ? AND (NOT ({is_row}) OR {breaks} <> ?)"
         gone = self._db.execute(f"DELETE FROM recent WHERE {invalid}", (self._prefix, len(self.columns) - 1)).rowcount
         gone += self._db.execute(f"DELETE FROM pack WHERE prefix = ? AND NOT ({_IS_PACK})", (self._prefix,)).rowcount
@@ -195,7 +216,7 @@ class RowWriter(RowReader):
     def _step(self) -> int:
         """Do the next step, if there is one; return how many recent rows there are then."""
         packs = self._packs()
-        recent = _RecentRows(self._db, self._prefix, packs[-1][3] if packs else BEFORE_ALL)
+        recent = UnpackedIds(self._db, self._prefix, packs[-1][3] if packs else BEFORE_ALL)
         step = next_step(recent, [(number, high) for number, _, _, high in packs], self.limits)
         left = recent.total - (step.size if step else 0)
         self._due = max(self.limits.look, self.limits.recent - left)
@@ -240,26 +261,6 @@ class RowWriter(RowReader):
             "DELETE FROM part WHERE number BETWEEN ? AND ?",
             [(number << _PARTS, (number + 1 << _PARTS) - 1) for number in numbers],
         )
-
-
-class _RecentRows:
-    """See compaction.UnpackedRows. Counted, not read: there are many. `last`: the last id of all packs."""
-
-    def __init__(self, db: sqlite3.Connection, prefix: str, last: bytes) -> None:
-        self._db, self._of = db, (prefix, last)
-        count = f"SELECT count(*), coalesce(sum(id > ?2), 0) FROM recent WHERE prefix = ?1 AND {_IS_ID} AND {_IS_ROW}"
-        found: tuple[int, int] = db.execute(count, self._of).fetchone()
-        self.total, self.after = found
-
-    def after_packs(self, place: int) -> bytes:
-        return self._ids(f"id > ? ORDER BY id LIMIT 1 OFFSET {place}")[0]
-
-    def within_packs(self) -> list[bytes]:
-        return self._ids("id <= ? ORDER BY id")
-
-    def _ids(self, where: str) -> list[bytes]:
-        question = f"SELECT id FROM recent WHERE prefix = ? AND {_IS_ID} AND {_IS_ROW} AND {where}"
-        return [id_ for (id_,) in self._db.execute(question, self._of)]
 
 
 def compact_if_due(rows: RowWriter | None, transaction: Callable[[], AbstractContextManager[None]]) -> None:

@@ -6,6 +6,7 @@ the ledger, and what another program put in their place is not deleted.
 """
 
 import logging
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -81,6 +82,26 @@ class Transactions(SqliteReader):
             trouble = str(error)
         if trouble and not self._failed:
             _log.warning("a part of %s is still in %s-wal: %s; the two belong together", self.path, self.path, trouble)
+
+    def _rewrite(self) -> None:
+        """Write the file anew, without what was deleted, and empty `-wal` unless somebody reads.
+
+        SQLite's `secure_delete` would not do: rows that were moved to another page leave copies behind.
+        """
+        self._files.check()
+        os.environ["SQLITE_TMPDIR"] = str(self._lock.path.parent)  # /tmp may be small
+        with translated(self.path):
+            try:
+                self._db.execute("PRAGMA temp_store = FILE")
+                self._db.execute("PRAGMA secure_delete = OFF")
+                self._db.execute("VACUUM")
+                self._db.execute("PRAGMA busy_timeout = 100")
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                self._db.execute("PRAGMA busy_timeout = 5000")
+                self._db.execute("PRAGMA temp_store = MEMORY")
+                self._db.execute("PRAGMA secure_delete = OFF")
+                self._files.note()
 
     def hashes(self, keys: Sequence[str]) -> list[Hash]:
         """See Reader.hashes."""

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import pytest
 
 from banledger.ledger.keys import Keyspace
+from banledger.ledger.lease import LEASE_S, RENEW_S, Lease
 from banledger.ledger.networks import Networks
-from banledger.whois.lease import LEASE_S, RENEW_S, Lease
 from tests.support.reference import ReferenceEngine, Store
 
 NOW = 1_800_000_000.0
@@ -28,7 +28,7 @@ class Contenders(NamedTuple):
         self.elapsed[0] += seconds
         now = NOW + self.elapsed[0]
         tries = {"one": (self.one, now), "two": (self.two, now + self.ahead)}
-        return {name: lease.take(self.networks, moment) for name, (lease, moment) in tries.items() if name in who}
+        return {name: lease.take(self.networks.lease, moment) for name, (lease, moment) in tries.items() if name in who}
 
 
 @pytest.fixture(params=[0.0, 3600.0, -3600.0, YEARS_S, -YEARS_S])
@@ -60,7 +60,7 @@ def test_a_lease_seen_for_the_first_time_is_respected_for_its_length(contenders:
 
 def test_a_released_lease_is_free_at_once(contenders: Contenders) -> None:
     contenders.turn(0)
-    contenders.two.give_back(contenders.networks)
+    contenders.two.give_back(contenders.networks.lease)
     assert contenders.turn(1) == {"one": True, "two": False}
-    contenders.one.give_back(contenders.networks)
+    contenders.one.give_back(contenders.networks.lease)
     assert contenders.turn(1, "two") == {"two": True}
