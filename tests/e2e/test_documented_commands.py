@@ -80,6 +80,8 @@ ELSEWHERE = {
     "banledger doctor --json": f"{DOCTOR}::test_all_is_well_after_a_setup_and_the_doctor_changes_nothing",
     "banledger doctor --bundle report.tar.gz": f"{DOCTOR}"
     "::test_a_bundle_has_no_address_and_no_name_and_only_its_owner_reads_it",
+    # asks
+    "banledger forget --ip 192.0.2.0/24": "tests/e2e/test_forget.py::test_the_command_shows_waits_and_proves",
     # runs until it is stopped
     "banledger record": f"{RECORD}::test_a_signal_stops_the_service_at_once_even_while_it_backs_off",
     # needs a recorder that runs

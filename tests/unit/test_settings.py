@@ -11,7 +11,7 @@ import pytest
 from msgspec import convert
 
 from banledger.errors import SettingsError
-from banledger.settings import CONFIG_VARIABLE, TABLE, Settings, load, machine_zone, without_password
+from banledger.settings import CONFIG_VARIABLE, TABLE, Settings, age_s, load, machine_zone, without_password
 
 NAMES = [setting.name for setting in TABLE]
 TEXTS = [name for name in NAMES if "." not in name]
@@ -226,3 +226,16 @@ def test_an_invalid_tz_is_an_error(tmp_path: Path) -> None:
 )
 def test_a_store_is_shown_without_secrets(store: str, shown: str) -> None:
     assert without_password(store) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "days"), [("", 0), ("1d", 1), ("2w", 14), ("6m", 180), ("2Y", 730), (" 90 d ", 90), ("99999d", 99_999)]
+)
+def test_an_age_is_read_in_days_weeks_months_and_years(file: Path, text: str, days: int) -> None:
+    assert age_s(text) == days * 86_400
+    assert loaded(file, f"[retention]\nbans = '{text}'").retention_bans == text
+
+
+@pytest.mark.parametrize("text", ["0d", "1", "d", "-1d", "1h", "1.5y", "for ever", "999999d", "²d"])
+def test_an_age_that_is_none_is_reported(file: Path, text: str) -> None:
+    assert f"retention.matches: invalid age {text!r}" in mistakes(file, f"[retention]\nmatches = '{text}'")

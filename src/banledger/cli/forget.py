@@ -100,7 +100,8 @@ def _request(asked: dict[str, str]) -> "ForgetRequest":
 
     if len(asked) != 1:
         raise click.UsageError(
-            "give one of --ip, --user, --server, --older-than and --matches-older-than", click.get_current_context()
+            f"{'missing' if not asked else 'more than'} one of --ip, --user, --server, --older-than, --matches-older-than",
+            click.get_current_context(),
         )
     ((what, value),) = asked.items()
     now = time.time()

@@ -95,7 +95,7 @@ def _recorder(chosen: Settings, me: Heartbeat | None = None, notifier: systemd.N
         lambda: _connect(chosen),
         known.locate,
         whois=wiring.whois(chosen, known),
-        forgetting=Forgetting(spool, wiring.retention(chosen), watch, name, alive),
+        forgetting=Forgetting(spool, wiring.retention(chosen), watch, me.id if me else name, alive),
         keep=me is not None,
         me=me,
         patient=is_server(chosen.store),

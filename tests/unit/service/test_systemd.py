@@ -102,3 +102,19 @@ def test_the_state_directory_is_the_first_that_systemd_names(monkeypatch: pytest
     assert state_directory() is None
     monkeypatch.delenv("STATE_DIRECTORY")
     assert state_directory() is None
+
+
+def test_the_watchdog_is_fed_while_a_step_takes_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("banledger.service.systemd._ALIVE_S", 0.05)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(5)
+        notifier = Notifier(str(tmp_path / "notify"))
+        with notifier.kept_alive():
+            assert [manager.recv(100) for _ in range(2)] == [b"WATCHDOG=1"] * 2
+        manager.setblocking(False)
+        with suppress(BlockingIOError):
+            while manager.recv(100):
+                pass
+        with Notifier("").kept_alive():
+            pass
