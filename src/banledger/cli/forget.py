@@ -99,10 +99,8 @@ def _request(asked: dict[str, str]) -> "ForgetRequest":
     from banledger.settings import age_s
 
     if len(asked) != 1:
-        raise click.UsageError(
-            f"{'missing' if not asked else 'more than'} one of --ip, --user, --server, --older-than, --matches-older-than",
-            click.get_current_context(),
-        )
+        flags = "--ip, --user, --server, --older-than, --matches-older-than"
+        raise click.UsageError(f"{'more than' if asked else 'missing'} one of {flags}", click.get_current_context())
     ((what, value),) = asked.items()
     now = time.time()
     if what in ("bans", "matches"):
