@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from banledger.doctor import (
     bans,
@@ -28,10 +29,14 @@ LONGEST_S = 60.0
 """How long a check may take. Each part of it has its own, shorter limit."""
 
 
+_NO_SETTINGS = "the settings can't be read"
+
+
 class Check(Struct, frozen=True):
     """One check: its name, what it looks at, what helps if it is not well, and the function that looks.
 
-    look returns None where there is nothing to look at. root: only root can do it.
+    look returns None where there is nothing to look at. root: only root can do it. needs_setup: before a setup, that
+    helps and nothing else.
     """
 
     name: str
@@ -39,6 +44,7 @@ class Check(Struct, frozen=True):
     helps: str
     look: Callable[[Examined], Diagnosis | None]
     root: bool = False
+    needs_setup: bool = False
 
 
 class CheckResult(Struct, frozen=True):
@@ -70,7 +76,14 @@ TABLE = (
         "`restart`, `enable`",
         service.unit,
     ),
-    Check("spool lock", "whether a recorder reads the spool", "a restart of the service", spool.lock, root=True),
+    Check(
+        "spool lock",
+        "whether a recorder reads the spool",
+        "a restart of the service",
+        spool.lock,
+        root=True,
+        needs_setup=True,
+    ),
     Check(
         "service version", "whether the recorder runs what is installed", "a restart of the service", service.version
     ),
@@ -134,7 +147,13 @@ TABLE = (
     ),
     Check("foreign files", "files in the spool that are no segments", "removing them", spool.foreign, root=True),
     Check("spool space", "free space, and the limit of the spool", "making room", spool.space, root=True),
-    Check("store", "whether the ledger can be read", "a start of the server, or another address", store.readable),
+    Check(
+        "store",
+        "whether the ledger can be read",
+        "a start of the server, or another address",
+        store.readable,
+        needs_setup=True,
+    ),
     Check(
         "ledger file",
         "embedded: owner, mode, file format, size of the `-wal`, free space",
@@ -184,6 +203,8 @@ def _done(check: Check, examined: Examined) -> Diagnosis | None:
         return wrong(f"it could not be looked at within {LONGEST_S:.0f} s")
     if isinstance(answer, BaseException):
         raise answer
+    if answer is not None and answer.remedy and check.needs_setup and not examined.is_set_up:
+        return replace(answer, remedy=examined.setup())
     return answer
 
 
@@ -191,7 +212,7 @@ def _look(check: Check, examined: Examined, answers: "queue.SimpleQueue[Diagnosi
     try:
         answers.put(check.look(examined))
     except BanledgerError as error:
-        answers.put(unseen(str(error)))
+        answers.put(unseen(_NO_SETTINGS if error is examined.settings else str(error)))
     except PermissionError as error:
         answers.put(unseen(f"can't look at {error.filename}: {error.strerror}"))
     except BaseException as error:  # noqa: BLE001 - raised again by the one who waits

@@ -56,8 +56,22 @@ class Examined:
         here = Path(sys.prefix).resolve() == Path(HOME)
         self.ours = "banledger" if here else shlex.join([sys.executable, "-m", "banledger"])
 
+    @cached_property
+    def is_set_up(self) -> bool:
+        """Whether anything of an installation is here."""
+        places = (HOME, SETTINGS, self.machine.action_file, self.machine.jail_file)
+        return self.unit.get("LoadState") == "loaded" or any(self.machine.place(one).exists() for one in places)
+
+    @property
+    def broken(self) -> str:
+        """Why fail2ban can't start with its configuration, if setup can mend that; empty: nothing is known."""
+        found = self.configuration
+        return "" if isinstance(found, BanledgerError) else "; ".join(found.broken().values())
+
     def setup(self, *words: str) -> str:
-        """The command that sets up this machine again."""
+        """The command that sets up this machine again; one that works where fail2ban can't start."""
+        if self.broken and "--mend" not in words:
+            words = (*words, "--mend")
         root = [] if self.machine.whole else ["--root", str(self.machine.root)]
         config = [] if self.machine.config == FAIL2BAN else ["--fail2ban-config", self.machine.config]
         return f"{self.ours} {shlex.join(['setup', '--yes', *words, *root, *config])}"

@@ -40,7 +40,7 @@ def answers(examined: Examined) -> Diagnosis:
     configuration = examined.configuration
     if isinstance(configuration, BanledgerError):
         return unseen("its configuration can't be read")
-    broken = "; ".join(configuration.broken().values())
+    broken = examined.broken
     if not examined.server.alive:
         return _dead(examined, broken)
     if broken:
@@ -63,6 +63,9 @@ def _dead(examined: Examined, broken: str) -> Diagnosis:
         return wrong(f"it hangs: it {examined.server.why}", restart)
     if broken:
         return wrong(f"it can't start: {broken}", examined.setup("--mend"))
+    machine = examined.machine
+    if machine.place(machine.jail_file).exists() and not machine.place(machine.action_file).exists():
+        return wrong(f"it can't start: there is no {machine.place(machine.action_file)}", examined.setup())
     tried = examined.fail2ban.ask("-t")
     if tried.code != 0:
         return wrong(f"it can't start: {tried.reason()}", client(examined, "-t"))

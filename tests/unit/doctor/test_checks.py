@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from banledger.doctor import checks, upgrade
+from banledger.doctor import checks, settings_file, upgrade
 from banledger.doctor.checks import TABLE, Check, results
 from banledger.doctor.diagnosis import Diagnosis, Verdict, caution, together, unseen, well, wrong
 from banledger.doctor.examined import Examined
@@ -99,6 +99,26 @@ def test_what_does_not_apply_is_not_shown_and_root_is_asked_for(
     assert done(lambda _: None, examined, monkeypatch) == []
     examined.root = False
     assert done(lambda _: well(""), examined, monkeypatch, root=True) == [unseen("needs root")]
+
+
+def test_before_a_setup_the_setup_is_what_helps(examined: Examined, monkeypatch: pytest.MonkeyPatch) -> None:
+    faulty = wrong("no recorder", "systemctl start banledger")
+
+    assert done(lambda _: faulty, examined, monkeypatch, needs_setup=True) == [replace(faulty, remedy=examined.setup())]
+    assert done(lambda _: faulty, examined, monkeypatch) == [faulty]
+    (examined.machine.root / "etc/banledger").mkdir(parents=True)
+    (examined.machine.root / "etc/banledger/banledger.toml").touch()
+    again = Examined(examined.machine, {}, time.time())
+    assert done(lambda _: faulty, again, monkeypatch, needs_setup=True) == [faulty]
+
+
+def test_wrong_settings_are_explained_once(examined: Examined, monkeypatch: pytest.MonkeyPatch) -> None:
+    (examined.machine.root / "etc/banledger").mkdir(parents=True)
+    (examined.machine.root / "etc/banledger/banledger.toml").write_text("nonsense")
+
+    (first,) = done(settings_file.settings, examined, monkeypatch)
+    assert first.verdict is Verdict.WRONG and "is not TOML" in first.found
+    assert done(lambda one: well(str(one.spool)), examined, monkeypatch) == [unseen("the settings can't be read")]
 
 
 def test_several_faults_are_one_line_with_the_worst_verdict_and_each_remedy_once() -> None:
