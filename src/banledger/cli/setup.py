@@ -143,8 +143,9 @@ def _jail_steps(machine: "Machine", work: "JailWork", past: bool | None) -> "lis
 
 
 def _ask(*, yes: bool) -> None:
-    if not yes:
-        click.confirm("Do this?", abort=True, err=True)
+    if not yes and not click.confirm("Do this?", err=True):
+        _say("nothing was changed")
+        raise click.Abort
 
 
 def _do(plan: "Sequence[SetupStep]", done: Sequence[bool]) -> None:

@@ -64,6 +64,7 @@ class HeartbeatWriter:
         self._used: dict[str, float] = {}  # label: elapsed time of its last line
         self._delays: deque[float] = deque(maxlen=_DELAYS)
         self._outage = Outage(LOOK_S, 300.0, once=True)
+        self._waiting = Backlog()
         self._look_at = self._beat_at = self._tidy_at = 0.0
 
     def recorded(self, lines: list[Event], done: Recorded, now: float) -> None:
@@ -154,10 +155,10 @@ class HeartbeatWriter:
         )
 
     def _backlog(self) -> Backlog:
-        try:
-            return self._spool.backlog()
-        except OSError:
-            return Backlog()
+        """What waits. If it can't be seen now, what was seen last."""
+        with suppress(OSError):
+            self._waiting = self._spool.backlog()
+        return self._waiting
 
     def _tidy(self, ledger: Ledger, now: float) -> None:
         """Remove heartbeats of recorders that are gone: for long, or at once where there can be only one recorder."""

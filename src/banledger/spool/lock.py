@@ -12,6 +12,7 @@ import grp
 import os
 import pwd
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +22,7 @@ NAME = ".recorder"
 """Name of the lock file in the spool."""
 
 _TRIES = 5
+_LOOKS, _LOOK_S = 5, 0.01
 _OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LONGEST_NAME = 100
 
@@ -112,13 +114,14 @@ class SpoolLock:
 
     def _lock(self, fd: int) -> bool:
         """Lock this file; return whether it is still at its name. Raises SpoolLocked."""
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.pread(fd, _LONGEST_NAME, 0).decode("utf-8", "replace")
-            os.close(fd)
-            raise self._locked(holder) from error
-        return self._is_at_its_name(fd)
+        for _ in range(_LOOKS):  # `is_held` has it for an instant
+            with suppress(BlockingIOError):
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return self._is_at_its_name(fd)
+            time.sleep(_LOOK_S)
+        holder = os.pread(fd, _LONGEST_NAME, 0).decode("utf-8", "replace")
+        os.close(fd)
+        raise self._locked(holder)
 
     def _put_aside(self, there: os.stat_result) -> None:
         """Remove a file at this name that is not a recorder's lock file."""

@@ -93,7 +93,7 @@ def test_the_screen_of_a_fleet_with_trouble() -> None:
         "\n"
         "recorder  state      since              last ban  delay  waiting\n"
         "web2      stopped    2026-11-23 11:00  2 min ago  0.1 s        ?\n"
-        "web3      recording  2026-11-20 10:00       none           1,234\n"
+        "web3      recording  2026-11-20 10:00          ?           1,234\n"
         "web1      recording  2026-11-20 10:00  2 min ago  0.1 s        0\n"
         "\n"
         "jails      1 recorded, 1 stopped; not recorded: postfix (12 banned now, 40 since\n"

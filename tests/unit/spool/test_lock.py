@@ -7,8 +7,10 @@ import pwd
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -46,6 +48,17 @@ def test_a_second_recorder_gets_the_name_of_the_first(lock: SpoolLock, other: Sp
     lock.release()
     assert list(tmp_path.iterdir()) == []
     assert other.hold()
+
+
+def test_a_look_at_the_lock_keeps_no_recorder_out(lock: SpoolLock, tmp_path: Path) -> None:
+    assert lock.hold()
+    lock.release()
+    (tmp_path / NAME).touch(0o600)
+    with (tmp_path / NAME).open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        Timer(0.02, lambda: fcntl.flock(looking, fcntl.LOCK_UN)).start()
+        assert lock.hold()
+        time.sleep(0.05)
 
 
 def test_a_killed_recorder_holds_no_lock(lock: SpoolLock, tmp_path: Path) -> None:

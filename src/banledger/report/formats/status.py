@@ -81,7 +81,7 @@ def _store(answer: LedgerStatus) -> list[str]:
 
 def _recorders(answer: LedgerStatus, zone: ZoneInfo, screen: Screen) -> Table:
     """One line for each recorder."""
-    rows = [_row(one, answer.now, zone) for one in answer.recorders]
+    rows = [_row(one, answer, zone) for one in answer.recorders]
     heads = ("recorder", "state", "since", "last ban", "delay", "waiting")
     widths = [max(len(head), *(row[at].cell_len for row in rows)) for at, head in enumerate(heads)]
     widths[0] = max(len(heads[0]), min(widths[0], screen.width - sum(widths[1:]) - _GAP * (len(heads) - 1)))
@@ -104,18 +104,18 @@ def _recorders(answer: LedgerStatus, zone: ZoneInfo, screen: Screen) -> Table:
     return grid
 
 
-def _row(one: RecorderHealth, now: float, zone: ZoneInfo) -> list[Text]:
+def _row(one: RecorderHealth, answer: LedgerStatus, zone: ZoneInfo) -> list[Text]:
     beat = one.beat
     word, style = _WORDS[one.state]
     since = {
         RecorderState.RECORDING: beat.since,
         RecorderState.WAITING: beat.waits_since,
     }.get(one.state, beat.stopped or beat.written)
-    ban = f"{rough(_ago(one))} ago" if beat.last_ban else "none"
+    ban = f"{rough(_ago(one))} ago" if beat.last_ban else "?" if answer.bans else "none"
     return [
         Text(visible(beat.host), style="bold"),
         Text(word, style=style),
-        Text(short(min(since, now), zone)[:-3]),
+        Text(short(min(since, answer.now), zone)[:-3]),
         Text(ban),
         Text("" if beat.delay_s is None else _delay(beat.delay_s)),
         Text(f"{beat.waiting:,}" if beat.waiting or not one.state.gone else "?"),

@@ -70,7 +70,8 @@ def open_reader(path: Path, projection: Projection | None = None) -> "SqliteRead
     if not is_there(path):
         raise LedgerMissing(
             f"there is no ledger at {path}",
-            hint="start the service (systemctl start banledger), or name another with --store or BANLEDGER_STORE",
+            hint="set banledger up (sudo banledger setup) or start its service (systemctl start banledger);"
+            " or name another with --store or BANLEDGER_STORE",
         )
     with translated(path):
         connection = connect(path, "ro")
