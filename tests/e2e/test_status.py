@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from banledger.ledger.heartbeat import SILENT_S
+from banledger.ledger.recorder_health import SILENT_S
 from banledger.ledger.writer import open_to_write
 from tests.support.servers import StoreServer
 

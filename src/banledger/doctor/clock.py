@@ -13,7 +13,7 @@ from banledger.doctor.diagnosis import Diagnosis, caution, together, unseen, wel
 from banledger.doctor.examined import Examined
 from banledger.doctor.store import edit
 from banledger.errors import BanledgerError
-from banledger.ledger.heartbeat import RecorderState, healths
+from banledger.ledger.recorder_health import RecorderState, healths
 from banledger.report.formats.moment import rough
 from banledger.setup.machine import USER
 

@@ -11,8 +11,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from banledger.ledger.gap import Gap
-from banledger.ledger.heartbeat import Heartbeat, RecorderHealth, RecorderState, doubtful, healths
+from banledger.ledger.heartbeat import Heartbeat
 from banledger.ledger.reader import LedgerReader
+from banledger.ledger.recorder_health import RecorderHealth, RecorderState, doubtful, healths
 from banledger.ledger.source import RUNNING, STOPPED, Source
 from banledger.report.formats.escape import many, visible
 from banledger.report.formats.moment import rough

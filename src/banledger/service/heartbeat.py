@@ -16,18 +16,11 @@ from msgspec.structs import replace
 from banledger.clock import ClockWatch
 from banledger.errors import StoreError
 from banledger.ledger.ban_writer import Recorded
-from banledger.ledger.heartbeat import (
-    BEAT_S,
-    KEPT_S,
-    MOST_LISTED,
-    Heartbeat,
-    HeldLabel,
-    age_s,
-    bounded,
-)
+from banledger.ledger.heartbeat import BEAT_S, KEPT_S, MOST_LISTED, Heartbeat, HeldLabel, bounded
 from banledger.ledger.ids import ban_id
 from banledger.ledger.labels import IDLE_S, Labels
 from banledger.ledger.merge import subject_of
+from banledger.ledger.recorder_health import age_s
 from banledger.ledger.writer import Ledger
 from banledger.service.background import Pausable, raise_if_lost
 from banledger.service.outage import Outage

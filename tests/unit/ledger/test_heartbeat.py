@@ -7,19 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banledger.ledger.heartbeat import (
-    FIELDS,
-    KEPT_S,
-    MOST_TEXT,
-    SILENT_S,
-    Heartbeat,
-    RecorderHealth,
-    RecorderState,
-    bounded,
-    doubtful,
-    healths,
-    parsed,
-)
+from banledger.ledger.heartbeat import FIELDS, KEPT_S, MOST_TEXT, Heartbeat, bounded, parsed
+from banledger.ledger.recorder_health import SILENT_S, RecorderHealth, RecorderState, doubtful, healths
 from banledger.stores.fields import Damaged
 
 NOW = 1_795_410_000.0

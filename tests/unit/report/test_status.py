@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from banledger.ledger.gap import Gap
-from banledger.ledger.heartbeat import Heartbeat, HeldLabel, RegistryTrouble, healths
+from banledger.ledger.heartbeat import Heartbeat, HeldLabel, RegistryTrouble
+from banledger.ledger.recorder_health import healths
 from banledger.ledger.source import RUNNING, STOPPED, Source
 from banledger.ledger.writer import open_to_write
 from banledger.report.formats.base import Presentation

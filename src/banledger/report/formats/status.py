@@ -8,7 +8,7 @@ from msgspec.structs import asdict
 from rich.table import Column, Table
 from rich.text import Text
 
-from banledger.ledger.heartbeat import RecorderHealth, RecorderState
+from banledger.ledger.recorder_health import RecorderHealth, RecorderState
 from banledger.ledger.source import RUNNING, STOPPED
 from banledger.report.formats.base import Presentation
 from banledger.report.formats.escape import many, visible
