@@ -31,6 +31,12 @@ FILES = {
     "usr/share/zsh/vendor-completions/_banledger": SHARE / "zsh/site-functions/_banledger",
     "usr/share/fish/vendor_completions.d/banledger.fish": SHARE / "fish/vendor_completions.d/banledger.fish",
     "usr/share/doc/banledger/examples/banledger.toml": Path("src/banledger/packaging/examples/banledger.toml"),
+    "usr/share/doc/banledger/examples/banledger-backup.service": Path(
+        "src/banledger/packaging/examples/banledger-backup.service"
+    ),
+    "usr/share/doc/banledger/examples/banledger-backup.timer": Path(
+        "src/banledger/packaging/examples/banledger-backup.timer"
+    ),
     "usr/share/doc/banledger/copyright": DEBIAN / "copyright",
     "usr/share/lintian/overrides/banledger": DEBIAN / "lintian-overrides",
 }

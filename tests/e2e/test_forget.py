@@ -71,8 +71,9 @@ class Place:
     def write(self, *lines: bytes, number: int = 1) -> Path:
         """Write a segment of a writer that has ended."""
         path = self.spool / f"{1_700_000_000_000 + number}-abcdef01-{number}.jsonl"
-        path.write_bytes(b"".join(lines))
-        return path
+        new = path.with_suffix(".new")  # a segment without a lock is taken for whole
+        new.write_bytes(b"".join(lines))
+        return new.rename(path)
 
     def bans(self, **of: str) -> int:
         with closing(open_to_read(self.store, "bans")) as reader:

@@ -2,19 +2,13 @@
 
 import os
 import re
-import shutil
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
-
-from banledger.ledger.opening import open_to_read
-from banledger.ledger.writer import open_to_write
-from tests.support.lines import ban, nowhere
 
 DOCS = Path(__file__).parents[2] / "docs"
 GROUP = str(os.getegid())
@@ -98,20 +92,3 @@ def test_the_page_lets_sshd_of_a_stock_debian_12_read_the_journal(root: Path, fa
     run(root, "\n".join(line for line in block.splitlines() if "printf" in line))
     assert (fail2ban / "jail.d/sshd-journal.local").read_text() == "[sshd]\nbackend = systemd\n"
     assert "apt-get install -y python3-systemd" in block
-
-
-@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="needs sqlite3")
-def test_a_backup_and_a_restored_ledger_have_the_ledgers_mode(root: Path) -> None:
-    ledger = root / "var/lib/banledger/ledger.db"
-    with closing(open_to_write(str(ledger), "bans", "UTC")) as kept:
-        kept.record([ban()], nowhere)
-        run(root, commands("operations.md", ".backup"))
-    backup = ledger.with_name("backup.db")
-    assert (mode(backup), mode(ledger)) == ("0o640", "0o640")
-    shutil.move(backup, root / "somewhere/safe/backup.db")
-    for path in ledger.parent.iterdir():
-        path.unlink()
-    run(root, commands("operations.md", "/somewhere/safe/backup.db"))
-    assert mode(ledger) == "0o640"
-    with closing(open_to_read(str(ledger), "bans")) as found:
-        assert found.days() == {"2026-11-23": 1}

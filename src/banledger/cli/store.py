@@ -2,8 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import click
@@ -11,15 +10,16 @@ import click
 from banledger.cli import session
 from banledger.cli.options import store_options
 from banledger.cli.progress import ProgressBars
+from banledger.cli.store_backup import backup
+from banledger.cli.store_ends import engine_of, existing, settings_of, source_end, target_end
+from banledger.cli.store_restore import restore
 from banledger.cli.usage import Group
-from banledger.errors import LedgerFaulty, LedgerMissing
+from banledger.errors import LedgerFaulty
 from banledger.report.formats.escape import many, visible
 
 if TYPE_CHECKING:
-    from banledger.ledger.copy import Copied, CopyEnd, Target
+    from banledger.ledger.copy import Copied
     from banledger.ledger.rebuild import Rebuilt
-    from banledger.settings import Settings
-    from banledger.stores.api import Engine
 
 _STOP = "stop the recorder, and run"
 _NAME_IT = "name one with --store and --prefix, or in the settings"
@@ -28,14 +28,19 @@ _NAME_FROM = "name one as FROM, and its prefix with --prefix"
 
 @click.group(name="store", cls=Group)
 def store() -> None:
-    """Copy a ledger to another store, check it, rebuild it.
+    """Copy a ledger to another store, check it, rebuild it, back it up.
 
     \b
     Example:
       banledger store check
       banledger store copy /var/lib/banledger/ledger.db redis://localhost/0
       banledger store rebuild
+      banledger store backup /var/backups/ledger.zst
     """
+
+
+store.add_command(backup)
+store.add_command(restore)
 
 
 @store.command(name="check", short_help="Check whether the ledger is whole.")
@@ -53,7 +58,7 @@ def check(as_json: bool, **flags: str | None) -> None:
       banledger store check
       banledger store check --json | jq -r '.faults[].key'
     """
-    with _existing(_NAME_IT), session.ledger(flags) as reader, ProgressBars() as progress:
+    with existing(_NAME_IT), session.ledger(flags) as reader, ProgressBars() as progress:
         from banledger.ledger.check import check as faults
 
         found = list(faults(reader.store(), reader.keys, time.time(), progress=progress))
@@ -112,9 +117,9 @@ def copy(
     if source == target and (to_prefix or prefix) == prefix:
         raise click.UsageError("FROM and TO are the same", click.get_current_context())
     with (
-        _existing(_NAME_FROM),
-        _source(_settings({**common, "store": source}), OLDEST) as one,
-        _target(_settings({**common, "store": target, "prefix": to_prefix or prefix}, to_password_file)) as other,
+        existing(_NAME_FROM),
+        source_end(settings_of({**common, "store": source}), OLDEST) as one,
+        target_end(settings_of({**common, "store": target, "prefix": to_prefix or prefix}, to_password_file)) as other,
         ProgressBars() as progress,
     ):
         done = copying.copy(one, other, prune=prune, progress=progress)
@@ -151,70 +156,21 @@ def rebuild(**flags: str | None) -> None:
       banledger store rebuild
       systemctl start banledger
     """
-    settings = _settings(flags)
-    with _existing(_NAME_IT), _source(settings):
+    settings = settings_of(flags)
+    with existing(_NAME_IT), source_end(settings):
         pass  # raises if there is no ledger, or one of another layout
-    with _target(settings) as ledger, ProgressBars() as progress:
+    with target_end(settings) as ledger, ProgressBars() as progress:
         from banledger.ledger.check import check as faults
         from banledger.ledger.rebuild import rebuild as rebuilding
         from banledger.ledger.rebuild_lease import alone
 
-        with alone(ledger.engine, lambda: _engine(settings), ledger.keys, progress) as watched:
+        with alone(ledger.engine, lambda: engine_of(settings), ledger.keys, progress) as watched:
             done = rebuilding(ledger.engine, ledger.keys, time.time(), watched)
             left = [f"{fault.key} {fault.what}" for fault in faults(ledger.engine, ledger.keys, time.time(), watched)]
     click.echo(_rebuilt(done))
     _print(left)
     if left:
         raise LedgerFaulty(f"the ledger still has {many(len(left), 'fault')}", hint=f"{_STOP} the rebuild again")
-
-
-def _settings(flags: dict[str, str | None], password_file: str | None = None) -> "Settings":
-    from msgspec.structs import replace
-
-    from banledger.cli.environment import load
-
-    settings = load(flags)
-    return replace(settings, password="", password_file=password_file) if password_file else settings
-
-
-@contextmanager
-def _existing(hint: str) -> "Iterator[None]":
-    """A ledger that must exist; the hint names the flags, since starting a recorder would not help."""
-    try:
-        yield
-    except LedgerMissing as error:
-        raise LedgerMissing(str(error), hint=hint) from error
-
-
-@contextmanager
-def _source(settings: "Settings", oldest: int | None = None) -> "Iterator[CopyEnd]":
-    """A ledger to read; of layout `oldest` or newer, None: of this version's."""
-    from banledger.ledger.copy import CopyEnd
-    from banledger.ledger.keys import LAYOUT
-    from banledger.ledger.opening import open_to_read
-    from banledger.stores.connect import access
-
-    with closing(open_to_read(settings.store, settings.prefix, access(settings), oldest or LAYOUT)) as reader:
-        yield CopyEnd(reader.store(), reader.keys)
-
-
-@contextmanager
-def _target(settings: "Settings") -> "Iterator[Target]":
-    """The bare engine: a recorder's `Ledger` would take ownership of the copy."""
-    from banledger.cli.directory import check_directory
-    from banledger.ledger.copy import Target
-    from banledger.ledger.keys import Keyspace
-
-    check_directory(settings.store)
-    with closing(_engine(settings)) as engine:
-        yield Target(engine, Keyspace(settings.prefix))
-
-
-def _engine(settings: "Settings") -> "Engine":
-    from banledger.ledger.keys import Keyspace
-    from banledger.stores import connect
-
-    return connect.writer(settings.store, Keyspace(settings.prefix), connect.access(settings))
 
 
 def _copied(done: "Copied") -> str:

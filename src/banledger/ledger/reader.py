@@ -94,7 +94,8 @@ class LedgerReader:
             )
         if layout > LAYOUT:
             raise LedgerNewer(
-                f"the ledger has layout {layout}, this banledger knows {LAYOUT}", hint="upgrade banledger"
+                f"the ledger has layout {layout}, this banledger knows {LAYOUT}",
+                hint="upgrade banledger, or restore a backup from before the upgrade: banledger store restore FILE",
             )
 
     def close(self) -> None:

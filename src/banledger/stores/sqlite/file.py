@@ -30,6 +30,9 @@ from banledger.stores.sqlite.held import are_in_wal, beside, check_length
 from banledger.stores.sqlite.lock import WriterLock
 from banledger.stores.sqlite.stored_id import Member, is_id, is_text
 
+TOO_NEW = "upgrade banledger, or restore a backup from before the upgrade: banledger store restore FILE --replace"
+"""What to do about a ledger that a newer version made."""
+
 INDEXED_FROM = 5
 """Scores of rankings from here on are in an index. Most addresses have fewer bans, each of which would write a page."""
 
@@ -196,7 +199,7 @@ def check_header(connection: sqlite3.Connection, path: Path, *, to_write: bool =
     if made_by != _APPLICATION_ID:
         raise NotALedger(f"{path} is a database, but not banledger's", hint="choose another path for the ledger")
     if format_ > FORMAT:
-        raise LedgerNewer(f"{path} was made by a newer banledger (file format {format_})", hint="upgrade banledger")
+        raise LedgerNewer(f"{path} was made by a newer banledger (file format {format_})", hint=TOO_NEW)
     if format_ < FORMAT and to_write:
         raise LedgerOlder(
             f"{path} was made by an older banledger (file format {format_}), and can only be read",
