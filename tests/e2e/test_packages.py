@@ -351,6 +351,7 @@ def runs_as_a_service(system: Booted, unit: str) -> None:
     system.said("fail2ban-client", "set", "sshd", "banip", "192.0.2.1")
     time.sleep(2)
     assert "web1" in system.said("banledger", "show", "192.0.2.1")
+    assert "✗" not in system.said("banledger", "doctor")
     assert "banledger.service" not in system.said("systemd-analyze", "verify", "--man=no", unit)
     system.said("systemd-analyze", "security", "--no-pager", "--threshold=15", "banledger.service")
 
