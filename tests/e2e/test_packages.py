@@ -370,6 +370,9 @@ def test_the_deb_on_a_system_that_systemd_runs(booted: Booted, shared: Path) -> 
     old = main_pid()
     booted.said("apt-get", "install", "-y", f"/root/{deb(shared).name}")
     assert main_pid() != old
+    ill = booted.run("banledger", "doctor")
+    assert (ill.returncode, re.findall(r"(?m)^✗ (.*?)  ", ill.stdout)) == (12, ["action file"])
+    booted.said("banledger", "setup", "--yes")
     runs_as_a_service(booted, "/usr/lib/systemd/system/banledger.service")
 
     booted.said("banledger", "setup", "--undo", "--yes")

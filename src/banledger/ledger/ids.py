@@ -54,8 +54,13 @@ def ban_id(server: str, jail: str, fid: str, second: int, salt: int = 0) -> str:
 
 def is_id_of(id_: str, subject: Subject) -> bool:
     """Whether an id is that of a ban with this identity, which never changes."""
+    return id_ in ids_of(subject)
+
+
+def ids_of(subject: Subject) -> list[str]:
+    """Return the ids that a ban with this identity may have, the likeliest first."""
     about = subject.server, subject.jail, subject.fid, subject.time
-    return any(ban_id(*about, salt) == id_ for salt in range(_SALTS))
+    return [ban_id(*about, salt) for salt in range(_SALTS)]
 
 
 @lru_cache(maxsize=1024)
