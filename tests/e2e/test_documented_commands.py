@@ -29,6 +29,7 @@ from tests.unit.report.conftest import write
 
 ADDRESS = "115.209.121.31"
 INSTALL = "tests/e2e/test_install.py"
+RENAME = "tests/e2e/test_rename.py"
 BACKUP = "tests/e2e/test_backup.py"
 PACKAGES = "tests/e2e/test_packages.py"
 SETUP = "tests/e2e/test_setup.py"
@@ -85,6 +86,10 @@ ELSEWHERE = {
     "banledger store restore /var/backups/ledger.zst --replace": f"{BACKUP}::"
     "test_what_came_after_a_backup_is_recorded_again_or_is_a_gap",
     "banledger store backup - | ssh backup.example.org 'cat > ledger.zst'": f"{BACKUP}::test_a_pipe_carries_a_backup",
+    "banledger store rename-server old-name web1 --dry-run": f"{RENAME}::"
+    "test_a_log_imported_under_a_wrong_label_counts_once_afterwards",
+    "banledger store rename-server old-name web1": f"{RENAME}::"
+    "test_a_log_imported_under_a_wrong_label_counts_once_afterwards",
     # asks
     "banledger forget --ip 192.0.2.0/24": "tests/e2e/test_forget.py::test_the_command_shows_waits_and_proves",
     # runs until it is stopped

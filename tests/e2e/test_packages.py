@@ -380,6 +380,7 @@ def test_the_deb_on_a_system_that_systemd_runs(booted: Booted, shared: Path) -> 
     booted.said("banledger", "setup", "--mend", "--server", "web1", "--yes")
     booted.said("apt-get", "purge", "-y", "banledger")
     booted.said("systemctl", "restart", "fail2ban")
+    booted.said("sh", "-c", "for _ in $(seq 100); do fail2ban-client ping && exit; sleep 0.2; done; exit 1")
     assert booted.said("systemctl", "is-active", "fail2ban") == "active\n"
     assert "banledger" not in booted.said("fail2ban-client", "get", "sshd", "actions")
     booted.said("rm", "-f", "/etc/fail2ban/jail.d/zz-journal.local")  # what keeps Debian 12's fail2ban alive

@@ -12,6 +12,7 @@ from banledger.cli.options import store_options
 from banledger.cli.progress import ProgressBars
 from banledger.cli.store_backup import backup
 from banledger.cli.store_ends import engine_of, existing, settings_of, source_end, target_end
+from banledger.cli.store_rename import rename_server
 from banledger.cli.store_restore import restore
 from banledger.cli.usage import Group
 from banledger.errors import LedgerFaulty
@@ -28,7 +29,7 @@ _NAME_FROM = "name one as FROM, and its prefix with --prefix"
 
 @click.group(name="store", cls=Group)
 def store() -> None:
-    """Copy a ledger to another store, check it, rebuild it, back it up.
+    """Copy a ledger to another store, check it, rebuild it, back it up, rename a server.
 
     \b
     Example:
@@ -41,6 +42,7 @@ def store() -> None:
 
 store.add_command(backup)
 store.add_command(restore)
+store.add_command(rename_server)
 
 
 @store.command(name="check", short_help="Check whether the ledger is whole.")
