@@ -315,3 +315,26 @@ def test_a_recorder_goes_on_where_another_was_killed(open_engine: Open) -> None:
     carry_out(again)
     assert result(again) == Forgotten(bans=900)
     assert again.ids_of_day("2026-11-23") == [] and faults(again._engine) == []
+
+
+def test_retention_over_years_with_recording_going_on(engine: Engine, ledger: Ledger) -> None:
+    keep_s, begin = 365 * DAY_S, T0 - 1200 * DAY_S
+    held_for_ever = ban("198.51.100.1", time=int(begin), bantime=-1, matches=("for ever",))
+    ledger.record([start_line(seen=begin - 5.0), held_for_ever], nowhere, begin)
+    recorded = 1
+    for day in range(0, 1200, 20):
+        now = begin + day * DAY_S + 60.0
+        ledger.erase_before = now - 90 * DAY_S
+        lines = [ban(f"10.0.{day % 250}.{n}", time=int(now) + n, matches=("m",), users=("pi",)) for n in range(3)]
+        ledger.record(lines, nowhere, now)
+        recorded += len(lines)
+        for what, age in (("bans", keep_s), ("matches", 90 * DAY_S)):
+            ledger.forgetter.ask_daily(ForgetRequest(what, now - age, now, at=now))  # type: ignore[arg-type]
+        carry_out(ledger, now)
+        bans = [one for some in ledger.days() for one in ledger.bans(ledger.ids_of_day(some)) if one]
+        assert {one.ip for one in bans if one.time < now - keep_s - DAY_S} <= {"198.51.100.1"}
+        assert {one.ip for one in bans if one.matches and one.time < now - 91 * DAY_S} <= {"198.51.100.1"}
+        assert sum(ledger.ever_by_source().values()) == recorded
+    assert len(list(ledger.ids("user", "pi"))) == 3 * 19
+    assert len(list(ledger.ids("ip", "198.51.100.1"))) == 1
+    assert faults(engine) == []

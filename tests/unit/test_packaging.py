@@ -280,3 +280,9 @@ def test_operations_and_install_name_files_of_the_tree_by_their_right_place() ->
             assert (TREE / place.lstrip("/")).is_file(), f"{page.name}: {place}"
         for example in re.findall(r"packaging/examples/[\w.-]+\w", text):
             assert (PACKAGE / example).is_file(), f"{page.name}: {example}"
+
+
+@pytest.mark.parametrize("name", ["banledger-backup.service", "banledger-backup.timer"])
+def test_systemd_verifies_the_units_of_the_daily_backup(name: str) -> None:
+    needs("systemd-analyze")
+    assert name not in run("systemd-analyze", "verify", "--man=no", PACKAGE / "packaging/examples" / name)
