@@ -251,10 +251,10 @@ def test_fields_are_read_in_the_order_of_keys_and_names(engine: Engine) -> None:
     assert engine.hashes(["h0000"]) == [{"a": "h0000\n", "é": "ü"}]
 
 
-def test_facts_name_the_program_its_size_and_the_time(engine: Engine) -> None:
-    facts = engine.facts()
-    assert facts.program
-    assert facts.size is not None
-    assert facts.clock is not None
-    assert abs(facts.clock - time.time()) < 60
-    assert facts.of_server == engine.shared
+def test_details_name_the_program_its_size_and_the_time(engine: Engine) -> None:
+    details = engine.details()
+    assert details.program
+    assert details.size is not None
+    assert details.clock is not None
+    assert abs(details.clock - time.time()) < 60
+    assert details.of_server == engine.shared

@@ -11,7 +11,7 @@ import redis
 
 from banledger.clock import ClockWatch
 from banledger.errors import StoreUnavailable
-from banledger.ledger.heartbeat import WhoisCondition
+from banledger.ledger.heartbeat import WhoisActivity
 from banledger.ledger.keys import LAYOUT
 from banledger.ledger.writer import Ledger, open_to_write
 from banledger.service.recorder import Recorder
@@ -105,8 +105,8 @@ class Unlucky:
     def follow(self, ledger: Ledger, now: float) -> bool:
         return True
 
-    def condition(self) -> WhoisCondition:
-        return WhoisCondition("asks")
+    def activity(self) -> WhoisActivity:
+        return WhoisActivity("asks")
 
     def leave(self, ledger: Ledger) -> None:
         """Nothing is held."""

@@ -10,7 +10,7 @@ from itertools import count
 from math import inf
 from time import time
 
-from banledger.stores.api import Advance, Applied, Conflict, Hash, Repair, Result, Scored, Server, StoreFacts
+from banledger.stores.api import Advance, Applied, Conflict, Hash, Repair, Result, Scored, Server, StoreDetails
 from banledger.stores.change import FEED_KEPT, Change, Entries, Ranking, Score, difference
 from banledger.stores.fields import MOST_NUMBER, UNREADABLE, count_of
 from banledger.stores.selection import Cells, Selected, Selection
@@ -251,8 +251,8 @@ class ReferenceEngine:
     def entries(self, key: str) -> Iterator[Scored]:
         return iter(list(self.store.sorted.get(key, {}).items()))
 
-    def facts(self) -> StoreFacts:
-        return StoreFacts("memory", "reference", 0, of_server=False, clock=time())
+    def details(self) -> StoreDetails:
+        return StoreDetails("memory", "reference", 0, of_server=False, clock=time())
 
     def damage(self) -> Iterator[str]:
         return iter(())

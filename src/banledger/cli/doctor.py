@@ -69,11 +69,11 @@ def _print(found: "Iterable[CheckResult]") -> int:
     import sys
 
     from banledger.doctor.diagnosis import Verdict
-    from banledger.doctor.screen import lines, marks_for
+    from banledger.doctor.screen import lines, symbols_for
 
-    marks, failed = marks_for(sys.stdout.encoding), 0
+    symbols, failed = symbols_for(sys.stdout.encoding), 0
     for result in found:
-        for line in lines(result, marks):
+        for line in lines(result, symbols):
             click.echo(line)
         failed += result.diagnosis.verdict is Verdict.WRONG
     return failed
@@ -93,14 +93,15 @@ def _print_json(found: "Iterable[CheckResult]") -> int:
 
 def _bundle(examined: "Examined", found: "Iterable[CheckResult]", name: str) -> None:
     """Write the archive, and say what it holds."""
-    from banledger.doctor import evidence
     from banledger.doctor.bundle import members, write
+    from banledger.doctor.evidence import collected
     from banledger.doctor.redaction import Redaction, vocabulary
+    from banledger.doctor.sensitive import sensitive
 
     place = Path(name or time.strftime("banledger-doctor-%Y%m%d-%H%M%S.tar.gz"))
     click.echo("collecting versions, settings, units, jails, listings, logs and counts", err=True)
-    known = evidence.known(examined)
-    files = members(evidence.collected(examined, found), Redaction(vocabulary(), known.secrets, known.names))
+    hidden = sensitive(examined)
+    files = members(collected(examined, found), Redaction(vocabulary(), hidden.secrets, hidden.names))
     write(place, files)
     for member, content in files.items():
         click.echo(f"{len(content):>9,} bytes  {member}")

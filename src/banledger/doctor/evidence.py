@@ -5,30 +5,26 @@ import json
 import os
 import platform
 import pwd
-import socket
 import sqlite3
 import stat
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
 from banledger import __version__
 from banledger.doctor.checks import CheckResult
-from banledger.doctor.examined import SERVICE, Examined
+from banledger.doctor.examined import SERVICE, Examined, tried
 from banledger.doctor.log import tail
 from banledger.doctor.screen import as_object
-from banledger.errors import BanledgerError
 from banledger.ledger.dimensions import INDEXED
 from banledger.setup.changes import STATE
 from banledger.setup.machine import STATE_DIRECTORY
-from banledger.stores.connect import access, is_server, server_facts
+from banledger.stores.connect import access, is_server, server_info
 
 _JOURNAL_LINES = 300
 _LOG_LINES = 100
@@ -45,9 +41,6 @@ _FACTS = (
     "WatchdogUSec",
 )
 _TOLD = ("add", "maxretry", "findtime", "bantime", "addaction", "usedns", "addlogpath", "datepattern", "maxmatches")
-_PERSON = 1000  # the lowest uid of people
-
-_Got = TypeVar("_Got")
 
 
 class Evidence(Struct, frozen=True):
@@ -65,34 +58,20 @@ class Evidence(Struct, frozen=True):
     ledger: Mapping[str, Any]
 
 
-class Known(Struct, frozen=True):
-    """What is known to be secret, and names with their kinds."""
-
-    secrets: list[str]
-    names: dict[str, str]
-
-
 def collected(examined: Examined, results: Iterable[CheckResult]) -> Evidence:
     """Collect everything. What can't be read is left out."""
     return Evidence(
         as_object(results),
-        _tried(lambda: _versions(examined), {}),
-        _tried(lambda: asdict(examined.chosen), {}),
-        _tried(lambda: _units(examined), {}),
-        _tried(lambda: _jails(examined), []),
-        _tried(lambda: _files(examined), []),
-        _tried(lambda: _journal(examined), []),
-        _tried(lambda: _log(examined), []),
-        _tried(lambda: _info(examined), {}),
-        _tried(lambda: _counts(examined), {}),
+        tried(lambda: _versions(examined), {}),
+        tried(lambda: asdict(examined.chosen), {}),
+        tried(lambda: _units(examined), {}),
+        tried(lambda: _jails(examined), []),
+        tried(lambda: _files(examined), []),
+        tried(lambda: _journal(examined), []),
+        tried(lambda: _log(examined), []),
+        tried(lambda: _info(examined), {}),
+        tried(lambda: _counts(examined), {}),
     )
-
-
-def _tried(look: Callable[[], _Got], instead: _Got) -> _Got:
-    try:
-        return look()
-    except (BanledgerError, OSError, ValueError):
-        return instead
 
 
 def _versions(examined: Examined) -> dict[str, str]:
@@ -103,7 +82,7 @@ def _versions(examined: Examined) -> dict[str, str]:
         "banledger": __version__,
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
-        "fail2ban": examined.server.version or _tried(lambda: examined.jails.version, ""),
+        "fail2ban": examined.server.version or tried(lambda: examined.jails.version, ""),
         "system": f"{system.get('ID', '')} {system.get('VERSION_ID', '')}",
         "kernel": platform.release().partition("-")[0],
         "machine": platform.machine(),
@@ -195,7 +174,7 @@ def _log(examined: Examined) -> list[str]:
 def _info(examined: Examined) -> dict[str, str]:
     if not is_server(examined.chosen.store):
         return {}
-    facts = server_facts(examined.timed_store, access(examined.chosen))
+    facts = server_info(examined.timed_store, access(examined.chosen))
     return {name: facts[name] for name in _INFO if name in facts}
 
 
@@ -211,37 +190,3 @@ def _counts(examined: Examined) -> dict[str, Any]:
             "gaps": len(reader.gaps()),
             "values": {dimension: reader.distinct(dimension) for dimension in INDEXED},
         }
-
-
-def known(examined: Examined) -> Known:
-    """The passwords, and the names of hosts, users and servers, as far as they are known."""
-    names = {socket.gethostname(): "host", socket.gethostname().partition(".")[0]: "host"}
-    names[_tried(examined.machine.label, "")] = "host"
-    names |= {user.pw_name: "user" for user in pwd.getpwall() if user.pw_uid >= _PERSON and user.pw_name != "nobody"}
-    secrets: list[str] = []
-    chosen = _tried(lambda: examined.chosen, None)
-    if chosen is not None:
-        secrets = [chosen.password, chosen.whois_contact, _tried(lambda: access(chosen).password, "")]
-        names[chosen.machine] = "host"
-        for text in (chosen.store, chosen.whois_proxy):
-            url = _tried(partial(urlsplit, text), urlsplit(""))
-            secrets += [url.password or "", unquote(url.password or "")]
-            names |= {url.username or "": "user", url.hostname or "": "host"}
-    for server in _labels(examined):
-        names[server] = "label"
-    return Known(secrets, {name: kind for name, kind in names.items() if name and name not in _OURS})
-
-
-_OURS = ("banledger", "root", "default", "localhost", "127.0.0.1", "::1")
-
-
-def _labels(examined: Examined) -> set[str]:
-    """All server labels that the jails and the ledger name."""
-    nobody: set[str] = set()
-    by_jail = _tried(lambda: {(jail.options() or {}).get("server", "") for jail in examined.jails.jails}, nobody)
-    return by_jail | _tried(lambda: _servers(examined), nobody)
-
-
-def _servers(examined: Examined) -> set[str]:
-    with examined.ledger() as reader:
-        return {source.server for source in reader.sources}

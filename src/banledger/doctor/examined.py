@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +40,7 @@ SERVICE = "banledger"
 JOURNAL, RESTART = f"journalctl -u {SERVICE} -n 20 --no-pager", f"systemctl restart {SERVICE}"
 
 _Read = TypeVar("_Read", Settings, Fail2ban, JailConfiguration)
+_Got = TypeVar("_Got")
 
 
 class Examined:
@@ -202,3 +203,11 @@ def _or_raise(found: _Read | BanledgerError) -> _Read:
     if isinstance(found, BanledgerError):
         raise found
     return found
+
+
+def tried(look: Callable[[], _Got], instead: _Got) -> _Got:
+    """What is found by looking, or something instead where it can't be read."""
+    try:
+        return look()
+    except (BanledgerError, OSError, ValueError):
+        return instead

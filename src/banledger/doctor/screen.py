@@ -10,20 +10,20 @@ from banledger.doctor.diagnosis import Verdict
 from banledger.report.formats.escape import visible
 
 
-class Marks(Struct, frozen=True):
+class Symbols(Struct, frozen=True):
     """A character for each verdict, and the one before a remedy."""
 
     verdicts: dict[Verdict, str]
     remedy: str
 
 
-_UNICODE = Marks({Verdict.WELL: "✓", Verdict.UNSEEN: "-", Verdict.CAUTION: "!", Verdict.WRONG: "✗"}, "→")
-_ASCII = Marks({Verdict.WELL: "+", Verdict.UNSEEN: "-", Verdict.CAUTION: "!", Verdict.WRONG: "x"}, "->")
+_UNICODE = Symbols({Verdict.WELL: "✓", Verdict.UNSEEN: "-", Verdict.CAUTION: "!", Verdict.WRONG: "✗"}, "→")
+_ASCII = Symbols({Verdict.WELL: "+", Verdict.UNSEEN: "-", Verdict.CAUTION: "!", Verdict.WRONG: "x"}, "->")
 _WIDTH = max(len(check.name) for check in TABLE)
 
 
-def marks_for(encoding: str | None) -> Marks:
-    """The marks that an encoding can write."""
+def symbols_for(encoding: str | None) -> Symbols:
+    """The symbols that an encoding can write."""
     try:
         "".join((*_UNICODE.verdicts.values(), _UNICODE.remedy)).encode(encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -31,12 +31,12 @@ def marks_for(encoding: str | None) -> Marks:
     return _UNICODE
 
 
-def lines(result: CheckResult, marks: Marks) -> Iterator[str]:
+def lines(result: CheckResult, symbols: Symbols) -> Iterator[str]:
     """A result, and its remedy below it. The remedy alone can be pasted."""
     diagnosis = result.diagnosis
-    yield f"{marks.verdicts[diagnosis.verdict]} {result.check:<{_WIDTH}}  {visible(diagnosis.found)}"
+    yield f"{symbols.verdicts[diagnosis.verdict]} {result.check:<{_WIDTH}}  {visible(diagnosis.found)}"
     if diagnosis.remedy:
-        yield f"  {'':<{_WIDTH}}  {marks.remedy} {visible(diagnosis.remedy)}"
+        yield f"  {'':<{_WIDTH}}  {symbols.remedy} {visible(diagnosis.remedy)}"
 
 
 def as_object(results: Iterable[CheckResult]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from banledger.doctor.diagnosis import Diagnosis, caution, together, unseen, wel
 from banledger.doctor.examined import RESTART, Examined
 from banledger.errors import BanledgerError, LedgerMissing, LedgerOlder, StoreUnavailable
 from banledger.report.formats.size import shown_bytes
-from banledger.stores.connect import access, is_server, refused, server_facts
+from banledger.stores.connect import access, is_server, refused, server_info
 from banledger.stores.redis.client import too_old
 
 _LOCAL = ("localhost", "127.0.0.1", "::1", "")
@@ -20,8 +20,8 @@ def readable(examined: Examined) -> Diagnosis:
     """See the table of checks."""
     try:
         with examined.ledger() as reader:
-            facts = reader.store().facts()
-            return well(f"{facts.where}, {facts.program}" if facts.program else facts.where)
+            store = reader.store().details()
+            return well(f"{store.where}, {store.program}" if store.program else store.where)
     except LedgerMissing as error:
         return wrong(str(error), _start(examined))
     except LedgerOlder as error:
@@ -66,7 +66,7 @@ def server(examined: Examined) -> Diagnosis | None:
     if not is_server(store):
         return None
     try:
-        facts = server_facts(examined.timed_store, access(examined.chosen))
+        facts = server_info(examined.timed_store, access(examined.chosen))
     except BanledgerError:
         return unseen("the store can't be reached")
     if not facts:

@@ -1,29 +1,18 @@
-"""Heartbeats: what each recorder says about itself, so that readers know whether bans are recorded.
+"""A heartbeat: what a recorder says about itself, as a value and as the text of a field. Pure.
 
-Theory of operation. All heartbeats are fields of one hash, one for each recorder: a report reads them at once, and a
-recorder replaces its own without looking at the others. A recorder writes its heartbeat at its start, at least every
-`BEAT_S`, and when it stops. `recorder_health` judges them. The id of a recorder stays the same when it starts again, so
-it finds its own last heartbeat. Ages inside a heartbeat (`oldest_s`) are durations, since clocks differ.
+Ages inside a heartbeat (`oldest_s`) are durations, since clocks differ. `heartbeats` reads and writes them,
+`recorder_health` judges them.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, TypeAlias, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from banledger.ledger.keys import Keyspace
-from banledger.ledger.swap import assign
-from banledger.stores.api import Advance, Engine, Reader
 from banledger.stores.fields import MOST_NUMBER, YEAR_3000, Damaged
-
-BEAT_S = 30.0
-"""A recorder writes its heartbeat at least this often."""
-
-KEPT_S = 30 * 86_400.0
-"""Heartbeats of recorders that are gone for longer are removed."""
 
 MOST_LISTED = 100
 """Labels, registries … in one heartbeat."""
@@ -55,7 +44,7 @@ class RegistryTrouble(Struct, frozen=True):
     since: _Moment
 
 
-class WhoisCondition(Struct, frozen=True):
+class WhoisActivity(Struct, frozen=True):
     """What a recorder's whois does, which registries refuse or can't be reached, and why it pauses if it does."""
 
     doing: str = ""
@@ -142,28 +131,11 @@ def parsed(id_: str, text: str) -> Heartbeat:
         raise Damaged("", "has a field that is not a heartbeat") from None
 
 
+def encoded(beat: Heartbeat) -> str:
+    """Return a heartbeat as the text of its field."""
+    return msgspec.json.encode(replace(beat, id="")).decode()
+
+
 def bounded(text: str) -> str:
     """Return a text as a heartbeat may have it."""
     return text[:MOST_TEXT].encode("utf-8", "backslashreplace").decode()[:MOST_TEXT]
-
-
-def read_heartbeats(reader: Reader, keys: Keyspace) -> tuple[list[Heartbeat], Damaged | None]:
-    """Return all heartbeats, and the first damage; damaged ones are left out. Raises StoreError."""
-    found: list[Heartbeat] = []
-    damage: Damaged | None = None
-    for id_, text in reader.hashes([keys.heartbeats])[0].items():
-        try:
-            found.append(parsed(id_, text))
-        except Damaged as error:
-            damage = damage or error
-    return found, damage
-
-
-def write(engine: Engine, keys: Keyspace, beat: Heartbeat) -> None:
-    """Replace a recorder's heartbeat. Raises StoreError."""
-    assign(engine, keys.heartbeats, {beat.id: msgspec.json.encode(replace(beat, id="")).decode()})
-
-
-def remove(engine: Engine, keys: Keyspace, ids: Iterable[str]) -> None:
-    """Remove heartbeats. Raises StoreError."""
-    engine.apply([], [Advance(keys.heartbeats, {}, tuple(ids))])

@@ -11,7 +11,8 @@ from banledger.ledger.dimensions import DAY, INDEXED
 from banledger.ledger.found import Found, read_bans
 from banledger.ledger.gap import Gap
 from banledger.ledger.gap import from_hash as gap_from_hash
-from banledger.ledger.heartbeat import Heartbeat, read_heartbeats
+from banledger.ledger.heartbeat import Heartbeat
+from banledger.ledger.heartbeats import read_heartbeats
 from banledger.ledger.ids import newest_first
 from banledger.ledger.keys import LAYOUT, Keyspace
 from banledger.ledger.networks import NetworksReader

@@ -8,7 +8,7 @@ from typing import TypeVar
 from banledger.ledger.key_table import kinds_of_keys
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.months import is_month
-from banledger.stores.api import Hash, Reader, Scored, StoreFacts
+from banledger.stores.api import Hash, Reader, Scored, StoreDetails
 from banledger.stores.pages import pages
 from banledger.stores.selection import Cells, Selected, Selection
 
@@ -106,8 +106,8 @@ class Without:
     def lowest(self, key: str, until: float, count: int, above: float = -inf) -> list[Scored]:
         return [] if key in self._hidden else self._reader.lowest(key, until, count, above)
 
-    def facts(self) -> StoreFacts:
-        return self._reader.facts()
+    def details(self) -> StoreDetails:
+        return self._reader.details()
 
     def kinds(self, keys: Sequence[str]) -> list[str]:
         return self._each(keys, self._reader.kinds, "none")

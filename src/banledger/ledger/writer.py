@@ -13,7 +13,8 @@ from banledger.geo.place import Locate
 from banledger.ledger.ban_writer import Recorded
 from banledger.ledger.calendar import new_zone
 from banledger.ledger.forgetter import Forgetter
-from banledger.ledger.heartbeat import Heartbeat, remove, write
+from banledger.ledger.heartbeat import Heartbeat
+from banledger.ledger.heartbeats import remove, write
 from banledger.ledger.keys import LAYOUT, Keyspace
 from banledger.ledger.labels import NAMELESS, OWNER, LabelTable
 from banledger.ledger.network_line import of_line

@@ -17,7 +17,7 @@ from banledger.ledger.recorder_health import RecorderHealth, RecorderState, doub
 from banledger.ledger.source import RUNNING, STOPPED, Source
 from banledger.report.formats.escape import many, visible
 from banledger.report.formats.moment import rough
-from banledger.stores.api import StoreFacts
+from banledger.stores.api import StoreDetails
 
 LOST_S = 7 * 86_400.0
 """Lost events of this time are shown."""
@@ -82,7 +82,7 @@ class LedgerStatus(Struct, frozen=True):
     findings    what is wrong, worst first
     """
 
-    facts: StoreFacts
+    store: StoreDetails
     now: float
     bans: int
     in_force: int
@@ -113,13 +113,13 @@ class LedgerStatus(Struct, frozen=True):
 
 def status(ledger: LedgerReader, now: float, limits: AgeLimits = AgeLimits()) -> LedgerStatus:  # noqa: B008
     """Read the status of a ledger (UTC epoch `now`), not `judged` yet. Raises StoreError."""
-    facts = ledger.store().facts()
+    store = ledger.store().details()
     return LedgerStatus(
-        facts=facts,
+        store=store,
         now=now,
         bans=sum(ledger.days().values()),
         in_force=ledger.banned_now(now),
-        recorders=tuple(healths(ledger.heartbeats(), now, None if facts.clock is None else facts.clock - now)),
+        recorders=tuple(healths(ledger.heartbeats(), now, None if store.clock is None else store.clock - now)),
         sources=tuple(ledger.sources),
         waiting=ledger.waiting(),
         gaps=tuple([gap for gap in ledger.gaps() if now - gap.seen < LOST_S]),
@@ -234,7 +234,7 @@ def recorded_jails(sources: Sequence[Source], labels: Sequence[str]) -> set[str]
 def alarm(ledger: LedgerReader, now: float) -> str:
     """What a report must say of the recorders in one line (UTC epoch `now`); empty: nothing. One read of one hash."""
     beats = ledger.heartbeats()
-    clock = ledger.store().facts().clock if doubtful(beats, now) else None
+    clock = ledger.store().details().clock if doubtful(beats, now) else None
     for one in healths(beats, now, None if clock is None else clock - now):
         if waits_s(one) >= _WARNING_S and one.state is not RecorderState.REPLACED:
             return stands_still(one) or f"{_lines(one.beat)} on {visible(one.beat.host)}, not recorded yet"

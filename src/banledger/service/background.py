@@ -8,7 +8,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from banledger.errors import BanledgerError, StoreError
-from banledger.ledger.heartbeat import WhoisCondition
+from banledger.ledger.heartbeat import WhoisActivity
 from banledger.ledger.writer import Ledger
 from banledger.service.outage import Outage
 
@@ -26,7 +26,7 @@ class Background(Protocol):
         """Read a page of what the ledger knows; return whether it was the last."""
         ...
 
-    def condition(self) -> WhoisCondition:
+    def activity(self) -> WhoisActivity:
         """Return what it does, and what hinders it."""
         ...
 
@@ -82,11 +82,11 @@ class Pausable:
         self._work = work
         self._guard = Guard("whois", elapsed)
 
-    def condition(self) -> WhoisCondition:
+    def activity(self) -> WhoisActivity:
         """Return what the work does, and what hinders it."""
         if self._work is None:
-            return WhoisCondition("disabled")
-        return replace(self._work.condition(), trouble=self._guard.trouble)
+            return WhoisActivity("disabled")
+        return replace(self._work.activity(), trouble=self._guard.trouble)
 
     def step(self, ledger: Ledger, now: float) -> None:
         """Do one step, unless paused. Raises StoreError only if the store fails recording too."""

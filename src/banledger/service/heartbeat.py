@@ -1,4 +1,4 @@
-"""Write this recorder's heartbeat, see `ledger.heartbeat`.
+"""Write this recorder's heartbeat, see `ledger.heartbeats`.
 
 Theory of operation. `recorded` notes each batch, in memory. `beat` is called between batches at any rate, and looks at
 intervals: after `LOOK_S` it writes what changed, after `BEAT_S` it writes anyway. It writes one field of one hash. An
@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from banledger.clock import ClockWatch
 from banledger.errors import StoreError
 from banledger.ledger.ban_writer import Recorded
-from banledger.ledger.heartbeat import BEAT_S, KEPT_S, MOST_LISTED, Heartbeat, HeldLabel, bounded
+from banledger.ledger.heartbeat import MOST_LISTED, Heartbeat, HeldLabel, bounded
+from banledger.ledger.heartbeats import BEAT_S, KEPT_S
 from banledger.ledger.ids import ban_id
 from banledger.ledger.labels import IDLE_S, Labels
 from banledger.ledger.merge import subject_of
@@ -106,7 +107,7 @@ class HeartbeatWriter:
         elapsed = self._watch.elapsed()
         if elapsed < self._beat_at and self._written == beat:
             return
-        clock = ledger.store().facts().clock
+        clock = ledger.store().details().clock
         self._ahead = None if clock is None else round(clock - now, 1)
         ledger.beat(replace(beat, written=max(0.0, now), ahead=self._ahead))
         self._written, self._beat_at = beat, elapsed + BEAT_S
@@ -131,7 +132,7 @@ class HeartbeatWriter:
         idle = self._watch.elapsed() - IDLE_S
         refused = self._labels.refused
         self._used = {label: used for label, used in self._used.items() if used > idle and label not in refused}
-        waiting, whois = self._backlog(), self._whois.condition()
+        waiting, whois = self._backlog(), self._whois.activity()
         return replace(
             known,
             labels=_few(sorted(self._used)),

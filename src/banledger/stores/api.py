@@ -55,8 +55,8 @@ class Server(Struct, frozen=True):
     cautions: tuple[str, ...] = ()
 
 
-class StoreFacts(Struct, frozen=True):
-    """Facts about a store for people. None or empty: unknown.
+class StoreDetails(Struct, frozen=True):
+    """Details of a store, for people. None or empty: unknown.
 
     where      its path or address, without secrets
     program    its name and version
@@ -161,8 +161,8 @@ class Reader(Protocol):
         """
         ...
 
-    def facts(self) -> StoreFacts:
-        """Return facts about the store."""
+    def details(self) -> StoreDetails:
+        """Return details of the store, for people."""
         ...
 
     def kinds(self, keys: Sequence[str]) -> list[str]:

@@ -96,7 +96,7 @@ def refused(store: str, prefix: str, access: Access) -> list[str]:
         client.close()
 
 
-def server_facts(store: str, access: Access) -> dict[str, str]:
+def server_info(store: str, access: Access) -> dict[str, str]:
     """What a server says of itself (INFO); empty if it may not be asked. Raises SettingsError, StoreError."""
     from banledger.stores.redis.info import info
     from banledger.stores.redis.reader import RedisReader

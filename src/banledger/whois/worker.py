@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from banledger.clock import ClockWatch
 from banledger.errors import StoreError
-from banledger.ledger.heartbeat import WhoisCondition
+from banledger.ledger.heartbeat import WhoisActivity
 from banledger.ledger.lease import RENEW_S, Lease
 from banledger.ledger.network import Answer, Cell, Network, Outcome, Pause, cell_of
 from banledger.ledger.writer import Ledger
@@ -103,10 +103,10 @@ class Whois:
     def _wait(self, what: str, seconds: float) -> None:
         self._due[what] = self._watch.elapsed() + seconds
 
-    def condition(self) -> WhoisCondition:
+    def activity(self) -> WhoisActivity:
         """Return what it does, and which registries refuse or can't be reached."""
         doing = "disabled" if not self._queue.asks else "asks" if self._asks_for_all else "follows"
-        return WhoisCondition(doing, self._backoff.outages.lasting)
+        return WhoisActivity(doing, self._backoff.outages.lasting)
 
     def leave(self, ledger: Ledger) -> None:
         """Let another recorder ask. Raises StoreError."""

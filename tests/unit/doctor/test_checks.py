@@ -18,7 +18,7 @@ from banledger.doctor.checks import TABLE, Check, results
 from banledger.doctor.diagnosis import Diagnosis, Verdict, caution, together, unseen, well, wrong
 from banledger.doctor.examined import Examined
 from banledger.doctor.log import complaints
-from banledger.doctor.screen import lines, marks_for
+from banledger.doctor.screen import lines, symbols_for
 from banledger.doctor.service import own_heartbeat
 from banledger.doctor.spool import spool_max
 from banledger.doctor.store import cli, dangers
@@ -131,11 +131,11 @@ def test_several_faults_are_one_line_with_the_worst_verdict_and_each_remedy_once
 def test_outside_text_is_escaped_and_the_marks_fit_the_terminal() -> None:
     result = checks.CheckResult("x", wrong("a\x1b[31m\n", "rm 'a\x1b'"))
 
-    assert [line.split() for line in lines(result, marks_for("utf-8"))] == [
+    assert [line.split() for line in lines(result, symbols_for("utf-8"))] == [
         ["✗", "x", "a\\x1b[31m\\x0a"],
         ["→", "rm", "'a\\x1b'"],
     ]
-    assert "".join(lines(result, marks_for("latin-1"))).isascii()
+    assert "".join(lines(result, symbols_for("latin-1"))).isascii()
 
 
 # The unit

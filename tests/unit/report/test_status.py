@@ -17,12 +17,12 @@ from banledger.report.formats.screen import Screen
 from banledger.report.formats.status import check_line, failed_line, status, status_object
 from banledger.report.status import AgeLimits, LedgerStatus, Level, UnrecordedJail, alarm, judged
 from banledger.report.status import status as ask
-from banledger.stores.api import StoreFacts
+from banledger.stores.api import StoreDetails
 
 NOW = 1_795_442_400.0  # 2026-11-23 14:00 UTC
 HOUR_S = 3600.0
-FILE = StoreFacts("/var/lib/banledger/ledger.db", "SQLite 3.40.1", 361_234_567, of_server=False, clock=NOW)
-SERVER = StoreFacts("redis://db.example.org", "Valkey 9.0.1", 1_712_345_678, of_server=True, clock=NOW)
+FILE = StoreDetails("/var/lib/banledger/ledger.db", "SQLite 3.40.1", 361_234_567, of_server=False, clock=NOW)
+SERVER = StoreDetails("redis://db.example.org", "Valkey 9.0.1", 1_712_345_678, of_server=True, clock=NOW)
 VIEW = Presentation(ZoneInfo("UTC"), NOW)
 EVIL = "\x1b]0;owned\x07|\n\u202e"
 
@@ -38,7 +38,7 @@ def beat(**fields: Any) -> Heartbeat:
 
 def found(*beats: Heartbeat, **fields: Any) -> LedgerStatus:
     made: dict[str, Any] = {
-        "facts": FILE, "now": NOW, "bans": 1_012_345, "in_force": 312, "recorders": tuple(healths(beats, NOW)),
+        "store": FILE, "now": NOW, "bans": 1_012_345, "in_force": 312, "recorders": tuple(healths(beats, NOW)),
         "sources": (Source("web1", "sshd", RUNNING), Source("web1", "nginx", STOPPED)),
         "waiting": 3, "gaps": (), "aside": 0,
     }  # fmt: skip
@@ -83,7 +83,7 @@ def test_the_screen_of_a_fleet_with_trouble() -> None:
             host="web3", id="2" * 12, labels=("web3",), waiting=1234, oldest_s=700.0, last_ban=0.0, delay_s=None,
             registries=(RegistryTrouble("lacnic", "rate limited, for 600 s", NOW - 2 * HOUR_S),), rejected=2,
         ),
-        facts=SERVER,
+        store=SERVER,
         gaps=(Gap("web3", "sshd", NOW - 600, NOW - 500, 4, 1, "the disk is full"),),
         unrecorded=(UnrecordedJail("postfix", 12, 40),),
     )  # fmt: skip
@@ -121,7 +121,7 @@ def test_nothing_of_outside_is_printed_raw() -> None:
         beat(host=EVIL, waits=EVIL, waits_since=NOW - HOUR_S, labels=(EVIL,)),
         beat(host=EVIL, id="1" * 12, held=(HeldLabel(EVIL, EVIL),), registries=(RegistryTrouble(EVIL, EVIL, 1.0),),
              whois_trouble=EVIL, oldest_s=9e9),
-        facts=StoreFacts(EVIL, EVIL, 1, of_server=True, clock=None),
+        store=StoreDetails(EVIL, EVIL, 1, of_server=True, clock=None),
         unrecorded=(UnrecordedJail(EVIL, 1, 1),),
     )  # fmt: skip
     for text in (screen(answer), check_line(answer), failed_line(Level.CRITICAL, EVIL)):
@@ -199,7 +199,7 @@ def test_a_ledger_is_asked(tmp_path: Path) -> None:
     ledger = open_to_write(str(tmp_path / "ledger.db"), "bans", "UTC")
     ledger.beat(beat())
     answer = judged(ask(ledger, NOW))
-    assert (answer.level, answer.bans, answer.facts.where) == (Level.OK, 0, str(tmp_path / "ledger.db"))
+    assert (answer.level, answer.bans, answer.store.where) == (Level.OK, 0, str(tmp_path / "ledger.db"))
     assert alarm(ledger, NOW + 100) == ""
     ledger.close()
 

@@ -10,7 +10,8 @@ import pytest
 
 from banledger.clock import ClockWatch
 from banledger.errors import LedgerChanged
-from banledger.ledger.heartbeat import BEAT_S, Heartbeat
+from banledger.ledger.heartbeat import Heartbeat
+from banledger.ledger.heartbeats import BEAT_S
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.opening import open_to_read
 from banledger.ledger.writer import Ledger, open_to_write

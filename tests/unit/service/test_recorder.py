@@ -19,7 +19,7 @@ from banledger.errors import (
     StoreError,
     StoreUnavailable,
 )
-from banledger.ledger.heartbeat import WhoisCondition
+from banledger.ledger.heartbeat import WhoisActivity
 from banledger.ledger.opening import open_to_read
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.writer import Ledger, open_to_write
@@ -292,8 +292,8 @@ class _Sick:
     def follow(self, ledger: Ledger, now: float) -> bool:
         return True
 
-    def condition(self) -> WhoisCondition:
-        return WhoisCondition("asks")
+    def activity(self) -> WhoisActivity:
+        return WhoisActivity("asks")
 
     def leave(self, ledger: Ledger) -> None:
         raise StoreUnavailable("gone")

@@ -68,13 +68,13 @@ def _ago(one: RecorderHealth) -> float:
 
 def _totals(answer: LedgerStatus, screen: Screen) -> Text:
     parts = [many(answer.bans, "ban"), f"{answer.in_force:,} in force now", *_store(answer)]
-    return Text(f"Ledger {visible(answer.facts.where)}\n" + f" {screen.glyphs.dot} ".join(parts))
+    return Text(f"Ledger {visible(answer.store.where)}\n" + f" {screen.glyphs.dot} ".join(parts))
 
 
 def _store(answer: LedgerStatus) -> list[str]:
-    facts = answer.facts
-    program, size = visible(facts.program), None if facts.size is None else shown_bytes(facts.size)
-    if facts.of_server:
+    store = answer.store
+    program, size = visible(store.program), None if store.size is None else shown_bytes(store.size)
+    if store.of_server:
         return [program + (f" (the whole server uses {size})" if size else "")] if program else []
     return [f"{size} ({program})" if size else program]
 
@@ -171,13 +171,13 @@ def _aside(answer: LedgerStatus) -> str:
 
 def status_object(answer: LedgerStatus) -> dict[str, Any]:
     """The status for JSON."""
-    facts, unrecorded = answer.facts, answer.unrecorded
+    store, unrecorded = answer.store, answer.unrecorded
     return {
         "state": answer.level.name.lower(),
         "wrong": [{"level": one.level.name.lower(), "what": one.what} for one in answer.findings],
         "store": {
-            "name": visible(answer.facts.where), "program": facts.program,
-            "bytes": facts.size, "bytes_of_whole_server": facts.of_server,
+            "name": visible(store.where), "program": store.program,
+            "bytes": store.size, "bytes_of_whole_server": store.of_server,
         },
         "bans": answer.bans,
         "in_force": answer.in_force,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from banledger.errors import StoreError
-from banledger.stores.api import StoreFacts
+from banledger.stores.api import StoreDetails
 
 _PROGRAMS = {"valkey_version": "Valkey", "redis_version": "Redis"}  # a Valkey says both
 
@@ -18,11 +18,11 @@ def info(call: Callable[..., Any]) -> dict[str, str]:
     return dict(line.partition(":")[::2] for line in lines if ":" in line)
 
 
-def facts_of(where: str, fields: Mapping[str, str]) -> StoreFacts:
-    """Return the facts about the store at `where`, from the fields of INFO."""
+def details_of(where: str, fields: Mapping[str, str]) -> StoreDetails:
+    """Return the details of the store at `where`, from the fields of INFO."""
     named = [f"{program} {fields[name]}" for name, program in _PROGRAMS.items() if name in fields]
     clock, used = fields.get("server_time_usec", ""), fields.get("used_memory", "")
-    return StoreFacts(
+    return StoreDetails(
         where,
         named[0] if named else "",
         int(used) if used.isdecimal() else None,

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import redis
 from redis import exceptions
 
-from banledger.stores.api import Hash, Scored, StoreFacts
+from banledger.stores.api import Hash, Scored, StoreDetails
 from banledger.stores.fields import UNREADABLE, count_of
 from banledger.stores.pages import pages
 from banledger.stores.redis.entries import Command
 from banledger.stores.redis.errors import translate
-from banledger.stores.redis.info import facts_of, info
+from banledger.stores.redis.info import details_of, info
 from banledger.stores.redis.outbox import slot_of
 from banledger.stores.redis.wire import PAGE, Part, in_parts, packed_hmget
 from banledger.stores.selection import Cells, Selected, Selection
@@ -137,9 +137,9 @@ class RedisReader:
                 rows[at] = [None] * width
         return rows
 
-    def facts(self) -> StoreFacts:
-        """See Reader.facts."""
-        return facts_of(self._where, info(self.call))
+    def details(self) -> StoreDetails:
+        """See Reader.details."""
+        return details_of(self._where, info(self.call))
 
     def select(self, _selection: Selection) -> Selected | None:
         """See Reader.select. A server keeps no rows."""

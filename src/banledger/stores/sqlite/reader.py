@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from banledger.errors import LedgerMissing
-from banledger.stores.api import Hash, StoreFacts
+from banledger.stores.api import Hash, StoreDetails
 from banledger.stores.fields import UNREADABLE
 from banledger.stores.id_form import ID_LENGTH
 from banledger.stores.pages import pages
@@ -101,9 +101,9 @@ class SqliteReader(SortedSets):
         """See Reader.close."""
         self._db.close()
 
-    def facts(self) -> StoreFacts:
-        """See Reader.facts."""
-        return StoreFacts(
+    def details(self) -> StoreDetails:
+        """See Reader.details."""
+        return StoreDetails(
             str(self.path), f"SQLite {sqlite3.sqlite_version}", size_of(self.path), of_server=False, clock=time.time()
         )
 
