@@ -177,7 +177,8 @@ def test_bans_that_the_ledger_lacks_are_counted_but_not_those_that_wait(patient:
     deadline = time.monotonic() + 10
     while not list(patient.place(SPOOL).glob("*.jsonl")) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert patient.ills() == {}  # it waits in the spool
+    assert patient.ills() == {}
+    assert patient.checks()["bans"]["found"].endswith("0 in the ledger, 1 waiting in the spool")
     for segment in patient.place(SPOOL).glob("*.jsonl"):
         segment.unlink()
 
@@ -221,10 +222,29 @@ def test_a_fail2ban_that_died_says_why(patient: Patient) -> None:
     try:
         _died(patient)
     finally:
-        for name in ("third.local", JAIL_FILE):
-            (patient.config / "jail.d" / name).unlink(missing_ok=True)
-        patient.start()  # as before the setup
-        patient.setup("--yes")
+        _revive(patient)
+
+
+def _revive(patient: Patient) -> None:
+    for name in ("third.local", JAIL_FILE):
+        (patient.config / "jail.d" / name).unlink(missing_ok=True)
+    patient.start()  # as before the setup
+    patient.setup("--yes")
+
+
+def test_remedies_help_in_their_order_where_the_action_file_is_gone(patient: Patient) -> None:
+    patient.kill()
+    patient.action_file.unlink()
+    try:
+        found = patient.checks()
+        remedies = [one["remedy"] for one in found.values() if one["verdict"] == "wrong" and "fail2ban" in one["found"]]
+        assert "there is no" in found["fail2ban server"]["found"]
+        assert remedies[0] == found["action file"]["remedy"]
+        patient.mend("fail2ban server")
+        assert patient.action_file.is_file()
+        assert patient.checks()["fail2ban server"]["remedy"].endswith(" restart")
+    finally:
+        _revive(patient)
 
 
 def _died(patient: Patient) -> None:
@@ -451,6 +471,21 @@ def test_a_bundle_has_no_address_and_no_name_and_only_its_owner_reads_it(patient
     assert json.loads(texts["banledger-doctor/doctor.json"])["checks"]
 
     assert patient.doctor("--bundle", str(place))[0] == 11  # it never replaces a file
+
+
+def test_where_nothing_is_installed_each_remedy_is_the_setup(base: Path) -> None:  # noqa: F811
+    root = base / "empty"
+    root.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "banledger", "doctor", "--root", str(root), "--json"],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    found = {one["name"]: one for one in json.loads(done.stdout)["checks"]}
+    assert done.returncode == 12
+    ours = ("program", "setup", "unit file", "service", "spool lock", "action file", "spool", "store")
+    remedies = {name: found[name]["remedy"] for name in ours if name in found and found[name]["verdict"] == "wrong"}
+    assert {"setup", "spool lock", "action file", "store"} <= remedies.keys()
+    assert all(f" setup --yes --root {root}" in remedy for remedy in remedies.values()), remedies
 
 
 def test_the_doctor_runs_where_nothing_is_installed(base: Path) -> None:  # noqa: F811

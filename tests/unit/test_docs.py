@@ -3,6 +3,7 @@
 import ast
 import re
 import shlex
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -192,3 +193,20 @@ def test_roles_that_a_page_finds_in_pyproject_are_named_there() -> None:
     for page in PAGES:
         for role in asked_for.findall(page.read_text()):
             assert project.get(role), f"{page.name}: pyproject.toml names no {role}"
+
+
+def test_commands_for_monitoring_find_banledger_wherever_it_is_installed(tmp_path: Path) -> None:
+    page = (ROOT / "docs/operations.md").read_text()
+    (icinga,) = re.findall(r"(?m)^  command = \[ (.+) \]$", page)
+    (nrpe,) = re.findall(r"(?m)^command\[check_banledger\]=(.+)$", page)
+
+    for place in ("usr/local/bin", "usr/bin"):
+        command = tmp_path / place / "banledger"
+        command.parent.mkdir(parents=True)
+        command.write_text("#!/bin/sh\necho $0 $1 $2\n")
+        command.chmod(0o755)
+        for words in (shlex.split(icinga.replace(",", "")), shlex.split(nrpe)):
+            paths = [word.replace("/usr/", f"{tmp_path}/usr/") if word.startswith("PATH=") else word for word in words]
+            said = subprocess.run(paths, capture_output=True, text=True, check=True, env={}).stdout
+            assert said == f"{command} status --check\n"
+        command.unlink()

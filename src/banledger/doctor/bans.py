@@ -29,11 +29,13 @@ def compared(examined: Examined) -> Diagnosis:
         return unseen(str(error))
     if not found:
         return unseen("no running jail has the action")
-    held = sum(len(jail.banned) for jail in examined.server.jails if jail.name in found)
-    return together(
-        [_judged(examined, one) for one in found.values() if one.any()],
-        well(f"{many(held, 'ban')} of {many(len(found), 'jail')} in force, each in the ledger or waiting in the spool"),
-    )
+    return together([_judged(examined, one) for one in found.values() if one.any()], well(_fine(list(found.values()))))
+
+
+def _fine(found: list[JailDifference]) -> str:
+    banned, waiting = sum(one.banned for one in found), sum(one.waiting for one in found)
+    where = f"{banned - waiting:,} in the ledger, {waiting:,} waiting in the spool" if waiting else "all in the ledger"
+    return f"{many(banned, 'ban')} of {many(len(found), 'jail')} in force: {where}"
 
 
 def _compared(examined: Examined, *, again: bool) -> dict[str, JailDifference]:

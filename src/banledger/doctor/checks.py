@@ -63,7 +63,7 @@ TABLE = (
         settings_file.settings,
     ),
     Check("program", "the interpreter and the packages of the service's virtual environment", "setup", service.program),
-    Check("setup", "whether a setup was interrupted", "setup", upgrade.setup, root=True),
+    Check("setup", "whether there was one, and whether it was interrupted", "setup", upgrade.setup, root=True),
     Check(
         "unit file",
         "whether it is this version's, and systemd has read it",
@@ -75,6 +75,7 @@ TABLE = (
         "whether the unit is installed, enabled, active, and has a watchdog",
         "`restart`, `enable`",
         service.unit,
+        needs_setup=True,
     ),
     Check(
         "spool lock",

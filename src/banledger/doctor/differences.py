@@ -9,6 +9,7 @@ from contextlib import suppress
 from itertools import islice
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from banledger.doctor import segments
 from banledger.doctor.examined import Examined
@@ -33,12 +34,15 @@ _UNSURE_S = 10.0  # a ban's ticket may be a little older than the ban
 class JailDifference(Struct, frozen=True):
     """What differs in a jail.
 
+    banned      number of bans in force; waiting: of them, those that only the spool has
     lacking     bans in force that the ledger lacks
     extra       bans that are in force in the ledger only
     unrecorded  ids of bans in fail2ban's database that the ledger never had, since the jail started
     """
 
     jail: str
+    banned: int
+    waiting: int
     lacking: frozenset[str]
     extra: frozenset[str]
     unrecorded: frozenset[str]
@@ -49,8 +53,11 @@ class JailDifference(Struct, frozen=True):
 
     def confirmed(self, again: "JailDifference") -> "JailDifference":
         """What differs both times."""
-        return JailDifference(
-            self.jail, self.lacking & again.lacking, self.extra & again.extra, self.unrecorded & again.unrecorded
+        return replace(
+            again,
+            lacking=self.lacking & again.lacking,
+            extra=self.extra & again.extra,
+            unrecorded=self.unrecorded & again.unrecorded,
         )
 
 
@@ -81,6 +88,8 @@ def differences(
         )
         yield JailDifference(
             jail.name,
+            len(banned),
+            len((banned - recorded.keys()) & moving),
             frozenset(banned - recorded.keys() - moving),
             frozenset(lasting - banned - moving),
             frozenset(_absent(reader, unrecorded)),

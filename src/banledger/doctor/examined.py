@@ -59,9 +59,14 @@ class Examined:
 
     @cached_property
     def is_set_up(self) -> bool:
-        """Whether anything of an installation is here."""
-        places = (HOME, SETTINGS, self.machine.action_file, self.machine.jail_file)
-        return self.unit.get("LoadState") == "loaded" or any(self.machine.place(one).exists() for one in places)
+        """Whether anything is here that a setup makes, or somebody by hand. A package alone makes less."""
+        machine, places = self.machine, [self.machine.action_file, self.machine.jail_file, SETTINGS]
+        if machine.packaged:
+            running = self.unit.get("UnitFileState") == "enabled" or self.unit.get("ActiveState") == "active"
+        else:
+            running = self.unit.get("LoadState") == "loaded"
+            places.append(HOME)
+        return running or any(machine.place(one).exists() for one in places)
 
     @property
     def broken(self) -> str:

@@ -9,8 +9,9 @@ from shlex import quote
 
 from banledger.doctor.access import may_read
 from banledger.doctor.diagnosis import Diagnosis, caution, together, well
-from banledger.doctor.examined import Examined
+from banledger.doctor.examined import RESTART, Examined
 from banledger.report.formats.moment import rough
+from banledger.setup.program import HOME
 
 _OLD_S = 60 * 86_400.0
 _OLD_RELEASE_S = 365 * 86_400.0
@@ -18,7 +19,7 @@ _OLD_RELEASE_S = 365 * 86_400.0
 
 def registered(examined: Examined) -> Diagnosis:
     """See the table of checks."""
-    missing = caution("iptocc is not installed: countries are XX until whois answers; banledger's packages bring it")
+    missing = caution("iptocc is not installed: countries are XX until whois answers", _install(examined))
     try:
         release, spec = version("iptocc"), find_spec("iptocc")
     except PackageNotFoundError:
@@ -29,6 +30,14 @@ def registered(examined: Examined) -> Diagnosis:
     if age > _OLD_RELEASE_S:
         return caution(f"iptocc {release} was installed {rough(age)} ago; a newer banledger brings a newer one")
     return well(f"iptocc {release}, installed {rough(age)} ago")
+
+
+def _install(examined: Examined) -> str:
+    """The command that puts iptocc into the service's environment, where one is known."""
+    pip = examined.machine.place(f"{HOME}/bin/pip")
+    if examined.machine.packaged:
+        return examined.make_program()
+    return f"{quote(str(pip))} install iptocc && {RESTART}" if pip.exists() else ""
 
 
 def located(examined: Examined) -> Diagnosis | None:

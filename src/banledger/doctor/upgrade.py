@@ -36,6 +36,8 @@ def setup(examined: Examined) -> Diagnosis:
     places = [*(state / f"restart-{name}" for name in services), examined.machine.place(f"{HOME}.new")]
     if left := [str(place) for place in places if place.exists()]:
         return wrong(f"a setup was interrupted: {', '.join(left)}", examined.setup())
+    if not examined.is_set_up:
+        return wrong("there was none yet", examined.setup())
     if not state.exists():
         return well("there was none: banledger was installed by hand")
     return well("it is complete")

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from importlib.metadata import PackageNotFoundError
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from banledger.doctor import checks, settings_file, upgrade
+from banledger.doctor import checks, offline, settings_file, upgrade
 from banledger.doctor.checks import TABLE, Check, results
 from banledger.doctor.diagnosis import Diagnosis, Verdict, caution, together, unseen, well, wrong
 from banledger.doctor.examined import Examined
@@ -110,6 +111,43 @@ def test_before_a_setup_the_setup_is_what_helps(examined: Examined, monkeypatch:
     (examined.machine.root / "etc/banledger/banledger.toml").touch()
     again = Examined(examined.machine, {}, time.time())
     assert done(lambda _: faulty, again, monkeypatch, needs_setup=True) == [faulty]
+
+
+def test_a_package_alone_is_no_setup(tmp_path: Path) -> None:
+    def found(*places: str) -> bool:
+        for place in places:
+            path = tmp_path / place
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return Examined(Machine(tmp_path), {}, time.time()).is_set_up
+
+    assert not found()
+    assert not found(PACKAGED_UNIT.lstrip("/"), "opt/banledger/venv")
+    assert found(Machine(tmp_path).action_file.lstrip("/"))
+
+
+def test_before_a_setup_there_is_none_to_be_complete(examined: Examined) -> None:
+    assert upgrade.setup(examined) == wrong("there was none yet", examined.setup())
+    examined.machine.place("/opt/banledger/venv").mkdir(parents=True)
+    assert upgrade.setup(Examined(examined.machine, {}, time.time())).verdict is Verdict.WELL
+
+
+def test_missing_countries_are_installed_where_the_service_runs(
+    examined: Examined, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(_name: str) -> str:
+        raise PackageNotFoundError
+
+    monkeypatch.setattr(offline, "version", missing)
+    assert offline.registered(examined).remedy == ""
+    pip = examined.machine.place("/opt/banledger/venv/bin/pip")
+    pip.parent.mkdir(parents=True)
+    pip.touch()
+    assert offline.registered(examined).remedy == f"{pip} install iptocc && systemctl restart banledger"
+    unit = examined.machine.place(PACKAGED_UNIT)
+    unit.parent.mkdir(parents=True)
+    unit.touch()
+    assert offline.registered(examined).remedy.startswith("/usr/lib/banledger/make-program && ")
 
 
 def test_wrong_settings_are_explained_once(examined: Examined, monkeypatch: pytest.MonkeyPatch) -> None:
