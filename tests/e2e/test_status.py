@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from banledger.ledger.recorder_health import SILENT_S
 from banledger.ledger.writer import open_to_write
-from tests.support.servers import StoreServer
+from tests.conftest import MakeServer
+from tests.support.servers import Flavour, StoreServer
 
 from .conftest import wait_for
 from .recording import Recording
@@ -73,6 +74,12 @@ class Watched(Recording):
                 ledger.beat(replace(beat, written=beat.written - seconds, **gone))
 
 
+@pytest.fixture
+def redis_server(private_server: MakeServer, flavour: Flavour) -> StoreServer:
+    """One that keeps an append-only file: without it, the status warns."""
+    return private_server(flavour)
+
+
 @pytest.fixture(params=["embedded", "server"])
 def watched(request: pytest.FixtureRequest, redis_server: StoreServer, tmp_path: Path) -> Iterator[Watched]:
     """A recording into either kind of store."""
@@ -88,6 +95,7 @@ def test_a_running_recorder_is_told_with_its_last_ban(watched: Watched) -> None:
     wait_for(lambda: bool(watched.status().get("bans")))
     wait_for(lambda: watched.status()["recorders"][0]["lines"] == 3)
     found = watched.status()
+    assert watched.banledger("status")[1].startswith("Recording · last ban ")
     (one,) = found["recorders"]
     assert (found["state"], found["wrong"], found["bans"]) == ("ok", [], 3)
     assert (one["state"], one["waiting"], one["labels"]) == ("recording", 0, ["web1"])

@@ -89,6 +89,9 @@ class Heartbeat(Struct, frozen=True, omit_defaults=True):
     waiting: Annotated[_Number, Meta(description="about how many lines wait in the spool")] = 0
     waiting_bytes: Annotated[_Number, Meta(description="bytes of these lines")] = 0
     oldest_s: Annotated[_Seconds, Meta(description="age of the oldest of them in seconds, when this was written")] = 0.0
+    unseen: Annotated[
+        bool, Meta(description="whether the spool could not be looked at: what waits is what was seen last")
+    ] = False
     held: Annotated[
         tuple[HeldLabel, ...],
         Meta(max_length=MOST_LISTED, description="server labels that it holds back, each with the reason"),

@@ -4,7 +4,7 @@ Pure but for `status` and `alarm`, which read the ledger. `findings` is the one 
 screen, JSON and the check for monitoring show it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 
 from msgspec import Struct
@@ -12,12 +12,15 @@ from msgspec.structs import replace
 
 from banledger.ledger.gap import Gap
 from banledger.ledger.heartbeat import Heartbeat
+from banledger.ledger.ids import second_of
 from banledger.ledger.reader import LedgerReader
 from banledger.ledger.recorder_health import RecorderHealth, RecorderState, doubtful, healths
+from banledger.ledger.selected import select
 from banledger.ledger.source import RUNNING, STOPPED, Source
 from banledger.report.formats.escape import many, visible
 from banledger.report.formats.moment import rough
 from banledger.stores.api import StoreDetails
+from banledger.stores.selection import Selection
 
 LOST_S = 7 * 86_400.0
 """Lost events of this time are shown."""
@@ -73,6 +76,7 @@ class LedgerStatus(Struct, frozen=True):
     """The status of a ledger.
 
     bans        bans recorded; `in_force`: now
+    newest      when the newest ban was, UTC epoch seconds; 0: there is none, or each recorder tells its last one
     recorders   each with its state, those with trouble first
     sources     jails that were ever recorded
     waiting     bans that wait for whois
@@ -91,6 +95,7 @@ class LedgerStatus(Struct, frozen=True):
     waiting: int
     gaps: tuple[Gap, ...]
     aside: int
+    newest: float = 0.0
     unrecorded: tuple[UnrecordedJail, ...] | None = None
     limits: AgeLimits = AgeLimits()
     findings: tuple[Finding, ...] = ()
@@ -110,22 +115,35 @@ class LedgerStatus(Struct, frozen=True):
         """The recorders that live."""
         return [one for one in self.recorders if not one.state.gone and one.state is not RecorderState.REPLACED]
 
+    @property
+    def cautions(self) -> list[str]:
+        """Settings of the store that endanger the ledger, as the recorders that live tell."""
+        return list(dict.fromkeys(caution for one in self.alive for caution in one.beat.cautions))
+
 
 def status(ledger: LedgerReader, now: float, limits: AgeLimits = AgeLimits()) -> LedgerStatus:  # noqa: B008
     """Read the status of a ledger (UTC epoch `now`), not `judged` yet. Raises StoreError."""
-    store = ledger.store().details()
+    store, days = ledger.store().details(), ledger.days()
+    recorders = tuple(healths(ledger.heartbeats(), now, None if store.clock is None else store.clock - now))
     return LedgerStatus(
         store=store,
         now=now,
-        bans=sum(ledger.days().values()),
+        bans=sum(days.values()),
         in_force=ledger.banned_now(now),
-        recorders=tuple(healths(ledger.heartbeats(), now, None if store.clock is None else store.clock - now)),
+        recorders=recorders,
         sources=tuple(ledger.sources),
         waiting=ledger.waiting(),
         gaps=tuple([gap for gap in ledger.gaps() if now - gap.seen < LOST_S]),
         aside=ledger.store().sizes([ledger.keys.aside])[0],
+        newest=0.0 if recorders and all(one.beat.last_ban for one in recorders) else _newest(ledger, days),
         limits=limits,
     )
+
+
+def _newest(ledger: LedgerReader, days: Mapping[str, int]) -> float:
+    """When the newest ban of a ledger was, UTC epoch seconds; 0: it has none."""
+    newest = next(iter(select(ledger, Selection(), days).newest(1)), "")
+    return float(second_of(newest) or 0)
 
 
 def waits_s(one: RecorderHealth) -> float:
@@ -212,6 +230,8 @@ def _of_ledger(found: LedgerStatus) -> Iterator[Finding]:
         yield Finding(
             Level.WARNING, f"{found.aside:,} {were} set aside: bans' hashes are damaged (banledger store rebuild)"
         )
+    for caution in found.cautions[:_LISTED]:
+        yield Finding(Level.WARNING, visible(caution))
     if found.unrecorded:
         names = ", ".join(visible(one.jail) for one in found.unrecorded[:_LISTED])
         more = f" and {len(found.unrecorded) - _LISTED} more" if len(found.unrecorded) > _LISTED else ""

@@ -103,8 +103,10 @@ class HeartbeatWriter:
     def _look(self, ledger: Ledger, known: Heartbeat, now: float) -> None:
         if ledger.identity != self._ledger:
             known = self._now = self._begin(ledger, known)
-        beat = self._complete(known, now)
         elapsed = self._watch.elapsed()
+        if elapsed >= self._beat_at:
+            known = self._now = replace(known, cautions=_few(ledger.cautions()))
+        beat = self._complete(known, now)
         if elapsed < self._beat_at and self._written == beat:
             return
         clock = ledger.store().details().clock
@@ -125,20 +127,22 @@ class HeartbeatWriter:
                     known, last_id=before.last_id, last_ban=before.last_ban, last_recorded=before.last_recorded
                 )
         self._ledger, self._beat_at = ledger.identity, 0.0
-        return replace(known, cautions=_few(ledger.cautions()))
+        return known
 
     def _complete(self, known: Heartbeat, now: float) -> Heartbeat:
         """Add what others know."""
         idle = self._watch.elapsed() - IDLE_S
         refused = self._labels.refused
         self._used = {label: used for label, used in self._used.items() if used > idle and label not in refused}
-        waiting, whois = self._backlog(), self._whois.activity()
+        unseen, whois = not self._sees_backlog(), self._whois.activity()
+        waiting = self._waiting
         return replace(
             known,
             labels=_few(sorted(self._used)),
             delay_s=round(median(self._delays), 3) if self._delays else None,
             waiting=waiting.lines,
             waiting_bytes=waiting.size,
+            unseen=unseen,
             oldest_s=0.0 if waiting.oldest is None else max(0.0, round(now - waiting.oldest, 1)),
             held=tuple(HeldLabel(*_few([label, why.message])) for label, why in sorted(refused.items()))[:MOST_LISTED],
             rejected=self._spool.quarantine.kept,
@@ -148,11 +152,13 @@ class HeartbeatWriter:
             registries=whois.registries[:MOST_LISTED],
         )
 
-    def _backlog(self) -> Backlog:
-        """What waits. If it can't be seen now, what was seen last."""
-        with suppress(OSError):
+    def _sees_backlog(self) -> bool:
+        """Look at what waits. False: it can't be seen now; what was seen last is kept."""
+        try:
             self._waiting = self._spool.backlog()
-        return self._waiting
+        except OSError:
+            return False
+        return True
 
     def _tidy(self, ledger: Ledger, now: float) -> None:
         """Remove heartbeats of recorders that are gone: for long, or at once where there can be only one recorder."""

@@ -13,11 +13,13 @@ from banledger.ledger.recorder_health import healths
 from banledger.ledger.source import RUNNING, STOPPED, Source
 from banledger.ledger.writer import open_to_write
 from banledger.report.formats.base import Presentation
+from banledger.report.formats.escape import visible
 from banledger.report.formats.screen import Screen
 from banledger.report.formats.status import check_line, failed_line, status, status_object
 from banledger.report.status import AgeLimits, LedgerStatus, Level, UnrecordedJail, alarm, judged
 from banledger.report.status import status as ask
 from banledger.stores.api import StoreDetails
+from tests.support.lines import ban, nowhere
 
 NOW = 1_795_442_400.0  # 2026-11-23 14:00 UTC
 HOUR_S = 3600.0
@@ -202,6 +204,38 @@ def test_a_ledger_is_asked(tmp_path: Path) -> None:
     assert (answer.level, answer.bans, answer.store.where) == (Level.OK, 0, str(tmp_path / "ledger.db"))
     assert alarm(ledger, NOW + 100) == ""
     ledger.close()
+
+
+def test_what_no_heartbeat_tells_is_what_the_ledger_knows(tmp_path: Path) -> None:
+    ledger = open_to_write(str(tmp_path / "ledger.db"), "bans", "UTC")
+    ledger.beat(beat(last_ban=0.0, last_id=""))
+    ledger.record([ban("192.0.2.1", time=int(NOW) - 60), ban("192.0.2.2", time=int(NOW) - 9)], nowhere)
+    answer = judged(ask(ledger, NOW))
+    assert answer.newest == NOW - 9
+    assert screen(answer).startswith("Recording · last ban 9 s ago\n")
+    assert "last ban 9 s ago |" in check_line(answer)
+    ledger.beat(beat(last_ban=NOW - 40))
+    assert screen(judged(ask(ledger, NOW))).startswith("Recording · last ban 40 s ago\n")
+    ledger.close()
+
+
+def test_of_several_recorders_the_ledger_knows_no_last_ban() -> None:
+    answer = found(beat(last_ban=0.0), beat(id="1" * 12, last_ban=0.0), newest=NOW - 9)
+    assert [line.split()[4] for line in screen(answer).splitlines() if line.startswith("web1")] == ["?", "?"]
+    assert screen(answer).startswith("Recording · last ban 9 s ago\n")
+
+
+def test_what_waits_is_unknown_where_the_spool_was_not_seen() -> None:
+    answer = found(beat(waiting=5, unseen=True))
+    assert " ?\n" in screen(answer)
+    assert " waiting=U;;;0 " in check_line(answer)
+
+
+def test_settings_of_the_store_are_told_once_for_all_recorders() -> None:
+    evil, gone = f"the store may evict keys {EVIL}", beat(id="2" * 12, cautions=("gone",), written=NOW - 9999)
+    answer = found(beat(cautions=(evil,)), beat(id="1" * 12, cautions=(evil,)), gone)
+    assert wrong(answer) == [(Level.WARNING, visible(evil))]
+    assert check_line(answer).count("|") == 1
 
 
 @pytest.mark.parametrize(

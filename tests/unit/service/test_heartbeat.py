@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from banledger.clock import ClockWatch
+from banledger.clock import SETTLED_S, ClockWatch
 from banledger.errors import LedgerChanged
 from banledger.ledger.heartbeat import Heartbeat
-from banledger.ledger.heartbeats import BEAT_S
+from banledger.ledger.heartbeats import BEAT_S, KEPT_S
 from banledger.ledger.keys import Keyspace
 from banledger.ledger.opening import open_to_read
 from banledger.ledger.writer import Ledger, open_to_write
@@ -21,8 +21,10 @@ from banledger.service.systemd import Notifier
 from banledger.spool.events import GapLine
 from banledger.spool.reader import SpoolReader
 from banledger.stores.api import Repair
+from tests.conftest import MakeServer
 from tests.support.lines import encode, gap, nowhere
 from tests.support.segments import NOW, Writer
+from tests.support.servers import flavour_named
 from tests.support.world import Clock
 
 ME = "0123456789ab"
@@ -56,7 +58,7 @@ def connect(tmp_path: Path) -> Callable[[], Ledger]:
 def make(spool: Path, elapsed: Clock, connect: Callable[[], Ledger]) -> Iterator[Make]:
     made: list[Recorder] = []
 
-    def make_(**more: Any) -> Recorder:
+    def make_(connect: Callable[[], Ledger] = connect, **more: Any) -> Recorder:
         chosen: dict[str, Any] = {"watch": ClockWatch(elapsed), "me": me()} | more
         made.append(Recorder(SpoolReader(spool), connect, nowhere, **chosen))
         return made[-1]
@@ -178,6 +180,26 @@ def test_a_spool_that_cannot_be_read_is_told(make: Make, spool: Path, read: Read
     assert (read()[0].waits, read()[0].waits_since) == ("", 0.0)
 
 
+def test_what_waits_is_what_was_seen_last_while_it_cannot_be_seen(
+    make: Make, read: Read, spool: Path, writer: Writer, elapsed: Clock
+) -> None:
+    for number in range(100):  # more segments than are opened at once
+        writer.write(f"192.0.2.{number}")
+        writer.rotate()
+    one = make(batch=10)
+    one.step(NOW)
+    waiting = read()[0].waiting
+    spool.rename(spool.with_name("away"))
+    spool.touch()  # no directory can be listed there
+    one.run(Twice(), Notifier(""))
+    (beat,) = read()
+    assert (beat.unseen, beat.waiting) == (True, waiting)
+    spool.unlink()
+    spool.with_name("away").rename(spool)
+    one.run(Twice(), Notifier(""))
+    assert not read()[0].unseen
+
+
 def test_lost_events_are_counted(make: Make, read: Read, writer: Writer) -> None:
     line = gap()
     (writer.path.parent / "1700000000000-0000000b-1.jsonl").write_bytes(encode(line))
@@ -229,6 +251,37 @@ def test_an_embedded_ledger_has_one_recorder(
         ledger.beat(me(id="ffffffffffff", host="before"))
     make().step(NOW)
     assert [beat.host for beat in read()] == ["web1"]
+
+
+def test_on_a_server_heartbeats_of_others_are_removed_when_they_are_gone_for_long(
+    make: Make, elapsed: Clock, private_server: MakeServer
+) -> None:
+    server = private_server(flavour_named("redis-7"))
+    one = make(connect=lambda: open_to_write(server.url, "bans", "UTC"))
+    one.step(NOW)
+    with closing(open_to_write(server.url, "bans", "UTC")) as ledger:
+        ledger.beat(me(id="a" * 12, host="gone", stopped=NOW, written=NOW - KEPT_S))
+        ledger.beat(me(id="b" * 12, host="lately", stopped=NOW, written=NOW - KEPT_S + 4 * SETTLED_S))
+        elapsed.now += SETTLED_S - 1
+        one.step(NOW + SETTLED_S - 1)
+        assert {beat.host for beat in ledger.heartbeats()} == {"web1", "gone", "lately"}  # our clock may be wrong
+        elapsed.now += SETTLED_S
+        one.step(NOW + 2 * SETTLED_S - 1)
+        assert {beat.host for beat in ledger.heartbeats()} == {"web1", "lately"}
+
+
+def test_settings_of_a_server_are_told_until_they_are_mended(
+    make: Make, elapsed: Clock, private_server: MakeServer
+) -> None:
+    server = private_server(flavour_named("redis-7"), appendonly=False)
+    one = make(connect=lambda: open_to_write(server.url, "bans", "UTC"))
+    one.step(NOW)
+    with closing(open_to_read(server.url, "bans")) as ledger:
+        assert ["append-only file" in caution for beat in ledger.heartbeats() for caution in beat.cautions] == [True]
+        server.cli("CONFIG", "SET", "appendonly", "yes")
+        elapsed.now += BEAT_S
+        one.step(NOW + BEAT_S)
+        assert [beat.cautions for beat in ledger.heartbeats()] == [()]
 
 
 def test_a_broken_key_stops_no_recording(

@@ -1,5 +1,6 @@
 """The status of a ledger for people, for programs, and as one line for monitoring."""
 
+from collections.abc import Iterable
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -55,10 +56,17 @@ def _heading(answer: LedgerStatus, screen: Screen) -> Text:
         text = Text(f"Recording on {len(at_work):,} of {len(counted):,}", style="bold yellow")
     else:
         text = Text("Recording", style="bold green")
-    bans = [_ago(one) for one in counted if one.beat.last_ban]
-    return text.append(
-        f" {screen.glyphs.dot} last ban {rough(min(bans))} ago" if bans else "", style="not bold default"
-    )
+    last = _since_last_ban_s(answer, counted)
+    said = "" if last is None else f" {screen.glyphs.dot} last ban {rough(last)} ago"
+    return text.append(said, style="not bold default")
+
+
+def _since_last_ban_s(answer: LedgerStatus, recorders: Iterable[RecorderHealth]) -> float | None:
+    """The seconds since the last ban, as these recorders tell, or else the ledger; None: there is none."""
+    bans = [_ago(one) for one in recorders if one.beat.last_ban]
+    if not bans and answer.newest:
+        bans = [max(0.0, answer.now - answer.newest)]
+    return min(bans, default=None)
 
 
 def _ago(one: RecorderHealth) -> float:
@@ -111,15 +119,22 @@ def _row(one: RecorderHealth, answer: LedgerStatus, zone: ZoneInfo) -> list[Text
         RecorderState.RECORDING: beat.since,
         RecorderState.WAITING: beat.waits_since,
     }.get(one.state, beat.stopped or beat.written)
-    ban = f"{rough(_ago(one))} ago" if beat.last_ban else "?" if answer.bans else "none"
     return [
         Text(visible(beat.host), style="bold"),
         Text(word, style=style),
         Text(short(min(since, answer.now), zone)[:-3]),
-        Text(ban),
+        Text(_last_ban(one, answer)),
         Text("" if beat.delay_s is None else _delay(beat.delay_s)),
-        Text(f"{beat.waiting:,}" if beat.waiting or not one.state.gone else "?"),
+        Text("?" if beat.unseen or (one.state.gone and not beat.waiting) else f"{beat.waiting:,}"),
     ]
+
+
+def _last_ban(one: RecorderHealth, answer: LedgerStatus) -> str:
+    """A recorder's last ban. If its heartbeat names none yet, the newest of the ledger is that of the only recorder."""
+    if one.beat.last_ban or len(answer.recorders) == 1:
+        last = _since_last_ban_s(answer, [one])
+        return "none" if last is None else f"{rough(last)} ago"
+    return "?" if answer.bans else "none"
 
 
 def _delay(seconds: float) -> str:
@@ -215,8 +230,14 @@ def _said(level: Level, what: str) -> str:
 
 def _fine(answer: LedgerStatus) -> str:
     hosts = ", ".join(visible(one.beat.host) for one in answer.alive[:_NAMED])
-    bans = [_ago(one) for one in answer.alive if one.beat.last_ban]
-    return f"recording on {hosts}" + (f", last ban {rough(min(bans))} ago" if bans else "")
+    last = _since_last_ban_s(answer, answer.alive)
+    return f"recording on {hosts}" + ("" if last is None else f", last ban {rough(last)} ago")
+
+
+def _waiting(answer: LedgerStatus) -> str:
+    """The number of lines that wait; `U` is unknown in the guidelines."""
+    beats = [one.beat for one in answer.recorders]
+    return "U" if any(beat.unseen for beat in beats) else str(sum(beat.waiting for beat in beats))
 
 
 def _performance(answer: LedgerStatus) -> str:
@@ -224,7 +245,7 @@ def _performance(answer: LedgerStatus) -> str:
     delays = [one.beat.delay_s for one in alive if one.beat.delay_s is not None]
     parts = [
         f"oldest={answer.oldest_s:.0f}s;{limits.warning_s:.0f};{limits.critical_s:.0f};0",
-        f"waiting={sum(one.beat.waiting for one in answer.recorders)};;;0",
+        f"waiting={_waiting(answer)};;;0",
         *([f"delay={max(delays):.3f}s;;;0"] if delays else []),
         f"bans={answer.bans}c",
         f"in_force={answer.in_force};;;0",
