@@ -9,6 +9,9 @@ from banledger.spool.reader import SpoolReader
 
 RECORDING = "recording"
 
+FIRST_S, LONGEST_S = 0.5, 5.0
+"""Waits between tries, the first and the longest: who mends a store or a spool sees soon that it works."""
+
 _log = logging.getLogger("banledger")
 
 
@@ -54,7 +57,7 @@ class ServiceStatus:
     def __init__(self, notifier: Notifier, spool: SpoolReader) -> None:
         self._notifier = notifier
         self._spool = spool
-        self._outage = Outage(0.5, 30.0)
+        self._outage = Outage(FIRST_S, LONGEST_S)
         self._shown = RECORDING
         notifier.ready(RECORDING)
 
