@@ -25,7 +25,7 @@ demo: ## a real fail2ban, a real auth.log, and the ledger of it (ARGS= for optio
 	@flock .cache/lock tools/unpack-fail2ban
 	@$(BIN)/banledger demo --keep .cache/demo $(ARGS)
 
-install: ## put banledger on this machine, as root (ARGS=--dry-run shows what it would do, ARGS=--undo removes it)
+install: ## put banledger on this machine, as root (ARGS=--dry-run makes .venv and shows the rest, ARGS=--undo removes it)
 	@tools/bootstrap run
 	@$(BIN)/banledger setup $(ARGS)
 

@@ -79,13 +79,13 @@ class Host(PrivateServer):
             "BANLEDGER_FAIL2BAN": tree
         }
 
-    def setup(self, *words: str, code: int = 0) -> str:
+    def setup(self, *words: str, code: int = 0, answer: str = "") -> str:
         """What `banledger setup` says. It runs in this process, so that its lines count as run."""
         said, umask = io.StringIO(), os.umask(0o022)
         try:
             with (
                 patch.dict(os.environ, self.environment(), clear=True),
-                patch.object(sys, "stdin", io.StringIO()),
+                patch.object(sys, "stdin", io.StringIO(answer)),
                 redirect_stdout(said),
                 redirect_stderr(said),
             ):
@@ -300,6 +300,37 @@ def test_the_past_is_imported_if_asked_for(host: Host) -> None:
     host.installed("record", "--once")
     assert json.loads(host.installed("bans", "--ip", "192.0.2.78", "--json"))["server"] == "web1"
     assert "nothing to do" in host.setup("--import", "--yes")
+
+
+def test_a_past_that_is_not_imported_is_told_with_the_command_that_imports_it(host: Host) -> None:
+    line = "2026-11-23 02:1{0}:21,250 fail2ban.actions        [4]: NOTICE  [sshd] Ban 192.0.2.7{0}\n"
+    host.log_file.with_name("fail2ban.log.1").write_text("".join(map(line.format, range(10))))
+    host.setup("--server", "web1", "--import", "--yes")
+    host.installed("record", "--once")
+    host.setup("--undo", "--yes")
+    known = {"BANLEDGER_STORE": str(host.place("/var/lib/banledger/ledger.db"))}
+
+    with patch.dict(os.environ, known):
+        said = host.setup("--server", "web2", "--import", "--yes", code=1)
+
+    assert "the past is not imported, all else is done" in said and "setup --no-import" in said
+    (command,) = re.findall(r"to import it by hand: (.*); to leave it", said)
+    done = subprocess.run(["sh", "-c", f"{command} --yes --no-wait"], env=host.environment() | known, check=False)
+    assert done.returncode == 0
+    host.installed("record", "--once")
+    bans = host.installed("bans", "--ip", "192.0.2.78", "--json").splitlines()
+    assert {json.loads(ban)["server"] for ban in bans} == {"web1", "web2"}
+    assert "nothing to do" in host.setup("--no-import", "--yes")
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n", ""])
+def test_without_a_yes_nothing_is_changed_and_that_is_said(host: Host, answer: str) -> None:
+    before = host.files()
+
+    said = host.setup("--server", "web1", answer=answer, code=130)
+
+    assert said.endswith("nothing was changed\n")
+    assert host.files() == before
 
 
 def test_setup_says_what_it_found(host: Host) -> None:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,7 +143,10 @@ def _jail_steps(machine: "Machine", work: "JailWork", past: bool | None) -> "lis
 
 
 def _ask(*, yes: bool) -> None:
-    if not yes and not click.confirm("Do this?", err=True):
+    agreed = yes
+    with suppress(click.Abort):  # Ctrl-C, or nobody to answer
+        agreed = yes or click.confirm("Do this?", err=True)
+    if not agreed:
         _say("nothing was changed")
         raise click.Abort
 

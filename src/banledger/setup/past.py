@@ -1,5 +1,6 @@
 """The past of a machine, and the step that imports it: fail2ban's logs, its database, systemd's journal."""
 
+import shlex
 import subprocess
 from functools import cached_property
 from pathlib import Path
@@ -68,20 +69,33 @@ class Past:
         """Import it; its progress and summary are ours. Raises BanledgerError."""
         words = self.words(spool)
         if words and not self._imports(words):
-            raise BanledgerError("the past is not imported, all else is done", hint="run it again, or with --no-import")
+            raise BanledgerError(
+                "the past is not imported, all else is done",
+                hint=f"see what it said above; to import it by hand: {self._line(words)};"
+                " to leave it: banledger setup --no-import",
+            )
         self._mark.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_whole(self._mark, b"", 0o600, ROOT)
 
     def _imports(self, words: list[str]) -> bool:
         """Run the import; return whether it worked."""
         if self._journal:
-            export = [system_command("journalctl"), "--quiet", "--no-pager", "--unit", _UNIT, "--output", "json"]
-            with subprocess.Popen(export, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/") as process:
+            with subprocess.Popen(_export(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/") as process:
                 code = subprocess.run(words, stdin=process.stdout, check=False, cwd="/").returncode
             code = code or process.returncode
         else:
             code = subprocess.run(words, stdin=subprocess.DEVNULL, check=False, cwd="/").returncode
         return code == 0
+
+    def _line(self, words: list[str]) -> str:
+        """The same for a shell."""
+        line = shlex.join(words)
+        return f"{shlex.join(_export())} | {line}" if self._journal else line
+
+
+def _export() -> list[str]:
+    """The command that writes fail2ban's part of systemd's journal."""
+    return [system_command("journalctl"), "--quiet", "--no-pager", "--unit", _UNIT, "--output", "json"]
 
 
 def _rotations(target: str) -> list[str]:
