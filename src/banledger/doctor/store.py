@@ -18,6 +18,7 @@ _ENOUGH = 0.9
 
 def readable(examined: Examined) -> Diagnosis:
     """See the table of checks."""
+    chosen = examined.chosen
     try:
         with examined.ledger() as reader:
             store = reader.store().details()
@@ -27,7 +28,7 @@ def readable(examined: Examined) -> Diagnosis:
     except LedgerOlder as error:
         return wrong(f"{error}; {error.hint}", f"{examined.ours} store copy --help")
     except StoreUnavailable as error:
-        if not is_server(examined.chosen.store) and not examined.root:
+        if not is_server(chosen.store) and not examined.root:
             return unseen(f"{error}")
         return wrong(f"{error}; {error.hint}", _remedy(examined))
     except BanledgerError as error:

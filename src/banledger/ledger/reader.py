@@ -69,7 +69,7 @@ class LedgerReader:
         if not meta:
             raise LedgerMissing(
                 f"there is no ledger with the prefix {keyspace.prefix} yet",
-                hint="check store and prefix; the recorder creates a ledger (banledger record)",
+                hint="check store and prefix; the service creates a ledger (sudo banledger setup, or banledger record)",
             )
         self._check(meta, oldest)
         self.unknown_zone = ""

@@ -157,6 +157,9 @@ def test_wrong_settings_are_explained_once(examined: Examined, monkeypatch: pyte
     (first,) = done(settings_file.settings, examined, monkeypatch)
     assert first.verdict is Verdict.WRONG and "is not TOML" in first.found
     assert done(lambda one: well(str(one.spool)), examined, monkeypatch) == [unseen("the settings can't be read")]
+    monkeypatch.undo()
+    said = [result.diagnosis.found for result in results(examined)]
+    assert sum("TOML" in found for found in said) == 1
 
 
 def test_several_faults_are_one_line_with_the_worst_verdict_and_each_remedy_once() -> None:
