@@ -373,6 +373,15 @@ def doctor_finds(system: Booted, *names: str) -> None:
     system.said("banledger", "doctor", code=12 if names else 0)
 
 
+def backs_up_every_day(system: Booted) -> None:
+    """The units of the daily backup run where they are copied to."""
+    units = "/etc/systemd/system"
+    copy = f"cp /usr/share/doc/banledger/examples/banledger-backup.* {units}"
+    system.said("sh", "-c", f"{copy} && systemctl daemon-reload && systemctl start banledger-backup")
+    assert system.said("sh", "-c", "stat -c %U /var/lib/banledger-backup/ledger-*.zst") == "banledger\n"
+    system.said("sh", "-c", f"rm {units}/banledger-backup.* && systemctl daemon-reload")
+
+
 @pytest.mark.long
 def test_the_deb_on_a_system_that_systemd_runs(booted: Booted, shared: Path) -> None:
     def main_pid() -> str:
@@ -383,6 +392,8 @@ def test_the_deb_on_a_system_that_systemd_runs(booted: Booted, shared: Path) -> 
     assert booted.run("systemctl", "is-active", "banledger").stdout == "inactive\n"
     booted.said("banledger", "setup", "--mend", "--server", "web1", "--yes")
     runs_as_a_service(booted, "/usr/lib/systemd/system/banledger.service")
+
+    backs_up_every_day(booted)
 
     old = main_pid()
     booted.said("apt-get", "install", "-y", f"/root/{deb(shared).name}")
