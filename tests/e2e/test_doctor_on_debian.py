@@ -108,7 +108,8 @@ FAULTS = {
         f"mv {SPOOL} /root/spool", "spool", "wrong", "there is no", after=f"rm -r /root/spool; {FRESH}"
     ),
     "action can't write": Fault(
-        f"mv {SPOOL} /root/spool; fail2ban-client set sshd banip 192.0.2.2; sleep 1",
+        # An open segment could still be written to, wherever it is: until it is a minute old, or removed.
+        f"mv {SPOOL} /root/spool; rm -f /root/spool/*.jsonl; fail2ban-client set sshd banip 192.0.2.2; sleep 1",
         "fail2ban.log", "caution", "holding bans in memory", "systemd-tmpfiles --create banledger.conf",
         f"rm -r /root/spool; {FRESH}",
     ),
