@@ -62,8 +62,8 @@ LINES: list[Event] = [
         (asked("ip", "192.0.2.1"), ["192.0.2.2", "198.51.100.7", "2001:db8::1"], Forgotten(bans=1)),
         (asked("ip", "192.0.2.0/24"), ["198.51.100.7", "2001:db8::1"], Forgotten(bans=2)),
         (asked("ip", "2001:db8::/32"), ["192.0.2.1", "192.0.2.2", "198.51.100.7"], Forgotten(bans=1)),
-        (asked("server", "web2"), ["192.0.2.1", "192.0.2.2", "2001:db8::1"], Forgotten(bans=1)),
-        (asked("server", "web1"), ["198.51.100.7"], Forgotten(bans=3, others=1)),
+        (asked("server", "web2"), ["192.0.2.1", "192.0.2.2", "2001:db8::1"], Forgotten(bans=1, others=1)),
+        (asked("server", "web1"), ["198.51.100.7"], Forgotten(bans=3, others=2)),
         (asked("bans", before=T0 - DAY_S), ["192.0.2.1", "192.0.2.2", "2001:db8::1"], Forgotten(bans=1)),
         (asked("bans"), ["192.0.2.1"], Forgotten(bans=3, in_force=1, others=1)),
         (asked("ip", "192.0.2.1", before=T0), ["192.0.2.1", "192.0.2.2", "198.51.100.7", "2001:db8::1"], Forgotten()),
@@ -295,10 +295,12 @@ def test_a_kill_between_any_two_steps_changes_no_result(
             _run(Ledger(engine, KEYS, "Europe/Berlin"), batches, requests)
         except _Crash:
             continue
+    assert faults(engine) == []
     for one in (store, wanted):
         one.hashes.pop(KEYS.forget, None)  # an interrupted step is counted again
+        one.sets.pop(KEYS.sources, None)  # jails of a forgotten server begin again with their lines
+        one.hashes = {key: fields for key, fields in one.hashes.items() if not key.startswith(KEYS.source(""))}
     assert _contents(store) == _contents(wanted)
-    assert faults(engine) == []
 
 
 def test_a_recorder_goes_on_where_another_was_killed(open_engine: Open) -> None:

@@ -4,7 +4,7 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
@@ -16,11 +16,16 @@ from banledger.report.formats.escape import many, visible
 if TYPE_CHECKING:
     from banledger.cli.waiting import Awaited
     from banledger.ledger.forget_request import ForgetRequest
+    from banledger.ledger.reader import LedgerReader
     from banledger.report.concerned import Concerned
     from banledger.settings import Settings
 
 _ELSEWHERE = "not forgotten: what fail2ban itself keeps (its database, its log), backups and copies"
 _PARTLY = ("user", "matches")
+_REWRITE_S = 1800.0  # the file of a large ledger
+
+_Seen: TypeAlias = "tuple[ForgetRequest | None, int]"
+"""Our request, and a number that grows with the work on any request."""
 
 
 @click.command()
@@ -165,32 +170,38 @@ def _write(chosen: "Settings", request: "ForgetRequest", progress: ProgressBars)
         return out.writer
 
 
-def _wait(chosen: "Settings", name: str, bans: int, progress: ProgressBars) -> "Awaited[ForgetRequest]":
-    from banledger.cli.waiting import wait
+def _wait(chosen: "Settings", name: str, bans: int, progress: ProgressBars) -> "Awaited[_Seen]":
+    from banledger.cli.waiting import PATIENCE_S, wait
     from banledger.ledger.forget_request import read_requests
 
-    def show(request: "ForgetRequest | None") -> None:
+    def read(ledger: "LedgerReader") -> _Seen:
+        found = read_requests(ledger.store(), ledger.keys)
+        return found.get(name), sum(one.step for one in found.values())
+
+    def show(seen: _Seen | None) -> None:
+        request = seen[0] if seen else None
         done = request.result.bans + request.result.erased if request else 0
         progress("bans forgotten", min(done, bans), bans)
 
-    return wait(
-        chosen, lambda ledger: read_requests(ledger.store(), ledger.keys).get(name), lambda one: one.purged, show
-    )
+    def patience(seen: _Seen | None) -> float:
+        rewritten = seen is not None and seen[0] is not None and seen[0].done > 0
+        return _REWRITE_S if rewritten else PATIENCE_S
+
+    return wait(chosen, read, lambda seen: seen[0] is not None and seen[0].purged, show, patience)
 
 
-def _conclude(
-    chosen: "Settings", request: "ForgetRequest", outcome: "Awaited[ForgetRequest]", progress: ProgressBars
-) -> None:
+def _conclude(chosen: "Settings", request: "ForgetRequest", outcome: "Awaited[_Seen]", progress: ProgressBars) -> None:
     """Say what was done, and what is left."""
     from banledger.ledger.opening import open_to_read
     from banledger.report.concerned import entries_left
     from banledger.stores.connect import access
 
-    if outcome.state is None:
+    ended = outcome.state[0] if outcome.state else None
+    if ended is None:
         click.echo(outcome.why)
         click.echo("the request is in the spool or in the ledger: the recorder goes on with it")
         return
-    done = outcome.state.result
+    done = ended.result
     forgotten = [many(done.bans, "ban")] if request.what not in _PARTLY else [f"parts of {many(done.erased, 'ban')}"]
     forgotten += [many(done.others, "other record")] if done.others else []
     click.echo(f"forgotten: {', '.join(forgotten)}")

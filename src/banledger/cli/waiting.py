@@ -15,14 +15,20 @@ if TYPE_CHECKING:
     from banledger.ledger.reader import LedgerReader
     from banledger.settings import Settings
 
+PATIENCE_S = 10.0
+"""How long a running recorder may make no progress, unless it is known to work on something longer."""
+
 _POLL_S = 0.2
-_PATIENCE_S = 10.0  # without any progress of a running recorder
 _GRACE_S = 0.5  # if none seems to run
 
 _NO_RECORDER = "no recorder is running, and nothing is lost: start it (systemctl start banledger, or banledger record)"
 _SLOW = "the recorder makes no progress, and nothing is lost: its log says why (journalctl -u banledger)"
 
 _State = TypeVar("_State")
+
+
+def _usual(_: object) -> float:
+    return PATIENCE_S
 
 
 class Awaited(Struct, Generic[_State], frozen=True):
@@ -37,12 +43,14 @@ def wait(
     read: "Callable[[LedgerReader], _State | None]",
     is_end: Callable[[_State], bool],
     show: Callable[[_State | None], None],
+    patience: Callable[[_State | None], float] = _usual,
 ) -> Awaited[_State]:
     """Wait for a state of the ledger, as long as the recorder makes progress.
 
-    read    returns the state; None: there is none yet
-    is_end  whether it is the last one
-    show    shows it as progress
+    read      returns the state; None: there is none yet
+    is_end    whether it is the last one
+    show      shows it as progress
+    patience  how long it may stay the same, seconds
     """
     from banledger.ledger.opening import open_to_read
     from banledger.spool.lock import is_held
@@ -58,7 +66,7 @@ def wait(
                 return Awaited(watch.state)
             show(watch.state)
             runs, idle = is_held(spool), time.monotonic() - moved
-            if idle > (_PATIENCE_S if runs and not watch.trouble else _GRACE_S):
+            if idle > (patience(watch.state) if runs and not watch.trouble else _GRACE_S):
                 return Awaited(why=(watch.trouble or _SLOW) if runs else _NO_RECORDER)
             time.sleep(_POLL_S)
     finally:

@@ -36,6 +36,11 @@ class Matcher:
         return self._block is not None and found is not None and self._block.covers(found)
 
     @property
+    def server(self) -> str:
+        """The server to be forgotten; empty: none."""
+        return self._request.value if self._request.what == "server" else ""
+
+    @property
     def is_place(self) -> bool:
         """Whether an address or network is to be forgotten."""
         return self._block is not None

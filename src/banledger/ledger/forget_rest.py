@@ -10,19 +10,21 @@ from banledger.ledger.forget_match import Matcher
 from banledger.ledger.found import read_bans
 from banledger.ledger.gap import from_hash as gap_from_hash
 from banledger.ledger.keys import Keyspace
-from banledger.stores.api import Engine, Repair
+from banledger.ledger.source import RUNNING
+from banledger.ledger.tokens import source_token
+from banledger.stores.api import Advance, Engine, Repair
 from banledger.stores.change import Change, Score
 from banledger.stores.fields import Damaged
 from banledger.stores.pages import pages
 
 
 def forget_rest(engine: Engine, keys: Keyspace, matcher: Matcher, at: float) -> int:
-    """Remove amendments that wait, lines set aside, damaged hashes, gaps and networks; return their number.
+    """Remove amendments that wait, lines set aside, damaged hashes, gaps, networks and jails; return their number.
 
     `at`: when they are forgotten, UTC epoch.
     """
     rest = _Rest(engine, keys, matcher, at)
-    return rest.amendments() + rest.aside() + rest.quarantine() + rest.gaps() + rest.networks()
+    return rest.amendments() + rest.aside() + rest.quarantine() + rest.gaps() + rest.networks() + rest.sources()
 
 
 class _Rest:
@@ -94,3 +96,17 @@ class _Rest:
                 self._engine.put({key(cidr): {} for cidr in page}, [Score(index, cidr, None) for cidr in page])
             done += len(gone)
         return done
+
+    def sources(self) -> int:
+        """The jails of a forgotten server, but those that run, or have a ban since the request."""
+        keys, server = self._keys, self._matcher.server
+        head = source_token(server, "")
+        listed = [tok for tok in self._engine.members(keys.sources) if server and tok.startswith(head)]
+        sizes = self._engine.sizes([keys.members("server+jail", tok) for tok in listed])
+        each = zip(listed, sizes, self._engine.hashes(list(map(keys.source, listed))), strict=True)
+        gone = [tok for tok, bans, fields in each if not bans and fields.get("state") != RUNNING]
+        if gone:
+            self._engine.put({keys.source(tok): {} for tok in gone} | {keys.imports(server): {}})
+            self._engine.mend(Repair(leaves=[(keys.sources, tok) for tok in gone]))
+            self._engine.apply([], [Advance(keys.imported, {}, tuple(gone))])
+        return len(gone)

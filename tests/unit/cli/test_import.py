@@ -283,7 +283,7 @@ def test_without_a_recorder_an_import_says_how_to_start_one(place: Place, tmp_pa
 def test_a_recorder_that_makes_no_progress_is_not_waited_for(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("banledger.cli.waiting._PATIENCE_S", 0.3)
+    monkeypatch.setattr("banledger.cli.waiting.PATIENCE_S", 0.3)
     lock = SpoolLock(place.spool, "a recorder that hangs")
     assert not is_held(place.spool) and lock.hold() and is_held(place.spool)
     code, out, _ = place.imports(written(tmp_path, 20), "--server", "web1")
