@@ -19,6 +19,9 @@ from banledger.stores.fields import Damaged
 DAILY = "retention."
 """The beginning of the names of requests that the recorder makes itself, once a day."""
 DAY_S = 86_400.0
+AGAIN_S = 40 * DAY_S
+"""How long before the last request for old matched lines the next one begins: bans that were in force have ended."""
+
 KEPT_S = 30 * DAY_S
 """How long a request that is done is remembered, seconds: if its line is read again, it is known."""
 
@@ -49,6 +52,7 @@ class ForgetRequest(Struct, frozen=True, omit_defaults=True):
     """One request. `value` is canonical.
 
     before  only bans whose time is before it, UTC epoch seconds
+    since   of old matched lines: only bans whose time is not before it; those are done
     asked   when it was asked, UTC epoch seconds
     at      when its bans are forgotten, as their tombstones say: the same after a crash
     done    when it was carried out; 0: it is not yet
@@ -60,6 +64,7 @@ class ForgetRequest(Struct, frozen=True, omit_defaults=True):
     before: float
     asked: float
     value: str = ""
+    since: float = 0.0
     at: float = 0.0
     done: float = 0.0
     purged: bool = False

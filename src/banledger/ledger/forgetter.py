@@ -9,6 +9,7 @@ otherwise the request is done, and then what is left in freed pages of the store
 On a server several recorders may see a request; a lease lets one of them work.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
@@ -19,7 +20,16 @@ from banledger.ledger.ban import Ban
 from banledger.ledger.dimensions import TABLE
 from banledger.ledger.forget_change import forgetting
 from banledger.ledger.forget_match import Matcher
-from banledger.ledger.forget_request import DAILY, DAY_S, KEPT_S, ForgetRequest, read_requests, request_of, to_text
+from banledger.ledger.forget_request import (
+    AGAIN_S,
+    DAILY,
+    DAY_S,
+    KEPT_S,
+    ForgetRequest,
+    read_requests,
+    request_of,
+    to_text,
+)
 from banledger.ledger.forget_rest import forget_rest
 from banledger.ledger.ids import second_of
 from banledger.ledger.keys import Keyspace
@@ -68,7 +78,9 @@ class Forgetter:
         name = f"{DAILY}{request.what}"
         there = read_requests(self._engine, self._keys).get(name)
         if there is None or (there.done and abs(request.asked - there.done) >= DAY_S):
-            request = replace(request, step=there.step + 1 if there else 1)
+            if there is not None:  # bans that come late are recorded without old matched lines
+                since = max(0.0, there.before - AGAIN_S) if request.what == "matches" else 0.0
+                request = replace(request, step=there.step + 1, since=since)
             self._engine.apply([], [Advance(self._keys.forget, {name: to_text(request)})])
 
     def lease(self, wanted: Held, seen: Held) -> Held:
@@ -212,10 +224,12 @@ def is_in_force(ban: Ban, ledger: LedgerReader, now: float) -> bool:
 
 
 def _by_day(ledger: LedgerReader, request: ForgetRequest) -> Iterator[str]:
-    """Return the ids of all bans before the request's moment, oldest day first."""
+    """Return the ids of all bans from the request's first moment to its last, oldest day first."""
+    first = time.strftime("%Y-%m-%d", time.gmtime(max(0.0, request.since - DAY_S)))
     for day in ledger.days():
-        ids = ledger.ids_of_day(day)
-        old = [id_ for id_ in ids if (second := second_of(id_)) is not None and second < request.before]
-        if not old and ids:
+        if day < first:
+            continue
+        moments = [(id_, second_of(id_) or 0) for id_ in reversed(ledger.ids_of_day(day))]
+        if moments and moments[0][1] >= request.before:
             return
-        yield from reversed(old)
+        yield from [id_ for id_, second in moments if request.since <= second < request.before]
