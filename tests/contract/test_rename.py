@@ -11,7 +11,8 @@ from banledger.ledger.keys import Keyspace
 from banledger.ledger.merge import erased
 from banledger.ledger.rename import Renamed, Renaming
 from banledger.ledger.writer import Ledger
-from banledger.spool.events import BanLine, Event
+from banledger.report.show import show
+from banledger.spool.events import BanLine, Event, TicketLine
 from banledger.stores.api import Engine
 from tests.contract.conftest import KEYS, Open, derived
 from tests.contract.test_ledger import _contents, _Crash, _Dying, fresh
@@ -44,16 +45,20 @@ LINES: list[Event] = [
 def test_every_ban_of_a_server_is_one_of_its_new_label(engine: Engine, ledger: Ledger) -> None:
     ledger.record(LINES, nowhere)
     before = all_bans(ledger)
-    assert Renaming(engine, KEYS, "web1", "mail").run() == Renamed(bans=4, joined=0, gaps=1)
+    assert Renaming(engine, KEYS, "web1", "mail").run() == Renamed(bans=4)
     wanted = [replace(one, id="", server="mail" if one.server == "web1" else one.server) for one in before]
     there = [replace(one, id="") for one in all_bans(ledger)]
     assert there == sorted(wanted, key=lambda one: (one.server, one.fid, one.time))
     assert faults(engine) == []
-    assert not [key for key in engine.keys("*web1*") if not key.startswith("bans:position:")]
+    assert not list(engine.keys("*web1*"))
     again = Ledger(engine, KEYS, "Europe/Berlin")
     assert set(engine.members(KEYS.sources)) == {"mail|sshd", "web2|sshd"}
     assert [one.state for one in again.sources if one.server == "mail"] == ["running"]
-    assert [one.server for one in again.gaps()] == ["mail"]
+    again.record([line for line in LINES if isinstance(line, TicketLine)], nowhere)  # the spool is read again
+    counted = [replace(one, id="") for one in all_bans(ledger) if one.origin != "pending"]
+    assert counted == [one for one in there if one.origin != "pending"] and faults(engine) == []
+    old = next(one for one in before if one.server == "web1" and one.origin == "live")
+    assert show(ledger, old.id, T0).renamed == "mail"
     assert Renaming(engine, KEYS, "web1", "mail").run() == Renamed()
 
 
@@ -66,7 +71,8 @@ def test_it_is_as_if_it_had_been_recorded_under_the_new_label(engine: Engine, le
 
 
 def _comparable(contents: dict[str, object]) -> dict[str, object]:
-    return {key: held for key, held in contents.items() if key not in (KEYS.meta, KEYS.gaps) and ":gap:" not in key}
+    ours = {key: held for key, held in contents.items() if key not in (KEYS.meta, KEYS.gaps) and ":gap:" not in key}
+    return {key: held for key, held in ours.items() if not (isinstance(held, dict) and "renamed" in held)}
 
 
 def test_renaming_back_brings_all_bans_back(engine: Engine, ledger: Ledger) -> None:
@@ -151,6 +157,8 @@ def test_a_kill_between_any_two_steps_changes_no_result(batches: list[list[Event
             _run(Ledger(engine, KEYS, "Europe/Berlin"), batches)
         except _Crash:
             continue
+    for one in (store, wanted):  # when a ban was renamed
+        one.hashes = {key: f | ({"forgotten": "0"} if "renamed" in f else {}) for key, f in one.hashes.items()}
     assert _contents(store) == _contents(wanted)
     assert faults(engine) == []
 

@@ -174,16 +174,16 @@ def _wait(chosen: "Settings", name: str, bans: int, progress: ProgressBars) -> "
     from banledger.cli.waiting import PATIENCE_S, wait
     from banledger.ledger.forget_request import read_requests
 
-    def read(ledger: "LedgerReader") -> _Seen:
+    def read(ledger: "LedgerReader") -> "_Seen":
         found = read_requests(ledger.store(), ledger.keys)
         return found.get(name), sum(one.step for one in found.values())
 
-    def show(seen: _Seen | None) -> None:
+    def show(seen: "_Seen | None") -> None:
         request = seen[0] if seen else None
         done = request.result.bans + request.result.erased if request else 0
         progress("bans forgotten", min(done, bans), bans)
 
-    def patience(seen: _Seen | None) -> float:
+    def patience(seen: "_Seen | None") -> float:
         rewritten = seen is not None and seen[0] is not None and seen[0].done > 0
         return _REWRITE_S if rewritten else PATIENCE_S
 

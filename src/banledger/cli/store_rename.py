@@ -32,9 +32,9 @@ def rename_server(old: str, new: str, *, dry_run: bool, yes: bool, **flags: str 
     """Give every ban of the server label OLD the label NEW.
 
     A ban that NEW has already, live or by an import, is joined with it and counts once: so a log that was imported
-    under a wrong label is put right. The counts of forgotten bans stay with OLD.
+    under a wrong label is put right. Gaps, and the counts of forgotten bans, stay with OLD.
 
-    First let fail2ban's action use NEW (banledger setup --server NEW): lines that still come with OLD begin it again.
+    First let fail2ban's action use NEW (banledger setup --server NEW): new bans that come with OLD begin it again.
 
     An embedded ledger refuses while its recorder runs: stop the recorder first (bans wait in the spool). On a server
     recorders wait by themselves. It may be interrupted and run again.

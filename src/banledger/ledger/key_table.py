@@ -72,7 +72,12 @@ def describe(prefix: str = "bans") -> list[_Row]:
 
 def _of_month(month: str) -> list[_Row]:
     return [
-        (f"{month}:ban:<id>", "hash", "one ban; or only `forgotten`: when it was forgotten, UTC epoch second"),
+        (
+            f"{month}:ban:<id>",
+            "hash",
+            "one ban; or only `forgotten`: when it was forgotten, UTC epoch second, and perhaps `renamed`: the label "
+            "that its server has now, under which it has another id",
+        ),
         (f"{month}:day:<YYYY-MM-DD>", "set", "ids of the local day's bans in that UTC month"),
         *(
             (f"{month}:count:<YYYY-MM-DD>:{name}", "sorted set", f"bans of the local day by {what}")

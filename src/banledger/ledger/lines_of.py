@@ -1,4 +1,7 @@
-"""The lines that make a record: merged in any order, they give its values again. Pure. See `merge`."""
+"""The lines that make a record: merged in any order, they give its values again. Pure. See `merge`.
+
+They are recorded even where a tombstone is.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -47,7 +50,7 @@ class _About:
         """Return the line of how a ban began."""
         timed = base if base.origin != LIVE else term
         count = timed.bancount + 1 if base.origin == RESTORED and timed.bancount else timed.bancount
-        more: dict[str, Any] = {"failures": base.failures, "bantime": timed.bantime, "bancount": count}
+        more: dict[str, Any] = {"failures": base.failures, "bantime": timed.bantime, "bancount": count, "revive": 1}
         more |= {LIVE: {}, RESTORED: {"restored": 1}}.get(base.origin, self.imported or {"origin": IMPORTED})
         return self.line(BanLine, base.seen, users=base.users, matches=base.matches, **more)
 
@@ -66,4 +69,4 @@ class _About:
         """Return what a log says of the ban."""
         known = {name: getattr(fact, name) for name in fact.__struct_fields__}
         fields = self._fields | {"time": float(fact.found or int(fact.logged)), "seen": fact.logged}
-        return BanLine(**fields, **known, **(self.imported or {"origin": IMPORTED}))
+        return BanLine(**fields, **known, **(self.imported or {"origin": IMPORTED}), revive=1)

@@ -2,11 +2,12 @@
 
 Theory of operation. A ban's id is computed from the label, so each ban gets another one. A record is what its lines
 make of it, in any order (`merge`); so the lines of a record (`lines_of`) are recorded again under the new label. A ban
-that the new label has already is joined with it, and what logs say is decided as in any import. Then the old record is
-removed. A run that was killed in between leaves both; the next one finds the new one known, and removes the old one.
+that the new label has already is joined with it, and what logs say is decided as in any import. Then the old record
+becomes a tombstone that has the new label: lines of the old one that are read again are known. A run that was killed in
+between leaves both records; the next one finds the new one known. Renaming back writes over these tombstones.
 
-Tombstones stay, since nobody knows whose they are, and so do the counts of forgotten bans. Positions stay too: they
-are of lines that are written already.
+Those of forgotten bans stay, since nobody knows whose they are, and so do their counts, gaps, and positions of lines
+that are written already.
 
 No other process may write to the ledger meanwhile.
 """
@@ -20,7 +21,7 @@ from msgspec.structs import replace
 from banledger.geo.place import Place
 from banledger.ledger.ban import PENDING, Ban
 from banledger.ledger.dimensions import TABLE
-from banledger.ledger.gap import from_hash as gap_from_hash
+from banledger.ledger.forget_change import renaming
 from banledger.ledger.ids import ids_of
 from banledger.ledger.import_count import KEPT
 from banledger.ledger.keys import Keyspace
@@ -30,7 +31,6 @@ from banledger.ledger.past_writer import PastWriter
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.selected import select
 from banledger.ledger.tokens import source_token, token
-from banledger.spool.events import VERSION, GapLine
 from banledger.stores.api import Advance, Engine, Repair
 from banledger.stores.change import Change
 from banledger.stores.fields import Damaged
@@ -47,13 +47,11 @@ class Renamed(Struct, frozen=True):
 
     bans    bans of the old label
     joined  those that the new label had already, as one or another record
-    gaps    gaps
     left    bans that were left because their hash can't be read
     """
 
     bans: int = 0
     joined: int = 0
-    gaps: int = 0
     left: int = 0
 
 
@@ -65,6 +63,7 @@ class Renaming:
         self._keys = keys
         self._old, self._new = old, new
         self._ledger = PastWriter(engine, keys)
+        self._now = time.time()
         self._left: set[str] = set()
 
     def run(self, progress: Progress = silent) -> Renamed:
@@ -80,9 +79,8 @@ class Renaming:
                 progress("bans", done, max(total, done))
         for page in pages(self._waiting(), _AT_ONCE):
             self._move(page)
-        gaps = self._gaps()
         self._end_sources()
-        return Renamed(done, done - new, gaps, len(self._left))
+        return Renamed(done, done - new, len(self._left))
 
     # Bans.
 
@@ -113,11 +111,17 @@ class Renaming:
         places = {(ban.ip, float(ban.time)): _place(ban) for ban in bans}
         lines = [line for ban in bans for line in lines_of(ban, self._new)]
         before = self._size()
-        self._ledger._record_tickets(lines, _Located(places), time.time())
+        self._ledger._record_tickets(lines, _Located(places), self._now)
         self._erase([ban for ban in bans if ban.erased is not None])
         begun = self._size() - before
-        self._engine.apply([self._keys.removal(ban) for ban in bans])
+        self._engine.apply([self._end_of(ban) for ban in bans])
         return len(bans), begun
+
+    def _end_of(self, ban: Ban) -> Change:
+        """Return the change that ends an old record. An amendment that waits leaves nothing."""
+        if ban.origin == PENDING:
+            return self._keys.removal(ban)
+        return renaming(self._keys, ban, self._now, self._new)
 
     def _size(self) -> int:
         return self._ledger.sizes("server", [token(self._new)])[0]
@@ -132,26 +136,6 @@ class Renaming:
                     self._engine.apply([self._keys.change(new, after)])
 
     # What else has the label.
-
-    def _gaps(self) -> int:
-        done = 0
-        for page in pages([id_ for id_, _ in self._engine.entries(self._keys.gaps)]):
-            listed = [self._keys.gap(id_) for id_ in page]
-            changes: list[Change] = []
-            for key, fields in zip(listed, self._engine.hashes(listed), strict=True):
-                try:
-                    gap = gap_from_hash(fields) if fields else None
-                except Damaged:
-                    continue
-                if gap is not None and gap.server == self._old:
-                    line = GapLine(
-                        v=VERSION, seen=gap.seen, seq=0, server=self._new, jail=gap.jail, since=gap.since,
-                        bans=gap.bans, others=gap.others, reason=gap.reason,
-                    )  # fmt: skip
-                    self._engine.apply([self._keys.gap_change(line)])
-                    changes.append(Change(key, {**fields}, None, before=self._keys.entries_of(key, fields)))
-            done += len(self._engine.apply(changes)) if changes else 0
-        return done
 
     def _sources(self) -> list[tuple[str, str]]:
         """Return the tokens of the old label's sources, each with that of the same jail under the new one."""

@@ -13,16 +13,21 @@ FORGOTTEN = "forgotten"
 """The field of a tombstone: when the ban was forgotten, UTC epoch second."""
 
 
+RENAMED = "renamed"
+"""A second one, if the ban is recorded under another id, since its server has another label now: that label."""
+
+
 class Tombstone(Struct, frozen=True):
-    """A forgotten ban. `at`: when it was forgotten, UTC epoch second."""
+    """A forgotten ban, or (`renamed`) one that is recorded under another label. `at`: since when, UTC epoch second."""
 
     id: str
     at: int
+    renamed: str = ""
 
 
-def tombstone_hash(at: float) -> dict[str, str]:
-    """Return the hash of a ban that was forgotten then (UTC epoch)."""
-    return {FORGOTTEN: str(int(at))}
+def tombstone_hash(at: float, renamed: str = "") -> dict[str, str]:
+    """Return the hash of a ban that was forgotten or renamed then (UTC epoch)."""
+    return {FORGOTTEN: str(int(at))} | ({RENAMED: renamed} if renamed else {})
 
 
 def is_tombstone(fields: Mapping[str, str]) -> bool:
@@ -33,16 +38,21 @@ def is_tombstone(fields: Mapping[str, str]) -> bool:
 def tombstone_of(id_: str, fields: Mapping[str, str]) -> Tombstone:
     """Return the tombstone with that hash. Raises `fields.Damaged`."""
     at = read.whole(fields, FORGOTTEN, most=read.YEAR_3000)
-    if len(fields) > 1:
+    if not fields.keys() <= {FORGOTTEN, RENAMED}:
         raise Damaged("", f"has fields beside `{FORGOTTEN}`")
     if not has_id_form(id_):
         raise Damaged("", "has no id of a ban")
-    return Tombstone(id_, at)
+    return Tombstone(id_, at, read.required(fields, RENAMED) if RENAMED in fields else "")
 
 
 def repaired_tombstone(id_: str, fields: Mapping[str, str]) -> dict[str, str] | None:
     """Return the hash without damage; a lost time becomes that of the ban. None: the id is none."""
     try:
-        return tombstone_hash(read.whole(fields, FORGOTTEN, most=read.YEAR_3000)) if has_id_form(id_) else None
+        renamed = read.required(fields, RENAMED) if RENAMED in fields else ""
     except Damaged:
-        return tombstone_hash(max(0, second_of(id_) or 0))
+        renamed = ""
+    try:
+        at = read.whole(fields, FORGOTTEN, most=read.YEAR_3000) if has_id_form(id_) else None
+    except Damaged:
+        at = max(0, second_of(id_) or 0)
+    return None if at is None else tombstone_hash(at, renamed)

@@ -83,6 +83,7 @@ class Shown(Struct, frozen=True):
     bans      newest first
     networks  records of the networks around it, smallest first; none where `whois` would need a look-up
     forgotten when that ban was forgotten, UTC epoch seconds; None: it was not
+    renamed   the label that its server got then: it has another id now; empty: it was forgotten
     """
 
     asked: str
@@ -91,3 +92,4 @@ class Shown(Struct, frozen=True):
     bans: tuple[Ban, ...]
     networks: tuple[Network, ...] = ()
     forgotten: int | None = None
+    renamed: str = ""

@@ -83,7 +83,7 @@ def show(ledger: LedgerReader, asked: str, now: float, progress: Progress = sile
     if isinstance(found, Ban) and found.origin != PENDING:
         return Shown(asked, "ban", ((asked, 1),), (found,))
     if isinstance(found, Tombstone):
-        return Shown(asked, "ban", (), (), forgotten=found.at)
+        return Shown(asked, "ban", (), (), forgotten=found.at, renamed=found.renamed)
     return _shown(ledger, asked, "id", "id", _with_bans(ledger, "id", [token(asked)]))
 
 

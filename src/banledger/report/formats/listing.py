@@ -157,7 +157,10 @@ def show(answer: Shown, view: Presentation, screen: Screen) -> None:
     """Print what the ledger has about an address, network, id or text; its newest bans."""
     if answer.forgotten is not None:
         when = short(answer.forgotten, view.zone)
-        screen.print(Text(f"The ban {visible(answer.asked)} was forgotten {when}: the ledger has only its id."))
+        what = f"was forgotten {when}: the ledger has only its id"
+        if answer.renamed:
+            what = f"is one of server {visible(repr(answer.renamed))} since {when}, and has another id there"
+        screen.print(Text(f"The ban {visible(answer.asked)} {what}."))
         return
     if not answer.bans:
         kind = _kind(answer.asked) if answer.kind in ("address", "network") else ""
