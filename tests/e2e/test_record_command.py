@@ -17,6 +17,7 @@ import pytest
 from banledger.errors import StoreError
 from banledger.ledger.opening import open_to_read
 from banledger.ledger.writer import open_to_write
+from banledger.stores.sqlite.file import TOO_NEW
 from tests.support.lines import ban, nowhere
 from tests.support.segments import Writer
 
@@ -161,7 +162,7 @@ def test_a_ledger_of_a_newer_banledger_is_refused_and_not_changed(
     code, said = place.run(*place.options, *once)
     assert code == 4
     assert error_of(said)[0].endswith("was made by a newer banledger (file format 99)")
-    assert error_of(said)[1] == "hint: upgrade banledger"
+    assert error_of(said)[1] == f"hint: {TOO_NEW}"
     assert writer.path.exists()
 
 
