@@ -2,8 +2,9 @@
 
 import hashlib
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
@@ -83,3 +84,31 @@ def test_without_a_purge_it_would_be_there(tmp_path: Path, monkeypatch: pytest.M
     ledger.close()
     files = b"".join(one.read_bytes() for one in tmp_path.iterdir())
     assert [text for text in forgotten if text in files]
+
+
+def test_a_rewritten_file_has_its_temporary_one_beside_it(tmp_path: Path) -> None:
+    folder = tmp_path / "it's here"
+    folder.mkdir()
+    ledger = filled(folder / "ledger.db")
+    ledger._engine._db.execute("PRAGMA cache_size = 20")  # type: ignore[attr-defined]  # a small file fits into it
+    seen: set[str] = set()
+    ended = Event()
+
+    def look() -> None:
+        while not ended.is_set():
+            for fd in Path("/proc/self/fd").iterdir():
+                with suppress(OSError):
+                    seen.add(str(fd.readlink()))
+
+    looking = Thread(target=look)
+    looking.start()
+    try:
+        for _ in range(5):
+            while ledger._engine.purge(rewrite=True):
+                pass
+    finally:
+        ended.set()
+        looking.join()
+    ledger.close()
+    temporary = {Path(name).parent for name in seen if "etilqs_" in name}
+    assert temporary <= {folder} and temporary

@@ -6,7 +6,6 @@ the ledger, and what another program put in their place is not deleted.
 """
 
 import logging
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -89,18 +88,17 @@ class Transactions(SqliteReader):
         SQLite's `secure_delete` would not do: rows that were moved to another page leave copies behind.
         """
         self._files.check()
-        os.environ["SQLITE_TMPDIR"] = str(self._lock.path.parent)  # /tmp may be small
+        beside = str(self._lock.path.parent).replace("'", "''")  # /var/tmp may be small; the environment is read once
         with translated(self.path):
             try:
+                self._db.execute(f"PRAGMA temp_store_directory = '{beside}'")
                 self._db.execute("PRAGMA temp_store = FILE")
-                self._db.execute("PRAGMA secure_delete = OFF")
                 self._db.execute("VACUUM")
                 self._db.execute("PRAGMA busy_timeout = 100")
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             finally:
                 self._db.execute("PRAGMA busy_timeout = 5000")
                 self._db.execute("PRAGMA temp_store = MEMORY")
-                self._db.execute("PRAGMA secure_delete = OFF")
                 self._files.note()
 
     def hashes(self, keys: Sequence[str]) -> list[Hash]:
