@@ -112,10 +112,10 @@ def _request(asked: dict[str, str]) -> "ForgetRequest":
         try:
             age = age_s(value or "0")
         except ValueError as error:
-            raise QuestionError(str(error)) from None
+            raise QuestionError(str(error), hint="for example: banledger forget --older-than 365d --dry-run") from None
         return ForgetRequest(what, now - age, now)  # type: ignore[arg-type]
     if not value:
-        raise QuestionError(f"empty --{what}")
+        raise QuestionError(f"empty --{what}", hint="banledger forget --help has examples")
     return ForgetRequest(what, now, now, address(value) if what == "ip" else value)  # type: ignore[arg-type]
 
 
