@@ -52,7 +52,7 @@ def rename_server(old: str, new: str, *, dry_run: bool, yes: bool, **flags: str 
     with ProgressBars() as progress:
         found = _found(chosen, old)
         progress.clear()
-        click.echo(f"{visible(old)!r} has {many(found.bans, 'ban')}, {found.first} to {found.last}; in {_jails(found)}")
+        click.echo(_offer(found, old))
         if dry_run:
             return
         if not yes:
@@ -64,9 +64,10 @@ def rename_server(old: str, new: str, *, dry_run: bool, yes: bool, **flags: str 
 
 
 def _found(chosen: "Settings", old: str) -> "Concerned":
-    """Return what the old label has. Raises QuestionError if it has no ban."""
+    """Return what the old label has; no ban if only an interrupted run is to be finished. Raises QuestionError."""
     from banledger.ledger.forget_request import ForgetRequest
     from banledger.ledger.opening import open_to_read
+    from banledger.ledger.rename import sources_of
     from banledger.ledger.tokens import text_of
     from banledger.report.concerned import concerned
     from banledger.report.nearest import nearest
@@ -74,10 +75,16 @@ def _found(chosen: "Settings", old: str) -> "Concerned":
 
     with existing(_NAME_IT), closing(open_to_read(chosen.store, chosen.prefix, access(chosen))) as ledger:
         found = concerned(ledger, ForgetRequest("server", time.time() + 1e9, time.time(), old))
-        if not found.bans:
+        if not found.bans and not sources_of(ledger.store(), ledger.keys, old):
             known = [text_of(tok) for tok, _ in ledger.values("server")]
             raise QuestionError(f"no ban by a server {old!r} is recorded{nearest(old, known)}")
     return found
+
+
+def _offer(found: "Concerned", old: str) -> str:
+    if not found.bans:
+        return f"{visible(old)!r} has no ban; its jails are still listed"
+    return f"{visible(old)!r} has {many(found.bans, 'ban')}, {found.first} to {found.last}; in {_jails(found)}"
 
 
 def _jails(found: "Concerned") -> str:

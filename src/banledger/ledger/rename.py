@@ -31,7 +31,7 @@ from banledger.ledger.past_writer import PastWriter
 from banledger.ledger.progress import Progress, silent
 from banledger.ledger.selected import select
 from banledger.ledger.tokens import source_token, token
-from banledger.stores.api import Advance, Engine, Repair
+from banledger.stores.api import Advance, Engine, Reader, Repair
 from banledger.stores.change import Change
 from banledger.stores.fields import Damaged
 from banledger.stores.pages import pages
@@ -53,6 +53,11 @@ class Renamed(Struct, frozen=True):
     bans: int = 0
     joined: int = 0
     left: int = 0
+
+
+def sources_of(reader: Reader, keys: Keyspace, server: str) -> list[str]:
+    """Return the tokens of a server's sources. A renamed server has none."""
+    return sorted(tok for tok in reader.members(keys.sources) if tok.startswith(source_token(server, "")))
 
 
 class Renaming:
@@ -139,9 +144,8 @@ class Renaming:
 
     def _sources(self) -> list[tuple[str, str]]:
         """Return the tokens of the old label's sources, each with that of the same jail under the new one."""
-        head = source_token(self._old, "")
-        listed = [tok for tok in self._engine.members(self._keys.sources) if tok.startswith(head)]
-        return [(tok, source_token(self._new, "") + tok.removeprefix(head)) for tok in sorted(listed)]
+        head, new = source_token(self._old, ""), source_token(self._new, "")
+        return [(tok, new + tok.removeprefix(head)) for tok in sources_of(self._engine, self._keys, self._old)]
 
     def _begin_sources(self) -> None:
         """Let the new label have the sources of the old one, where it has none, and know what was imported."""

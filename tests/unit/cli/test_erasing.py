@@ -215,3 +215,15 @@ def test_a_rename_leaves_what_can_not_be_read(service: Service) -> None:
     ledger.close()
     code, _, err = service("store", "rename-server", "web1", "mail", "--yes")
     assert code == 9 and "1 ban can't be read" in err
+
+
+def test_an_interrupted_rename_is_finished(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("banledger.ledger.rename.Renaming._end_sources", crash)
+        service("store", "rename-server", "web1", "mail", "--yes")
+    code, out, _ = service("store", "rename-server", "web1", "mail", "--yes")
+    assert code == 0 and out.startswith("'web1' has no ban; its jails are still listed\n")
+    assert "no ban by a server 'web1'" in service("store", "rename-server", "web1", "mail", "--yes")[2]
